@@ -1,0 +1,303 @@
+"""Every setting, in one place: its default, its range and what it means."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recurra.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "TokenizerConfig",
+    "TrainConfig",
+    "load_recipe",
+    "parse_set",
+    "read_settings",
+    "recipe_names",
+]
+
+Cell = Literal["simple_rnn", "lstm", "gru"]
+Activation = Literal["tanh", "relu"]
+Pooling = Literal["last", "mean", "max", "attention"]
+Backend = Literal["auto", "reference", "torch"]
+Task = Literal["auto", "binary", "multiclass", "multilabel"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class _Section(BaseModel):
+    """Settings that refuse an unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Where the texts and labels stand in a file; what is left at None is found by itself."""
+
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "folder", "fasttext"] = Field(
+        "auto", description="the file's format"
+    )
+    text: list[str] | None = Field(
+        None, description="text column(s), joined by a space; a number counts from 0 without a header"
+    )
+    label: str | None = Field(None, description="label column")
+    group: str | None = Field(
+        None, description="column whose equal values stay on one side of the validation split"
+    )
+    header: bool | None = Field(None, description="whether the first row names the columns")
+    label_separator: str | None = Field(
+        None, min_length=1, description="splits one label cell into several labels (multi-label)"
+    )
+    task: Task = Field("auto", description="binary, multiclass or multilabel")
+    encoding: str = Field("utf-8", description="encoding of text files")
+    skip_bad_rows: bool = Field(False, description="leave broken rows out, counted and listed")
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
+        0.1, description="share of the training rows held out where no validation file is given"
+    )
+
+
+class TokenizerConfig(_Section):
+    """How a text becomes token ids."""
+
+    level: Literal["word", "subword"] = Field("word", description="words, or byte-pair pieces of words")
+    vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
+        10_000, description="entries, <pad> <start> <unk> included"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        500, description="a longer text is cut to this many tokens, <start> included"
+    )
+    cut: Literal["start", "end"] = Field("end", description="which end of a long text is cut off")
+    lowercase: bool = True
+    strip_html: bool = Field(True, description="tags out, entities such as &amp; or #39; resolved")
+    punctuation: Literal["drop", "keep"] = "keep"
+    chinese: Literal["characters", "words"] = Field(
+        "characters", description="Chinese by character, or by word (needs the extra zh)"
+    )
+    start_token: bool = Field(True, description="every text begins with <start>")
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    cell: Cell = "lstm"
+    units: Width | list[Width] = Field(100, description="hidden units; a list gives each layer its own")
+    layers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="recurrent layers")
+    bidirectional: bool = False
+    dropout: Fraction = Field(0.0, description="on the input of every recurrent layer, one mask a sequence")
+    recurrent_dropout: Fraction = Field(
+        0.0, description="on the state entering the recurrent product, one mask a sequence"
+    )
+    activation: Activation | list[Activation] = Field(
+        "tanh", description="of the candidate (and LSTM's output); a list gives each layer its own"
+    )
+    pooling: Pooling = Field("last", description="how all states become one vector")
+    embedding: Width = Field(32, description="features of a token")
+    head_dropout: Fraction = Field(0.0, description="on the pooled vector, before the head")
+    backend: Backend = Field("auto", description="the kernels that compute the recurrence")
+
+    @model_validator(mode="after")
+    def _lists_match(self) -> ModelConfig:
+        depths = {
+            name: len(value)
+            for name, value in (("units", self.units), ("activation", self.activation))
+            if isinstance(value, list)
+        }
+        for name, depth in depths.items():
+            if "layers" in self.model_fields_set and depth != self.layers:
+                raise ValueError(f"{name} lists {depth} layers, layers says {self.layers}")
+        if len(set(depths.values())) > 1:
+            raise ValueError("units and activation list different numbers of layers")
+        if 0 in depths.values():
+            raise ValueError("an empty list gives no layer")
+        return self
+
+    @property
+    def depth(self) -> int:
+        """Number of recurrent layers, whether given as a number or by a list."""
+        for value in (self.units, self.activation):
+            if isinstance(value, list):
+                return len(value)
+        return self.layers
+
+    @property
+    def layer_units(self) -> list[int]:
+        """The width of each layer, first to last."""
+        return self.units if isinstance(self.units, list) else [self.units] * self.depth
+
+    @property
+    def layer_activations(self) -> list[Activation]:
+        """The activation of each layer, first to last."""
+        if isinstance(self.activation, list):
+            return self.activation
+        return [self.activation] * self.depth
+
+
+class TrainConfig(_Section):
+    """Training: optimizer, schedule, stopping, checkpoints."""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.001
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="how the learning rate falls towards the last epoch"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of sgd")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="gradients are scaled down to this norm; null for none"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    patience: Annotated[int, Field(ge=1)] = Field(
+        3, description="epochs without improvement of the monitor before training stops"
+    )
+    monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
+        "loss", description="the figure on the validation part that stops training"
+    )
+    class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="a checkpoint at least this often, besides one each epoch"
+    )
+    tensorboard: bool = Field(False, description="write TensorBoard logs beside the model")
+
+
+class Config(_Section):
+    """All settings of a classifier, every default written out.
+
+    Example:
+        >>> Config.build({"model": {"cell": "gru"}}, parse_set("model.units=64")).model.units
+        64
+    """
+
+    recipe: str | None = Field(None, description="the recipe these settings began from")
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def build(cls, *layers: dict[str, Any], where: str | Path | None = None) -> Config:
+        """Settings merged from nested dictionaries, later ones winning.
+
+        Raises:
+            ConfigError: an unknown key (with the nearest known one) or a value out of range.
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            _merge(merged, layer)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise _explain(error, where) from None
+
+    def to_yaml(self) -> str:
+        """The settings as YAML, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The nested dictionary of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"can't be read ({error.strerror})", where=path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is not YAML: {error}", where=path) from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise ConfigError("is not a mapping of settings", where=path)
+    return found
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """``"model.units=64"`` as ``{"model": {"units": 64}}``; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no ``=``, no key, or the value is not YAML.
+    """
+    key, equals, value = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(
+            f"--set {assignment!r} is not KEY=VALUE", mend="write for example --set model.units=64"
+        )
+    try:
+        parsed: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value in --set {assignment!r} is not YAML") from error
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package, sorted."""
+    folder = resources.files("recurra.recipes")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """The settings of a recipe by name, as a nested dictionary that records the name.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    names = recipe_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise ConfigError(f"there is no recipe {name!r}", mend=hint)
+    text = resources.files("recurra.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return {**yaml.safe_load(text), "recipe": name}
+
+
+def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
+    """The first complaint as one line, with the nearest known key for an unknown one."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    name = ".".join(part for part in path if part.islower() and "[" not in part)
+    if first["type"] == "extra_forbidden":
+        known = [key for key, _ in _known_keys()]
+        near = difflib.get_close_matches(name, known, 1, cutoff=0.5) or [
+            key for key in known if key.endswith("." + path[-1])
+        ]
+        mend = f"did you mean {near[0]}?" if near else "see recurra fit --help"
+        return ConfigError(f"there is no setting {name!r}", where=where, mend=mend)
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
+
+
+def _known_keys() -> list[tuple[str, str]]:
+    """Every setting by its dotted name, with its meaning."""
+    keys = []
+    for section, field in Config.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += [(f"{section}.{k}", f.description or "") for k, f in kind.model_fields.items()]
+        else:
+            keys.append((section, field.description or ""))
+    return keys
