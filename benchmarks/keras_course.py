@@ -1,4 +1,4 @@
-"""The course's six configurations in Keras (TensorFlow), as the course wrote them: the yardstick of our recipes.
+"""The course's six configurations in Keras on TensorFlow, as the course wrote them: our yardstick.
 
 Reads token ids that `benchmarks/course_ids.py` wrote (so both sides see the same words and the same
 split), pads them to 500 at the front, trains with early stopping on the validation loss and prints one
