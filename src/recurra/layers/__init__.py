@@ -1,0 +1,19 @@
+"""Layers of recurrent networks, as ``nn.Module``s."""
+
+from __future__ import annotations
+
+from recurra.layers.embedding import Embedding
+from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
+from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN, States
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "AttentionPooling",
+    "Embedding",
+    "MaxPooling",
+    "MeanPooling",
+    "Recurrent",
+    "SimpleRNN",
+    "States",
+]

@@ -1,0 +1,37 @@
+"""LSTM with a forget gate as a plain loop (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+i, f, o = sigmoid(W x + b + U (m h))      g = act(W x + b + U (m h))
+c' = f c + i g                            h' = o act(c')
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.kernels.reference.steps import activation_function, masked, ordered_steps
+from recurra.kernels.terms import Call, State
+
+__all__ = ["lstm"]
+
+
+def lstm(call: Call) -> tuple[Tensor, State]:
+    """Outputs ``(T, B, H)``, zero past each length, and the last state ``(h, c)``."""
+    act = activation_function(call.activation)
+    mask = call.recurrent_mask
+    h, c = call.state
+    H = h.shape[1]
+    recurrent = call.weights.weight_hh.t()
+    projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
+    outputs = []
+    for inputs, alive in ordered_steps(projected, call.lengths, reverse=call.reverse):
+        entering = h if mask is None else h * mask
+        i_f, g, o = torch.split(torch.addmm(inputs, entering, recurrent), [2 * H, H, H], dim=1)
+        i, f = torch.sigmoid(i_f).chunk(2, dim=1)
+        new_c = torch.addcmul(f * c, i, act(g))
+        new_h = torch.sigmoid(o) * act(new_c)
+        h = new_h if alive is None else torch.where(alive, new_h, h)
+        c = new_c if alive is None else torch.where(alive, new_c, c)
+        outputs.append(h)
+    return masked(outputs, call.lengths, reverse=call.reverse), (h, c)

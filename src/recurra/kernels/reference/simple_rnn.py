@@ -1,0 +1,28 @@
+"""Elman's recurrence as a plain loop: ``h' = act(W x + b + U (m h))`` (Elman 1990)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.kernels.reference.steps import activation_function, masked, ordered_steps
+from recurra.kernels.terms import Call, State
+
+__all__ = ["simple_rnn"]
+
+
+def simple_rnn(call: Call) -> tuple[Tensor, State]:
+    """Outputs ``(T, B, H)``, zero past each length, and the last state ``(h,)``."""
+    act = activation_function(call.activation)
+    mask = call.recurrent_mask
+    (h,) = call.state
+    recurrent = call.weights.weight_hh.t()
+    projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
+    outputs = []
+    for inputs, alive in ordered_steps(projected, call.lengths, reverse=call.reverse):
+        entering = h if mask is None else h * mask
+        new_h = act(torch.addmm(inputs, entering, recurrent))
+        h = new_h if alive is None else torch.where(alive, new_h, h)
+        outputs.append(h)
+    return masked(outputs, call.lengths, reverse=call.reverse), (h,)

@@ -1,0 +1,46 @@
+"""What the three loops share: the order of the steps, the rows still alive in each, the activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from recurra.kernels.terms import Activation, valid_steps
+
+__all__ = ["activation_function", "masked", "ordered_steps"]
+
+
+def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
+    """The function of an activation given by name or as itself."""
+    if callable(activation):
+        return activation
+    named: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+    return named[activation]
+
+
+def ordered_steps(
+    projected: Tensor, lengths: Tensor | None, *, reverse: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The steps in reading order: the projected input ``(B, G*H)`` and which rows are alive ``(B, 1)``.
+
+    The second is None where every row is alive, so that dense batches pay nothing for lengths.
+    """
+    # unbind, not indexing: its gradient is one stack; each index would write a gradient of full size
+    inputs = projected.unbind(0)
+    alive: list[Tensor | None] = [None] * len(inputs)
+    if lengths is not None:
+        shortest = int(lengths.min())
+        table = valid_steps(lengths, len(inputs))[:, :, None]
+        alive[shortest:] = table[shortest:].unbind(0)
+    order = range(len(inputs))
+    return ((inputs[t], alive[t]) for t in (reversed(order) if reverse else order))
+
+
+def masked(outputs: list[Tensor], lengths: Tensor | None, *, reverse: bool) -> Tensor:
+    """The outputs of all steps ``(T, B, H)`` in time order, zero past each row's length."""
+    stacked = torch.stack(outputs[::-1] if reverse else outputs)
+    if lengths is None:
+        return stacked
+    return stacked.masked_fill(~valid_steps(lengths, len(outputs))[:, :, None], 0)

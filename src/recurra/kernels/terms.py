@@ -1,0 +1,59 @@
+"""The words every backend shares: weights, state, activation, and one call of the recurrence.
+
+Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``G`` gates
+(SimpleRNN 1; LSTM 4, in the order i, f, g, o; GRU 3, in the order r, z, n).
+Inside the kernels time comes first: ``(T, B, E)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["GATES", "Activation", "Call", "Cell", "State", "Weights", "valid_steps"]
+
+Cell: TypeAlias = Literal["simple_rnn", "lstm", "gru"]
+Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+State: TypeAlias = tuple[Tensor, ...]
+"""``(h,)``, for LSTM ``(h, c)``; each ``(B, H)``."""
+
+GATES: dict[Cell, int] = {"simple_rnn": 1, "lstm": 4, "gru": 3}
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer and one direction, laid out as in ``torch.nn``."""
+
+    weight_ih: Tensor
+    """``(G*H, E)``"""
+    weight_hh: Tensor
+    """``(G*H, H)``"""
+    bias_ih: Tensor
+    """``(G*H,)``"""
+    bias_hh: Tensor | None = None
+    """``(G*H,)``, only for GRU, where the reset gate multiplies the product with its bias."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the recurrence: everything a backend needs, and needs to refuse it."""
+
+    cell: Cell
+    x: Tensor
+    """``(T, B, E)``"""
+    lengths: Tensor | None
+    """``(B,)`` true steps of each row; None where all rows have ``T``."""
+    state: State
+    weights: Weights
+    recurrent_mask: Tensor | None = None
+    """``(B, H)`` multiplies the state that enters the recurrent product, the same at every step."""
+    activation: Activation = "tanh"
+    reverse: bool = False
+
+
+def valid_steps(lengths: Tensor, T: int) -> Tensor:
+    """``(T, B)`` true where a step lies inside its row."""
+    return torch.arange(T, device=lengths.device)[:, None] < lengths

@@ -1,0 +1,118 @@
+"""The recurrence through torch's own kernels (oneDNN and ATen on the CPU, cuDNN on the GPU).
+
+Rows of different length are *not* packed: packed training on the CPU is 10-40 times slower than padded.
+A row padded at its end can't be disturbed by what follows, so the forward direction runs over the padding
+and its outputs there are zeroed. The backward direction reads each row reversed by its own length, which
+puts the padding at the end again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.kernels.terms import Call, State, valid_steps
+
+__all__ = ["missing", "run"]
+
+
+def missing(call: Call) -> str | None:
+    """What this backend lacks for a call, or None where it can serve it."""
+    if call.recurrent_mask is not None:
+        return "recurrent dropout"
+    if call.activation == "tanh" or (call.activation == "relu" and call.cell == "simple_rnn"):
+        return None
+    name = call.activation if isinstance(call.activation, str) else "a custom activation"
+    return f"{name} in {call.cell}"
+
+
+def run(call: Call) -> tuple[Tensor, State]:
+    """Outputs ``(T, B, H)``, zero past each length, and the last state."""
+    if call.lengths is None:
+        x = call.x.flip(0) if call.reverse else call.x
+        outputs, state = _native(call, x, call.weights.weight_ih)
+        return (outputs.flip(0) if call.reverse else outputs), state
+
+    T, B, _ = call.x.shape
+    valid = valid_steps(call.lengths, T)
+    order = _reading_order(call.lengths, T) if call.reverse else None
+    x = call.x if order is None else _permuted(call.x, order)
+    weight_ih = call.weights.weight_ih
+    if call.cell == "lstm" or call.activation == "relu":
+        # One more input is 1 at padded steps and shuts their gates: LSTM's cell then keeps its last true
+        # value (torch returns no other), and a relu state can't grow to infinity over the padding.
+        x = torch.cat([x, (~valid)[:, :, None].to(x.dtype)], dim=2)
+        weight_ih = torch.cat([weight_ih, _shutter(call)], dim=1)
+    outputs, state = _native(call, x, weight_ih)
+    # where an empty row has no last step, its state is the initial one
+    rows = torch.arange(B, device=call.lengths.device)
+    last = outputs[(call.lengths - 1).clamp(min=0), rows]
+    h = torch.where((call.lengths > 0)[:, None], last, call.state[0])
+    outputs = outputs.masked_fill(~valid[:, :, None], 0)
+    return (outputs if order is None else _permuted(outputs, order)), (h, *state[1:])
+
+
+def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
+    """One of torch's kernels over all steps of ``x`` ``(T, B, E)``."""
+    weights = call.weights
+    bias_hh = torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh
+    parameters = [weight_ih, weights.weight_hh, weights.bias_ih, bias_hh]
+    state = [part[None] for part in call.state]
+    options: dict[str, Any] = {
+        "has_biases": True,
+        "num_layers": 1,
+        "dropout": 0.0,
+        "train": torch.is_grad_enabled(),  # cuDNN keeps what a gradient needs only in training
+        "bidirectional": False,
+        "batch_first": False,
+    }
+    if call.cell == "lstm":
+        outputs, h, c = torch.lstm(x, state, parameters, **options)
+        return outputs, (h[0], c[0])
+    if call.cell == "gru":
+        outputs, h = torch.gru(x, state[0], parameters, **options)
+    elif call.activation == "relu":
+        outputs, h = torch.rnn_relu(x, state[0], parameters, **options)
+    else:
+        outputs, h = torch.rnn_tanh(x, state[0], parameters, **options)
+    return outputs, (h[0],)
+
+
+def _shutter(call: Call) -> Tensor:
+    """``(G*H, 1)`` the weights of the padding input."""
+    H = call.state[0].shape[1]
+    # sigmoid is 0 or 1 at the one in every dtype; relu is below whatever a state can add at the other
+    gates = [-4096.0, 4096.0, 0.0, -4096.0]  # i, f, g, o
+    shut = gates if call.cell == "lstm" else [-torch.finfo(call.x.dtype).max / 16]
+    return torch.tensor(shut, dtype=call.x.dtype, device=call.x.device).repeat_interleave(H)[:, None]
+
+
+def _reading_order(lengths: Tensor, T: int) -> Tensor:
+    """``(T, B)`` for each step of a row reversed by its own length, where it stood; its own inverse."""
+    steps = torch.arange(T, device=lengths.device)[:, None]
+    return torch.where(steps < lengths, lengths - 1 - steps, steps)
+
+
+class _Permuted(torch.autograd.Function):
+    """``x[order[t, b], b]`` for an order that is its own inverse, so that its gradient is a gather too.
+
+    (The gradient of plain indexing is a scatter, which runs on one core of a CPU.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        rows = torch.arange(x.shape[1], device=x.device)
+        return x.reshape(-1, x.shape[2]).index_select(0, (order * x.shape[1] + rows).view(-1)).view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return _permuted(gradient, order), None
+
+
+def _permuted(x: Tensor, order: Tensor) -> Tensor:
+    permuted: Tensor = _Permuted.apply(x, order)  # type: ignore[no-untyped-call]
+    return permuted

@@ -1,0 +1,77 @@
+"""The loss of each task and the probabilities of its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.errors import ConfigError
+
+__all__ = ["classification_loss", "probabilities"]
+
+
+def classification_loss(
+    task: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean loss of a batch as a function of logits and labels.
+
+    Args:
+        task: ``"binary"``: cross entropy of one logit ``(B, 1)`` and labels ``(B,)`` of 0 and 1;
+            ``"multiclass"``: cross entropy of ``(B, C)`` logits and ``(B,)`` classes;
+            ``"multilabel"``: mean of C binary cross entropies of ``(B, C)`` logits and labels of 0 and 1.
+        class_weights: ``(C,)`` (binary: 2). An example's loss is multiplied by the weight of its class and
+            the mean is over the number of examples, as in Keras (torch divides by the sum of weights).
+            Multi-label: the weight of a class multiplies its positive term.
+
+    Raises:
+        ConfigError: an unknown task.
+    """
+    weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
+
+    def binary(logits: Tensor, labels: Tensor) -> Tensor:
+        each = None if weights is None else weights.to(logits)[labels.long()]
+        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), each)
+
+    def multiclass(logits: Tensor, labels: Tensor) -> Tensor:
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        return (losses if weights is None else losses * weights.to(logits)[labels]).mean()
+
+    def multilabel(logits: Tensor, labels: Tensor) -> Tensor:
+        positive = None if weights is None else weights.to(logits)
+        return functional.binary_cross_entropy_with_logits(
+            logits, labels.to(logits.dtype), pos_weight=positive
+        )
+
+    losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
+    if task not in losses:
+        raise ConfigError(f"there is no task {task!r}", mend=f"there are {', '.join(losses)}")
+    return losses[task]
+
+
+def probabilities(logits: NDArray[Any], task: str) -> NDArray[np.float64]:
+    """``(N, C)`` probabilities of the classes; binary takes ``(N, 1)`` logits and gives two columns.
+
+    Example:
+        >>> probabilities(np.array([[0.0], [800.0]]), "binary").tolist()
+        [[0.5, 0.5], [0.0, 1.0]]
+    """
+    wide = np.asarray(logits, dtype=np.float64)
+    if task == "multiclass":
+        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+        result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+        return result
+    # each sign from its own small side, so that neither overflows nor rounds to 1 too early
+    positive, negative = (_sigmoid(sign * wide) for sign in (1.0, -1.0))
+    return np.concatenate([negative, positive], axis=1) if task == "binary" else positive
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    small = np.exp(-np.abs(x))
+    result: NDArray[np.float64] = np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+    return result

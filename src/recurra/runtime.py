@@ -1,0 +1,156 @@
+"""Facts about where we run, and the few switches that depend on it: device, threads, seed, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recurra.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "choose_device",
+    "deterministic",
+    "facts",
+    "keep_freed_memory",
+    "peak_memory",
+    "seed_everything",
+    "threads",
+    "use_threads",
+]
+
+
+def threads() -> int:
+    """The number of threads to compute with: ``RECURRA_THREADS``, else what torch chose.
+
+    Raises:
+        ConfigError: RECURRA_THREADS is not a number of 1 or more.
+    """
+    asked = os.environ.get("RECURRA_THREADS")
+    if asked is None:
+        import torch
+
+        return torch.get_num_threads()
+    if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
+        raise ConfigError(f"RECURRA_THREADS is {asked!r}", mend="give a number of 1 or more, or unset it")
+    return int(asked)
+
+
+def use_threads() -> int:
+    """Make torch compute with ``threads()`` threads, and return their number."""
+    import torch
+
+    count = threads()
+    if count != torch.get_num_threads():
+        torch.set_num_threads(count)
+    return count
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is a CUDA device where there is one.
+
+    Raises:
+        ConfigError: the name is no device, or one that is not here.
+    """
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"there is no device {name!r}", mend="use auto, cpu or cuda") from None
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name!r} is not on this machine", mend="use auto or cpu")
+    return device
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's (the old global one) and torch's generators, on every device."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries beside us draw from the global generator
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Within it torch uses deterministic algorithms alone; the former setting returns after."""
+    import torch
+
+    former = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    # cuBLAS reads this when it starts; without it, deterministic matrix products are refused
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(former, warn_only=warn_only)
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of giving it back, and return whether it will.
+
+    Torch asks for large fresh buffers at every training step; by default each of them is mapped anew and
+    every page of it costs a fault. Kept, the pages are reused. Elsewhere than on glibc this does nothing.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    # from malloc.h; the largest values that glibc takes for an int
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, most = -1, -3, 2**31 - 1
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_MMAP_THRESHOLD, most) and mallopt(M_TRIM_THRESHOLD, most))
+
+
+def peak_memory() -> int | None:
+    """The most memory this process has had in use, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def facts() -> dict[str, str]:
+    """What a report says about the machine and the software."""
+    import torch
+
+    found = {
+        "recurra": metadata.version("recurra"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": metadata.version("numpy"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": str(os.cpu_count()),
+        "threads": str(threads()),
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
