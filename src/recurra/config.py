@@ -54,6 +54,9 @@ class DataConfig(_Section):
         None, description="column whose equal values stay on one side of the validation split"
     )
     header: bool | None = Field(None, description="whether the first row names the columns")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="the character between the fields of a CSV"
+    )
     label_separator: str | None = Field(
         None, min_length=1, description="splits one label cell into several labels (multi-label)"
     )

@@ -1,0 +1,167 @@
+"""What a data file is: its format, its columns, which of them hold the text and the label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from recurra.config import DataConfig
+from recurra.errors import DataError
+from recurra.text.choose import choose
+from recurra.text.dialect import find_dialect, has_header, parse_sample
+from recurra.text.encoding import ascii_compatible, check_encoding, guess_encoding
+from recurra.text.files import FileLines, Head, look
+from recurra.text.readers import folder, jsonl, parquet
+from recurra.text.readers.fasttext import PREFIX
+from recurra.text.source import Source
+
+__all__ = ["detect"]
+
+_SAMPLE_LINES = 1_000
+_SAMPLE_CHARACTERS = 2_000_000
+_TABLES = ("csv", "tsv")
+
+
+def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Source | None = None) -> Source:
+    """What the file or folder at ``path`` is.
+
+    Args:
+        path: a file in any of the formats, gzipped or not, or a folder a class.
+        config: what the user set; everything left at None is found.
+        labelled: False where only texts are wanted (prediction): no label column is needed or read.
+        like: the training source, whose columns the file should have, by name or by position.
+
+    Raises:
+        DataError: the file is missing, empty, binary, or has no column for the text or the label.
+        ConfigError: there is no such encoding.
+    """
+    path = Path(path)
+    check_encoding(config.encoding)
+    if path.is_dir():
+        if config.format not in ("auto", "folder"):
+            raise DataError(f"is a folder, not a {config.format} file", where=path)
+        return folder.find(path, config, labelled)
+    head = look(path)
+    kind = _format(path, head, config, labelled, like)
+    source = Source(path, kind, head.gzip, config.encoding, skip_bad_rows=config.skip_bad_rows)
+    if kind == "parquet":
+        source = replace(source, columns=parquet.columns(path, head.gzip), encoding="utf-8")
+        return choose(source, config, labelled, like)
+    if kind == "folder":
+        raise DataError("is a file, not a folder a class", where=path)
+    if kind == "fasttext":
+        label = "label" if labelled else None
+        return replace(source, text=("text",), label=label, columns=("label", "text"))
+    if kind == "lines":
+        return replace(source, text=("text",), columns=("text",))
+    if kind == "jsonl":
+        return choose(replace(source, columns=_keys(source)), config, labelled, like)
+    return choose(_table(source, config, like), config, labelled, like)
+
+
+def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: Source | None) -> str:
+    if head.data.startswith(b"PAR1"):
+        if config.format not in ("auto", "parquet"):
+            raise DataError(f"is Parquet, not {config.format}", where=path, mend="leave data.format out")
+        return "parquet"
+    name = path.name.lower().removesuffix(".gz")
+    if config.format == "parquet" or (config.format == "auto" and name.endswith(".parquet")):
+        raise DataError("is not a Parquet file", where=path, mend="copy or download it again")
+    _refuse_binary(path, head, config.encoding)
+    if config.format != "auto":
+        return config.format
+    text = head.data.decode(check_encoding(config.encoding), "replace").lstrip("\ufeff \t\r\n")
+    if text.startswith(PREFIX):
+        return "fasttext"
+    if text.startswith("{") or name.endswith((".jsonl", ".ndjson", ".json")):
+        return "jsonl"
+    if name.endswith(".tsv"):
+        return "tsv"
+    if name.endswith(".csv"):
+        return "csv"
+    if not labelled:
+        # A plain list of texts has commas too: only a table like the training one is a table.
+        same = like is not None and like.format in _TABLES and len(like.columns) > 1
+        if not same:
+            return "lines"
+    return "tsv" if "\t" in text.split("\n", 1)[0] else "csv"
+
+
+def _refuse_binary(path: Path, head: Head, encoding: str) -> None:
+    if not ascii_compatible(check_encoding(encoding)):
+        return
+    data = head.data[:4096]
+    wide = guess_encoding(data)
+    if wide is not None and wide.startswith(("utf-16", "utf-32")):
+        raise DataError(
+            f"is not {encoding.upper()}",
+            where=path,
+            mend=f"it looks like {wide}: pass --set data.encoding={wide}",
+        )
+    control = sum(byte < 9 or 13 < byte < 27 for byte in data)
+    if control > 0.1 * len(data) and len(data) >= 32:
+        raise DataError(
+            "is binary, not text", where=path, mend="give a CSV, TSV, JSON lines, Parquet or fastText file"
+        )
+
+
+def _lines(source: Source) -> FileLines:
+    """Lines for a look: what can't be decoded is left to the reader, who knows the row."""
+    return FileLines(source.path, source.gzip, source.encoding, forgiving=True)
+
+
+def _keys(source: Source) -> tuple[str, ...]:
+    """All keys of the first objects, in order of appearance."""
+    keys: dict[str, None] = {}
+    first: DataError | None = None
+    for _, found in islice(jsonl.objects(_lines(source)), 100):
+        if isinstance(found, DataError):
+            first = first or found
+        else:
+            keys.update(dict.fromkeys(found))
+    if not keys:
+        raise first or DataError("there are no objects with keys", where=source.path)
+    return tuple(keys)
+
+
+def _table(source: Source, config: DataConfig, like: Source | None) -> Source:
+    """A CSV or TSV with its delimiter, quoting, header and columns."""
+    lines = list(_first(_lines(source)))
+    complete = lines[-1:] == [""]
+    lines = lines[:-1] if complete else lines
+    preferred = "\t" if source.format == "tsv" else ","
+    delimiter = config.delimiter or ("\t" if config.format == "tsv" else None)
+    dialect = find_dialect(lines, complete, preferred, delimiter)
+    rows = parse_sample(lines, complete, dialect.delimiter, dialect.quoted)
+    if not rows:
+        dialect = replace(dialect, width=1)
+        rows = [[""]]
+    first = [cell.strip() for cell in rows[0]]
+    header = config.header
+    if header is None:
+        header = bool(set(first) & set(like.text)) if like and like.header else has_header(rows)
+    if header and len(set(first)) < len(first):
+        twice = next(name for name in first if first.count(name) > 1)
+        raise DataError(f"the header names {twice!r} twice", where=source.path)
+    columns = tuple(first) if header else tuple(str(i) for i in range(dialect.width))
+    return replace(
+        source,
+        format="tsv" if dialect.delimiter == "\t" else "csv",
+        delimiter=dialect.delimiter,
+        quoted=dialect.quoted,
+        header=header,
+        columns=columns,
+    )
+
+
+def _first(lines: FileLines) -> Iterator[str]:
+    """The first lines, then "" if that is the whole file."""
+    size = 0
+    for number, line in enumerate(lines):
+        if number >= _SAMPLE_LINES or size > _SAMPLE_CHARACTERS:
+            return
+        size += len(line)
+        yield line
+    yield ""
