@@ -1,0 +1,99 @@
+"""A checkpoint file: tensors as safetensors, everything else as JSON in its header, one digest over both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recurra.errors import BundleError, OutputError
+from recurra.train.files import replacing
+
+__all__ = ["FILE_NAME", "load_checkpoint", "save_checkpoint"]
+
+FILE_NAME = "checkpoint.safetensors"
+_FORMAT = "1"
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint; a former one at ``path`` survives a full disk and a killed process.
+
+    Args:
+        path: the file.
+        tensors: by name, of any shape and dtype, on any device.
+        state: what JSON can hold; floats come back bit for bit.
+
+    Raises:
+        OutputError: the place can't be written, or is full.
+    """
+    # Copies, since safetensors refuses tensors that share memory (tied weights do).
+    contiguous = torch.contiguous_format
+    copies = {name: t.detach().cpu().clone(memory_format=contiguous) for name, t in tensors.items()}
+    text = json.dumps(state, sort_keys=True)
+    with replacing(path) as temporary:
+        try:
+            save_file(
+                copies,
+                temporary,
+                metadata={"format": _FORMAT, "state": text, "digest": _digest(copies, text)},
+            )
+        except SafetensorError as error:
+            raise OutputError(
+                f"can't be written ({_plain(error)})",
+                where=path,
+                mend="make room or choose another folder; what was there before is unchanged",
+            ) from error
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors (on the CPU) and the state that ``save_checkpoint`` wrote.
+
+    Raises:
+        BundleError: the file is missing, truncated, altered, or of a newer format.
+    """
+    if not path.is_file():
+        raise BundleError("there is no checkpoint", where=path, mend="train without resuming first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # Copies: what is loaded must not hang on a map of a file that is soon replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, _plain(error)) from error
+    text = metadata.get("state", "")
+    if metadata.get("format") != _FORMAT:
+        raise BundleError(
+            f"is no checkpoint of format {_FORMAT}, which this recurra reads (but {metadata.get('format')})",
+            where=path,
+            mend="use the recurra that wrote it, or train anew",
+        )
+    if metadata.get("digest") != _digest(tensors, text):
+        raise _damaged(path, "its digest does not match")
+    state: dict[str, Any] = json.loads(text)
+    return tensors, state
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 over the state and every tensor's name, shape, dtype and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
+        # reshape first: a scalar can't be viewed as bytes.
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, reason: str) -> BundleError:
+    return BundleError(f"the checkpoint is damaged ({reason})", where=path, mend="delete it and train anew")
+
+
+def _plain(error: Exception) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__

@@ -1,0 +1,225 @@
+"""What a checkpoint of training holds, and how training goes on from it, bit for bit.
+
+model/NAME           the weights
+best/NAME            the best weights so far, once there was a validation
+optimizer/N/KEY      the optimizer's state of the N-th trained weight
+rng/cpu, rng/cuda    torch's random generators: they draw the dropout masks
+(JSON)               TrainState, and the settings that must be the same when training goes on
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurra.config import TrainConfig
+from recurra.errors import BundleError, ConfigError, TrainingError
+from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from recurra.train.state import TrainState
+
+__all__ = ["Checkpoints"]
+
+_FREE = ("epochs", "checkpoint_minutes", "tensorboard")
+"""Settings of training that may change when it goes on: they change no step already made."""
+
+
+class Checkpoints:
+    """Writes checkpoints of a training and goes on from one.
+
+    Args:
+        folder: where ``checkpoint.safetensors`` lies; None keeps no checkpoints.
+        model: saved and restored in place.
+        optimizer: saved and restored in place.
+        config: the settings; they must agree with the checkpoint's when training goes on.
+        batches_per_epoch: as the settings, since the position counts batches.
+        fingerprint: says what else training depends on (data, tokenizer, model). Where it is a JSON
+            object, an error can name the entries that differ.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: TrainConfig,
+        batches_per_epoch: int,
+        fingerprint: str,
+    ) -> None:
+        self.path = None if folder is None else folder / FILE_NAME
+        self.model = model
+        self.optimizer = optimizer
+        self.epochs = config.epochs
+        self.settings: dict[str, Any] = {
+            "train": config.model_dump(mode="json"),
+            "batches_per_epoch": batches_per_epoch,
+            "fingerprint": fingerprint,
+        }
+        self._every = config.checkpoint_minutes * 60
+        self._saved_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether ``checkpoint_minutes`` have gone by since the last one."""
+        return self.path is not None and time.monotonic() - self._saved_at >= self._every
+
+    def save(self, state: TrainState) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            OutputError: the place can't be written; the former checkpoint is still there.
+            TrainingError: a weight is not finite; the former checkpoint is still there.
+        """
+        if self.path is None:
+            return
+        self._refuse_broken_weights(state)
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
+        values: dict[str, Any] = {}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{key}"] = value
+                else:
+                    values[f"{index}/{key}"] = value
+        tensors["rng/cpu"] = torch.get_rng_state()
+        device = _device(self.model)
+        if device.type == "cuda":
+            tensors["rng/cuda"] = torch.cuda.get_rng_state(device)
+        save_checkpoint(
+            self.path, tensors, {"settings": self.settings, "optimizer": values, "state": state.to_json()}
+        )
+        self._saved_at = time.monotonic()
+
+    def restore(self, state: TrainState) -> None:
+        """Puts model, optimizer, random generators and ``state`` where the checkpoint has them.
+
+        Raises:
+            BundleError: the checkpoint is missing or damaged.
+            ConfigError: it was made with other settings, data or model; the message says which.
+        """
+        if self.path is None:
+            raise ConfigError("there is no folder to resume from", mend="give the folder of the checkpoint")
+        tensors, saved = load_checkpoint(self.path)
+        try:
+            self._refuse_other_settings(saved["settings"])
+            self._load_weights(_below(tensors, "model/"))
+            self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
+            state.load_json(saved["state"])
+            state.best_weights = _below(tensors, "best/") or None
+            torch.set_rng_state(tensors["rng/cpu"])
+            device = _device(self.model)
+            if device.type == "cuda" and "rng/cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["rng/cuda"], device)
+        except KeyError as error:
+            raise BundleError(
+                f"the checkpoint has no {error.args[0]}", where=self.path, mend="delete it and train anew"
+            ) from error
+
+    def _refuse_broken_weights(self, state: TrainState) -> None:
+        for name, weight in self.model.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                raise TrainingError(
+                    f"the weight {name} is not finite in epoch {state.epoch}, after step {state.step:,}",
+                    mend="lower train.learning_rate or set train.clip_norm",
+                )
+
+    def _refuse_other_settings(self, before: Mapping[str, Any]) -> None:
+        differences = []
+        for name, now in self.settings["train"].items():
+            old = before["train"].get(name)
+            if name not in _FREE and old != now:
+                differences.append(f"train.{name} was {old}, now {now}")
+        if before["train"]["epochs"] > self.epochs:
+            differences.append(
+                f"train.epochs was {before['train']['epochs']}, now {self.epochs} (it may be raised only)"
+            )
+        differences += _fingerprint_differences(before["fingerprint"], self.settings["fingerprint"])
+        old, now = before["batches_per_epoch"], self.settings["batches_per_epoch"]
+        if old != now and not differences:
+            differences.append(f"an epoch had {old} batches, now {now}")
+        if differences:
+            raise ConfigError(
+                f"the checkpoint was made otherwise: {', '.join(differences)}",
+                where=self.path,
+                mend="resume with the former settings and data, or train anew without resuming",
+            )
+
+    def _load_weights(self, saved: Mapping[str, Tensor]) -> None:
+        present = self.model.state_dict()
+        differences = sorted(
+            f"{name} was {_shape(saved.get(name))}, now {_shape(present.get(name))}"
+            for name in saved.keys() | present.keys()
+            if _shape(saved.get(name)) != _shape(present.get(name))
+        )
+        if differences:
+            raise ConfigError(
+                f"the checkpoint is of another model: {', '.join(differences[:3])}",
+                where=self.path,
+                mend="resume with the former model settings, or train anew without resuming",
+            )
+        self.model.load_state_dict(dict(saved))
+
+    def _load_optimizer(self, saved: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        layout = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        state: dict[int, dict[str, Any]] = {}
+        for place, value in [*saved.items(), *values.items()]:
+            index, _, key = place.partition("/")
+            parameter = parameters[int(index)]
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
+                # In the weight's own memory layout, which the fused kernels take for granted.
+                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            state.setdefault(int(index), {})[key] = value
+        self.optimizer.load_state_dict({"state": state, "param_groups": layout["param_groups"]})
+
+
+def _fingerprint_differences(before: str, now: str) -> list[str]:
+    """What differs between two fingerprints, entry by entry where both are JSON objects."""
+    if before == now:
+        return []
+    entries = [_json_object(before), _json_object(now)]
+    if entries[0] is None or entries[1] is None:
+        return ["the data, the tokenizer or the model differ"]
+    old, new = _flat(entries[0]), _flat(entries[1])
+    return [
+        f"{key} was {old.get(key)}, now {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, named without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else str(tuple(tensor.shape))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
