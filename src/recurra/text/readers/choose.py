@@ -8,8 +8,8 @@ from typing import Any
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.text.columns import Column, find_label, find_separator, find_text, study
-from recurra.text.readers import cells
+from recurra.text.readers.columns import Column, find_label, find_separator, find_text, study
+from recurra.text.readers.reading import cells
 from recurra.text.readers.table import refuser
 from recurra.text.source import Source
 
@@ -27,8 +27,10 @@ def choose(source: Source, config: DataConfig, labelled: bool, like: Source | No
         DataError: a column that was asked for is not there, none is found, or no row is whole.
     """
     text = _named(source, config.text, like, "text")
-    label = _named(source, [config.label] if config.label else None, like, "label")[:1]
-    group = _named(source, [config.group] if config.group else None, like, "group")[:1]
+    label = _named(source, [config.label] if config.label else None, like, "label", labelled)[:1]
+    # The group steers the validation split, so only a training file must have it.
+    needs_group = labelled and like is None
+    group = _named(source, [config.group] if config.group else None, like, "group", needs_group)[:1]
     if like is not None:
         text = text or _as_in(like, source, like.text, "text")
         if labelled and like.label is not None:
@@ -87,7 +89,9 @@ def _sample(source: Source, rows: int) -> Iterator[Sequence[Any]]:
         raise DataError("there are no rows", where=source.path, mend="give a file with rows")
 
 
-def _named(source: Source, names: Sequence[str] | None, like: Source | None, role: str) -> tuple[str, ...]:
+def _named(
+    source: Source, names: Sequence[str] | None, like: Source | None, role: str, must: bool = True
+) -> tuple[str, ...]:
     """The columns that the user named, as they are called in this file."""
     found = []
     for name in names or ():
@@ -95,9 +99,7 @@ def _named(source: Source, names: Sequence[str] | None, like: Source | None, rol
             found.append(name)
         elif like is not None and name in like.columns and _same_shape(like, source):
             found.append(source.columns[like.columns.index(name)])
-        elif role == "group" and like is not None:
-            continue  # a group matters to the training file alone
-        else:
+        elif must:
             raise DataError(
                 f"there is no column {name!r}", where=source.path, mend=_there_are(source, f"data.{role}")
             )

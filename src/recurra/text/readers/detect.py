@@ -9,11 +9,11 @@ from pathlib import Path
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.text.choose import choose
-from recurra.text.dialect import find_dialect, has_header, parse_sample
 from recurra.text.encoding import ascii_compatible, check_encoding, guess_encoding
 from recurra.text.files import FileLines, Head, look
 from recurra.text.readers import folder, jsonl, parquet
+from recurra.text.readers.choose import choose
+from recurra.text.readers.dialect import find_dialect, has_header, parse_sample
 from recurra.text.readers.fasttext import PREFIX
 from recurra.text.source import Source
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recurra.errors import DataError
-from recurra.text.columns import is_known_name
 from recurra.text.files import Lines
+from recurra.text.readers.columns import is_known_name
 from recurra.text.readers.delimited import parse
 
 __all__ = ["Dialect", "find_dialect", "has_header", "parse_sample"]
