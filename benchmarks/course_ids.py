@@ -10,26 +10,24 @@ import pyarrow.parquet as pq
 
 from recurra.batches.splits import split
 from recurra.config import Config, load_recipe
-from recurra.text.clean import clean
-from recurra.text.tokenizer import train
+from recurra.text.tokenizer import TextTokenizer
 
 
 def main(folder: Path, out: Path) -> None:
     config = Config.build(load_recipe("lstm"))
     tables = {part: pq.read_table(folder / f"{part}.parquet") for part in ("train", "test")}
-    texts = {part: [clean(t) for t in table["text"].to_pylist()] for part, table in tables.items()}
+    texts = {part: table["text"].to_pylist() for part, table in tables.items()}
     labels = {
         part: (np.array(table["label"].to_pylist()) == "pos").astype(np.int64)
         for part, table in tables.items()
     }
     _, groups = np.unique(np.array(tables["train"]["movie"].to_pylist()), return_inverse=True)
     train_rows, valid_rows = split(labels["train"], 0.1, 1, groups)
-    tokenizer = train((texts["train"][row] for row in train_rows), config.tokenizer)
+    tokenizer = TextTokenizer.train((texts["train"][row] for row in train_rows), config.tokenizer)
     data = {"train_rows": train_rows, "valid_rows": valid_rows}
     for part, found in texts.items():
-        ids = [np.array([1, *e.ids], np.int32) for e in tokenizer.encode_batch(found)]
-        ids = [np.concatenate([[1], i[-499:]]) if len(i) > 500 else i for i in ids]
-        data[f"{part}_ids"] = np.concatenate(ids).astype(np.int32)
+        ids = tokenizer.encode(found).ids
+        data[f"{part}_ids"] = np.concatenate(ids)
         data[f"{part}_offsets"] = np.cumsum([0, *map(len, ids)])
         data[f"{part}_labels"] = labels[part]
     np.savez(out, **data)

@@ -208,7 +208,7 @@ class TextTokenizer:
             raise BundleError(f"can't be read ({error.strerror})", where=path) from error
         except (UnicodeDecodeError, ValueError, RecursionError) as error:
             raise BundleError("is not JSON", where=path, mend=_MEND) from error
-        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        except Exception as error:  # the library raises nothing narrower
             raise BundleError(f"is not a tokenizer ({error})", where=path, mend=_MEND) from error
         wanted = json.loads(_pipeline(config).to_str())
         if any(described.get(part) != wanted[part] for part in ("normalizer", "pre_tokenizer", "decoder")):
@@ -285,7 +285,8 @@ def _segmenter(config: TokenizerConfig) -> Callable[[str], str]:
         cut = importlib.import_module("rjieba").cut
     except ImportError as error:
         raise DependencyError(
-            "Chinese by word needs rjieba", mend="pip install 'recurra[zh]', or set tokenizer.chinese=characters"
+            "Chinese by word needs rjieba",
+            mend="pip install 'recurra[zh]', or set tokenizer.chinese=characters",
         ) from error
 
     def segment(text: str) -> str:
