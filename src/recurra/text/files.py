@@ -21,6 +21,7 @@ __all__ = [
     "Lines",
     "damaged",
     "look",
+    "not_text",
     "open_bytes",
     "read_file",
     "undecodable",
@@ -54,7 +55,7 @@ _BINARY = (  # (offset, magic, what it is)
     (0, b"\x80\x04\x95", "a Python pickle"),
     (0, _GZIP, "packed with gzip twice"),
 )
-_UNPACK = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a class"
+_GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a class"
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ def look(path: Path) -> Head:
         data = stream.read(_HEAD + 1)
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
         raise DataError("the file is empty", where=path, mend="give a file with rows")
-    for offset, magic, name in _BINARY:
-        if data.startswith(magic, offset):
-            raise DataError(f"is {name}", where=path, mend=_mend_binary(name))
+    known = _binary(data)
+    if known is not None:
+        raise DataError(known[0], where=path, mend=known[1])
     return Head(data[:_HEAD], len(data) <= _HEAD, packed)
 
 
@@ -224,7 +225,7 @@ def undecodable(
     at = f" (byte 0x{raw[error.start]:02x})" if isinstance(error, UnicodeDecodeError) and raw else ""
     guess = guess_encoding(raw)
     if guess is None:
-        what, mend = "is not text", _UNPACK
+        what, mend = "is not text", _GIVE
     else:
         what = f"is not {encoding.upper()}{at}"
         mend = f"it looks like {guess}: pass --set data.encoding={guess}"
@@ -242,10 +243,27 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
     return DataError(f"can't be read ({reason})", where=path)
 
 
-def _mend_binary(name: str) -> str:
-    if "archive" in name or "packed" in name:
-        return "unpack it and give the file or folder inside"
-    return _UNPACK
+def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
+    """What the first bytes of a file are, and how to mend it, where they are no text in ``encoding``."""
+    known = _binary(data)
+    if known is not None or not ascii_compatible(check_encoding(encoding)):
+        return known
+    data = data[:4096]
+    wide = guess_encoding(data)
+    if wide is not None and wide.startswith(("utf-16", "utf-32")):
+        return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
+    control = sum(byte < 9 or 13 < byte < 27 for byte in data)
+    if len(data) >= 32 and control > 0.1 * len(data):
+        return "is binary, not text", _GIVE
+    return None
+
+
+def _binary(data: bytes) -> tuple[str, str] | None:
+    for offset, magic, name in _BINARY:
+        if data.startswith(magic, offset):
+            packed = "archive" in name or "packed" in name
+            return f"is {name}", "unpack it and give the file or folder inside" if packed else _GIVE
+    return None
 
 
 def _near(path: Path) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.text.encoding import ascii_compatible, check_encoding, guess_encoding
-from recurra.text.files import FileLines, Head, look
+from recurra.text.encoding import check_encoding
+from recurra.text.files import FileLines, Head, look, not_text
 from recurra.text.readers import folder, jsonl, parquet
 from recurra.text.readers.choose import choose
 from recurra.text.readers.dialect import find_dialect, has_header, parse_sample
@@ -69,7 +69,9 @@ def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: So
     name = path.name.lower().removesuffix(".gz")
     if config.format == "parquet" or (config.format == "auto" and name.endswith(".parquet")):
         raise DataError("is not a Parquet file", where=path, mend="copy or download it again")
-    _refuse_binary(path, head, config.encoding)
+    binary = not_text(head.data, config.encoding)
+    if binary is not None:
+        raise DataError(binary[0], where=path, mend=binary[1])
     if config.format != "auto":
         return config.format
     text = head.data.decode(check_encoding(config.encoding), "replace").lstrip("\ufeff \t\r\n")
@@ -87,24 +89,6 @@ def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: So
         if not same:
             return "lines"
     return "tsv" if "\t" in text.split("\n", 1)[0] else "csv"
-
-
-def _refuse_binary(path: Path, head: Head, encoding: str) -> None:
-    if not ascii_compatible(check_encoding(encoding)):
-        return
-    data = head.data[:4096]
-    wide = guess_encoding(data)
-    if wide is not None and wide.startswith(("utf-16", "utf-32")):
-        raise DataError(
-            f"is not {encoding.upper()}",
-            where=path,
-            mend=f"it looks like {wide}: pass --set data.encoding={wide}",
-        )
-    control = sum(byte < 9 or 13 < byte < 27 for byte in data)
-    if control > 0.1 * len(data) and len(data) >= 32:
-        raise DataError(
-            "is binary, not text", where=path, mend="give a CSV, TSV, JSON lines, Parquet or fastText file"
-        )
 
 
 def _lines(source: Source) -> FileLines:
