@@ -1,0 +1,38 @@
+"""Recurrent networks on sequences, text first: trained, measured, explained.
+
+Public names are imported when first used, so that `import recurra` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recurra.bundle import Bundle
+    from recurra.config import Config
+    from recurra.errors import RecurraError
+    from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.tasks.estimator import TextClassifier
+
+__all__ = ["GRU", "LSTM", "Bundle", "Config", "RecurraError", "SimpleRNN", "TextClassifier"]
+
+_HOMES = {
+    "Bundle": "recurra.bundle",
+    "Config": "recurra.config",
+    "GRU": "recurra.layers",
+    "LSTM": "recurra.layers",
+    "RecurraError": "recurra.errors",
+    "SimpleRNN": "recurra.layers",
+    "TextClassifier": "recurra.tasks.estimator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -66,6 +66,9 @@ class DataConfig(_Section):
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.1, description="share of the training rows held out where no validation file is given"
     )
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="which rows are held out; apart from train.seed, so that seeds share a split"
+    )
 
 
 class TokenizerConfig(_Section):

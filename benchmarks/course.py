@@ -1,0 +1,94 @@
+"""The course's six recipes on IMDB: ours, and the same configurations in Keras, interleaved in one run.
+
+    python benchmarks/course.py ../shared/data/imdb --out benchmarks/results/course.jsonl
+    python benchmarks/course.py ../shared/data/imdb --keras KERAS_PYTHON --seeds 1,2 --out rows.jsonl
+
+Both read the same token ids (`course_ids.py`) and the same validation rows. Each row of the output is one
+training: parameters, seconds an epoch (median), best epoch by validation loss, test accuracy at that epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from recurra.config import Config, load_recipe
+from recurra.runtime import facts
+from recurra.tasks.classification import fit_files
+
+RECIPES = ("simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru")
+
+
+def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict[str, object]:
+    settings = {"data": {"group": "movie"}, "train": {"seed": seed, "epochs": epochs, "patience": patience}}
+    config = Config.build(load_recipe(recipe), settings)
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit_files(
+            imdb / "train.parquet",
+            config,
+            Path(folder) / "model",
+            test=imdb / "test.parquet",
+            baseline=False,
+            explained=0,
+        )
+    found, history = fitted.assessment.metrics, fitted.outcome.history
+    best = history[fitted.outcome.best_epoch - 1]
+    return {
+        "system": f"recurra {facts()['recurra']} / torch {facts()['torch']}",
+        "recipe": recipe,
+        "seed": seed,
+        "parameters": fitted.as_json()["parameters"],
+        "batch": config.train.batch_size,
+        "threads": facts()["threads"],
+        "seconds_an_epoch": float(np.median([record.seconds for record in history])),
+        "epochs": len(history),
+        "best_epoch": fitted.outcome.best_epoch,
+        "valid_accuracy": best.figures["valid_accuracy"],
+        "test_accuracy": found.accuracy,
+        "interval": [found.accuracy_low, found.accuracy_high],
+    }
+
+
+def keras(python: str, ids: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict[str, object]:
+    script = Path(__file__).with_name("keras_course.py")
+    options = ["--recipes", recipe, "--seeds", seed, "--epochs", epochs, "--patience", patience]
+    run = subprocess.run(
+        [python, script, ids, *map(str, options)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return json.loads(run.stdout.decode().strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("imdb", type=Path, help="the folder of train.parquet and test.parquet")
+    parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--seeds", default="1,2")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--keras", help="a Python that has keras and tensorflow")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    ids = Path(tempfile.mkdtemp()) / "ids.npz"
+    if options.keras:
+        script = Path(__file__).with_name("course_ids.py")
+        subprocess.run([sys.executable, script, options.imdb, ids], check=True)
+    for seed in map(int, options.seeds.split(",")):
+        for recipe in options.recipes.split(","):
+            rows = [ours(options.imdb, recipe, seed, options.epochs, options.patience)]
+            if options.keras:
+                rows.append(keras(options.keras, ids, recipe, seed, options.epochs, options.patience))
+            for row in rows:
+                line = json.dumps({**row, "cpu": facts()["cpu"], "cores": facts()["cores"]})
+                print(line, flush=True)
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

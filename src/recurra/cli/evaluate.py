@@ -1,0 +1,30 @@
+"""`recurra evaluate`: a saved model's figures on labelled texts, beside the baseline's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recurra.cli.options import AsJson
+from recurra.cli.screen import Screen
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts.")],
+    report: Annotated[Path | None, typer.Option(help="Write the figures as an HTML page too.")] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="The training file, for the baseline.  [default: where it was]")
+    ] = None,
+    baseline: Annotated[bool, typer.Option(help="Train the n-gram baseline beside it.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a saved model on labelled texts: accuracy with its interval, beside the baseline."""
+    from recurra.tasks.evaluation import evaluate_files
+
+    screen = Screen(as_json)
+    screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, tell=screen))

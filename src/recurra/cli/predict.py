@@ -1,0 +1,44 @@
+"""`recurra predict`: labels and probabilities for texts from a file, a stream, or the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from recurra.cli.options import AsJson
+from recurra.cli.screen import Screen
+
+__all__ = ["predict"]
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Texts; - or nothing reads them from stdin.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text. May be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write there (.csv or .jsonl), not to stdout.")] = None,
+    form: Annotated[
+        Literal["csv", "jsonl"] | None, typer.Option("--format", help="CSV or JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts: the label and the probability of each class, as CSV or JSON lines."""
+    if text and file:
+        raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
+    from recurra.serve.output import format_of, whole_file, write_answers
+    from recurra.tasks.prediction import answers_for
+
+    screen = Screen(as_json)
+    names, answers = answers_for(model, file, text)
+    form = form or format_of(out)
+    if out is None:
+        count = write_answers(answers, names, sys.stdout, form)
+    else:
+        with whole_file(out) as target:
+            count = write_answers(answers, names, target, form)
+        screen.note(f"{count:,} answers in {out}")
+    screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})

@@ -1,0 +1,87 @@
+"""What every verb shares at the terminal: where words go, how JSON and errors end, how a task is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from recurra.evaluate.explain import Explanation
+    from recurra.train.observer import Observer
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """Words for a person on stdout; with ``--json`` they go to stderr and stdout holds one JSON object."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Print ``result`` as the last line, if JSON was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+            sys.stdout.flush()
+
+    def step(self, title: str) -> None:
+        """A heading."""
+        self.console.print(f"\n[bold]{escape(title)}[/bold]")
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """A line each: name, then value."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True, min_width=16)
+        grid.add_column(overflow="fold")
+        for name, value in facts.items():
+            grid.add_row("  " + escape(name), escape(value))
+        self.console.print(grid)
+
+    def note(self, text: str) -> None:
+        """A sentence."""
+        self.console.print("  " + escape(text))
+
+    def warn(self, text: str) -> None:
+        """A sentence in yellow."""
+        self.console.print(f"  [yellow]! {escape(text)}[/yellow]")
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table whose columns after the first are figures, set to the right."""
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+        for number, name in enumerate(header):
+            table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.console.print(table)
+
+    def explanation(self, found: Explanation) -> None:
+        """The text with its telling words in colour, and the strongest of them with figures."""
+        from recurra.evaluate.explain import to_rich
+
+        truth = f", in truth {found.true}" if found.true not in (None, found.label) else ""
+        self.console.print(
+            f"  [bold]{escape(found.label)}[/bold] {100 * found.probability:.1f}%{escape(truth)}"
+        )
+        self.console.print(Padding(to_rich(found), (0, 0, 0, 4)))
+        strongest = sorted(found.parts, key=lambda part: -abs(part.contribution))[:4]
+        telling = [
+            f"{part.text} {part.contribution:+.1f}" for part in strongest if abs(part.contribution) > 0.05
+        ]
+        if telling:
+            self.console.print(Padding(escape("hangs on: " + ", ".join(telling)), (0, 0, 0, 4)), style="dim")
+        if found.note:
+            self.console.print(Padding(escape(found.note), (0, 0, 0, 4)), style="dim")
+
+    def observer(self) -> Observer:
+        """A progress bar, or plain lines where the output is no terminal."""
+        from recurra.train.progress import ProgressObserver
+
+        return ProgressObserver(self.console)

@@ -1,0 +1,218 @@
+"""A trained model measured on one part of the data, with the baseline and the majority class beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.batcher import Batches
+from recurra.batches.examples import Examples
+from recurra.bundle import Bundle
+from recurra.evaluate.baseline import NgramBaseline
+from recurra.evaluate.calibration import Reliability, reliability
+from recurra.evaluate.comparison import Comparison, compare_accuracy
+from recurra.evaluate.explain import Explanation, explain
+from recurra.evaluate.metrics import Metrics, classification_metrics, correct_rows
+from recurra.evaluate.mistakes import Mistake, worst_mistakes
+from recurra.models.loss import probabilities
+from recurra.models.predict import predict_logits
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.prepare import Part
+
+__all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "tell_assessment"]
+
+EVALUATION_BATCH = 256
+CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Figures on one part of the data.
+
+    ``before`` and ``after`` are the reliability curves without and with the fitted temperature.
+    """
+
+    part: str
+    model_name: str
+    metrics: Metrics
+    majority: float | None
+    baseline: Metrics | None
+    comparison: Comparison | None
+    before: Reliability
+    after: Reliability
+    mistakes: list[Mistake]
+    explanations: list[Explanation] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures that ``metrics.json`` and ``--json`` hold."""
+        return {
+            "evaluated_on": self.part,
+            "model": self.metrics.model_dump(mode="json"),
+            "baseline": self.baseline.model_dump(mode="json") if self.baseline else None,
+            "majority_accuracy": self.majority,
+            "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
+            "ece_before_temperature": self.before.ece,
+        }
+
+
+def logits_of(bundle: Bundle, part: Part) -> NDArray[np.float32]:
+    """``(n, C)`` logits of the part's rows, in their order."""
+    return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
+
+
+def fit_baseline(train: Part, bundle: Bundle, tell: Narrator) -> NgramBaseline:
+    """The n-gram baseline, trained on the very rows the network was trained on."""
+    begun = time.perf_counter()
+    baseline = NgramBaseline()
+    baseline.fit(train.texts(train.rows), train.labels, bundle.labels.task, len(bundle.labels.names))
+    note = f"; {baseline.note}" if baseline.note else ""
+    tell.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
+    return baseline
+
+
+def assess(
+    bundle: Bundle,
+    part: Part,
+    *,
+    baseline: NgramBaseline | None,
+    train_labels: NDArray[np.int64] | NDArray[np.float32] | None = None,
+    explained: int = 0,
+) -> Assessment:
+    """Measure ``bundle`` on ``part``.
+
+    Args:
+        bundle: the model, with its temperature fitted.
+        part: labelled rows.
+        baseline: a fitted baseline to measure on the same rows, if any.
+        train_labels: labels of the training rows, for the accuracy of always saying their largest class.
+        explained: how many predictions to explain.
+    """
+    names, task = bundle.labels.names, bundle.labels.task
+    name = model_name(bundle)
+    logits, labels = logits_of(bundle, part), part.labels
+    raw, calibrated = probabilities(logits, task), probabilities(logits / bundle.temperature, task)
+    metrics = classification_metrics(labels, calibrated, names, task)
+    baseline_metrics = comparison = None
+    if baseline is not None:
+        theirs = baseline.predict_proba(part.texts(part.rows))
+        baseline_metrics = classification_metrics(labels, theirs, names, task)
+        comparison = compare_accuracy(
+            correct_rows(labels, calibrated, task),
+            correct_rows(labels, theirs, task),
+            name,
+            "the n-gram baseline",
+        )
+    majority = None
+    if task != "multilabel" and train_labels is not None:
+        largest = int(np.bincount(train_labels.astype(np.int64), minlength=len(names)).argmax())
+        majority = float((labels == largest).mean())
+    mistakes = worst_mistakes(
+        labels,
+        calibrated,
+        names,
+        task,
+        lambda rows: list(part.texts(np.sort(part.rows[rows]))),
+        numbers=part.examples.numbers[part.rows],
+    )
+    explanations = []
+    for row in _worth_explaining(labels, calibrated, task, explained):
+        place = part.rows[row : row + 1]
+        explanation = explain_text(bundle, next(iter(part.texts(place))))
+        true = names[int(labels[row])] if task != "multilabel" else None
+        number = int(part.examples.numbers[place[0]])
+        explanations.append(explanation.model_copy(update={"true": true, "row": number}))
+    return Assessment(
+        part.name,
+        name,
+        metrics,
+        majority,
+        baseline_metrics,
+        comparison,
+        reliability(raw, labels, task),
+        reliability(calibrated, labels, task),
+        mistakes,
+        explanations,
+    )
+
+
+def explain_text(bundle: Bundle, text: str) -> Explanation:
+    """Which words of ``text`` the prediction hangs on."""
+    task = bundle.labels.task
+
+    def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
+        examples = Examples.from_arrays([v.astype(np.int32) for v in variants])
+        logits = predict_logits(bundle.model, Batches(examples, None, EVALUATION_BATCH))
+        return probabilities(logits / bundle.temperature, task)
+
+    tokenizer = bundle.tokenizer
+    ids = tokenizer.encode([text]).ids[0]
+    return explain(
+        tokenizer.tokens(text),
+        ids,
+        score,
+        bundle.labels.names,
+        unknown_id=tokenizer.unknown_id,
+        hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
+    )
+
+
+def model_name(bundle: Bundle) -> str:
+    """What sentences call the model, such as ``the bidirectional LSTM``."""
+    model = bundle.config.model
+    words = ["the"]
+    if model.depth > 1:
+        words.append("stacked")
+    if model.bidirectional:
+        words.append("bidirectional")
+    return " ".join([*words, CELLS[model.cell]])
+
+
+def tell_assessment(assessment: Assessment, tell: Narrator) -> None:
+    """The figures as a table, and the verdict in words."""
+    rows: list[Sequence[str]] = []
+    for name, m in ((assessment.model_name, assessment.metrics), ("n-gram baseline", assessment.baseline)):
+        if m is not None:
+            rows.append(
+                (
+                    name,
+                    f"{100 * m.accuracy:.2f}%",
+                    f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}",
+                    f"{m.log_loss:.3f}",
+                    f"{m.macro_f1:.3f}",
+                    "-" if m.auc is None else f"{m.auc:.3f}",
+                    f"{m.ece:.3f}",
+                )
+            )
+    if assessment.majority is not None:
+        rows.append(("largest class", f"{100 * assessment.majority:.2f}%", "", "", "", "", ""))
+    header = (f"{assessment.part} ({assessment.metrics.rows:,} rows)", "accuracy", "95% interval", "log loss")
+    tell.table("", (*header, "macro-F1", "AUC", "ECE"), rows)
+    if assessment.comparison is not None:
+        tell.note(assessment.comparison.sentence + ".")
+
+
+def _worth_explaining(
+    labels: NDArray[Any], probability: NDArray[np.float64], task: str, count: int
+) -> list[int]:
+    """A sure right answer of each class in turn, then the surest mistake last, ``count`` in all."""
+    if not count:
+        return []
+    sure = probability.max(axis=1)
+    if task == "multilabel":
+        return [int(row) for row in np.argsort(-sure, kind="stable")[:count]]
+    chosen = probability.argmax(axis=1)
+    wrong = np.flatnonzero(chosen != labels)
+    picks: list[int] = []
+    for label in range(probability.shape[1]):
+        right = np.flatnonzero((chosen == labels) & (chosen == label))
+        if len(right) and len(picks) < count - bool(len(wrong)):
+            # The median of the right ones: the surest are often short and dull.
+            picks.append(int(right[np.argsort(sure[right], kind="stable")[len(right) // 2]]))
+    if len(wrong):
+        picks.append(int(wrong[np.argmax(sure[wrong])]))
+    return picks[:count]

@@ -1,0 +1,149 @@
+"""What is written about a trained classifier for people: its report's data and its model card."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from recurra.bundle import Bundle
+from recurra.evaluate.baseline import NgramBaseline
+from recurra.evaluate.report import ModelRow, ReportData
+from recurra.evaluate.report import Part as ReportPart
+from recurra.models.summary import summarize
+from recurra.runtime import facts
+from recurra.tasks.assess import Assessment
+from recurra.tasks.prepare import Part, Prepared
+from recurra.train.loop import Outcome
+
+__all__ = ["assessed", "model_card", "report_data"]
+
+_VERSIONS = ("recurra", "python", "torch", "numpy")
+
+
+def report_data(
+    bundle: Bundle,
+    prepared: Prepared,
+    outcome: Outcome,
+    found: Assessment,
+    baseline: NgramBaseline | None,
+    command: str,
+) -> ReportData:
+    """All that the report of a fit shows."""
+    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
+    machine = facts()
+    config = bundle.config
+    return ReportData(
+        **assessed(bundle, found),
+        title=f"{found.model_name.removeprefix('the ')} on {prepared.train.where.rsplit('/', 1)[-1]}",
+        baseline_note=baseline.note if baseline else "",
+        data={
+            "file": prepared.train.where,
+            "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
+            "classes": str(len(bundle.labels.names)),
+            "vocabulary": f"{bundle.tokenizer.vocab_size:,} entries, from the training rows only",
+            "longest text": f"{config.tokenizer.max_tokens:,} tokens; of longer ones the {config.tokenizer.cut} is cut",
+        },
+        parts=[_part(part, bundle) for part in parts],
+        history=[{k: float(v) for k, v in record.row().items()} for record in outcome.history],
+        best_epoch=outcome.best_epoch,
+        stopped=outcome.stopped,
+        ngrams=baseline.strongest(bundle.labels.names) if baseline else {},
+        settings=config.model_dump(mode="json"),
+        command=command,
+        seed=config.train.seed,
+        versions={name: machine[name] for name in _VERSIONS},
+        hardware={name: value for name, value in machine.items() if name not in _VERSIONS},
+    )
+
+
+def assessed(bundle: Bundle, found: Assessment) -> dict[str, Any]:
+    """The fields of a report that any assessment fills, of a fit or of a saved model."""
+    return {
+        "model_name": found.model_name,
+        "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "task": bundle.labels.task,
+        "class_names": list(bundle.labels.names),
+        "evaluated_on": found.part,
+        "metrics": found.metrics,
+        "baseline": found.baseline,
+        "majority": found.majority,
+        "comparison": found.comparison,
+        "temperature": bundle.temperature,
+        "reliability_before": found.before,
+        "reliability_after": found.after,
+        "mistakes": found.mistakes,
+        "explanations": found.explanations,
+        "summary": [
+            ModelRow(
+                name=row.name,
+                layer=row.layer,
+                output_shape=row.output_shape,
+                parameters=row.parameters,
+                trainable=row.trainable,
+            )
+            for row in summarize(bundle.model).rows
+        ],
+    }
+
+
+def _part(part: Part, bundle: Bundle) -> ReportPart:
+    classes = len(bundle.labels.names)
+    if part.labels.ndim == 2:
+        counts = part.labels.sum(axis=0).astype(int)
+    else:
+        counts = np.bincount(part.labels.astype(np.int64), minlength=classes)
+    full = part.examples.full_lengths[part.rows]
+    longer = float((full > bundle.config.tokenizer.max_tokens).mean())
+    return ReportPart(
+        name=part.name,
+        rows=len(part),
+        source=part.where,
+        class_counts=counts.tolist(),
+        notes=f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut",
+    )
+
+
+def model_card(bundle: Bundle, found: Assessment) -> str:
+    """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
+    m, config = found.metrics, bundle.config
+    figures = [
+        f"| {found.model_name} | {_interval(m.accuracy, m.accuracy_low, m.accuracy_high)} | {m.macro_f1:.3f} |"
+    ]
+    if found.baseline:
+        b = found.baseline
+        figures.append(
+            f"| n-gram baseline | {_interval(b.accuracy, b.accuracy_low, b.accuracy_high)} | {b.macro_f1:.3f} |"
+        )
+    if found.majority is not None:
+        figures.append(f"| always the largest class | {100 * found.majority:.2f}% | |")
+    verdict = (
+        f"\n{found.comparison.sentence[:1].upper()}{found.comparison.sentence[1:]}.\n"
+        if found.comparison
+        else ""
+    )
+    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
+
+A text classifier ({bundle.labels.task}) made with recurra, {datetime.now(UTC):%Y-%m-%d}; recipe `{config.recipe}`,
+{summarize(bundle.model).total:,} parameters.
+
+| on {m.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
+|---|---|---|
+{chr(10).join(figures)}
+{verdict}
+## Use
+
+    recurra predict . --text "..."
+    recurra evaluate . DATA
+
+## Limits
+
+It knows {bundle.tokenizer.vocab_size:,} words of the texts it was trained on and reads the first or last
+{config.tokenizer.max_tokens:,} of a text. On texts of another kind, place or time its figures will differ:
+measure there first. `report.html` shows its worst mistakes and how far its probabilities can be trusted.
+"""
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.2f}% ({100 * low:.2f} to {100 * high:.2f})"

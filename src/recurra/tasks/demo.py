@@ -1,0 +1,40 @@
+"""The demonstration: the built-in sample through the whole path, ending with what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from recurra.config import Config, load_recipe
+from recurra.tasks.check import check_data
+from recurra.tasks.classification import fit_files
+from recurra.tasks.narrate import Narrator
+from recurra.text.sample import write_sample
+
+__all__ = ["run"]
+
+
+def run(folder: Path, language: Literal["en", "zh"], tell: Narrator) -> dict[str, Any]:
+    """Write the sample under ``folder``, check it, train on it, explain three predictions."""
+    config = Config.build(load_recipe("sample"))
+    data = write_sample(folder / "data", language)
+    train, valid, test = (data / f"{part}.csv" for part in ("train", "valid", "test"))
+    check_data(train, config, tell, valid=valid, test=test)
+    model = folder / "model"
+    fitted = fit_files(train, config, model, valid=valid, test=test, overwrite=True, tell=tell)
+    tell.step("Three predictions explained: which words each hangs on")
+    for explanation in fitted.assessment.explanations:
+        tell.explanation(explanation)
+    tell.step("What to type next")
+    text = {"en": "I expected a dull film, but it was great.", "zh": "我以为会很无聊，结果非常精彩。"}[
+        language
+    ]
+    for line in (
+        f'recurra predict {model} --text "{text}"',
+        f'recurra inspect {model} explain "{text}"',
+        f"recurra evaluate {model} {test}",
+        "recurra fit YOUR_FILE.csv --out my-model",
+    ):
+        tell.note(line)
+    tell.note(f"and open {model / 'report.html'} in a browser")
+    return fitted.as_json()

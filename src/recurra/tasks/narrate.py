@@ -1,0 +1,71 @@
+"""What a long task tells whoever started it: the rooms below never print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from recurra.evaluate.explain import Explanation
+from recurra.models.summary import Summary
+from recurra.train.observer import NullObserver, Observer
+
+__all__ = ["Narrator", "Silent", "tell_summary"]
+
+
+class Narrator(Protocol):
+    """Receives the steps of a task as they happen."""
+
+    def step(self, title: str) -> None:
+        """A new step begins."""
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Named facts, such as what was found in a file."""
+
+    def note(self, text: str) -> None:
+        """A sentence the user should read."""
+
+    def warn(self, text: str) -> None:
+        """A sentence the user should not miss."""
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; columns after the first are figures."""
+
+    def explanation(self, found: Explanation) -> None:
+        """Which words an answer hangs on."""
+
+    def observer(self) -> Observer:
+        """Watches the training loop."""
+
+
+class Silent:
+    """A narrator that says nothing."""
+
+    def step(self, title: str) -> None:
+        """Nothing."""
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Nothing."""
+
+    def explanation(self, found: Explanation) -> None:
+        """Nothing."""
+
+    def observer(self) -> Observer:
+        """An observer that does nothing."""
+        return NullObserver()
+
+
+def tell_summary(found: Summary, tell: Narrator) -> None:
+    """The layers of a model as a table."""
+    rows = [(f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}") for row in found.rows]
+    tell.table("", ("layer", "output shape", "parameters"), [*rows, ("total", "", f"{found.total:,}")])
+    if found.frozen:
+        tell.note(f"{found.trainable:,} are trained, {found.frozen:,} are frozen")

@@ -1,0 +1,225 @@
+"""Files of labelled texts made ready for training: columns found, labels learned, split, tokens on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.cache import cache_folder, cached_examples, content_key
+from recurra.batches.examples import Chunk, Examples
+from recurra.batches.splits import split
+from recurra.config import Config, TokenizerConfig
+from recurra.errors import DataError
+from recurra.tasks.narrate import Narrator
+from recurra.text.labels import Labels
+from recurra.text.readers import Rows, Skipped, Source, detect, read
+from recurra.text.tokenizer import TextTokenizer
+
+__all__ = ["Part", "Prepared", "open_part", "prepare"]
+
+Rowset = NDArray[np.int64]
+Codes = NDArray[np.int64] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of some examples, and a way back to their texts.
+
+    Attributes:
+        name: what to call it: ``training``, ``validation`` or ``test``.
+        where: the file the rows came from, for messages.
+        examples: token ids and labels of the whole file.
+        rows: ``(n,)`` the rows of ``examples`` that belong to this part, sorted.
+        texts: reads the raw texts of given (sorted) rows, in order.
+    """
+
+    name: str
+    where: str
+    examples: Examples
+    rows: Rowset
+    texts: Callable[[Rowset], Iterator[str]]
+
+    @property
+    def labels(self) -> Codes:
+        """``(n,)`` class numbers, or ``(n, C)`` zeros and ones for multi-label."""
+        assert self.examples.labels is not None
+        return self.examples.labels[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training and evaluation start from."""
+
+    config: Config
+    labels: Labels
+    tokenizer: TextTokenizer
+    train: Part
+    valid: Part
+    test: Part | None
+    key: str
+    """A fingerprint of contents and settings: a resumed run must have the same."""
+
+
+def prepare(
+    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+) -> Prepared:
+    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+
+    Raises:
+        DataError: a file can't be used; the message says which row and how to mend it.
+    """
+    tell.step("Reading")
+    data, test = _official_test(data, test)
+    source = detect(data, config.data)
+    tell.facts({"training data": str(data), **source.describe()})
+    config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
+    skipped = Skipped()
+    labels, codes, groups = _learn_labels(source, config, skipped)
+    _tell_skipped(skipped, data, tell)
+    tell.facts({"task": labels.task, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"})
+    if valid is None:
+        train_rows, valid_rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
+        by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
+        tell.facts({"validation": f"{len(valid_rows):,} rows held out, {by}"})
+    else:
+        train_rows, valid_rows = np.arange(len(codes)), np.empty(0, np.int64)
+
+    tell.step("Tokenizing")
+    contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
+    tokenizer = _trained_tokenizer(source, train_rows, config.tokenizer, contents)
+    tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
+    whole = _examples(source, contents, tokenizer, labels)
+
+    def part(name: str, rows: Rowset) -> Part:
+        return Part(name, str(data), whole, rows, lambda wanted: _texts(source, wanted))
+
+    train_part = part("training", train_rows)
+    if valid is None:
+        valid_part = part("validation", valid_rows)
+    else:
+        valid_part = open_part("validation", valid, config, labels, tokenizer, tell, like=source)
+    test_part = None
+    if test is not None:
+        test_part = open_part("test", test, config, labels, tokenizer, tell, like=source)
+    key = content_key(
+        [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
+    )
+    return Prepared(config, labels, tokenizer, train_part, valid_part, test_part, key)
+
+
+def open_part(
+    name: str,
+    path: Path,
+    config: Config,
+    labels: Labels,
+    tokenizer: TextTokenizer,
+    tell: Narrator,
+    *,
+    like: Source | None = None,
+) -> Part:
+    """A whole labelled file, tokenized for a model that exists already.
+
+    Raises:
+        DataError: the file can't be used, has no rows, or has a label that the model does not know.
+    """
+    source = detect(path, config.data, like=like)
+    contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
+    skipped = Skipped()
+    examples = _examples(source, contents, tokenizer, labels, skipped)
+    _tell_skipped(skipped, path, tell)
+    if not len(examples):
+        raise DataError("there are no rows", where=path)
+    tell.facts({name: f"{path}, {len(examples):,} rows"})
+    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: _texts(source, wanted))
+
+
+def _official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
+    """A folder with train/ and test/ inside (aclImdb as unpacked) is both at once."""
+    if (data / "train").is_dir():
+        beside = data / "test"
+        return data / "train", test or (beside if beside.is_dir() else None)
+    return data, test
+
+
+def _learn_labels(
+    source: Source, config: Config, skipped: Skipped
+) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
+    """Two passes over the file, so that no text is held: first the classes, then every row's."""
+    labels = Labels.learn(read(source, skipped), config.data.task, source)
+    codes: list[NDArray[Any]] = []
+    groups: list[str] = []
+    for rows in read(source, Skipped()):
+        codes.append(labels.encode(rows, source.path))
+        if rows.groups is not None:
+            groups += rows.groups
+    numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
+    return labels, np.concatenate(codes), numbered
+
+
+def _trained_tokenizer(
+    source: Source, train_rows: Rowset, config: TokenizerConfig, contents: str
+) -> TextTokenizer:
+    key = content_key(
+        [], contents, config.model_dump_json(), hashlib.sha256(train_rows.tobytes()).hexdigest()
+    )
+    path = cache_folder() / f"{key}.tokenizer.json"
+    if path.is_file():
+        return TextTokenizer.load(path, config)
+    tokenizer = TextTokenizer.train(_texts(source, train_rows), config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(path)
+    return tokenizer
+
+
+def _examples(
+    source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels, skipped: Skipped | None = None
+) -> Examples:
+    def chunks() -> Iterable[Chunk]:
+        for rows in read(source, skipped if skipped is not None else Skipped()):
+            encoded = tokenizer.encode(rows.texts)
+            yield Chunk(
+                ids=encoded.ids,
+                labels=labels.encode(rows, source.path),
+                numbers=np.array(rows.numbers, np.int64),
+                groups=rows.groups,
+                full_lengths=encoded.full_lengths,
+                unknown=encoded.unknown,
+            )
+
+    key = content_key([], contents, tokenizer.fingerprint, labels.to_json())
+    return cached_examples(cache_folder(), key, chunks)
+
+
+def _texts(source: Source, wanted: Rowset) -> Iterator[str]:
+    """The raw texts of the sorted rows ``wanted``, streamed from the file."""
+    position, first = 0, 0
+    for rows in read(source, Skipped()):
+        end = first + len(rows.texts)
+        while position < len(wanted) and wanted[position] < end:
+            yield rows.texts[int(wanted[position]) - first]
+            position += 1
+        if position == len(wanted):
+            return
+        first = end
+
+
+def _tell_skipped(skipped: Skipped, path: Path, tell: Narrator) -> None:
+    if skipped.count:
+        shown = "; ".join(skipped.examples[:3])
+        tell.warn(f"{path}: {skipped.count:,} broken rows left out ({shown})")
+
+
+def _shorten(names: Iterable[str], most: int = 12) -> str:
+    found = list(names)
+    more = f", ... ({len(found)} in all)" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
