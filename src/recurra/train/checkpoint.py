@@ -36,7 +36,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
     # Copies, since safetensors refuses tensors that share memory (tied weights do).
     contiguous = torch.contiguous_format
     copies = {name: t.detach().cpu().clone(memory_format=contiguous) for name, t in tensors.items()}
-    text = json.dumps(state, sort_keys=True)
+    text = json.dumps(state)
     with replacing(path) as temporary:
         try:
             save_file(

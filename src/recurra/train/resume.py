@@ -188,10 +188,15 @@ def _fingerprint_differences(before: str, now: str) -> list[str]:
         return ["the data, the tokenizer or the model differ"]
     old, new = _flat(entries[0]), _flat(entries[1])
     return [
-        f"{key} was {old.get(key)}, now {new.get(key)}"
+        f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

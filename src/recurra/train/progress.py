@@ -1,0 +1,159 @@
+"""Training on the screen: a bar for the epoch on a terminal, plain lines elsewhere, a line for each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from recurra.train.history import EpochRecord
+
+__all__ = ["ProgressObserver", "epoch_line", "time_text"]
+
+_REDRAW_SECONDS = 0.1
+_BAR_CELLS = 6
+"""The least that the bar itself gets of a narrow terminal."""
+_PLAIN_SECONDS = 30.0
+"""Where the output is no terminal, a line within an epoch at most this often."""
+
+
+class ProgressObserver:
+    """An observer that shows epoch, loss, tokens/s and time left.
+
+    Args:
+        console: where it is shown; lines are cut to its width, never wrapped.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
+        """Shows an empty bar, and where training goes on from."""
+        self._epochs, self._batches = total_epochs, batches_per_epoch
+        self._began = self._shown = self._printed = time.monotonic()
+        self._seen = 0
+        self._begin_epoch()
+        if resumed_from is not None:
+            self._print(Text(f"resumed after step {resumed_from:,}", style="dim"))
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[figures]}"),
+                console=self.console,
+                transient=True,
+                expand=True,
+            )
+            self._task = self._bar.add_task("", total=batches_per_epoch, figures="")
+            self._bar.start()
+
+    def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
+        """Moves the bar, at most ten times a second; the loss shown is the mean over the epoch."""
+        self._seen += 1
+        self._epoch_seen += 1
+        self._loss += loss
+        self._tokens += tokens
+        self._seconds += seconds
+        now = time.monotonic()
+        if batch < self._batches and now - self._shown < _REDRAW_SECONDS:
+            return
+        self._shown = now
+        left = ((self._epochs - epoch + 1) * self._batches - batch) * (now - self._began) / self._seen
+        mean = self._loss / self._epoch_seen
+        rate = f"{_count(self._tokens / max(self._seconds, 1e-9))} tok/s"
+        description = f"epoch {epoch}/{self._epochs}"
+        parts = [(0, f"loss {mean:.4f}"), (2, rate), (1, f"{time_text(left)} left")]
+        if batch == self._batches:
+            parts = [(0, f"loss {mean:.4f}"), (1, "validating")]
+        if self._bar is not None and self._task is not None:
+            figures = _fit(parts, self.console.width - len(description) - _BAR_CELLS - 2)
+            self._bar.update(self._task, completed=batch, description=description, figures=figures)
+        elif now - self._printed >= _PLAIN_SECONDS and batch < self._batches:
+            self._printed = now
+            begin = [(0, description), (0, f"{100 * batch // self._batches}%")]
+            self._print(Text(_fit([*begin, *parts], self.console.width)))
+
+    def on_epoch(self, record: EpochRecord, improved: bool) -> None:
+        """Prints the epoch's line, in bold where it is the best so far."""
+        self._printed = time.monotonic()
+        line = epoch_line(record, self._epochs, improved, self.console.width)
+        self._print(Text(line, style="bold" if improved else ""))
+        self._begin_epoch()
+        if self._bar is not None and self._task is not None and record.epoch < self._epochs:
+            self._bar.reset(self._task, description=f"epoch {record.epoch + 1}/{self._epochs}", figures="")
+
+    def on_end(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _begin_epoch(self) -> None:
+        self._loss = self._seconds = 0.0
+        self._tokens = self._epoch_seen = 0
+
+    def _print(self, text: Text) -> None:
+        # soft_wrap: lines are cut to the width already; a pipe gets them as they are.
+        self.console.print(text, soft_wrap=True, highlight=False)
+
+
+def epoch_line(record: EpochRecord, total_epochs: int, improved: bool, width: int) -> str:
+    """One epoch in one line of at most ``width`` characters; what matters least is left out first.
+
+    Example:
+        >>> figures = {"valid_loss": 0.3, "valid_accuracy": 0.9}
+        >>> record = EpochRecord(2, 80, 0.25, 0.001, 61.0, 81_234.0, figures)
+        >>> epoch_line(record, 10, True, 80)
+        'epoch  2/10  loss 0.2500  valid loss 0.3000  accuracy 0.9000  1:01  best'
+        >>> epoch_line(record, 10, True, 40)
+        'epoch  2/10  valid loss 0.3000  best'
+    """
+    parts = [
+        (0, f"epoch {record.epoch:>{len(str(total_epochs))}}/{total_epochs}"),
+        (4, f"loss {record.train_loss:.4f}"),
+    ]
+    for name, value in record.figures.items():
+        name = name.removeprefix("valid_")
+        shown = f"{name.replace('_', ' ')} {value:.4f}"
+        rank = {"loss": 1, "accuracy": 3}.get(name, 6)
+        parts.append((rank, f"valid {shown}" if name == "loss" else shown))
+    parts.append((5, time_text(record.seconds)))
+    if improved:
+        parts.append((2, "best"))
+    return _fit(parts, width)
+
+
+def time_text(seconds: float) -> str:
+    """A duration as ``0:07``, ``12:34`` or ``1:02:03``.
+
+    Example:
+        >>> time_text(7.4), time_text(3723)
+        ('0:07', '1:02:03')
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _count(number: float) -> str:
+    """A number in three digits: 950, 8.1k, 81k, 1.2M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.{1 if number < 10 * size else 0}f}{letter}"
+    return f"{number:.0f}"
+
+
+def _fit(parts: list[tuple[int, str]], room: int) -> str:
+    """The parts in their order, those of the highest rank left out until the rest fits into ``room``."""
+    parts = list(parts)
+    while len(parts) > 1 and sum(len(text) + 2 for _, text in parts) - 2 > room:
+        # the last of those that matter least
+        parts.pop(max(range(len(parts)), key=lambda index: (parts[index][0], index)))
+    return "  ".join(text for _, text in parts)[: max(0, room)]
