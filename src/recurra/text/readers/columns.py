@@ -54,6 +54,7 @@ class Column:
     lists: int = 0
     foreign: int = 0
     values: Counter[str] = field(default_factory=Counter)
+    limit: int = _DISTINCT
 
     def add(self, value: Any) -> None:
         """Count one cell; empty ones are left out."""
@@ -76,7 +77,7 @@ class Column:
         if self.count <= 1_000:
             self.words += len(text[:10_000].split())
         key = text if len(text) <= 200 else f"{text[:180]}{hash(text)}"
-        if key in self.values or len(self.values) < _DISTINCT:
+        if key in self.values or len(self.values) < self.limit:
             self.values[key] += 1
 
     @property
@@ -87,7 +88,7 @@ class Column:
     @property
     def variety(self) -> float:
         """Distinct values among those seen, 0 to 1."""
-        return len(self.values) / min(self.count, _DISTINCT) if self.count else 0.0
+        return len(self.values) / min(self.count, self.limit) if self.count else 0.0
 
     @property
     def can_be_text(self) -> bool:
