@@ -79,7 +79,7 @@ def validate(model: nn.Module) -> Mapping[str, float]:
     (batch,) = held_out.epoch(0)
     logits = model(batch.tokens, batch.lengths)
     right = (logits[:, 0] > 0) == (batch.labels == 1)
-    return {"loss": float(loss(logits, batch.labels)), "accuracy": float(right.float().mean())}
+    return {"loss": loss(logits, batch.labels).item(), "accuracy": right.float().mean().item()}
 
 
 def no_validation(model: nn.Module) -> Mapping[str, float]:

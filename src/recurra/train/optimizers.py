@@ -100,7 +100,7 @@ def learning_rate(config: TrainConfig, step: int, total_steps: int) -> float:
         [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
     if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
+        return config.learning_rate * ((step + 1) / config.warmup_steps)
     share = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
     if config.schedule == "linear":
         return config.learning_rate * (1 - share)

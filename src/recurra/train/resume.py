@@ -69,15 +69,15 @@ class Checkpoints:
         return self.path is not None and time.monotonic() - self._saved_at >= self._every
 
     def save(self, state: TrainState) -> None:
-        """Writes a checkpoint.
+        """Writes a checkpoint, after a look at the weights.
 
         Raises:
             OutputError: the place can't be written; the former checkpoint is still there.
             TrainingError: a weight is not finite; the former checkpoint is still there.
         """
+        self._refuse_broken_weights(state)
         if self.path is None:
             return
-        self._refuse_broken_weights(state)
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
         values: dict[str, Any] = {}
@@ -124,8 +124,9 @@ class Checkpoints:
     def _refuse_broken_weights(self, state: TrainState) -> None:
         for name, weight in self.model.named_parameters():
             if not bool(torch.isfinite(weight).all()):
+                epoch = state.epoch if state.batch else max(1, state.epoch - 1)
                 raise TrainingError(
-                    f"the weight {name} is not finite in epoch {state.epoch}, after step {state.step:,}",
+                    f"the weight {name} is not finite in epoch {epoch}, after step {state.step:,}",
                     mend="lower train.learning_rate or set train.clip_norm",
                 )
 

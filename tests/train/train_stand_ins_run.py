@@ -1,0 +1,83 @@
+"""A training of the real classifier in a process of its own, which kills itself where it is told to.
+
+python train_stand_ins_run.py FOLDER resume|anew batch EPOCH BATCH      SIGKILL after that batch
+python train_stand_ins_run.py FOLDER resume|anew write EPOCH BATCH      SIGKILL in the next checkpoint's write
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recurra.batches.batcher import Batches
+from recurra.batches.examples import Examples
+from recurra.config import ModelConfig, TrainConfig
+from recurra.models.classifier import Classifier
+from recurra.models.loss import classification_loss, probabilities
+from recurra.models.predict import predict_logits
+from recurra.train import checkpoint
+from recurra.train.loop import Outcome, train
+from recurra.train.observer import NullObserver
+
+
+def examples(count: int, seed: int) -> Examples:
+    rng = np.random.default_rng(seed)
+    ids = [rng.integers(3, 30, rng.integers(1, 12)).astype(np.int32) for _ in range(count)]
+    labels = np.array([int((text % 2 == 0).mean() > 0.5) for text in ids], dtype=np.int64)
+    return Examples.from_arrays(ids, labels=labels)
+
+
+def run(folder: Path, resume: bool, observer: Any = None) -> tuple[Classifier, Outcome]:
+    config = TrainConfig(
+        learning_rate=0.02, schedule="cosine", warmup_steps=5, epochs=4, batch_size=8, checkpoint_minutes=1e-9
+    )
+    torch.manual_seed(1)
+    model = Classifier(
+        ModelConfig(units=[5, 6], embedding=4, dropout=0.2, recurrent_dropout=0.3, bidirectional=True),
+        vocab_size=30,
+        classes=2,
+        task="binary",
+    )
+    torch.rand(100 if resume else 3)  # what the caller drew before must not matter
+    held_out = examples(37, seed=9)
+
+    def validate(network: torch.nn.Module) -> dict[str, float]:
+        p = probabilities(predict_logits(network, Batches(held_out, None, 16)), "binary")
+        return {"loss": float(-np.log(p[np.arange(37), np.asarray(held_out.labels)]).mean())}
+
+    batches = Batches(examples(83, seed=8), None, config.batch_size, shuffle=True, seed=config.seed, bucket=3)
+    loss = classification_loss("binary")
+    return model, train(
+        model, batches, loss, validate, config, folder=folder, resume=resume, observer=observer
+    )
+
+
+class Killer(NullObserver):
+    def __init__(self, how: str, epoch: int, batch: int) -> None:
+        self.how, self.place = how, (epoch, batch)
+
+    def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
+        if (epoch, batch) != self.place:
+            return
+        if self.how == "batch":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def write_half(tensors: Any, path: Path, metadata: Any) -> None:
+            whole = checkpoint.save_file_itself(tensors, path, metadata=metadata)  # type: ignore[attr-defined]
+            assert whole is None
+            os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        checkpoint.save_file_itself = checkpoint.save_file  # type: ignore[attr-defined]
+        checkpoint.save_file = write_half
+
+
+if __name__ == "__main__":
+    where, mode, how, epoch, batch = sys.argv[1:]
+    run(Path(where), mode == "resume", Killer(how, int(epoch), int(batch)))
