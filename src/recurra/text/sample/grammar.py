@@ -19,7 +19,7 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -33,9 +33,9 @@ __all__ = ["PARTS", "Grammar", "Part", "SampleRow", "Scene"]
 Label = Literal["neg", "pos"]
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
-# Shares of the (frame, praise, blame) combinations; fixed, so that a part doesn't depend on the others' sizes.
+# Shares of all combinations of frame and slots; fixed, so that a part doesn't depend on the others' sizes.
 _SHARES: dict[Part, float] = {"train": 0.6, "valid": 0.15, "test": 0.25}
-_PATIENCE = 200  # draws for one new row before the grammar is taken to be exhausted
+_PATIENCE = 200  # known texts in a row before the grammar is taken to be exhausted
 
 _SYMBOL = re.compile(r"<(\w+)(?: (\w+))?>")
 _OPTION = re.compile(r"\[([^\[\]]*)\]")
@@ -50,13 +50,13 @@ class SampleRow:
     text: str
     label: Label
     frame: str
-    praise: str
-    blame: str
+    subject: str
+    words: tuple[str, ...]
 
     @property
-    def slots(self) -> tuple[str, str, str]:
-        """What no two parts share: the frame and the pair of words that fill it."""
-        return self.frame, self.praise, self.blame
+    def slots(self) -> tuple[str, ...]:
+        """What no two parts share: the frame, the subject and the words of praise and blame in it."""
+        return self.frame, self.subject, *self.words
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,33 @@ class Scene:
     """A review whose two decisive places are still open."""
 
     frame: str
+    subject: str
     skeleton: str
     praise: str
     blame: str
+    paired: bool  # both words stand in the text, so both readings have the same bag of words
+
+    def words(self, label: Label) -> tuple[str, ...]:
+        """The words of praise and blame that stand in the text."""
+        if self.paired:
+            return self.praise, self.blame
+        return (self.praise,) if label == "pos" else (self.blame,)
 
     def read(self, label: Label) -> SampleRow:
         """The review as praise (``pos``) or as blame (``neg``)."""
-        good, bad = self.praise, self.blame
-        true, false = (good, bad) if label == "pos" else (bad, good)
+        true, false = (self.praise, self.blame) if label == "pos" else (self.blame, self.praise)
         text = self.skeleton.replace("{true}", true).replace("{false}", false)
-        return SampleRow(_tidy(text), label, self.frame, good, bad)
+        return SampleRow(_tidy(text), label, self.frame, self.subject, self.words(label))
+
+    def part(self, label: Label, seed: int) -> Part:
+        """The part that owns these slots, by a hash of them and the seed."""
+        slots = "|".join((str(seed), self.frame, self.subject, *self.words(label)))
+        place = int.from_bytes(hashlib.blake2b(slots.encode(), digest_size=8).digest(), "big") / 2**64
+        for part in PARTS[:-1]:
+            place -= _SHARES[part]
+            if place < 0:
+                return part
+        return PARTS[-1]
 
 
 class Grammar:
@@ -100,32 +117,32 @@ class Grammar:
         """
         chance = random.Random(f"{seed} {part}")  # noqa: S311 - texts, not secrets
         rows: dict[str, SampleRow] = {}
+        tries = 0
         while len(rows) < size:
             label: Label = "pos" if len(rows) % 2 else "neg"
             grammar = grammars[len(rows) // 2 % len(grammars)]
-            for _ in range(_PATIENCE):
-                row = grammar.scene(part, chance, seed).read(label)
-                if row.text not in rows:
-                    rows[row.text] = row
-                    break
-            else:
+            row = grammar.scene(part, label, chance, seed).read(label)
+            tries = 0 if row.text not in rows else tries + 1
+            rows.setdefault(row.text, row)
+            if tries > _PATIENCE:
                 raise ConfigError(f"the sample's {part} part can't have {size:,} rows", mend="ask for fewer")
         drawn = list(rows.values())
         chance.shuffle(drawn)
         return drawn
 
-    def scene(self, part: Part, chance: random.Random, seed: int) -> Scene:
-        """A review of ``part`` that still waits for its label."""
+    def scene(self, part: Part, label: Label, chance: random.Random, seed: int) -> Scene:
+        """A scene that belongs to ``part`` where it is read as ``label``."""
         frame = chance.choices(list(self.frames), [frame["weight"] for frame in self.frames.values()])[0]
-        lexicon = {**self.common, **self.subjects[chance.choice(list(self.subjects))]}
-        good = self.common["praise"] + lexicon["praise_own"]
-        bad = self.common["blame"] + lexicon["blame_own"]
+        text = chance.choice(self.frames[frame]["texts"])
         while True:
-            praise, blame = chance.choice(good), chance.choice(bad)
-            if _part_of(frame, praise, blame, seed) == part:
-                break
-        skeleton = _Text(lexicon, chance).expand(chance.choice(self.frames[frame]["texts"]))
-        return Scene(frame, skeleton, praise, blame)
+            subject = chance.choice(list(self.subjects))
+            lexicon = {**self.common, **self.subjects[subject]}
+            praise = chance.choice(self.common["praise"] + lexicon["praise_own"])
+            blame = chance.choice(self.common["blame"] + lexicon["blame_own"])
+            scene = Scene(frame, subject, text, praise, blame, self.frames[frame].get("paired", True))
+            # Ends soon: each frame has dozens of (subject, word) slots, of which each part owns a fixed share.
+            if scene.part(label, seed) == part:
+                return replace(scene, skeleton=_Text(lexicon, chance).expand(text))
 
 
 class _Text:
@@ -155,17 +172,6 @@ class _Text:
         line = self.chance.choice(fresh)
         self.taken.add((symbol, line))
         return self.expand(line)
-
-
-def _part_of(frame: str, praise: str, blame: str, seed: int) -> Part:
-    """The part that owns a frame with these words, by a hash that depends on the seed."""
-    digest = hashlib.blake2b(f"{seed}|{frame}|{praise}|{blame}".encode(), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
-    for part, share in _SHARES.items():
-        if place < share:
-            return part
-        place -= share
-    return "test"
 
 
 def _tidy(text: str) -> str:
