@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import itertools
 import json
+import operator
 import os
 import re
 import unicodedata
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +39,14 @@ _MARK = "▁"  # stands where a space was, before the first piece of a word
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
 _HAN_GAP = re.compile(f"(?<=[{_HAN}]) (?=[{_HAN}])")
-_GAP = re.compile(r"\s")
 # A longer text goes through the library in parts: it keeps some 50 bytes for each byte of the text it is at.
 _PART = 100_000
-_AT_ONCE = 4_000_000  # characters handed to the library in one call
+_AT_ONCE = 1_000_000  # characters handed to the library in one call
 _ALPHABET_SAMPLE = 20_000_000  # characters from which a subword tokenizer's alphabet is chosen
+_MEND = "take the file from the original model again"
 _MEANING = 1  # raise when the same settings begin to give other ids
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class TextTokenizer:
         """
         segment = _segmenter(config)
         tokenizer = _pipeline(config)
-        parts = (
+        parts: Iterator[str] = (
             part for text in texts for part in _parts(segment(clean(text, config.strip_html))) if part
         )
         trainer: trainers.Trainer
@@ -110,9 +114,9 @@ class TextTokenizer:
                 vocab_size=config.vocab_size, special_tokens=list(SPECIALS), show_progress=False
             )
         else:
-            sample = _take(parts, _ALPHABET_SAMPLE)
+            sample = _take(parts, _ALPHABET_SAMPLE, size=len)
             alphabet = _alphabet(sample, tokenizer, config)
-            parts = itertools.chain(sample, parts)  # type: ignore[assignment]
+            parts = itertools.chain(sample, parts)
             trainer = trainers.BpeTrainer(
                 vocab_size=config.vocab_size,
                 special_tokens=list(SPECIALS),
@@ -168,7 +172,7 @@ class TextTokenizer:
         words = [self.word(int(i)) for i in ids if int(i) not in (self.pad_id, self.start_id)]
         if self.config.level == "subword":
             spaced = (f" {word} " if word == UNKNOWN else word.replace(_MARK, " ") for word in words)
-            return " ".join("".join(spaced).split())
+            words = "".join(spaced).split()
         return _HAN_GAP.sub("", " ".join(words))
 
     @property
@@ -202,7 +206,7 @@ class TextTokenizer:
         """
         try:
             text = path.read_text(encoding="utf-8")
-            described = json.loads(text)
+            json.loads(text)  # tells what is no JSON from what is no tokenizer
             tokenizer = Tokenizer.from_str(text)
         except OSError as error:
             raise BundleError(f"can't be read ({error.strerror})", where=path) from error
@@ -210,38 +214,37 @@ class TextTokenizer:
             raise BundleError("is not JSON", where=path, mend=_MEND) from error
         except Exception as error:  # the library raises nothing narrower
             raise BundleError(f"is not a tokenizer ({error})", where=path, mend=_MEND) from error
-        wanted = json.loads(_pipeline(config).to_str())
-        if any(described.get(part) != wanted[part] for part in ("normalizer", "pre_tokenizer", "decoder")):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if _frame(tokenizer) != _frame(cls.train([], config)._tokenizer):
             raise BundleError("was not made with the settings beside it", where=path, mend=_MEND)
-        vocabulary = tokenizer.get_vocab()
+        vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         if sorted(vocabulary.values()) != list(range(len(vocabulary))) or any(
             vocabulary.get(word) != id for id, word in enumerate(SPECIALS)
         ):
             raise BundleError("has a damaged vocabulary", where=path, mend=_MEND)
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         return cls(tokenizer, config)
 
     def _encode_whole(self, texts: Sequence[str]) -> Iterator[NDArray[np.int32]]:
-        """The ids of each text, uncut and without ``<start>``, a few megabytes of text at a time."""
-        counts: list[int] = []
-        parts: list[str] = []
-        room = _AT_ONCE
-        for text in texts:
-            found = _parts(self._segment(clean(text, self.config.strip_html)))
-            counts.append(len(found))
-            parts += found
-            room -= max(1, sum(map(len, found)))
-            if room <= 0:
-                yield from self._encode_parts(counts, parts)
-                counts, parts, room = [], [], _AT_ONCE
-        yield from self._encode_parts(counts, parts)
-
-    def _encode_parts(self, counts: list[int], parts: list[str]) -> Iterator[NDArray[np.int32]]:
-        encodings = iter(self._tokenizer.encode_batch_fast(parts, add_special_tokens=False))
-        for count in counts:
-            found = [np.array(encoding.ids, np.int32) for encoding in itertools.islice(encodings, count)]
+        """The ids of each text, uncut and without ``<start>``."""
+        parts = (
+            (row, part)
+            for row, text in enumerate(texts)
+            for part in _parts(self._segment(clean(text, self.config.strip_html)))
+        )
+        encoded = self._encode_parts(parts)
+        for _, of_one in itertools.groupby(encoded, key=operator.itemgetter(0)):
+            found = [ids for _, ids in of_one]
             yield found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _encode_parts(self, parts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """The ids of each part beside its row, a megabyte of text at a time."""
+        remaining = iter(parts)
+        while some := _take(remaining, _AT_ONCE, size=lambda pair: len(pair[1])):
+            texts = [part for _, part in some]
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            for (row, _), encoding in zip(some, encodings, strict=True):
+                yield row, np.array(encoding.ids, np.int32)
 
     def _cut(self, found: NDArray[np.int32]) -> NDArray[np.int32]:
         start = [self.start_id] if self.config.start_token else []
@@ -251,9 +254,6 @@ class TextTokenizer:
         if start:
             return np.concatenate([np.array(start, np.int32), found])
         return found if len(found) else np.array([self.unknown_id], np.int32)
-
-
-_MEND = "take the file from the original model again"
 
 
 def _pipeline(config: TokenizerConfig) -> Tokenizer:
@@ -275,6 +275,13 @@ def _pipeline(config: TokenizerConfig) -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     return tokenizer
+
+
+def _frame(tokenizer: Tokenizer) -> dict[str, Any]:
+    """All that a tokenizer is made of, but for what it learned."""
+    described: dict[str, Any] = json.loads(tokenizer.to_str())
+    described["model"].update(vocab=None, merges=None)
+    return described
 
 
 def _segmenter(config: TokenizerConfig) -> Callable[[str], str]:
@@ -314,18 +321,19 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-def _take(parts: Iterator[str], characters: int) -> list[str]:
-    taken: list[str] = []
-    for part in parts:
-        taken.append(part)
-        characters -= len(part)
+def _take(items: Iterator[Item], characters: int, size: Callable[[Item], int]) -> list[Item]:
+    """The next items, until they hold ``characters`` or there are as many items as that allows."""
+    taken: list[Item] = []
+    for item in items:
+        taken.append(item)
+        characters -= size(item) + 1
         if characters <= 0:
             break
     return taken
 
 
 def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) -> list[str]:
-    """The most frequent characters of ``sample``, at most half the vocabulary.
+    """The most frequent characters of ``sample``, at most three quarters of the vocabulary.
 
     Chosen here because the library drops rare characters in an order that differs from run to run.
     """
@@ -335,7 +343,7 @@ def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) 
         plain = plain.lower() if config.lowercase else plain
         codes = np.frombuffer(plain.encode("utf-32-le"), np.uint32)
         np.add.at(counts, codes, 1)
-    room = max(1, (config.vocab_size - len(SPECIALS)) // 2)
+    room = max(1, (config.vocab_size - len(SPECIALS)) * 3 // 4)
     chosen = [_MARK]
     for code in np.argsort(-counts, kind="stable"):
         if len(chosen) >= room or not counts[code]:
