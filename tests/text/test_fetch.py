@@ -239,7 +239,7 @@ def test_a_malicious_member_leaves_nothing(
 @pytest.mark.parametrize("content", [b"not an archive", archive()[:2_000]])
 def test_what_is_no_archive_is_refused(site: Site, content: bytes, tmp_path: Path) -> None:
     site.content = content
-    with pytest.raises(DataError, match="is not a whole tar.gz archive|can't be read"):
+    with pytest.raises(DataError, match=r"is not a whole tar.gz archive|can't be read"):
         fetch_set(site.data_set(), tmp_path)
     assert not (tmp_path / "aclImdb").exists()
 
