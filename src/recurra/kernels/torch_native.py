@@ -8,6 +8,8 @@ puts the padding at the end again.
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -68,15 +70,18 @@ def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
         "bidirectional": False,
         "batch_first": False,
     }
-    if call.cell == "lstm":
-        outputs, h, c = torch.lstm(x, state, parameters, **options)
-        return outputs, (h[0], c[0])
-    if call.cell == "gru":
-        outputs, h = torch.gru(x, state[0], parameters, **options)
-    elif call.activation == "relu":
-        outputs, h = torch.rnn_relu(x, state[0], parameters, **options)
-    else:
-        outputs, h = torch.rnn_tanh(x, state[0], parameters, **options)
+    with warnings.catch_warnings() if x.is_cuda else nullcontext():
+        if x.is_cuda:  # cuDNN wants the parameters of a layer in one piece, and says so; the copy is small
+            warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
+        if call.cell == "lstm":
+            outputs, h, c = torch.lstm(x, state, parameters, **options)
+            return outputs, (h[0], c[0])
+        if call.cell == "gru":
+            outputs, h = torch.gru(x, state[0], parameters, **options)
+        elif call.activation == "relu":
+            outputs, h = torch.rnn_relu(x, state[0], parameters, **options)
+        else:
+            outputs, h = torch.rnn_tanh(x, state[0], parameters, **options)
     return outputs, (h[0],)
 
 

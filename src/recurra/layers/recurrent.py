@@ -6,7 +6,7 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from recurra.errors import ConfigError
 from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Cell, State, Weights, recurrence
 from recurra.layers.dropout import sequence_mask
+from recurra.layers.torch_weights import from_torch, to_torch
 
 __all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "States"]
 
@@ -43,7 +44,7 @@ class Recurrent(nn.Module):
     """
 
     cell: ClassVar[Cell]
-    torch_biases: ClassVar[bool] = False  # whether the cell has torch's second bias
+    two_biases: ClassVar[bool] = False  # one more inside the reset gate's product
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Recurrent(nn.Module):
                 self.register_parameter(f"weight_ih_{suffix}", nn.Parameter(torch.zeros(rows, E)))
                 self.register_parameter(f"weight_hh_{suffix}", nn.Parameter(torch.zeros(rows, H)))
                 self.register_parameter(f"bias_ih_{suffix}", nn.Parameter(torch.zeros(rows)))
-                if self.torch_biases:
+                if self.two_biases:
                     self.register_parameter(f"bias_hh_{suffix}", nn.Parameter(torch.zeros(rows)))
         self.reset_parameters()
 
@@ -102,7 +103,7 @@ class Recurrent(nn.Module):
 
     def weights(self, suffix: str) -> Weights:
         """The parameters of one layer and direction."""
-        names = ["weight_ih", "weight_hh", "bias_ih"] + ["bias_hh"] * self.torch_biases
+        names = ["weight_ih", "weight_hh", "bias_ih"] + ["bias_hh"] * self.two_biases
         return Weights(*(self.get_parameter(f"{name}_{suffix}") for name in names))
 
     def reset_parameters(self) -> None:
@@ -158,6 +159,25 @@ class Recurrent(nn.Module):
             steps = joined[0] if len(joined) == 1 else torch.cat(joined, dim=2)
         states = tuple(last)
         return (steps.transpose(0, 1) if self.return_sequences else self.last(states)), states
+
+    @classmethod
+    def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
+        """A layer with a copy of the weights of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, two biases made one.
+
+        Torch's own dropout means something else and is not taken over; ``settings`` are this class's.
+
+        Raises:
+            ConfigError: the module is of another cell or has a projection.
+        """
+        return from_torch(cls, module, **settings)
+
+    def to_torch(self) -> nn.RNNBase:
+        """``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` (``batch_first``, no dropout) with a copy of the weights.
+
+        Raises:
+            ConfigError: torch has no module of these widths and activations.
+        """
+        return to_torch(self)
 
     def last(self, states: States) -> Tensor:
         """``(B, D*H)`` the last state of the last layer, both directions joined."""
@@ -219,7 +239,7 @@ class GRU(Recurrent):
     """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after)."""
 
     cell = "gru"
-    torch_biases = True
+    two_biases = True
 
 
 def _per_layer(

@@ -22,17 +22,23 @@ def gru(call: Call) -> tuple[Tensor, State]:
     mask = call.recurrent_mask
     (h,) = call.state
     H = h.shape[1]
-    weights = call.weights
-    recurrent = weights.weight_hh.t()
-    bias = weights.weight_hh.new_zeros(3 * H) if weights.bias_hh is None else weights.bias_hh
-    projected = functional.linear(call.x, weights.weight_ih, weights.bias_ih)
+    bias_hh = call.weights.bias_hh
+    if bias_hh is None:
+        bias_hh = torch.zeros_like(call.weights.bias_ih)
+    # r and z as one block, n as another: cutting each step's gates would copy them again for the gradient
+    w_rz, w_n = call.weights.weight_ih[: 2 * H], call.weights.weight_ih[2 * H :]
+    u_rz, u_n = call.weights.weight_hh[: 2 * H].t(), call.weights.weight_hh[2 * H :].t()
+    b_rz, b_n = (call.weights.bias_ih + bias_hh)[: 2 * H], call.weights.bias_ih[2 * H :]
+    d_n = bias_hh[2 * H :]
+    projected_rz = functional.linear(call.x, w_rz, b_rz)
+    projected_n = functional.linear(call.x, w_n, b_n)
     outputs = []
-    for inputs, alive in ordered_steps(projected, call.lengths, reverse=call.reverse):
+    for (inputs_rz, inputs_n), alive in ordered_steps(
+        projected_rz, projected_n, lengths=call.lengths, reverse=call.reverse
+    ):
         entering = h if mask is None else h * mask
-        inputs_rz, inputs_n = torch.split(inputs, [2 * H, H], dim=1)
-        product_rz, product_n = torch.split(torch.addmm(bias, entering, recurrent), [2 * H, H], dim=1)
-        r, z = torch.sigmoid(inputs_rz + product_rz).chunk(2, dim=1)
-        n = act(torch.addcmul(inputs_n, r, product_n))
+        r, z = torch.sigmoid(torch.addmm(inputs_rz, entering, u_rz)).chunk(2, dim=1)
+        n = act(torch.addcmul(inputs_n, r, torch.addmm(d_n, entering, u_n)))
         new_h = torch.lerp(n, h, z)
         h = new_h if alive is None else torch.where(alive, new_h, h)
         outputs.append(h)

@@ -21,15 +21,13 @@ def lstm(call: Call) -> tuple[Tensor, State]:
     act = activation_function(call.activation)
     mask = call.recurrent_mask
     h, c = call.state
-    H = h.shape[1]
     recurrent = call.weights.weight_hh.t()
     projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
     outputs = []
-    for inputs, alive in ordered_steps(projected, call.lengths, reverse=call.reverse):
+    for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask
-        i_f, g, o = torch.split(torch.addmm(inputs, entering, recurrent), [2 * H, H, H], dim=1)
-        i, f = torch.sigmoid(i_f).chunk(2, dim=1)
-        new_c = torch.addcmul(f * c, i, act(g))
+        i, f, g, o = torch.addmm(inputs, entering, recurrent).chunk(4, dim=1)
+        new_c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), act(g))
         new_h = torch.sigmoid(o) * act(new_c)
         h = new_h if alive is None else torch.where(alive, new_h, h)
         c = new_c if alive is None else torch.where(alive, new_c, c)

@@ -20,7 +20,7 @@ def simple_rnn(call: Call) -> tuple[Tensor, State]:
     recurrent = call.weights.weight_hh.t()
     projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
     outputs = []
-    for inputs, alive in ordered_steps(projected, call.lengths, reverse=call.reverse):
+    for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask
         new_h = act(torch.addmm(inputs, entering, recurrent))
         h = new_h if alive is None else torch.where(alive, new_h, h)

@@ -21,21 +21,25 @@ def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
 
 
 def ordered_steps(
-    projected: Tensor, lengths: Tensor | None, *, reverse: bool
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The steps in reading order: the projected input ``(B, G*H)`` and which rows are alive ``(B, 1)``.
+    *projected: Tensor, lengths: Tensor | None, reverse: bool
+) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+    """The steps in reading order: each projected input of a step, and which rows are alive ``(B, 1)``.
 
     The second is None where every row is alive, so that dense batches pay nothing for lengths.
+
+    Args:
+        projected: ``(T, B, ...)`` each.
+        lengths: ``(B,)``, or None where every row has ``T`` steps.
+        reverse: last step first; a row shorter than ``T`` keeps its initial state until its own last step.
     """
     # unbind, not indexing: its gradient is one stack; each index would write a gradient of full size
-    inputs = projected.unbind(0)
-    alive: list[Tensor | None] = [None] * len(inputs)
+    steps = list(zip(*(part.unbind(0) for part in projected), strict=True))
+    alive: list[Tensor | None] = [None] * len(steps)
     if lengths is not None:
         shortest = int(lengths.min())
-        table = valid_steps(lengths, len(inputs))[:, :, None]
-        alive[shortest:] = table[shortest:].unbind(0)
-    order = range(len(inputs))
-    return ((inputs[t], alive[t]) for t in (reversed(order) if reverse else order))
+        alive[shortest:] = valid_steps(lengths, len(steps))[shortest:, :, None].unbind(0)
+    order = range(len(steps))
+    return ((steps[t], alive[t]) for t in (reversed(order) if reverse else order))
 
 
 def masked(outputs: list[Tensor], lengths: Tensor | None, *, reverse: bool) -> Tensor:
