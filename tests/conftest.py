@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Before recurra is imported: the tests must not use, or fill, the token cache of whoever runs them.
+os.environ["RECURRA_CACHE"] = tempfile.mkdtemp(prefix="recurra-tests-")
+
+from recurra.cli.main import main
+from recurra.config import Config, load_recipe
+from recurra.tasks.classification import Fitted, fit_files
+from recurra.text.sample import write_sample
+
+# A busy machine is no failure: what is tested is behaviour, never speed.
+settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("recurra")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,3 +33,67 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data is not here (set RECURRA_DATA)")
     return folder
+
+
+class Files(NamedTuple):
+    """The three files of a small sample."""
+
+    train: Path
+    valid: Path
+    test: Path
+
+
+SMALL = {
+    "tokenizer": {"vocab_size": 500, "max_tokens": 60},
+    "model": {"units": 12, "embedding": 8, "dropout": 0.1, "recurrent_dropout": 0.1},
+    "train": {"epochs": 2, "batch_size": 32, "learning_rate": 0.01},
+}
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A few hundred rows of the built-in sample."""
+    folder = write_sample(tmp_path_factory.mktemp("sample"), "en", train=300, valid=60, test=80)
+    return Files(*(folder / f"{part}.csv" for part in ("train", "valid", "test")))
+
+
+@pytest.fixture(scope="session")
+def small_config() -> Config:
+    """Settings that train in about a second."""
+    return Config.build(load_recipe("lstm"), SMALL)
+
+
+@pytest.fixture(scope="session")
+def trained(sample: Files, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """A small model, trained, tested and saved. Tests must not change its directory."""
+    out = tmp_path_factory.mktemp("trained") / "model"
+    return fit_files(sample.train, small_config, out, valid=sample.valid, test=sample.test)
+
+
+class Ran(NamedTuple):
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs ``recurra`` in this process with the given arguments."""
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr("sys.argv", ["recurra", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        written = capsys.readouterr()
+        return Ran(code, written.out, written.err)
+
+    return call

@@ -31,7 +31,7 @@ from recurra.models.classifier import Classifier
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["FORMAT", "TRAINING", "Bundle", "check_writable", "is_bundle", "load", "save"]
+__all__ = ["FORMAT", "TRAINING", "Bundle", "check_writable", "fingerprint", "is_bundle", "load", "save"]
 
 FORMAT = 1
 TRAINING = "training"
@@ -161,7 +161,7 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     bundle.tokenizer.save(folder / _TOKENIZER)
-    files = {name: _fingerprint(folder / name) for name in _CHECKED}
+    files = {name: fingerprint(folder / name) for name in _CHECKED}
     manifest = {"format": FORMAT, "task": "classification", "files": files}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -177,7 +177,7 @@ def load(folder: Path) -> Bundle:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{name} is missing", where=folder, mend="copy the whole directory again")
-        if _fingerprint(path) != manifest["files"].get(name):
+        if fingerprint(path) != manifest["files"].get(name):
             raise BundleError(
                 "was changed or cut short since the model was saved",
                 where=path,
@@ -224,7 +224,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return {"format": version, "files": files}
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file, as the manifest holds them."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}

@@ -110,41 +110,33 @@ class ModelConfig(_Section):
     head_dropout: Fraction = Field(0.0, description="on the pooled vector, before the head")
     backend: Backend = Field("auto", description="the kernels that compute the recurrence")
 
-    @model_validator(mode="after")
-    def _lists_match(self) -> ModelConfig:
-        depths = {
-            name: len(value)
-            for name, value in (("units", self.units), ("activation", self.activation))
-            if isinstance(value, list)
-        }
-        for name, depth in depths.items():
-            if "layers" in self.model_fields_set and depth != self.layers:
-                raise ValueError(f"{name} lists {depth} layers, layers says {self.layers}")
-        if len(set(depths.values())) > 1:
-            raise ValueError("units and activation list different numbers of layers")
-        if 0 in depths.values():
-            raise ValueError("an empty list gives no layer")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_give_layers(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "layers" not in given:
+            for name in ("units", "activation"):
+                if isinstance(given.get(name), list):
+                    return {**given, "layers": len(given[name])}
+        return given
 
-    @property
-    def depth(self) -> int:
-        """Number of recurrent layers, whether given as a number or by a list."""
-        for value in (self.units, self.activation):
-            if isinstance(value, list):
-                return len(value)
-        return self.layers
+    @model_validator(mode="after")
+    def _lists_fit_layers(self) -> ModelConfig:
+        for name, value in (("units", self.units), ("activation", self.activation)):
+            if isinstance(value, list) and len(value) != self.layers:
+                raise ValueError(f"{name} lists {len(value)} layers where there are {self.layers}")
+        return self
 
     @property
     def layer_units(self) -> list[int]:
         """The width of each layer, first to last."""
-        return self.units if isinstance(self.units, list) else [self.units] * self.depth
+        return self.units if isinstance(self.units, list) else [self.units] * self.layers
 
     @property
     def layer_activations(self) -> list[Activation]:
         """The activation of each layer, first to last."""
         if isinstance(self.activation, list):
             return self.activation
-        return [self.activation] * self.depth
+        return [self.activation] * self.layers
 
 
 class TrainConfig(_Section):
@@ -283,27 +275,27 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
 def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
     """The first complaint as one line, with the nearest known key for an unknown one."""
     first = error.errors(include_url=False)[0]
+    known = _known_keys()
     path = [str(part) for part in first["loc"]]
-    name = ".".join(part for part in path if part.islower() and "[" not in part)
     if first["type"] == "extra_forbidden":
-        known = [key for key, _ in _known_keys()]
-        near = difflib.get_close_matches(name, known, 1, cutoff=0.5) or [
-            key for key in known if key.endswith("." + path[-1])
-        ]
+        name = ".".join(path)
+        near = [key for key in known if key.endswith(f".{path[-1]}")] or difflib.get_close_matches(
+            name, known, 1, cutoff=0.5
+        )
         mend = f"did you mean {near[0]}?" if near else "see recurra fit --help"
         return ConfigError(f"there is no setting {name!r}", where=where, mend=mend)
+    # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
+    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
 
 
-def _known_keys() -> list[tuple[str, str]]:
-    """Every setting by its dotted name, with its meaning."""
+def _known_keys() -> list[str]:
+    """Every section, and every setting by its dotted name."""
     keys = []
     for section, field in Config.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += [(f"{section}.{k}", f.description or "") for k, f in kind.model_fields.items()]
-        else:
-            keys.append((section, field.description or ""))
+        keys.append(section)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += [f"{section}.{key}" for key in field.annotation.model_fields]
     return keys

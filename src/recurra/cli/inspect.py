@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,26 +13,20 @@ from recurra.cli.screen import Screen
 __all__ = ["inspect"]
 
 
-class What(str, Enum):
-    """What to look at."""
-
-    summary = "summary"
-    explain = "explain"
-
-
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
     what: Annotated[
-        What, typer.Argument(metavar="WHAT", help="summary, or explain with a text.")
-    ] = What.summary,
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The text to explain.")] = None,
+        Literal["summary", "explain"],
+        typer.Argument(metavar="WHAT", help="summary, or explain with a text."),
+    ] = "summary",
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text to explain.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look inside a model: its layers, or why it answers what it answers."""
     from recurra.tasks.inspection import explain, summary
 
     screen = Screen(as_json)
-    if what is What.summary:
+    if what == "summary":
         screen.finish(summary(model, screen))
     elif text is None:
         raise typer.BadParameter("give the text to explain", param_hint="TEXT")

@@ -5,8 +5,11 @@ Each verb imports what it needs when it runs, so that `recurra --help` answers a
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -45,10 +48,25 @@ def main() -> None:
     try:
         app()
     except RecurraError as error:
-        print(f"recurra: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our pipe (head, say) has gone: that is no error. Python would complain
-        # once more when it flushes stdout at exit, so stdout goes nowhere from here on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(str(error))
+    except OSError as error:
+        # What no room foresaw, such as a full disk behind stdout.
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}")
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        # The reader of our pipe (head, say) has gone, for which Typer exits with 1: it is no error.
+        _silence_stdout()
         sys.exit(0)
+
+
+def _fail(line: str) -> NoReturn:
+    print(f"recurra: {line}", file=sys.stderr)
+    _silence_stdout()
+    sys.exit(2)
+
+
+def _silence_stdout() -> None:
+    """What is left in stdout's buffer goes nowhere: Python would complain when it flushes at exit."""
+    with contextlib.suppress(OSError, io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recurra.config import Config, load_recipe, parse_set, read_settings
+if TYPE_CHECKING:
+    from recurra.config import Config
 
 __all__ = ["AsJson", "ConfigFile", "Group", "Recipe", "Settings", "SkipBadRows", "build_config"]
 
@@ -41,6 +42,8 @@ def build_config(
     Raises:
         ConfigError: an unknown recipe or key, or a value out of its range.
     """
+    from recurra.config import Config, load_recipe, parse_set, read_settings
+
     options: dict[str, Any] = {}
     if group is not None:
         options["group"] = group

@@ -17,7 +17,7 @@ __all__ = ["predict"]
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Texts; - or nothing reads them from stdin.")
+        Path | None, typer.Argument(metavar="FILE", help="Texts; - or nothing reads them from stdin.")
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text. May be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write there (.csv or .jsonl), not to stdout.")] = None,

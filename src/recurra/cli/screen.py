@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from recurra.evaluate.explain import Explanation
     from recurra.train.observer import Observer
 
@@ -24,7 +26,10 @@ class Screen:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+        stream = sys.stderr if as_json else sys.stdout
+        # A log file has no width to fold lines to.
+        self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+        self._bytes: tuple[str, Progress, TaskID] | None = None
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print ``result`` as the last line, if JSON was asked for."""
@@ -79,6 +84,33 @@ class Screen:
             self.console.print(Padding(escape("hangs on: " + ", ".join(telling)), (0, 0, 0, 4)), style="dim")
         if found.note:
             self.console.print(Padding(escape(found.note), (0, 0, 0, 4)), style="dim")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """A bar of bytes on a terminal; a line a step where the output is no terminal."""
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bytes is None or self._bytes[0] != what:
+            self._end_bytes()
+            if not self.console.is_terminal:
+                self.note(f"{what} ...")
+            columns = (
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TimeRemainingColumn(),
+            )
+            bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+            bar.start()
+            self._bytes = (what, bar, bar.add_task(what, total=total))
+        _, bar, task = self._bytes
+        bar.update(task, completed=done)
+        if done >= total:
+            self._end_bytes()
+
+    def _end_bytes(self) -> None:
+        if self._bytes is not None:
+            self._bytes[1].stop()
+            self._bytes = None
 
     def observer(self) -> Observer:
         """A progress bar, or plain lines where the output is no terminal."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,7 +165,7 @@ def model_name(bundle: Bundle) -> str:
     """What sentences call the model, such as ``the bidirectional LSTM``."""
     model = bundle.config.model
     words = ["the"]
-    if model.depth > 1:
+    if model.layers > 1:
         words.append("stacked")
     if model.bidirectional:
         words.append("bidirectional")
@@ -173,27 +173,27 @@ def model_name(bundle: Bundle) -> str:
 
 
 def tell_assessment(assessment: Assessment, tell: Narrator) -> None:
-    """The figures as a table, and the verdict in words."""
-    rows: list[Sequence[str]] = []
-    for name, m in ((assessment.model_name, assessment.metrics), ("n-gram baseline", assessment.baseline)):
-        if m is not None:
-            rows.append(
-                (
-                    name,
-                    f"{100 * m.accuracy:.2f}%",
-                    f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}",
-                    f"{m.log_loss:.3f}",
-                    f"{m.macro_f1:.3f}",
-                    "-" if m.auc is None else f"{m.auc:.3f}",
-                    f"{m.ece:.3f}",
-                )
-            )
+    """The figures side by side as a table, and the verdict in words."""
+    columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
+    if assessment.baseline is not None:
+        columns.append(("n-gram baseline", assessment.baseline))
+    figures: list[tuple[str, Callable[[Metrics], str]]] = [
+        ("accuracy", lambda m: f"{100 * m.accuracy:.2f}%"),
+        ("95% interval", lambda m: f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"),
+        ("log loss", lambda m: f"{m.log_loss:.3f}"),
+        ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
+        ("AUC", lambda m: "-" if m.auc is None else f"{m.auc:.3f}"),
+        ("calibration error", lambda m: f"{m.ece:.3f}"),
+    ]
+    header = [f"{assessment.part}, {assessment.metrics.rows:,} rows", *(name for name, _ in columns)]
+    rows = [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures]
     if assessment.majority is not None:
-        rows.append(("largest class", f"{100 * assessment.majority:.2f}%", "", "", "", "", ""))
-    header = (f"{assessment.part} ({assessment.metrics.rows:,} rows)", "accuracy", "95% interval", "log loss")
-    tell.table("", (*header, "macro-F1", "AUC", "ECE"), rows)
+        header.append("largest class")
+        rows = [[*row, f"{100 * assessment.majority:.2f}%" if row is rows[0] else ""] for row in rows]
+    tell.table("", header, rows)
     if assessment.comparison is not None:
-        tell.note(assessment.comparison.sentence + ".")
+        sentence = assessment.comparison.sentence
+        tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 def _worth_explaining(

@@ -23,7 +23,7 @@ from recurra.errors import ConfigError, OutputError
 from recurra.evaluate.baseline import NgramBaseline
 from recurra.evaluate.calibration import fit_temperature
 from recurra.evaluate.metrics import classification_metrics
-from recurra.evaluate.report import render_report
+from recurra.evaluate.report import write_report
 from recurra.models.classifier import Classifier
 from recurra.models.loss import classification_loss, probabilities
 from recurra.models.predict import predict_logits
@@ -170,6 +170,7 @@ def fit_model(
     task = labels.task
     model = Classifier(config.model, tokenizer.vocab_size, len(labels.names), task)
     tell_summary(summarize(model), tell)
+    _try_out(model)
     loss = classification_loss(task, class_weights(config, labels, training))
     batches = Batches(
         training.examples, training.rows, config.train.batch_size, shuffle=True, seed=config.train.seed
@@ -195,6 +196,13 @@ def fit_model(
         fingerprint=json.dumps({"data": key, "model": config.model.model_dump(mode="json")}, sort_keys=True),
     )
     return model.eval(), outcome
+
+
+def _try_out(model: Classifier) -> None:
+    """One step on one token, so that a backend that can't serve is refused before anything is written."""
+    tokens = torch.zeros(1, 1, dtype=torch.long)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        model.train()(tokens, torch.ones(1, dtype=torch.long))
 
 
 def class_weights(config: Config, labels: Labels, training: Part) -> torch.Tensor | None:
@@ -277,7 +285,15 @@ def _save(
     }
     page = report_data(fitted, prepared, outcome, found, ngrams, command)
     history = out / bundles.TRAINING / "history.csv"
-    extras = {"README.md": model_card(fitted, found), "report.html": render_report(page)}
+    extras = {"README.md": model_card(fitted, found), "report.html": _rendered(page)}
     if history.is_file():
         extras["history.csv"] = history.read_text(encoding="utf-8")
     bundles.save(fitted, out, extras)
+
+
+def _rendered(page):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as f:
+        write_report(Path(f) / "r.html", page)
+        return (Path(f) / "r.html").read_text()

@@ -33,6 +33,9 @@ class Narrator(Protocol):
     def explanation(self, found: Explanation) -> None:
         """Which words an answer hangs on."""
 
+    def progress(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes of a long step such as a download."""
+
     def observer(self) -> Observer:
         """Watches the training loop."""
 
@@ -56,6 +59,9 @@ class Silent:
         """Nothing."""
 
     def explanation(self, found: Explanation) -> None:
+        """Nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
         """Nothing."""
 
     def observer(self) -> Observer:

@@ -22,7 +22,7 @@ from recurra.text.labels import Labels
 from recurra.text.readers import Rows, Skipped, Source, detect, read
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["Part", "Prepared", "open_part", "prepare"]
+__all__ = ["Part", "Prepared", "official_test", "open_part", "prepare"]
 
 Rowset = NDArray[np.int64]
 Codes = NDArray[np.int64] | NDArray[np.float32]
@@ -79,7 +79,7 @@ def prepare(
         DataError: a file can't be used; the message says which row and how to mend it.
     """
     tell.step("Reading")
-    data, test = _official_test(data, test)
+    data, test = official_test(data, test)
     source = detect(data, config.data)
     tell.facts({"training data": str(data), **source.describe()})
     config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
@@ -143,7 +143,7 @@ def open_part(
     return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: _texts(source, wanted))
 
 
-def _official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
+def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
     """A folder with train/ and test/ inside (aclImdb as unpacked) is both at once."""
     if (data / "train").is_dir():
         beside = data / "test"
@@ -215,8 +215,8 @@ def _texts(source: Source, wanted: Rowset) -> Iterator[str]:
 
 def _tell_skipped(skipped: Skipped, path: Path, tell: Narrator) -> None:
     if skipped.count:
-        shown = "; ".join(skipped.examples[:3])
-        tell.warn(f"{path}: {skipped.count:,} broken rows left out ({shown})")
+        rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
+        tell.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
 
 
 def _shorten(names: Iterable[str], most: int = 12) -> str:

@@ -1,0 +1,77 @@
+"""A look inside: a data file's defects, a public set's download, a model's layers, one answer's reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recurra import bundle as bundles
+from recurra.config import Config
+from recurra.models.summary import summarize
+from recurra.tasks.assess import explain_text
+from recurra.tasks.narrate import Narrator, tell_summary
+from recurra.tasks.prepare import official_test
+from recurra.text.check import check, facts
+from recurra.text.fetch import fetch
+from recurra.text.readers import detect
+
+__all__ = ["check_data", "explain", "fetch_data", "summary"]
+
+
+def check_data(
+    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+) -> dict[str, Any]:
+    """What to know of a data file before training on it: `recurra data check`.
+
+    Raises:
+        DataError: a file can't be used.
+    """
+    tell.step("Data check")
+    data, test = official_test(data, test)
+    source = detect(data, config.data)
+    tell.facts(source.describe())
+    found = check(source, valid, test, config)
+    tell.facts(facts(found))
+    for warning in found.warnings:
+        tell.warn(warning)
+    if not found.warnings:
+        tell.note("nothing to complain of")
+    return found.model_dump(mode="json")
+
+
+def fetch_data(
+    name: str, folder: Path, tell: Narrator, *, url: str | None = None, local: Path | None = None
+) -> dict[str, Any]:
+    """Fetch a public data set by name into ``folder``: `recurra data fetch`.
+
+    Raises:
+        RecurraError: no such set, no connection, not the right file, or no room.
+    """
+    place = fetch(name, folder, url=url, local=local, progress=tell.progress)
+    tell.note(f"{name} is in {place}")
+    tell.note(f"next: recurra fit {place}")
+    return {"data_set": name, "folder": str(place)}
+
+
+def summary(model: Path, tell: Narrator) -> dict[str, Any]:
+    """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
+    found = summarize(bundles.load(model).model)
+    tell_summary(found, tell)
+    layers = [
+        {
+            "name": row.name,
+            "layer": row.layer,
+            "output_shape": row.output_shape,
+            "parameters": row.parameters,
+            "trainable": row.trainable,
+        }
+        for row in found.rows
+    ]
+    return {"layers": layers, "total": found.total, "trainable": found.trainable, "frozen": found.frozen}
+
+
+def explain(model: Path, text: str, tell: Narrator) -> dict[str, Any]:
+    """Which words of a text a saved model's answer hangs on: `recurra inspect MODEL explain TEXT`."""
+    found = explain_text(bundles.load(model), text)
+    tell.explanation(found)
+    return found.model_dump(mode="json")
