@@ -89,9 +89,8 @@ class Batches:
         if start < 0:
             raise ValueError(f"start {start} is negative")
         order, places = self._order(epoch)
-        for place in places[start:]:
-            chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-            yield self._collate(self.rows[chosen])
+        size = self.batch_size
+        return (self._collate(self.rows[order[at : at + size]]) for at in (places[start:] * size).tolist())
 
     def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions in ``self.rows``, batch after batch, and the order in which batches are given."""

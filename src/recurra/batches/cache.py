@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -66,17 +67,12 @@ def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]
     return found
 
 
-@functools.cache
 def cache_folder() -> Path:
-    """``RECURRA_CACHE``, else the user's cache folder; a temporary one where that can't be written."""
-    for folder in _candidates():
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-    temporary = Path(tempfile.mkdtemp(prefix="recurra-cache-"))
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return temporary
+    """``RECURRA_CACHE``, else the user's cache folder; a temporary one where that can't be written.
+
+    A temporary folder goes when the process ends.
+    """
+    return _usable(_named_folder())
 
 
 def content_key(paths: Iterable[Path], *settings: str) -> str:
@@ -107,18 +103,32 @@ def _content(path: Path) -> bytes:
         raise DataError(f"can't be read ({error.strerror})", where=path) from error
 
 
-def _candidates() -> Iterable[Path]:
+def _named_folder() -> Path | None:
     named = os.environ.get("RECURRA_CACHE")
-    if named:
-        yield Path(named).expanduser()
-        return
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-    with suppress(RuntimeError):  # there may be no home
-        usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
-        yield (Path(base) if base else Path.home() / usual) / "recurra"
+    try:
+        if named:
+            return Path(named).expanduser()
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library/Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # there is no home
+        return None
+    return base / "recurra"
+
+
+@functools.cache
+def _usable(folder: Path | None) -> Path:
+    if folder is not None:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+    temporary = Path(tempfile.mkdtemp(prefix="recurra-cache-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary
 
 
 def _make_draft(folder: Path, key: str) -> Path:
@@ -127,7 +137,9 @@ def _make_draft(folder: Path, key: str) -> Path:
         for old in folder.glob(".*.draft"):
             if time.time() - old.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix=f".{key}.", suffix=".draft", dir=folder))
+        draft = folder / f".{key}.{os.getpid()}-{secrets.token_hex(8)}.draft"
+        draft.mkdir()
+        return draft
     except OSError as error:
         raise _unwritable(error, folder) from error
 
@@ -156,15 +168,19 @@ class _Columns:
             return
         if lengths.min() == 0:
             raise ValueError("a text without any token")
+        ids = np.concatenate(list(chunk.ids))
+        if ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
+            raise ValueError("a token id that is not between 0 and 2,147,483,647")
         values: dict[str, NDArray[Any]] = {
-            "ids": np.concatenate(list(chunk.ids)),
+            "ids": ids,
             "offsets": self.tokens + np.cumsum(lengths),
             "numbers": np.asarray(chunk.numbers, np.int64),
             "full_lengths": np.asarray(chunk.full_lengths, np.int64),
             "unknown": np.asarray(chunk.unknown, np.int64),
         }
         if chunk.labels is not None:
-            values["labels"] = np.asarray(chunk.labels)
+            whole = np.issubdtype(chunk.labels.dtype, np.integer)
+            values["labels"] = chunk.labels.astype(np.int64 if whole else np.float32)
         if chunk.groups is not None:
             codes = [self.codes.setdefault(name, len(self.codes)) for name in chunk.groups]
             values["groups"] = np.array(codes, np.int64)

@@ -39,15 +39,13 @@ class Column:
         """Add ``values (n, *rest)`` at the end.
 
         Raises:
-            ValueError: the shape of a row, or the type, is another one.
+            ValueError: the shape of a row is another one.
             OSError: the disk is full, or the like.
         """
         if values.shape[1:] != self.rest:
             raise ValueError(f"a row of shape {values.shape[1:]}, before it {self.rest}")
         if self.dtype == np.uint16 and len(values) and int(values.max()) > 0xFFFF:
             self._widen()
-        if not np.can_cast(values.dtype, self.dtype, "same_kind") and self.dtype not in (np.uint16, np.int32):
-            raise ValueError(f"values of {values.dtype}, before them {self.dtype}")
         self._file.write(np.ascontiguousarray(values, self.dtype).data)
         self.rows += len(values)
 
