@@ -188,6 +188,7 @@ def test_any_bytes_as_a_file(content: bytes, config: DataConfig, name: str, labe
 
 
 @given(content=BYTES, config=CONFIGS)
+@example(content=b'{\n{"a": [0, 1]}', config=DataConfig(skip_bad_rows=True))
 @settings(FAST, max_examples=150)
 def test_any_bytes_on_a_pipe(content: bytes, config: DataConfig) -> None:
     with suppress(RecurraError):

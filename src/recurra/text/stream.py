@@ -17,6 +17,7 @@ from recurra.text.files import ROW_LIMIT, Lines, damaged, not_text, undecodable
 from recurra.text.readers import delimited, jsonl, plain, table
 from recurra.text.readers.columns import find_text, study
 from recurra.text.readers.dialect import parse_sample
+from recurra.text.readers.table import Record, Refuse
 from recurra.text.source import Rows, Skipped, Source
 
 __all__ = ["read_stream"]
@@ -59,10 +60,30 @@ def read_stream(
     refuse = table.refuser(source, skipped)
     if source.format == "lines":
         found = plain.records(source, refuse, lines)
+    elif source.format == "jsonl":
+        taken = {like.label} if like is not None and like.label is not None else set()
+        found = _json_records(source, taken, lines, refuse)
     else:
-        reader = jsonl if source.format == "jsonl" else delimited
-        found = table.records(source, reader.cells(source, source.text, refuse, lines), refuse)
+        found = table.records(source, delimited.cells(source, source.text, refuse, lines), refuse)
     yield from table.chunks(found, lambda: not pipe.waiting)
+
+
+def _json_records(source: Source, taken: set[str], lines: Lines, refuse: Refuse) -> Iterator[Record]:
+    """Records of JSON objects; the first whole one says where the text is, if it isn't known or there."""
+    known = False
+    for number, found in jsonl.objects(lines):
+        if isinstance(found, DataError):
+            refuse(number, found)
+            continue
+        if not known and not (source.text and set(source.text) <= set(found)):
+            text = find_text(study(tuple(found), [list(found.values())]), True, taken)
+            if not text:
+                mend = f"there are {', '.join(found) or 'no keys'}: choose with --set data.text='[NAME]'"
+                raise DataError("no text is found", where=_NAME, row=number, mend=mend)
+            source = replace(source, text=text)
+        known = True
+        values = [found.get(name, table.MISSING) for name in source.text]
+        yield from table.records(source, [(number, values)], refuse)
 
 
 class _Pipe:
@@ -128,20 +149,7 @@ def _source(first: str, like: Source | None, config: DataConfig) -> Source:
         skip_bad_rows=config.skip_bad_rows,
     )
     if first.lstrip("\ufeff \t\r\n").startswith("{"):
-        lines = Lines(iter([first.encode("utf-8", "replace")]), _NAME, "utf-8", True)
-        row = next((found for _, found in jsonl.objects(lines) if isinstance(found, dict)), {})
-        keys = tuple(row)
-        if keys and (not wanted or not set(wanted) <= set(keys)):
-            taken = {like.label} if like is not None and like.label is not None else set()
-            wanted = find_text(study(keys, [list(row.values())]), True, taken)
-            if not wanted:
-                raise DataError(
-                    "no text is found",
-                    where=_NAME,
-                    row=1,
-                    mend=f"there are {', '.join(keys)}: choose with --set data.text='[NAME]'",
-                )
-        return replace(base, format="jsonl", text=wanted, columns=keys)
+        return replace(base, format="jsonl", text=wanted, columns=wanted)
     delimiter = config.delimiter or (like.delimiter if like is not None else None)
     for candidate in (delimiter,) if delimiter else (",", "\t"):
         rows = parse_sample([first], True, candidate, True)
