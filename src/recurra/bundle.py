@@ -149,6 +149,7 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in bundle.model.state_dict().items()}
     try:
         safetensors.torch.save_file(weights, folder / _WEIGHTS)
+        (folder / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
     except safetensors.SafetensorError as error:
         raise OutputError(f"can't be written ({error})", where=folder / _WEIGHTS) from error
     metrics = {"temperature": bundle.temperature, **bundle.metrics}

@@ -20,7 +20,7 @@ from train_stand_ins import StandInBatches, loss, make_config, make_model, no_va
 
 from recurra.errors import BundleError, OutputError
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
-from recurra.train.files import replacing
+from recurra.files import replacing
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.loop import train
 from recurra.train.observer import NullObserver

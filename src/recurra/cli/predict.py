@@ -29,7 +29,8 @@ def predict(
     """Label texts: the label and the probability of each class, as CSV or JSON lines."""
     if text and file:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
-    from recurra.serve.output import format_of, whole_file, write_answers
+    from recurra.files import replacing
+    from recurra.serve.output import format_of, write_answers
     from recurra.tasks.prediction import answers_for
 
     screen = Screen(as_json)
@@ -38,7 +39,7 @@ def predict(
     if out is None:
         count = write_answers(answers, names, sys.stdout, form)
     else:
-        with whole_file(out) as target:
+        with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
             count = write_answers(answers, names, target, form)
         screen.note(f"{count:,} answers in {out}")
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})

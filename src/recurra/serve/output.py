@@ -1,20 +1,16 @@
-"""Answers written as CSV or JSON lines, to a stream or to a file that appears only when it is whole."""
+"""Answers written as CSV or JSON lines, each as soon as it is known."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TextIO
 
-from recurra.errors import OutputError
 from recurra.serve.predict import Answer
 
-__all__ = ["Format", "format_of", "whole_file", "write_answers"]
+__all__ = ["Format", "format_of", "write_answers"]
 
 Format = Literal["csv", "jsonl"]
 
@@ -49,29 +45,3 @@ def write_answers(answers: Iterable[Answer], names: tuple[str, ...], file: TextI
         file.flush()
         count += 1
     return count
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that takes the name ``path`` only if the block ends without an error.
-
-    Raises:
-        OutputError: the place can't be written, or is full.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
-    except OSError as error:
-        raise OutputError(
-            f"can't be written ({error.strerror})", where=path, mend="give another --out"
-        ) from error
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        raise OutputError(
-            f"can't be written ({error.strerror})", where=path, mend="give another --out"
-        ) from error
-    finally:
-        Path(name).unlink(missing_ok=True)

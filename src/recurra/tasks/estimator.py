@@ -287,7 +287,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         codes = np.minimum(np.searchsorted(self.classes_, found), len(self.classes_) - 1)
         strangers = found[self.classes_[codes] != found]
         if len(strangers):
-            raise DataError(f"label {strangers[0]!r} is not among the training labels")
+            raise DataError(f"label {str(strangers[0])!r} is not among the training labels")
         return codes.astype(np.int64)
 
 

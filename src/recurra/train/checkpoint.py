@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recurra.errors import BundleError, OutputError
-from recurra.train.files import replacing
+from recurra.files import replacing
 
 __all__ = ["FILE_NAME", "load_checkpoint", "save_checkpoint"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recurra.train.files import replacing
+from recurra.files import replacing
 
 __all__ = ["EpochRecord", "write_history"]
 
