@@ -26,7 +26,7 @@ def missing(call: Call) -> str | None:
         return "recurrent dropout"
     if call.activation == "tanh" or (call.activation == "relu" and call.cell == "simple_rnn"):
         return None
-    name = call.activation if isinstance(call.activation, str) else "a custom activation"
+    name = call.activation if isinstance(call.activation, str) else "custom activation"
     return f"{name} in {call.cell}"
 
 

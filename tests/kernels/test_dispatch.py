@@ -1,0 +1,145 @@
+"""Every backend gives the reference's outputs, states and gradients; what one can't do, it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.errors import BackendError
+from recurra.kernels import reference, torch_native
+from recurra.kernels.terms import Call, Weights
+
+CELLS = ["simple_rnn", "lstm", "gru"]
+SERVED = [(cell, "tanh") for cell in CELLS] + [("simple_rnn", "relu")]
+SHAPES = [(1, 1, 1, 1), (1, 3, 7, 3), (7, 3, 3, 7), (3, 7, 1, 1), (17, 5, 7, 3)]
+# float32 on the CPU runs oneDNN's LSTM, float64 ATen's: two kernels, both to be right
+DTYPES = [(torch.float64, 1e-12), (torch.float32, 5e-6)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES, ids=["float64", "float32"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("cell", "activation"), SERVED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_torch_equals_the_reference(
+    cell: str,
+    activation: str,
+    shape: tuple[int, ...],
+    reverse: bool,
+    dtype: torch.dtype,
+    tolerance: float,
+    problem: Any,
+    same: Any,
+) -> None:
+    T, B, _, _ = shape
+    for lengths in [None, [(5 * row + 3) % (T + 1) for row in range(B)], [max(T - 1, 0)] * B]:
+        for initial in (False, True):
+            p = problem(cell, *shape, lengths=lengths, initial=initial, dtype=dtype)
+            options = {"activation": activation, "reverse": reverse}
+            same(p.solve(backend="torch", **options), p.solve(backend="reference", **options), tolerance)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_problem_gives_the_same_by_every_backend(data: st.DataObject, problem: Any, same: Any) -> None:
+    cell, activation = data.draw(st.sampled_from(SERVED))
+    T, B, E, H = (
+        data.draw(st.integers(1, most), label=name) for name, most in zip("TBEH", (9, 5, 4, 4), strict=True)
+    )
+    lengths = data.draw(st.none() | st.lists(st.integers(0, T), min_size=B, max_size=B))
+    initial, reverse = data.draw(st.booleans()), data.draw(st.booleans())
+    p = problem(cell, T, B, E, H, lengths=lengths, initial=initial, seed=data.draw(st.integers(0, 99)))
+    options = {"activation": activation, "reverse": reverse}
+    expected = p.solve(backend="reference", **options)
+    for backend in ("torch", "auto"):
+        same(p.solve(backend=backend, **options), expected, 1e-12)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_state_is_frozen_through_a_long_padding(
+    cell: str, reverse: bool, backend: str, problem: Any
+) -> None:
+    """The last state of a short row does not depend on how much padding follows it."""
+    p = problem(cell, 400, 2, 3, 4, lengths=[5, 400], dtype=torch.float32)
+    long = p.solve(backend=backend, reverse=reverse)
+    p.tensors["x"] = p.tensors["x"][:9]
+    p.lengths = torch.tensor([5, 9])
+    short = p.solve(backend=backend, reverse=reverse)
+    for name in ["last_0"] + ["last_1"] * (cell == "lstm"):
+        torch.testing.assert_close(long[name][0], short[name][0], rtol=0, atol=1e-6)
+    assert not long["outputs"][5:, 0].any()
+    assert not long["d_x"][5:, 0].any()
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_a_relu_state_that_would_overflow_over_the_padding_does_not(backend: str, problem: Any) -> None:
+    p = problem("simple_rnn", 300, 2, 2, 3, lengths=[4, 6], dtype=torch.float32)
+    p.tensors["weight_hh"] = torch.eye(3) * 3  # times 3 a step: infinite long before step 300
+    p.tensors["bias_ih"] = torch.ones(3)
+    found = p.solve(backend=backend, activation="relu")
+    assert all(value.isfinite().all() for value in found.values())
+    assert found["outputs"].abs().max() > 100
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_of_gradients_by_torch(cell: str, problem: Any) -> None:
+    """In float64, as the research use of a gradient penalty needs them; also through the reversal."""
+    p = problem(cell, 3, 2, 2, 2, lengths=[3, 1])
+    names = list(p.tensors)
+
+    def outputs(*values: torch.Tensor) -> torch.Tensor:
+        p.tensors = dict(zip(names, values, strict=True))
+        weights = [p.tensors[n] for n in names if n.startswith(("weight", "bias"))]
+        call = Call(
+            p.cell,
+            p.tensors["x"],
+            p.lengths,
+            tuple(p.tensors[n] for n in ("h0", "c0") if n in names),
+            Weights(*weights),
+            reverse=True,
+        )
+        return torch_native.run(call)[0]
+
+    assert torch.autograd.gradgradcheck(outputs, [value.requires_grad_() for value in p.tensors.values()])
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The backends that calls went to."""
+    calls: list[str] = []
+    for name, module in (("torch", torch_native), ("reference", reference)):
+        original = module.run
+
+        def run(call: Any, name: str = name, original: Any = original) -> Any:
+            calls.append(name)
+            return original(call)
+
+        monkeypatch.setattr(module, "run", run)
+    return calls
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_auto_takes_torch_where_it_computes_the_same(cell: str, problem: Any, used: list[str]) -> None:
+    problem(cell, 3, 2, 2, 3, lengths=[3, 1]).solve()
+    problem(cell, 3, 2, 2, 3, masked=True).solve()
+    problem(cell, 3, 2, 2, 3).solve(activation=torch.sin)
+    problem(cell, 3, 2, 2, 3).solve(activation="relu")
+    relu = "torch" if cell == "simple_rnn" else "reference"
+    assert used == ["torch", "reference", "reference", relu]
+
+
+def test_an_explicit_backend_never_falls_back(problem: Any, used: list[str]) -> None:
+    with pytest.raises(BackendError, match=r"'torch' has no recurrent dropout; use backend 'auto'"):
+        problem("lstm", 3, 2, 2, 3, masked=True).solve(backend="torch")
+    with pytest.raises(BackendError, match=r"'torch' has no relu in gru; use backend 'auto'"):
+        problem("gru", 3, 2, 2, 3).solve(backend="torch", activation="relu")
+    with pytest.raises(BackendError, match=r"'torch' has no custom activation in simple_rnn; use"):
+        problem("simple_rnn", 3, 2, 2, 3).solve(backend="torch", activation=torch.sin)
+    with pytest.raises(BackendError, match=r"no backend 'cuda'; there are auto, reference, torch"):
+        problem("lstm", 3, 2, 2, 3).solve(backend="cuda")
+    assert used == []
