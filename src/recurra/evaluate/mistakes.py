@@ -67,8 +67,8 @@ def worst_mistakes(
         probabilities: ``(N, C)``.
         names: the ``C`` classes.
         task: ``binary``, ``multiclass`` or ``multilabel``.
-        texts_of: gives the texts of rows by index; asked once, for the few rows that are shown, so that
-            the texts of a large file need not be in memory.
+        texts_of: gives the texts of rows by index; asked once, for the few rows that are shown, in
+            ascending order, so that one pass over a large file is enough.
         numbers: ``(N,)`` row numbers in the data file; counted from 1 if not given.
         count: how many at most.
         characters: a longer text is shown with its middle left out.
@@ -76,11 +76,13 @@ def worst_mistakes(
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
     rows = worst_rows(y, p, task, count)
     wrongness = _wrongness(y, p, task)
-    texts = texts_of(rows) if len(rows) else []
-    if len(texts) != len(rows):
-        raise ValueError(f"{len(texts)} texts were given for {len(rows)} rows")
+    asked = np.sort(rows)
+    given = texts_of(asked) if len(rows) else []
+    if len(given) != len(rows):
+        raise ValueError(f"{len(given)} texts were given for {len(rows)} rows")
+    texts = dict(zip(asked.tolist(), given, strict=True))
     found = []
-    for row, text in zip(rows.tolist(), texts, strict=True):
+    for row in rows.tolist():
         if task == "multilabel":
             true, predicted = _set_of(y[row] > 0, names), _set_of(p[row] >= 0.5, names)
             true_probability = None
@@ -94,7 +96,7 @@ def worst_mistakes(
                 predicted=predicted,
                 probability=float(wrongness[row]),
                 true_probability=true_probability,
-                text=excerpt(text, characters),
+                text=excerpt(texts[row], characters),
             )
         )
     return found

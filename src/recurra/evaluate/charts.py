@@ -1,0 +1,169 @@
+"""The report's charts as inline SVG: drawn by matplotlib, coloured and lettered by the page's style sheet.
+
+Each colour is drawn as a stand-in that becomes a CSS variable afterwards, so one drawing serves a light and a
+dark page; text stays text, in the page's font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from recurra.evaluate.calibration import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["line_chart", "reliability_chart"]
+
+# Stand-in colour -> the variable of the style sheet. Odd values, so that nothing else is drawn in them.
+_COLOURS = {
+    "#010203": "var(--ink-soft)",
+    "#010204": "var(--line)",
+    "#010205": "var(--accent)",
+    "#010206": "var(--second)",
+    "#010207": "var(--paper)",
+}
+_INK, _LINE, _ACCENT, _SECOND, _PAPER = _COLOURS
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.5,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "text.color": _INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 3.5,
+}
+
+
+def line_chart(
+    x: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    name: str,
+    marked: float | None = None,
+    percent: bool = False,
+) -> Markup:
+    """Curves over epochs; values that are not finite are left out.
+
+    Args:
+        x: ``n`` epochs.
+        lines: one or two curves by name, ``n`` values each.
+        title: what the picture shows, read out to those who can't see it.
+        name: of the chart, unique on the page.
+        marked: the epoch that was kept, drawn as an upright line.
+        percent: whether values are shares, written in percent.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(4.2, 2.7), layout="constrained")
+        axes = figure.subplots()
+        looks = ((_ACCENT, "-", "o"), (_SECOND, "--", "s"))
+        for (label, values), (colour, dash, mark) in zip(lines.items(), looks, strict=False):
+            points = [(at, value) for at, value in zip(x, values, strict=True) if isfinite(value)]
+            if points:
+                across, up = zip(*points, strict=True)
+                few = mark if len(points) <= 40 else ""
+                axes.plot(across, up, color=colour, linestyle=dash, marker=few, label=label)
+        if marked is not None and min(x) <= marked <= max(x):
+            axes.axvline(marked, color=_INK, linestyle=":", linewidth=1, label=f"kept: epoch {marked:g}")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        if min(x) == max(x):
+            axes.set_xlim(x[0] - 1, x[0] + 1)
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        _legend(axes)
+        return _svg(figure, title)
+
+
+def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: str) -> Markup:
+    """One or two reliability curves over the diagonal of perfect honesty, and how many rows lie where.
+
+    Args:
+        curves: by name, the last one drawn strongest.
+        title: what the picture shows, read out to those who can't see it.
+        name: of the chart, unique on the page.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(4.2, 3.9), layout="constrained")
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
+        start = min(_first_edge(curve) for curve in curves.values())
+        axes.plot([start, 1], [start, 1], color=_INK, linestyle=":", linewidth=1, label="perfect")
+        looks = [(_SECOND, "--", "s"), (_ACCENT, "-", "o")][-len(curves) :]
+        for (label, curve), (colour, dash, mark) in zip(curves.items(), looks, strict=True):
+            across = [value for value in curve.confidence if value is not None]
+            up = [value for value in curve.accuracy if value is not None]
+            axes.plot(across, up, color=colour, linestyle=dash, marker=mark, label=label)
+        last = list(curves.values())[-1]
+        width = last.edges[1] - last.edges[0]
+        below.bar(
+            last.edges[:-1], last.counts, width, align="edge", color=_ACCENT, edgecolor=_PAPER, linewidth=0.8
+        )
+        axes.set_xlim(start, 1)
+        axes.set_ylim(-0.02, 1.02) if start < 0.4 else axes.set_ylim(None, 1.02)
+        axes.set_ylabel("share that was right")
+        below.set_ylabel("rows")
+        below.set_xlabel("how sure the model was")
+        below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+        below.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        below.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        _legend(axes)
+        return _svg(figure, title)
+
+
+def _first_edge(curve: Reliability) -> float:
+    filled = [edge for edge, count in zip(curve.edges, curve.counts, strict=False) if count]
+    return min(filled, default=0.0)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", fontsize=8, handlelength=2.2)
+
+
+def _svg(figure: Figure, title: str) -> Markup:
+    """The figure as one ``<svg>`` element without outside references, sized by the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    drawn = buffer.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"<!--.*?-->\s*", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(
+        r"<style.*?</style>", "", drawn, flags=re.DOTALL
+    )  # in a page it would reach beyond the chart
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # the same in every chart, and never referred to
+    drawn = re.sub(r" font-family: [^;]+;", "", drawn)
+    drawn = re.sub(r"\s+", " ", drawn.replace("xlink:href=", "href="))
+    for stand_in, variable in _COLOURS.items():
+        drawn = drawn.replace(stand_in, variable)
+    box = re.search(r'viewBox="([^"]+)"', drawn)
+    size = box.group(1) if box else "0 0 302 194"
+    head = f'<svg viewBox="{size}" role="img" aria-label="{escape(title)}">'
+    # matplotlib's own markup around numbers and our words; what it draws as text, it has escaped.
+    return Markup(re.sub(r"^<svg[^>]*>", lambda _: head, drawn.strip()))  # noqa: S704

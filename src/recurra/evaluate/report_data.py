@@ -1,0 +1,87 @@
+"""What a report is made of: plain strings, numbers and the records of the other rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recurra.evaluate.calibration import Reliability
+from recurra.evaluate.comparison import Comparison
+from recurra.evaluate.explain import Explanation
+from recurra.evaluate.metrics import Metrics
+from recurra.evaluate.mistakes import Mistake
+
+__all__ = ["ModelRow", "Part", "ReportData"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Part(_Record):
+    """One part of the data: train, valid or test."""
+
+    name: str = Field(description="train, valid or test")
+    rows: int
+    source: str = Field("", description="the file it came from, or how it was split off")
+    class_counts: list[int] = Field(default_factory=list, description="rows of each class, in class order")
+    notes: str = Field("", description="anything else, such as the median length")
+
+
+class ModelRow(_Record):
+    """One line of the model summary."""
+
+    name: str
+    layer: str
+    output_shape: str
+    parameters: int
+    trainable: bool = True
+
+
+class ReportData(_Record):
+    """All that a report shows; what is None or empty is left out, and the page says so where it matters."""
+
+    title: str = Field(description="what was trained on what, such as 'LSTM on reviews.csv'")
+    model_name: str = Field("the model", description="what sentences call the model, such as 'the LSTM'")
+    created: str = Field("", description="when, as text")
+    task: str = Field(description="binary, multiclass or multilabel")
+    class_names: list[str] = Field(description="class names in class order")
+
+    evaluated_on: str = Field("test", description="the part that the figures below are of")
+    metrics: Metrics | None = Field(None, description="the model's figures")
+    baseline: Metrics | None = Field(None, description="the baseline's figures on the same rows")
+    baseline_note: str = Field("", description="what to know of the baseline (sampled, seconds)")
+    majority: float | None = Field(None, description="accuracy of always saying the largest training class")
+    comparison: Comparison | None = Field(None, description="model against baseline on the same rows")
+    other_figures: dict[str, str] = Field(
+        default_factory=dict, description="further figures, such as accuracy without rows seen in training"
+    )
+
+    data: dict[str, str] = Field(default_factory=dict, description="what the data was: name to value")
+    parts: list[Part] = Field(default_factory=list, description="train, valid and test")
+    warnings: list[str] = Field(default_factory=list, description="findings of the data check")
+
+    history: list[dict[str, float]] = Field(
+        default_factory=list,
+        description="a record an epoch: epoch, train_loss, valid_loss, valid_accuracy, seconds ...",
+    )
+    best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
+    stopped: str = Field("", description="why training ended: epochs, patience or interrupted")
+
+    temperature: float | None = Field(None, description="fitted on the validation part")
+    reliability_before: Reliability | None = Field(None, description="at temperature 1")
+    reliability_after: Reliability | None = Field(None, description="at the fitted temperature")
+
+    mistakes: list[Mistake] = Field(default_factory=list, description="the worst first")
+    explanations: list[Explanation] = Field(default_factory=list)
+    ngrams: dict[str, list[tuple[str, float]]] = Field(
+        default_factory=dict, description="class to its strongest n-grams in the baseline, with weights"
+    )
+
+    summary: list[ModelRow] = Field(default_factory=list, description="the model, layer by layer")
+    settings: dict[str, Any] = Field(default_factory=dict, description="every setting, nested by section")
+    command: str = Field("", description="what to type to get the same again")
+    seed: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict, description="library to version")
+    hardware: dict[str, str] = Field(default_factory=dict, description="device, threads, memory")

@@ -1,0 +1,55 @@
+"""Numbers as a reader wants them: rounded, with units, never more certain than they are."""
+
+from __future__ import annotations
+
+__all__ = ["count", "duration", "plain", "pvalue", "sentence", "share", "three"]
+
+
+def count(value: float) -> str:
+    """``12345`` as ``12,345``."""
+    return f"{value:,.0f}"
+
+
+def share(value: float | None) -> str:
+    """``0.8765`` as ``87.7%``; None as a dash. What is not all is never rounded up to it.
+
+    Example:
+        >>> share(0.99997), share(1.0), share(None), share(0.0001)
+        ('>99.9%', '100%', '–', '<0.1%')
+    """
+    if value is None:
+        return "–"
+    if value in (0, 1):
+        return f"{100 * value:.0f}%"
+    if value > 0.9995:
+        return ">99.9%"
+    return "<0.1%" if value < 0.0005 else f"{100 * value:.1f}%"
+
+
+def three(value: float | None) -> str:
+    """``0.87654`` as ``0.877``; None as a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def pvalue(value: float) -> str:
+    """``= 0.031``, or ``< 0.001``."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def plain(name: str) -> str:
+    """``valid_macro_f1`` as ``valid macro f1``."""
+    return name.replace("_", " ")
+
+
+def sentence(words: str) -> str:
+    """``words`` with a capital in front."""
+    return words[:1].upper() + words[1:]
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
