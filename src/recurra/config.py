@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ __all__ = [
     "ModelConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "describe_settings",
     "load_recipe",
     "parse_set",
     "read_settings",
@@ -82,9 +84,9 @@ class TokenizerConfig(_Section):
         500, description="a longer text is cut to this many tokens, <start> included"
     )
     cut: Literal["start", "end"] = Field("end", description="which end of a long text is cut off")
-    lowercase: bool = True
+    lowercase: bool = Field(True, description="capitals become small letters")
     strip_html: bool = Field(True, description="tags out, entities such as &amp; or #39; resolved")
-    punctuation: Literal["drop", "keep"] = "keep"
+    punctuation: Literal["drop", "keep"] = Field("keep", description="whether marks are tokens")
     chinese: Literal["characters", "words"] = Field(
         "characters", description="Chinese by character, or by word (needs the extra zh)"
     )
@@ -94,10 +96,10 @@ class TokenizerConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    cell: Cell = "lstm"
+    cell: Cell = Field("lstm", description="the recurrent cell")
     units: Width | list[Width] = Field(100, description="hidden units; a list gives each layer its own")
     layers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="recurrent layers")
-    bidirectional: bool = False
+    bidirectional: bool = Field(False, description="read from both ends")
     dropout: Fraction = Field(0.0, description="on the input of every recurrent layer, one mask a sequence")
     recurrent_dropout: Fraction = Field(
         0.0, description="on the state entering the recurrent product, one mask a sequence"
@@ -142,27 +144,35 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """Training: optimizer, schedule, stopping, checkpoints."""
 
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.001
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="the step rule")
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(0.001, description="its step size")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="how the learning rate falls towards the last epoch"
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps in which the rate rises from 0")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0, description="pull towards 0; decoupled in adamw"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of sgd")
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="gradients are scaled down to this norm; null for none"
     )
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="texts a step")
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10, description="passes over the training rows, at most"
+    )
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitor before training stops"
     )
     monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
         "loss", description="the figure on the validation part that stops training"
     )
-    class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        "none", description="weights in the loss: none, balanced, or by class name"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="of weights, masks and the order of batches"
+    )
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
         10.0, description="a checkpoint at least this often, besides one each epoch"
     )
@@ -243,6 +253,16 @@ def parse_set(assignment: str) -> dict[str, Any]:
     return dict(parsed)
 
 
+def describe_settings() -> str:
+    """Every setting with its default and meaning, as a Markdown table."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for section, kind in _sections().items():
+        for key, field in kind.model_fields.items():
+            default = json.dumps(field.get_default())
+            lines.append(f"| `{section}.{key}` | `{default}` | {field.description} |")
+    return "\n".join(lines)
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with the package, sorted."""
     folder = resources.files("recurra.recipes")
@@ -293,9 +313,13 @@ def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
 
 def _known_keys() -> list[str]:
     """Every section, and every setting by its dotted name."""
-    keys = []
-    for section, field in Config.model_fields.items():
-        keys.append(section)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += [f"{section}.{key}" for key in field.annotation.model_fields]
-    return keys
+    dotted = [f"{section}.{key}" for section, kind in _sections().items() for key in kind.model_fields]
+    return [*Config.model_fields, *dotted]
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: field.annotation
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
