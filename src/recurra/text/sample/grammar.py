@@ -40,6 +40,7 @@ _PATIENCE = 200  # known texts in a row before the grammar is taken to be exhaus
 _SYMBOL = re.compile(r"<(\w+)(?: (\w+))?>")
 _OPTION = re.compile(r"\[([^\[\]]*)\]")
 _SENTENCE = re.compile(r'(^"?|[.!?]"? "?|[:,] ")([a-z])')
+_COMMAS = re.compile(r" ?([,，])(?: ?\1)*")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 
@@ -140,7 +141,7 @@ class Grammar:
             praise = chance.choice(self.common["praise"] + lexicon["praise_own"])
             blame = chance.choice(self.common["blame"] + lexicon["blame_own"])
             scene = Scene(frame, subject, text, praise, blame, self.frames[frame].get("paired", True))
-            # Ends soon: each frame has dozens of (subject, word) slots, of which each part owns a fixed share.
+            # Ends soon: each frame has dozens of (subject, word) slots, each part owning a share.
             if scene.part(label, seed) == part:
                 return replace(scene, skeleton=_Text(lexicon, chance).expand(text))
 
@@ -175,7 +176,7 @@ class _Text:
 
 
 def _tidy(text: str) -> str:
-    """Single spaces, capitals at the start of sentences, and "an" where it is due."""
-    text = " ".join(text.split())
+    """Single spaces and commas, capitals at the start of sentences, and "an" where it is due."""
+    text = _COMMAS.sub(r"\1", " ".join(text.split()))
     text = _ARTICLE.sub(r"\1n ", text)
     return _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
