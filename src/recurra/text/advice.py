@@ -133,7 +133,7 @@ def whole_warnings(
             "--set tokenizer.level=subword"
         )
     spoken = [k for k, share in parts["train"].languages.items() if share >= 0.1 and k != "other"]
-    if len(spoken) > 1:
+    if len(spoken) > 1 and parts["train"].rows >= 100:  # the guess at a single short text is weak
         names = " and ".join(NAMES[language] for language in spoken)
         warnings.append(f"train: texts are in {names}; if that is not meant, look where they come from")
     warnings += [

@@ -37,7 +37,10 @@ def check_encoding(name: str) -> str:
 
 def ascii_compatible(name: str) -> bool:
     """Whether a newline is the byte 10 in this encoding and nothing else is."""
-    return '\n,"a'.encode(name) == b'\n,"a'
+    try:
+        return b'\n,"a'.decode(name) == '\n,"a'
+    except UnicodeError:
+        return False
 
 
 def guess_encoding(sample: bytes) -> str | None:

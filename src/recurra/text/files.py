@@ -253,7 +253,7 @@ def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
     if wide is not None and wide.startswith(("utf-16", "utf-32")):
         return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
     control = sum(byte < 9 or 13 < byte < 27 for byte in data)
-    if len(data) >= 32 and control > 0.1 * len(data):
+    if len(data) >= 512 and control > 0.3 * len(data):  # a short text may be mostly odd characters
         return "is binary, not text", _GIVE
     return None
 

@@ -37,7 +37,7 @@ _SMALL_WORDS = {
     "en": "the and of to is in that it was for you with this but not are have be they his at from what an "
     "a as no do so by on its or if more who one all has her there about like out up when than",
     "de": "der die das und ist nicht ich ein eine es zu mit sich auf den für auch von im dem wie war sie so",
-    "fr": "le la les et est des une que qui dans pas pour ce il je sur avec plus du au mais ne se c d l vous",
+    "fr": "le la les et est des une que qui dans pas pour ce il je sur avec plus du au mais ne se vous",
     "es": "el la los las y es que de en un una no por con para lo se su del pero muy como más al me mi",
     "it": "il la gli e è che di in un una non per con sono lo si della questo anche ma come più ho del mi le",
     "pt": "o a os as e é que de em um uma não por com para se do da mas muito como mais no na eu foi ao",

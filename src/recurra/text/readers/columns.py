@@ -93,7 +93,7 @@ class Column:
     @property
     def can_be_text(self) -> bool:
         """Whether cells are words rather than numbers, lists or objects."""
-        return self.count > 0 and not self.lists and not self.foreign and self.numbers < self.count
+        return self.count > 0 and not self.lists and 2 * self.foreign < self.count > self.numbers
 
     @property
     def can_be_label(self) -> bool:

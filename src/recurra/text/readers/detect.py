@@ -85,10 +85,19 @@ def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: So
         return "csv"
     if not labelled:
         # A plain list of texts has commas too: only a table like the training one is a table.
-        same = like is not None and like.format in _TABLES and len(like.columns) > 1
-        if not same:
+        lines = text.splitlines(keepends=True)
+        if like is None or not _is_table_like(like, lines, head.complete):
             return "lines"
     return "tsv" if "\t" in text.split("\n", 1)[0] else "csv"
+
+
+def _is_table_like(like: Source, lines: list[str], complete: bool) -> bool:
+    if like.format not in _TABLES or like.delimiter is None:
+        return False
+    rows = parse_sample(lines, complete, like.delimiter, like.quoted)
+    if like.header and rows and set(like.text) <= {cell.strip() for cell in rows[0]}:
+        return True
+    return len(like.columns) > 1 and all(len(row) == len(like.columns) for row in rows)
 
 
 def _lines(source: Source) -> FileLines:

@@ -30,11 +30,13 @@ class Dialect:
 
 def parse_sample(lines: Sequence[str], complete: bool, delimiter: str, quoted: bool) -> list[list[str]]:
     """The whole rows in the first lines of a file; broken ones and the last, if cut, are left out."""
+    return [row for row in _parse(lines, complete, delimiter, quoted) if not isinstance(row, DataError)]
+
+
+def _parse(lines: Sequence[str], complete: bool, delimiter: str, quoted: bool) -> list[list[str] | DataError]:
     encoded = iter([line.encode("utf-8", "surrogatepass") for line in lines])
     found = list(parse(Lines(encoded, "", "utf-8", True), delimiter, quoted))
-    if not complete and len(found) > 1:
-        found.pop()
-    return [row for row in found if not isinstance(row, DataError)]
+    return found if complete or len(found) < 2 else found[:-1]
 
 
 def find_dialect(
@@ -58,15 +60,15 @@ def _merit(dialect: Dialect) -> float:
 
 
 def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
-    raw = parse_sample(lines, complete, delimiter, False)
+    raw = _parse(lines, complete, delimiter, False)
     width, agreement = _widths(raw)
     plain = Dialect(delimiter, False, width, agreement)
-    opens = any(field.lstrip(" ").startswith('"') for row in raw for field in row)
+    opens = any(field.lstrip(" ").startswith('"') for row in raw if isinstance(row, list) for field in row)
     if not opens:
         # Nothing to tell by. A TSV that never quotes is likely of the GLUE kind, where a quote
         # is a character; a CSV without quotes so far will quote when a field needs it.
         return plain if delimiter == "\t" else Dialect(delimiter, True, width, agreement)
-    rows = parse_sample(lines, complete, delimiter, True)
+    rows = _parse(lines, complete, delimiter, True)
     width, agreement = _widths(rows)
     quoted = Dialect(delimiter, True, width, agreement)
     if delimiter != "\t":
@@ -74,10 +76,12 @@ def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
     return quoted if _merit(quoted) >= _merit(plain) and agreement == 1.0 else plain
 
 
-def _widths(rows: Sequence[Sequence[str]]) -> tuple[int, float]:
-    if not rows:
+def _widths(rows: Sequence[list[str] | DataError]) -> tuple[int, float]:
+    """The most frequent number of fields, and the share of rows that have it; broken ones have none."""
+    counts = Counter(len(row) for row in rows if not isinstance(row, DataError))
+    if not counts:
         return 0, 0.0
-    width, count = Counter(len(row) for row in rows).most_common(1)[0]
+    width, count = counts.most_common(1)[0]
     return width, count / len(rows)
 
 
