@@ -1,51 +1,40 @@
-"""Logits of many texts, batch by batch, put back in the order of the examples."""
+"""Logits of many texts, batch by batch, put back in the order of the rows asked for."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
+
+from recurra.batches.batcher import Batches
 
 __all__ = ["predict_logits"]
 
 
-class _Batch(Protocol):
-    @property
-    def tokens(self) -> Tensor: ...
-    @property
-    def lengths(self) -> Tensor: ...
-    @property
-    def rows(self) -> NDArray[Any]: ...
+def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
+    """``(N, C)`` logits of one epoch; row ``i`` is that of example ``batches.rows[i]``.
 
-
-class _Batches(Protocol):
-    def epoch(self, epoch: int, start: int = 0, /) -> Iterator[_Batch]: ...
-
-
-def predict_logits(model: nn.Module, batches: _Batches) -> NDArray[np.float32]:
-    """``(N, C)`` logits of all examples of one epoch, by ascending example row.
-
-    Dropout is off while it runs; the model's mode is left as it was.
+    Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
     """
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     was_training = model.training
     model.eval()
-    rows, logits = [], []
+    rows: list[NDArray[np.int64]] = []
+    logits: list[NDArray[np.float32]] = []
     try:
         with torch.inference_mode():
             for batch in batches.epoch(0):
                 found = model(batch.tokens.to(device), batch.lengths.to(device))
                 logits.append(found.float().cpu().numpy())
-                rows.append(np.asarray(batch.rows))
+                rows.append(batch.rows)
     finally:
         model.train(was_training)
     if not rows:
-        return np.zeros((0, 1), dtype=np.float32)
-    order = np.argsort(np.concatenate(rows), kind="stable")
-    result: NDArray[np.float32] = np.concatenate(logits)[order]
-    return result
+        return np.zeros((0, 0), dtype=np.float32)
+    found_rows, found_logits = np.concatenate(rows), np.concatenate(logits)
+    ordered = np.empty_like(found_logits)
+    # both sorted by row: the k-th smallest row found is the k-th smallest row asked for
+    ordered[np.argsort(batches.rows, kind="stable")] = found_logits[np.argsort(found_rows, kind="stable")]
+    return ordered

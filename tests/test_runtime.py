@@ -1,0 +1,134 @@
+"""Threads, device, seed, determinism, memory and facts."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recurra import runtime
+from recurra.errors import ConfigError
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_importing_it_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys, recurra.runtime; print([n for n in ('torch', 'numpy') if n in sys.modules])"
+    assert python(code) == "[]"
+
+
+def test_threads_come_from_the_environment_or_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RECURRA_THREADS", raising=False)
+    assert runtime.threads() == torch.get_num_threads()
+    monkeypatch.setenv("RECURRA_THREADS", "3")
+    before = torch.get_num_threads()
+    try:
+        assert runtime.use_threads() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "", "1.5", "³"])
+def test_threads_that_are_no_number_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECURRA_THREADS", value)
+    with pytest.raises(ConfigError, match=r"RECURRA_THREADS is .*; give a number of 1 or more"):
+        runtime.threads()
+
+
+@pytest.mark.parametrize(("there", "expected"), [(False, "cpu"), (True, "cuda")])
+def test_the_device_is_cuda_where_there_is_one(
+    there: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(there))
+    assert runtime.choose_device().type == expected
+    assert runtime.choose_device("cpu").type == "cpu"
+    with pytest.raises(ConfigError, match="'cuda:1' is not on this machine; use auto or cpu"):
+        runtime.choose_device("cuda:1")
+    with pytest.raises(ConfigError, match="there is no device 'gpu'"):
+        runtime.choose_device("gpu")
+
+
+def test_a_seed_decides_every_generator() -> None:
+    def draw() -> tuple[Any, ...]:
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    runtime.seed_everything(7)
+    first = draw()
+    runtime.seed_everything(7)
+    assert draw() == first
+    runtime.seed_everything(8)
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_deterministic_ends_with_its_block() -> None:
+    assert not torch.are_deterministic_algorithms_enabled()
+    with runtime.deterministic():
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_deterministic_ends_with_an_error() -> None:
+    with pytest.raises(KeyError), runtime.deterministic():
+        raise KeyError
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc alone has these settings")
+def test_kept_memory_is_not_faulted_in_again() -> None:
+    """64 fresh arrays of 8 MiB, one after the other: 131,072 page faults, or those of one array."""
+    code = """
+import resource, sys
+import numpy as np
+from recurra.runtime import keep_freed_memory
+kept = keep_freed_memory() if sys.argv[1:] else None
+np.ones(1 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(64):
+    np.ones(1 << 20)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    kept, faults = python(code.replace("sys.argv[1:]", "True")).split()
+    if kept == "False":
+        pytest.skip("not glibc")
+    usual = int(python(code.replace("sys.argv[1:]", "False")).split()[1])
+    assert int(faults) * 10 < usual
+
+
+def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.ctypes, "CDLL", None)
+    monkeypatch.setattr(runtime.sys, "platform", "darwin")
+    assert runtime.keep_freed_memory() is False
+    monkeypatch.setattr(runtime.sys, "platform", "linux")
+    monkeypatch.setattr(runtime.platform, "libc_ver", lambda: ("", ""))
+    assert runtime.keep_freed_memory() is False
+
+
+def test_peak_memory_counts_bytes() -> None:
+    code = """
+import numpy as np
+from recurra.runtime import peak_memory
+before = peak_memory()
+np.ones(1 << 25)
+print(peak_memory() - before)
+"""
+    assert 240 << 20 < int(python(code)) < 300 << 20
+
+
+def test_facts_are_of_this_machine() -> None:
+    found = runtime.facts()
+    assert found["torch"] == torch.__version__
+    assert found["python"] == sys.version.split()[0]
+    assert int(found["threads"]) == torch.get_num_threads()
+    assert all(found.values())
