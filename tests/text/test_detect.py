@@ -137,6 +137,37 @@ def test_the_root_of_aclimdb_stands_for_its_training_part(tmp_path: Path) -> Non
     assert detect(tmp_path / "test", AUTO, like=source).columns == ("neg", "pos")
 
 
+def test_aclimdb_groups_by_film(tmp_path: Path) -> None:
+    for name in ("pos", "neg"):
+        (tmp_path / name).mkdir()
+        for i in (0, 2, 11):
+            put(tmp_path / name / f"{i}_7.txt", "a review")
+        urls = [
+            f"http://www.imdb.com/title/tt{name}{i}".replace(name, "00" + str(len(name))) for i in range(11)
+        ]
+        put(tmp_path / f"urls_{name}.txt", *urls)
+    (rows,) = read(detect(tmp_path, DataConfig(group="movie")))
+    assert rows.groups == ["tt0030", "", "tt0032"] * 2
+    (tmp_path / "urls_neg.txt").unlink()
+    with pytest.raises(DataError, match="has no groups; leave --group out"):
+        detect(tmp_path, DataConfig(group="movie"))
+
+
+def test_a_folder_of_tables_is_no_class(tmp_path: Path) -> None:
+    for name in ("pos", "neg", "tables"):
+        (tmp_path / name).mkdir()
+        put(tmp_path / name / "README.txt", "a text")
+    put(tmp_path / "tables" / "train.csv", "text,label")
+    assert detect(tmp_path, AUTO).columns == ("neg", "pos")
+    assert detect(tmp_path, AUTO).describe()["classes"] == "neg, pos"
+
+
+def test_a_column_that_the_user_names_shows_the_header(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "comentario", "muy bueno", "muy malo")
+    (rows,) = read(detect(path, DataConfig(text=["comentario"]), labelled=False))
+    assert rows.texts == ["muy bueno", "muy malo"]
+
+
 def test_utf8_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "text,label", "\ufeffgood,1", "bad,0", encoding="utf-8-sig")
     source = detect(path, AUTO)

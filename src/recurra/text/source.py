@@ -73,7 +73,9 @@ class Source:
         if self.format in ("csv", "tsv", "jsonl", "parquet"):
             found["columns"] = ", ".join(self.columns)
             found["text"] = " + ".join(self.text)
-        if self.label is not None:
+        if self.format == "folder":
+            found["classes"] = ", ".join(self.columns)
+        elif self.label is not None:
             found["label"] = self.label
             if self.label_separator == "json":
                 found["label"] += " (a list of labels)"

@@ -51,6 +51,8 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
         return choose(source, config, labelled, like)
     if kind == "folder":
         raise DataError("is a file, not a folder a class", where=path)
+    if kind in ("fasttext", "lines") and labelled and config.group is not None and like is None:
+        raise DataError(f"there is no column {config.group!r} in lines of text", where=path)
     if kind == "fasttext":
         label = "label" if labelled else None
         return replace(source, text=("text",), label=label, columns=("label", "text"))
@@ -134,7 +136,10 @@ def _table(source: Source, config: DataConfig, like: Source | None) -> Source:
     first = [cell.strip() for cell in rows[0]]
     header = config.header
     if header is None:
-        header = bool(set(first) & set(like.text)) if like and like.header else has_header(rows)
+        wanted = like.text if like is not None and like.header else tuple(config.text or ())
+        wanted = tuple(name for name in wanted if not name.isdigit())
+        named = bool(wanted) and set(wanted) <= set(first)
+        header = named or has_header(rows)
     if header and len(set(first)) < len(first):
         twice = next(name for name in first if first.count(name) > 1)
         raise DataError(f"the header names {twice!r} twice", where=source.path)
