@@ -150,7 +150,7 @@ class NgramBaseline:
             C=self.strength, solver="liblinear", dual=True, max_iter=1000, random_state=self.seed
         )
         with warnings.catch_warnings():
-            # Short of the optimum after this many rounds, its predictions no longer change: nothing to report.
+            # After that many rounds predictions no longer change, whether or not the solver is content.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(weighted, positive)
         return ratio, model.coef_[0], float(model.intercept_[0])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from recurra.evaluate.calibration import Reliability
+from recurra.evaluate.metrics import wilson_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": _LINE,
     "grid.linewidth": 0.5,
     "xtick.color": _INK,
@@ -64,7 +66,7 @@ def line_chart(
 
     Args:
         x: ``n`` epochs.
-        lines: one or two curves by name, ``n`` values each.
+        lines: curves by name, ``n`` values each; ``training`` is drawn as the lesser one.
         title: what the picture shows, read out to those who can't see it.
         name: of the chart, unique on the page.
         marked: the epoch that was kept, drawn as an upright line.
@@ -75,10 +77,10 @@ def line_chart(
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(4.2, 2.7), layout="constrained")
+        figure = Figure(figsize=(4.2, 2.8), layout="constrained")
         axes = figure.subplots()
-        looks = ((_ACCENT, "-", "o"), (_SECOND, "--", "s"))
-        for (label, values), (colour, dash, mark) in zip(lines.items(), looks, strict=False):
+        for label, values in lines.items():
+            colour, dash, mark = (_SECOND, "--", "s") if label == "training" else (_ACCENT, "-", "o")
             points = [(at, value) for at, value in zip(x, values, strict=True) if isfinite(value)]
             if points:
                 across, up = zip(*points, strict=True)
@@ -91,13 +93,15 @@ def line_chart(
         if min(x) == max(x):
             axes.set_xlim(x[0] - 1, x[0] + 1)
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        _legend(axes)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        _legend(figure, axes)
         return _svg(figure, title)
 
 
 def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: str) -> Markup:
     """One or two reliability curves over the diagonal of perfect honesty, and how many rows lie where.
+
+    Upright lines are 95% intervals: a bin of few rows says little.
 
     Args:
         curves: by name, the last one drawn strongest.
@@ -114,17 +118,25 @@ def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: st
         start = min(_first_edge(curve) for curve in curves.values())
         axes.plot([start, 1], [start, 1], color=_INK, linestyle=":", linewidth=1, label="perfect")
         looks = [(_SECOND, "--", "s"), (_ACCENT, "-", "o")][-len(curves) :]
+        floor = start
         for (label, curve), (colour, dash, mark) in zip(curves.items(), looks, strict=True):
             across = [value for value in curve.confidence if value is not None]
             up = [value for value in curve.accuracy if value is not None]
             axes.plot(across, up, color=colour, linestyle=dash, marker=mark, label=label)
+            ends = [
+                wilson_interval(round(share * rows), rows)
+                for share, rows in zip(curve.accuracy, curve.counts, strict=True)
+                if share is not None
+            ]
+            axes.vlines(across, *zip(*ends, strict=True), color=colour, linewidth=0.8)
+            floor = min([floor, *(low for low, _ in ends)])
         last = list(curves.values())[-1]
         width = last.edges[1] - last.edges[0]
         below.bar(
             last.edges[:-1], last.counts, width, align="edge", color=_ACCENT, edgecolor=_PAPER, linewidth=0.8
         )
         axes.set_xlim(start, 1)
-        axes.set_ylim(-0.02, 1.02) if start < 0.4 else axes.set_ylim(None, 1.02)
+        axes.set_ylim(floor - 0.02, 1.02)
         axes.set_ylabel("share that was right")
         below.set_ylabel("rows")
         below.set_xlabel("how sure the model was")
@@ -132,7 +144,7 @@ def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: st
         below.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         below.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        _legend(axes)
+        _legend(figure, axes)
         return _svg(figure, title)
 
 
@@ -141,9 +153,11 @@ def _first_edge(curve: Reliability) -> float:
     return min(filled, default=0.0)
 
 
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best", fontsize=8, handlelength=2.2)
+def _legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the chart, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, handlelength=2.2)
 
 
 def _svg(figure: Figure, title: str) -> Markup:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recurra.errors import OutputError
 from recurra.evaluate.report_data import ModelRow, Part, ReportData
-from recurra.evaluate.report_numbers import count, plain, pvalue, share, three
+from recurra.evaluate.report_numbers import count, keep, plain, pvalue, share, short, three
 from recurra.evaluate.report_view import view
 
 __all__ = ["ModelRow", "Part", "ReportData", "render", "write_report"]
@@ -30,7 +30,7 @@ def render(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update({f.__name__: f for f in (count, plain, pvalue, share, three)})
+    page.filters.update({f.__name__: f for f in (count, keep, plain, pvalue, share, short, three)})
     return page.get_template("report.html.j2").render(d=data, v=view(data))
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "duration", "plain", "pvalue", "sentence", "share", "three"]
+from markupsafe import Markup
+
+__all__ = ["count", "duration", "keep", "plain", "pvalue", "sentence", "share", "short", "three"]
+
+_SHORT = 24  # characters of a class name that fit beside a table
 
 
 def count(value: float) -> str:
@@ -53,3 +57,13 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def short(name: str) -> str:
+    """A class name cut to what fits above a column."""
+    return name if len(name) <= _SHORT else f"{name[: _SHORT - 1].rstrip()}…"
+
+
+def keep(name: str) -> Markup:
+    """The attribute that keeps a short name on one line; nothing for a long one."""
+    return Markup(' class="keep"') if len(name) <= _SHORT else Markup("")

@@ -82,7 +82,7 @@ def _verdict(data: ReportData) -> dict[str, str]:
     kind = "" if not found.shown else "good" if found.difference > 0 else "bad"
     line = sentence(found.sentence) + "."
     if not found.shown:
-        line += " The baseline is smaller and faster."
+        line += " On these rows neither is better."
     elif found.difference < 0:
         line += " On this data the baseline is the better choice as it stands."
     return {"verdict": line, "verdict_kind": kind}
@@ -216,8 +216,8 @@ def _training(data: ReportData) -> str:
 
 
 def _curves(data: ReportData) -> list[dict[str, Any]]:
-    if not data.history:
-        return []
+    if len(data.history) < 2:
+        return []  # one point is no curve: the table says it
     epochs = [row.get("epoch", place) for place, row in enumerate(data.history, start=1)]
     charts = []
     for key, caption, percent in (
@@ -348,7 +348,7 @@ def _explanations(data: ReportData) -> list[dict[str, Any]]:
                 "verdict": "" if e.true is None else "right" if e.true == e.label else "wrong",
                 "row": None if e.row is None else count(e.row),
                 "html": to_html(e),
-                "strongest": [(p.text, f"{p.contribution:+.2f}") for p in top],
+                "strongest": [(p.text, f"{p.contribution:+.2f}".replace("-", "−")) for p in top],
                 "note": sentence(e.note),
             }
         )
