@@ -29,6 +29,7 @@ from recurra.config import Config, read_settings
 from recurra.errors import BundleError, OutputError
 from recurra.models.classifier import Classifier
 from recurra.text.labels import Labels
+from recurra.text.source import Source
 from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["FORMAT", "TRAINING", "Bundle", "check_writable", "fingerprint", "is_bundle", "load", "save"]
@@ -36,13 +37,14 @@ __all__ = ["FORMAT", "TRAINING", "Bundle", "check_writable", "fingerprint", "is_
 FORMAT = 1
 TRAINING = "training"
 _MANIFEST = "manifest.json"
-_CONFIG, _WEIGHTS, _TOKENIZER, _LABELS, _METRICS = _CHECKED = (
+_CONFIG, _WEIGHTS, _TOKENIZER, _LABELS, _METRICS = _NEEDED = (
     "config.yaml",
     "model.safetensors",
     "tokenizer.json",
     "labels.json",
     "metrics.json",
 )
+_SOURCE = "source.json"
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Bundle:
         model: the network, on the CPU, in evaluation mode once loaded.
         temperature: logits are divided by it before they become probabilities.
         metrics: figures of the last evaluation, as JSON values.
+        source: how the training file was laid out; None where texts came from Python.
     """
 
     config: Config
@@ -64,6 +67,7 @@ class Bundle:
     model: Classifier
     temperature: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
+    source: Source | None = None
 
 
 def is_bundle(folder: Path) -> bool:
@@ -157,12 +161,14 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
         _CONFIG: bundle.config.to_yaml(),
         _LABELS: bundle.labels.to_json(),
         _METRICS: json.dumps(metrics, ensure_ascii=False, indent=1) + "\n",
+        **({_SOURCE: bundle.source.to_json()} if bundle.source else {}),
         **extras,
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     bundle.tokenizer.save(folder / _TOKENIZER)
-    files = {name: fingerprint(folder / name) for name in _CHECKED}
+    checked = [*_NEEDED, *([_SOURCE] if bundle.source else [])]
+    files = {name: fingerprint(folder / name) for name in checked}
     manifest = {"format": FORMAT, "task": "classification", "files": files}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -174,7 +180,7 @@ def load(folder: Path) -> Bundle:
         BundleError: no model is there, a file is missing, cut short or changed, or the format is newer.
     """
     manifest = _read_manifest(folder)
-    for name in _CHECKED:
+    for name in [*_NEEDED, *([_SOURCE] if _SOURCE in manifest["files"] else [])]:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{name} is missing", where=folder, mend="copy the whole directory again")
@@ -196,7 +202,11 @@ def load(folder: Path) -> Bundle:
         raise BundleError(f"doesn't fit the settings ({error})", where=folder / _WEIGHTS) from error
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise BundleError("holds weights that are not finite", where=folder / _WEIGHTS)
-    return Bundle(config, tokenizer, labels, model.eval(), float(metrics.pop("temperature")), metrics)
+    source = None
+    if _SOURCE in manifest["files"]:
+        source = Source.from_json((folder / _SOURCE).read_text(encoding="utf-8"))
+    temperature = float(metrics.pop("temperature"))
+    return Bundle(config, tokenizer, labels, model.eval(), temperature, metrics, source)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recurra.errors import OutputError
 
 __all__ = ["replacing"]
 
+_ABANDONED = 24 * 3600  # seconds after which a temporary file is taken for that of a killed process
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path; what is written there becomes ``path`` when the block ends well.
 
-    If the block raises, or the process is killed in it, the former file at ``path`` is untouched. The
-    temporary name is always the same, so a killed process leaves at most one, and the next write takes it.
+    If the block raises, or the process is killed in it, the former file at ``path`` is untouched. Several
+    processes may write the same path: the last one stays. What a killed process left is removed a day later.
 
     Args:
         path: the file to write; its folder is made when missing.
@@ -25,10 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the place can't be written, or is full.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path)
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -41,6 +46,13 @@ def replacing(path: Path) -> Iterator[Path]:
             where=path,
             mend="make room or choose another folder; what was there before is unchanged",
         ) from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError):  # its owner may just have renamed it
+            if time.time() - old.stat().st_mtime > _ABANDONED:
+                old.unlink()
 
 
 def _sync(path: Path) -> None:

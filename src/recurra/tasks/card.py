@@ -9,8 +9,9 @@ import numpy as np
 
 from recurra.bundle import Bundle
 from recurra.evaluate.baseline import NgramBaseline
-from recurra.evaluate.report import ModelRow, ReportData
-from recurra.evaluate.report import Part as ReportPart
+from recurra.evaluate.metrics import Metrics
+from recurra.evaluate.report_data import ModelRow, ReportData
+from recurra.evaluate.report_data import Part as ReportPart
 from recurra.models.summary import summarize
 from recurra.runtime import facts
 from recurra.tasks.assess import Assessment
@@ -43,7 +44,7 @@ def report_data(
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
             "classes": str(len(bundle.labels.names)),
             "vocabulary": f"{bundle.tokenizer.vocab_size:,} entries, from the training rows only",
-            "longest text": f"{config.tokenizer.max_tokens:,} tokens; of longer ones the {config.tokenizer.cut} is cut",
+            "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
         },
         parts=[_part(part, bundle) for part in parts],
         history=[{k: float(v) for k, v in record.row().items()} for record in outcome.history],
@@ -107,15 +108,10 @@ def _part(part: Part, bundle: Bundle) -> ReportPart:
 
 def model_card(bundle: Bundle, found: Assessment) -> str:
     """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
-    m, config = found.metrics, bundle.config
-    figures = [
-        f"| {found.model_name} | {_interval(m.accuracy, m.accuracy_low, m.accuracy_high)} | {m.macro_f1:.3f} |"
-    ]
+    config = bundle.config
+    figures = [_figures(found.model_name, found.metrics)]
     if found.baseline:
-        b = found.baseline
-        figures.append(
-            f"| n-gram baseline | {_interval(b.accuracy, b.accuracy_low, b.accuracy_high)} | {b.macro_f1:.3f} |"
-        )
+        figures.append(_figures("n-gram baseline", found.baseline))
     if found.majority is not None:
         figures.append(f"| always the largest class | {100 * found.majority:.2f}% | |")
     verdict = (
@@ -125,10 +121,10 @@ def model_card(bundle: Bundle, found: Assessment) -> str:
     )
     return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
 
-A text classifier ({bundle.labels.task}) made with recurra, {datetime.now(UTC):%Y-%m-%d}; recipe `{config.recipe}`,
-{summarize(bundle.model).total:,} parameters.
+A text classifier ({bundle.labels.task}) made with recurra, {datetime.now(UTC):%Y-%m-%d};
+recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
-| on {m.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
+| on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
 |---|---|---|
 {chr(10).join(figures)}
 {verdict}
@@ -145,5 +141,6 @@ measure there first. `report.html` shows its worst mistakes and how far its prob
 """
 
 
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.2f}% ({100 * low:.2f} to {100 * high:.2f})"
+def _figures(name: str, m: Metrics) -> str:
+    interval = f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"
+    return f"| {name} | {100 * m.accuracy:.2f}% ({interval}) | {m.macro_f1:.3f} |"

@@ -23,7 +23,7 @@ from recurra.errors import ConfigError, OutputError
 from recurra.evaluate.baseline import NgramBaseline
 from recurra.evaluate.calibration import fit_temperature
 from recurra.evaluate.metrics import classification_metrics
-from recurra.evaluate.report import write_report
+from recurra.evaluate.report import render
 from recurra.models.classifier import Classifier
 from recurra.models.loss import classification_loss, probabilities
 from recurra.models.predict import predict_logits
@@ -118,7 +118,7 @@ def fit_files(
         _remove_empty(out, work)
         raise
     tell.note(_how_it_ended(outcome))
-    fitted = Bundle(prepared.config, prepared.tokenizer, prepared.labels, model)
+    fitted = Bundle(prepared.config, prepared.tokenizer, prepared.labels, model, source=prepared.source)
     logits, truth = logits_of(fitted, prepared.valid), prepared.valid.labels
     fitted.temperature = fit_temperature(logits, truth, prepared.labels.task)
 
@@ -285,15 +285,7 @@ def _save(
     }
     page = report_data(fitted, prepared, outcome, found, ngrams, command)
     history = out / bundles.TRAINING / "history.csv"
-    extras = {"README.md": model_card(fitted, found), "report.html": _rendered(page)}
+    extras = {"README.md": model_card(fitted, found), "report.html": render(page)}
     if history.is_file():
         extras["history.csv"] = history.read_text(encoding="utf-8")
     bundles.save(fitted, out, extras)
-
-
-def _rendered(page):
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as f:
-        write_report(Path(f) / "r.html", page)
-        return (Path(f) / "r.html").read_text()

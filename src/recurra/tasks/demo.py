@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recurra.config import Config, load_recipe
-from recurra.tasks.inspection import check_data
 from recurra.tasks.classification import fit_files
+from recurra.tasks.inspection import check_data
 from recurra.tasks.narrate import Narrator
 from recurra.text.sample import write_sample
 

@@ -8,7 +8,8 @@ from typing import Any
 from recurra import bundle as bundles
 from recurra.bundle import Bundle
 from recurra.errors import OutputError
-from recurra.evaluate.report import ReportData, write_report
+from recurra.evaluate.report import write_report
+from recurra.evaluate.report_data import ReportData
 from recurra.tasks.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.card import assessed
 from recurra.tasks.narrate import Narrator, Silent
@@ -43,7 +44,7 @@ def evaluate_files(
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, mend="make it first")
     tell.step("Reading")
-    part = open_part("test", data, fitted.config, fitted.labels, fitted.tokenizer, tell)
+    part = open_part("test", data, fitted.config, fitted.labels, fitted.tokenizer, tell, like=fitted.source)
     tell.step("Testing")
     training = _training_part(fitted, train, tell) if baseline else None
     ngrams = fit_baseline(training, fitted, tell) if training else None

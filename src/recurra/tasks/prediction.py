@@ -27,7 +27,7 @@ def answers_for(
     if texts:
         chunks = [Rows(list(range(1, len(texts) + 1)), list(texts), None, None)]
     elif file is None or str(file) == "-":
-        chunks = read_stream(sys.stdin.buffer, None, bundle.config.data)
+        chunks = read_stream(sys.stdin.buffer, bundle.source, bundle.config.data)
     else:
-        chunks = read(detect(file, bundle.config.data, labelled=False))
+        chunks = read(detect(file, bundle.config.data, labelled=False, like=bundle.source))
     return bundle.labels.names, predict_rows(bundle, chunks)

@@ -19,7 +19,7 @@ from recurra.config import Config, TokenizerConfig
 from recurra.errors import DataError
 from recurra.tasks.narrate import Narrator
 from recurra.text.labels import Labels
-from recurra.text.readers import Rows, Skipped, Source, detect, read
+from recurra.text.readers import Skipped, Source, detect, read
 from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["Part", "Prepared", "official_test", "open_part", "prepare"]
@@ -49,7 +49,8 @@ class Part:
     @property
     def labels(self) -> Codes:
         """``(n,)`` class numbers, or ``(n, C)`` zeros and ones for multi-label."""
-        assert self.examples.labels is not None
+        if self.examples.labels is None:
+            raise DataError("the rows have no labels", where=self.where)
         return self.examples.labels[self.rows]
 
     def __len__(self) -> int:
@@ -61,6 +62,7 @@ class Prepared:
     """What training and evaluation start from."""
 
     config: Config
+    source: Source
     labels: Labels
     tokenizer: TextTokenizer
     train: Part
@@ -114,7 +116,7 @@ def prepare(
     key = content_key(
         [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
     )
-    return Prepared(config, labels, tokenizer, train_part, valid_part, test_part, key)
+    return Prepared(config, source, labels, tokenizer, train_part, valid_part, test_part, key)
 
 
 def open_part(

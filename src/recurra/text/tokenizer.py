@@ -7,11 +7,9 @@ import importlib
 import itertools
 import json
 import operator
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +19,8 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from recurra.config import TokenizerConfig
-from recurra.errors import BundleError, DependencyError, OutputError
+from recurra.errors import BundleError, DependencyError
+from recurra.files import replacing
 from recurra.text.clean import clean
 
 __all__ = ["PAD", "SPECIALS", "START", "UNKNOWN", "Encoded", "TextTokenizer"]
@@ -187,14 +186,8 @@ class TextTokenizer:
         Raises:
             OutputError: ``path`` can't be written.
         """
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with replacing(path) as draft:
             draft.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise OutputError(f"can't be written ({error.strerror})", where=path) from error
 
     @classmethod
     def load(cls, path: Path, config: TokenizerConfig) -> TextTokenizer:

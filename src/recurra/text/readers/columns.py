@@ -29,6 +29,7 @@ _CHINESE = {"标签": "label", "类别": "class", "分类": "class", "评论": "
 _CHINESE |= {"内容": "content", "标题": "title", "情感": "sentiment"}
 _DISTINCT = 2_000
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
+_NUMBER = re.compile(r"\s*[-+]?\.?\d[\d ,.']*(?:[eE][-+]?\d+)?%?\s*")
 
 
 def plain_name(name: str) -> str:
@@ -73,6 +74,8 @@ class Column:
         if text is None:
             self.foreign += 1
             return
+        if isinstance(value, str) and _NUMBER.fullmatch(text):
+            self.numbers += 1
         self.characters += len(text)
         if self.count <= 1_000:
             self.words += len(text[:10_000].split())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
-from recurra.errors import ConfigError, OutputError
+from recurra.errors import ConfigError
+from recurra.files import replacing
 from recurra.text.sample.grammar import PARTS, Grammar, Part, SampleRow
 
 __all__ = ["PARTS", "Language", "SampleRow", "sample_rows", "write_sample"]
@@ -67,29 +66,12 @@ def write_sample(
     """
     parts = sample_rows(language, seed=seed, train=train, valid=valid, test=test)
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for part, rows in parts.items():
-            _write(folder / f"{part}.csv", rows)
-    except OSError as error:
-        raise OutputError(
-            f"the sample can't be written ({error.strerror})",
-            where=folder,
-            mend="give a folder you may write to",
-        ) from error
-    return folder
-
-
-def _write(path: Path, rows: list[SampleRow]) -> None:
-    """One file, under another name until it is complete."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+    for part, rows in parts.items():
+        with (
+            replacing(folder / f"{part}.csv") as draft,
+            draft.open("w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("text", "label"))
             writer.writerows((row.text, row.label) for row in rows)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return folder
