@@ -112,7 +112,8 @@ def excerpt(text: str, characters: int = 320) -> str:
     # The ends of a huge text are enough to cut from, white space included.
     if len(text) > 8 * characters:
         text = text[: 4 * characters] + " " + text[-4 * characters :]
-    line = " ".join(text.split())
+    # A lone surrogate (half a character, as broken JSON may hold) is no text that could be saved.
+    line = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if len(line) <= characters:
         return line
     half = (characters - 3) // 2
