@@ -26,7 +26,7 @@ def run(folder: Path, language: Literal["en", "zh"], tell: Narrator) -> dict[str
     for explanation in fitted.assessment.explanations:
         tell.explanation(explanation)
     tell.step("What to type next")
-    text = {"en": "I expected a dull film, but it was great.", "zh": "我以为会很无聊，结果非常精彩。"}[
+    text = {"en": "I expected a dull film, but it was great.", "zh": "我以为会很无聊，结果剧情非常精彩。"}[
         language
     ]
     for line in (
