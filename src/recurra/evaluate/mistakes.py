@@ -29,7 +29,7 @@ class Mistake(BaseModel):
 
 
 def worst_rows(
-    labels: NDArray[Any], probabilities: NDArray[np.floating], task: str, count: int = 20
+    labels: NDArray[Any], probabilities: NDArray[np.floating], task: str, count: int = 12
 ) -> NDArray[np.int64]:
     """Indices ``(at most count,)`` of the most confident wrong rows, the worst first, ties by index.
 
@@ -57,7 +57,7 @@ def worst_mistakes(
     texts_of: Callable[[NDArray[np.int64]], Sequence[str]],
     *,
     numbers: NDArray[np.int64] | None = None,
-    count: int = 20,
+    count: int = 12,
     characters: int = 320,
 ) -> list[Mistake]:
     """The worst mistakes, ready to print.

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recurra.errors import OutputError
 from recurra.evaluate.report_data import ModelRow, Part, ReportData
-from recurra.evaluate.report_numbers import count, keep, plain, pvalue, share, short, three
+from recurra.evaluate.report_numbers import count, keep, plain, pvalue, sentence, share, short, three
 from recurra.evaluate.report_view import view
 
 __all__ = ["ModelRow", "Part", "ReportData", "render", "write_report"]
@@ -52,5 +52,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update({f.__name__: f for f in (count, keep, plain, pvalue, share, short, three)})
+    page.filters.update({f.__name__: f for f in (count, keep, plain, pvalue, sentence, share, short, three)})
     return page
