@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, softmax
 
-from recurra.evaluate.calibration import fit_temperature, reliability, scaled_probabilities
+from recurra.evaluate.calibration import fit_temperature, reliability
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.7])
@@ -30,8 +30,11 @@ def test_temperature_is_the_best_on_a_grid() -> None:
     logits, labels = rng.normal(size=(300, 3)) * 4, rng.integers(0, 3, 300)
     labels = np.where(rng.random(300) < 0.6, logits.argmax(axis=1), labels)
 
+    counts = np.bincount(labels, minlength=3)
+    target = np.array([[(counts[k] * (c == k) + 1) / (counts[k] + 3) for c in range(3)] for k in labels])
+
     def loss(t: float) -> float:
-        return float(-np.log(softmax(logits / t, axis=1)[np.arange(300), labels]).mean())
+        return float(-(target * log_softmax(logits / t, axis=1)).sum(axis=1).mean())
 
     best = min(np.geomspace(0.05, 20, 4000), key=loss)
     assert fit_temperature(logits, labels, "multiclass") == pytest.approx(best, rel=2e-3)
@@ -39,20 +42,22 @@ def test_temperature_is_the_best_on_a_grid() -> None:
 
 def test_temperature_of_hopeless_cases_is_finite() -> None:
     logits = np.array([[3.0], [-2.0]])
-    assert fit_temperature(logits, np.array([1, 0]), "binary") == pytest.approx(0.05, rel=0.01)
     assert fit_temperature(logits, np.array([0, 1]), "binary") == pytest.approx(20, rel=0.01)
     assert fit_temperature(np.zeros((4, 1)), np.array([0, 1, 1, 1]), "binary") == 1.0
     assert fit_temperature(np.zeros((0, 1)), np.zeros(0, int), "binary") == 1.0
     assert np.isfinite(fit_temperature(np.array([[1e4], [-1e4]]), np.array([0, 0]), "binary"))
 
 
-def test_scaled_probabilities() -> None:
-    binary = scaled_probabilities(np.array([[2.0], [0.0]]), 2.0, "binary")
-    assert binary == pytest.approx(np.array([[expit(-1), expit(1)], [0.5, 0.5]]))
-    many = scaled_probabilities(np.array([[1.0, 2.0, 3.0]]), 0.5, "multiclass")
-    assert many == pytest.approx(softmax(np.array([[2.0, 4.0, 6.0]]), axis=1))
-    labels = scaled_probabilities(np.array([[1.0, -2.0]]), 1.0, "multilabel")
-    assert labels == pytest.approx(expit(np.array([[1.0, -2.0]])))
+@pytest.mark.parametrize("rows", [10, 100, 1000])
+def test_rows_that_are_all_right_make_no_more_sure_than_their_number_allows(rows: int) -> None:
+    labels = np.arange(rows) % 2
+    logits = np.where(labels == 1, 3.0, -3.0)[:, None]
+    # Platt's target for a class of n rows is (n + 1) / (n + 2), and every logit is alike, so it is met.
+    n = rows // 2
+    wanted = np.log((n + 1) / (n + 2)) - np.log(1 / (n + 2))
+    assert 3.0 / fit_temperature(logits, labels, "binary") == pytest.approx(wanted, rel=1e-3)
+    columns = np.concatenate([-logits / 2, logits / 2], axis=1)
+    assert 3.0 / fit_temperature(columns, labels, "multiclass") == pytest.approx(wanted, rel=1e-3)
 
 
 def test_reliability_by_hand() -> None:
