@@ -58,14 +58,13 @@ def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict
 def keras(python: str, ids: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict[str, object]:
     script = Path(__file__).with_name("keras_course.py")
     options = ["--recipes", recipe, "--seeds", seed, "--epochs", epochs, "--patience", patience]
-    run = subprocess.run(
-        [python, script, ids, *map(str, options)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    return json.loads(run.stdout.decode().strip().splitlines()[-1])
+    command = [python, script, ids, *map(str, options)]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(run.stdout.strip().splitlines()[-1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("imdb", type=Path, help="the folder of train.parquet and test.parquet")
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--seeds", default="1,2")

@@ -1,4 +1,4 @@
-"""What the documents say is true of the code: the tree, the links, the settings, the figures of the README."""
+"""What the documents say is true of the code: the tree, the links, the settings."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import Files, Run
 
 from recurra.tasks.classification import Fitted
-from tests.conftest import Files, Run
 
 VERBS = ("demo", "data", "fit", "evaluate", "predict", "inspect")
 QUICK = (
@@ -36,7 +36,8 @@ def last_json(text: str) -> dict[str, object]:
 
 
 def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
-    check = "import sys; from recurra.cli.main import app; print([m for m in ('torch','numpy','sklearn','pyarrow','pydantic') if m in sys.modules])"
+    heavy = ("torch", "numpy", "sklearn", "pyarrow", "pydantic")
+    check = f"import sys, recurra.cli.main; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
@@ -171,7 +172,7 @@ def bad_files(folder: Path) -> dict[str, tuple[list[object], str]]:
     )
     (folder / "broken.jsonl").write_text('{"text": "one two", "label": "a"}\n{"text": "thr\n' * 3)
     (folder / "latin.csv").write_bytes(
-        "text,label\n".encode() + "un très bon café,a\nà revoir,b\n".encode("latin-1") * 9
+        b"text,label\n" + "un très bon café,a\nà revoir,b\n".encode("latin-1") * 9
     )
     (folder / "config.yaml").write_text("model:\n  unit: 3\n")
     good = folder / "good.csv"

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-
 from tests.conftest import Files, Run
 
 SETTINGS = (

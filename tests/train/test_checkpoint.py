@@ -19,8 +19,8 @@ from safetensors import safe_open
 from train_stand_ins import StandInBatches, loss, make_config, make_model, no_validation, validate
 
 from recurra.errors import BundleError, OutputError
-from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from recurra.files import replacing
+from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.loop import train
 from recurra.train.observer import NullObserver

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,15 +64,8 @@ def probabilities(logits: NDArray[Any], task: str) -> NDArray[np.float64]:
     """
     wide = np.asarray(logits, dtype=np.float64)
     if task == "multiclass":
-        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-        result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return result
-    # each sign from its own small side, so that neither overflows nor rounds to 1 too early
-    positive, negative = (_sigmoid(sign * wide) for sign in (1.0, -1.0))
-    return np.concatenate([negative, positive], axis=1) if task == "binary" else positive
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = np.exp(-np.abs(x))
-    result: NDArray[np.float64] = np.where(x >= 0, 1 / (1 + small), small / (1 + small))
-    return result
+        return np.asarray(softmax(wide, axis=1))
+    # Each sign from its own side: 1 - expit(x) would lose the small one.
+    return (
+        np.concatenate([expit(-wide), expit(wide)], axis=1) if task == "binary" else np.asarray(expit(wide))
+    )
