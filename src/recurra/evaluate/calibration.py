@@ -71,8 +71,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], t
     """The temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
 
     Targets are Platt's rather than 0 and 1: a class of ``n`` rows counts as one that was seen right ``n + 1``
-    times in ``n + C``. Where almost every validation row is right, plain targets ask for a temperature near 0,
-    and a few mistakes elsewhere then cost more than all the sureness gains.
+    times in ``n + C``. Where almost every validation row is right, plain targets ask for a temperature
+    near 0, and a few mistakes elsewhere then cost more than all the sureness gains.
 
     It lies between 0.05 and 20 and is 1.0 where there is no row. Above 1: the model was too sure of itself.
 
