@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import OutputError
-from recurra.evaluate.calibration import reliability, scaled_probabilities
+from recurra.evaluate.calibration import reliability
 from recurra.evaluate.comparison import compare_accuracy
 from recurra.evaluate.explain import Contribution, Explanation
 from recurra.evaluate.metrics import classification_metrics, correct_rows
 from recurra.evaluate.mistakes import worst_mistakes
 from recurra.evaluate.report import ModelRow, Part, ReportData, render, write_report
+from recurra.models.loss import probabilities
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)>&amp;\'"></title></style>'
@@ -70,7 +71,7 @@ def whole(
     else:
         y = rng.integers(0, C, n)
         logits, other = (rng.normal(size=(n, C)) + 2 * np.eye(C)[y] for _ in range(2))
-    p, q = scaled_probabilities(logits, 1.6, task), scaled_probabilities(other, 1, task)
+    p, q = probabilities(logits / 1.6, task), probabilities(other, task)
     return ReportData(
         title="GRU on reviews.csv",
         model_name="the GRU",
@@ -101,7 +102,7 @@ def whole(
         best_epoch=3,
         stopped="epochs",
         temperature=1.6,
-        reliability_before=reliability(scaled_probabilities(logits, 1, task), y, task),
+        reliability_before=reliability(probabilities(logits, task), y, task),
         reliability_after=reliability(p, y, task),
         mistakes=worst_mistakes(y, p, names, task, lambda rows: [f"wrong text {r}" for r in rows], count=3),
         explanations=[
