@@ -71,6 +71,8 @@ def whole(
     else:
         y = rng.integers(0, C, n)
         logits, other = (rng.normal(size=(n, C)) + 2 * np.eye(C)[y] for _ in range(2))
+        if task == "binary":
+            logits, other = logits[:, 1:] - logits[:, :1], other[:, 1:] - other[:, :1]
     p, q = probabilities(logits / 1.6, task), probabilities(other, task)
     return ReportData(
         title="GRU on reviews.csv",
