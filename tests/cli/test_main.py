@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import Files, Run
 
 from recurra.tasks.classification import Fitted
+from tests.conftest import Files, Run
 
 VERBS = ("demo", "data", "fit", "evaluate", "predict", "inspect")
 QUICK = (

@@ -14,11 +14,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from tests.conftest import Files, Run
 
 from recurra import TextClassifier
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.classification import Fitted
+from tests.conftest import Files, Run
 
 QUICK: dict[str, Any] = {
     "recipe": "lstm",

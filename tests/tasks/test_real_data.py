@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Run
 
 pytestmark = pytest.mark.data

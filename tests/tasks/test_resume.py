@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+
 from tests.conftest import Files, Run
 
 SETTINGS = (

@@ -320,3 +320,15 @@ def test_imdb_words_are_those_counted_by_hand(data_folder: Path) -> None:
     assert [tokenizer.word(id) for id in range(tokenizer.vocab_size)] == list(vocabulary)
     for text, ids in zip(texts, tokenizer.encode(texts).ids, strict=True):
         assert ids.tolist() == [1, *[vocabulary.get(word, 2) for word in words(text)][-499:]]
+
+
+@pytest.mark.parametrize("cut", ["start", "end"])
+@pytest.mark.parametrize("start", [True, False])
+def test_surfaces_show_unknown_words_as_they_stand(cut: Any, start: bool) -> None:
+    config = TokenizerConfig(cut=cut, start_token=start, max_tokens=6, punctuation="drop")
+    tokenizer = TextTokenizer.train(["good film good"], config)
+    for text in ("Good zebra, film!", "a b c d e f g h good 好", "", "good"):
+        shown, tokens = tokenizer.surfaces(text), tokenizer.tokens(text)
+        assert len(shown) == len(tokens)
+        assert all(a == b or b == "<unk>" for a, b in zip(shown, tokens, strict=True))
+    assert tokenizer.surfaces("Good zebra, film!")[-3:] == ["good", "zebra", "film"]

@@ -152,7 +152,7 @@ def explain_text(bundle: Bundle, text: str) -> Explanation:
     tokenizer = bundle.tokenizer
     ids = tokenizer.encode([text]).ids[0]
     return explain(
-        tokenizer.tokens(text),
+        tokenizer.surfaces(text),
         ids,
         score,
         bundle.labels.names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def report_data(
     config = bundle.config
     return ReportData(
         **assessed(bundle, found),
-        title=f"{found.model_name.removeprefix('the ')} on {prepared.train.where.rsplit('/', 1)[-1]}",
+        title=f"{found.model_name.removeprefix('the ')} on {PurePath(prepared.train.where).name}",
         baseline_note=baseline.note if baseline else "",
         data={
             "file": prepared.train.where,
@@ -100,7 +101,7 @@ def _part(part: Part, bundle: Bundle) -> ReportPart:
     return ReportPart(
         name=part.name,
         rows=len(part),
-        source=part.where,
+        source=PurePath(part.where).name,
         class_counts=counts.tolist(),
         notes=f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut",
     )

@@ -147,6 +147,19 @@ class TextTokenizer:
         """What :meth:`encode` makes of ``text``, as words: one for each id, unknown ones as ``<unk>``."""
         return [self.word(int(i)) for i in self.encode([text]).ids[0]]
 
+    def surfaces(self, text: str) -> list[str]:
+        """As :meth:`tokens`, but an unknown word stands as it is in the text (at word level)."""
+        tokens = self.tokens(text)
+        if self.config.level != "word":
+            return tokens
+        normalize, split = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        parts = _parts(self._segment(clean(text, self.config.strip_html)))
+        found = [word for part in parts for word, _ in split.pre_tokenize_str(normalize.normalize_str(part))]
+        room = self.config.max_tokens - self.config.start_token
+        found = found[len(found) - min(room, len(found)) :] if self.config.cut == "start" else found[:room]
+        shown = [START] * self.config.start_token + found
+        return shown if len(shown) == len(tokens) else tokens
+
     def word(self, id: int) -> str:
         """The word (or piece) of an id; a piece that begins a word starts with ``▁``.
 
