@@ -71,6 +71,9 @@ def test_a_real_set_is_learned_and_answered(
     assert isinstance(model, dict)
     assert model["rows"] == rows
     assert [one["name"] for one in model["classes"]] == list(classes)
+    if "chnsenticorp" in files[2]:
+        assert isinstance(figures["model_unseen"], dict)
+        assert figures["model_unseen"]["rows"] == 1200 - 331
     assert model["accuracy"] > least  # far above chance, far below what more epochs give
     evaluated = json.loads(run("evaluate", out, test, "--no-baseline", "--json").out)
     assert evaluated["model"] == model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 class Assessment:
     """Figures on one part of the data.
 
-    ``before`` and ``after`` are the reliability curves without and with the fitted temperature.
+    ``before`` and ``after`` are the reliability curves without and with the fitted temperature. Where some
+    rows' texts stand in the training file too, ``unseen`` and ``baseline_unseen`` are figures of the others.
     """
 
     part: str
@@ -47,6 +49,8 @@ class Assessment:
     after: Reliability
     mistakes: list[Mistake]
     explanations: list[Explanation] = field(default_factory=list)
+    unseen: Metrics | None = None
+    baseline_unseen: Metrics | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The figures that ``metrics.json`` and ``--json`` hold."""
@@ -57,7 +61,20 @@ class Assessment:
             "majority_accuracy": self.majority,
             "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
             "ece_before_temperature": self.before.ece,
+            "model_unseen": self.unseen.model_dump(mode="json") if self.unseen else None,
+            "baseline_unseen": self.baseline_unseen.model_dump(mode="json") if self.baseline_unseen else None,
         }
+
+    def leak_sentence(self) -> str | None:
+        """What to know of rows whose texts stand in the training file too; None if there are none."""
+        if self.unseen is None:
+            return None
+        known = self.metrics.rows - self.unseen.rows
+        theirs = f", the n-gram baseline {_accuracy(self.baseline_unseen)}" if self.baseline_unseen else ""
+        return (
+            f"{known:,} of {self.metrics.rows:,} {self.part} texts stand in the training file too; "
+            f"on the other {self.unseen.rows:,} {self.model_name} has {_accuracy(self.unseen)}{theirs}"
+        )
 
 
 def logits_of(bundle: Bundle, part: Part) -> NDArray[np.float32]:
@@ -80,7 +97,7 @@ def assess(
     part: Part,
     *,
     baseline: NgramBaseline | None,
-    train_labels: NDArray[np.int64] | NDArray[np.float32] | None = None,
+    training: Part | None = None,
     explained: int = 0,
 ) -> Assessment:
     """Measure ``bundle`` on ``part``.
@@ -89,7 +106,8 @@ def assess(
         bundle: the model, with its temperature fitted.
         part: labelled rows.
         baseline: a fitted baseline to measure on the same rows, if any.
-        train_labels: labels of the training rows, for the accuracy of always saying their largest class.
+        training: what it was trained on: for the accuracy of always saying the largest class there, and
+            for the figures of rows that don't stand there too.
         explained: how many predictions to explain.
     """
     names, task = bundle.labels.names, bundle.labels.task
@@ -97,19 +115,19 @@ def assess(
     logits, labels = logits_of(bundle, part), part.labels
     raw, calibrated = probabilities(logits, task), probabilities(logits / bundle.temperature, task)
     metrics = classification_metrics(labels, calibrated, names, task)
-    baseline_metrics = comparison = None
+    baseline_metrics = comparison = unseen = baseline_unseen = majority = None
+    new = None if training is None else unseen_rows(part, training)
+    if new is not None:
+        unseen = classification_metrics(labels[new], calibrated[new], names, task)
     if baseline is not None:
         theirs = baseline.predict_proba(part.texts(part.rows))
         baseline_metrics = classification_metrics(labels, theirs, names, task)
-        comparison = compare_accuracy(
-            correct_rows(labels, calibrated, task),
-            correct_rows(labels, theirs, task),
-            name,
-            "the n-gram baseline",
-        )
-    majority = None
-    if task != "multilabel" and train_labels is not None:
-        largest = int(np.bincount(train_labels.astype(np.int64), minlength=len(names)).argmax())
+        right, theirs_right = (correct_rows(labels, p, task) for p in (calibrated, theirs))
+        comparison = compare_accuracy(right, theirs_right, name, "the n-gram baseline")
+        if new is not None:
+            baseline_unseen = classification_metrics(labels[new], theirs[new], names, task)
+    if task != "multilabel" and training is not None:
+        largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
     mistakes = worst_mistakes(
         labels,
@@ -137,7 +155,23 @@ def assess(
         reliability(calibrated, labels, task),
         mistakes,
         explanations,
+        unseen,
+        baseline_unseen,
     )
+
+
+def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
+    """``(n,)`` which rows of ``part`` have a text that is not in ``training``; None if all, or no row, do."""
+    if part.examples is training.examples:
+        known = {_digest(text) for text in training.texts(training.rows)}
+    else:
+        known = {_digest(text) for text in training.texts(np.arange(len(training.examples)))}
+    new = np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
+    return None if new.all() or not new.any() else new
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def explain_text(bundle: Bundle, text: str) -> Explanation:
@@ -194,6 +228,13 @@ def tell_assessment(assessment: Assessment, tell: Narrator) -> None:
     if assessment.comparison is not None:
         sentence = assessment.comparison.sentence
         tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+    leak = assessment.leak_sentence()
+    if leak is not None:
+        tell.warn(leak)
+
+
+def _accuracy(m: Metrics) -> str:
+    return f"{100 * m.accuracy:.2f}% ({100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f})"
 
 
 def _worth_explaining(

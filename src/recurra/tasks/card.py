@@ -72,6 +72,7 @@ def assessed(bundle: Bundle, found: Assessment) -> dict[str, Any]:
         "baseline": found.baseline,
         "majority": found.majority,
         "comparison": found.comparison,
+        "warnings": [leak] if (leak := found.leak_sentence()) else [],
         "temperature": bundle.temperature,
         "reliability_before": found.before,
         "reliability_after": found.after,

@@ -129,7 +129,7 @@ def fit_files(
             "no test file: these figures are of the validation rows that chose the epoch, so a little high"
         )
     ngrams = fit_baseline(prepared.train, fitted, tell) if baseline else None
-    found = assess(fitted, part, baseline=ngrams, train_labels=prepared.train.labels, explained=explained)
+    found = assess(fitted, part, baseline=ngrams, training=prepared.train, explained=explained)
     tell_assessment(found, tell)
     seconds = time.perf_counter() - begun
     command = f"recurra {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["fit"] else ""

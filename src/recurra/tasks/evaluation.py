@@ -48,8 +48,7 @@ def evaluate_files(
     tell.step("Testing")
     training = _training_part(fitted, train, tell) if baseline else None
     ngrams = fit_baseline(training, fitted, tell) if training else None
-    labels = training.labels if training else None
-    found = assess(fitted, part, baseline=ngrams, train_labels=labels, explained=3 if report else 0)
+    found = assess(fitted, part, baseline=ngrams, training=training, explained=3 if report else 0)
     tell_assessment(found, tell)
     if report is not None:
         title = f"{found.model_name.removeprefix('the ')} on {data.name}"
