@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
 from recurra.evaluate.baseline import NgramBaseline
-from recurra.evaluate.ngrams import words_of
+from recurra.evaluate.words import words_of
 
 GOOD, BAD = ["fine", "lovely", "superb", "not bad"], ["awful", "dull", "poor", "not good"]
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
-from recurra.evaluate.ngrams import NgramCounter
+from recurra.evaluate.words import join_words, words_of
 from recurra.text.clean import clean
 
 __all__ = ["NgramBaseline"]
@@ -63,6 +63,7 @@ class NgramBaseline:
         self.longest_text = longest_text
         self.seed = seed
         self.note = ""
+        self._counter: CountVectorizer | None = None
 
     def fit(self, texts: Iterable[str], labels: NDArray[Any], task: str, n_classes: int) -> NgramBaseline:
         """Trains on ``texts``, read once and in order.
@@ -81,11 +82,7 @@ class NgramBaseline:
         rows, kept = self._sample(texts, len(labels))
         truth = labels[rows] > 0 if task == "multilabel" else labels[rows][:, None] == np.arange(n_classes)
         self.task, self.n_classes = task, n_classes
-        self._counter = NgramCounter(3, 3 if len(kept) >= _SMALL else 2)
-        counts = self._counter.fit_transform(kept)
-        if not self._counter.features:
-            self._counter = NgramCounter(3, 1)
-            counts = self._counter.fit_transform(kept)
+        counts = self._count(kept)
         del kept
         self._tfidf = TfidfTransformer(sublinear_tf=True)
         self._ratios: list[NDArray[np.float64]] = []
@@ -93,7 +90,7 @@ class NgramBaseline:
         self._biases: list[float] = []
         self._counts = truth.sum(axis=0)
         present = csr_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), counts.shape)
-        features = self._tfidf.fit_transform(counts) if self._counter.features else None
+        features = self._tfidf.fit_transform(counts) if self._counter else None
         width = counts.shape[1]
         self._spread = (
             np.zeros(width) if features is None else np.sqrt(np.asarray(features.mean(axis=0)).ravel())
@@ -126,9 +123,28 @@ class NgramBaseline:
             best = np.argsort(-effect * self._spread, kind="stable")[:count]
             best = best[effect[best] > 0]
             found[str(name)] = list(
-                zip(self._counter.names(best.tolist()), effect[best].tolist(), strict=True)
+                zip((self._written(column) for column in best), effect[best].tolist(), strict=True)
             )
         return found
+
+    def _count(self, texts: list[str]) -> csr_matrix:
+        """``(N, F)`` counts of the n-grams that stand in enough of ``texts``, or in any if none does."""
+        for least in (3 if len(texts) >= _SMALL else 2, 1):
+            counter = CountVectorizer(
+                tokenizer=words_of, token_pattern=None, lowercase=False, ngram_range=(1, 3), min_df=least
+            )
+            try:
+                counts = counter.fit_transform(texts)
+            except ValueError:  # scikit-learn's answer where no n-gram is left
+                continue
+            self._counter, self._names = counter, counter.get_feature_names_out()
+            return counts
+        self._counter = None
+        return csr_matrix((len(texts), 0), dtype=np.int64)
+
+    def _written(self, column: int) -> str:
+        """An n-gram as a reader would write it."""
+        return join_words(str(self._names[column]).split(" "))
 
     def _positives(self) -> list[int]:
         """The classes that get a regression of their own; of two, the second is enough."""
@@ -158,7 +174,7 @@ class NgramBaseline:
 
     def _probabilities(self, texts: list[str]) -> NDArray[np.float64]:
         scores = np.tile(np.asarray(self._biases), (len(texts), 1))
-        if self._counter.features:
+        if self._counter:
             features = self._tfidf.transform(self._counter.transform(self._cleaned(texts)))
             effects = np.stack([r * w for r, w in zip(self._ratios, self._weights, strict=True)], axis=1)
             scores = scores + features @ effects

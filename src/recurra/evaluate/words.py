@@ -1,10 +1,31 @@
-"""Tokens written as text again: spaces where a reader expects them."""
+"""Text cut into words for n-grams, and words written as text again."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-__all__ = ["join_words", "space_between"]
+__all__ = ["join_words", "space_between", "words_of"]
+
+_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+# Scripts written without spaces: kana, Han (with its extensions), Thai, Lao, Myanmar, Khmer.
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff])"
+)
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-cased words, single characters of unspaced scripts, and punctuation marks.
+
+    Example:
+        >>> words_of("It isn't 好看!")
+        ['it', "isn't", '好', '看', '!']
+    """
+    text = text.lower()
+    if not text.isascii():
+        text = _UNSPACED.sub(r" \1 ", text)
+    return _TOKEN.findall(text)
 
 
 def join_words(words: Iterable[str]) -> str:
