@@ -9,7 +9,7 @@ import pytest
 
 from recurra.config import Config, DataConfig
 from recurra.errors import DataError
-from recurra.text.check import DataCheck, check, facts
+from recurra.text.check import DataCheck, check, table
 from recurra.text.figures import LOOSE, Figures, conflicts, leaks, repeats
 from recurra.text.language import guess_language
 from recurra.text.readers import detect, read
@@ -92,10 +92,14 @@ def test_warnings_say_what_to_do(found: DataCheck) -> None:
 
 
 def test_the_check_can_be_printed_and_saved(found: DataCheck) -> None:
-    printed = facts(found)
-    assert printed["train classes"] == "1 6 (60.0%), 0 4 (40.0%)"
-    assert printed["train duplicates"] == "2 (rows 3 = 1, 8 = 7); 3 but for case and space"
-    assert printed["test in train"] == "1 (rows 1 = 1); 2 but for case and space"
+    header, rows = table(found)
+    printed = {row[0]: row[1:] for row in rows}
+    assert header == ["", "train", "test"]
+    assert all(len(row) == len(header) for row in rows)
+    assert printed["class 1"][0] == "6 (60.0%)"
+    assert printed["duplicates"][0] == "2 (3 but for case, space)"
+    assert printed["also in train"] == ["", "1 (2 but for case, space)"]
+    assert printed["unknown tokens"] == ["", "18.8%"]
     assert DataCheck.model_validate_json(found.model_dump_json()) == found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,14 +28,15 @@ def run(folder: Path, language: Literal["en", "zh"], tell: Narrator) -> dict[str
     for explanation in fitted.assessment.explanations:
         tell.explanation(explanation)
     tell.step("What to type next")
+    command = "recurra" if shutil.which("recurra") else sys.argv[0]
     text = {"en": "I expected a dull film, but it was great.", "zh": "我以为会很无聊，结果剧情非常精彩。"}[
         language
     ]
     for line in (
-        f'recurra predict {model} --text "{text}"',
-        f'recurra inspect {model} explain "{text}"',
-        f"recurra evaluate {model} {test}",
-        "recurra fit YOUR_FILE.csv --out my-model",
+        f'{command} predict {model} --text "{text}"',
+        f'{command} inspect {model} explain "{text}"',
+        f"{command} evaluate {model} {test}",
+        f"{command} fit YOUR_FILE.csv --out my-model",
     ):
         tell.note(line)
     tell.note(f"and open {model / 'report.html'} in a browser")

@@ -11,7 +11,7 @@ from recurra.models.summary import summarize
 from recurra.tasks.assess import explain_text
 from recurra.tasks.narrate import Narrator, tell_summary
 from recurra.tasks.prepare import official_test
-from recurra.text.check import check, facts
+from recurra.text.check import check, table
 from recurra.text.fetch import fetch
 from recurra.text.readers import detect
 
@@ -31,7 +31,7 @@ def check_data(
     source = detect(data, config.data)
     tell.facts(source.describe())
     found = check(source, valid, test, config)
-    tell.facts(facts(found))
+    tell.table("", *table(found))
     for warning in found.warnings:
         tell.warn(warning)
     if not found.warnings:

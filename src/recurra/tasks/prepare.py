@@ -83,7 +83,7 @@ def prepare(
     tell.step("Reading")
     data, test = official_test(data, test)
     source = detect(data, config.data)
-    tell.facts({"training data": str(data), **source.describe()})
+    tell.facts(source.describe())
     config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)

@@ -19,9 +19,10 @@ from recurra.text.readers import detect, read
 from recurra.text.source import Skipped, Source
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["DataCheck", "Leak", "PartCheck", "check", "facts"]
+__all__ = ["DataCheck", "Leak", "PartCheck", "check", "table"]
 
 QUANTILES = (5, 25, 50, 75, 95, 99, 100)
+_CLASSES = 12  # more are counted, not listed
 _HELD_OUT = 10  # where nothing is held out, every tenth row stands in for it
 
 
@@ -142,45 +143,46 @@ def check(
     )
 
 
-def facts(found: DataCheck) -> dict[str, str]:
-    """The check as names and words, in the order to print; its warnings are not among them."""
-    rows: dict[str, str] = {}
-    for name, part in found.parts.items():
-        rows[name] = f"{part.file}: {part.rows:,} rows"
-        if part.skipped:
-            rows[f"{name} left out"] = f"{part.skipped:,} broken rows"
-        shown = sorted(part.classes.items(), key=lambda item: -item[1])
-        more = f", ... ({len(shown):,} in all)" if len(shown) > 12 else ""
-        rows[f"{name} classes"] = (
-            ", ".join(f"{label} {count:,} ({count / max(1, part.rows):.1%})" for label, count in shown[:12])
-            + more
-        )
-        rows[f"{name} tokens"] = ", ".join(
-            f"{'longest' if p == '100' else p + '%'} {n:,}" for p, n in part.tokens.items()
-        )
-        rows[f"{name} cut"] = f"{part.truncated:.1%} of the texts"
-        rows[f"{name} language"] = ", ".join(
-            f"{NAMES[k]} {v:.0%}" for k, v in part.languages.items() if v >= 0.005
-        )
-        rows[f"{name} empty"] = _with_rows(part.empty, part.empty_rows)
-        rows[f"{name} duplicates"] = _with_rows(part.duplicates, part.duplicate_rows)
-        if part.duplicates_loose > part.duplicates:
-            rows[f"{name} duplicates"] += f"; {part.duplicates_loose:,} but for case and space"
-        rows[f"{name} conflicts"] = _with_rows(part.conflicts, part.conflict_rows)
-    for leak in found.leaks:
-        name = f"{leak.part} in {leak.seen_in}"
-        rows[name] = _with_rows(leak.rows, leak.first)
-        if leak.rows_loose > leak.rows:
-            rows[name] += f"; {leak.rows_loose:,} but for case and space"
-    rows["unknown tokens"] = f"{found.unknown:.1%} in {found.held_out}"
-    return rows
+def table(found: DataCheck) -> tuple[list[str], list[list[str]]]:
+    """The check as a table to print: its header, and a row for each fact, a column for each part."""
+    parts = found.parts
+    labels = list(dict.fromkeys(label for part in parts.values() for label in part.classes))
+    rows = [["rows", *(f"{part.rows:,}" for part in parts.values())]]
+    if any(part.skipped for part in parts.values()):
+        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts.values())])
+    for label in labels[:_CLASSES]:
+        counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts.values()]
+        rows.append([f"class {label}", *(f"{count:,} ({count / total:.1%})" for count, total in counts)])
+    if len(labels) > _CLASSES:
+        rows.append([f"... {len(labels) - _CLASSES:,} more classes", *([""] * len(parts))])
+    for percent in ("5", "25", "50", "75", "95", "99", "100"):
+        name = {"50": "tokens, median", "100": "tokens, longest"}.get(percent, f"tokens, {percent}%")
+        rows.append([name, *(f"{part.tokens[percent]:,}" for part in parts.values())])
+    rows += [
+        ["cut short", *(f"{part.truncated:.1%}" for part in parts.values())],
+        ["language", *(_languages(part) for part in parts.values())],
+        ["empty texts", *(f"{part.empty:,}" for part in parts.values())],
+        ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts.values())],
+        ["label conflicts", *(f"{part.conflicts:,}" for part in parts.values())],
+    ]
+    for seen_in in dict.fromkeys(leak.seen_in for leak in found.leaks):
+        leaks = {
+            leak.part: _counted(leak.rows, leak.rows_loose) for leak in found.leaks if leak.seen_in == seen_in
+        }
+        rows.append([f"also in {seen_in}", *(leaks.get(name, "") for name in parts)])
+    where = found.held_out if found.held_out in parts else next(iter(parts))
+    unknown = f"{found.unknown:.1%}" + ("" if found.held_out in parts else f" (in {found.held_out})")
+    rows.append(["unknown tokens", *(unknown if name == where else "" for name in parts)])
+    return ["", *parts], rows
 
 
-def _with_rows(count: int, rows: list[Pair] | list[int]) -> str:
-    if not count:
-        return "none"
-    shown = [f"{row[0]:,} = {row[1]:,}" if isinstance(row, tuple) else f"{row:,}" for row in rows[:3]]
-    return f"{count:,} (rows {', '.join(shown)}{', ...' if count > len(shown) else ''})"
+def _languages(part: PartCheck) -> str:
+    return ", ".join(f"{NAMES[k]} {v:.0%}" for k, v in part.languages.items() if v >= 0.005)
+
+
+def _counted(exact: int, loose: int) -> str:
+    """A count, and the larger one that takes case and space as equal."""
+    return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
 
 
 def _source(given: Source | Path, config: Config, like: Source | None) -> Source:
