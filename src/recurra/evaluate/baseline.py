@@ -42,7 +42,7 @@ class NgramBaseline:
     Args:
         strength: inverse regularization of the logistic regression (scikit-learn's ``C``).
         characters: a training set of more characters is sampled down to about that many, which bounds the
-            memory (33 million, the IMDB training reviews, take 1.2 GB); ``note`` then says so.
+            memory (33 million, the IMDB training reviews, take 1.3 GB); ``note`` then says so.
         longest_text: characters of one text that are read, in training and prediction.
         seed: of the sample and of the solver.
 
