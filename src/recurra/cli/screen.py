@@ -60,7 +60,8 @@ class Screen:
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table whose columns after the first are figures, set to the right."""
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+        gap = 2 if self.console.width >= 70 else 1
+        table = Table(title=title or None, title_justify="left", box=None, padding=(0, gap))
         for number, name in enumerate(header):
             table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
         for row in rows:
