@@ -2,6 +2,7 @@
 
     python benchmarks/course.py ../shared/data/imdb --out benchmarks/results/course.jsonl
     python benchmarks/course.py ../shared/data/imdb --keras KERAS_PYTHON --seeds 1,2 --out rows.jsonl
+    python benchmarks/course.py ../shared/data/imdb --keras KERAS_PYTHON --timing --epochs 2 --out rows.jsonl
 
 Both read the same token ids (`course_ids.py`) and the same validation rows. Each row of the output is one
 training: parameters, seconds an epoch (median), best epoch by validation loss, test accuracy at that epoch.
@@ -25,7 +26,7 @@ from recurra.tasks.classification import fit_files
 RECIPES = ("simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru")
 
 
-def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict[str, object]:
+def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int, timing: bool) -> dict[str, object]:
     settings = {"data": {"group": "movie"}, "train": {"seed": seed, "epochs": epochs, "patience": patience}}
     config = Config.build(load_recipe(recipe), settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +34,7 @@ def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict
             imdb / "train.parquet",
             config,
             Path(folder) / "model",
-            test=imdb / "test.parquet",
+            test=None if timing else imdb / "test.parquet",
             baseline=False,
             explained=0,
         )
@@ -50,15 +51,13 @@ def ours(imdb: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict
         "epochs": len(history),
         "best_epoch": fitted.outcome.best_epoch,
         "valid_accuracy": best.figures["valid_accuracy"],
-        "test_accuracy": found.accuracy,
-        "interval": [found.accuracy_low, found.accuracy_high],
+        "test_accuracy": None if timing else found.accuracy,
+        "interval": None if timing else [found.accuracy_low, found.accuracy_high],
     }
 
 
-def keras(python: str, ids: Path, recipe: str, seed: int, epochs: int, patience: int) -> dict[str, object]:
-    script = Path(__file__).with_name("keras_course.py")
-    options = ["--recipes", recipe, "--seeds", seed, "--epochs", epochs, "--patience", patience]
-    command = [python, script, ids, *map(str, options)]
+def keras(python: str, ids: Path, *options: object) -> dict[str, object]:
+    command = [python, Path(__file__).with_name("keras_course.py"), ids, *map(str, options)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return json.loads(run.stdout.strip().splitlines()[-1])
 
@@ -71,6 +70,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--keras", help="a Python that has keras and tensorflow")
+    parser.add_argument("--timing", action="store_true", help="no test; Keras trains 60 steps twice")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     ids = Path(tempfile.mkdtemp()) / "ids.npz"
@@ -79,9 +79,11 @@ def main() -> None:
         subprocess.run([sys.executable, script, options.imdb, ids], check=True)
     for seed in map(int, options.seeds.split(",")):
         for recipe in options.recipes.split(","):
-            rows = [ours(options.imdb, recipe, seed, options.epochs, options.patience)]
+            rows = [ours(options.imdb, recipe, seed, options.epochs, options.patience, options.timing)]
             if options.keras:
-                rows.append(keras(options.keras, ids, recipe, seed, options.epochs, options.patience))
+                length = ["--epochs", 2, "--steps", 60] if options.timing else ["--epochs", options.epochs]
+                settings = ["--recipes", recipe, "--seeds", seed, "--patience", options.patience, *length]
+                rows.append(keras(options.keras, ids, *settings))
             for row in rows:
                 line = json.dumps({**row, "cpu": facts()["cpu"], "cores": facts()["cores"]})
                 print(line, flush=True)
