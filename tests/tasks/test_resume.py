@@ -68,6 +68,9 @@ def test_killed_then_resumed_is_bit_for_bit_the_same(
     assert stopped_by(signal.SIGKILL, sample, out) == -signal.SIGKILL
     assert not (out / "manifest.json").exists()
     assert "--resume" in run("predict", out, "--text", "x").err
+    anew = run(*arguments(sample, out))
+    assert anew.code == 2
+    assert "holds an unfinished training" in anew.err
     command = [sys.executable, "-m", "recurra", *arguments(sample, out), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     same_model(out, uninterrupted)
@@ -87,3 +90,16 @@ def test_ctrl_c_keeps_the_best_model_and_resumes_to_the_same(
     command = [sys.executable, "-m", "recurra", *arguments(sample, out), "--resume"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     same_model(out, uninterrupted)
+
+
+def test_who_stops_the_baseline_still_has_the_model(
+    sample: Files, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recurra.tasks.classification.fit_baseline", stopped)
+    out = tmp_path / "model"
+    quick = ("--recipe", "lstm", "--set", "model.units=4", "--set", "train.epochs=1")
+    assert run("fit", sample.train, "--out", out, *quick).code != 0
+    assert run("predict", out, "--text", "It was great").code == 0

@@ -121,6 +121,8 @@ def fit_files(
     fitted = Bundle(prepared.config, prepared.tokenizer, prepared.labels, model, source=prepared.source)
     logits, truth = logits_of(fitted, prepared.valid), prepared.valid.labels
     fitted.temperature = fit_temperature(logits, truth, prepared.labels.task)
+    # Saved before it is tested: whoever stops the test or the baseline still has the model.
+    bundles.save(fitted, out)
 
     tell.step("Testing")
     part = prepared.test or prepared.valid
@@ -239,9 +241,15 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
             "holds a model already", where=out, mend="pass --overwrite, --resume or another --out"
         )
     bundles.check_writable(out)
-    checkpoint = out / bundles.TRAINING
-    if resume and not checkpoint.is_dir():
+    begun = (out / bundles.TRAINING).is_dir()
+    if resume and not begun:
         raise OutputError("there is no checkpoint to resume", where=out, mend="leave --resume out")
+    if begun and not (resume or overwrite):
+        raise OutputError(
+            "holds an unfinished training",
+            where=out,
+            mend="pass --resume to go on, or --overwrite to start anew",
+        )
 
 
 def _remove_empty(out: Path, work: Path) -> None:
