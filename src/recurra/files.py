@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path; what is written there becomes ``path`` when the block ends well.
 
     If the block raises, or the process is killed in it, the former file at ``path`` is untouched. Several
-    processes may write the same path: the last one stays. What a killed process left is removed a day later.
+    processes may write the same path: the last one stays. What a killed one left goes with the next write.
 
     Args:
         path: the file to write; its folder is made when missing.
@@ -49,10 +49,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
+    """Clear what processes that are gone left beside ``path``."""
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        owner = old.name.split(".")[-2]
         with suppress(FileNotFoundError):  # its owner may just have renamed it
-            if time.time() - old.stat().st_mtime > _ABANDONED:
+            if time.time() - old.stat().st_mtime > _ABANDONED or (owner.isdigit() and _is_gone(int(owner))):
                 old.unlink()
+
+
+def _is_gone(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is no mere question
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is there, and another user's
+        return False
+    return False
 
 
 def _sync(path: Path) -> None:

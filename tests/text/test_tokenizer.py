@@ -238,8 +238,9 @@ def test_settings_that_did_not_make_the_file_are_refused(tmp_path: Path) -> None
 
 
 def test_a_place_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match=r"tokenizer\.json"):
-        trained().save(tmp_path / "nowhere" / "tokenizer.json")
+        trained().save(tmp_path / "file" / "tokenizer.json")
 
 
 def test_an_error_of_the_reader_passes_through_training() -> None:

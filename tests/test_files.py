@@ -1,0 +1,57 @@
+"""A file takes its place whole or not at all, whoever else writes there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recurra.errors import OutputError
+from recurra.files import replacing
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with replacing(path) as draft:
+        draft.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_an_error_in_the_block_leaves_the_former_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("former")
+    with pytest.raises(UnicodeEncodeError), replacing(path) as draft:
+        draft.write_text("half, and then \ud800", encoding="utf-8")
+    assert path.read_text() == "former"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_an_error_of_the_disk_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"file\.txt: can't be written \(No space left"),
+        replacing(tmp_path / "file.txt"),
+    ):
+        raise OSError(28, os.strerror(28))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX alone says whether a process is there")
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file[1].txt"
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    (tmp_path / f".file[1].txt.{int(gone.stdout)}.tmp").write_text("half")
+    living = tmp_path / f".file[1].txt.{os.getppid()}.tmp"
+    living.write_text("being written")
+    with replacing(path) as draft:
+        draft.write_text("whole")
+    assert names(tmp_path) == sorted([living.name, path.name])
