@@ -7,7 +7,7 @@ import difflib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -62,7 +62,7 @@ class DataConfig(_Section):
     label_separator: str | None = Field(
         None, min_length=1, description="splits one label cell into several labels (multi-label)"
     )
-    task: Task = Field("auto", description="binary, multiclass or multilabel")
+    task: Task = Field("auto", description="what the labels are")
     encoding: str = Field("utf-8", description="encoding of text files")
     skip_bad_rows: bool = Field(False, description="leave broken rows out, counted and listed")
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
@@ -78,19 +78,19 @@ class TokenizerConfig(_Section):
 
     level: Literal["word", "subword"] = Field("word", description="words, or byte-pair pieces of words")
     vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
-        10_000, description="entries, <pad> <start> <unk> included"
+        10_000, description="entries, the three special ones (padding, start, unknown) included"
     )
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        500, description="a longer text is cut to this many tokens, <start> included"
+        500, description="a longer text is cut to this many, the start token included"
     )
     cut: Literal["start", "end"] = Field("end", description="which end of a long text is cut off")
     lowercase: bool = Field(True, description="capitals become small letters")
     strip_html: bool = Field(True, description="tags out, entities such as &amp; or #39; resolved")
     punctuation: Literal["drop", "keep"] = Field("keep", description="whether marks are tokens")
     chinese: Literal["characters", "words"] = Field(
-        "characters", description="Chinese by character, or by word (needs the extra zh)"
+        "characters", description="Chinese by character, or by word (which needs the extra zh)"
     )
-    start_token: bool = Field(True, description="every text begins with <start>")
+    start_token: bool = Field(True, description="every text begins with a start token")
 
 
 class ModelConfig(_Section):
@@ -173,6 +173,7 @@ class TrainConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1, description="of weights, masks and the order of batches"
     )
+    device: str = Field("cpu", description="cpu, cuda, or auto for a GPU where there is one")
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
         10.0, description="a checkpoint at least this often, besides one each epoch"
     )
@@ -259,8 +260,18 @@ def describe_settings() -> str:
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
             default = json.dumps(field.get_default())
-            lines.append(f"| `{section}.{key}` | `{default}` | {field.description} |")
+            choices = ", ".join(f"`{choice}`" for choice in _choices(field.annotation))
+            meaning = f"{field.description}: {choices}" if choices else field.description
+            lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
     return "\n".join(lines)
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a setting of this type may be, if it is one of a few."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    found = [choice for part in get_args(annotation) for choice in _choices(part)]
+    return list(dict.fromkeys(found))
 
 
 def recipe_names() -> list[str]:

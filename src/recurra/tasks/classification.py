@@ -28,7 +28,7 @@ from recurra.models.classifier import Classifier
 from recurra.models.loss import classification_loss, probabilities
 from recurra.models.predict import predict_logits
 from recurra.models.summary import summarize
-from recurra.runtime import keep_freed_memory, seed_everything, use_threads
+from recurra.runtime import choose_device, keep_freed_memory, seed_everything, use_threads
 from recurra.tasks.assess import (
     EVALUATION_BATCH,
     Assessment,
@@ -173,6 +173,7 @@ def fit_model(
     model = Classifier(config.model, tokenizer.vocab_size, len(labels.names), task)
     tell_summary(summarize(model), tell)
     _try_out(model)
+    model.to(choose_device(config.train.device))
     loss = classification_loss(task, class_weights(config, labels, training))
     batches = Batches(
         training.examples, training.rows, config.train.batch_size, shuffle=True, seed=config.train.seed

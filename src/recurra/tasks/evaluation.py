@@ -10,6 +10,7 @@ from recurra.bundle import Bundle
 from recurra.errors import OutputError
 from recurra.evaluate.report import write_report
 from recurra.evaluate.report_data import ReportData
+from recurra.runtime import use_threads
 from recurra.tasks.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.card import assessed
 from recurra.tasks.narrate import Narrator, Silent
@@ -40,6 +41,7 @@ def evaluate_files(
     Raises:
         RecurraError: no model there, or no usable data.
     """
+    use_threads()
     fitted = bundles.load(model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, mend="make it first")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from recurra import bundle as bundles
+from recurra.runtime import use_threads
 from recurra.serve.predict import Answer, predict_rows
 from recurra.text.readers import Rows, detect, read
 from recurra.text.stream import read_stream
@@ -22,6 +23,7 @@ def answers_for(
     Raises:
         RecurraError: no model there, or no usable file.
     """
+    use_threads()
     bundle = bundles.load(model)
     chunks: Iterable[Rows]
     if texts:
