@@ -336,6 +336,7 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_report(path, whole())
     assert path.read_text(encoding="utf-8") == render(whole())
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="can't be written"):
         write_report(tmp_path / "no" / "report.html", whole())
     (tmp_path / "folder").mkdir()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recurra.errors import OutputError
 from recurra.evaluate.report_data import ModelRow, Part, ReportData
 from recurra.evaluate.report_numbers import count, keep, plain, pvalue, sentence, share, short, three
 from recurra.evaluate.report_view import view
+from recurra.files import replacing
 
 __all__ = ["ModelRow", "Part", "ReportData", "render", "write_report"]
 
@@ -33,13 +32,8 @@ def write_report(path: Path, data: ReportData) -> None:
         OutputError: the place can't be written.
     """
     html = render(data)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(html, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"the report can't be written ({error.strerror})", where=path) from error
+    with replacing(path) as draft:
+        draft.write_text(html, encoding="utf-8")
 
 
 @cache
