@@ -338,8 +338,8 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="can't be written"):
-        write_report(tmp_path / "no" / "report.html", whole())
+        write_report(tmp_path / "file" / "report.html", whole())
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError):
         write_report(tmp_path / "folder", whole())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "report.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "report.html"]
