@@ -20,7 +20,7 @@ def check(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to look at.")],
     valid: Annotated[Path | None, typer.Option(help="A validation file, checked for leaks.")] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, checked for leaks.")] = None,
-    recipe: Recipe = "default",
+    recipe: Recipe = None,
     config: ConfigFile = None,
     settings: Settings = None,
     group: Group = None,

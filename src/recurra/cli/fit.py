@@ -20,7 +20,7 @@ def fit(
     ] = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model's directory.  [default: NAME-model]")] = None,
-    recipe: Recipe = "default",
+    recipe: Recipe = None,
     config: ConfigFile = None,
     settings: Settings = None,
     group: Group = None,

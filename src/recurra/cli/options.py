@@ -14,7 +14,8 @@ __all__ = ["AsJson", "ConfigFile", "Group", "Recipe", "Settings", "SkipBadRows",
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Recipe = Annotated[
-    str, typer.Option("--recipe", help="Named settings: default, lstm, gru, simple-rnn, bi-lstm, ...")
+    str | None,
+    typer.Option("--recipe", help="Named settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 Settings = Annotated[
@@ -31,7 +32,7 @@ SkipBadRows = Annotated[
 
 
 def build_config(
-    recipe: str,
+    recipe: str | None,
     file: Path | None,
     settings: list[str] | None,
     group: str | None = None,
@@ -51,5 +52,6 @@ def build_config(
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
     assigned = [parse_set(one) for one in settings or []]
-    base = load_recipe(from_file.get("recipe") or recipe)
+    named = from_file.pop("recipe", None)
+    base = load_recipe(recipe or str(named or "default"))
     return Config.build(base, from_file, *assigned, {"data": options}, where=file)
