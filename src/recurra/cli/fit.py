@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +46,7 @@ def fit(
         resume=resume,
         overwrite=overwrite,
         baseline=baseline,
+        command=shlex.join(["recurra", *sys.argv[1:]]),
         tell=screen,
     )
     screen.finish(result.as_json())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,9 +85,23 @@ def fit_files(
     overwrite: bool = False,
     baseline: bool = True,
     explained: int = 3,
+    command: str = "",
     tell: Narrator | None = None,
 ) -> Fitted:
     """Train on ``data``, test, and save the model with its report in ``out``.
+
+    Args:
+        data: labelled texts.
+        config: every setting.
+        out: the model's directory.
+        valid: rows that choose the epoch; some of ``data`` are held out if None.
+        test: rows to measure on, once, at the end; the validation rows if None.
+        resume: go on from the checkpoint in ``out``.
+        overwrite: a model in ``out`` may be replaced.
+        baseline: whether to train the n-gram baseline beside it.
+        explained: how many predictions to explain in the report.
+        command: what was typed, for the report.
+        tell: hears of the steps.
 
     Raises:
         RecurraError: bad input, settings or place; nothing half-written is left.
@@ -134,7 +146,6 @@ def fit_files(
     found = assess(fitted, part, baseline=ngrams, training=prepared.train, explained=explained)
     tell_assessment(found, tell)
     seconds = time.perf_counter() - begun
-    command = f"recurra {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["fit"] else ""
     _save(fitted, prepared, outcome, found, ngrams, out, (data, valid), command, seconds)
     tell.step("Saved")
     tell.facts({"model": f"{out}/", "report": str(out / "report.html")})
