@@ -173,7 +173,9 @@ class TrainConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1, description="of weights, masks and the order of batches"
     )
-    device: str = Field("cpu", description="cpu, cuda, or auto for a GPU where there is one")
+    device: str = Field(
+        "cpu", description="cpu, cuda, or auto for a GPU where there is one (so far run on the CPU alone)"
+    )
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
         10.0, description="a checkpoint at least this often, besides one each epoch"
     )
