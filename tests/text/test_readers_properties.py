@@ -136,7 +136,7 @@ CORNERS = [
     b'{"text": "good", "label": 1}\n{"text": "bad", "label": [0, 1]}\n',
     b"__label__a good\n__label__b __label__c bad\n",
     b"good\t1\nbad\t0\n",
-    gzip.compress(b"text;label\ngood;1\nbad;0\n"),
+    gzip.compress(b"text;label\ngood;1\nbad;0\n", mtime=0),
     "文本,标签\n很好,1\n不好,0\n".encode("gb18030"),
     "text,label\ngood,1\n".encode("utf-16"),
 ]
