@@ -54,13 +54,13 @@ class ReportData(_Record):
     baseline_note: str = Field("", description="what to know of the baseline (sampled, seconds)")
     majority: float | None = Field(None, description="accuracy of always saying the largest training class")
     comparison: Comparison | None = Field(None, description="model against baseline on the same rows")
-    other_figures: dict[str, str] = Field(
-        default_factory=dict, description="further figures, such as accuracy without rows seen in training"
-    )
 
     data: dict[str, str] = Field(default_factory=dict, description="what the data was: name to value")
     parts: list[Part] = Field(default_factory=list, description="train, valid and test")
-    warnings: list[str] = Field(default_factory=list, description="findings of the data check")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="what to know of the data, such as test texts that stand in training too",
+    )
 
     history: list[dict[str, float]] = Field(
         default_factory=list,
