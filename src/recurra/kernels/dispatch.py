@@ -6,20 +6,21 @@ from torch import Tensor
 
 from recurra.errors import BackendError
 from recurra.kernels import reference, torch_native
-from recurra.kernels.terms import GATES, Activation, Call, Cell, State, Weights
+from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, State, Weights
 
-__all__ = ["BACKENDS", "GATES", "Activation", "Cell", "State", "Weights", "recurrence"]
+__all__ = ["BACKENDS", "GATES", "Activation", "Cell", "Lookup", "State", "Weights", "recurrence"]
 
 BACKENDS = ("auto", "reference", "torch")
 
 
 def recurrence(
     cell: Cell,
-    x: Tensor,
+    x: Tensor | Lookup,
     lengths: Tensor | None,
     state: State | None,
     weights: Weights,
     *,
+    input_mask: Tensor | None = None,
     recurrent_mask: Tensor | None = None,
     activation: Activation = "tanh",
     reverse: bool = False,
@@ -29,10 +30,11 @@ def recurrence(
 
     Args:
         cell: ``"simple_rnn"``, ``"lstm"`` or ``"gru"``.
-        x: ``(T, B, E)`` inputs, time first.
+        x: ``(T, B, E)`` inputs, time first; or a table and which of its rows they are.
         lengths: ``(B,)`` true steps of each row; None where every row has ``T``.
         state: initial ``(h,)``, for LSTM ``(h, c)``, each ``(B, H)``; None for zeros.
         weights: of this layer and direction.
+        input_mask: ``(B, E)`` multiplied with the input at every step.
         recurrent_mask: ``(B, H)`` multiplied with the state entering the recurrent product at every step.
         activation: ``"tanh"``, ``"relu"`` or a function of a tensor.
         reverse: read each row from its own last step to its first.
@@ -45,9 +47,10 @@ def recurrence(
         BackendError: a backend asked for by name can't compute this, or there is none of that name.
     """
     if state is None:
-        zeros = x.new_zeros(x.shape[1], weights.weight_hh.shape[1])
+        values = x.table if isinstance(x, Lookup) else x
+        zeros = values.new_zeros(x.shape[1], weights.weight_hh.shape[1])
         state = (zeros, zeros) if cell == "lstm" else (zeros,)
-    call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse)
+    call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse, input_mask)
     lack = torch_native.missing(call)
     if backend == "torch" and lack is not None:
         raise BackendError(f"backend 'torch' has no {lack}", mend="use backend 'auto' or 'reference'")

@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-__all__ = ["GATES", "Activation", "Call", "Cell", "State", "Weights", "valid_steps"]
+__all__ = ["GATES", "Activation", "Call", "Cell", "Lookup", "State", "Weights", "valid_steps"]
 
 Cell: TypeAlias = Literal["simple_rnn", "lstm", "gru"]
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
@@ -37,12 +38,38 @@ class Weights(NamedTuple):
     """``(G*H,)``, only for GRU, where the reset gate multiplies the product with its bias."""
 
 
+class Lookup(NamedTuple):
+    """Inputs that are rows of a table: step ``t`` of row ``b`` is ``table[index[t, b]]``.
+
+    A backend may read the rows where they lie; ``dense`` copies them out. Outside the kernels, where batch
+    comes first, ``index`` is ``(B, T)`` and ``shape`` is ``(B, T, E)``, as with any other input.
+    """
+
+    table: Tensor
+    """``(U, E)`` floating point."""
+    index: Tensor  # type: ignore[assignment]  # tuple has a method of that name, which no one misses here
+    """``(T, B)`` int64, each from 0 to U - 1."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """``(T, B, E)``"""
+        return torch.Size((*self.index.shape, self.table.shape[1]))
+
+    def transpose(self, first: int, second: int) -> Lookup:
+        """The same inputs with two dimensions of the index swapped, as with a tensor; nothing is copied."""
+        return Lookup(self.table, self.index.transpose(first, second))
+
+    def dense(self) -> Tensor:
+        """``(T, B, E)`` the rows themselves, with a gradient to the table."""
+        return functional.embedding(self.index, self.table)
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of the recurrence: everything a backend needs, and needs to refuse it."""
 
     cell: Cell
-    x: Tensor
+    x: Tensor | Lookup
     """``(T, B, E)``"""
     lengths: Tensor | None
     """``(B,)`` true steps of each row; None where all rows have ``T``."""
@@ -52,6 +79,13 @@ class Call:
     """``(B, H)`` multiplies the state that enters the recurrent product, the same at every step."""
     activation: Activation = "tanh"
     reverse: bool = False
+    input_mask: Tensor | None = None
+    """``(B, E)`` multiplies the input, the same at every step."""
+
+    def inputs(self) -> Tensor:
+        """``(T, B, E)`` the input as one tensor, multiplied with its mask."""
+        x = self.x.dense() if isinstance(self.x, Lookup) else self.x
+        return x if self.input_mask is None else x * self.input_mask
 
 
 def valid_steps(lengths: Tensor, T: int) -> Tensor:

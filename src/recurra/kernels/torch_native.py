@@ -32,21 +32,23 @@ def missing(call: Call) -> str | None:
 
 def run(call: Call) -> tuple[Tensor, State]:
     """Outputs ``(T, B, H)``, zero past each length, and the last state."""
+    x = call.inputs()
     if call.lengths is None:
-        x = call.x.flip(0) if call.reverse else call.x
+        x = x.flip(0) if call.reverse else x
         outputs, state = _native(call, x, call.weights.weight_ih)
         return (outputs.flip(0) if call.reverse else outputs), state
 
-    T, B, _ = call.x.shape
+    T, B, _ = x.shape
     valid = valid_steps(call.lengths, T)
     order = _reading_order(call.lengths, T) if call.reverse else None
-    x = call.x if order is None else _permuted(call.x, order)
+    if order is not None:
+        x = _permuted(x, order)
     weight_ih = call.weights.weight_ih
     if call.cell == "lstm" or call.activation == "relu":
         # One more input is 1 at padded steps and shuts their gates: LSTM's cell then keeps its last true
         # value (torch returns no other), and a relu state can't grow to infinity over the padding.
         x = torch.cat([x, (~valid)[:, :, None].to(x.dtype)], dim=2)
-        weight_ih = torch.cat([weight_ih, _shutter(call)], dim=1)
+        weight_ih = torch.cat([weight_ih, _shutter(call, x)], dim=1)
     outputs, state = _native(call, x, weight_ih)
     # where an empty row has no last step, its state is the initial one
     rows = torch.arange(B, device=call.lengths.device)
@@ -85,13 +87,13 @@ def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
     return outputs, (h[0],)
 
 
-def _shutter(call: Call) -> Tensor:
+def _shutter(call: Call, x: Tensor) -> Tensor:
     """``(G*H, 1)`` the weights of the padding input."""
     H = call.state[0].shape[1]
     # sigmoid is 0 or 1 at the one in every dtype; relu is below whatever a state can add at the other
     gates = [-4096.0, 4096.0, 0.0, -4096.0]  # i, f, g, o
-    shut = gates if call.cell == "lstm" else [-torch.finfo(call.x.dtype).max / 16]
-    return torch.tensor(shut, dtype=call.x.dtype, device=call.x.device).repeat_interleave(H)[:, None]
+    shut = gates if call.cell == "lstm" else [-torch.finfo(x.dtype).max / 16]
+    return torch.tensor(shut, dtype=x.dtype, device=x.device).repeat_interleave(H)[:, None]
 
 
 def _reading_order(lengths: Tensor, T: int) -> Tensor:

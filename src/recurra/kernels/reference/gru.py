@@ -30,8 +30,9 @@ def gru(call: Call) -> tuple[Tensor, State]:
     u_rz, u_n = call.weights.weight_hh[: 2 * H].t(), call.weights.weight_hh[2 * H :].t()
     b_rz, b_n = (call.weights.bias_ih + bias_hh)[: 2 * H], call.weights.bias_ih[2 * H :]
     d_n = bias_hh[2 * H :]
-    projected_rz = functional.linear(call.x, w_rz, b_rz)
-    projected_n = functional.linear(call.x, w_n, b_n)
+    x = call.inputs()
+    projected_rz = functional.linear(x, w_rz, b_rz)
+    projected_n = functional.linear(x, w_n, b_n)
     outputs = []
     for (inputs_rz, inputs_n), alive in ordered_steps(
         projected_rz, projected_n, lengths=call.lengths, reverse=call.reverse

@@ -22,7 +22,7 @@ def lstm(call: Call) -> tuple[Tensor, State]:
     mask = call.recurrent_mask
     h, c = call.state
     recurrent = call.weights.weight_hh.t()
-    projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
+    projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
     outputs = []
     for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask

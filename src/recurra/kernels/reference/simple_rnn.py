@@ -18,7 +18,7 @@ def simple_rnn(call: Call) -> tuple[Tensor, State]:
     mask = call.recurrent_mask
     (h,) = call.state
     recurrent = call.weights.weight_hh.t()
-    projected = functional.linear(call.x, call.weights.weight_ih, call.weights.bias_ih)
+    projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
     outputs = []
     for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask
