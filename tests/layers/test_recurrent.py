@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from recurra.errors import BackendError, ConfigError
 from recurra.kernels.dispatch import Weights
-from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
+from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN
 from recurra.layers import recurrent as module_under_test
 
 KINDS = [SimpleRNN, LSTM, GRU]
@@ -199,6 +199,29 @@ def test_recurrent_dropout_leaves_what_a_gate_carries(kind: type[Recurrent]) -> 
     states = ((torch.zeros(3, H), start),) if kind is LSTM else ((start,),)
     _, last = layer(torch.randn(3, 9, 2), None, states)
     torch.testing.assert_close(last[0][-1], start, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", ["all", "touched"])
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_looked_up_are_read_as_their_vectors(kind: type[Recurrent], backend: str, rows: Any) -> None:
+    """With the same masks from the same seed."""
+    recurrent = 0.3 if backend == "auto" else 0.0
+    dropout = {"dropout": 0.3, "recurrent_dropout": recurrent}
+    layer = made(kind, 3, [4, 5], bidirectional=True, backend=backend, **dropout)
+    tokens = torch.randint(1, 9, (4, 7)) * (torch.arange(7) < LENGTHS[:, None])
+    found = []
+    for way in ("vectors", "lookup"):
+        table = Embedding(9, 3, rows=rows if way == "lookup" else "all").double()
+        nn.init.normal_(table.weight, generator=torch.Generator().manual_seed(2))
+        torch.manual_seed(1)
+        outputs, last = layer(table(tokens) if way == "vectors" else table.lookup(tokens), LENGTHS)
+        layer.zero_grad()
+        (outputs.sin().sum() + sum(part.sum() for state in last for part in state)).backward()
+        gradients = [parameter.grad.to_dense().clone() for parameter in [*layer.parameters(), table.weight]]
+        found.append([outputs, *(part for state in last for part in state), *gradients])
+    for value, expected in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(value, expected, rtol=0, atol=1e-12)
 
 
 def test_masks_are_drawn_for_every_layer_and_direction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,11 @@ class Lookup(NamedTuple):
         """``(T, B, E)``"""
         return torch.Size((*self.index.shape, self.table.shape[1]))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the table lies."""
+        return self.table.device
+
     def transpose(self, first: int, second: int) -> Lookup:
         """The same inputs with two dimensions of the index swapped, as with a tensor; nothing is copied."""
         return Lookup(self.table, self.index.transpose(first, second))

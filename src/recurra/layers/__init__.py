@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recurra.layers.embedding import Embedding
+from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
 from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN, States
 
@@ -16,4 +16,5 @@ __all__ = [
     "Recurrent",
     "SimpleRNN",
     "States",
+    "TrainedRows",
 ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Cell, State, Weights, recurrence
+from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Cell, Lookup, State, Weights, recurrence
 from recurra.layers.dropout import sequence_mask
 from recurra.layers.torch_weights import from_torch, to_torch
 
@@ -120,12 +120,13 @@ class Recurrent(nn.Module):
                     nn.init.ones_(parameter.data[H : 2 * H])
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, state: States | None = None
+        self, x: Tensor | Lookup, lengths: Tensor | None = None, state: States | None = None
     ) -> tuple[Tensor, States]:
         """Run the stack.
 
         Args:
-            x: ``(B, T, E)`` inputs, padded at the end with anything finite.
+            x: ``(B, T, E)`` inputs, padded at the end with anything finite; or ``(B, T)`` tokens through
+                ``Embedding.lookup``.
             lengths: ``(B,)`` true steps of each row, 0 to T; None where every row has ``T``.
             state: initial states as returned; None for zeros.
 
@@ -145,20 +146,21 @@ class Recurrent(nn.Module):
             for reverse, suffix in enumerate(self.suffixes(layer)):
                 outputs, final = recurrence(
                     self.cell,
-                    self._dropped(steps),
+                    steps,
                     lengths,
                     None if state is None else state[len(last)],
                     self.weights(suffix),
-                    recurrent_mask=self._recurrent_mask(steps, self.units[layer]),
+                    input_mask=self._mask(self.dropout, steps, steps.shape[2]),
+                    recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[layer]),
                     activation=self.activations[layer],
                     reverse=bool(reverse),
                     backend=self.backend,
                 )
                 joined.append(outputs)
                 last.append(final)
-            steps = joined[0] if len(joined) == 1 else torch.cat(joined, dim=2)
+            steps = outputs = joined[0] if len(joined) == 1 else torch.cat(joined, dim=2)
         states = tuple(last)
-        return (steps.transpose(0, 1) if self.return_sequences else self.last(states)), states
+        return (outputs.transpose(0, 1) if self.return_sequences else self.last(states)), states
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
@@ -193,19 +195,15 @@ class Recurrent(nn.Module):
         ]
         return ", ".join(parts)
 
-    def _dropped(self, steps: Tensor) -> Tensor:
-        if not self.training or self.dropout == 0:
-            return steps
-        return steps * sequence_mask(steps.shape[1], steps.shape[2], self.dropout, like=steps)
-
-    def _recurrent_mask(self, steps: Tensor, H: int) -> Tensor | None:
-        if not self.training or self.recurrent_dropout == 0:
+    def _mask(self, share: float, steps: Tensor | Lookup, features: int) -> Tensor | None:
+        if not self.training or share == 0:
             return None
-        return sequence_mask(steps.shape[1], H, self.recurrent_dropout, like=steps)
+        like = steps.table if isinstance(steps, Lookup) else steps
+        return sequence_mask(steps.shape[1], features, share, like=like)
 
-    def _checked(self, x: Tensor, lengths: Tensor | None, state: States | None) -> Tensor | None:
+    def _checked(self, x: Tensor | Lookup, lengths: Tensor | None, state: States | None) -> Tensor | None:
         """The lengths on the device of ``x``, or None where no row is padded."""
-        if x.dim() != 3 or x.shape[2] != self.input_size or x.shape[1] == 0:
+        if len(x.shape) != 3 or x.shape[2] != self.input_size or x.shape[1] == 0:
             raise ValueError(f"x is {tuple(x.shape)}, not (B, T, {self.input_size}) with T of 1 or more")
         B, T, _ = x.shape
         expected = [(B, H) for H in self.units for _ in range(self.directions)]
