@@ -94,20 +94,24 @@ def test_killed_twice_and_resumed_equals_never_killed(tmp_path: Path) -> None:
     assert sorted(path.name for path in killed.iterdir()) == ["checkpoint.safetensors", "history.csv"]
 
 
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
-def test_interrupted_and_resumed_equals_never_interrupted(tmp_path: Path, optimizer: str) -> None:
+def test_interrupted_and_resumed_equals_never_interrupted(
+    tmp_path: Path, optimizer: str, sparse: bool
+) -> None:
     config = make_config(
         optimizer=optimizer, momentum=0.9, weight_decay=0.01, schedule="linear", warmup_steps=3, clip_norm=0.1
     )
-    model, outcome = fit(tmp_path, config=config, observer=Interrupter(3, 4))
+    start = make_model(sparse=sparse)
+    model, outcome = fit(tmp_path, config=config, model=start, observer=Interrupter(3, 4))
     assert outcome.stopped == "interrupted"
     assert len(outcome.history) == 2
     assert not model.training
 
-    read = StandInBatches()
-    resumed_model, resumed = fit(tmp_path, config=config, resume=True, model=make_model(99), batches=read)
+    read, other = StandInBatches(), make_model(99, sparse=sparse)
+    resumed_model, resumed = fit(tmp_path, config=config, resume=True, model=other, batches=read)
     assert read.read[0] == (3, 4)  # batches that were done are not even read
-    whole_model, whole = fit(None, config=config)
+    whole_model, whole = fit(None, config=config, model=make_model(sparse=sparse))
     assert_same_weights(resumed_model, whole_model)
     assert records(resumed) == records(whole)
     assert (resumed.best_epoch, resumed.stopped) == (whole.best_epoch, "epochs")

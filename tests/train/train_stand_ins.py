@@ -51,9 +51,9 @@ class StandInBatches:
 
 
 class TinyModel(nn.Module):
-    def __init__(self, dropout: float = 0.3) -> None:
+    def __init__(self, dropout: float = 0.3, sparse: bool = False) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(20, 6, padding_idx=0)
+        self.embedding = nn.Embedding(20, 6, padding_idx=0, sparse=sparse)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(6, 1)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -65,9 +65,9 @@ class TinyModel(nn.Module):
         return self.head(self.dropout(mean))
 
 
-def make_model(seed: int = 3) -> TinyModel:
+def make_model(seed: int = 3, *, sparse: bool = False) -> TinyModel:
     torch.manual_seed(seed)
-    return TinyModel()
+    return TinyModel(sparse=sparse)
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -33,16 +33,18 @@ def examples(count: int, seed: int) -> Examples:
     return Examples.from_arrays(ids, labels=labels)
 
 
-def run(folder: Path, resume: bool, observer: Any = None) -> tuple[Classifier, Outcome]:
-    config = TrainConfig(
-        learning_rate=0.02, schedule="cosine", warmup_steps=5, epochs=4, batch_size=8, checkpoint_minutes=1e-9
-    )
+def run(
+    folder: Path | None, resume: bool, observer: Any = None, rows: Any = "all", **settings: Any
+) -> tuple[Classifier, Outcome]:
+    given = {"learning_rate": 0.02, "schedule": "cosine", "warmup_steps": 5, "epochs": 4, "batch_size": 8}
+    config = TrainConfig(**{**given, "checkpoint_minutes": 1e-9, **settings})
     torch.manual_seed(1)
     model = Classifier(
         ModelConfig(units=[5, 6], embedding=4, dropout=0.2, recurrent_dropout=0.3, bidirectional=True),
         vocab_size=30,
         classes=2,
         task="binary",
+        embedding_rows=rows,
     )
     torch.rand(100 if resume else 3)  # what the caller drew before must not matter
     held_out = examples(37, seed=9)
