@@ -154,6 +154,11 @@ class TrainConfig(_Section):
         0.0, description="pull towards 0; decoupled in adamw"
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of sgd")
+    embedding_rows: Literal["auto", "all", "touched"] = Field(
+        "auto",
+        description="rows of the embedding that a step moves; touched: those of the batch's words alone, so "
+        "that neither momentum nor decay moves others; auto: touched if the table has 5,000,000 numbers",
+    )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="gradients are scaled down to this norm; null for none"
     )

@@ -47,6 +47,26 @@ def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backe
     torch.testing.assert_close(summed, gradients, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_touched_rows_give_the_same_logits_and_gradients(cell: Any, bidirectional: bool) -> None:
+    """Those of the vectors written out; with masks from the same seed."""
+    config = ModelConfig(cell=cell, units=[5, 3], bidirectional=bidirectional, embedding=4, dropout=0.3)
+    found = []
+    for rows in ("all", "touched"):
+        torch.manual_seed(0)
+        model = Classifier(config, 20, 3, "multiclass", embedding_rows=rows).double()
+        logits = model(tokens(), LENGTHS)
+        gradients = torch.autograd.grad(logits.sin().sum(), list(model.parameters()))
+        assert gradients[0].is_sparse == (rows == "touched")
+        found.append([logits, *(gradient.to_dense() for gradient in gradients)])
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-13)
+    torch.manual_seed(0)
+    model = Classifier(config, 20, 3, "multiclass").double()
+    states, _ = model.recurrent(model.embedding(tokens()), LENGTHS)
+    torch.testing.assert_close(model.head(states), found[0][0], rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize(("cell", "kind"), [("simple_rnn", SimpleRNN), ("lstm", LSTM), ("gru", GRU)])
 def test_settings_reach_the_layers(cell: Any, kind: type) -> None:
     config = ModelConfig(

@@ -73,6 +73,18 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not(fitted: TextCla
     assert not np.array_equal(other.predict_proba(probe), fitted.predict_proba(probe))
 
 
+def test_the_embedding_may_train_touched_rows_alone(fitted: TextClassifier, tmp_path: Path) -> None:
+    model = clone(fitted).set_params(settings={"train": {"embedding_rows": "touched"}}).fit(TEXTS, LABELS)
+    weight = model.bundle_.model.embedding.weight.detach().numpy()
+    other = fitted.bundle_.model.embedding.weight.detach().numpy()
+    assert model.score(TEXTS, LABELS) == 1.0
+    assert not np.array_equal(weight, other)
+    assert not weight[0].any()
+    model.save(tmp_path / "model")
+    again = TextClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(TEXTS[:5]), model.predict_proba(TEXTS[:5]))
+
+
 def test_cross_validation_grid_search_and_pipeline() -> None:
     model = TextClassifier(**{**QUICK, "epochs": 6})
     scores = cross_val_score(model, TEXTS, LABELS, cv=2)

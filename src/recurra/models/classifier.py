@@ -14,6 +14,7 @@ from recurra.layers import (
     MeanPooling,
     Recurrent,
     SimpleRNN,
+    TrainedRows,
 )
 
 __all__ = ["Classifier"]
@@ -29,12 +30,21 @@ class Classifier(nn.Module):
         vocab_size: ``V``; ids run from 0 (padding) to V - 1.
         classes: ``C``, how many classes there are.
         task: ``"binary"`` (one logit, that of class 1), ``"multiclass"`` or ``"multilabel"``.
+        embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, classes: int, task: str) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        classes: int,
+        task: str,
+        *,
+        embedding_rows: TrainedRows = "all",
+    ) -> None:
         super().__init__()
         self.task = task
-        self.embedding = Embedding(vocab_size, config.embedding)
+        self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
         self.recurrent = _CELLS[config.cell](
             config.embedding,
             config.layer_units,
@@ -60,7 +70,7 @@ class Classifier(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """``(B, T)`` int64 tokens, padded at the end, and ``(B,)`` lengths to ``(B, C)`` logits."""
-        states, _ = self.recurrent(self.embedding(tokens), lengths)
+        states, _ = self.recurrent(self.embedding.lookup(tokens), lengths)
         pooled = states if self.pooling is None else self.pooling(states, lengths)
         logits: Tensor = self.head(self.head_dropout(pooled))
         return logits

@@ -181,7 +181,13 @@ def fit_model(
     keep_freed_memory()
     seed_everything(config.train.seed)
     task = labels.task
-    model = Classifier(config.model, tokenizer.vocab_size, len(labels.names), task)
+    model = Classifier(
+        config.model,
+        tokenizer.vocab_size,
+        len(labels.names),
+        task,
+        embedding_rows=config.train.embedding_rows,
+    )
     tell_summary(summarize(model), tell)
     _try_out(model)
     model.to(choose_device(config.train.device))
