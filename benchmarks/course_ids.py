@@ -1,37 +1,54 @@
-"""Token ids, labels and split of IMDB as our course recipes see them, as one .npz for the peers."""
+"""Token ids, labels and split of IMDB exactly as `recurra fit` sees them, as one .npz for the peers.
+
+    python benchmarks/course_ids.py lstm train.parquet ids.npz [test.parquet]
+
+The peers read it through ``load``, which needs nothing but numpy.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
-
-from recurra.batches.splits import split
-from recurra.config import Config, load_recipe
-from recurra.text.tokenizer import TextTokenizer
+from numpy.typing import NDArray
 
 
-def main(folder: Path, out: Path) -> None:
-    config = Config.build(load_recipe("lstm"))
-    tables = {part: pq.read_table(folder / f"{part}.parquet") for part in ("train", "test")}
-    texts = {part: table["text"].to_pylist() for part, table in tables.items()}
-    labels = {
-        part: (np.array(table["label"].to_pylist()) == "pos").astype(np.int64)
-        for part, table in tables.items()
-    }
-    _, groups = np.unique(np.array(tables["train"]["movie"].to_pylist()), return_inverse=True)
-    train_rows, valid_rows = split(labels["train"], 0.1, 1, groups)
-    tokenizer = TextTokenizer.train((texts["train"][row] for row in train_rows), config.tokenizer)
-    data = {"train_rows": train_rows, "valid_rows": valid_rows}
-    for part, found in texts.items():
-        ids = tokenizer.encode(found).ids
-        data[f"{part}_ids"] = np.concatenate(ids)
-        data[f"{part}_offsets"] = np.cumsum([0, *map(len, ids)])
-        data[f"{part}_labels"] = labels[part]
+class Part(NamedTuple):
+    """Some reviews: their token ids, one array each, and labels of 0 and 1."""
+
+    ids: list[NDArray[np.int32]]
+    labels: NDArray[np.int64]
+
+
+def write(recipe: str, train: Path, out: Path, test: Path | None = None) -> None:
+    """The ids that `recurra fit TRAIN --test TEST --recipe RECIPE --group movie` trains and tests on."""
+    from recurra.config import Config, load_recipe
+    from recurra.tasks.narrate import Silent
+    from recurra.tasks.prepare import prepare
+
+    config = Config.build(load_recipe(recipe), {"data": {"group": "movie"}})
+    prepared = prepare(train, config, Silent(), test=test)
+    data: dict[str, Any] = {}
+    for part in (prepared.train, prepared.valid, prepared.test):
+        if part is not None:
+            ids = [part.examples.ids(int(row)) for row in part.rows]
+            data[f"{part.name}_ids"] = np.concatenate(ids)
+            data[f"{part.name}_offsets"] = np.cumsum([0, *map(len, ids)])
+            data[f"{part.name}_labels"] = part.labels
     np.savez(out, **data)
 
 
+def load(path: Path) -> list[Part]:
+    """Training, validation and, where there is one, test reviews."""
+    with np.load(path) as data:
+        return [
+            Part(np.split(data[f"{name}_ids"], data[f"{name}_offsets"][1:-1]), data[f"{name}_labels"])
+            for name in ("training", "validation", "test")
+            if f"{name}_ids" in data
+        ]
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    write(sys.argv[1], *map(Path, sys.argv[2:]))

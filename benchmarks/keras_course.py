@@ -1,17 +1,19 @@
 """The course's six configurations in Keras on TensorFlow, as the course wrote them: our yardstick.
 
-Reads token ids that `benchmarks/course_ids.py` wrote (so both sides see the same words and the same
-split), pads them to 500 at the front, trains with early stopping on the validation loss and prints one
-JSON line a run.
+    python benchmarks/keras_course.py ids.npz --recipe lstm
+
+Reads token ids that `course_ids.py` wrote (so both sides see the same words and the same split), pads them to
+500 at the front as Keras's examples do, trains with early stopping on the validation loss, and takes turns
+with its peers after each epoch.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,7 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from course_ids import Part, load
 from keras import layers
+from turns import Turns
 
 
 def embedding_then(*rest: object) -> list[object]:
@@ -55,17 +59,19 @@ CONFIGURATIONS = {
 }
 
 
-class EpochTimes(keras.callbacks.Callback):
-    """Seconds of training in each epoch, without the validation pass."""
+class TakeTurns(keras.callbacks.Callback):
+    """Says after each epoch how long its training took, without the validation pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
         super().__init__()
-        self.seconds: list[float] = []
-        self._begun = 0.0
+        self._turns = turns
+
+    def on_train_begin(self, logs: object = None) -> None:
+        self._turns.over("ready")
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self._begun = time.perf_counter()
         self._validation = 0.0
+        self._begun = time.perf_counter()
 
     def on_test_begin(self, logs: object = None) -> None:
         self._test_begun = time.perf_counter()
@@ -73,85 +79,60 @@ class EpochTimes(keras.callbacks.Callback):
     def on_test_end(self, logs: object = None) -> None:
         self._validation += time.perf_counter() - self._test_begun
 
-    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-        self.seconds.append(time.perf_counter() - self._begun - self._validation)
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = time.perf_counter() - self._begun - self._validation
+        found = logs or {}
+        self._turns.over(
+            "epoch",
+            train_seconds=seconds,
+            valid_loss=float(found["val_loss"]),
+            valid_accuracy=float(found["val_accuracy"]),
+        )
 
 
-def pad(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    sequences = [ids[offsets[row] : offsets[row + 1]] for row in rows]
-    return keras.utils.pad_sequences(sequences, maxlen=500)
+def pad(part: Part) -> np.ndarray:
+    return keras.utils.pad_sequences(part.ids, maxlen=500)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("ids", type=Path, help="the .npz of course_ids.py")
-    parser.add_argument("--recipes", default=",".join(CONFIGURATIONS))
-    parser.add_argument("--seeds", default="1,2")
+    parser.add_argument("--recipe", default="lstm", choices=CONFIGURATIONS)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--patience", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=0, help="time only this many steps of the last epoch")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    data = np.load(options.ids)
-    train_x = pad(data["train_ids"], data["train_offsets"], data["train_rows"])
-    valid_x = pad(data["train_ids"], data["train_offsets"], data["valid_rows"])
-    test_rows = np.arange(len(data["test_labels"]))
-    test_x = pad(data["test_ids"], data["test_offsets"], test_rows)
-    train_y = data["train_labels"][data["train_rows"]]
-    valid_y = data["train_labels"][data["valid_rows"]]
-    for seed in (int(s) for s in options.seeds.split(",")):
-        for name in options.recipes.split(","):
-            keras.utils.set_random_seed(seed)
-            body, optimizer, batch = CONFIGURATIONS[name]()
-            model = keras.Sequential([keras.Input((500,)), *body])
-            model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
-            times = EpochTimes()
-            stop = keras.callbacks.EarlyStopping(
-                monitor="val_loss", patience=options.patience, restore_best_weights=True
-            )
-            steps = -(-len(train_x) // batch)
-            rows = options.steps * batch if options.steps else len(train_x)
-            checked = 64 if options.steps else len(valid_x)
-            history = model.fit(
-                train_x[:rows],
-                train_y[:rows],
-                batch_size=batch,
-                epochs=options.epochs,
-                shuffle=True,
-                validation_data=(valid_x[:checked], valid_y[:checked]),
-                callbacks=[times, stop],
-                verbose=0,
-            ).history
-            best = int(np.argmin(history["val_loss"]))
-            accuracy = None
-            if not options.steps:
-                probability = model.predict(test_x, batch_size=256, verbose=0)[:, 0]
-                accuracy = float(np.mean((probability > 0.5) == data["test_labels"]))
-            seconds = float(np.median(times.seconds))
-            if options.steps:  # the first epoch traces and compiles
-                seconds = times.seconds[-1] / options.steps * steps
-            row = {
-                "system": f"keras {keras.__version__} / tensorflow {tf.__version__}",
-                "recipe": name,
-                "seed": seed,
-                "parameters": model.count_params(),
-                "batch": batch,
-                "threads": options.threads,
-                "seconds_an_epoch": seconds,
-                "steps": steps,
-                "epochs": len(times.seconds),
-                "best_epoch": best + 1,
-                "valid_accuracy": float(history["val_accuracy"][best]),
-                "test_accuracy": accuracy,
-            }
-            line = json.dumps(row)
-            print(line, flush=True)
-            if options.out:
-                with options.out.open("a") as file:
-                    file.write(line + "\n")
+    turns = Turns()
+    (train_x, train_y), validation, *test = [(pad(part), part.labels) for part in load(options.ids)]
+    keras.utils.set_random_seed(options.seed)
+    body, optimizer, batch = CONFIGURATIONS[options.recipe]()
+    model = keras.Sequential([keras.Input((500,)), *body])
+    model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
+    model.fit(
+        train_x,
+        train_y,
+        batch_size=batch,
+        epochs=options.epochs,
+        validation_data=validation,
+        callbacks=[
+            keras.callbacks.EarlyStopping(patience=options.patience, restore_best_weights=True),
+            TakeTurns(turns),
+        ],
+        verbose=0,
+    )
+    accuracy = None
+    for test_x, test_y in test:
+        probability = model.predict(test_x, batch_size=256, verbose=0)[:, 0]
+        accuracy = float(np.mean((probability > 0.5) == test_y))
+    turns.over(
+        "done",
+        system=f"keras {keras.__version__} / tensorflow {tf.__version__}",
+        parameters=model.count_params(),
+        test_accuracy=accuracy,
+    )
 
 
 if __name__ == "__main__":
