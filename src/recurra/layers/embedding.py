@@ -18,7 +18,12 @@ TrainedRows: TypeAlias = Literal["auto", "all", "touched"]
 PADDING = 0
 
 TOUCHED_FROM = 5_000_000
-"""Numbers in a table from which ``rows="auto"`` is ``"touched"``."""
+"""Numbers in a table from which ``rows="auto"`` is ``"touched"``.
+
+For 64 texts of 500 tokens, gradient and Adam take 3.6 ms dense and 4.8 touched in a table of 10,000 x 32,
+21.2 and 19.3 in one of 50,000 x 100, 34.7 and 21.0 in one of 100,000 x 100
+(docs/decisions/0008-touched-rows.md).
+"""
 
 
 class Embedding(nn.Embedding):
@@ -106,7 +111,8 @@ def _touched(ids: Tensor, V: int) -> tuple[Tensor, Tensor]:
     if ids.device.type != "cpu":
         touched, index = torch.unique(ids, return_inverse=True)
         return touched, index
-    # Marks instead of sorting, as torch.unique does it
+    # Marks on the rows in use: 0.2 ms for 64 x 500 ids of 10,000 rows, 0.9 of 1,000,000. torch.unique sorts
+    # them, which takes 1.9 and 3.7.
     flat = ids.reshape(-1)
     marks = torch.zeros(V, dtype=torch.bool).index_fill_(0, flat, True)
     touched = torch.from_numpy(np.flatnonzero(marks.numpy()))
