@@ -153,6 +153,8 @@ class Job:
             "scale": self.scale,
             "train_seconds": seconds,
             "epoch_seconds": [said["epoch_seconds"] for said in epochs],
+            "cpu_seconds": [said["cpu_seconds"] for said in epochs],
+            "idle_cpu_seconds": sum(said["idle_cpu_seconds"] for said in program.said[1:]),
             "seconds_an_epoch": statistics.median(seconds) * self.scale,
             "epochs": len(epochs),
             "best_epoch": best + 1,

@@ -1,8 +1,9 @@
-"""Programs of a benchmark take turns: one computes, all others are stopped, so that none disturbs another.
+"""Programs of a benchmark take turns: one computes while all others wait, so that none disturbs another.
 
 A program says ``Turns().over(...)`` whenever its turn is over and goes on when that returns. Whoever starts
-the programs holds each as a ``Program``. It stops the whole process in between, because the threads of a pool
-may spin while they wait. Linux only: peak memory comes from /proc.
+the programs holds each as a ``Program``, which also measures what it spends, and that it spends nothing
+while it waits. (Stopping the waiting ones with SIGSTOP was tried and made TensorFlow look slow: its pool
+misses a wake-up now and then after SIGCONT, and turns of 2 s took 16 or 180.) Linux only, for /proc.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Turns:
     def __init__(self) -> None:
         handle = os.environ.get(_VARIABLE)
         self._talk = None if handle is None else socket.socket(fileno=int(handle)).makefile("rw")
-        if self._talk is not None:  # who is stopped when the holder dies would never notice
+        if self._talk is not None:  # without a holder the rest of the epoch would disturb whoever comes next
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def over(self, event: str, **facts: Any) -> None:
@@ -45,7 +46,7 @@ class Turns:
 
 
 class Program:
-    """The holder's side of one program, which is stopped but for its turns.
+    """The holder's side of one program.
 
     Args:
         name: for messages and the file of its output.
@@ -72,6 +73,7 @@ class Program:
                 start_new_session=True,
             )
         self._talk = ours.makefile("rw")
+        self._spent = 0.0
         self._hear(time.perf_counter())
 
     def __enter__(self) -> Self:
@@ -91,24 +93,39 @@ class Program:
         """Lets it go on until its turn is over.
 
         Returns:
-            What it said, with ``epoch_seconds`` on our clock and its ``peak_memory`` so far, in bytes.
+            What it said, with ``epoch_seconds`` on our clock, the ``cpu_seconds`` of all its threads (too few
+            where others kept the machine busy), the ``idle_cpu_seconds`` since its last turn (too many where
+            its threads spin), and its ``peak_memory`` so far, in bytes.
         """
-        os.killpg(self._process.pid, signal.SIGCONT)
+        former, self._spent = self._spent, self._cpu_seconds()
+        idle = self._spent - former
         begun = time.perf_counter()
         self._talk.write("go\n")
         self._talk.flush()
-        return self._hear(begun)
+        self._hear(begun)
+        self.said[-1]["idle_cpu_seconds"] = idle
+        return self.said[-1]
 
-    def _hear(self, begun: float) -> dict[str, Any]:
+    def _hear(self, begun: float) -> None:
         line = self._talk.readline()
         seconds = time.perf_counter() - begun
         if not line:
             tail = self._output.read_text(encoding="utf-8", errors="replace")[-3000:]
             raise SystemExit(f"{tail}\n{self.name} ended before its time; above is the end of its output")
-        os.killpg(self._process.pid, signal.SIGSTOP)
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        former, self._spent = self._spent, self._cpu_seconds()
+        peak = next(line for line in self._proc("status").splitlines() if line.startswith("VmHWM:"))
         self.said.append(
-            {**json.loads(line), "epoch_seconds": seconds, "peak_memory": 1024 * int(peak.split()[1])}
+            {
+                **json.loads(line),
+                "epoch_seconds": seconds,
+                "cpu_seconds": self._spent - former,
+                "peak_memory": 1024 * int(peak.split()[1]),
+            }
         )
-        return self.said[-1]
+
+    def _cpu_seconds(self) -> float:
+        figures = self._proc("stat").rpartition(")")[2].split()
+        return sum(map(int, figures[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime, see proc(5)
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self._process.pid}/{name}").read_text(encoding="utf-8")
