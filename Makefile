@@ -1,10 +1,16 @@
 # Two commands from a fresh clone: `make demo` and `make test`. Both make their own virtual environment.
+# `make bench` makes another, with the peers that the kernels are measured beside.
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python $(INSTALL)
+# More for the run, such as `make bench BENCH="--cell lstm --resume"`.
+BENCH ?=
+BENCH_ROWS ?= benchmarks/results/kernels.csv
 
-.PHONY: demo test lint types contract unit clean
+.PHONY: demo test lint types contract unit bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/recurra demo
@@ -25,9 +31,14 @@ contract: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-$(VENV)/bin/python:
+# About 20 minutes on 2 cores, which should have nothing else to do.
+bench: $(BENCH_VENV)/.installed
+	$(BENCH_VENV)/bin/python -m benchmarks.kernels run --grid table --out $(BENCH_ROWS) $(BENCH)
+	$(BENCH_VENV)/bin/python -m benchmarks.kernels table $(BENCH_ROWS)
+
+$(VENV)/bin/python $(BENCH_VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("recurra needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
@@ -39,5 +50,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt | $(BENCH_VENV)/bin/python
+	@echo "Installing into $(BENCH_VENV) (a few minutes the first time) ..."
+	$(BENCH_VENV)/bin/python $(INSTALL) --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Who is timed: one short file a library, each with ``prepare(task) -> Prepared``."""

@@ -1,0 +1,103 @@
+"""The data of a case, from one seed, and what is true of it: the plain loop in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.kernels.grid import Case
+
+__all__ = ["DROPPED", "make_data", "make_layer", "make_truth"]
+
+DROPPED = 0.25
+_ROWS_AT_ONCE = 1 << 27  # numbers that the loop may keep for its gradient; the rest of the rows follow after
+
+
+def make_layer(case: Case, **settings: Any) -> Any:
+    from recurra import layers
+
+    kind = {"simple_rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[case.cell]
+    return kind(case.E, case.H, layers=case.layers, bidirectional=case.directions == 2, **settings)
+
+
+def make_data(case: Case, path: Path) -> None:
+    """Input, upstream gradient, lengths, recurrent mask and weights, as arrays of an ``.npz``."""
+    import torch
+
+    from recurra.layers.dropout import sequence_mask
+
+    torch.manual_seed(case.seed)
+    weights = make_layer(case).state_dict()
+    for name, value in weights.items():
+        if name.startswith("bias"):  # none is left at zero, where a wrong one would not show
+            value += 0.1 * torch.randn_like(value)
+    x = torch.randn(case.B, case.T, case.E)
+    upstream = torch.randn(case.B, case.T, case.directions * case.H)
+    if case.has_lengths:  # evenly from 0.2 T to T, in random order; their mean is 0.6 T
+        share = (torch.randperm(case.B) + 0.5) / case.B
+        lengths = (case.T * (0.2 + 0.8 * share)).round().long().clamp(min=1)
+        upstream *= (torch.arange(case.T) < lengths[:, None])[:, :, None]
+    else:
+        lengths = torch.full((case.B,), case.T)
+    torch.manual_seed(case.seed)
+    mask = sequence_mask(case.B, case.H, DROPPED, like=x)  # what our layer will draw after this seed
+    data = {"x": x, "upstream": upstream, "lengths": lengths, "mask": mask}
+    named = {f"weight:{name}": value for name, value in weights.items()}
+    np.savez(path, **{name: value.numpy() for name, value in (data | named).items()})
+
+
+def make_truth(case: Case, data: Path, path: Path) -> None:
+    """Outputs and, in training, gradients of the input and of each weight, in float64.
+
+    Rows are computed a few at a time, so that memory does not grow with them; the weights' gradients add up.
+    """
+    import torch
+
+    found = np.load(data)
+    given = {name: torch.from_numpy(found[name]) for name in found.files}
+    weights = {name[7:]: value.double() for name, value in given.items() if name.startswith("weight:")}
+    kept = case.T * case.H * case.layers * case.directions * 20
+    rows = max(1, min(case.B, _ROWS_AT_ONCE // kept))
+    outputs, of_x, of_weights = [], [], {name: torch.zeros_like(value) for name, value in weights.items()}
+    for some in torch.arange(case.B).split(rows):
+        x = given["x"][some].double().requires_grad_(case.trains)
+        leaves = {name: value.clone().requires_grad_(case.trains) for name, value in weights.items()}
+        result = _loop(case, x, leaves, given["lengths"][some], given["mask"][some].double())
+        outputs.append(result.detach())
+        if case.trains:
+            result.backward(given["upstream"][some].double())
+            of_x.append(x.grad)
+            for name, leaf in leaves.items():
+                of_weights[name] += leaf.grad
+    truth = {"outputs": torch.cat(outputs)}
+    if case.trains:
+        truth |= {"x": torch.cat(of_x), **of_weights}
+    np.savez(path, **{name: value.numpy() for name, value in truth.items()})
+
+
+def _loop(case: Case, x: Any, weights: dict[str, Any], lengths: Any, mask: Any) -> Any:
+    import torch
+
+    from recurra.kernels.dispatch import Weights, recurrence
+
+    steps = x.transpose(0, 1)
+    for layer in range(case.layers):
+        joined = []
+        for reverse in range(case.directions):
+            suffix = case.suffixes[layer * case.directions + reverse]
+            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            outputs, _ = recurrence(
+                case.cell,
+                steps,
+                lengths if case.has_lengths else None,
+                None,
+                Weights(*(weights.get(f"{name}_{suffix}") for name in names)),
+                recurrent_mask=mask if case.has_mask else None,
+                reverse=bool(reverse),
+                backend="reference",
+            )
+            joined.append(outputs)
+        steps = torch.cat(joined, dim=2)
+    return steps.transpose(0, 1)
