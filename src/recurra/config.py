@@ -30,7 +30,7 @@ __all__ = [
 Cell = Literal["simple_rnn", "lstm", "gru"]
 Activation = Literal["tanh", "relu"]
 Pooling = Literal["last", "mean", "max", "attention"]
-Backend = Literal["auto", "reference", "torch"]
+Backend = Literal["auto", "cpu", "reference", "torch"]
 Task = Literal["auto", "binary", "multiclass", "multilabel"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]

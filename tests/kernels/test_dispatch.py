@@ -140,6 +140,6 @@ def test_an_explicit_backend_never_falls_back(problem: Any, used: list[str]) -> 
         problem("gru", 3, 2, 2, 3).solve(backend="torch", activation="relu")
     with pytest.raises(BackendError, match=r"'torch' has no custom activation in simple_rnn; use"):
         problem("simple_rnn", 3, 2, 2, 3).solve(backend="torch", activation=torch.sin)
-    with pytest.raises(BackendError, match=r"no backend 'cuda'; there are auto, reference, torch"):
+    with pytest.raises(BackendError, match=r"no backend 'cuda'; there are auto, cpu, reference, torch"):
         problem("lstm", 3, 2, 2, 3).solve(backend="cuda")
     assert used == []

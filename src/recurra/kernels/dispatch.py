@@ -1,16 +1,34 @@
-"""The only door to the kernels: one call of the recurrence goes to the fastest backend that computes it."""
+"""The only door to the kernels: one layer of the recurrence goes to the fastest backend that computes it."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from functools import cache
+
+import torch
 from torch import Tensor
 
 from recurra.errors import BackendError
-from recurra.kernels import reference, torch_native
+from recurra.kernels import cpu, reference, torch_native
+from recurra.kernels.cpu import release_workspaces
 from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, State, Weights
 
-__all__ = ["BACKENDS", "GATES", "Activation", "Cell", "Lookup", "State", "Weights", "recurrence"]
+__all__ = [
+    "BACKENDS",
+    "GATES",
+    "Activation",
+    "Call",
+    "Cell",
+    "Lookup",
+    "State",
+    "Weights",
+    "layer",
+    "recurrence",
+    "release_workspaces",
+]
 
-BACKENDS = ("auto", "reference", "torch")
+BACKENDS = ("auto", "cpu", "reference", "torch")
 
 
 def recurrence(
@@ -38,7 +56,7 @@ def recurrence(
         recurrent_mask: ``(B, H)`` multiplied with the state entering the recurrent product at every step.
         activation: ``"tanh"``, ``"relu"`` or a function of a tensor.
         reverse: read each row from its own last step to its first.
-        backend: ``"auto"``, ``"reference"`` or ``"torch"``.
+        backend: as in ``layer``.
 
     Returns:
         Outputs ``(T, B, H)`` in time order, zero past each length, and the last state.
@@ -46,16 +64,56 @@ def recurrence(
     Raises:
         BackendError: a backend asked for by name can't compute this, or there is none of that name.
     """
-    if state is None:
-        values = x.table if isinstance(x, Lookup) else x
-        zeros = values.new_zeros(x.shape[1], weights.weight_hh.shape[1])
-        state = (zeros, zeros) if cell == "lstm" else (zeros,)
     call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse, input_mask)
-    lack = torch_native.missing(call)
-    if backend == "torch" and lack is not None:
-        raise BackendError(f"backend 'torch' has no {lack}", mend="use backend 'auto' or 'reference'")
-    if backend not in BACKENDS:
+    outputs, (last,) = layer([call], backend=backend)
+    return outputs, last
+
+
+def layer(
+    calls: Sequence[Call], *, sequences: bool = True, backend: str = "auto"
+) -> tuple[Tensor, tuple[State, ...]]:
+    """One layer in one direction or in two over the same input.
+
+    Args:
+        calls: the forward direction and, if any, the backward one; of one cell, input and activation.
+        sequences: whether all states are wanted.
+        backend: ``"cpu"``, our kernels; ``"torch"``, its own; ``"reference"``, plain loops; ``"auto"``, the
+            first of these that can serve.
+
+    Returns:
+        Outputs ``(T, B, D*H)`` in time order, zero past each length (anything, where not wanted), and the
+        last state of each direction.
+
+    Raises:
+        BackendError: a backend asked for by name can't compute this, or there is none of that name.
+    """
+    if backend == "auto":
+        backend = _fastest(calls[0])
+    elif backend not in BACKENDS:
         raise BackendError(f"there is no backend {backend!r}", mend=f"there are {', '.join(BACKENDS)}")
-    if lack is None and backend != "reference":
-        return torch_native.run(call)
-    return reference.run(call)
+    elif backend != "reference":
+        lack = (cpu if backend == "cpu" else torch_native).missing(calls[0])
+        if lack is not None:
+            raise BackendError(f"backend {backend!r} has no {lack}", mend="use backend 'auto' or 'reference'")
+    if backend == "cpu":
+        return cpu.run(calls, sequences=sequences)
+    run = torch_native.run if backend == "torch" else reference.run
+    found = [run(call) for call in calls]
+    outputs = found[0][0] if len(found) == 1 else torch.cat([one for one, _ in found], dim=2)
+    return outputs, tuple(state for _, state in found)
+
+
+def _fastest(call: Call) -> str:
+    """The backend that ``auto`` takes: each can do what the next can, or does it faster."""
+    if cpu.missing(call) is None:
+        return "cpu"
+    if cpu.lack() is not None and call.x.device.type == "cpu":
+        _say_once(cpu.lack())
+    return "torch" if torch_native.missing(call) is None else "reference"
+
+
+@cache
+def _say_once(lack: str | None) -> None:
+    warnings.warn(
+        f"the fast CPU kernels can't be used: no {lack}; torch's own take their place", stacklevel=4
+    )

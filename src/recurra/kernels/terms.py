@@ -78,7 +78,8 @@ class Call:
     """``(T, B, E)``"""
     lengths: Tensor | None
     """``(B,)`` true steps of each row; None where all rows have ``T``."""
-    state: State
+    state: State | None
+    """None for zeros."""
     weights: Weights
     recurrent_mask: Tensor | None = None
     """``(B, H)`` multiplies the state that enters the recurrent product, the same at every step."""
@@ -86,6 +87,14 @@ class Call:
     reverse: bool = False
     input_mask: Tensor | None = None
     """``(B, E)`` multiplies the input, the same at every step."""
+
+    def initial(self) -> State:
+        """The state before the first step."""
+        if self.state is not None:
+            return self.state
+        values = self.x.table if isinstance(self.x, Lookup) else self.x
+        zeros = values.new_zeros(self.x.shape[1], self.weights.weight_hh.shape[1])
+        return (zeros, zeros) if self.cell == "lstm" else (zeros,)
 
     def inputs(self) -> Tensor:
         """``(T, B, E)`` the input as one tensor, multiplied with its mask."""

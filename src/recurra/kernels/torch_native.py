@@ -53,7 +53,7 @@ def run(call: Call) -> tuple[Tensor, State]:
     # where an empty row has no last step, its state is the initial one
     rows = torch.arange(B, device=call.lengths.device)
     last = outputs[(call.lengths - 1).clamp(min=0), rows]
-    h = torch.where((call.lengths > 0)[:, None], last, call.state[0])
+    h = torch.where((call.lengths > 0)[:, None], last, call.initial()[0])
     outputs = outputs.masked_fill(~valid[:, :, None], 0)
     return (outputs if order is None else _permuted(outputs, order)), (h, *state[1:])
 
@@ -63,7 +63,7 @@ def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
     weights = call.weights
     bias_hh = torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh
     parameters = [weight_ih, weights.weight_hh, weights.bias_ih, bias_hh]
-    state = [part[None] for part in call.state]
+    state = [part[None] for part in call.initial()]
     options: dict[str, Any] = {
         "has_biases": True,
         "num_layers": 1,
@@ -89,7 +89,7 @@ def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
 
 def _shutter(call: Call, x: Tensor) -> Tensor:
     """``(G*H, 1)`` the weights of the padding input."""
-    H = call.state[0].shape[1]
+    H = call.weights.weight_hh.shape[1]
     # sigmoid is 0 or 1 at the one in every dtype; relu is below whatever a state can add at the other
     gates = [-4096.0, 4096.0, 0.0, -4096.0]  # i, f, g, o
     shut = gates if call.cell == "lstm" else [-torch.finfo(x.dtype).max / 16]

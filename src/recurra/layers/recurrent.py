@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Cell, Lookup, State, Weights, recurrence
+from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Call, Cell, Lookup, State, Weights, layer
 from recurra.layers.dropout import sequence_mask
 from recurra.layers.torch_weights import from_torch, to_torch
 
@@ -34,7 +34,7 @@ class Recurrent(nn.Module):
         recurrent_dropout: the same on the state that enters the recurrent product (Gal & Ghahramani 2016).
         activation: ``"tanh"``, ``"relu"`` or a function; a sequence gives each layer its own.
         return_sequences: whether the outputs are all states, or the last state alone.
-        backend: ``"auto"``, ``"reference"`` or ``"torch"``.
+        backend: ``"auto"``, ``"cpu"``, ``"reference"`` or ``"torch"``.
 
     Parameters are named and laid out as in ``torch.nn``; initial values are Keras's (Glorot-uniform input
     weights, orthogonal recurrent weights, zero biases but 1 for LSTM's forget gate).
@@ -71,10 +71,10 @@ class Recurrent(nn.Module):
         self.backend = backend
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
-        for layer, H in enumerate(self.units):
-            E = input_size if layer == 0 else self.directions * self.units[layer - 1]
+        for depth, H in enumerate(self.units):
+            E = input_size if depth == 0 else self.directions * self.units[depth - 1]
             rows = GATES[self.cell] * H
-            for suffix in self.suffixes(layer):
+            for suffix in self.suffixes(depth):
                 self.register_parameter(f"weight_ih_{suffix}", nn.Parameter(torch.zeros(rows, E)))
                 self.register_parameter(f"weight_hh_{suffix}", nn.Parameter(torch.zeros(rows, H)))
                 self.register_parameter(f"bias_ih_{suffix}", nn.Parameter(torch.zeros(rows)))
@@ -139,26 +139,27 @@ class Recurrent(nn.Module):
             BackendError: the backend asked for can't compute this.
         """
         lengths = self._checked(x, lengths, state)
-        steps = x.transpose(0, 1)
+        steps: Tensor | Lookup = x.transpose(0, 1)
         last: list[State] = []
-        for layer in range(self.layers):
-            joined = []
-            for reverse, suffix in enumerate(self.suffixes(layer)):
-                outputs, final = recurrence(
+        for depth in range(self.layers):
+            calls = [
+                Call(
                     self.cell,
                     steps,
                     lengths,
-                    None if state is None else state[len(last)],
+                    None if state is None else state[len(last) + reverse],
                     self.weights(suffix),
                     input_mask=self._mask(self.dropout, steps, steps.shape[2]),
-                    recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[layer]),
-                    activation=self.activations[layer],
+                    recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[depth]),
+                    activation=self.activations[depth],
                     reverse=bool(reverse),
-                    backend=self.backend,
                 )
-                joined.append(outputs)
-                last.append(final)
-            steps = outputs = joined[0] if len(joined) == 1 else torch.cat(joined, dim=2)
+                for reverse, suffix in enumerate(self.suffixes(depth))
+            ]
+            wanted = self.return_sequences or depth + 1 < self.layers
+            outputs, final = layer(calls, sequences=wanted, backend=self.backend)
+            steps = outputs
+            last += final
         states = tuple(last)
         return (outputs.transpose(0, 1) if self.return_sequences else self.last(states)), states
 

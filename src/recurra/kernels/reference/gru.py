@@ -20,7 +20,7 @@ def gru(call: Call) -> tuple[Tensor, State]:
     """Outputs ``(T, B, H)``, zero past each length, and the last state ``(h,)``."""
     act = activation_function(call.activation)
     mask = call.recurrent_mask
-    (h,) = call.state
+    (h,) = call.initial()
     H = h.shape[1]
     bias_hh = call.weights.bias_hh
     if bias_hh is None:

@@ -20,7 +20,7 @@ def lstm(call: Call) -> tuple[Tensor, State]:
     """Outputs ``(T, B, H)``, zero past each length, and the last state ``(h, c)``."""
     act = activation_function(call.activation)
     mask = call.recurrent_mask
-    h, c = call.state
+    h, c = call.initial()
     recurrent = call.weights.weight_hh.t()
     projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
     outputs = []

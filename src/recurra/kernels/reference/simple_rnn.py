@@ -16,7 +16,7 @@ def simple_rnn(call: Call) -> tuple[Tensor, State]:
     """Outputs ``(T, B, H)``, zero past each length, and the last state ``(h,)``."""
     act = activation_function(call.activation)
     mask = call.recurrent_mask
-    (h,) = call.state
+    (h,) = call.initial()
     recurrent = call.weights.weight_hh.t()
     projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
     outputs = []

@@ -1,0 +1,76 @@
+"""The recurrence on the CPU, in Python: Numba with vectors of the machine's own width.
+
+Nothing of Numba is imported before the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recurra import runtime
+from recurra.kernels.cpu.host import lack
+from recurra.kernels.terms import GATES, Call, Lookup, State
+
+__all__ = ["lack", "missing", "release_workspaces", "run"]
+
+
+def missing(call: Call) -> str | None:
+    """What this backend lacks for a call, or None where it can serve it."""
+    if lack() is not None:
+        return lack()
+    x = call.x.table if isinstance(call.x, Lookup) else call.x
+    if x.device.type != "cpu":
+        return f"kernels for {x.device.type}"
+    others = [*(part for part in call.weights if part is not None), *(call.state or ())]
+    masks = [mask for mask in (call.input_mask, call.recurrent_mask) if mask is not None]
+    different = [part.dtype for part in (x, *others, *masks) if part.dtype != torch.float32]
+    if different:
+        return f"{str(different[0]).removeprefix('torch.')} numbers"
+    if any(mask.requires_grad for mask in masks):
+        return "gradients of masks"
+    if call.activation == "tanh" or (call.activation == "relu" and call.cell != "lstm"):
+        return None
+    name = call.activation if isinstance(call.activation, str) else "custom activation"
+    return f"{name} in {call.cell}"
+
+
+def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State, ...]]:
+    """Outputs ``(T, B, D*H)``, zero past each length, and the last state of each direction.
+
+    Args:
+        calls: one, or a forward and a backward one over the same input.
+        sequences: whether the outputs are wanted; without, they may be empty.
+
+    Raises:
+        IndexError: a lookup names a row that its table has not.
+    """
+    from recurra.kernels.cpu import engine, operators
+
+    first = calls[0]
+    T, B, E = first.x.shape
+    H = first.weights.weight_hh.shape[1]
+    x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
+    initial = [part for call in calls for part in call.initial()] if any(c.state for c in calls) else []
+    weights = [part for call in calls for part in call.weights if part is not None]
+    input_masks = [call.input_mask for call in calls if call.input_mask is not None]
+    recurrent_masks = [call.recurrent_mask for call in calls if call.recurrent_mask is not None]
+    threads = runtime.threads()
+    work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
+    outputs, last = operators.recurrence(
+        x, index, first.lengths, initial, weights, input_masks, recurrent_masks, first.cell,
+        first.activation == "relu", first.reverse, sequences,
+        engine.shards_for(B, len(calls), work, threads), threads,
+    )  # fmt: skip
+    parts = last.unbind(0)
+    step = 2 if first.cell == "lstm" else 1
+    return outputs, tuple(parts[n : n + step] for n in range(0, len(parts), step))
+
+
+def release_workspaces() -> None:
+    """Give the memory that is kept for the next call back to the system."""
+    from recurra.kernels.cpu import workspace
+
+    workspace.release()

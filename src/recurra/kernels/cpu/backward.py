@@ -1,0 +1,195 @@
+"""A shard's way back through one layer: differentiate, multiply, and sum the gradients of the weights."""
+
+from __future__ import annotations
+
+from recurra.kernels.cpu import gru, lstm, simple_rnn
+from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.forward import copy, enter, fetch_state, gather, give_state
+from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
+from recurra.kernels.cpu.products import multiply, multiply_transposed
+from recurra.kernels.cpu.simd import LANES, flush_denormals, load, restore_denormals, store
+
+__all__ = ["backward"]
+
+
+@compiled
+def backward(
+    layer: Layer, rows: Rows, x: Input, WT: Floats, UT: Floats, mask: Floats, h0: Floats, outputs: Outputs,
+    tape: Floats, gradient: Outputs, dhn: Floats, dcn: Floats, dx: Input, dW: Floats, dU: Floats,
+    dd: Floats, dh0: Floats, dc0: Floats, work: Work, ldx: int,
+) -> None:  # fmt: skip
+    """The gradients of a shard, in one sweep from its last step to its first.
+
+    Args:
+        layer: the layer's facts.
+        rows: the shard's rows.
+        x: the input.
+        WT: packed ``(gates * H, E)``, the input's weights; empty where ``dx`` is not wanted.
+        UT: packed ``(gates * H, H)``, the state's weights.
+        mask: ``(B, H)`` on the state that enters the product; or empty.
+        h0: ``(B, H)`` initial states; empty for zeros.
+        outputs: all states.
+        tape: what else ``forward`` kept.
+        gradient: of all states.
+        dhn: ``(B, H)`` gradient of the last states; empty for zeros.
+        dcn: gradient of LSTM's last cells; empty for zeros.
+        dx: where the gradient of the input goes, summed up where it has places.
+        dW: rows of ``ldg``, out: gradient of the input's weights ``(E + 1, gates * H)``, the bias last.
+        dU: rows of ``ldg``, out: gradient of the state's weights ``(H, gates * H)``.
+        dd: out: gradient of GRU's bias of the state's product for n.
+        dh0: ``(B, H)`` where the gradient of the initial states goes.
+        dc0: where that of LSTM's initial cells goes.
+        work: scratch.
+        ldx: length of a row of ``work.x``.
+    """
+    mode = flush_denormals()
+    dW[:], dU[:], dd[:] = 0.0, 0.0, 0.0
+    if dx.places.size:
+        dx.data[:] = 0.0
+    cell, H, ldg, ldh = layer.cell, layer.H, layer.ldg, layer.ldh
+    dh, dc, D = work.h, work.c, work.first
+    DQ = work.second if cell == GRU else D
+    fetch_state(rows, dhn, dh, H, ldh)
+    if cell == LSTM:
+        fetch_state(rows, dcn, dc, H, ldh)
+    stop = rows.active.size - 1
+    while stop > 0:
+        begin = chunk_begin(layer, rows, stop)
+        first = rows.start[begin]
+        recall(layer, rows, begin, stop, h0, outputs, 1, work.entering, ldh)
+        if cell == SIMPLE_RNN:
+            recall(layer, rows, begin, stop, h0, outputs, 0, D, ldg)
+        if gradient.data.size:
+            receive(layer, rows, begin, stop, gradient, work.states)
+        for s in range(stop - 1, begin - 1, -1):
+            n, at = rows.active[s], rows.start[s] * KEPT[cell] * ldh
+            to = (rows.start[s] - first) * ldg
+            if gradient.data.size:
+                add(dh, work.states, (rows.start[s] - first) * ldh, n * ldh)
+            if cell == GRU:
+                gru.differentiate(
+                    D, DQ, to, ldg, dd, dh, work.entering, (rows.start[s] - first) * ldh, ldh, tape, at, n,
+                    H, layer.rectified,
+                )  # fmt: skip
+            elif cell == LSTM:
+                lstm.differentiate(D, to, ldg, dh, dc, ldh, tape, at, n, H)
+            else:
+                simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.rectified)
+            if mask.size:
+                multiply(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True)
+                add_masked(rows, work.masked, mask, dh, n, H, ldh, cell == GRU)
+            else:
+                multiply(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU)
+        count = rows.start[stop] - first
+        gather(layer, rows, x, begin, stop, work.x, ldx)
+        multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
+        if mask.size:
+            for s in range(begin, stop):
+                place = work.entering[(rows.start[s] - first) * ldh :]
+                enter(rows, place, mask, place, rows.active[s], H, ldh)
+        multiply_transposed(dU, ldg, work.entering, 0, ldh, H, DQ, 0, ldg, count, layer.columns)
+        if WT.size:
+            multiply(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True)
+            scatter(layer, rows, dx, begin, stop, work.x, ldx)
+        stop = begin
+    give_state(rows, dh, dh0, H, ldh)
+    if cell == LSTM:
+        give_state(rows, dc, dc0, H, ldh)
+    if WT.size and dx.places.size == 0:
+        blank_input(layer, rows, dx, gradient.steps)
+    restore_denormals(mode)
+
+
+@compiled
+def chunk_begin(layer: Layer, rows: Rows, stop: int) -> int:
+    """The first step of the chunk that ends before step ``stop``."""
+    begin = stop - 1
+    while begin > 0 and rows.start[stop] - rows.start[begin - 1] <= layer.chunk:
+        begin -= 1
+    return begin
+
+
+@compiled
+def receive(layer: Layer, rows: Rows, begin: int, stop: int, gradient: Outputs, to: Floats) -> None:
+    """The gradients of a chunk's new states, row by row."""
+    for r in range(rows.row.size):
+        for s in range(begin, min(stop, rows.length[r])):
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            at = t * gradient.dt + rows.row[r] * gradient.db + gradient.first
+            copy(to, (rows.start[s] - rows.start[begin] + r) * layer.ldh, gradient.data, at, layer.H)
+
+
+@compiled
+def add(to: Floats, given: Floats, first: int, count: int) -> None:
+    """``to[:count] += given[first : first + count]`` for ``count`` a multiple of a vector."""
+    for j in range(0, count, LANES):
+        store(to, j, load(to, j) + load(given, first + j))
+
+
+@compiled
+def add_masked(
+    rows: Rows, product: Floats, mask: Floats, dh: Floats, n: int, H: int, ldh: int, carried: bool
+) -> None:
+    """``dh = mask * product``, plus what was carried in it."""
+    for r in range(n):
+        b = rows.row[r]
+        for j in range(H):
+            value = product[r * ldh + j] * mask[b * H + j]
+            dh[r * ldh + j] = dh[r * ldh + j] + value if carried else value
+
+
+@compiled
+def recall(
+    layer: Layer,
+    rows: Rows,
+    begin: int,
+    stop: int,
+    h0: Floats,
+    outputs: Outputs,
+    ago: int,
+    to: Floats,
+    ld: int,
+) -> None:
+    """The states of a chunk's steps, or with ``ago = 1`` the ones before them, to rows of ``ld``."""
+    H = layer.H
+    for r in range(rows.row.size):
+        b = rows.row[r]
+        for s in range(begin, min(stop, rows.length[r])):
+            place = (rows.start[s] - rows.start[begin] + r) * ld
+            if s >= ago:
+                t = rows.length[r] - 1 - s + ago if layer.reverse else s - ago
+                copy(to, place, outputs.data, t * outputs.dt + b * outputs.db + outputs.first, H)
+            elif h0.size:
+                copy(to, place, h0, b * H, H)
+            else:
+                to[place : place + H] = 0.0
+
+
+@compiled
+def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: Floats, ldx: int) -> None:
+    """The gradients of a chunk's inputs to their places: set, or added up where an index names them."""
+    E = layer.E
+    for r in range(rows.row.size):
+        b = rows.row[r]
+        for s in range(begin, min(stop, rows.length[r])):
+            place = (rows.start[s] - rows.start[begin] + r) * ldx
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            base = t * dx.dt + b * dx.db
+            if dx.mask.size:
+                for e in range(E):
+                    values[place + e] *= dx.mask[b * E + e]
+            if dx.places.size:
+                base = dx.places[base] * E
+                for e in range(E):
+                    dx.data[base + e] += values[place + e]
+            else:
+                copy(dx.data, base, values, place, E)
+
+
+@compiled
+def blank_input(layer: Layer, rows: Rows, dx: Input, T: int) -> None:
+    """Zeros past each row's length."""
+    for r in range(rows.row.size):
+        for t in range(rows.length[r], T):
+            base = t * dx.dt + rows.row[r] * dx.db
+            dx.data[base : base + layer.E] = 0.0

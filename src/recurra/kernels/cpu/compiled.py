@@ -1,0 +1,82 @@
+"""How kernel functions are compiled: without the GIL, kept on disk, and checked for bounds when asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config as numba_config
+from numba.extending import intrinsic
+
+from recurra.kernels.cpu.host import host
+
+__all__ = ["CHECKED", "cache_folder", "compiled", "generated", "inlined"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+CHECKED = os.environ.get("RECURRA_CHECKED_KERNELS", "") not in ("", "0")
+"""Whether every load and store is checked against the bounds of its array: slow, for tests."""
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function on its first call, for the types of that call; later processes load it from disk."""
+    with _caching_in(cache_folder()) as cached:
+        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=cached)(function))
+
+
+def inlined(function: Function) -> Function:
+    """A helper of compiled functions, compiled into them."""
+    return cast(Function, numba.njit(nogil=True, error_model="numpy", forceinline=True)(function))
+
+
+def generated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation of compiled functions given as a generator of LLVM code (Numba's ``intrinsic``)."""
+    return cast(Callable[..., Any], intrinsic(function))
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept: in recurra's cache, else in a temporary folder; None where neither.
+
+    Numba tells a changed file from its own date alone, though a kernel is made of several files. So each
+    version of the kernels' sources has a folder of its own.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {host()} {CHECKED}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    name = f"kernels-{digest.hexdigest()[:16]}"
+    asked = os.environ.get("RECURRA_CACHE")
+    folders = [Path(asked)] if asked else [Path("~/.cache/recurra").expanduser()]
+    # one folder a user: nobody else can put compiled code where this user will run it
+    folders.append(
+        Path(tempfile.gettempdir()) / f"recurra-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    )
+    for folder in folders:
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            if hasattr(os, "getuid") and (folder / name).stat().st_uid != os.getuid():
+                continue
+            with tempfile.TemporaryFile(dir=folder / name):
+                return folder / name
+        except OSError:
+            continue
+    return None
+
+
+@contextmanager
+def _caching_in(folder: Path | None) -> Iterator[bool]:
+    """Within it Numba caches in ``folder``; whether it caches at all."""
+    settings: Any = numba_config
+    former = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder or "")
+    try:
+        yield folder is not None
+    finally:
+        settings.CACHE_DIR = former

@@ -1,0 +1,273 @@
+"""One layer, one or two directions, on numpy arrays: the batch is dealt to shards, the shards to threads.
+
+A shard runs through all its steps by itself; nothing is waited for until all are done. The gradients of the
+weights are summed over shards in their order, so the same number of shards gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from recurra.kernels.cpu import layout, weights
+from recurra.kernels.cpu.backward import backward
+from recurra.kernels.cpu.forward import forward
+from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
+from recurra.kernels.cpu.products import packed_size, padded
+from recurra.kernels.cpu.threads import run_all
+from recurra.kernels.cpu.workspace import borrow, borrow_pieces
+
+__all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "shards_for", "tape_size"]
+
+
+class Direction(NamedTuple):
+    """One direction's own part of a job; flat arrays, empty where absent."""
+
+    weight_ih: Floats
+    weight_hh: Floats
+    bias_ih: Floats
+    bias_hh: Floats
+    input_mask: Floats
+    recurrent_mask: Floats
+
+
+class Job(NamedTuple):
+    """One layer over one batch."""
+
+    cell: int
+    rectified: bool
+    reverse: bool
+    """Whether the first direction reads from the end; a second one always does."""
+    T: int
+    B: int
+    E: int
+    H: int
+    data: Floats
+    places: Integers
+    dt: int
+    db: int
+    lengths: Integers | None
+    directions: list[Direction]
+    shards: int
+    """Parts that the batch is dealt to, for each direction."""
+    threads: int
+
+
+class Gradients(NamedTuple):
+    """The gradients of one direction's weights, in torch's layout."""
+
+    weight_ih: Floats
+    weight_hh: Floats
+    bias_ih: Floats
+    bias_hh: Floats
+
+
+def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
+    """Shards a direction: as many as keep the threads busy, and one where the work is not worth a thread.
+
+    Handing a task to a thread takes about 30 us, in which one core does ``4e6`` operations.
+    """
+    if work < 2e7:
+        return 1
+    return max(1, min(rows, threads // directions))
+
+
+def tape_size(cell: int, steps: int, H: int, directions: int) -> int:
+    """Numbers that the tapes of all shards take where the batch has ``steps`` steps in all rows together."""
+    return directions * layout.tape_size(layout.layer(cell, False, False, 1, H, 1), steps)
+
+
+def run_forward(
+    job: Job, h0: list[Floats], c0: list[Floats], outputs: Floats, hn: list[Floats], cn: list[Floats],
+    tape: Floats, save: bool,
+) -> None:  # fmt: skip
+    """All shards forwards.
+
+    Args:
+        job: the layer and the batch.
+        h0: ``(B, H)`` of each direction, or empty.
+        c0: likewise, LSTM's cells.
+        outputs: ``(B, T, D*H)``, or empty where the states are not wanted and no gradient will be.
+        hn: ``(B, H)`` of each direction: where the last states go.
+        cn: likewise, LSTM's cells.
+        tape: where what the gradient needs besides the outputs goes.
+        save: whether a gradient will be asked for.
+    """
+    D = len(job.directions)
+    tapes = iter(_tapes(job, tape))
+    tasks: list[Callable[[], None]] = []
+    for d, direction in enumerate(job.directions):
+        W, U, last = _packed(job, direction)
+        for rows in _shards(job):
+            layer = _layer(job, d, len(rows.row))
+            masked = direction.recurrent_mask.size > 0
+            sizes = layout.work_sizes(layer, len(rows.row), masked=masked, backward=False)
+            tasks.append(
+                partial(
+                    forward, layer, rows,
+                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), W, U, last,
+                    direction.recurrent_mask, h0[d], c0[d],
+                    Outputs(outputs, D * job.H, job.T * D * job.H, d * job.H, job.T), hn[d], cn[d],
+                    next(tapes), Work(*borrow_pieces(sizes)), save,
+                ),
+            )  # fmt: skip
+    run_all(tasks, job.threads)
+
+
+def run_backward(
+    job: Job, h0: list[Floats], outputs: list[Outputs], tape: Floats, gradient: list[Outputs],
+    dhn: list[Floats], dcn: list[Floats], dx: Floats | None, dh0: list[Floats], dc0: list[Floats],
+) -> list[Gradients]:  # fmt: skip
+    """All shards backwards.
+
+    Args:
+        job: the layer and the batch.
+        h0: initial states ``(B, H)`` of each direction, or empty.
+        outputs: all states, of each direction.
+        tape: what else ``run_forward`` kept.
+        gradient: of all states, for each direction.
+        dhn: gradient of the last states of each direction ``(B, H)``, or empty.
+        dcn: likewise, LSTM's cells.
+        dx: where the gradient of the input goes: ``(B, T, E)``, or ``(U, E)`` of a table; None if not wanted.
+        dh0: ``(B, H)`` of each direction: where the gradient of the initial states goes.
+        dc0: likewise, LSTM's cells.
+
+    Returns:
+        The gradients of each direction's weights.
+    """
+    E, H = job.E, job.H
+    columns = layout.GATES[job.cell] * H
+    shards = _shards(job)
+    tapes = iter(_tapes(job, tape))
+    ldx = layout.row_length(E + 1)
+    targets = _input_gradients(job, dx, len(shards))
+    sums: list[tuple[Floats, int]] = []
+    tasks: list[Callable[[], None]] = []
+    for d, direction in enumerate(job.directions):
+        UT = borrow(packed_size(columns, H))
+        weights.pack(UT, direction.weight_hh, columns, H)
+        WT = nothing()
+        if dx is not None:
+            WT = borrow(packed_size(columns, E))
+            weights.pack(WT, direction.weight_ih, columns, E)
+        ldg = layout.row_length(columns)
+        sizes = ((E + 1) * ldg, H * ldg, layout.row_length(H))
+        size = layout.total(sizes)
+        every = borrow(size * len(shards))
+        sums.append((every, size))
+        for n, rows in enumerate(shards):
+            layer = _layer(job, d, len(rows.row))
+            masked = direction.recurrent_mask.size > 0
+            needed = layout.work_sizes(layer, len(rows.row), masked=masked, backward=True)
+            strides = (job.dt, job.db) if job.places.size else (E, job.T * E)
+            dW, dU, dd = layout.cut(every[n * size : (n + 1) * size], sizes)
+            tasks.append(
+                partial(
+                    backward, layer, rows,
+                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), WT, UT,
+                    direction.recurrent_mask, h0[d], outputs[d], next(tapes), gradient[d], dhn[d], dcn[d],
+                    Input(targets[d][n], job.places, *strides, direction.input_mask),
+                    dW, dU, dd, dh0[d], dc0[d], Work(*borrow_pieces(needed)), ldx,
+                ),
+            )  # fmt: skip
+    run_all(tasks, job.threads)
+    if dx is not None:
+        _add_up(dx, targets, job.threads)
+    return [_gradients(job, every, size) for every, size in sums]
+
+
+def _layer(job: Job, d: int, rows: int) -> Layer:
+    reverse = job.reverse if d == 0 else True
+    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows)
+
+
+def _shards(job: Job) -> list[Rows]:
+    """Rows sorted by length and dealt in turn, so that each shard has as much to do."""
+    if job.lengths is None:
+        order, lengths = np.arange(job.B), np.full(job.B, job.T)
+    else:
+        order = np.argsort(-job.lengths, kind="stable")
+        lengths = job.lengths[order]
+    return [
+        layout.rows_of(
+            np.ascontiguousarray(order[n :: job.shards]), np.ascontiguousarray(lengths[n :: job.shards])
+        )
+        for n in range(job.shards)
+    ]
+
+
+def _tapes(job: Job, tape: Floats) -> list[Floats]:
+    """The part of the tape of each direction's shards."""
+    found, at = [], 0
+    for d in range(len(job.directions)):
+        for n in range(job.shards):
+            rows = len(range(n, job.B, job.shards))
+            size = layout.tape_size(_layer(job, d, rows), rows * job.T)
+            found.append(tape[at : at + size])
+            at += size
+    return found
+
+
+def _packed(job: Job, direction: Direction) -> tuple[Floats, Floats, Floats]:
+    """The weights as ``forward`` takes them: the input's with their bias, the state's, GRU's last bias."""
+    H, columns = job.H, layout.GATES[job.cell] * job.H
+    bias, last = direction.bias_ih, nothing()
+    if job.cell == layout.GRU:
+        # the biases of r and z are only ever added up; that of n's product stands inside the reset
+        bias = bias.copy()
+        bias[: 2 * H] += direction.bias_hh[: 2 * H]
+        last = np.zeros(padded(H), np.float32)
+        last[:H] = direction.bias_hh[2 * H :]
+    W, U = borrow(packed_size(job.E + 1, columns)), borrow(packed_size(H, columns))
+    weights.pack_transposed(W, direction.weight_ih, job.E, columns, bias)
+    weights.pack_transposed(U, direction.weight_hh, H, columns, nothing())
+    return W, U, last
+
+
+def _gradients(job: Job, every: Floats, size: int) -> Gradients:
+    """The sums of all shards, in torch's layout."""
+    E, H = job.E, job.H
+    columns = layout.GATES[job.cell] * H
+    ldg = layout.row_length(columns)
+    starts = ((E + 1) * ldg, (E + 1 + H) * ldg)
+    weight_ih, weight_hh = np.empty(columns * E, np.float32), np.empty(columns * H, np.float32)
+    weights.sum_transposed(weight_ih, every, size, 0, ldg, E, columns)
+    weights.sum_transposed(weight_hh, every, size, starts[0], ldg, H, columns)
+    bias_ih, bias_hh = np.empty(columns, np.float32), nothing()
+    weights.sum_into(bias_ih, every, size, E * ldg)
+    if job.cell == layout.GRU:
+        bias_hh = bias_ih.copy()
+        weights.sum_into(bias_hh[2 * H :], every, size, starts[1])
+    return Gradients(weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def _input_gradients(job: Job, dx: Floats | None, shards: int) -> list[list[Floats]]:
+    """Where each direction's shards put the gradient of the input: the first ones into ``dx`` itself.
+
+    A table's gradient is summed by each shard for itself; the rows of a dense one belong to one shard of each
+    direction.
+    """
+    if dx is None:
+        return [[nothing()] * shards] * len(job.directions)
+    targets = []
+    for d in range(len(job.directions)):
+        own = dx if d == 0 else borrow(dx.size)
+        targets.append([own if n == 0 or not job.places.size else borrow(dx.size) for n in range(shards)])
+    return targets
+
+
+def _add_up(dx: Floats, targets: list[list[Floats]], threads: int) -> None:
+    """Add to ``dx`` what is not in it yet, in order."""
+    others = list({id(part): part for parts in targets for part in parts if part is not dx}.values())
+    cuts = np.linspace(0, dx.size, threads + 1).astype(int)
+
+    def add(begin: int, end: int) -> None:
+        for other in others:
+            dx[begin:end] += other[begin:end]
+
+    if others:
+        run_all([partial(add, *pair) for pair in pairwise(cuts)], threads)

@@ -1,0 +1,57 @@
+"""What this machine's processor offers to the kernels: how wide its vectors are, and how many it holds."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from typing import NamedTuple
+
+__all__ = ["Host", "host", "lack"]
+
+
+class Host(NamedTuple):
+    """The vector unit that the kernels are compiled for."""
+
+    lanes: int
+    """Float32 numbers in a vector: 16 with AVX-512, 8 with AVX2, 4 with NEON and SSE."""
+    registers: int
+    """How many vectors the processor holds at once."""
+    estimate: str | None
+    """LLVM's name of the instruction that estimates a reciprocal; None where division is used."""
+    x86: bool
+
+
+AVX512 = Host(16, 32, "llvm.x86.avx512.rcp14.ps.512", x86=True)
+AVX2 = Host(8, 16, "llvm.x86.avx.rcp.ps.256", x86=True)
+SSE = Host(4, 16, "llvm.x86.sse.rcp.ps", x86=True)
+NEON = Host(4, 32, None, x86=False)
+
+
+@cache
+def host() -> Host:
+    """The vector unit of this machine; ``RECURRA_LANES`` (16, 8 or 4) asks for a narrower one."""
+    from llvmlite.binding import get_host_cpu_features
+
+    features = get_host_cpu_features()
+    asked = os.environ.get("RECURRA_LANES", "16")
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return NEON
+    if features.get("avx512f") and asked == "16":
+        return AVX512
+    # FMA is a feature of its own, though every processor but one that has AVX2 has it
+    if features.get("avx2") and features.get("fma") and asked in ("16", "8"):
+        return AVX2
+    return SSE
+
+
+@cache
+def lack() -> str | None:
+    """Why the kernels can't run here, in words; None where they can."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return f"Numba ({error})"
+    if platform.machine().lower() not in ("x86_64", "amd64", "arm64", "aarch64"):
+        return f"vectors for a {platform.machine()} processor"
+    return None

@@ -1,0 +1,175 @@
+"""Where everything lies in memory while a shard of the batch runs through one layer in one direction.
+
+A shard's rows are sorted by length, longest first, so that the rows still alive at a step are its first
+``active[step]``; a step counts in reading order, from a row's last token backwards where reversed. What is
+kept for the gradient has a row for each step of each row and none for padding: step ``s`` begins at row
+``start[s]``. All arrays are flat; ``ldg`` and ``ldh`` are the lengths of a row of gates and of a row of
+states. The states themselves are not kept: they are the layer's output.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.kernels.cpu.host import host
+
+__all__ = ["GRU", "LSTM", "SIMPLE_RNN", "Floats", "Input", "Integers", "Layer", "Outputs", "Rows", "Work"]
+
+Floats: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.int64]
+
+SIMPLE_RNN, LSTM, GRU = 0, 1, 2
+GATES = (1, 4, 3)
+KEPT = (0, 5, 4)
+"""States' lengths kept for the gradient of a step: LSTM i, f, g, o and the cell before, GRU r, z, n and q."""
+PAST_CACHE = 262_144
+"""Numbers in a tape that is not worth keeping in the cache: 1 MiB."""
+LINE = 16
+"""Numbers in a cache line."""
+
+
+def row_length(columns: int) -> int:
+    """Room for ``columns`` numbers in an odd number of cache lines.
+
+    Rows a power of two apart fall into the same few places of the cache: with rows of 2,048 numbers the
+    gradient of the weights ran at half the speed.
+    """
+    return (-(-columns // LINE) | 1) * LINE
+
+
+class Layer(NamedTuple):
+    """The facts of one layer in one direction."""
+
+    cell: int
+    rectified: bool
+    """Whether the activation is relu, else tanh."""
+    reverse: bool
+    E: int
+    H: int
+    columns: int
+    """Gates times ``H``."""
+    ldg: int
+    ldh: int
+    chunk: int
+    """Rows of gates that are worked on at once, over as many steps as they come from."""
+
+
+def layer(cell: int, rectified: bool, reverse: bool, E: int, H: int, rows: int) -> Layer:
+    """The layer's facts for shards of at most ``rows`` rows."""
+    columns = GATES[cell] * H
+    ldg = row_length(columns)
+    # half a megabyte of gates stays in the second cache; more than 256 rows gain nothing
+    chunk = max(rows, min(256, 131_072 // ldg))
+    return Layer(cell, rectified, reverse, E, H, columns, ldg, row_length(H), chunk)
+
+
+class Rows(NamedTuple):
+    """The rows of a shard, longest first."""
+
+    row: Integers
+    """``(n,)`` which row of the batch each is."""
+    length: Integers
+    """``(n,)`` its steps."""
+    active: Integers
+    """``(S + 1,)`` rows alive at each of ``S`` steps, and 0."""
+    start: Integers
+    """``(S + 1,)`` where each step's rows begin among those of all steps, and where the last one's end."""
+
+
+def rows_of(row: Integers, length: Integers) -> Rows:
+    """The rows ``row`` of the batch, already sorted, with their lengths."""
+    S = int(length[0]) if len(length) else 0
+    ending = np.bincount(length, minlength=S + 1)
+    active = np.zeros(S + 1, np.int64)
+    active[:S] = len(row) - np.cumsum(ending)[:S]
+    start = np.zeros(S + 1, np.int64)
+    np.cumsum(active[:S], out=start[1:])
+    return Rows(row, length, active, start)
+
+
+class Input(NamedTuple):
+    """The input of a layer: step ``t`` of row ``b`` is the ``E`` numbers from ``t * dt + b * db``.
+
+    Where there are places, the one there names a row of ``E`` numbers in the data instead.
+    """
+
+    data: Floats
+    places: Integers
+    dt: int
+    db: int
+    mask: Floats
+    """``(B, E)`` or empty."""
+
+
+class Outputs(NamedTuple):
+    """All states, or their gradient: step ``t`` of row ``b`` lies at ``t * dt + b * db + first``."""
+
+    data: Floats
+    """Empty where nobody wants them."""
+    dt: int
+    db: int
+    first: int
+    steps: int
+    """``T``; the steps past a row's length are zero."""
+
+
+class Work(NamedTuple):
+    """A shard's scratch, forwards or backwards."""
+
+    h: Floats
+    c: Floats
+    entering: Floats
+    """The masked state that enters a product; backwards, the states that entered a chunk's products."""
+    x: Floats
+    """A chunk of inputs, each followed by a one that multiplies the bias."""
+    first: Floats
+    """Forwards: GRU's products of a step. Backwards: a chunk of gradients of the sums."""
+    second: Floats
+    """Forwards: a chunk of the input's sums. Backwards: GRU's gradients of the products."""
+    states: Floats
+    """A chunk of new states; backwards, of their gradients."""
+    masked: Floats
+    """Backwards: a step's gradient of the masked state."""
+
+
+def tape_size(layer: Layer, steps: int) -> int:
+    """Numbers in a tape of ``steps`` rows."""
+    return steps * KEPT[layer.cell] * layer.ldh
+
+
+def work_sizes(layer: Layer, rows: int, *, masked: bool, backward: bool) -> tuple[int, ...]:
+    """Numbers in each part of a shard's scratch; a vector may be read past the last one."""
+    slack = host().lanes
+    states = rows * layer.ldh + slack
+    cells = states if layer.cell == LSTM else 0
+    gates = layer.chunk * layer.ldg + slack
+    new_states = layer.chunk * layer.ldh + slack
+    if backward:
+        x = layer.chunk * row_length(layer.E + 1) + slack
+        second = gates if layer.cell == GRU else 0
+        return states, cells, new_states, x, gates, second, new_states, states if masked else 0
+    x = layer.chunk * (layer.E + 1) + slack
+    product = rows * layer.ldg + slack if layer.cell == GRU else 0
+    return states, cells, states if masked else 0, x, product, gates, new_states, 0
+
+
+def cut(buffer: Floats, sizes: tuple[int, ...]) -> list[Floats]:
+    """Consecutive pieces of a buffer, each beginning on a cache line."""
+    pieces, at = [], 0
+    for size in sizes:
+        pieces.append(buffer[at : at + size])
+        at += -(-size // LINE) * LINE
+    return pieces
+
+
+def total(sizes: tuple[int, ...]) -> int:
+    """Numbers in a buffer that ``cut`` can cut into ``sizes``."""
+    return sum(-(-size // LINE) * LINE for size in sizes)
+
+
+def nothing(kind: Any = np.float32) -> Any:
+    """The array that says that something is absent."""
+    return np.empty(0, kind)

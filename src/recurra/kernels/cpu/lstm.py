@@ -1,0 +1,90 @@
+"""LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000): what happens between the products of a step.
+
+``i, f, o = sigmoid(...)``, ``g = tanh(...)``, ``c' = f c + i g``, ``h' = o tanh(c')``.
+"""
+
+from __future__ import annotations
+
+from recurra.kernels.cpu.activations import sigmoid, tanh
+from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.layout import Floats
+from recurra.kernels.cpu.simd import LANES, broadcast, fma, load, store, store_aligned, store_first
+
+__all__ = ["activate", "differentiate"]
+
+
+@compiled
+def activate(
+    G: Floats, g: int, ldg: int, h: Floats, c: Floats, ldh: int, tape: Floats, at: int, n: int, H: int,
+    save: bool, past_cache: bool,
+) -> None:  # fmt: skip
+    """The new states of ``n`` rows.
+
+    Args:
+        G: rows of ``ldg`` from ``g``: the sums ``i, f, g, o`` of ``H`` each.
+        g: start in ``G``.
+        ldg: row length of ``G``.
+        h: rows of ``ldh``: out, the state.
+        c: rows of ``ldh``: in and out, the cell.
+        ldh: row length of ``h`` and ``c``.
+        tape: out, if saved: rows from ``at`` of ``i, f, g, o`` and the cell before, ``ldh`` each.
+        at: start in ``tape``.
+        n: rows.
+        H: hidden units.
+        save: whether a gradient will be asked for.
+        past_cache: whether the tape is too long for the cache.
+    """
+    for r in range(n):
+        for j in range(0, H, LANES):
+            p, q = g + r * ldg + j, r * ldh + j
+            i = sigmoid(load(G, p))
+            f = sigmoid(load(G, p + H))
+            a = tanh(load(G, p + 2 * H))
+            o = sigmoid(load(G, p + 3 * H))
+            before = load(c, q)
+            after = fma(f, before, i * a)
+            store(c, q, after)
+            store(h, q, o * tanh(after))
+            if save:
+                to = at + 5 * r * ldh + j
+                store_aligned(tape, to, i, past_cache)
+                store_aligned(tape, to + ldh, f, past_cache)
+                store_aligned(tape, to + 2 * ldh, a, past_cache)
+                store_aligned(tape, to + 3 * ldh, o, past_cache)
+                store_aligned(tape, to + 4 * ldh, before, past_cache)
+
+
+@compiled
+def differentiate(
+    D: Floats, d: int, ldg: int, dh: Floats, dc: Floats, ldh: int, tape: Floats, at: int, n: int, H: int
+) -> None:
+    """The gradients of ``n`` rows' sums from those of their new states.
+
+    Args:
+        D: rows of ``ldg`` from ``d``: out, the gradients of the sums ``i, f, g, o``.
+        d: start in ``D``.
+        ldg: row length of ``D``.
+        dh: rows of ``ldh``: the gradient of the state.
+        dc: rows of ``ldh``: in and out, the gradient of the cell.
+        ldh: row length of ``dh`` and ``dc``.
+        tape: rows from ``at`` as ``activate`` wrote them.
+        at: start in ``tape``.
+        n: rows.
+        H: hidden units.
+    """
+    one = broadcast(1.0)
+    for r in range(n):
+        for j in range(0, H, LANES):
+            p, q, to = at + 5 * r * ldh + j, r * ldh + j, d + r * ldg + j
+            i, f = load(tape, p), load(tape, p + ldh)
+            a, o = load(tape, p + 2 * ldh), load(tape, p + 3 * ldh)
+            before = load(tape, p + 4 * ldh)
+            t = tanh(fma(f, before, i * a))
+            dh_o = load(dh, q) * o
+            dcell = fma(dh_o, one - t * t, load(dc, q))
+            store(dc, q, dcell * f)
+            left = H - j
+            store_first(D, to, dcell * a * i * (one - i), left)
+            store_first(D, to + H, dcell * before * f * (one - f), left)
+            store_first(D, to + 2 * H, dcell * i * (one - a * a), left)
+            store_first(D, to + 3 * H, dh_o * t * (one - o), left)

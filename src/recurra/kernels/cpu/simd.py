@@ -1,0 +1,331 @@
+"""A vector of float32 as a Numba type, as wide as the machine's, and the operations that kernels use on it.
+
+Inside compiled functions ``Vec`` values live in registers: ``load(array, i)`` reads ``LANES`` numbers,
+``+ - * /`` and ``fma`` work on all of them, ``store(array, i, v)`` writes them. Arrays are flat float32.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, overload, register_model
+
+from recurra.kernels.cpu.compiled import CHECKED, generated, inlined
+from recurra.kernels.cpu.host import host
+
+__all__ = [
+    "LANES",
+    "broadcast",
+    "clamp",
+    "flush_denormals",
+    "fma",
+    "load",
+    "power_of_two",
+    "reciprocal",
+    "restore_denormals",
+    "select_positive",
+    "store",
+    "store_aligned",
+    "store_first",
+]
+
+LANES = host().lanes
+utilities: Any = cgutils
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+
+
+class VecType(types.Type):
+    """The Numba type of a vector."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"f32x{LANES}")
+
+
+vec = VecType()
+
+
+@register_model(VecType)
+class _VecModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, VECTOR)  # type: ignore[no-untyped-call]
+
+
+def constant(value: float) -> ir.Constant:
+    """The vector constant that holds ``value`` in every lane."""
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    """The vector that holds ``scalar`` in every lane."""
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTEGERS, [0] * LANES))
+
+
+def call_llvm(builder: Any, name: str, *arguments: Any, result: Any = VECTOR) -> Any:
+    """The value of an LLVM intrinsic function."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    function = utilities.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, arguments)
+
+
+def pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, to: Any = VECTOR) -> Any:
+    """Where element ``index`` of a flat array lies, as the place of a value of type ``to``."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
+
+
+@generated
+def _load(typing: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(pointer(context, builder, signature.args[0], *arguments))
+        value.align = 4
+        return value
+
+    return vec(array, types.intp), generate
+
+
+@generated
+def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = pointer(context, builder, signature.args[0], *arguments[:2])
+        builder.store(arguments[2], place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vec), generate
+
+
+@generated
+def _stream(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = pointer(context, builder, signature.args[0], *arguments[:2])
+        written = builder.store(arguments[2], place)
+        written.align = 4 * LANES
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vec), generate
+
+
+@generated
+def _store_first(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = pointer(context, builder, signature.args[0], *arguments[:2])
+        lanes = ir.Constant(INTEGERS, list(range(LANES)))
+        limit = builder.bitcast(splat_integer(builder, builder.trunc(arguments[3], ir.IntType(32))), INTEGERS)
+        inside = builder.icmp_signed("<", lanes, limit)
+        call_llvm(
+            builder,
+            f"llvm.masked.store.v{LANES}f32.p0",
+            arguments[2],
+            place,
+            ir.Constant(ir.IntType(32), 4),
+            inside,
+            result=ir.VoidType(),
+        )
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vec, types.intp), generate
+
+
+def splat_integer(builder: Any, scalar: Any) -> Any:
+    """The vector of 32-bit integers that holds ``scalar`` in every lane."""
+    undefined = ir.Constant(INTEGERS, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(INTEGERS, [0] * LANES))
+
+
+@inlined
+def load(array: Any, index: int) -> Any:
+    """``array[index : index + LANES]``"""
+    if CHECKED and (index < 0 or index + LANES > array.size):
+        raise IndexError("a vector is loaded from outside its array")
+    return _load(array, index)
+
+
+@inlined
+def store(array: Any, index: int, value: Any) -> None:
+    """``array[index : index + LANES] = value``"""
+    if CHECKED and (index < 0 or index + LANES > array.size):
+        raise IndexError("a vector is stored outside its array")
+    _store(array, index, value)
+
+
+@inlined
+def store_aligned(array: Any, index: int, value: Any, past_cache: bool) -> None:
+    """``array[index : index + LANES] = value``, at a place that is a multiple of a vector's size.
+
+    With ``past_cache`` the line is written straight to memory. Otherwise it would first be read from there,
+    and would push out of the cache what is needed sooner.
+    """
+    if CHECKED and (index < 0 or index + LANES > array.size or index % LANES):
+        raise IndexError("a vector is stored outside its array, or across lines")
+    if past_cache:
+        _stream(array, index, value)
+    else:
+        _store(array, index, value)
+
+
+@inlined
+def store_first(array: Any, index: int, value: Any, count: int) -> None:
+    """``array[index : index + n] = value[:n]`` for ``n = min(count, LANES)``."""
+    if count >= LANES:
+        store(array, index, value)
+    else:
+        if CHECKED and (index < 0 or index + count > array.size):
+            raise IndexError("a part of a vector is stored outside its array")
+        _store_first(array, index, value, count)
+
+
+@generated
+def _broadcast(typing: Any, scalar: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return splat(builder, arguments[0])
+
+    return vec(types.float32), generate
+
+
+@inlined
+def broadcast(scalar: Any) -> Any:
+    """The vector that holds ``scalar`` in every lane."""
+    return _broadcast(np.float32(scalar))
+
+
+@generated
+def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """``x * y + z``, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return call_llvm(builder, f"llvm.fma.v{LANES}f32", *arguments)
+
+    return vec(vec, vec, vec), generate
+
+
+@generated
+def clamp(typing: Any, x: Any, low: Any, high: Any) -> Any:
+    """``x`` between ``low`` and ``high``; NaN stays NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, low, high = arguments
+        x = builder.select(builder.fcmp_ordered(">", low, x), low, x)
+        return builder.select(builder.fcmp_ordered("<", high, x), high, x)
+
+    return vec(vec, vec, vec), generate
+
+
+@generated
+def select_positive(typing: Any, x: Any, y: Any) -> Any:
+    """``y`` where ``x`` is above zero or NaN, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, y = arguments
+        return builder.select(builder.fcmp_unordered(">", x, constant(0.0)), y, constant(0.0))
+
+    return vec(vec, vec), generate
+
+
+@generated
+def power_of_two(typing: Any, shifted: Any) -> Any:
+    """``2**n`` of each lane that holds the float ``1.5 * 2**23 + 127 + n``: its low bits are the exponent."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(arguments[0], INTEGERS)
+        return builder.bitcast(builder.shl(bits, ir.Constant(INTEGERS, [23] * LANES)), VECTOR)
+
+    return vec(vec), generate
+
+
+@generated
+def reciprocal(typing: Any, x: Any) -> Any:
+    """``1 / x`` for finite ``x`` of moderate size, to the last bit or two.
+
+    Where the machine has an estimate of 12 or 14 bits, one step of Newton's makes it full: 4 operations
+    against the 16 cycles of a division.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (x,) = arguments
+        name = host().estimate
+        if name is None:
+            return builder.fdiv(constant(1.0), x)
+        extra = [constant(0.0), ir.Constant(ir.IntType(16), 0xFFFF)] if "avx512" in name else []
+        guess = call_llvm(builder, name, x, *extra)
+        error = call_llvm(builder, f"llvm.fma.v{LANES}f32", builder.fneg(x), guess, constant(1.0))
+        return call_llvm(builder, f"llvm.fma.v{LANES}f32", guess, error, guess)
+
+    return vec(vec), generate
+
+
+def _operation(symbol: Callable[..., Any], method: str) -> None:
+    @generated
+    def apply(typing: Any, x: Any, y: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, method)(*arguments)
+
+        return vec(vec, vec), generate
+
+    @overload(symbol)
+    def vectors(x: Any, y: Any) -> Any:
+        def implementation(x: Any, y: Any) -> Any:  # Numba wants the same names and annotations again
+            return apply(x, y)
+
+        return implementation if isinstance(x, VecType) and isinstance(y, VecType) else None
+
+
+_operation(operator.add, "fadd")
+_operation(operator.sub, "fsub")
+_operation(operator.mul, "fmul")
+_operation(operator.truediv, "fdiv")
+
+
+@generated
+def flush_denormals(typing: Any) -> Any:
+    """Take numbers below 1e-38 for zero from now on, where the processor is slow with them; the former mode.
+
+    A gradient that vanishes over hundreds of steps passes through them, at 100 times the cost of others.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not host().x86:
+            return ir.Constant(ir.IntType(32), 0)
+        former = _control(builder)
+        _set_control(builder, builder.or_(former, ir.Constant(ir.IntType(32), 0x8040)))
+        return former
+
+    return types.int32(), generate
+
+
+@generated
+def restore_denormals(typing: Any, former: Any) -> Any:
+    """The mode that ``flush_denormals`` found."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if host().x86:
+            _set_control(builder, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int32), generate
+
+
+def _control(builder: Any) -> Any:
+    """The control word of the vector unit."""
+    place = utilities.alloca_once(builder, ir.IntType(32))
+    call_llvm(builder, "llvm.x86.sse.stmxcsr", _byte_pointer(builder, place), result=ir.VoidType())
+    return builder.load(place)
+
+
+def _set_control(builder: Any, value: Any) -> None:
+    place = utilities.alloca_once(builder, ir.IntType(32))
+    builder.store(value, place)
+    call_llvm(builder, "llvm.x86.sse.ldmxcsr", _byte_pointer(builder, place), result=ir.VoidType())
+
+
+def _byte_pointer(builder: Any, place: Any) -> Any:
+    return builder.bitcast(place, ir.IntType(8).as_pointer())

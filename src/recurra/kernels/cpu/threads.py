@@ -1,0 +1,54 @@
+"""Plain threads for shards: compiled functions let go of the GIL, so no OpenMP is needed or disturbed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+__all__ = ["run_all"]
+
+_lock = Lock()
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def run_all(tasks: Sequence[Callable[[], None]], threads: int) -> None:
+    """Run all tasks, on at most ``threads`` threads, of which the caller's is one.
+
+    Raises:
+        Exception: what a task raised, the first one in order, after all have ended.
+    """
+    if threads <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            task()
+        return
+    # the caller would only wait: it takes the first of each round of tasks itself
+    own, others = tasks[::threads], [task for n, task in enumerate(tasks) if n % threads]
+    waiting = [_pool(threads - 1).submit(task) for task in others]
+    try:
+        for task in own:
+            task()
+    finally:
+        errors = [future.exception() for future in waiting]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    with _lock:
+        if workers not in _pools:
+            _pools[workers] = ThreadPoolExecutor(workers, thread_name_prefix="recurra-kernel")
+        return _pools[workers]
+
+
+def _forget() -> None:
+    """Threads do not survive a fork: the child starts its own."""
+    global _lock
+    _lock = Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,217 @@
+"""The register tile, written in LLVM: a small block of a matrix product whose sums never leave registers.
+
+Its operands are
+
+- ``A``, one number at a time, at ``a + i * row + k * step`` for row ``i`` of the tile and term ``k``,
+- ``B``, vectors of columns, at ``b + k * stride`` for term ``k``,
+- ``C``, the result, at ``c + i * ldc`` for row ``i``.
+
+With ``step = 1`` that is ``C = A B`` (the input and the recurrent product, forwards and backwards); with
+``row = 1`` it is ``C = A' B`` (the gradient of the weights, a sum over rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+
+from recurra.kernels.cpu.compiled import generated
+from recurra.kernels.cpu.host import host
+from recurra.kernels.cpu.simd import LANES, VECTOR, call_llvm, constant, pointer, splat
+
+__all__ = ["column_of_tiles"]
+
+INDEX = ir.IntType(64)
+FLOAT = ir.FloatType()
+BYTE = ir.IntType(8)
+LEAST_SUMS = 8
+"""Sums that must run at once: 2 multiplications start in a cycle, and each takes 4."""
+
+
+class _Operands(NamedTuple):
+    """Where the operands of a tile lie; places are byte pointers, distances are in bytes."""
+
+    C: Any
+    ldc: Any
+    A: Any
+    row: Any
+    step: Any
+    B: Any
+    stride: Any
+    terms: Any
+    fresh: Any
+
+
+def tile_rows(width: int) -> int:
+    """Rows of the tallest tile of ``width`` vectors.
+
+    A tile holds ``rows * width`` sums, the vectors of one term and a number of ``A``; more would spill.
+    """
+    if host().registers >= 32:
+        return {4: 6, 3: 8, 2: 8, 1: 8}[width]
+    return {4: 2, 3: 4, 2: 6, 1: 8}[width]
+
+
+def column_of_tiles(width: int) -> Any:
+    """The intrinsic that computes ``width`` vectors of columns of a product, for all its rows.
+
+    Called as ``(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)``; where not ``fresh``, the
+    product is added to what ``C`` holds.
+    """
+
+    @generated
+    def product(
+        typing: Any, C: Any, c: Any, ldc: Any, A: Any, a: Any, row: Any, step: Any, B: Any, b: Any,
+        stride: Any, rows: Any, terms: Any, fresh: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh = arguments
+            kinds = signature.args
+
+            def place(kind: Any, array: Any, start: Any) -> Any:
+                return pointer(context, builder, kind, array, start, to=BYTE)
+
+            ldc, row, step, stride = (builder.mul(n, ir.Constant(INDEX, 4)) for n in (ldc, row, step, stride))
+            operands = _Operands(
+                place(kinds[0], C, c), ldc, place(kinds[3], A, a), row, step, place(kinds[7], B, b),
+                stride, terms, builder.icmp_unsigned("!=", fresh, ir.Constant(fresh.type, 0)),
+            )  # fmt: skip
+            _all_rows(builder, width, rows, operands)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(C, n, n, A, n, n, n, B, n, n, n, n, types.boolean), generate
+
+    return product
+
+
+def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands) -> None:
+    """Full tiles from the top, then one of as many rows as are left."""
+    full = tile_rows(width)
+
+    def body(done: Any, places: list[Any]) -> list[Any]:
+        A, C = places
+        _tile(builder, full, width, operands._replace(A=A, C=C))
+        height = ir.Constant(INDEX, full)
+        return [
+            builder.gep(A, [builder.mul(height, operands.row)]),
+            builder.gep(C, [builder.mul(height, operands.ldc)]),
+        ]
+
+    done, A, C = _loop(builder, rows, full, [operands.A, operands.C], body)
+    after = builder.append_basic_block("all_rows")
+    choice = builder.switch(builder.sub(rows, done), after)
+    for rest in range(1, full):
+        block = builder.append_basic_block(f"rest_{rest}")
+        choice.add_case(ir.Constant(INDEX, rest), block)
+        builder.position_at_end(block)
+        _tile(builder, rest, width, operands._replace(A=A, C=C))
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _tile(builder: Any, rows: int, width: int, operands: _Operands) -> None:
+    """One tile of ``rows`` rows and ``width`` vectors."""
+
+    def vector_at(place: Any, column: int) -> Any:
+        moved = builder.gep(place, [ir.Constant(INDEX, 4 * LANES * column)])
+        return builder.bitcast(moved, VECTOR.as_pointer())
+
+    def load(place: Any) -> Any:
+        value = builder.load(place)
+        value.align = 4
+        return value
+
+    def row_of(base: Any, distance: Any) -> list[Any]:
+        return [builder.gep(base, [builder.mul(ir.Constant(INDEX, i), distance)]) for i in range(rows)]
+
+    starts = row_of(operands.A, operands.row)
+    results = [vector_at(place, v) for place in row_of(operands.C, operands.ldc) for v in range(width)]
+    count = len(results)
+
+    def term(offset: Any, place: Any, sums: list[Any]) -> list[Any]:
+        columns = [load(vector_at(place, v)) for v in range(width)]
+        added = []
+        for i, start in enumerate(starts):
+            number = load(builder.bitcast(builder.gep(start, [offset]), FLOAT.as_pointer()))
+            spread = splat(builder, number)
+            added += [
+                call_llvm(builder, f"llvm.fma.v{LANES}f32", spread, columns[v], sums[i * width + v])
+                for v in range(width)
+            ]
+        return added
+
+    # too few sums at once: even and odd terms are summed apart
+    parts = 2 if count < LEAST_SUMS else 1
+
+    def body(_: Any, carried: list[Any]) -> list[Any]:
+        offset, place, *sums = carried
+        added = []
+        for part in range(parts):
+            added += term(offset, place, sums[part * count : (part + 1) * count])
+            offset, place = builder.add(offset, operands.step), builder.gep(place, [operands.stride])
+        return [offset, place, *added]
+
+    sums = _either(
+        builder,
+        operands.fresh,
+        lambda: [constant(0.0)] * count,
+        lambda: [load(place) for place in results],
+    )
+    sums += [constant(0.0)] * (count * (parts - 1))
+    zero = ir.Constant(INDEX, 0)
+    done, offset, place, *sums = _loop(builder, operands.terms, parts, [zero, operands.B, *sums], body)
+    if parts == 2:
+        sums = [builder.fadd(even, odd) for even, odd in zip(sums[:count], sums[count:], strict=True)]
+        left = builder.icmp_signed("<", done, operands.terms)
+        sums = _either(builder, left, lambda: term(offset, place, sums), lambda: sums)
+    for value, result in zip(sums, results, strict=True):
+        builder.store(value, result).align = 4
+
+
+def _either(
+    builder: Any, condition: Any, true: Callable[[], list[Any]], false: Callable[[], list[Any]]
+) -> list[Any]:
+    """The values of one of two branches."""
+    with builder.if_else(condition) as (then, otherwise):
+        with then:
+            ones, one_block = true(), builder.block
+        with otherwise:
+            others, other_block = false(), builder.block
+    merged = []
+    for one, other in zip(ones, others, strict=True):
+        value = builder.phi(one.type)
+        value.add_incoming(one, one_block)
+        value.add_incoming(other, other_block)
+        merged.append(value)
+    return merged
+
+
+def _loop(
+    builder: Any, count: Any, step: int, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """``while k + step <= count: carried, k = body(k, carried), k + step``, all of it in registers.
+
+    Returns:
+        ``k`` and the carried values after the loop.
+    """
+    before = builder.block
+    head, inside, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(INDEX)
+    values = [builder.phi(value.type) for value in carried]
+    for phi, value in zip([k, *values], [ir.Constant(INDEX, 0), *carried], strict=True):
+        phi.add_incoming(value, before)
+    following = builder.add(k, ir.Constant(INDEX, step))
+    builder.cbranch(builder.icmp_signed("<=", following, count), inside, after)
+    builder.position_at_end(inside)
+    results = body(k, values)
+    for phi, value in zip([k, *values], [following, *results], strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return [k, *values]
