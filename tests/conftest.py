@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 # Before recurra is imported: the tests must not use, or fill, the token cache of whoever runs them.
 os.environ["RECURRA_CACHE"] = tempfile.mkdtemp(prefix="recurra-tests-")
+# Compiled kernels have a folder for each version of their sources: all workers and later runs share them.
+os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".pytest_cache/kernels"))
 
 from recurra.cli.main import main
 from recurra.config import Config, load_recipe

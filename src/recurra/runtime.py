@@ -27,6 +27,7 @@ __all__ = [
     "seed_everything",
     "threads",
     "use_threads",
+    "user_cache",
 ]
 
 
@@ -116,6 +117,23 @@ def keep_freed_memory() -> bool:
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, most = -1, -3, 2**31 - 1
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(M_MMAP_THRESHOLD, most) and mallopt(M_TRIM_THRESHOLD, most))
+
+
+def user_cache() -> Path | None:
+    """``RECURRA_CACHE``, else recurra's folder among the user's caches; None where the user has no home."""
+    named = os.environ.get("RECURRA_CACHE")
+    try:
+        if named:
+            return Path(named).expanduser()
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library/Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # there is no home
+        return None
+    return base / "recurra"
 
 
 def peak_memory() -> int | None:

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 import zlib
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra import runtime
 from recurra.batches.columns import Column
 from recurra.batches.examples import Chunk, Examples
 from recurra.errors import DataError, OutputError
@@ -72,7 +72,7 @@ def cache_folder() -> Path:
 
     A temporary folder goes when the process ends.
     """
-    return _usable(_named_folder())
+    return _usable(runtime.user_cache())
 
 
 def content_key(paths: Iterable[Path], *settings: str) -> str:
@@ -101,22 +101,6 @@ def _content(path: Path) -> bytes:
         return digest.digest()
     except OSError as error:
         raise DataError(f"can't be read ({error.strerror})", where=path) from error
-
-
-def _named_folder() -> Path | None:
-    named = os.environ.get("RECURRA_CACHE")
-    try:
-        if named:
-            return Path(named).expanduser()
-        if sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library/Caches"
-        else:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # there is no home
-        return None
-    return base / "recurra"
 
 
 @functools.cache

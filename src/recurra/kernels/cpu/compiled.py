@@ -15,6 +15,7 @@ import numba
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
+from recurra import runtime
 from recurra.kernels.cpu.host import host
 
 __all__ = ["CHECKED", "cache_folder", "compiled", "generated", "inlined"]
@@ -23,17 +24,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 CHECKED = os.environ.get("RECURRA_CHECKED_KERNELS", "") not in ("", "0")
 """Whether every load and store is checked against the bounds of its array: slow, for tests."""
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": CHECKED or None}
 
 
 def compiled(function: Function) -> Function:
     """Compile a function on its first call, for the types of that call; later processes load it from disk."""
     with _caching_in(cache_folder()) as cached:
-        return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=cached)(function))
+        return cast(Function, numba.njit(cache=cached, **_OPTIONS)(function))
 
 
 def inlined(function: Function) -> Function:
     """A helper of compiled functions, compiled into them."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast(Function, numba.njit(forceinline=True, **_OPTIONS)(function))
 
 
 def generated(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,29 +47,37 @@ def generated(function: Callable[..., Any]) -> Callable[..., Any]:
 def cache_folder() -> Path | None:
     """Where compiled kernels are kept: in recurra's cache, else in a temporary folder; None where neither.
 
-    Numba tells a changed file from its own date alone, though a kernel is made of several files. So each
-    version of the kernels' sources has a folder of its own.
+    ``RECURRA_KERNEL_CACHE`` names a folder for them alone. Numba tells a changed file from its own date
+    alone, though a kernel is made of several files. So each version of the kernels' sources has a folder of
+    its own.
     """
     digest = hashlib.sha256(f"{numba.__version__} {host()} {CHECKED}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
-    asked = os.environ.get("RECURRA_CACHE")
-    folders = [Path(asked)] if asked else [Path("~/.cache/recurra").expanduser()]
-    # one folder a user: nobody else can put compiled code where this user will run it
-    folders.append(
-        Path(tempfile.gettempdir()) / f"recurra-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    )
-    for folder in folders:
-        try:
-            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            if hasattr(os, "getuid") and (folder / name).stat().st_uid != os.getuid():
-                continue
-            with tempfile.TemporaryFile(dir=folder / name):
-                return folder / name
-        except OSError:
-            continue
-    return None
+    asked = os.environ.get("RECURRA_KERNEL_CACHE")
+    folder = Path(asked) if asked else runtime.user_cache()
+    if folder is not None and _usable(folder / name):
+        return folder / name
+    try:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        shared = Path(tempfile.gettempdir()) / f"recurra-{user}"
+    except FileNotFoundError:  # there is none that can be written
+        return None
+    # one folder a user, inside and out: nobody else can put compiled code where this user will run it
+    return shared / name if _usable(shared) and _usable(shared / name) else None
+
+
+def _usable(folder: Path) -> bool:
+    """Whether a folder, made if need be, is this user's own and can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            return False
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager
