@@ -47,7 +47,7 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     Raises:
         IndexError: a lookup names a row that its table has not.
     """
-    from recurra.kernels.cpu import engine, operators
+    from recurra.kernels.cpu import autograd, engine
 
     first = calls[0]
     T, B, E = first.x.shape
@@ -59,8 +59,8 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     recurrent_masks = [call.recurrent_mask for call in calls if call.recurrent_mask is not None]
     threads = runtime.threads()
     work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
-    outputs, last = operators.recurrence(
-        x, index, first.lengths, initial, weights, input_masks, recurrent_masks, first.cell,
+    outputs, last = autograd.recurrence(
+        x, index, first.lengths, (initial, weights, input_masks, recurrent_masks), first.cell,
         first.activation == "relu", first.reverse, sequences,
         engine.shards_for(B, len(calls), work, threads), threads,
     )  # fmt: skip

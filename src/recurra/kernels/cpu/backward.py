@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.compiled import compiled
-from recurra.kernels.cpu.forward import copy, enter, fetch_state, gather, give_state
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply, multiply_transposed
-from recurra.kernels.cpu.simd import LANES, flush_denormals, load, restore_denormals, store
+from recurra.kernels.cpu.rows import (
+    add,
+    add_masked,
+    blank_input,
+    enter,
+    fetch_state,
+    gather,
+    give_state,
+    recall,
+    receive,
+    scatter,
+)
+from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
 
 __all__ = ["backward"]
+
+
+@compiled
+def chunk_begin(layer: Layer, rows: Rows, stop: int) -> int:
+    """The first step of the chunk that ends before step ``stop``."""
+    begin = stop - 1
+    while begin > 0 and rows.start[stop] - rows.start[begin - 1] <= layer.chunk:
+        begin -= 1
+    return begin
 
 
 @compiled
@@ -98,98 +118,3 @@ def backward(
     if WT.size and dx.places.size == 0:
         blank_input(layer, rows, dx, gradient.steps)
     restore_denormals(mode)
-
-
-@compiled
-def chunk_begin(layer: Layer, rows: Rows, stop: int) -> int:
-    """The first step of the chunk that ends before step ``stop``."""
-    begin = stop - 1
-    while begin > 0 and rows.start[stop] - rows.start[begin - 1] <= layer.chunk:
-        begin -= 1
-    return begin
-
-
-@compiled
-def receive(layer: Layer, rows: Rows, begin: int, stop: int, gradient: Outputs, to: Floats) -> None:
-    """The gradients of a chunk's new states, row by row."""
-    for r in range(rows.row.size):
-        for s in range(begin, min(stop, rows.length[r])):
-            t = rows.length[r] - 1 - s if layer.reverse else s
-            at = t * gradient.dt + rows.row[r] * gradient.db + gradient.first
-            copy(to, (rows.start[s] - rows.start[begin] + r) * layer.ldh, gradient.data, at, layer.H)
-
-
-@compiled
-def add(to: Floats, given: Floats, first: int, count: int) -> None:
-    """``to[:count] += given[first : first + count]`` for ``count`` a multiple of a vector."""
-    for j in range(0, count, LANES):
-        store(to, j, load(to, j) + load(given, first + j))
-
-
-@compiled
-def add_masked(
-    rows: Rows, product: Floats, mask: Floats, dh: Floats, n: int, H: int, ldh: int, carried: bool
-) -> None:
-    """``dh = mask * product``, plus what was carried in it."""
-    for r in range(n):
-        b = rows.row[r]
-        for j in range(H):
-            value = product[r * ldh + j] * mask[b * H + j]
-            dh[r * ldh + j] = dh[r * ldh + j] + value if carried else value
-
-
-@compiled
-def recall(
-    layer: Layer,
-    rows: Rows,
-    begin: int,
-    stop: int,
-    h0: Floats,
-    outputs: Outputs,
-    ago: int,
-    to: Floats,
-    ld: int,
-) -> None:
-    """The states of a chunk's steps, or with ``ago = 1`` the ones before them, to rows of ``ld``."""
-    H = layer.H
-    for r in range(rows.row.size):
-        b = rows.row[r]
-        for s in range(begin, min(stop, rows.length[r])):
-            place = (rows.start[s] - rows.start[begin] + r) * ld
-            if s >= ago:
-                t = rows.length[r] - 1 - s + ago if layer.reverse else s - ago
-                copy(to, place, outputs.data, t * outputs.dt + b * outputs.db + outputs.first, H)
-            elif h0.size:
-                copy(to, place, h0, b * H, H)
-            else:
-                to[place : place + H] = 0.0
-
-
-@compiled
-def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: Floats, ldx: int) -> None:
-    """The gradients of a chunk's inputs to their places: set, or added up where an index names them."""
-    E = layer.E
-    for r in range(rows.row.size):
-        b = rows.row[r]
-        for s in range(begin, min(stop, rows.length[r])):
-            place = (rows.start[s] - rows.start[begin] + r) * ldx
-            t = rows.length[r] - 1 - s if layer.reverse else s
-            base = t * dx.dt + b * dx.db
-            if dx.mask.size:
-                for e in range(E):
-                    values[place + e] *= dx.mask[b * E + e]
-            if dx.places.size:
-                base = dx.places[base] * E
-                for e in range(E):
-                    dx.data[base + e] += values[place + e]
-            else:
-                copy(dx.data, base, values, place, E)
-
-
-@compiled
-def blank_input(layer: Layer, rows: Rows, dx: Input, T: int) -> None:
-    """Zeros past each row's length."""
-    for r in range(rows.row.size):
-        for t in range(rows.length[r], T):
-            base = t * dx.dt + rows.row[r] * dx.db
-            dx.data[base : base + layer.E] = 0.0

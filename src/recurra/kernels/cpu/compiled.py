@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import numba
+import numpy as np
+from numba import types
 from numba.core import config as numba_config
 from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 
 from recurra import runtime
 from recurra.kernels.cpu.host import host
@@ -28,9 +31,30 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck"
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on its first call, for the types of that call; later processes load it from disk."""
+    """Compile a function for the types of its annotations, or load it from disk if it has been.
+
+    (Left to find the types out by itself, Numba compiles a function again for each constant that it is called
+    with: the products seven times over.)
+    """
+    hints = get_type_hints(function)
+    result = _numba_type(hints.pop("return"))
+    signature = result(*(_numba_type(kind) for kind in hints.values()))
     with _caching_in(cache_folder()) as cached:
-        return cast(Function, numba.njit(cache=cached, **_OPTIONS)(function))
+        return cast(Function, numba.njit(signature, cache=cached, **_OPTIONS)(function))
+
+
+def _numba_type(kind: Any) -> Any:
+    """Numba's type of an annotation: a number, a flat array, or a named tuple of such."""
+    if kind is type(None):
+        return types.void
+    if kind in (int, bool):
+        return types.int64 if kind is int else types.boolean
+    if hasattr(kind, "_fields"):
+        fields = get_type_hints(kind)
+        kinds = [_numba_type(fields[name]) for name in kind._fields]
+        return types.BaseTuple.from_types(kinds, kind)  # type: ignore[no-untyped-call]
+    numbers = get_args(get_args(kind)[1])[0]  # NDArray[numbers]
+    return from_dtype(np.dtype(numbers))[::1]
 
 
 def inlined(function: Function) -> Function:

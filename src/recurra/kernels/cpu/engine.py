@@ -7,7 +7,7 @@ weights are summed over shards in their order, so the same number of shards give
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -188,15 +188,21 @@ def _layer(job: Job, d: int, rows: int) -> Layer:
 def _shards(job: Job) -> list[Rows]:
     """Rows sorted by length and dealt in turn, so that each shard has as much to do."""
     if job.lengths is None:
-        order, lengths = np.arange(job.B), np.full(job.B, job.T)
-    else:
-        order = np.argsort(-job.lengths, kind="stable")
-        lengths = job.lengths[order]
+        return _even_shards(job.B, job.T, job.shards)
+    order = np.argsort(-job.lengths, kind="stable")
+    return _dealt(order, job.lengths[order], job.shards)
+
+
+@lru_cache(64)
+def _even_shards(B: int, T: int, shards: int) -> list[Rows]:
+    return _dealt(np.arange(B), np.full(B, T), shards)
+
+
+def _dealt(order: Integers, lengths: Integers, shards: int) -> list[Rows]:
+    deals = [slice(n, None, shards) for n in range(shards)]
     return [
-        layout.rows_of(
-            np.ascontiguousarray(order[n :: job.shards]), np.ascontiguousarray(lengths[n :: job.shards])
-        )
-        for n in range(job.shards)
+        layout.rows_of(np.ascontiguousarray(order[deal]), np.ascontiguousarray(lengths[deal]))
+        for deal in deals
     ]
 
 

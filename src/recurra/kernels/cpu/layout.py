@@ -9,6 +9,7 @@ states. The states themselves are not kept: they are the layer's output.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -57,6 +58,7 @@ class Layer(NamedTuple):
     """Rows of gates that are worked on at once, over as many steps as they come from."""
 
 
+@cache
 def layer(cell: int, rectified: bool, reverse: bool, E: int, H: int, rows: int) -> Layer:
     """The layer's facts for shards of at most ``rows`` rows."""
     columns = GATES[cell] * H
@@ -140,6 +142,7 @@ def tape_size(layer: Layer, steps: int) -> int:
     return steps * KEPT[layer.cell] * layer.ldh
 
 
+@cache
 def work_sizes(layer: Layer, rows: int, *, masked: bool, backward: bool) -> tuple[int, ...]:
     """Numbers in each part of a shard's scratch; a vector may be read past the last one."""
     slack = host().lanes

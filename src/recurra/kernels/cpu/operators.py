@@ -1,26 +1,26 @@
-"""The CPU kernels as operators of torch: known to autograd, to ``torch.compile`` and to its checks.
+"""The CPU kernels on tensors, and as operators that ``torch.compile`` and torch's checks know.
 
 ``recurra::recurrence`` runs one layer in one or two directions; ``recurra::recurrence_backward`` is its
-gradient. Neither copies its inputs, unless the last dimension of one is not contiguous.
+gradient (``autograd.py`` joins them). Neither copies its inputs, unless the last dimension of one is not
+contiguous.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.errors import BackendError
 from recurra.kernels.cpu import engine, layout
 from recurra.kernels.cpu.layout import Floats, Outputs, nothing
 from recurra.kernels.cpu.workspace import borrow
 
-__all__ = ["CELLS", "recurrence"]
+__all__ = ["BACKWARD", "FORWARD", "backward", "compute", "compute_backward", "forward"]
 
+FORWARD, BACKWARD = "recurra::recurrence", "recurra::recurrence_backward"
 CELLS = {"simple_rnn": layout.SIMPLE_RNN, "lstm": layout.LSTM, "gru": layout.GRU}
 
 
@@ -183,14 +183,23 @@ def span(tensor: Tensor) -> Any:
     return tensor.as_strided((length,), (1,)).numpy()
 
 
-_forward = torch.library.custom_op("recurra::recurrence", compute, mutates_args=(), device_types="cpu")
-_backward = torch.library.custom_op(
-    "recurra::recurrence_backward", compute_backward, mutates_args=(), device_types="cpu"
-)
+def _defined(name: str, function: Callable[..., Any]) -> Any:
+    """The operator of a function, on the CPU.
+
+    (``torch.library.custom_op`` would do this in one call, but imports torch's compiler when first used,
+    which takes 0.8 s.)
+    """
+    schema = torch.library.infer_schema(function, mutates_args=())
+    torch.library.define(name, schema)
+    torch.library.impl(name, "CPU", function)
+    return getattr(torch.ops.recurra, name.split("::")[1]).default
 
 
-@_forward.register_fake
-def _(
+forward = _defined(FORWARD, compute)
+backward = _defined(BACKWARD, compute_backward)
+
+
+def _shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str,
     rectified: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
@@ -206,8 +215,10 @@ def _(
     )
 
 
-@_backward.register_fake
-def _(
+torch.library.register_fake(FORWARD, _shapes)
+
+
+def _backward_shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor],
     outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, cell: str,
@@ -226,67 +237,4 @@ def _(
     ]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, index, lengths, state, weights, input_masks, recurrent_masks, *facts = inputs
-    ctx.facts = facts
-    ctx.counts = (len(state), len(weights), len(input_masks), len(recurrent_masks))
-    outputs, _, tape = output
-    ctx.save_for_backward(x, index, lengths, *state, *weights, *input_masks, *recurrent_masks, outputs, tape)
-    ctx.mark_non_differentiable(tape)
-    ctx.set_materialize_grads(False)  # else torch would fill gradients of the tape's size with zeros
-
-
-def _gradient(ctx: Any, gradient: Tensor | None, last: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
-    x, index, lengths, *rest, outputs, tape = ctx.saved_tensors
-    states, count, masked, masked_states = ctx.counts
-    lists = iter(rest)
-    state, weights, masks, recurrent_masks = (list(islice(lists, n)) for n in ctx.counts)
-    cell, rectified, reverse, sequences, _, shards, threads = ctx.facts
-    if gradient is None and last is None:
-        return (
-            None,
-            None,
-            None,
-            [None] * states,
-            [None] * count,
-            [None] * masked,
-            [None] * masked_states,
-        ) + (None,) * len(ctx.facts)
-    wanted = ctx.needs_input_grad[0]
-    dx, dstate, *dweights = _backward(
-        x, index, lengths, state, weights, masks, recurrent_masks, outputs, tape,
-        gradient if sequences else None, last, cell, rectified, reverse, shards, threads, wanted,
-    )  # fmt: skip
-    return (
-        dx if wanted else None, None, None, list(dstate.unbind(0)) if states else [], dweights,
-        [None] * masked, [None] * masked_states, *[None] * len(ctx.facts),
-    )  # fmt: skip
-
-
-_forward.register_autograd(_gradient, setup_context=_keep)
-
-
-def _no_second_gradient(ctx: Any, *gradients: Any) -> Any:
-    raise BackendError(
-        "backend 'cpu' has no gradients of gradients", mend="use backend 'reference', or 'torch'"
-    )
-
-
-_backward.register_autograd(_no_second_gradient)
-
-
-def recurrence(
-    x: Tensor, index: Tensor | None, lengths: Tensor | None, state: list[Tensor], weights: list[Tensor],
-    input_masks: list[Tensor], recurrent_masks: list[Tensor], cell: str, rectified: bool, reverse: bool,
-    sequences: bool, shards: int, threads: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """All states and the last ones, with a gradient where one may be asked for; arguments: ``compute``'s."""
-    lists = (state, weights, input_masks, recurrent_masks)
-    rest = (cell, rectified, reverse, sequences)
-    if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *state, *weights)):
-        outputs, last, _ = _forward(x, index, lengths, *lists, *rest, True, shards, threads)
-    elif torch.compiler.is_compiling():
-        outputs, last, _ = _forward(x, index, lengths, *lists, *rest, False, shards, threads)
-    else:  # the way through torch's dispatcher takes longer than a short text does
-        outputs, last, _ = compute(x, index, lengths, *lists, *rest, False, shards, threads)
-    return outputs, last
+torch.library.register_fake(BACKWARD, _backward_shapes)

@@ -1,0 +1,192 @@
+"""Rows on their way between the batch's own order and a shard's: gather, scatter, and what masks do to them.
+
+A row's steps follow each other in memory, so a chunk of steps is moved row by row: that is twice as fast as
+step by step.
+"""
+
+from __future__ import annotations
+
+from recurra.kernels.cpu.compiled import compiled, inlined
+from recurra.kernels.cpu.layout import Floats, Input, Layer, Outputs, Rows
+from recurra.kernels.cpu.simd import LANES, load, store
+
+__all__ = [
+    "add",
+    "add_masked",
+    "blank",
+    "blank_input",
+    "copy",
+    "enter",
+    "fetch_state",
+    "gather",
+    "give_state",
+    "recall",
+    "receive",
+    "scatter",
+    "show",
+]
+
+
+@inlined
+def copy(to: Floats, start: int, given: Floats, first: int, count: int) -> None:
+    """``to[start : start + count] = given[first : first + count]``"""
+    whole = count - count % LANES
+    for j in range(0, whole, LANES):
+        store(to, start + j, load(given, first + j))
+    for j in range(whole, count):
+        to[start + j] = given[first + j]
+
+
+@compiled
+def gather(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, to: Floats, ldx: int) -> None:
+    """The masked inputs of a chunk, each followed by a one, to rows of ``ldx``."""
+    E = layer.E
+    for r in range(rows.row.size):
+        b = rows.row[r]
+        for s in range(begin, min(stop, rows.length[r])):
+            place = (rows.start[s] - rows.start[begin] + r) * ldx
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            base = t * x.dt + b * x.db
+            if x.places.size:
+                base = x.places[base] * E
+            copy(to, place, x.data, base, E)
+            if x.mask.size:
+                for e in range(E):
+                    to[place + e] *= x.mask[b * E + e]
+            to[place + E] = 1.0
+
+
+@compiled
+def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: Floats, ldx: int) -> None:
+    """The gradients of a chunk's inputs to their places: set, or added up where an index names them."""
+    E = layer.E
+    for r in range(rows.row.size):
+        b = rows.row[r]
+        for s in range(begin, min(stop, rows.length[r])):
+            place = (rows.start[s] - rows.start[begin] + r) * ldx
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            base = t * dx.dt + b * dx.db
+            if dx.mask.size:
+                for e in range(E):
+                    values[place + e] *= dx.mask[b * E + e]
+            if dx.places.size:
+                base = dx.places[base] * E
+                for e in range(E):
+                    dx.data[base + e] += values[place + e]
+            else:
+                copy(dx.data, base, values, place, E)
+
+
+@compiled
+def show(layer: Layer, rows: Rows, begin: int, stop: int, states: Floats, outputs: Outputs) -> None:
+    """The new states of a chunk to their places among the outputs, row by row."""
+    for r in range(rows.row.size):
+        for s in range(begin, min(stop, rows.length[r])):
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            out = t * outputs.dt + rows.row[r] * outputs.db + outputs.first
+            copy(outputs.data, out, states, (rows.start[s] - rows.start[begin] + r) * layer.ldh, layer.H)
+
+
+@compiled
+def recall(
+    layer: Layer,
+    rows: Rows,
+    begin: int,
+    stop: int,
+    h0: Floats,
+    outputs: Outputs,
+    ago: int,
+    to: Floats,
+    ld: int,
+) -> None:
+    """The states of a chunk's steps, or with ``ago = 1`` the ones before them, to rows of ``ld``."""
+    H = layer.H
+    for r in range(rows.row.size):
+        b = rows.row[r]
+        for s in range(begin, min(stop, rows.length[r])):
+            place = (rows.start[s] - rows.start[begin] + r) * ld
+            if s >= ago:
+                t = rows.length[r] - 1 - s + ago if layer.reverse else s - ago
+                copy(to, place, outputs.data, t * outputs.dt + b * outputs.db + outputs.first, H)
+            elif h0.size:
+                copy(to, place, h0, b * H, H)
+            else:
+                to[place : place + H] = 0.0
+
+
+@compiled
+def receive(layer: Layer, rows: Rows, begin: int, stop: int, gradient: Outputs, to: Floats) -> None:
+    """The gradients of a chunk's new states, row by row."""
+    for r in range(rows.row.size):
+        for s in range(begin, min(stop, rows.length[r])):
+            t = rows.length[r] - 1 - s if layer.reverse else s
+            at = t * gradient.dt + rows.row[r] * gradient.db + gradient.first
+            copy(to, (rows.start[s] - rows.start[begin] + r) * layer.ldh, gradient.data, at, layer.H)
+
+
+@compiled
+def fetch_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None:
+    """The rows' own part of ``given (B, H)``, or zeros where it is empty, to rows of ``ldh``."""
+    to[: rows.row.size * ldh] = 0.0
+    if given.size:
+        for r in range(rows.row.size):
+            for j in range(H):
+                to[r * ldh + j] = given[rows.row[r] * H + j]
+
+
+@compiled
+def give_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None:
+    """Rows of ``ldh`` to their places in ``to (B, H)``."""
+    for r in range(rows.row.size):
+        for j in range(H):
+            to[rows.row[r] * H + j] = state[r * ldh + j]
+
+
+@compiled
+def enter(rows: Rows, h: Floats, mask: Floats, entering: Floats, n: int, H: int, ldh: int) -> None:
+    """The masked copy of ``n`` rows' states that enters the next product, where there is a mask."""
+    if mask.size == 0:
+        return
+    for r in range(n):
+        b = rows.row[r]
+        for j in range(H):
+            entering[r * ldh + j] = h[r * ldh + j] * mask[b * H + j]
+
+
+@compiled
+def add_masked(
+    rows: Rows, product: Floats, mask: Floats, dh: Floats, n: int, H: int, ldh: int, carried: bool
+) -> None:
+    """``dh = mask * product``, plus what was carried in it."""
+    for r in range(n):
+        b = rows.row[r]
+        for j in range(H):
+            value = product[r * ldh + j] * mask[b * H + j]
+            dh[r * ldh + j] = dh[r * ldh + j] + value if carried else value
+
+
+@compiled
+def add(to: Floats, given: Floats, first: int, count: int) -> None:
+    """``to[:count] += given[first : first + count]`` for ``count`` a multiple of a vector."""
+    for j in range(0, count, LANES):
+        store(to, j, load(to, j) + load(given, first + j))
+
+
+@compiled
+def blank(rows: Rows, outputs: Outputs, H: int) -> None:
+    """Zeros past each row's length."""
+    if outputs.data.size == 0:
+        return
+    for r in range(rows.row.size):
+        for t in range(rows.length[r], outputs.steps):
+            out = t * outputs.dt + rows.row[r] * outputs.db + outputs.first
+            outputs.data[out : out + H] = 0.0
+
+
+@compiled
+def blank_input(layer: Layer, rows: Rows, dx: Input, T: int) -> None:
+    """Zeros past each row's length."""
+    for r in range(rows.row.size):
+        for t in range(rows.length[r], T):
+            base = t * dx.dt + rows.row[r] * dx.db
+            dx.data[base : base + layer.E] = 0.0
