@@ -13,8 +13,9 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import data, demo, evaluate, fit, inspect, predict
+from recurra.cli import data, demo, evaluate, fit, inspect, predict, pretrain
 from recurra.errors import RecurraError
+from recurra.runtime import let_idle_threads_sleep
 
 __all__ = ["app", "main"]
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
+app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("inspect")(inspect.inspect)
@@ -45,6 +47,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit code 2."""
+    let_idle_threads_sleep()
     try:
         app()
     except RecurraError as error:

@@ -22,6 +22,8 @@ _lock = threading.RLock()  # a garbage collection inside the lock may put a buff
 _shelf: list[Floats] = []
 SMALLEST = 16_384
 """Numbers; smaller buffers come from the system's own shelf."""
+LOOSEST = 32
+"""How many times too large a buffer may be: batches of long and of short texts then use the same ones."""
 
 
 class _Loan:
@@ -39,12 +41,12 @@ def borrow(count: int) -> Floats:
     if count < SMALLEST:
         return _aligned(count)
     with _lock:
-        fitting = [n for n, buffer in enumerate(_shelf) if count <= buffer.size <= 4 * count]
+        fitting = [n for n, buffer in enumerate(_shelf) if count <= buffer.size <= LOOSEST * count]
         if fitting:
             buffer = _shelf.pop(min(fitting, key=lambda n: _shelf[n].size))
         else:
             # the new one will do what the largest smaller one did: one of a kind is enough
-            smaller = [n for n, buffer in enumerate(_shelf) if count > buffer.size > count // 8]
+            smaller = [n for n, buffer in enumerate(_shelf) if count > buffer.size > count // LOOSEST]
             if smaller:
                 _shelf.pop(max(smaller, key=lambda n: _shelf[n].size))
             buffer = _aligned(count + count // 8)
