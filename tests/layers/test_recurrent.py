@@ -352,8 +352,10 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         layer(torch.zeros(2, 5, 2), torch.tensor([-1, 2]))
     with pytest.raises(ValueError, match=r"lengths is \(3,\), not \(2,\)"):
         layer(torch.zeros(2, 5, 2), torch.tensor([1, 2, 3]))
-    with pytest.raises(ValueError, match="state has"):
-        layer(torch.zeros(2, 5, 2), None, ((torch.zeros(1, 3), torch.zeros(1, 3)),))
+    h = torch.zeros(2, 3)
+    for state in [(h[:1], h[:1]), (h, h[:1]), (h, h[:, :2]), (h,)]:
+        with pytest.raises(ValueError, match="state has"):
+            layer(torch.zeros(2, 5, 2), None, (state,))
 
 
 def test_the_settings_show_in_print() -> None:

@@ -207,9 +207,11 @@ class Recurrent(nn.Module):
         if len(x.shape) != 3 or x.shape[2] != self.input_size or x.shape[1] == 0:
             raise ValueError(f"x is {tuple(x.shape)}, not (B, T, {self.input_size}) with T of 1 or more")
         B, T, _ = x.shape
-        expected = [(B, H) for H in self.units for _ in range(self.directions)]
-        if state is not None and [tuple(part[0].shape) for part in state] != expected:
-            raise ValueError(f"state has {[tuple(part[0].shape) for part in state]}, not {expected}")
+        parts = 2 if self.cell == "lstm" else 1
+        expected = [[(B, H)] * parts for H in self.units for _ in range(self.directions)]
+        given = [[tuple(part.shape) for part in each] for each in state or ()]
+        if state is not None and given != expected:
+            raise ValueError(f"state has {given}, not {expected}")
         if lengths is None:
             return None
         if lengths.shape != (B,):

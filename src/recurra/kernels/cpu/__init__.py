@@ -54,9 +54,9 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     H = first.weights.weight_hh.shape[1]
     x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     initial = [part for call in calls for part in call.initial()] if any(c.state for c in calls) else []
-    weights = [part for call in calls for part in call.weights if part is not None]
-    input_masks = [call.input_mask for call in calls if call.input_mask is not None]
-    recurrent_masks = [call.recurrent_mask for call in calls if call.recurrent_mask is not None]
+    weights = [part for call in calls for part in _weights(call)]
+    input_masks = _masks([call.input_mask for call in calls])
+    recurrent_masks = _masks([call.recurrent_mask for call in calls])
     threads = runtime.threads()
     work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
     outputs, last = autograd.recurrence(
@@ -67,6 +67,20 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     parts = last.unbind(0)
     step = 2 if first.cell == "lstm" else 1
     return outputs, tuple(parts[n : n + step] for n in range(0, len(parts), step))
+
+
+def _weights(call: Call) -> list[Tensor]:
+    """The weights that the cell has: GRU always has two biases, the others one."""
+    weights = call.weights
+    if call.cell != "gru":
+        return list(weights[:3])
+    return [*weights[:3], torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh]
+
+
+def _masks(each: list[Tensor | None]) -> list[Tensor]:
+    """A mask for each direction, of ones where only the other has one; none where none has."""
+    some = next((mask for mask in each if mask is not None), None)
+    return [] if some is None else [torch.ones_like(some) if mask is None else mask for mask in each]
 
 
 def release_workspaces() -> None:

@@ -66,7 +66,7 @@ def compute(
         job, initial[::parts], initial[1::2] if parts == 2 else cells, outputs, final[::parts],
         final[1::2] if parts == 2 else cells, tape, save,
     )  # fmt: skip
-    shape = (job.B, job.T, D * job.H) if outputs.size else (0, 0, D * job.H)
+    shape = (job.B, job.T, D * job.H) if sequences or save else (0, 0, D * job.H)
     return torch.from_numpy(outputs).view(shape).transpose(0, 1), last, torch.from_numpy(tape)
 
 
