@@ -8,6 +8,7 @@ asked for, a second gradient through one graph, or several threads need no care.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Iterable
@@ -82,3 +83,14 @@ def _aligned(count: int) -> Floats:
     room = np.empty(count + LINE, np.float32)
     ahead = -room.ctypes.data % (4 * LINE) // 4
     return room[ahead : ahead + count]
+
+
+def _forget() -> None:
+    """In the child of a fork, nobody is left who would let go of the lock that another thread had."""
+    global _lock
+    _lock = threading.RLock()
+    _shelf.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
