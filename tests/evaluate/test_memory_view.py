@@ -46,6 +46,19 @@ def test_gated_cells_have_a_sentence_on_the_gate_that_keeps() -> None:
     assert "by this gate alone no unit remembers that far" in sentences(found(GRU(3, 8)))["gates"]
 
 
+def test_a_gradient_that_passes_by_the_forget_gate_is_said_to() -> None:
+    torch.manual_seed(0)
+    layer = LSTM(3, 8)
+    assert "goes through the recurrent matrix" not in sentences(found(layer, 25))["gates"]
+    with torch.no_grad():  # each cell feeds itself through its candidate
+        layer.weights("l0").weight_hh[16:24] = 1.6 * torch.eye(8)
+        layer.weights("l0").weight_ih.mul_(0.01)
+        layer.weights("l0").bias_ih[8:16] = 0.0
+        layer.weights("l0").bias_ih[:8] = 1.0
+        layer.weights("l0").bias_ih[24:] = 1.0
+    assert "goes through the recurrent matrix" in sentences(found(layer, 25))["gates"]
+
+
 def test_a_growing_and_a_dead_gradient_are_named() -> None:
     torch.manual_seed(0)
     layer = SimpleRNN(3, 6, activation="relu")

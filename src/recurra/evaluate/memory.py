@@ -66,7 +66,7 @@ class Curve(BaseModel):
     """A random state under zero input, by step; medians relative to its norm at step 0.
 
     ``left`` is the distance to where the zero state is by then (without biases that is the norm itself),
-    ``norm`` the norm of ``h``. None where it is beyond the largest number.
+    ``norm`` the norm of ``h``. None where it is beyond the largest number; below 1e-16 ``left`` is rounding.
     """
 
     left: list[float | None]

@@ -55,7 +55,7 @@ def sentences(found: Memory) -> dict[str, str]:
         "matrix": _matrix_sentence(found.cell, part),
         "alone": _alone_sentence(part, found.steps),
     }
-    return {**told, "gates": _gates_sentence(part, found.steps)} if part.gates else told
+    return {**told, "gates": _gates_sentence(found)} if part.gates else told
 
 
 def table(found: Memory) -> tuple[list[str], list[list[str]]]:
@@ -191,17 +191,20 @@ def _fate(left: float | None) -> str:
     return "it dies" if left < 0.01 else "it fades" if left < 0.5 else "it stays"
 
 
-def _gates_sentence(part: Part, steps: int) -> str:
+def _gates_sentence(found: Memory) -> str:
+    part, steps, end = found.last, found.steps, found.gradient.median[-1]
     carry = part.carry
     if carry is None:
         raise ValueError("a part with gates has a carry")
     gate = next(gate for gate in part.gates if gate.name == carry.gate)
     far = "no unit remembers" if carry.longest < steps / 5 else "some units remember"
+    way = ", and the gradient that arrives goes through the recurrent matrix"
+    elsewhere = way if end > 1e-3 and carry.kept < 1e-3 * end else ""
     return (
         f"The {gate.name} gate stands open by {gate.mean:.2f} (nearly open {share(gate.nearly_open)} of the "
         f"time, nearly shut {share(gate.nearly_shut)}), time constant {carry.typical:,.1f} steps in the "
         f"typical unit, {carry.longest:,.1f} in the longest; over {steps} steps it keeps "
-        f"{_short(carry.kept)}: by this gate alone {far} that far."
+        f"{_short(carry.kept)}: by this gate alone {far} that far{elsewhere}."
     )
 
 
@@ -351,7 +354,7 @@ _PAGE = """<!doctype html>
 <h1>{{ title }}</h1>
 {% for line in told.values() %}<p>{{ line }}</p>
 {% endfor %}
-<div class="drawn">{{ svg }}</div>
+<div class="drawn" role="img" aria-label="{{ title }}">{{ svg }}</div>
 <div class="scroll" role="region" tabindex="0" aria-label="Figures">
 <table>
 <thead><tr>{% for name in header %}<th{% if not loop.first %} class="n"{% endif %}>{{ name }}</th>
