@@ -196,24 +196,41 @@ class _Poisoning:
         return fresh
 
 
-@pytest.fixture(scope="module")
-def poisoned() -> Iterator[None]:
-    """Whatever memory the CPU kernels borrow or ask for holds NaN before they write to it."""
-    from recurra.kernels.cpu import engine, operators, workspace
+@contextmanager
+def _borrowing(number: float) -> Iterator[pytest.MonkeyPatch]:
+    """Within it the CPU kernels borrow memory that is full of a number."""
+    from recurra.kernels.cpu import autograd, workspace
 
+    assert autograd  # which imports all that borrow
     borrow = workspace.borrow
 
-    def poison(count: int) -> Any:
+    def filled(count: int) -> Any:
         buffer = borrow(count)
-        buffer[:] = float("nan")
+        buffer[:] = number
         return buffer
 
     with pytest.MonkeyPatch.context() as patch:
         for name, module in list(sys.modules.items()):
             if name.startswith("recurra.kernels.cpu.") and getattr(module, "borrow", None) is borrow:
-                patch.setattr(module, "borrow", poison)
+                patch.setattr(module, "borrow", filled)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def poisoned() -> Iterator[None]:
+    """Whatever memory the CPU kernels borrow or ask for holds NaN before they write to it."""
+    from recurra.kernels.cpu import engine, operators
+
+    with _borrowing(float("nan")) as patch:
         patch.setattr(engine, "np", _Poisoning(engine.np))
         patch.setattr(operators, "torch", _Poisoning(operators.torch))
+        yield
+
+
+@pytest.fixture
+def blanked() -> Iterator[None]:
+    """Whatever memory the CPU kernels borrow holds zeros before they write to it."""
+    with _borrowing(0.0):
         yield
 
 

@@ -56,7 +56,9 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[2], gradients)
+        # with a graph of gradients to be made, the operator says that it has none
+        compute: Any = operators.backward if torch.is_grad_enabled() else operators.compute_backward
+        dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[2], gradients, compute)
         return None, None, dx, None, None, *dstate, *dweights, *[None] * sum(ctx.counts[2:])
 
 
@@ -72,7 +74,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 
 
 def _gradients(
-    ctx: Any, input_wanted: bool, gradients: tuple[Any, ...]
+    ctx: Any, input_wanted: bool, gradients: tuple[Any, ...], compute: Any
 ) -> tuple[Tensor | None, list[Any], list[Any]]:
     """The gradients of the input, of the states and of the weights, by what ``_keep`` saved."""
     x, index, lengths, *parts, outputs, tape = ctx.saved_tensors
@@ -80,8 +82,6 @@ def _gradients(
     if gradient is None and last is None:
         return None, [None] * ctx.counts[0], [None] * ctx.counts[1]
     cell, rectified, reverse, sequences, _, shards, threads = ctx.facts
-    # with a graph of gradients to be made, the operator says that it has none
-    compute: Any = operators.backward if torch.is_grad_enabled() else operators.compute_backward
     dx, dstate, *dweights = compute(
         x, index, lengths, *_split(parts, ctx.counts), outputs, tape, gradient if sequences else None, last,
         cell, rectified, reverse, shards, threads, input_wanted,
@@ -95,7 +95,7 @@ def _split(parts: Any, counts: tuple[int, ...]) -> list[list[Any]]:
 
 
 def _operator_gradient(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-    dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[0], gradients)
+    dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[0], gradients, operators.backward)
     masks = [[None] * count for count in ctx.counts[2:]]
     return dx, None, None, dstate, dweights, *masks, *[None] * len(ctx.facts)
 

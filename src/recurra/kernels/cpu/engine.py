@@ -78,7 +78,7 @@ def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
 
 def tape_size(cell: int, steps: int, H: int, directions: int) -> int:
     """Numbers that the tapes of all shards take where the batch has ``steps`` steps in all rows together."""
-    return directions * layout.tape_size(layout.layer(cell, False, False, 1, H, 1), steps)
+    return directions * layout.tape_size(cell, H, steps)
 
 
 def run_forward(
@@ -209,10 +209,10 @@ def _dealt(order: Integers, lengths: Integers, shards: int) -> list[Rows]:
 def _tapes(job: Job, tape: Floats) -> list[Floats]:
     """The part of the tape of each direction's shards."""
     found, at = [], 0
-    for d in range(len(job.directions)):
+    for _ in job.directions:
         for n in range(job.shards):
             rows = len(range(n, job.B, job.shards))
-            size = layout.tape_size(_layer(job, d, rows), rows * job.T)
+            size = layout.tape_size(job.cell, job.H, rows * job.T)
             found.append(tape[at : at + size])
             at += size
     return found

@@ -38,7 +38,8 @@ def row_length(columns: int) -> int:
     Rows a power of two apart fall into the same few places of the cache: with rows of 2,048 numbers the
     gradient of the weights ran at half the speed.
     """
-    return (-(-columns // LINE) | 1) * LINE
+    lines = -(-columns // LINE)
+    return (lines + 1 - lines % 2) * LINE
 
 
 class Layer(NamedTuple):
@@ -137,9 +138,9 @@ class Work(NamedTuple):
     """Backwards: a step's gradient of the masked state."""
 
 
-def tape_size(layer: Layer, steps: int) -> int:
-    """Numbers in a tape of ``steps`` rows."""
-    return steps * KEPT[layer.cell] * layer.ldh
+def tape_size(cell: int, H: int, steps: int) -> int:
+    """Numbers in a tape of ``steps`` rows; the sizes may be the unknown ones of torch's compiler."""
+    return steps * KEPT[cell] * row_length(H)
 
 
 @cache

@@ -1,0 +1,65 @@
+"""Models around the CPU kernels under ``torch.compile`` give what they give without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from recurra.kernels.dispatch import Lookup
+from recurra.layers import GRU, LSTM, SimpleRNN
+
+# of Dynamo: about `.grad` of what is no leaf, and about our cached functions, which it may trace through
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch")
+
+LAYERS: dict[str, Callable[..., Any]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+
+
+class Reader(nn.Module):
+    """Tokens to a number through two recurrent layers."""
+
+    def __init__(self, cell: str, *, lookup: bool) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(12, 6))
+        self.lookup = lookup
+        self.recurrent = LAYERS[cell](6, [9, 5], bidirectional=True, return_sequences=False, backend="cpu")
+        self.head = nn.Linear(10, 1)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        x = Lookup(self.table, tokens) if self.lookup else nn.functional.embedding(tokens, self.table)
+        outputs, _ = self.recurrent(x, lengths)
+        return self.head(torch.tanh(outputs)).squeeze(1)
+
+
+@pytest.mark.parametrize("lookup", [False, True])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_a_compiled_model_gives_the_same_outputs_and_gradients(cell: str, lookup: bool) -> None:
+    torch.manual_seed(3)
+    torch.compiler.reset()
+    model = Reader(cell, lookup=lookup)
+    tokens, lengths = torch.randint(0, 12, (4, 7)), torch.tensor([7, 1, 0, 5])
+    compiled = torch.compile(model, backend="aot_eager", dynamic=False)
+    found = []
+    for way in (model, compiled):
+        outputs = way(tokens, lengths)
+        found.append(
+            [outputs.detach(), *torch.autograd.grad(outputs.square().sum(), list(model.parameters()))]
+        )
+    for value, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, value, rtol=0, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(tokens, lengths), found[0][0], rtol=0, atol=1e-6)
+
+
+def test_the_recurrence_does_not_break_the_graph() -> None:
+    torch.compiler.reset()
+    layer = GRU(3, 5, backend="cpu")
+    compiled = torch.compile(layer, backend="aot_eager", dynamic=False, fullgraph=True)
+    x = torch.randn(4, 6, 3, requires_grad=True)
+    outputs, _ = compiled(x)
+    torch.testing.assert_close(outputs, layer(x)[0], rtol=0, atol=1e-6)
+    outputs.sum().backward()
+    assert x.grad is not None
