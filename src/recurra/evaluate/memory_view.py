@@ -289,8 +289,10 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
     axes.set_title("Eigenvalues and spectral radius")
     axes.set_xlabel("real part (dotted: radius 1)")
     axes.set_ylabel("imaginary part")
-    if len(part.eigenvalues) == 1:
-        axes.legend(loc="center")
+    if len(part.eigenvalues) == 1:  # a legend's mark would pass for an eigenvalue
+        axes.annotate(
+            f"spectral radius\n{part.spectral_radius['recurrent']:.2f}", (0, 0), ha="center", va="center"
+        )
     else:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
