@@ -41,7 +41,7 @@ def arguments(p: Any, mine: dict[str, torch.Tensor], *, sequences: bool = True) 
         [m for call in calls if (m := getattr(call, name)) is not None]
         for name in ("input_mask", "recurrent_mask")
     ]
-    return (x, index, p.lengths, state, weights, *masks, p.cell, False, False, sequences, True, 1, 1)
+    return (x, index, p.lengths, state, weights, *masks, p.cell, False, False, False, sequences, True, 1, 1)
 
 
 CHECKED = [
@@ -68,7 +68,7 @@ def test_torchs_own_checks_of_operators(
     values[0] = values[0].detach()
     outputs, last, tape = operators.forward(*values)
     gradient = torch.randn(outputs.shape) if sequences else None
-    facts = (*values[7:10], *values[12:14], True)
+    facts = (*values[7:11], *values[13:15], True)
     given = (*values[:7], outputs, tape, gradient, torch.randn(last.shape), *facts)
     torch.library.opcheck(operators.backward, given)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import release_workspaces
-from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, State, Weights
+from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, Precision, State, Weights
 
 __all__ = [
     "BACKENDS",
@@ -21,6 +21,7 @@ __all__ = [
     "Call",
     "Cell",
     "Lookup",
+    "Precision",
     "State",
     "Weights",
     "layer",
@@ -42,6 +43,7 @@ def recurrence(
     recurrent_mask: Tensor | None = None,
     activation: Activation = "tanh",
     reverse: bool = False,
+    precision: Precision = "float32",
     backend: str = "auto",
 ) -> tuple[Tensor, State]:
     """One layer in one direction over all steps.
@@ -56,6 +58,7 @@ def recurrence(
         recurrent_mask: ``(B, H)`` multiplied with the state entering the recurrent product at every step.
         activation: ``"tanh"``, ``"relu"`` or a function of a tensor.
         reverse: read each row from its own last step to its first.
+        precision: of the numbers that are multiplied.
         backend: as in ``layer``.
 
     Returns:
@@ -64,7 +67,7 @@ def recurrence(
     Raises:
         BackendError: a backend asked for by name can't compute this, or there is none of that name.
     """
-    call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse, input_mask)
+    call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse, input_mask, precision)
     outputs, (last,) = layer([call], backend=backend)
     return outputs, last
 

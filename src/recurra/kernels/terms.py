@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["GATES", "Activation", "Call", "Cell", "Lookup", "State", "Weights", "valid_steps"]
+__all__ = ["GATES", "Activation", "Call", "Cell", "Lookup", "Precision", "State", "Weights", "valid_steps"]
 
 Cell: TypeAlias = Literal["simple_rnn", "lstm", "gru"]
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 State: TypeAlias = tuple[Tensor, ...]
 """``(h,)``, for LSTM ``(h, c)``; each ``(B, H)``."""
 
@@ -87,6 +88,8 @@ class Call:
     reverse: bool = False
     input_mask: Tensor | None = None
     """``(B, E)`` multiplies the input, the same at every step."""
+    precision: Precision = "float32"
+    """Of the numbers that are multiplied; ``"float32"`` stands for whatever the tensors have."""
 
     def initial(self) -> State:
         """The state before the first step."""

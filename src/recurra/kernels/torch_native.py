@@ -22,6 +22,8 @@ __all__ = ["missing", "run"]
 
 def missing(call: Call) -> str | None:
     """What this backend lacks for a call, or None where it can serve it."""
+    if call.precision != "float32":
+        return f"products of {call.precision}"
     if call.recurrent_mask is not None:
         return "recurrent dropout"
     if call.activation == "tanh" or (call.activation == "relu" and call.cell == "simple_rnn"):

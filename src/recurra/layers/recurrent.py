@@ -12,7 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import BACKENDS, GATES, Activation, Call, Cell, Lookup, State, Weights, layer
+from recurra.kernels.dispatch import (
+    BACKENDS,
+    GATES,
+    Activation,
+    Call,
+    Cell,
+    Lookup,
+    Precision,
+    State,
+    Weights,
+    layer,
+)
 from recurra.layers.dropout import sequence_mask
 from recurra.layers.torch_weights import from_torch, to_torch
 
@@ -35,6 +46,7 @@ class Recurrent(nn.Module):
         activation: ``"tanh"``, ``"relu"`` or a function; a sequence gives each layer its own.
         return_sequences: whether the outputs are all states, or the last state alone.
         backend: ``"auto"``, ``"cpu"``, ``"reference"`` or ``"torch"``.
+        precision: ``"bfloat16"`` rounds the factors of the products, forwards and backwards, to 8 bits.
 
     Parameters are named and laid out as in ``torch.nn``; initial values are Keras's (Glorot-uniform input
     weights, orthogonal recurrent weights, zero biases but 1 for LSTM's forget gate).
@@ -58,6 +70,7 @@ class Recurrent(nn.Module):
         activation: Activation | Sequence[Activation] = "tanh",
         return_sequences: bool = True,
         backend: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         self.input_size = input_size
@@ -69,6 +82,7 @@ class Recurrent(nn.Module):
         if backend not in BACKENDS:
             raise ConfigError(f"there is no backend {backend!r}", mend=f"there are {', '.join(BACKENDS)}")
         self.backend = backend
+        self.precision: Precision = precision
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
@@ -153,6 +167,7 @@ class Recurrent(nn.Module):
                     recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[depth]),
                     activation=self.activations[depth],
                     reverse=bool(reverse),
+                    precision=self.precision,
                 )
                 for reverse, suffix in enumerate(self.suffixes(depth))
             ]

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from recurra import runtime
-from recurra.kernels.cpu.host import lack
+from recurra.kernels.cpu.host import host, lack
 from recurra.kernels.terms import GATES, Call, Lookup, State
 
 __all__ = ["lack", "missing", "release_workspaces", "run"]
+
+AT_FIRST = torch.get_num_threads()
+"""Threads for compiled graphs, in which torch can't be asked for the number."""
 
 
 def missing(call: Call) -> str | None:
@@ -29,6 +32,8 @@ def missing(call: Call) -> str | None:
     different = [part.dtype for part in (x, *others, *masks) if part.dtype != torch.float32]
     if different:
         return f"{str(different[0]).removeprefix('torch.')} numbers"
+    if call.precision == "bfloat16" and host().halves is None:
+        return "products of bfloat16 on this machine"
     if any(mask.requires_grad for mask in masks):
         return "gradients of masks"
     if call.activation == "tanh" or (call.activation == "relu" and call.cell != "lstm"):
@@ -57,11 +62,11 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     weights = [part for call in calls for part in _weights(call)]
     input_masks = _masks([call.input_mask for call in calls])
     recurrent_masks = _masks([call.recurrent_mask for call in calls])
-    threads = runtime.threads()
+    threads = AT_FIRST if torch.compiler.is_compiling() else runtime.threads()
     work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
     outputs, last = autograd.recurrence(
         x, index, first.lengths, (initial, weights, input_masks, recurrent_masks), first.cell,
-        first.activation == "relu", first.reverse, sequences,
+        first.activation == "relu", first.precision == "bfloat16", first.reverse, sequences,
         engine.shards_for(B, len(calls), work, threads), threads,
     )  # fmt: skip
     parts = last.unbind(0)

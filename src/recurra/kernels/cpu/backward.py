@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.halves import product, product_transposed
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
-from recurra.kernels.cpu.products import multiply, multiply_transposed
 from recurra.kernels.cpu.rows import (
     add,
     add_masked,
@@ -96,20 +96,20 @@ def backward(
             else:
                 simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.rectified)
             if mask.size:
-                multiply(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True)
+                product(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True, work.halves)
                 add_masked(rows, work.masked, mask, dh, n, H, ldh, cell == GRU)
             else:
-                multiply(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU)
+                product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.halves)
         count = rows.start[stop] - first
         gather(layer, rows, x, begin, stop, work.x, ldx)
-        multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
+        product_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, ldg, count, layer.columns, work.halves)
         if mask.size:
             for s in range(begin, stop):
                 place = work.entering[(rows.start[s] - first) * ldh :]
                 enter(rows, place, mask, place, rows.active[s], H, ldh)
-        multiply_transposed(dU, ldg, work.entering, 0, ldh, H, DQ, 0, ldg, count, layer.columns)
+        product_transposed(dU, ldg, work.entering, 0, ldh, H, DQ, ldg, count, layer.columns, work.halves)
         if WT.size:
-            multiply(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True)
+            product(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True, work.halves)
             scatter(layer, rows, dx, begin, stop, work.x, ldx)
         stop = begin
     give_state(rows, dh, dh0, H, ldh)

@@ -16,6 +16,7 @@ import numpy as np
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
 from recurra.kernels.cpu.forward import forward
+from recurra.kernels.cpu.halves import pack_pairs
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
 from recurra.kernels.cpu.products import packed_size, padded
 from recurra.kernels.cpu.threads import run_all
@@ -40,6 +41,8 @@ class Job(NamedTuple):
 
     cell: int
     rectified: bool
+    halves: bool
+    """Whether products are of bfloat16."""
     reverse: bool
     """Whether the first direction reads from the end; a second one always does."""
     T: int
@@ -97,11 +100,13 @@ def run_forward(
         tape: where what the gradient needs besides the outputs goes.
         save: whether a gradient will be asked for.
     """
-    D = len(job.directions)
+    D, columns = len(job.directions), layout.GATES[job.cell] * job.H
     tapes = iter(_tapes(job, tape))
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        W, U, last = _packed(job, direction)
+        bias, last = _biases(job, direction)
+        W = _packed_transposed(job, direction.weight_ih, job.E, columns, bias)
+        U = _packed_transposed(job, direction.weight_hh, job.H, columns, nothing())
         for rows in _shards(job):
             layer = _layer(job, d, len(rows.row))
             masked = direction.recurrent_mask.size > 0
@@ -109,7 +114,7 @@ def run_forward(
             tasks.append(
                 partial(
                     forward, layer, rows,
-                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), W, U, last,
+                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), W, bias, U, last,
                     direction.recurrent_mask, h0[d], c0[d],
                     Outputs(outputs, D * job.H, job.T * D * job.H, d * job.H, job.T), hn[d], cn[d],
                     next(tapes), Work(*borrow_pieces(sizes)), save,
@@ -148,12 +153,8 @@ def run_backward(
     sums: list[tuple[Floats, int]] = []
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        UT = borrow(packed_size(columns, H))
-        weights.pack(UT, direction.weight_hh, columns, H)
-        WT = nothing()
-        if dx is not None:
-            WT = borrow(packed_size(columns, E))
-            weights.pack(WT, direction.weight_ih, columns, E)
+        UT = _packed(job, direction.weight_hh, columns, H)
+        WT = nothing() if dx is None else _packed(job, direction.weight_ih, columns, E)
         ldg = layout.row_length(columns)
         sizes = ((E + 1) * ldg, H * ldg, layout.row_length(H))
         size = layout.total(sizes)
@@ -182,7 +183,7 @@ def run_backward(
 
 def _layer(job: Job, d: int, rows: int) -> Layer:
     reverse = job.reverse if d == 0 else True
-    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows)
+    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows, job.halves)
 
 
 def _shards(job: Job) -> list[Rows]:
@@ -218,20 +219,37 @@ def _tapes(job: Job, tape: Floats) -> list[Floats]:
     return found
 
 
-def _packed(job: Job, direction: Direction) -> tuple[Floats, Floats, Floats]:
-    """The weights as ``forward`` takes them: the input's with their bias, the state's, GRU's last bias."""
-    H, columns = job.H, layout.GATES[job.cell] * job.H
-    bias, last = direction.bias_ih, nothing()
-    if job.cell == layout.GRU:
-        # the biases of r and z are only ever added up; that of n's product stands inside the reset
-        bias = bias.copy()
-        bias[: 2 * H] += direction.bias_hh[: 2 * H]
-        last = np.zeros(padded(H), np.float32)
-        last[:H] = direction.bias_hh[2 * H :]
-    W, U = borrow(packed_size(job.E + 1, columns)), borrow(packed_size(H, columns))
-    weights.pack_transposed(W, direction.weight_ih, job.E, columns, bias)
-    weights.pack_transposed(U, direction.weight_hh, H, columns, nothing())
-    return W, U, last
+def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
+    """A ``(terms, columns)`` matrix as products take it."""
+    if job.halves:
+        return pack_pairs(matrix.reshape(terms, columns))
+    to = borrow(packed_size(terms, columns))
+    weights.pack(to, matrix, terms, columns)
+    return to
+
+
+def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last: Floats) -> Floats:
+    """The transpose of a ``(columns, terms)`` matrix as products take it; in float32 with one more term."""
+    if job.halves:
+        return pack_pairs(matrix.reshape(columns, terms).T)
+    to = borrow(packed_size(terms + (last.size > 0), columns))
+    weights.pack_transposed(to, matrix, terms, columns, last)
+    return to
+
+
+def _biases(job: Job, direction: Direction) -> tuple[Floats, Floats]:
+    """The input's bias and GRU's bias of the state's product for n.
+
+    The biases of r and z are only ever added up; that of n's product stands inside the reset.
+    """
+    H = job.H
+    if job.cell != layout.GRU:
+        return direction.bias_ih, nothing()
+    bias = direction.bias_ih.copy()
+    bias[: 2 * H] += direction.bias_hh[: 2 * H]
+    last = np.zeros(padded(H), np.float32)
+    last[:H] = direction.bias_hh[2 * H :]
+    return bias, last
 
 
 def _gradients(job: Job, every: Floats, size: int) -> Gradients:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.halves import product
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, PAST_CACHE, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply
-from recurra.kernels.cpu.rows import blank, copy, enter, fetch_state, gather, give_state, show
+from recurra.kernels.cpu.rows import blank, copy, enter, fetch_state, gather, give_state, repeat, show
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
 
 __all__ = ["forward"]
@@ -27,8 +28,8 @@ def chunk_end(layer: Layer, rows: Rows, s: int) -> int:
 
 @compiled
 def forward(
-    layer: Layer, rows: Rows, x: Input, W: Floats, U: Floats, d: Floats, mask: Floats, h0: Floats,
-    c0: Floats, outputs: Outputs, hn: Floats, cn: Floats, tape: Floats, work: Work, save: bool,
+    layer: Layer, rows: Rows, x: Input, W: Floats, bias: Floats, U: Floats, d: Floats, mask: Floats,
+    h0: Floats, c0: Floats, outputs: Outputs, hn: Floats, cn: Floats, tape: Floats, work: Work, save: bool,
 ) -> None:  # fmt: skip
     """All steps of a shard.
 
@@ -36,7 +37,9 @@ def forward(
         layer: the layer's facts.
         rows: the shard's rows.
         x: the input.
-        W: packed ``(E + 1, gates * H)``, the input's weights and, as the last term, the bias.
+        W: packed ``(E + 1, gates * H)``, the input's weights and, as the last term, the bias; in pairs
+            without.
+        bias: the bias where ``W`` is in pairs.
         U: packed ``(H, gates * H)``, the state's weights.
         d: GRU's bias of the state's product for n, of whole vectors; else empty.
         mask: ``(B, H)`` on the state that enters the product; or empty.
@@ -64,19 +67,21 @@ def forward(
         stop = chunk_end(layer, rows, s)
         begin, first = s, rows.start[s]
         gather(layer, rows, x, s, stop, work.x, layer.E + 1)
-        multiply(
-            G, 0, ldg, work.x, 0, layer.E + 1, rows.start[stop] - first, W, layer.E + 1, layer.columns,
-            True,
-        )  # fmt: skip
+        count = rows.start[stop] - first
+        if layer.halves:  # but the bias stays whole
+            repeat(G, ldg, bias, count, layer.columns)
+            product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.halves)
+        else:
+            multiply(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E + 1, layer.columns, True)
         while s < stop:
             n, g, at = rows.active[s], (rows.start[s] - first) * ldg, rows.start[s] * KEPT[cell] * ldh
             if cell == GRU:
-                multiply(work.first, 0, ldg, entering, 0, ldh, n, U, H, layer.columns, True)
+                product(work.first, 0, ldg, entering, 0, ldh, n, U, H, layer.columns, True, work.halves)
                 gru.activate(
                     G, g, ldg, work.first, d, h, ldh, tape, at, n, H, layer.rectified, save, past_cache,
                 )  # fmt: skip
             else:
-                multiply(G, g, ldg, entering, 0, ldh, n, U, H, layer.columns, False)
+                product(G, g, ldg, entering, 0, ldh, n, U, H, layer.columns, False, work.halves)
                 if cell == LSTM:
                     lstm.activate(G, g, ldg, h, c, ldh, tape, at, n, H, save, past_cache)
                 else:

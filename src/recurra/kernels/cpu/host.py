@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from functools import cache
@@ -20,6 +21,8 @@ class Host(NamedTuple):
     estimate: str | None
     """LLVM's name of the instruction that estimates a reciprocal; None where division is used."""
     x86: bool
+    halves: str | None = None
+    """How products of bfloat16 are made: ``"tiles"`` (AMX) or ``"pairs"`` (AVX512_BF16); None where not."""
 
 
 AVX512 = Host(16, 32, "llvm.x86.avx512.rcp14.ps.512", x86=True)
@@ -38,11 +41,23 @@ def host() -> Host:
     if platform.machine().lower() in ("arm64", "aarch64"):
         return NEON
     if features.get("avx512f") and asked == "16":
-        return AVX512
+        if not features.get("avx512bf16"):
+            return AVX512
+        tiles = features.get("amx-bf16") and os.environ.get("RECURRA_TILES", "1") != "0" and _may_use_tiles()
+        return AVX512._replace(halves="tiles" if tiles else "pairs")
     # FMA is a feature of its own, though every processor but one that has AVX2 has it
     if features.get("avx2") and features.get("fma") and asked in ("16", "8"):
         return AVX2
     return SSE
+
+
+def _may_use_tiles() -> bool:
+    """Whether the system lets this process use the processor's matrix tiles, which it must be asked for."""
+    if platform.system() != "Linux":
+        return False
+    SYSCALL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18  # arch_prctl(2) and asm/prctl.h
+    answer: int = ctypes.CDLL(None).syscall(SYSCALL, REQUEST_PERMISSION, TILE_DATA)
+    return answer == 0
 
 
 @cache

@@ -1,9 +1,8 @@
-"""Matrix products of any size from register tiles, and the packed form of weights that they read fastest.
+"""Matrix products of any size from small tiles, and the packed form of weights that they read fastest.
 
 All matrices are flat float32 arrays; a start and a row length say which part of one is meant.
 A packed ``(terms, columns)`` matrix is cut into panels of 4 vectors of columns, the last one narrower; the
-numbers of a panel lie in the order in which a tile reads them, term by term.
-"""
+numbers of a panel lie in the order in which a tile reads them, term by term."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES
 from recurra.kernels.cpu.tile import column_of_tiles
 
-__all__ = ["PANEL", "multiply", "multiply_transposed", "packed_size", "padded"]
+__all__ = ["PANEL", "WIDTH", "multiply", "multiply_transposed", "packed_size", "padded"]
 
 WIDTH = 4
 PANEL = WIDTH * LANES

@@ -22,6 +22,7 @@ __all__ = [
     "give_state",
     "recall",
     "receive",
+    "repeat",
     "scatter",
     "show",
 ]
@@ -35,6 +36,13 @@ def copy(to: Floats, start: int, given: Floats, first: int, count: int) -> None:
         store(to, start + j, load(given, first + j))
     for j in range(whole, count):
         to[start + j] = given[first + j]
+
+
+@compiled
+def repeat(to: Floats, ld: int, given: Floats, count: int, columns: int) -> None:
+    """``given (columns,)`` in each of ``count`` rows of ``ld``."""
+    for r in range(count):
+        copy(to, r * ld, given, 0, columns)
 
 
 @compiled

@@ -25,7 +25,9 @@ __all__ = [
     "clamp",
     "flush_denormals",
     "fma",
+    "keep_first",
     "load",
+    "pair",
     "power_of_two",
     "reciprocal",
     "restore_denormals",
@@ -33,6 +35,7 @@ __all__ = [
     "store",
     "store_aligned",
     "store_first",
+    "store_halves",
 ]
 
 LANES = host().lanes
@@ -261,6 +264,58 @@ def reciprocal(typing: Any, x: Any) -> Any:
         return call_llvm(builder, f"llvm.fma.v{LANES}f32", guess, error, guess)
 
     return vec(vec), generate
+
+
+@generated
+def keep_first(typing: Any, x: Any, count: Any) -> Any:
+    """``x`` with zeros after the first ``count`` lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = ir.Constant(INTEGERS, list(range(LANES)))
+        limit = splat_integer(builder, builder.trunc(arguments[1], ir.IntType(32)))
+        return builder.select(builder.icmp_signed("<", lanes, limit), arguments[0], constant(0.0))
+
+    return vec(vec, types.intp), generate
+
+
+def _rounded(builder: Any, x: Any) -> Any:
+    """The bits of ``x``, of which the upper half is ``x`` rounded to bfloat16; NaN stays NaN."""
+
+    def number(value: int) -> Any:
+        return ir.Constant(INTEGERS, [value] * LANES)
+
+    bits = builder.bitcast(x, INTEGERS)
+    odd = builder.and_(builder.lshr(bits, number(16)), number(1))
+    rounded = builder.add(bits, builder.add(odd, number(0x7FFF)))  # to the nearest, to even in the middle
+    return builder.select(builder.fcmp_unordered("uno", x, x), number(0x7FC00000), rounded)
+
+
+@generated
+def store_halves(typing: Any, array: Any, index: Any, x: Any) -> Any:
+    """``x``, rounded to bfloat16, in the place of half as many numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, x = arguments
+        halves = ir.VectorType(ir.IntType(16), LANES)
+        place = pointer(context, builder, signature.args[0], array, index, to=halves)
+        upper = builder.lshr(_rounded(builder, x), ir.Constant(INTEGERS, [16] * LANES))
+        builder.store(builder.trunc(upper, halves), place).align = 2
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vec), generate
+
+
+@generated
+def pair(typing: Any, low: Any, high: Any) -> Any:
+    """In each lane, two numbers rounded to bfloat16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        low, high = (_rounded(builder, x) for x in arguments)
+        upper = builder.and_(high, ir.Constant(INTEGERS, [0xFFFF0000] * LANES))
+        lower = builder.lshr(low, ir.Constant(INTEGERS, [16] * LANES))
+        return builder.bitcast(builder.or_(upper, lower), VECTOR)
+
+    return vec(vec, vec), generate
 
 
 def _operation(symbol: Callable[..., Any], method: str) -> None:

@@ -55,11 +55,12 @@ def tile_rows(width: int) -> int:
     return {4: 2, 3: 4, 2: 6, 1: 8}[width]
 
 
-def column_of_tiles(width: int) -> Any:
+def column_of_tiles(width: int, *, pairs: bool = False) -> Any:
     """The intrinsic that computes ``width`` vectors of columns of a product, for all its rows.
 
     Called as ``(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)``; where not ``fresh``, the
-    product is added to what ``C`` holds.
+    product is added to what ``C`` holds. With ``pairs``, each number of ``A`` and ``B`` is in truth two of
+    bfloat16, two terms of the sum.
     """
 
     @generated
@@ -79,7 +80,7 @@ def column_of_tiles(width: int) -> Any:
                 place(kinds[0], C, c), ldc, place(kinds[3], A, a), row, step, place(kinds[7], B, b),
                 stride, terms, builder.icmp_unsigned("!=", fresh, ir.Constant(fresh.type, 0)),
             )  # fmt: skip
-            _all_rows(builder, width, rows, operands)
+            _all_rows(builder, width, rows, operands, _add_pairs if pairs else _add)
             return context.get_dummy_value()
 
         n = types.intp
@@ -88,13 +89,13 @@ def column_of_tiles(width: int) -> Any:
     return product
 
 
-def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands) -> None:
+def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands, add: Callable[..., Any]) -> None:
     """Full tiles from the top, then one of as many rows as are left."""
     full = tile_rows(width)
 
     def body(done: Any, places: list[Any]) -> list[Any]:
         A, C = places
-        _tile(builder, full, width, operands._replace(A=A, C=C))
+        _tile(builder, full, width, operands._replace(A=A, C=C), add)
         height = ir.Constant(INDEX, full)
         return [
             builder.gep(A, [builder.mul(height, operands.row)]),
@@ -108,12 +109,12 @@ def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands) -> None:
         block = builder.append_basic_block(f"rest_{rest}")
         choice.add_case(ir.Constant(INDEX, rest), block)
         builder.position_at_end(block)
-        _tile(builder, rest, width, operands._replace(A=A, C=C))
+        _tile(builder, rest, width, operands._replace(A=A, C=C), add)
         builder.branch(after)
     builder.position_at_end(after)
 
 
-def _tile(builder: Any, rows: int, width: int, operands: _Operands) -> None:
+def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callable[..., Any]) -> None:
     """One tile of ``rows`` rows and ``width`` vectors."""
 
     def vector_at(place: Any, column: int) -> Any:
@@ -138,10 +139,7 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands) -> None:
         for i, start in enumerate(starts):
             number = load(builder.bitcast(builder.gep(start, [offset]), FLOAT.as_pointer()))
             spread = splat(builder, number)
-            added += [
-                call_llvm(builder, f"llvm.fma.v{LANES}f32", spread, columns[v], sums[i * width + v])
-                for v in range(width)
-            ]
+            added += [add(builder, spread, columns[v], sums[i * width + v]) for v in range(width)]
         return added
 
     # too few sums at once: even and odd terms are summed apart
@@ -170,6 +168,16 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands) -> None:
         sums = _either(builder, left, lambda: term(offset, place, sums), lambda: sums)
     for value, result in zip(sums, results, strict=True):
         builder.store(value, result).align = 4
+
+
+def _add(builder: Any, x: Any, y: Any, total: Any) -> Any:
+    return call_llvm(builder, f"llvm.fma.v{LANES}f32", x, y, total)
+
+
+def _add_pairs(builder: Any, x: Any, y: Any, total: Any) -> Any:
+    """``total + x_low y_low + x_high y_high`` (AVX512_BF16)."""
+    kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR])
+    return builder.call(ir.InlineAsm(kind, "vdpbf16ps $2, $1, $0", "=v,v,v,0"), [x, y, total])
 
 
 def _either(

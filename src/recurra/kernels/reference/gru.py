@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from recurra.kernels.reference.steps import activation_function, masked, ordered_steps
+from recurra.kernels.reference.steps import activation_function, masked, ordered_steps, product
 from recurra.kernels.terms import Call, State
 
 __all__ = ["gru"]
@@ -27,19 +26,19 @@ def gru(call: Call) -> tuple[Tensor, State]:
         bias_hh = torch.zeros_like(call.weights.bias_ih)
     # r and z as one block, n as another: cutting each step's gates would copy them again for the gradient
     w_rz, w_n = call.weights.weight_ih[: 2 * H], call.weights.weight_ih[2 * H :]
-    u_rz, u_n = call.weights.weight_hh[: 2 * H].t(), call.weights.weight_hh[2 * H :].t()
+    u_rz, u_n = call.weights.weight_hh[: 2 * H], call.weights.weight_hh[2 * H :]
     b_rz, b_n = (call.weights.bias_ih + bias_hh)[: 2 * H], call.weights.bias_ih[2 * H :]
     d_n = bias_hh[2 * H :]
     x = call.inputs()
-    projected_rz = functional.linear(x, w_rz, b_rz)
-    projected_n = functional.linear(x, w_n, b_n)
+    projected_rz = product(x, w_rz, b_rz, call.precision)
+    projected_n = product(x, w_n, b_n, call.precision)
     outputs = []
     for (inputs_rz, inputs_n), alive in ordered_steps(
         projected_rz, projected_n, lengths=call.lengths, reverse=call.reverse
     ):
         entering = h if mask is None else h * mask
-        r, z = torch.sigmoid(torch.addmm(inputs_rz, entering, u_rz)).chunk(2, dim=1)
-        n = act(torch.addcmul(inputs_n, r, torch.addmm(d_n, entering, u_n)))
+        r, z = torch.sigmoid(product(entering, u_rz, inputs_rz, call.precision)).chunk(2, dim=1)
+        n = act(torch.addcmul(inputs_n, r, product(entering, u_n, d_n, call.precision)))
         new_h = torch.lerp(n, h, z)
         h = new_h if alive is None else torch.where(alive, new_h, h)
         outputs.append(h)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from recurra.kernels.reference.steps import activation_function, masked, ordered_steps
+from recurra.kernels.reference.steps import activation_function, masked, ordered_steps, product
 from recurra.kernels.terms import Call, State
 
 __all__ = ["lstm"]
@@ -21,12 +20,12 @@ def lstm(call: Call) -> tuple[Tensor, State]:
     act = activation_function(call.activation)
     mask = call.recurrent_mask
     h, c = call.initial()
-    recurrent = call.weights.weight_hh.t()
-    projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
+    _, recurrent, bias, _ = call.weights
+    projected = product(call.inputs(), call.weights.weight_ih, bias, call.precision)
     outputs = []
     for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask
-        i, f, g, o = torch.addmm(inputs, entering, recurrent).chunk(4, dim=1)
+        i, f, g, o = product(entering, recurrent, inputs, call.precision).chunk(4, dim=1)
         new_c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), act(g))
         new_h = torch.sigmoid(o) * act(new_c)
         h = new_h if alive is None else torch.where(alive, new_h, h)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from recurra.kernels.reference.steps import activation_function, masked, ordered_steps
+from recurra.kernels.reference.steps import activation_function, masked, ordered_steps, product
 from recurra.kernels.terms import Call, State
 
 __all__ = ["simple_rnn"]
@@ -17,12 +16,12 @@ def simple_rnn(call: Call) -> tuple[Tensor, State]:
     act = activation_function(call.activation)
     mask = call.recurrent_mask
     (h,) = call.initial()
-    recurrent = call.weights.weight_hh.t()
-    projected = functional.linear(call.inputs(), call.weights.weight_ih, call.weights.bias_ih)
+    _, recurrent, bias, _ = call.weights
+    projected = product(call.inputs(), call.weights.weight_ih, bias, call.precision)
     outputs = []
     for (inputs,), alive in ordered_steps(projected, lengths=call.lengths, reverse=call.reverse):
         entering = h if mask is None else h * mask
-        new_h = act(torch.addmm(inputs, entering, recurrent))
+        new_h = act(product(entering, recurrent, inputs, call.precision))
         h = new_h if alive is None else torch.where(alive, new_h, h)
         outputs.append(h)
     return masked(outputs, call.lengths, reverse=call.reverse), (h,)

@@ -1,15 +1,16 @@
-"""What the three loops share: the order of the steps, the rows still alive in each, the activation."""
+"""What the three loops share: products, the order of the steps, the rows still alive, the activation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurra.kernels.terms import Activation, valid_steps
+from recurra.kernels.terms import Activation, Precision, valid_steps
 
-__all__ = ["activation_function", "masked", "ordered_steps"]
+__all__ = ["activation_function", "masked", "ordered_steps", "product"]
 
 
 def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
@@ -48,3 +49,40 @@ def masked(outputs: list[Tensor], lengths: Tensor | None, *, reverse: bool) -> T
     if lengths is None:
         return stacked
     return stacked.masked_fill(~valid_steps(lengths, len(outputs))[:, :, None], 0)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor, precision: Precision) -> Tensor:
+    """``x weight' + bias``, forwards and backwards of factors rounded to bfloat16 if that is the precision.
+
+    Args:
+        x: ``(..., E)``.
+        weight: ``(H, E)``.
+        bias: ``(H,)`` or ``(..., H)``; it and the sums stay whole.
+        precision: of the factors.
+    """
+    if precision == "bfloat16":
+        rounded: Tensor = _RoundedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
+        return rounded + bias
+    if bias.dim() == 2 and x.dim() == 2:
+        return torch.addmm(bias, x, weight.t())
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+class _RoundedProduct(torch.autograd.Function):
+    """``x weight'`` of both rounded; its gradients are of rounded factors too, not of the rounding."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x, weight = _rounded(x), _rounded(weight)
+        ctx.save_for_backward(x, weight)
+        return x @ weight.t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        gradient = _rounded(gradient)
+        return gradient @ weight, gradient.flatten(0, -2).t() @ x.flatten(0, -2)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    return x.bfloat16().to(x.dtype)
