@@ -1,7 +1,7 @@
 """A model on disk: a directory of settings, tokenizer, labels, weights and figures, without pickle.
 
 MODEL/
-├── manifest.json       format version, and size and SHA-256 of the five files below
+├── manifest.json       format version, size and SHA-256 of the files below, and what training began from
 ├── config.yaml         every setting, every default written out
 ├── model.safetensors   the weights
 ├── tokenizer.json      a Hugging Face tokenizer
@@ -32,7 +32,17 @@ from recurra.text.labels import Labels
 from recurra.text.source import Source
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["FORMAT", "TRAINING", "Bundle", "check_writable", "fingerprint", "is_bundle", "load", "save"]
+__all__ = [
+    "FORMAT",
+    "TRAINING",
+    "Bundle",
+    "check_writable",
+    "fingerprint",
+    "is_bundle",
+    "load",
+    "save",
+    "weights_digest",
+]
 
 FORMAT = 1
 TRAINING = "training"
@@ -59,6 +69,9 @@ class Bundle:
         temperature: logits are divided by it before they become probabilities.
         metrics: figures of the last evaluation, as JSON values.
         source: how the training file was laid out; None where texts came from Python.
+        pretrained: what training began from, as JSON values: ``name`` and ``sha256`` of the weights or
+            vectors, ``layers`` (how many recurrent layers came with the embedding), and how much of the
+            vocabulary it covered; None where it began from nothing.
     """
 
     config: Config
@@ -68,6 +81,7 @@ class Bundle:
     temperature: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    pretrained: dict[str, Any] | None = None
 
 
 def is_bundle(folder: Path) -> bool:
@@ -170,6 +184,8 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
     checked = [*_NEEDED, *([_SOURCE] if bundle.source else [])]
     files = {name: fingerprint(folder / name) for name in checked}
     manifest = {"format": FORMAT, "task": "classification", "files": files}
+    if bundle.pretrained is not None:
+        manifest["pretrained"] = bundle.pretrained
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
@@ -205,8 +221,11 @@ def load(folder: Path) -> Bundle:
     source = None
     if _SOURCE in manifest["files"]:
         source = Source.from_json((folder / _SOURCE).read_text(encoding="utf-8"))
+    pretrained = manifest["pretrained"]
+    if pretrained is not None and config.train.freeze:
+        model.freeze(1 + pretrained["layers"])
     temperature = float(metrics.pop("temperature"))
-    return Bundle(config, tokenizer, labels, model.eval(), temperature, metrics, source)
+    return Bundle(config, tokenizer, labels, model.eval(), temperature, metrics, source, pretrained)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -224,7 +243,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again") from error
-    if not isinstance(version, int) or not isinstance(files, dict):
+    pretrained = manifest.get("pretrained")
+    sound = pretrained is None or (isinstance(pretrained, dict) and isinstance(pretrained.get("layers"), int))
+    if not isinstance(version, int) or not isinstance(files, dict) or not sound:
         raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again")
     if version > FORMAT:
         raise BundleError(
@@ -232,7 +253,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             where=folder,
             mend="install a newer recurra",
         )
-    return {"format": version, "files": files}
+    return {"format": version, "files": files, "pretrained": pretrained}
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -240,3 +261,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the weights of the model saved in ``folder``, as its manifest has it."""
+    return str(_read_manifest(folder)["files"][_WEIGHTS]["sha256"])

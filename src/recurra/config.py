@@ -25,6 +25,7 @@ __all__ = [
     "parse_set",
     "read_settings",
     "recipe_names",
+    "recipe_under",
 ]
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
@@ -181,6 +182,22 @@ class TrainConfig(_Section):
     device: str = Field(
         "cpu", description="cpu, cuda, or auto for a GPU where there is one (so far run on the CPU alone)"
     )
+    pretrained: str | None = Field(
+        None,
+        description="a model's directory or a file of word vectors (word2vec, GloVe, fastText) that the "
+        "embedding begins from; its width is model.embedding",
+    )
+    pretrained_layers: bool = Field(
+        False, description="begin from the pretrained model's recurrent layers too, as many as fit"
+    )
+    freeze: bool = Field(False, description="what was pretrained stays as it is")
+    unfreeze_after: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="what was pretrained stays as it is for so many epochs, then is trained too"
+    )
+    layerwise_lr: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="each layer's learning rate as a share of that of the layer above; null for one rate",
+    )
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
         10.0, description="a checkpoint at least this often, besides one each epoch"
     )
@@ -300,6 +317,25 @@ def load_recipe(name: str) -> dict[str, Any]:
         raise ConfigError(f"there is no recipe {name!r}", mend=hint)
     text = resources.files("recurra.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return {**yaml.safe_load(text), "recipe": name}
+
+
+def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe by name, to be merged with those of ``above``, which win.
+
+    Where those begin from pretrained vectors, the recipe's ``model.embedding`` is left out: the vectors have
+    a width of their own, and a width in the settings is then one that the user has set.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    settings = load_recipe(name)
+    merged: dict[str, Any] = {}
+    for layer in above:
+        _merge(merged, layer)
+    train = merged.get("train")
+    if isinstance(train, dict) and train.get("pretrained") is not None:
+        settings.get("model", {}).pop("embedding", None)
+    return settings
 
 
 def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:

@@ -9,7 +9,24 @@ from typing import Annotated
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Recipe, Settings, SkipBadRows, build_config
+from recurra.cli.options import (
+    AsJson,
+    ConfigFile,
+    Freeze,
+    Group,
+    LayerwiseRate,
+    Overwrite,
+    Pretrained,
+    PretrainedLayers,
+    Recipe,
+    Resume,
+    Settings,
+    SkipBadRows,
+    UnfreezeAfter,
+    Valid,
+    build_config,
+    transfer_settings,
+)
 from recurra.cli.screen import Screen
 
 __all__ = ["fit"]
@@ -17,9 +34,7 @@ __all__ = ["fit"]
 
 def fit(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
-    valid: Annotated[
-        Path | None, typer.Option(help="A file to validate on, in place of held-out rows.")
-    ] = None,
+    valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model's directory.  [default: NAME-model]")] = None,
     recipe: Recipe = None,
@@ -27,13 +42,19 @@ def fit(
     settings: Settings = None,
     group: Group = None,
     skip_bad_rows: SkipBadRows = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")] = False,
+    pretrained: Pretrained = None,
+    pretrained_layers: PretrainedLayers = False,
+    freeze: Freeze = False,
+    unfreeze_after: UnfreezeAfter = None,
+    layerwise_lr: LayerwiseRate = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     baseline: Annotated[bool, typer.Option(help="Train the n-gram baseline beside it.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier on labelled texts, test it beside a baseline, and save it with a report."""
-    built = build_config(recipe, config, settings, group, skip_bad_rows)
+    transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
+    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer)
     from recurra.tasks.classification import default_out, fit_files
 
     screen = Screen(as_json)

@@ -10,7 +10,24 @@ import typer
 if TYPE_CHECKING:
     from recurra.config import Config
 
-__all__ = ["AsJson", "ConfigFile", "Group", "Recipe", "Settings", "SkipBadRows", "build_config"]
+__all__ = [
+    "AsJson",
+    "ConfigFile",
+    "Freeze",
+    "Group",
+    "LayerwiseRate",
+    "Overwrite",
+    "Pretrained",
+    "PretrainedLayers",
+    "Recipe",
+    "Resume",
+    "Settings",
+    "SkipBadRows",
+    "UnfreezeAfter",
+    "Valid",
+    "build_config",
+    "transfer_settings",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Recipe = Annotated[
@@ -30,6 +47,57 @@ SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Leave broken rows out, counted and listed.")
 ]
 
+Valid = Annotated[Path | None, typer.Option(help="A file to validate on, in place of held-out rows.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")]
+
+Pretrained = Annotated[
+    Path | None,
+    typer.Option(
+        "--pretrained",
+        metavar="EMB",
+        help="Begin with the word vectors of a model, or of a word2vec, GloVe or fastText file.",
+    ),
+]
+PretrainedLayers = Annotated[
+    bool,
+    typer.Option(
+        "--pretrained-layers",
+        help="Begin with that model's recurrent layers too, as many as fit.",
+    ),
+]
+Freeze = Annotated[bool, typer.Option("--freeze", help="What was pretrained stays as it is.")]
+UnfreezeAfter = Annotated[
+    int | None,
+    typer.Option(
+        "--unfreeze-after",
+        metavar="N",
+        help="What was pretrained stays as it is for N epochs, then is trained too.",
+    ),
+]
+LayerwiseRate = Annotated[
+    float | None,
+    typer.Option(
+        "--layerwise-lr",
+        metavar="X",
+        help="Each layer learns at X times the rate of the layer above it, such as 0.4.",
+    ),
+]
+
+
+def transfer_settings(
+    pretrained: Path | None, layers: bool, freeze: bool, unfreeze_after: int | None, rate: float | None
+) -> dict[str, Any]:
+    """The options on pretrained weights as settings of ``train``; those not given are left out."""
+    given = {
+        "pretrained": str(pretrained) if pretrained else None,
+        "pretrained_layers": layers or None,
+        "freeze": freeze or None,
+        "unfreeze_after": unfreeze_after,
+        "layerwise_lr": rate,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
 
 def build_config(
     recipe: str | None,
@@ -37,13 +105,14 @@ def build_config(
     settings: list[str] | None,
     group: str | None = None,
     skip_bad_rows: bool = False,
+    train: dict[str, Any] | None = None,
 ) -> Config:
     """Settings of the recipe, then the file's, then ``--set``'s, then the options', later ones winning.
 
     Raises:
         ConfigError: an unknown recipe or key, or a value out of its range.
     """
-    from recurra.config import Config, load_recipe, parse_set, read_settings
+    from recurra.config import Config, parse_set, read_settings, recipe_under
 
     options: dict[str, Any] = {}
     if group is not None:
@@ -53,5 +122,6 @@ def build_config(
     from_file = read_settings(file) if file else {}
     assigned = [parse_set(one) for one in settings or []]
     named = from_file.pop("recipe", None)
-    base = load_recipe(recipe or str(named or "default"))
-    return Config.build(base, from_file, *assigned, {"data": options}, where=file)
+    given = (from_file, *assigned, {"data": options, "train": train or {}})
+    base = recipe_under(recipe or str(named or "default"), *given)
+    return Config.build(base, *given, where=file)

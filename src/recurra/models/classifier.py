@@ -68,6 +68,22 @@ class Classifier(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    def floors(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer from the bottom up: embedding, recurrent layers, pooling and head."""
+        named = list(self.recurrent.named_parameters())
+        stack = []
+        for layer in range(self.recurrent.layers):
+            endings = tuple(f"_{suffix}" for suffix in self.recurrent.suffixes(layer))
+            stack.append([weight for name, weight in named if name.endswith(endings)])
+        pooling = [] if self.pooling is None else list(self.pooling.parameters())
+        return [list(self.embedding.parameters()), *stack, [*pooling, *self.head.parameters()]]
+
+    def freeze(self, floors: int) -> None:
+        """The weights of the lowest ``floors`` are no longer trained."""
+        for floor in self.floors()[:floors]:
+            for weight in floor:
+                weight.requires_grad_(False)
+
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """``(B, T)`` int64 tokens, padded at the end, and ``(B,)`` lengths to ``(B, C)`` logits."""
         states, _ = self.recurrent(self.embedding.lookup(tokens), lengths)

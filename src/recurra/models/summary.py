@@ -63,14 +63,14 @@ def summarize(model: Classifier) -> Summary:
         )
     ]
     kind = type(stack).__name__
+    floors = model.floors()
     for layer, H in enumerate(stack.units):
         name = stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}"
-        endings = tuple(f"_{suffix}" for suffix in stack.suffixes(layer))
-        mine = [p for key, p in stack.named_parameters() if key.endswith(endings)]
         one_vector = model.pooling is None and layer == stack.layers - 1
         features = stack.directions * H
         shape = (None, features) if one_vector else (None, None, features)
-        rows.append(_row(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, mine))
+        title = f"Bidirectional {kind}" if stack.bidirectional else kind
+        rows.append(_row(name, title, shape, floors[layer + 1]))
     if model.pooling is not None:
         pooling = type(model.pooling).__name__
         rows.append(_row("pooling", pooling, (None, stack.output_size), model.pooling.parameters()))

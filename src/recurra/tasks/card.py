@@ -19,7 +19,7 @@ from recurra.tasks.assess import Assessment
 from recurra.tasks.prepare import Part, Prepared
 from recurra.train.loop import Outcome
 
-__all__ = ["assessed", "model_card", "report_data"]
+__all__ = ["assessed", "model_card", "pretrained_card", "report_data"]
 
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
@@ -129,7 +129,7 @@ recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 | on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
 |---|---|---|
 {chr(10).join(figures)}
-{verdict}
+{verdict}{began_from(bundle)}
 ## Use
 
     recurra predict . --text "..."
@@ -140,6 +140,41 @@ recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 It knows {bundle.tokenizer.vocab_size:,} words of the texts it was trained on and reads the first or last
 {config.tokenizer.max_tokens:,} of a text. On texts of another kind, place or time its figures will differ:
 measure there first. `report.html` shows its worst mistakes and how far its probabilities can be trusted.
+"""
+
+
+def pretrained_card(bundle: Bundle, seconds: float) -> str:
+    """``README.md`` of a model that was trained to begin others from: it was never tested."""
+    labels = bundle.labels
+    return f"""# Pretrained: {", ".join(labels.names[:12])}
+
+A network trained with `recurra pretrain` ({labels.task}), {datetime.now(UTC):%Y-%m-%d}, in {seconds:,.0f} s,
+for others to begin from: {bundle.tokenizer.vocab_size:,} words, {bundle.config.model.embedding} numbers each.
+It answers as any model does, but was never tested: `recurra evaluate . DATA` measures it.
+{began_from(bundle)}
+## Use
+
+    recurra fit DATA --pretrained .
+    recurra fit DATA --pretrained . --freeze
+"""
+
+
+def began_from(bundle: Bundle) -> str:
+    """A paragraph on what training began from; nothing where it began from nothing."""
+    found = bundle.pretrained
+    if found is None:
+        return ""
+    train = bundle.config.train
+    layers = f" and its lowest recurrent layers ({found['layers']})" if found["layers"] else ""
+    then = "trained on"
+    if train.freeze:
+        then = "left as they were"
+    elif train.unfreeze_after is not None:
+        then = f"left as they were for {train.unfreeze_after} epochs"
+    return f"""
+Its word vectors{layers} were taken from `{found["name"]}` and {then}.
+SHA-256 of its weights: `{found["sha256"]}`.
+It had {found["words"]:,} of {found["vocabulary"]:,} words, {100 * found["token_share"]:.1f}% of the tokens.
 """
 
 

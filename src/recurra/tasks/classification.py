@@ -18,7 +18,6 @@ from recurra.batches.batcher import Batches
 from recurra.bundle import Bundle
 from recurra.config import Config
 from recurra.errors import ConfigError, OutputError
-from recurra.evaluate.baseline import NgramBaseline
 from recurra.evaluate.calibration import fit_temperature
 from recurra.evaluate.metrics import classification_metrics
 from recurra.evaluate.report import render
@@ -38,16 +37,37 @@ from recurra.tasks.assess import (
 from recurra.tasks.card import model_card, report_data
 from recurra.tasks.narrate import Narrator, Silent, tell_summary
 from recurra.tasks.prepare import Part, Prepared, prepare
+from recurra.tasks.transfer import Start, open_pretrained, start_from
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer
 from recurra.train.loop import Outcome, train
 
-__all__ = ["Fitted", "default_out", "fit_files", "fit_model"]
+__all__ = ["Fitted", "Trained", "default_out", "fit_files", "fit_model", "history_of", "train_files"]
 
 
 def default_out(data: Path) -> Path:
     """``NAME-model`` in the working directory, for the data file ``NAME.csv.gz``."""
     return Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-model")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained and saved, and what it was trained on."""
+
+    bundle: Bundle
+    prepared: Prepared
+    outcome: Outcome
+
+    def record(self, data: Path, valid: Path | None, begun: float) -> dict[str, Any]:
+        """What ``metrics.json`` holds of a training that began at ``begun`` by `time.perf_counter`."""
+        return {
+            "data": str(data.absolute()),
+            "valid": str(valid.absolute()) if valid else None,
+            "best_epoch": self.outcome.best_epoch,
+            "epochs": len(self.outcome.history),
+            "stopped": self.outcome.stopped,
+            "seconds": round(time.perf_counter() - begun, 2),
+        }
 
 
 @dataclass(frozen=True)
@@ -108,8 +128,48 @@ def fit_files(
     """
     tell = tell or Silent()
     begun = time.perf_counter()
+    trained = train_files(
+        data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, tell=tell
+    )
+    fitted, prepared = trained.bundle, trained.prepared
+
+    tell.step("Testing")
+    part = prepared.test or prepared.valid
+    if prepared.test is None:
+        tell.warn(
+            "no test file: these figures are of the validation rows that chose the epoch, so a little high"
+        )
+    ngrams = fit_baseline(prepared.train, fitted, tell) if baseline else None
+    found = assess(fitted, part, baseline=ngrams, training=prepared.train, explained=explained)
+    tell_assessment(found, tell)
+    record = trained.record(data, valid, begun)
+    fitted.metrics = {**found.as_json(), "training": record}
+    page = report_data(fitted, prepared, trained.outcome, found, ngrams, command)
+    extras = {"README.md": model_card(fitted, found), "report.html": render(page)}
+    bundles.save(fitted, out, {**extras, **history_of(out)})
+    tell.step("Saved")
+    tell.facts({"model": f"{out}/", "report": str(out / "report.html")})
+    return Fitted(fitted, out, trained.outcome, found, record["seconds"])
+
+
+def train_files(
+    data: Path,
+    config: Config,
+    out: Path,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    tell: Narrator,
+) -> Trained:
+    """Train on ``data`` and save the model in ``out``; arguments and errors are those of `fit_files`."""
     _check_out(out, resume, overwrite)
+    config, pretrained = open_pretrained(config)
     prepared = prepare(data, config, tell, valid=valid, test=test)
+    start = None
+    if pretrained is not None:
+        start = start_from(pretrained, config, prepared.tokenizer, prepared.train, tell)
     work = out / bundles.TRAINING
     if not resume and work.exists():
         shutil.rmtree(work)
@@ -125,31 +185,25 @@ def fit_files(
             folder=work,
             resume=resume,
             key=prepared.key,
+            start=start,
         )
     except BaseException:
         _remove_empty(out, work)
         raise
     tell.note(_how_it_ended(outcome))
-    fitted = Bundle(prepared.config, prepared.tokenizer, prepared.labels, model, source=prepared.source)
-    logits, truth = logits_of(fitted, prepared.valid), prepared.valid.labels
-    fitted.temperature = fit_temperature(logits, truth, prepared.labels.task)
+    bundle = Bundle(
+        prepared.config,
+        prepared.tokenizer,
+        prepared.labels,
+        model,
+        source=prepared.source,
+        pretrained=start.origin if start else None,
+    )
+    logits, truth = logits_of(bundle, prepared.valid), prepared.valid.labels
+    bundle.temperature = fit_temperature(logits, truth, prepared.labels.task)
     # Saved before it is tested: whoever stops the test or the baseline still has the model.
-    bundles.save(fitted, out)
-
-    tell.step("Testing")
-    part = prepared.test or prepared.valid
-    if prepared.test is None:
-        tell.warn(
-            "no test file: these figures are of the validation rows that chose the epoch, so a little high"
-        )
-    ngrams = fit_baseline(prepared.train, fitted, tell) if baseline else None
-    found = assess(fitted, part, baseline=ngrams, training=prepared.train, explained=explained)
-    tell_assessment(found, tell)
-    seconds = time.perf_counter() - begun
-    _save(fitted, prepared, outcome, found, ngrams, out, (data, valid), command, seconds)
-    tell.step("Saved")
-    tell.facts({"model": f"{out}/", "report": str(out / "report.html")})
-    return Fitted(fitted, out, outcome, found, seconds)
+    bundles.save(bundle, out)
+    return Trained(bundle, prepared, outcome)
 
 
 def fit_model(
@@ -163,6 +217,7 @@ def fit_model(
     folder: Path | None = None,
     resume: bool = False,
     key: str = "",
+    start: Start | None = None,
 ) -> tuple[Classifier, Outcome]:
     """Train a classifier on ``training``; the weights that did best on ``validation`` are kept.
 
@@ -176,6 +231,7 @@ def fit_model(
         folder: for checkpoints and history; None writes nothing.
         resume: go on from the checkpoint in ``folder``.
         key: what the data was; a checkpoint of other data is refused.
+        start: pretrained weights to begin from.
     """
     use_threads()
     keep_freed_memory()
@@ -188,6 +244,10 @@ def fit_model(
         task,
         embedding_rows=config.train.embedding_rows,
     )
+    begun_from = {}
+    if start is not None:
+        start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+        begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
     tell_summary(summarize(model), tell)
     _try_out(model)
     model.to(choose_device(config.train.device))
@@ -213,7 +273,10 @@ def fit_model(
         folder=folder,
         resume=resume,
         observer=tell.observer(),
-        fingerprint=json.dumps({"data": key, "model": config.model.model_dump(mode="json")}, sort_keys=True),
+        fingerprint=json.dumps(
+            {"data": key, "model": config.model.model_dump(mode="json"), **begun_from}, sort_keys=True
+        ),
+        layers=model.floors(),
     )
     return model.eval(), outcome
 
@@ -286,32 +349,7 @@ def _how_it_ended(outcome: Outcome) -> str:
     return f"{why}; weights of epoch {outcome.best_epoch} kept"
 
 
-def _save(
-    fitted: Bundle,
-    prepared: Prepared,
-    outcome: Outcome,
-    found: Assessment,
-    ngrams: NgramBaseline | None,
-    out: Path,
-    files: tuple[Path, Path | None],
-    command: str,
-    seconds: float,
-) -> None:
-    data, valid = files
-    fitted.metrics = {
-        **found.as_json(),
-        "training": {
-            "data": str(data.absolute()),
-            "valid": str(valid.absolute()) if valid else None,
-            "best_epoch": outcome.best_epoch,
-            "epochs": len(outcome.history),
-            "stopped": outcome.stopped,
-            "seconds": round(seconds, 2),
-        },
-    }
-    page = report_data(fitted, prepared, outcome, found, ngrams, command)
+def history_of(out: Path) -> dict[str, str]:
+    """``history.csv`` by its name, as a file that is saved with the model."""
     history = out / bundles.TRAINING / "history.csv"
-    extras = {"README.md": model_card(fitted, found), "report.html": render(page)}
-    if history.is_file():
-        extras["history.csv"] = history.read_text(encoding="utf-8")
-    bundles.save(fitted, out, extras)
+    return {"history.csv": history.read_text(encoding="utf-8")} if history.is_file() else {}

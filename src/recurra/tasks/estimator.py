@@ -15,7 +15,7 @@ from recurra import bundle as bundles
 from recurra.batches.examples import Examples
 from recurra.batches.splits import split
 from recurra.bundle import Bundle
-from recurra.config import Config, load_recipe
+from recurra.config import Config, recipe_under
 from recurra.errors import DataError
 from recurra.evaluate.calibration import fit_temperature
 from recurra.models.summary import summarize
@@ -25,6 +25,7 @@ from recurra.tasks.assess import logits_of
 from recurra.tasks.classification import fit_model
 from recurra.tasks.narrate import Narrator, Silent
 from recurra.tasks.prepare import Part
+from recurra.tasks.transfer import open_pretrained, start_from
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer
 
@@ -52,6 +53,11 @@ _SECTIONS = {
     "patience": "train",
     "monitor": "train",
     "class_weight": "train",
+    "pretrained": "train",
+    "pretrained_layers": "train",
+    "freeze": "train",
+    "unfreeze_after": "train",
+    "layerwise_lr": "train",
 }
 
 
@@ -84,6 +90,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         patience: epochs without improvement before training stops.
         monitor: the validation figure that stops training.
         class_weight: ``none``, ``balanced`` or a dictionary of class name to weight.
+        pretrained: a model's directory, or a file of word vectors, from which the embedding begins.
+        pretrained_layers: begin from that model's recurrent layers too.
+        freeze: what was pretrained stays as it is.
+        unfreeze_after: what was pretrained stays as it is for so many epochs.
+        layerwise_lr: each layer's learning rate as a share of that of the layer above.
         validation_fraction: share of the rows held out to choose the epoch.
         random_state: seed of the split, the weights, the masks and the batches.
         settings: any further settings, as nested dictionaries.
@@ -125,6 +136,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         patience: int | None = None,
         monitor: str | None = None,
         class_weight: str | dict[str, float] | None = None,
+        pretrained: str | Path | None = None,
+        pretrained_layers: bool | None = None,
+        freeze: bool | None = None,
+        unfreeze_after: int | None = None,
+        layerwise_lr: float | None = None,
         validation_fraction: float = 0.1,
         random_state: int = 1,
         settings: dict[str, Any] | None = None,
@@ -151,6 +167,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.patience = patience
         self.monitor = monitor
         self.class_weight = class_weight
+        self.pretrained = pretrained
+        self.pretrained_layers = pretrained_layers
+        self.freeze = freeze
+        self.unfreeze_after = unfreeze_after
+        self.layerwise_lr = layerwise_lr
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.settings = settings
@@ -176,7 +197,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Raises:
             RecurraError: unusable texts or labels, or a parameter out of its range.
         """
-        config = self._config()
+        config, pretrained = open_pretrained(self._config())
         texts, codes = _texts(X), self._learn(y)
         if len(texts) != len(codes):
             raise DataError(f"{len(texts)} texts have {len(codes)} labels")
@@ -195,8 +216,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         else:
             theirs = self._encode(validation_data[1])
             validation = _part("validation", tokenizer, _texts(validation_data[0]), theirs)
-        model, outcome = fit_model(config, labels, tokenizer, training, validation, tell=tell or Silent())
-        self.bundle_ = Bundle(config, tokenizer, labels, model)
+        tell = tell or Silent()
+        start = None if pretrained is None else start_from(pretrained, config, tokenizer, training, tell)
+        model, outcome = fit_model(config, labels, tokenizer, training, validation, tell=tell, start=start)
+        self.bundle_ = Bundle(config, tokenizer, labels, model, pretrained=start.origin if start else None)
         self.bundle_.temperature = fit_temperature(
             logits_of(self.bundle_, validation), validation.labels, self._task
         )
@@ -261,8 +284,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             value = getattr(self, name)
             if value is not None:
                 plain = list(value) if isinstance(value, tuple | np.ndarray) else value
+                plain = str(plain) if isinstance(plain, Path) else plain
                 given.setdefault(section, {})[name] = plain
-        return Config.build(load_recipe(self.recipe), self.settings or {}, given)
+        mine = (self.settings or {}, given)
+        return Config.build(recipe_under(self.recipe, *mine), *mine)
 
     def _learn(self, y: ArrayLike) -> NDArray[Any]:
         found = np.asarray(y)

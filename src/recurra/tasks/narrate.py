@@ -71,7 +71,13 @@ class Silent:
 
 def tell_summary(found: Summary, tell: Narrator) -> None:
     """The layers of a model as a table."""
-    rows = [(f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}") for row in found.rows]
-    tell.table("", ("layer", "output shape", "parameters"), [*rows, ("total", "", f"{found.total:,}")])
+    header = ["layer", "output shape", "parameters"]
+    rows = [[f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}"] for row in found.rows]
+    rows.append(["total", "", f"{found.total:,}"])
+    if found.frozen:
+        header.append("trained")
+        answers = ["" if not row.parameters else "yes" if row.trainable else "no" for row in found.rows]
+        rows = [[*cells, answer] for cells, answer in zip(rows, [*answers, ""], strict=True)]
+    tell.table("", header, rows)
     if found.frozen:
         tell.note(f"{found.trainable:,} are trained, {found.frozen:,} are frozen")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,13 @@ from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.interrupt import noting_interrupts
 from recurra.train.observer import NullObserver, Observer, Observers
-from recurra.train.optimizers import clip_by_global_norm, learning_rate, make_optimizer, set_learning_rate
+from recurra.train.optimizers import (
+    clip_by_global_norm,
+    layer_shares,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 from recurra.train.resume import Checkpoints
 from recurra.train.state import TrainState
 from recurra.train.stopping import Stopping
@@ -53,6 +59,7 @@ def train(
     resume: bool = False,
     observer: Observer | None = None,
     fingerprint: str = "",
+    layers: Sequence[Iterable[nn.Parameter]] = (),
 ) -> Outcome:
     """Trains ``model`` in place and leaves it in evaluation mode with the best weights.
 
@@ -64,7 +71,8 @@ def train(
 
     Args:
         model: called as ``model(tokens (B, T) int64, lengths (B,) int64)``, gives logits; frozen weights
-            (``requires_grad`` False) stay as they are. Trained on the device it is on.
+            (``requires_grad`` False) stay as they are, for ``config.unfreeze_after`` epochs if that is a
+            number: until then training does not stop for want of patience. Trained on the device it is on.
         batches: the training examples; the same in every epoch but for their order.
         loss: of logits and labels, the mean over the batch.
         validate: called after each epoch with the model in evaluation mode and gradients off; gives figures
@@ -76,6 +84,7 @@ def train(
         observer: is told about every batch and epoch.
         fingerprint: what the training depends on besides ``config`` (data, tokenizer, model); resuming with
             another one is refused. A JSON object lets the refusal name what differs.
+        layers: the weights of each layer, from the bottom up; ``config.layerwise_lr`` needs them.
 
     Raises:
         DataError: there is no training example, or no labels.
@@ -85,14 +94,19 @@ def train(
         OutputError: a checkpoint can't be written; the former one remains.
         DependencyError: ``config.tensorboard`` without TensorBoard installed.
     """
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    if not weights:
+    if not any(weight.requires_grad for weight in model.parameters()):
         raise TrainingError("every weight of the model is frozen", mend="unfreeze a layer")
+    frozen_epochs = config.unfreeze_after or 0
+    later = [weight for weight in model.parameters() if frozen_epochs and not weight.requires_grad]
+    # The optimizer has all that are ever trained, and passes over those without a gradient: so a weight has
+    # the same place in every checkpoint, and its averages begin when it is trained.
+    weights = [w for w in model.parameters() if w.requires_grad or frozen_epochs]
     if len(batches) == 0:
         raise DataError("there is no training example")
     device = weights[0].device
     total_steps = config.epochs * len(batches)
-    optimizer = make_optimizer(weights, config)
+    shares = None if config.layerwise_lr is None else layer_shares(layers, config.layerwise_lr)
+    optimizer = make_optimizer(weights, config, shares)
     state = TrainState(Stopping(config.monitor, config.patience))
     checkpoints = Checkpoints(folder, model, optimizer, config, len(batches), fingerprint)
 
@@ -107,6 +121,8 @@ def train(
             watching.on_start(config.epochs, len(batches), state.step if resume else None)
 
             while state.epoch <= config.epochs and not state.stopping.exhausted and not interrupt.asked():
+                for weight in later:
+                    weight.requires_grad_(state.epoch > frozen_epochs)
                 model.train()
                 clock = time.perf_counter()
                 for batch in batches.epoch(state.epoch, start=state.batch):
@@ -130,6 +146,8 @@ def train(
                     if improved:
                         state.best_weights = _copy_of_weights(model)
                     record = state.end_epoch(rate, figures)
+                    if record.epoch <= frozen_epochs:
+                        state.stopping.waited = 0  # patience begins when all is trained
                     checkpoints.save(state)
                     if folder is not None:
                         write_history(folder / "history.csv", state.history)

@@ -25,8 +25,11 @@ from recurra.train.state import TrainState
 
 __all__ = ["Checkpoints"]
 
-_FREE = ("epochs", "checkpoint_minutes", "tensorboard")
-"""Settings of training that may change when it goes on: they change no step already made."""
+_FREE = ("epochs", "checkpoint_minutes", "tensorboard", "pretrained")
+"""Settings of training that may change when it goes on: they change no step already made.
+
+Of what training began from, the fingerprint has the contents; where it lies does not matter.
+"""
 
 
 class Checkpoints:

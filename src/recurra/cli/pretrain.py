@@ -1,0 +1,59 @@
+"""`recurra pretrain`: a network trained on a large labelled set, for others to begin from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recurra.cli.options import (
+    AsJson,
+    ConfigFile,
+    Freeze,
+    Group,
+    LayerwiseRate,
+    Overwrite,
+    Pretrained,
+    PretrainedLayers,
+    Recipe,
+    Resume,
+    Settings,
+    SkipBadRows,
+    UnfreezeAfter,
+    Valid,
+    build_config,
+    transfer_settings,
+)
+from recurra.cli.screen import Screen
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    out: Annotated[Path, typer.Option(help="The directory to be given as --pretrained later.")],
+    valid: Valid = None,
+    recipe: Recipe = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    group: Group = None,
+    skip_bad_rows: SkipBadRows = False,
+    pretrained: Pretrained = None,
+    pretrained_layers: PretrainedLayers = False,
+    freeze: Freeze = False,
+    unfreeze_after: UnfreezeAfter = None,
+    layerwise_lr: LayerwiseRate = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network on a large labelled set, for `recurra fit SMALL --pretrained` to begin from."""
+    transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
+    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer)
+    from recurra.tasks.pretraining import pretrain_files
+
+    screen = Screen(as_json)
+    screen.finish(
+        pretrain_files(data, built, out, valid=valid, resume=resume, overwrite=overwrite, tell=screen)
+    )

@@ -1,0 +1,50 @@
+"""A network trained on a large labelled set for others to begin from: a fit that is not tested."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from recurra import bundle as bundles
+from recurra.config import Config
+from recurra.models.summary import summarize
+from recurra.tasks.card import pretrained_card
+from recurra.tasks.classification import history_of, train_files
+from recurra.tasks.narrate import Narrator
+
+__all__ = ["pretrain_files"]
+
+
+def pretrain_files(
+    data: Path,
+    config: Config,
+    out: Path,
+    *,
+    valid: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    tell: Narrator,
+) -> dict[str, Any]:
+    """Train on ``data`` and save the model in ``out``, untested; gives what ``--json`` prints.
+
+    It is a model as `recurra fit` saves it, without baseline, report and figures of a test
+    (docs/decisions/0009-transfer.md). Arguments and errors are those of `fit_files`.
+    """
+    begun = time.perf_counter()
+    trained = train_files(data, config, out, valid=valid, resume=resume, overwrite=overwrite, tell=tell)
+    model = trained.bundle
+    record = trained.record(data, valid, begun)
+    model.metrics = {"training": record}
+    bundles.save(model, out, {"README.md": pretrained_card(model, record["seconds"]), **history_of(out)})
+    width = model.config.model.embedding
+    tell.step("Saved")
+    tell.facts({"model": f"{out}/", "vectors": f"{model.tokenizer.vocab_size:,} words, {width} numbers each"})
+    tell.note(f"next: recurra fit SMALL --pretrained {out}")
+    return {
+        "model_directory": str(out),
+        "words": model.tokenizer.vocab_size,
+        "width": width,
+        "parameters": summarize(model.model).total,
+        **{name: record[name] for name in ("stopped", "best_epoch", "epochs", "seconds")},
+    }

@@ -1,0 +1,244 @@
+"""Pretrained vectors and layers taken over: words matched, coverage told, what is frozen frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recurra import bundle as bundles
+from recurra.batches.examples import Examples
+from recurra.bundle import Bundle
+from recurra.config import Config, ModelConfig
+from recurra.errors import ConfigError, DataError
+from recurra.models.classifier import Classifier
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.prepare import Part
+from recurra.text.tokenizer import SPECIALS, TextTokenizer
+from recurra.text.vectors import VectorFile, open_vectors, read_vectors
+
+__all__ = ["Pretrained", "Start", "open_pretrained", "start_from"]
+
+_MARK = "▁"  # in front of a subword piece that begins a word
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model, or a file of vectors, that training may begin from.
+
+    Attributes:
+        name: of the directory or file, without the way to it.
+        sha256: of the weights or the file.
+        width: ``E`` of its vectors.
+        source: the model or the file.
+    """
+
+    name: str
+    sha256: str
+    width: int
+    source: Bundle | VectorFile
+
+    def vectors(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors ``(E,)`` of those of the wanted words that it has.
+
+        Raises:
+            DataError: a row of the file can't be used.
+        """
+        if isinstance(self.source, VectorFile):
+            return read_vectors(self.source, wanted)
+        table = self.source.model.embedding.weight.detach().numpy()
+        tokenizer = self.source.tokenizer
+        words = [tokenizer.word(id) for id in range(tokenizer.vocab_size)]
+        # Without a start token its vector was never trained.
+        unused = {SPECIALS[0]} if tokenizer.config.start_token else set(SPECIALS[:2])
+        return {w: table[id] for id, w in enumerate(words) if w in wanted and w not in unused}
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a network begins from.
+
+    Attributes:
+        table: ``(V, E)`` float32 of the embedding.
+        layers: the recurrent layers' weights by name.
+        origin: what `Bundle.pretrained` records.
+    """
+
+    table: NDArray[np.float32]
+    layers: dict[str, torch.Tensor]
+    origin: dict[str, Any]
+
+    def give(self, model: Classifier, *, freeze: bool) -> None:
+        """Puts the weights into ``model``, and freezes them if asked."""
+        with torch.no_grad():
+            model.embedding.weight.copy_(torch.from_numpy(self.table))
+            for name, weight in self.layers.items():
+                model.recurrent.get_parameter(name).copy_(weight)
+        if freeze:
+            model.freeze(1 + self.origin["layers"])
+
+
+def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
+    """What ``config.train.pretrained`` names, and the settings with its embedding width.
+
+    Raises:
+        ConfigError: a setting needs pretrained weights and there are none, two contradict each other, or
+            ``model.embedding`` was set to another width.
+        RecurraError: there is no usable model or file of vectors at that place.
+    """
+    train = config.train
+    if train.freeze and train.unfreeze_after is not None:
+        raise ConfigError("train.freeze and train.unfreeze_after are both set", mend="choose one of them")
+    if train.pretrained is None:
+        for name in ("freeze", "unfreeze_after", "pretrained_layers"):
+            if getattr(train, name):
+                raise ConfigError(
+                    "there is nothing pretrained", where=f"train.{name}", mend="give --pretrained"
+                )
+        return config, None
+    found = _open(Path(train.pretrained))
+    if train.pretrained_layers and isinstance(found.source, VectorFile):
+        raise ConfigError(
+            f"{found.name} holds vectors, and no recurrent layers",
+            where="train.pretrained_layers",
+            mend="leave it out, or give a model",
+        )
+    if train.pretrained_layers and isinstance(found.source, Bundle):
+        _layers(found.source, config.model)
+    set_by_user = "embedding" in config.model.model_fields_set
+    if set_by_user and config.model.embedding != found.width:
+        raise ConfigError(
+            f"is {config.model.embedding}, and the vectors of {found.name} have {found.width} numbers",
+            where="model.embedding",
+            mend="leave it out: it is taken from the vectors",
+        )
+    model = config.model.model_copy(update={"embedding": found.width})
+    return config.model_copy(update={"model": model}), found
+
+
+def _open(path: Path) -> Pretrained:
+    if path.is_dir():
+        bundle = bundles.load(path)
+        digest = bundles.weights_digest(path)
+        return Pretrained(path.absolute().name, digest, bundle.config.model.embedding, bundle)
+    file = open_vectors(path)
+    return Pretrained(path.name, bundles.fingerprint(path)["sha256"], file.width, file)
+
+
+def start_from(
+    found: Pretrained, config: Config, tokenizer: TextTokenizer, training: Part, tell: Narrator
+) -> Start:
+    """The pretrained vectors of the tokenizer's words, and what they cover, which is told.
+
+    A word is looked for as it stands and then in small letters; a piece that begins a word also as that
+    word, and a word as such a piece. What is not found begins at the mean of what is; padding is 0.
+
+    Raises:
+        DataError: a row of the file can't be used, or not one word is found.
+        ConfigError: recurrent layers are wanted and the first does not fit.
+    """
+    layers: list[int] = []
+    weights: dict[str, torch.Tensor] = {}
+    if config.train.pretrained_layers and isinstance(found.source, Bundle):
+        layers = _layers(found.source, config.model)
+        stack = found.source.model.recurrent
+        endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
+        weights = {n: w.detach() for n, w in stack.named_parameters() if n.endswith(endings)}
+    words = [tokenizer.word(id) for id in range(tokenizer.vocab_size)]
+    spellings = [_spellings(word) for word in words]
+    vectors = found.vectors({one for some in spellings for one in some})
+    table = np.zeros((len(words), found.width), np.float32)
+    known = np.zeros(len(words), bool)
+    for id, some in enumerate(spellings):
+        spelling = next((one for one in some if one in vectors), None)
+        if spelling is not None:
+            table[id], known[id] = vectors[spelling], True
+    known[tokenizer.pad_id] = False
+    plain = known[len(SPECIALS) :]
+    if not plain.any():
+        raise DataError(
+            "has no vector for any word of the training texts",
+            where=found.name,
+            mend="is it of this language?",
+        )
+    table[~known] = table[len(SPECIALS) :][plain].mean(axis=0, dtype=np.float64)
+    table[tokenizer.pad_id] = 0
+    share = _token_share(training, known, tokenizer)
+    tell.step("Pretrained")
+    tell.facts(
+        {
+            "from": f"{found.name}, {found.width} numbers a word",
+            "words": f"{plain.sum():,} of {len(plain):,} found ({100 * plain.mean():.1f}%), "
+            "the others begin at their mean",
+            "tokens": f"{100 * share:.1f}% of the training texts' are such words",
+        }
+    )
+    if layers:
+        tell.facts({"layers": f"{len(layers)} of {config.model.layers} recurrent layers begin from it"})
+    origin = {
+        "name": found.name,
+        "sha256": found.sha256,
+        "words": int(plain.sum()),
+        "vocabulary": len(plain),
+        "token_share": round(share, 6),
+        "layers": len(layers),
+    }
+    return Start(table, weights, origin)
+
+
+def _spellings(word: str) -> list[str]:
+    """What to look for, the nearest first."""
+    if word in SPECIALS:
+        return [word]
+    other = word.removeprefix(_MARK) if word.startswith(_MARK) else _MARK + word
+    return [one for one in dict.fromkeys([word, other, word.lower(), other.lower()]) if one]
+
+
+def _layers(bundle: Bundle, mine: ModelConfig) -> list[int]:
+    """The recurrent layers, from the first on, that mean the same in both networks."""
+    theirs = bundle.config.model
+    for name in ("cell", "bidirectional"):
+        if getattr(theirs, name) != getattr(mine, name):
+            raise _no_fit(name, getattr(theirs, name), getattr(mine, name))
+    fitting = []
+    pairs = [list(zip(m.layer_units, m.layer_activations, strict=True)) for m in (theirs, mine)]
+    for layer, (their, own) in enumerate(zip(*pairs, strict=False)):
+        if their != own:
+            break
+        fitting.append(layer)
+    if not fitting:
+        name = "units" if theirs.layer_units[0] != mine.layer_units[0] else "activation"
+        raise _no_fit(name, getattr(theirs, name), getattr(mine, name))
+    return fitting
+
+
+def _no_fit(name: str, theirs: object, mine: object) -> ConfigError:
+    return ConfigError(
+        f"the pretrained layers don't fit: model.{name} is {theirs} there and {mine} here",
+        where="train.pretrained_layers",
+        mend="set it as it is there, or take the embedding alone",
+    )
+
+
+def _token_share(part: Part, known: NDArray[np.bool_], tokenizer: TextTokenizer) -> float:
+    """The share of the part's tokens, start tokens left out, whose vectors were found."""
+    examples: Examples = part.examples
+    inside = np.zeros(len(examples), bool)
+    inside[part.rows] = True
+    counts = np.zeros(len(known), np.int64)
+    for first in range(0, len(examples), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        lengths = examples.lengths[rows]
+        begin = examples.offsets[first]
+        ids = examples.flat[begin : begin + int(lengths.sum())]
+        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(known))
+    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
+    counted = known.copy()
+    counted[tokenizer.unknown_id] = False  # its vector, if it has one, is not the words' own
+    return float(counts[counted].sum() / max(1, counts.sum()))
