@@ -10,6 +10,8 @@ so that epoch k of each is measured within minutes of epoch k of the others, whi
 (`turns.py`). Caches are empty at the start: the first epoch of ours compiles its kernels, as that of Keras
 traces its graph. A row a training goes to the results, and a table of them to the screen (`epoch_table.py`).
 
+`recurra+bfloat16` is ours with `model.precision=bfloat16`.
+
 `+tuned` behind the name of a peer gives it what programs like it lack: glibc keeps freed memory (`recurra
 fit` asks for that by itself), and PyTorch flushes denormal numbers (as TensorFlow does by itself): gradients
 of an LSTM's last state decay into them on their way back through 500 steps, and some processors then take
@@ -42,7 +44,7 @@ from recurra.runtime import facts
 HERE = Path(__file__).parent
 PEERS = ("keras", "torch-padded", "torch-packed")
 PROGRAMS = ("recurra", *PEERS)
-KNOWN = (*PROGRAMS, *(f"{name}+tuned" for name in PEERS))
+KNOWN = (*PROGRAMS, "recurra+bfloat16", *(f"{name}+tuned" for name in PEERS))
 KEPT = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=2147483647:glibc.malloc.trim_threshold=2147483647"}
 TIMED_STEPS = 200
 
@@ -100,20 +102,22 @@ class Job:
         limits = {name: getattr(self.options, name) for name in ("threads", "epochs", "patience")}
         peer = [self.ids, *(f"--{name}={value}" for name, value in {**limits, "seed": self.seed}.items())]
         commands = {
-            "recurra": [sys.executable, HERE / "recurra_course.py", *self.recurra_arguments()],
+            "recurra": [sys.executable, HERE / "recurra_course.py", *self.recurra_arguments(name)],
             "keras": [self.options.peers, HERE / "keras_course.py", *peer, "--recipe", self.recipe],
             "torch-padded": [self.options.peers, HERE / "torch_course.py", *peer, "--form", "padded"],
             "torch-packed": [self.options.peers, HERE / "torch_course.py", *peer, "--form", "packed"],
         }
+        if tuned == "bfloat16":
+            commands[system] += ["--set", "model.precision=bfloat16"]
         if tuned and system.startswith("torch"):
             commands[system].append("--flush-denormal")
-        environment = {**self.environment, **(KEPT if tuned else {})}
+        environment = {**self.environment, **(KEPT if tuned == "tuned" else {})}
         return Program(name, commands[system], environment, self.folder)
 
-    def recurra_arguments(self) -> list[object]:
+    def recurra_arguments(self, name: str) -> list[object]:
         settings = {"seed": self.seed, "epochs": self.options.epochs, "patience": self.options.patience}
         return [
-            *("fit", self.train, "--recipe", self.recipe, "--group", "movie", "--out", self.folder / "model"),
+            *("fit", self.train, "--recipe", self.recipe, "--group", "movie", "--out", self.folder / name),
             *(["--test", self.test] if self.test else []),
             *(part for key, value in settings.items() for part in ("--set", f"train.{key}={value}")),
             *("--no-baseline", "--json"),

@@ -32,6 +32,7 @@ Cell = Literal["simple_rnn", "lstm", "gru"]
 Activation = Literal["tanh", "relu"]
 Pooling = Literal["last", "mean", "max", "attention"]
 Backend = Literal["auto", "cpu", "reference", "torch"]
+Precision = Literal["float32", "bfloat16"]
 Task = Literal["auto", "binary", "multiclass", "multilabel"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
@@ -112,6 +113,10 @@ class ModelConfig(_Section):
     embedding: Width = Field(32, description="features of a token")
     head_dropout: Fraction = Field(0.0, description="on the pooled vector, before the head")
     backend: Backend = Field("auto", description="the kernels that compute the recurrence")
+    precision: Precision = Field(
+        "float32",
+        description="bfloat16 rounds the factors of the recurrent layers' products, forwards and backwards",
+    )
 
     @model_validator(mode="before")
     @classmethod

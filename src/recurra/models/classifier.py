@@ -54,6 +54,7 @@ class Classifier(nn.Module):
             activation=config.layer_activations,
             return_sequences=config.pooling != "last",
             backend=config.backend,
+            precision=config.precision,
         )
         features = self.recurrent.output_size
         self.pooling: nn.Module | None = None
