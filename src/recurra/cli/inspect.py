@@ -21,14 +21,18 @@ def inspect(
         ),
     ],
     what: Annotated[
-        Literal["summary", "explain", "memory"],
-        typer.Argument(metavar="WHAT", help="summary; explain with a text; or memory, perhaps with a file."),
+        Literal["summary", "words", "explain", "memory"],
+        typer.Argument(
+            metavar="WHAT",
+            help="summary; words with a word; explain with a text; or memory, perhaps with a file.",
+        ),
     ] = "summary",
     text: Annotated[
         str | None,
         typer.Argument(
             metavar="TEXT",
-            help="The text to explain; for memory a file of texts.  [default: the training file]",
+            help="The text to explain; the word whose nearest ones to show; for memory a file of texts.  "
+            "[default: the training file]",
         ),
     ] = None,
     fresh: Annotated[
@@ -44,7 +48,7 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look inside a model: its layers, why it answers what it answers, or why it forgets."""
+    """Look inside a model: its layers, its words, why it answers what it answers, or why it forgets."""
     options = {"--fresh": fresh, "--steps": steps, "--texts": texts, "--out": out}
     for name, value in options.items():
         if what != "memory" and value not in (None, False):
@@ -59,6 +63,11 @@ def inspect(
         count = 32 if texts is None else texts
         screen.finish(memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
     elif text is None:
-        raise typer.BadParameter("give the text to explain", param_hint="TEXT")
+        wanted = "the word to look up" if what == "words" else "the text to explain"
+        raise typer.BadParameter(f"give {wanted}", param_hint="TEXT")
+    elif what == "words":
+        from recurra.tasks.neighbours import words
+
+        screen.finish(words(model, text, screen))
     else:
         screen.finish(explain(model, text, screen))
