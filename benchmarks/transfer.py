@@ -1,0 +1,284 @@
+"""Does pretraining help? Test accuracy by the number of training rows, for three beginnings of the embedding.
+
+    export RECURRA_DATA=DATA                       # holds imdb/ and sst2/
+    python benchmarks/transfer.py run              # all cells that are not in the results yet
+    python benchmarks/transfer.py run --sets sst2 --rows 250 --seeds 1,2
+    python benchmarks/transfer.py table            # of what has been measured so far
+
+Each set's network begins from vectors pretrained on the other set's training rows with the same recipe:
+SST-2 from IMDB, IMDB from SST-2. `random`: from nothing; `frozen`: the vectors stay as they are; `tuned`:
+they are trained on. A seed draws the training rows (the same for all three), the weights and the batches;
+the vocabulary is that of the rows drawn. The pretraining has a seed of its own, always 1. Few rows are seen
+more often: each fit may make 600 steps at least, and waits a fifth of its epochs for a better one. A row a
+fit goes to the results, so that a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recurra.config import Config, load_recipe
+from recurra.runtime import facts
+from recurra.tasks.classification import fit_files
+from recurra.tasks.narrate import Silent
+from recurra.tasks.pretraining import pretrain_files
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "transfer.jsonl"
+STARTS = ("random", "frozen", "tuned")
+ALL = "all"
+STEPS = (
+    600  # with the recipe's 10 epochs, 250 rows would end after 40 steps, and none of the three be trained
+)
+KEY = ("set", "rows", "seed", "start", "recipe", "pretrained_rows")
+
+Row = dict[str, Any]
+
+
+class Set(NamedTuple):
+    """A data set's files below RECURRA_DATA, and where its texts and labels stand."""
+
+    train: str
+    valid: str | None
+    test: str
+    text: str
+    label: str
+    group: str | None
+    other: str
+    """The set that its vectors are pretrained on."""
+
+
+SETS = {
+    "sst2": Set("sst2/train.tsv", "sst2/dev.tsv", "sst2/test.tsv", "0", "1", None, "imdb"),
+    "imdb": Set("imdb/train.parquet", None, "imdb/test.parquet", "text", "label", "movie", "sst2"),
+}
+
+
+def data(name: str) -> Path:
+    """A file below RECURRA_DATA."""
+    path = Path(os.environ.get("RECURRA_DATA", "")) / name
+    if not path.is_file():
+        sys.exit(f"set RECURRA_DATA to a folder that holds {name}")
+    return path
+
+
+def settings(name: str, recipe: str, seed: int, **train: Any) -> Config:
+    """The recipe on a set's columns."""
+    found = SETS[name]
+    columns = {"text": [found.text], "label": found.label, "group": found.group}
+    return Config.build(load_recipe(recipe), {"data": columns, "train": {"seed": seed, **train}})
+
+
+def long_enough(config: Config, rows: int) -> dict[str, int]:
+    """Epochs, and epochs to wait for a better one, so that a fit of few rows makes enough steps."""
+    epochs = max(config.train.epochs, -(-STEPS // -(-rows // config.train.batch_size)))
+    return {"epochs": epochs, "patience": max(config.train.patience, epochs // 5)}
+
+
+def sampled(name: str, rows: str, seed: int, folder: Path) -> Path:
+    """The training file of a set, or so many rows of it that the seed draws, in their order."""
+    source = data(SETS[name].train)
+    if rows == ALL:
+        return source
+    generator = np.random.default_rng([seed, int(rows)])
+    if source.suffix == ".parquet":
+        whole = pq.read_table(source)
+        path = folder / "train.parquet"
+        pq.write_table(whole.take(drawn(generator, whole.num_rows, int(rows))), path)
+        return path
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    path = folder / "train.tsv"
+    chosen = drawn(generator, len(lines), int(rows)).to_pylist()
+    path.write_text("".join(lines[line] for line in chosen), encoding="utf-8")
+    return path
+
+
+def drawn(generator: np.random.Generator, whole: int, rows: int) -> pa.Array:
+    """``rows`` different numbers below ``whole``, ascending."""
+    return pa.array(np.sort(generator.choice(whole, min(rows, whole), replace=False)))
+
+
+def pretrained(name: str, recipe: str, rows: str, folder: Path) -> Path:
+    """The model that a set begins from, pretrained on the other one unless it lies in ``folder`` already."""
+    other = SETS[name].other
+    out = folder / f"{other}-{rows}-{recipe}"
+    if not (out / "manifest.json").is_file():
+        print(f"pretraining on {other} ...", flush=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            training = sampled(other, rows, 1, Path(scratch))
+            pretrain_files(
+                training,
+                settings(other, recipe, 1),
+                out,
+                valid=validation(other),
+                overwrite=True,
+                tell=Silent(),
+            )
+    return out
+
+
+def validation(name: str) -> Path | None:
+    """The file that chooses the epoch, where the set has one."""
+    file = SETS[name].valid
+    return data(file) if file else None
+
+
+def measure(
+    name: str, rows: str, seed: int, start: str, recipe: str, pretrained_rows: str, vectors: Path
+) -> Row:
+    """One fit, tested on the whole test file."""
+    train: dict[str, Any] = {}
+    if start != "random":
+        begun_from = pretrained(name, recipe, pretrained_rows, vectors)
+        train = {"pretrained": str(begun_from), "freeze": start == "frozen"}
+    # With the recipe's width, which is that of the vectors.
+    config = settings(name, recipe, seed, **train)
+    if rows != ALL:
+        config = settings(name, recipe, seed, **train, **long_enough(config, int(rows)))
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit_files(
+            sampled(name, rows, seed, Path(folder)), config, Path(folder) / "model",
+            valid=validation(name), test=data(SETS[name].test), baseline=False, explained=0,
+        )  # fmt: skip
+    found = fitted.assessment.metrics
+    origin = fitted.bundle.pretrained or {}
+    return {
+        "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe,
+        "pretrained_rows": pretrained_rows,
+        "accuracy": found.accuracy, "interval": [found.accuracy_low, found.accuracy_high],
+        "log_loss": found.log_loss, "tested_on": found.rows, "best_epoch": fitted.outcome.best_epoch,
+        "epochs": len(fitted.outcome.history), "token_share": origin.get("token_share"),
+        "words_found": origin.get("words"), "vocabulary": fitted.bundle.tokenizer.vocab_size,
+        "seconds": round(time.perf_counter() - begun, 2),
+    }  # fmt: skip
+
+
+def read(path: Path) -> list[Row]:
+    """The rows measured so far."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, str, str]]:
+    """Every fit that was asked for, small ones first."""
+    for rows in arguments.rows.split(","):
+        for name in arguments.sets.split(","):
+            for seed in arguments.seeds.split(","):
+                for start in STARTS:
+                    yield name, rows, int(seed), start, arguments.recipe, arguments.pretrained_rows
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures what is not in the results yet."""
+    done = {tuple(row[key] for key in KEY) for row in read(arguments.results)}
+    machine = facts()
+    where = {
+        "run": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+        ).stdout.strip(),
+        **{name: machine[name] for name in ("recurra", "torch", "cpu", "threads") if name in machine},
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        vectors = arguments.vectors or Path(temporary)
+        for cell in cells(arguments):
+            if cell in done:
+                continue
+            row = {**measure(*cell, vectors), **where}
+            arguments.results.parent.mkdir(parents=True, exist_ok=True)
+            with arguments.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(*cell, f"{100 * row['accuracy']:.2f}%", f"{row['seconds']} s", flush=True)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table a set: accuracy in percent, and what pretraining adds, compared seed by seed."""
+    parts = []
+    keys = ("set", "recipe", "pretrained_rows")
+    for kind in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
+        mine = [row for row in rows if tuple(row[key] for key in keys) == kind]
+        name, recipe, pretrained_rows = kind
+        names = ("training rows", "seeds", "tokens covered", *STARTS, "frozen - random", "tuned - random")
+        lines = [
+            f"{name}, `{recipe}`, accuracy on {mine[0]['tested_on']:,} test rows in percent, mean and "
+            f"standard deviation over seeds; vectors from {pretrained_rows} rows of {SETS[name].other}.",
+            "",
+            f"| {' | '.join(names)} |",
+            "|---" * len(names) + "|",
+        ]
+        lines += [_line(count, mine) for count in sorted({row["rows"] for row in mine}, key=_size)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _line(count: str, rows: Sequence[Row]) -> str:
+    found = {
+        start: {row["seed"]: row for row in rows if row["rows"] == count and row["start"] == start}
+        for start in STARTS
+    }
+    shares = [row["token_share"] for start in STARTS[1:] for row in found[start].values()]
+    seeds = sorted({seed for by_seed in found.values() for seed in by_seed})
+    cells = [count, str(len(seeds)), f"{100 * statistics.mean(shares):.1f}%" if shares else ""]
+    cells += [_spread([100 * row["accuracy"] for row in found[start].values()]) for start in STARTS]
+    for start in STARTS[1:]:
+        pairs = [
+            100 * (found[start][seed]["accuracy"] - found["random"][seed]["accuracy"])
+            for seed in seeds
+            if seed in found[start] and seed in found["random"]
+        ]
+        cells.append(_spread(pairs, "+"))
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean, and the standard deviation over seeds where there are several."""
+    if not values:
+        return ""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{sign}.2f}{deviation}"
+
+
+def _size(count: str) -> float:
+    return float("inf") if count == ALL else float(count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("run", "table"):
+        verbs.add_parser(verb).add_argument("--results", type=Path, default=RESULTS)
+    running = verbs.choices["run"]
+    running.add_argument("--sets", default=",".join(SETS))
+    running.add_argument("--rows", default=f"250,1000,4000,{ALL}")
+    running.add_argument("--seeds", default="1,2,3,4,5")
+    running.add_argument("--recipe", default="default")
+    running.add_argument("--pretrained-rows", default=ALL, help="of the other set")
+    running.add_argument("--vectors", type=Path, help="a folder that keeps the pretrained models")
+    arguments = parser.parse_args()
+    if arguments.verb == "run":
+        run(arguments)
+    else:
+        print(table(read(arguments.results)))
+
+
+if __name__ == "__main__":
+    main()
