@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import BackendError
-from recurra.kernels import reference, torch_native
+from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.terms import Call, Weights
 
 CELLS = ["simple_rnn", "lstm", "gru"]
@@ -58,7 +58,7 @@ def test_any_problem_gives_the_same_by_every_backend(data: st.DataObject, proble
         same(p.solve(backend=backend, **options), expected, 1e-12)
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("backend", ["cpu", "reference", "torch"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_is_frozen_through_a_long_padding(
@@ -76,7 +76,7 @@ def test_a_state_is_frozen_through_a_long_padding(
     assert not long["d_x"][5:, 0].any()
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("backend", ["cpu", "reference", "torch"])
 def test_a_relu_state_that_would_overflow_over_the_padding_does_not(backend: str, problem: Any) -> None:
     p = problem("simple_rnn", 300, 2, 2, 3, lengths=[4, 6], dtype=torch.float32)
     p.tensors["weight_hh"] = torch.eye(3) * 3  # times 3 a step: infinite long before step 300
@@ -112,12 +112,12 @@ def test_gradients_of_gradients_by_torch(cell: str, problem: Any) -> None:
 def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The backends that calls went to."""
     calls: list[str] = []
-    for name, module in (("torch", torch_native), ("reference", reference)):
+    for name, module in (("cpu", cpu), ("torch", torch_native), ("reference", reference)):
         original = module.run
 
-        def run(call: Any, name: str = name, original: Any = original) -> Any:
+        def run(call: Any, name: str = name, original: Any = original, **options: Any) -> Any:
             calls.append(name)
-            return original(call)
+            return original(call, **options)
 
         monkeypatch.setattr(module, "run", run)
     return calls
@@ -131,6 +131,15 @@ def test_auto_takes_torch_where_it_computes_the_same(cell: str, problem: Any, us
     problem(cell, 3, 2, 2, 3).solve(activation="relu")
     relu = "torch" if cell == "simple_rnn" else "reference"
     assert used == ["torch", "reference", "reference", relu]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_auto_takes_the_kernels_where_they_can_serve(cell: str, problem: Any, used: list[str]) -> None:
+    p = problem(cell, 3, 2, 2, 3, masked=True, lengths=[3, 1], directions=2, rows=4, dtype=torch.float32)
+    p.solve()
+    p.solve(activation=torch.sin)
+    p.solve(activation="relu")
+    assert used == ["cpu", "reference", "reference", *(["reference"] * 2 if cell == "lstm" else ["cpu"])]
 
 
 def test_an_explicit_backend_never_falls_back(problem: Any, used: list[str]) -> None:
