@@ -108,8 +108,11 @@ def layer(
 
 def _fastest(call: Call) -> str:
     """The backend that ``auto`` takes: each can do what the next can, or does it faster."""
-    if cpu.missing(call) is None:
+    lack = cpu.missing(call)
+    if lack is None:
         return "cpu"
+    if call.precision != "float32":  # the reference's loop takes a hundred times as long: not by accident
+        raise BackendError(f"no backend but 'reference' has {lack}", mend="use precision 'float32'")
     if cpu.lack() is not None and call.x.device.type == "cpu":
         _say_once(cpu.lack())
     return "torch" if torch_native.missing(call) is None else "reference"

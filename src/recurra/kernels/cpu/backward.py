@@ -6,9 +6,11 @@ from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.halves import product, product_transposed
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
+from recurra.kernels.cpu.products import multiply_transposed
 from recurra.kernels.cpu.rows import (
     add,
     add_masked,
+    add_rows,
     blank_input,
     enter,
     fetch_state,
@@ -102,7 +104,11 @@ def backward(
                 product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.halves)
         count = rows.start[stop] - first
         gather(layer, rows, x, begin, stop, work.x, ldx)
-        product_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, ldg, count, layer.columns, work.halves)
+        if layer.halves:  # but the bias stays whole
+            product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.halves)
+            add_rows(dW, layer.E * ldg, D, ldg, count, layer.columns)
+        else:
+            multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
         if mask.size:
             for s in range(begin, stop):
                 place = work.entering[(rows.start[s] - first) * ldh :]

@@ -13,6 +13,7 @@ from recurra.kernels.cpu.simd import LANES, load, store
 __all__ = [
     "add",
     "add_masked",
+    "add_rows",
     "blank",
     "blank_input",
     "copy",
@@ -178,6 +179,16 @@ def add(to: Floats, given: Floats, first: int, count: int) -> None:
     """``to[:count] += given[first : first + count]`` for ``count`` a multiple of a vector."""
     for j in range(0, count, LANES):
         store(to, j, load(to, j) + load(given, first + j))
+
+
+@compiled
+def add_rows(to: Floats, start: int, given: Floats, ld: int, count: int, columns: int) -> None:
+    """``to[start : start + columns] +=`` the sum of ``count`` rows of ``ld``."""
+    for j in range(0, columns, LANES):
+        total = load(to, start + j)
+        for r in range(count):
+            total = total + load(given, r * ld + j)
+        store(to, start + j, total)
 
 
 @compiled
