@@ -140,7 +140,7 @@ def user_cache() -> Path | None:
 def let_idle_threads_sleep() -> None:
     """Have OpenMP's threads sleep while torch has nothing for them, unless the environment says otherwise.
 
-    By default they spin for a while, and so take the cores from the kernels' own threads: an epoch of the LSTM
+    By default they spin for a while, and so take the cores from the kernels' threads: an epoch of the LSTM
     on IMDB takes 15% longer. OpenMP reads this once: call it before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
-from recurra.kernels.cpu import release_workspaces
+from recurra.kernels.cpu import release_workspaces, to_be_compiled
 from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, Precision, State, Weights
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "layer",
     "recurrence",
     "release_workspaces",
+    "to_be_compiled",
 ]
 
 BACKENDS = ("auto", "cpu", "reference", "torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recurra.kernels.dispatch import to_be_compiled
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
 from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN, States
@@ -17,4 +18,5 @@ __all__ = [
     "SimpleRNN",
     "States",
     "TrainedRows",
+    "to_be_compiled",
 ]

@@ -21,6 +21,7 @@ from recurra.errors import ConfigError, OutputError
 from recurra.evaluate.calibration import fit_temperature
 from recurra.evaluate.metrics import classification_metrics
 from recurra.evaluate.report import render
+from recurra.layers import to_be_compiled
 from recurra.models.classifier import Classifier
 from recurra.models.loss import classification_loss, probabilities
 from recurra.models.predict import predict_logits
@@ -249,6 +250,8 @@ def fit_model(
         start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
         begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
     tell_summary(summarize(model), tell)
+    if to_be_compiled():
+        tell.note("Compiling the recurrence for this machine, once: some ten seconds.")
     _try_out(model)
     model.to(choose_device(config.train.device))
     loss = classification_loss(task, class_weights(config, labels, training))

@@ -14,7 +14,7 @@ from recurra import runtime
 from recurra.kernels.cpu.host import host, lack
 from recurra.kernels.terms import GATES, Call, Lookup, State
 
-__all__ = ["lack", "missing", "release_workspaces", "run"]
+__all__ = ["lack", "missing", "release_workspaces", "run", "to_be_compiled"]
 
 AT_FIRST = torch.get_num_threads()
 """Threads for compiled graphs, in which torch can't be asked for the number."""
@@ -86,6 +86,16 @@ def _masks(each: list[Tensor | None]) -> list[Tensor]:
     """A mask for each direction, of ones where only the other has one; none where none has."""
     some = next((mask for mask in each if mask is not None), None)
     return [] if some is None else [torch.ones_like(some) if mask is None else mask for mask in each]
+
+
+def to_be_compiled() -> bool:
+    """Whether the first call in this process will take some seconds to compile the kernels."""
+    if lack() is not None:
+        return False
+    from recurra.kernels.cpu.compiled import cache_folder
+
+    folder = cache_folder()
+    return folder is None or not any(folder.glob("**/*.nbi"))
 
 
 def release_workspaces() -> None:
