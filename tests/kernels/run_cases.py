@@ -26,8 +26,8 @@ def problems() -> Any:
     return module
 
 
-def worst() -> float:
-    """The largest error of any value, relative to the largest of its tensor."""
+def worst(precision: str = "float32") -> float:
+    """The largest error of outputs and states, in float32 of gradients too, relative to each tensor."""
     make = problems()
     largest = 0.0
     for number, (cell, activation) in enumerate(
@@ -43,9 +43,12 @@ def worst() -> float:
                 rows=7 if n in (1, 4) else None, dtype=torch.float32, seed=n,
             )  # fmt: skip
             with make._dealt(1 + n % 3, 1 + n % 2):
-                found = p.solve(backend="cpu", activation=activation)
-            expected = p.double().solve(backend="reference", activation=activation)
+                found = p.solve(backend="cpu", precision=precision, activation=activation)
+            expected = p.double().solve(backend="reference", precision=precision, activation=activation)
             for name, value in expected.items():
+                if precision != "float32" and name.startswith("d_"):
+                    assert found[name].isfinite().all(), name
+                    continue
                 scale = float(value.abs().max().clamp(min=1))
                 error = float((found[name] - value).abs().max())
                 assert error == error, name
@@ -54,17 +57,20 @@ def worst() -> float:
 
 
 def main() -> None:
-    found = worst()
     from recurra.kernels.cpu.backward import backward
     from recurra.kernels.cpu.compiled import CHECKED, cache_folder
     from recurra.kernels.cpu.forward import forward
     from recurra.kernels.cpu.host import host
 
+    found = worst()
+    rounded = None if host().halves is None else worst("bfloat16")
     stats: list[Any] = [getattr(function, "stats") for function in (forward, backward)]  # noqa: B009
     facts = {
         "lanes": host().lanes,
         "checked": CHECKED,
         "worst": found,
+        "halves": host().halves,
+        "rounded": rounded,
         "loaded": sum(sum(each.cache_hits.values()) for each in stats),
         "compiled": sum(sum(each.cache_misses.values()) for each in stats),
         "folder": str(cache_folder()),
