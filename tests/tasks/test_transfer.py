@@ -87,7 +87,7 @@ def test_words_are_matched_and_strangers_get_the_mean(
     run: Run, big: Path, small: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model"
-    ran = run("fit", small, "--out", out, *QUICK, "--pretrained", big, "--freeze")
+    ran = run("fit", small, "--out", out, *QUICK, "--pretrained", big, "--freeze", "--json")
     assert ran.code == 0, ran.err
     found, source = bundles.load(out), embedding(bundles.load(big))
     theirs = embedding(found)
@@ -108,8 +108,9 @@ def test_words_are_matched_and_strangers_get_the_mean(
     assert origin["name"] == "emb"  # and not the way to it
     assert origin["sha256"] == digest["sha256"]
     assert (origin["words"], origin["vocabulary"]) == (len(shared), len(plain))
-    assert f"{len(shared):,} of {len(plain):,} found" in ran.out
-    assert f"{100 * origin['token_share']:.1f}% of the training texts' are such words" in ran.out
+    assert json.loads(ran.out)["pretrained"] == origin
+    assert f"{len(shared):,} of {len(plain):,} found" in ran.err
+    assert f"{100 * origin['token_share']:.1f}% of the training texts' are such words" in ran.err
     assert digest["sha256"] in (out / "README.md").read_text(encoding="utf-8")
 
 

@@ -90,6 +90,7 @@ class Fitted:
             "best_epoch": self.outcome.best_epoch,
             "epochs": len(self.outcome.history),
             "parameters": summarize(self.bundle.model).total,
+            "pretrained": self.bundle.pretrained,
             "seconds": round(self.seconds, 2),
             **self.assessment.as_json(),
         }
