@@ -15,11 +15,14 @@ from importlib import metadata
 
 from turns import Turns
 
-from recurra.cli.main import main
-from recurra.cli.screen import Screen
-from recurra.runtime import facts
-from recurra.train.history import EpochRecord
-from recurra.train.observer import NullObserver, Observer, Observers
+from recurra.runtime import facts, let_idle_threads_sleep
+
+let_idle_threads_sleep()  # as the command does, before it imports torch
+
+from recurra.cli.main import main  # noqa: E402
+from recurra.cli.screen import Screen  # noqa: E402
+from recurra.train.history import EpochRecord  # noqa: E402
+from recurra.train.observer import NullObserver, Observer, Observers  # noqa: E402
 
 turns = Turns()
 shown = Screen.observer
