@@ -152,3 +152,31 @@ def test_an_explicit_backend_never_falls_back(problem: Any, used: list[str]) -> 
     with pytest.raises(BackendError, match=r"no backend 'cuda'; there are auto, cpu, reference, torch"):
         problem("lstm", 3, 2, 2, 3).solve(backend="cuda")
     assert used == []
+
+
+@pytest.mark.parametrize("backend", ["auto", "cpu", "reference", "torch"])
+@pytest.mark.parametrize(
+    ("part", "value", "complaint"),
+    [
+        ("weight_ih", torch.zeros(8, 4), r"weight_ih is \(8, 4\), not \(8, 3\)"),
+        ("weight_hh", torch.zeros(8, 3), r"weight_ih is \(8, 3\), not|weight_hh is \(8, 3\), not \(12, 3\)"),
+        ("bias_ih", torch.zeros(7), r"bias_ih is \(7,\), not \(8,\)"),
+        ("h0", torch.zeros(3, 2), r"h is \(3, 2\), not \(2, 2\)"),
+        ("c0", torch.zeros(2, 1), r"c is \(2, 1\), not \(2, 2\)"),
+        ("mask", torch.zeros(2, 3), r"recurrent_mask is \(2, 3\), not \(2, 2\)"),
+        ("input_mask", torch.zeros(1, 3), r"input_mask is \(1, 3\), not \(2, 3\)"),
+        ("lengths", torch.tensor([5]), r"lengths is \(1,\), not \(2,\)"),
+        ("lengths", torch.tensor([5, 6]), "lengths run from 5 to 6, the input has 5 steps"),
+        ("lengths", torch.tensor([-1, 5]), "lengths run from -1 to 5"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_a_kernel_reads_past_them(
+    backend: str, part: str, value: torch.Tensor, complaint: str, problem: Any
+) -> None:
+    p = problem("lstm", 5, 2, 3, 2, dtype=torch.float32)
+    if part in p.tensors:
+        p.tensors[part] = value
+    else:
+        setattr(p, part, value)
+    with pytest.raises(ValueError, match=complaint):
+        p.run(p.leaves(), backend=backend)

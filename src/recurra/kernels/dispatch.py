@@ -12,7 +12,17 @@ from torch import Tensor
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import release_workspaces, to_be_compiled
-from recurra.kernels.terms import GATES, Activation, Call, Cell, Lookup, Precision, State, Weights
+from recurra.kernels.terms import (
+    GATES,
+    Activation,
+    Call,
+    Cell,
+    Lookup,
+    Precision,
+    State,
+    Weights,
+    check_shapes,
+)
 
 __all__ = [
     "BACKENDS",
@@ -90,7 +100,10 @@ def layer(
 
     Raises:
         BackendError: a backend asked for by name can't compute this, or there is none of that name.
+        ValueError: shapes don't fit each other, or a length is not from 0 to ``T``.
     """
+    for call in calls:
+        check_shapes(call)
     if backend == "auto":
         backend = _fastest(calls[0])
     elif backend not in BACKENDS:

@@ -15,7 +15,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["GATES", "Activation", "Call", "Cell", "Lookup", "Precision", "State", "Weights", "valid_steps"]
+__all__ = [
+    "GATES",
+    "Activation",
+    "Call",
+    "Cell",
+    "Lookup",
+    "Precision",
+    "State",
+    "Weights",
+    "check_shapes",
+    "valid_steps",
+]
 
 Cell: TypeAlias = Literal["simple_rnn", "lstm", "gru"]
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
@@ -108,3 +119,30 @@ class Call:
 def valid_steps(lengths: Tensor, T: int) -> Tensor:
     """``(T, B)`` true where a step lies inside its row."""
     return torch.arange(T, device=lengths.device)[:, None] < lengths
+
+
+def check_shapes(call: Call) -> None:
+    """Refuse a call whose parts don't fit each other: a kernel would read past their ends.
+
+    Raises:
+        ValueError: the first part that does not fit, with both shapes, or the lengths out of range.
+    """
+    (T, B, E), (rows, H) = call.x.shape, call.weights.weight_hh.shape
+    states = ("h", "c")[: len(call.state or ())]
+    parts = [
+        ("weight_ih", call.weights.weight_ih, (rows, E)),
+        ("weight_hh", call.weights.weight_hh, (GATES[call.cell] * H, H)),
+        ("bias_ih", call.weights.bias_ih, (rows,)),
+        ("bias_hh", call.weights.bias_hh, (rows,)),
+        ("input_mask", call.input_mask, (B, E)),
+        ("recurrent_mask", call.recurrent_mask, (B, H)),
+        ("lengths", call.lengths, (B,)),
+        *((name, part, (B, H)) for name, part in zip(states, call.state or (), strict=True)),
+    ]
+    for name, part, shape in parts:
+        if part is not None and part.shape != shape:
+            raise ValueError(f"{name} is {tuple(part.shape)}, not {shape}")
+    if call.lengths is not None and B > 0 and not torch.compiler.is_compiling():
+        shortest, longest = (int(value) for value in torch.aminmax(call.lengths))
+        if shortest < 0 or longest > T:
+            raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")
