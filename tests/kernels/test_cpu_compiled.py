@@ -63,3 +63,21 @@ def test_the_recurrence_does_not_break_the_graph() -> None:
     torch.testing.assert_close(outputs, layer(x)[0], rtol=0, atol=1e-6)
     outputs.sum().backward()
     assert x.grad is not None
+
+
+def test_the_threads_asked_for_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recurra.kernels.cpu import engine
+
+    seen = []
+    original = engine.run_forward
+
+    def run_forward(job: engine.Job, *rest: Any) -> None:
+        seen.append(job.threads)
+        original(job, *rest)
+
+    monkeypatch.setattr(engine, "run_forward", run_forward)
+    monkeypatch.setenv("RECURRA_THREADS", "3")
+    torch.compiler.reset()
+    layer = GRU(3, 5, backend="cpu")
+    torch.compile(layer, backend="aot_eager", dynamic=False, fullgraph=True)(torch.randn(2, 4, 3))
+    assert seen == [3]

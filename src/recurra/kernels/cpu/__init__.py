@@ -5,6 +5,7 @@ Nothing of Numba is imported before the first call.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -62,7 +63,8 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     weights = [part for call in calls for part in _weights(call)]
     input_masks = _masks([call.input_mask for call in calls])
     recurrent_masks = _masks([call.recurrent_mask for call in calls])
-    threads = AT_FIRST if torch.compiler.is_compiling() else runtime.threads()
+    compiling = torch.compiler.is_compiling() and "RECURRA_THREADS" not in os.environ
+    threads = AT_FIRST if compiling else runtime.threads()
     work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
     outputs, last = autograd.recurrence(
         x, index, first.lengths, (initial, weights, input_masks, recurrent_masks), first.cell,
