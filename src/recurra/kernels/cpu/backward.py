@@ -11,13 +11,12 @@ from recurra.kernels.cpu.rows import (
     add,
     add_masked,
     add_rows,
-    blank_input,
+    blank,
     enter,
     fetch_state,
     gather,
     give_state,
     recall,
-    receive,
     scatter,
 )
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
@@ -82,7 +81,7 @@ def backward(
         if cell == SIMPLE_RNN:
             recall(layer, rows, begin, stop, h0, outputs, 0, D, ldg)
         if gradient.data.size:
-            receive(layer, rows, begin, stop, gradient, work.states)
+            recall(layer, rows, begin, stop, h0, gradient, 0, work.states, ldh)
         for s in range(stop - 1, begin - 1, -1):
             n, at = rows.active[s], rows.start[s] * KEPT[cell] * ldh
             to = (rows.start[s] - first) * ldg
@@ -122,5 +121,5 @@ def backward(
     if cell == LSTM:
         give_state(rows, dc, dc0, H, ldh)
     if WT.size and dx.places.size == 0:
-        blank_input(layer, rows, dx, gradient.steps)
+        blank(rows, Outputs(dx.data, dx.dt, dx.db, 0, gradient.steps), layer.E)
     restore_denormals(mode)

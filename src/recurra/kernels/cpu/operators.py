@@ -165,8 +165,7 @@ def _input_shaped(dx: Tensor, table: bool, B: int, T: int, E: int) -> Tensor:
 def _job(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, weights: Sequence[Tensor],
     input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str, rectified: bool,
-    halves: bool,
-    reverse: bool, shards: int, threads: int,
+    halves: bool, reverse: bool, shards: int, threads: int,
 ) -> engine.Job:  # fmt: skip
     each = 4 if cell == "gru" else 3
     directions = []

@@ -2,7 +2,8 @@
 
 All matrices are flat float32 arrays; a start and a row length say which part of one is meant.
 A packed ``(terms, columns)`` matrix is cut into panels of 4 vectors of columns, the last one narrower; the
-numbers of a panel lie in the order in which a tile reads them, term by term."""
+numbers of a panel lie in the order in which a tile reads them, term by term.
+"""
 
 from __future__ import annotations
 

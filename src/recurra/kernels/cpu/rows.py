@@ -15,14 +15,12 @@ __all__ = [
     "add_masked",
     "add_rows",
     "blank",
-    "blank_input",
     "copy",
     "enter",
     "fetch_state",
     "gather",
     "give_state",
     "recall",
-    "receive",
     "repeat",
     "scatter",
     "show",
@@ -108,7 +106,7 @@ def recall(
     to: Floats,
     ld: int,
 ) -> None:
-    """The states of a chunk's steps, or with ``ago = 1`` the ones before them, to rows of ``ld``."""
+    """The states of a chunk's steps, or their gradients, to rows of ``ld``; ``ago = 1``: the ones before."""
     H = layer.H
     for r in range(rows.row.size):
         b = rows.row[r]
@@ -121,16 +119,6 @@ def recall(
                 copy(to, place, h0, b * H, H)
             else:
                 to[place : place + H] = 0.0
-
-
-@compiled
-def receive(layer: Layer, rows: Rows, begin: int, stop: int, gradient: Outputs, to: Floats) -> None:
-    """The gradients of a chunk's new states, row by row."""
-    for r in range(rows.row.size):
-        for s in range(begin, min(stop, rows.length[r])):
-            t = rows.length[r] - 1 - s if layer.reverse else s
-            at = t * gradient.dt + rows.row[r] * gradient.db + gradient.first
-            copy(to, (rows.start[s] - rows.start[begin] + r) * layer.ldh, gradient.data, at, layer.H)
 
 
 @compiled
@@ -192,20 +180,11 @@ def add_rows(to: Floats, start: int, given: Floats, ld: int, count: int, columns
 
 
 @compiled
-def blank(rows: Rows, outputs: Outputs, H: int) -> None:
+def blank(rows: Rows, outputs: Outputs, columns: int) -> None:
     """Zeros past each row's length."""
     if outputs.data.size == 0:
         return
     for r in range(rows.row.size):
         for t in range(rows.length[r], outputs.steps):
             out = t * outputs.dt + rows.row[r] * outputs.db + outputs.first
-            outputs.data[out : out + H] = 0.0
-
-
-@compiled
-def blank_input(layer: Layer, rows: Rows, dx: Input, T: int) -> None:
-    """Zeros past each row's length."""
-    for r in range(rows.row.size):
-        for t in range(rows.length[r], T):
-            base = t * dx.dt + rows.row[r] * dx.db
-            dx.data[base : base + layer.E] = 0.0
+            outputs.data[out : out + columns] = 0.0
