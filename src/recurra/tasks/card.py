@@ -52,7 +52,7 @@ def report_data(
         best_epoch=outcome.best_epoch,
         stopped=outcome.stopped,
         ngrams=baseline.strongest(bundle.labels.names) if baseline else {},
-        settings=config.model_dump(mode="json"),
+        settings=config.plain(),
         command=command,
         seed=config.train.seed,
         versions={name: machine[name] for name in _VERSIONS},

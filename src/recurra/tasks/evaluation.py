@@ -56,7 +56,7 @@ def evaluate_files(
         title = f"{found.model_name.removeprefix('the ')} on {data.name}"
         fields = {
             "title": title,
-            "settings": fitted.config.model_dump(mode="json"),
+            "settings": fitted.config.plain(),
             **assessed(fitted, found),
         }
         write_report(report, ReportData.model_validate(fields))

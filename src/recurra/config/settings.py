@@ -1,0 +1,233 @@
+"""All settings as one tree: built from recipes, files and the command line, written out, described."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from recurra.config.data import DataConfig, TokenizerConfig
+from recurra.config.language import LanguageConfig
+from recurra.config.model import ModelConfig
+from recurra.config.section import Section, Task
+from recurra.config.series import SeriesConfig
+from recurra.config.tagging import TaggingConfig
+from recurra.config.train import TrainConfig
+from recurra.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "describe_settings",
+    "load_recipe",
+    "parse_set",
+    "read_settings",
+    "recipe_names",
+    "recipe_under",
+]
+
+_OWN: dict[str, tuple[Task, ...]] = {
+    "tokenizer": ("classify", "lm"),
+    "language": ("lm",),
+    "tagging": ("tag",),
+    "series": ("forecast",),
+}
+"""Sections that only some tasks have."""
+
+
+class Config(Section):
+    """All settings of a task and its network, every default written out.
+
+    Example:
+        >>> Config.build({"model": {"cell": "gru"}}, parse_set("model.units=64")).model.units
+        64
+    """
+
+    recipe: str | None = Field(None, description="the recipe these settings began from")
+    task: Task = Field("classify", description="what is learned")
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    language: LanguageConfig = LanguageConfig()
+    tagging: TaggingConfig = TaggingConfig()
+    series: SeriesConfig = SeriesConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def build(cls, *layers: dict[str, Any], where: str | Path | None = None) -> Config:
+        """Settings merged from nested dictionaries, later ones winning.
+
+        Raises:
+            ConfigError: an unknown key (with the nearest known one) or a value out of range.
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            _merge(merged, layer)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise _explain(error, where) from None
+
+    @model_validator(mode="after")
+    def _sections_fit_task(self) -> Config:
+        for name, tasks in _OWN.items():
+            if self.task not in tasks and name in self.model_fields_set:
+                raise ValueError(f"{name} has settings of {' and '.join(tasks)}, and the task is {self.task}")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """The settings that the task has, every default written out, as JSON values."""
+        others = {name for name, tasks in _OWN.items() if self.task not in tasks}
+        return self.model_dump(mode="json", exclude=others)
+
+    def to_yaml(self) -> str:
+        """The settings that the task has as YAML, every default written out."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The nested dictionary of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"can't be read ({error.strerror})", where=path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is not YAML: {error}", where=path) from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise ConfigError("is not a mapping of settings", where=path)
+    return found
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """``"model.units=64"`` as ``{"model": {"units": 64}}``; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no ``=``, no key, or the value is not YAML.
+    """
+    key, equals, value = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(
+            f"--set {assignment!r} is not KEY=VALUE", mend="write for example --set model.units=64"
+        )
+    try:
+        parsed: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value in --set {assignment!r} is not YAML") from error
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def describe_settings() -> str:
+    """Every setting with its default and meaning, as a Markdown table."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for section, kind in _sections().items():
+        for key, field in kind.model_fields.items():
+            default = json.dumps(field.get_default())
+            choices = ", ".join(f"`{choice}`" for choice in _choices(field.annotation))
+            meaning = f"{field.description}: {choices}" if choices else field.description
+            lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
+    return "\n".join(lines)
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a setting of this type may be, if it is one of a few."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    found = [choice for part in get_args(annotation) for choice in _choices(part)]
+    return list(dict.fromkeys(found))
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package, sorted."""
+    folder = resources.files("recurra.recipes")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """The settings of a recipe by name, as a nested dictionary that records the name.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    names = recipe_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise ConfigError(f"there is no recipe {name!r}", mend=hint)
+    text = resources.files("recurra.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return {**yaml.safe_load(text), "recipe": name}
+
+
+def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe by name, to be merged with those of ``above``, which win.
+
+    Where those begin from pretrained vectors, the recipe's ``model.embedding`` is left out: the vectors have
+    a width of their own, and a width in the settings is then one that the user has set.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    settings = load_recipe(name)
+    merged: dict[str, Any] = {}
+    for layer in above:
+        _merge(merged, layer)
+    train = merged.get("train")
+    if isinstance(train, dict) and train.get("pretrained") is not None:
+        settings.get("model", {}).pop("embedding", None)
+    return settings
+
+
+def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
+    """The first complaint as one line, with the nearest known key for an unknown one."""
+    first = error.errors(include_url=False)[0]
+    known = _known_keys()
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        name = ".".join(path)
+        near = [key for key in known if key.endswith(f".{path[-1]}")] or difflib.get_close_matches(
+            name, known, 1, cutoff=0.5
+        )
+        mend = f"did you mean {near[0]}?" if near else "see recurra fit --help"
+        return ConfigError(f"there is no setting {name!r}", where=where, mend=mend)
+    # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
+    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    if not path:
+        return ConfigError(reason, where=where)
+    return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
+
+
+def _known_keys() -> list[str]:
+    """Every section, and every setting by its dotted name."""
+    dotted = [f"{section}.{key}" for section, kind in _sections().items() for key in kind.model_fields]
+    return [*Config.model_fields, *dotted]
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: field.annotation
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
