@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from train_stand_ins import StandInBatches, loss, make_config, make_model, no_validation, validate
+from train_stand_ins import (
+    StandInBatches,
+    cross_entropy,
+    loss,
+    make_config,
+    make_model,
+    no_validation,
+    validate,
+)
 
 from recurra.errors import ConfigError, DataError, OutputError, TrainingError
 from recurra.train.history import EpochRecord
 from recurra.train.loop import train
+from recurra.train.objective import Supervised
 from recurra.train.observer import NullObserver
 
 
@@ -47,7 +56,7 @@ def test_it_is_plain_gradient_descent() -> None:
     for epoch in (1, 2):
         losses = []
         for batch in StandInBatches().epoch(epoch):
-            value = loss(expected(batch.tokens, batch.lengths), batch.labels)
+            value = cross_entropy(expected(batch.tokens, batch.lengths), batch.labels)
             gradients = torch.autograd.grad(value, weights)
             with torch.no_grad():
                 for weight, gradient in zip(weights, gradients, strict=True):
@@ -164,11 +173,11 @@ def test_a_loss_that_is_not_finite_stops_and_the_checkpoint_stays_good(
     def bad_loss(logits: Tensor, labels: Tensor) -> Tensor:
         nonlocal steps
         steps += 1
-        return loss(logits, labels) * (bad if steps == 13 else 1.0)
+        return cross_entropy(logits, labels) * (bad if steps == 13 else 1.0)
 
     config, model = make_config(clip_norm=clip_norm), make_model()
     with pytest.raises(TrainingError) as caught:
-        train(model, StandInBatches(), bad_loss, validate, config, folder=tmp_path)
+        train(model, StandInBatches(), Supervised(bad_loss), validate, config, folder=tmp_path)
     assert f"the loss is {bad} in epoch 2, step 13" in str(caught.value)
     assert "lower train.learning_rate (now 0.05)" in str(caught.value)
     assert all(bool(weight.isfinite().all()) for weight in model.parameters())
@@ -196,12 +205,12 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(
     def breaking(logits: Tensor, labels: Tensor) -> Tensor:
         nonlocal steps
         steps += 1
-        value = loss(logits, labels)
+        value = cross_entropy(logits, labels)
         return _BrokenGradient.apply(value) if steps == 16 else value
 
     config = make_config(clip_norm=clip_norm)
     with pytest.raises(TrainingError, match=r"epoch 2, (after )?step 16"):
-        train(make_model(), StandInBatches(), breaking, no_validation, config, folder=tmp_path)
+        train(make_model(), StandInBatches(), Supervised(breaking), no_validation, config, folder=tmp_path)
     resumed, whole = make_model(9), make_model()
     train(resumed, StandInBatches(), loss, no_validation, config, folder=tmp_path, resume=True)
     train(whole, StandInBatches(), loss, no_validation, config)

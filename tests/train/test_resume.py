@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from train_stand_ins import StandInBatches, TinyModel, loss, make_config, make_model, no_validation, validate
+from torch import Tensor
+from train_stand_ins import (
+    StandInBatches,
+    TinyModel,
+    cross_entropy,
+    loss,
+    make_config,
+    make_model,
+    no_validation,
+    validate,
+)
 
 from recurra.errors import BundleError, ConfigError
 from recurra.train.loop import Outcome, train
+from recurra.train.objective import Supervised
 from recurra.train.observer import NullObserver
 
 TIMES = ("seconds", "tokens_per_second")
@@ -47,7 +59,26 @@ def fit(folder: Path | None, **options: Any) -> tuple[TinyModel, Outcome]:
     model = options.pop("model", None) or make_model()
     batches = options.pop("batches", None) or StandInBatches()
     check = options.pop("validate", validate)
-    return model, train(model, batches, loss, check, config, folder=folder, **options)
+    objective = options.pop("objective", loss)
+    return model, train(model, batches, objective, check, config, folder=folder, **options)
+
+
+class Carrying(Supervised):
+    """Its loss is weighted by a number that grows from batch to batch, as a stream's state would change."""
+
+    def __init__(self) -> None:
+        super().__init__(cross_entropy)
+        self.state = torch.ones(2)
+
+    def __call__(self, model: torch.nn.Module, batch: Any) -> Tensor:
+        self.state = self.state * 1.03
+        return super().__call__(model, batch) * self.state.mean()
+
+    def carried(self) -> dict[str, Tensor]:
+        return {"state": self.state}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        self.state = carried["state"]
 
 
 def assert_same_weights(one: torch.nn.Module, two: torch.nn.Module) -> None:
@@ -68,6 +99,15 @@ def rows(folder: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def records(outcome: Outcome) -> list[dict[str, Any]]:
     return [{k: v for k, v in r.row().items() if k not in TIMES} for r in outcome.history]
+
+
+def test_what_the_objective_carries_goes_on_where_it_was(tmp_path: Path) -> None:
+    whole, _ = fit(None, objective=Carrying())
+    fit(tmp_path, objective=Carrying(), observer=Interrupter(2, 3))
+    resumed, _ = fit(tmp_path, objective=Carrying(), model=make_model(9), resume=True)
+    assert_same_weights(whole, resumed)
+    forgetful, _ = fit(None)
+    assert not torch.equal(forgetful.head.weight, whole.head.weight)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import TrainConfig
+from recurra.train.objective import Supervised
 
 
 class StandInBatch(NamedTuple):
@@ -21,6 +22,14 @@ class StandInBatch(NamedTuple):
     lengths: Tensor
     labels: Tensor | None
     rows: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
+
+    @property
+    def steps(self) -> int:
+        return int(self.lengths.sum())
 
 
 class StandInBatches:
@@ -70,8 +79,11 @@ def make_model(seed: int = 3, *, sparse: bool = False) -> TinyModel:
     return TinyModel(sparse=sparse)
 
 
-def loss(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float())
+
+
+loss = Supervised(cross_entropy)
 
 
 def validate(model: nn.Module) -> Mapping[str, float]:
@@ -79,7 +91,7 @@ def validate(model: nn.Module) -> Mapping[str, float]:
     (batch,) = held_out.epoch(0)
     logits = model(batch.tokens, batch.lengths)
     right = (logits[:, 0] > 0) == (batch.labels == 1)
-    return {"loss": loss(logits, batch.labels).item(), "accuracy": right.float().mean().item()}
+    return {"loss": cross_entropy(logits, batch.labels).item(), "accuracy": right.float().mean().item()}
 
 
 def no_validation(model: nn.Module) -> Mapping[str, float]:

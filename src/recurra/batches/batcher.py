@@ -31,6 +31,16 @@ class Batch:
     labels: torch.Tensor | None
     rows: NDArray[np.int64]
 
+    @property
+    def size(self) -> int:
+        """B, the texts."""
+        return len(self.rows)
+
+    @property
+    def steps(self) -> int:
+        """True tokens of all texts."""
+        return int(self.lengths.sum())
+
 
 class Batches:
     """Every chosen row once an epoch, in batches of ``batch_size`` (one of them may be smaller).

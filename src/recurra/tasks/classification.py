@@ -42,6 +42,7 @@ from recurra.tasks.transfer import Start, open_pretrained, start_from
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer
 from recurra.train.loop import Outcome, train
+from recurra.train.objective import Supervised
 
 __all__ = ["Fitted", "Trained", "default_out", "fit_files", "fit_model", "history_of", "train_files"]
 
@@ -271,7 +272,7 @@ def fit_model(
     outcome = train(
         model,
         batches,
-        loss,
+        Supervised(loss),
         validate,
         config.train,
         folder=folder,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.interrupt import noting_interrupts
+from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import NullObserver, Observer, Observers
 from recurra.train.optimizers import (
     clip_by_global_norm,
@@ -29,12 +30,8 @@ from recurra.train.resume import Checkpoints
 from recurra.train.state import TrainState
 from recurra.train.stopping import Stopping
 
-if TYPE_CHECKING:
-    from recurra.batches.batcher import Batch, Batches
-
 __all__ = ["Outcome", "train"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
 
@@ -50,8 +47,8 @@ class Outcome:
 
 def train(
     model: nn.Module,
-    batches: Batches,
-    loss: Loss,
+    batches: BatchSource,
+    objective: Objective,
     validate: Validate,
     config: TrainConfig,
     *,
@@ -70,11 +67,11 @@ def train(
     at once. Torch's random state is the caller's again at the end.
 
     Args:
-        model: called as ``model(tokens (B, T) int64, lengths (B,) int64)``, gives logits; frozen weights
-            (``requires_grad`` False) stay as they are, for ``config.unfreeze_after`` epochs if that is a
-            number: until then training does not stop for want of patience. Trained on the device it is on.
+        model: called by the objective alone; frozen weights (``requires_grad`` False) stay as they are, for
+            ``config.unfreeze_after`` epochs if that is a number: until then training does not stop for want
+            of patience. Trained on the device it is on.
         batches: the training examples; the same in every epoch but for their order.
-        loss: of logits and labels, the mean over the batch.
+        objective: the mean loss of a batch; what it carries from batch to batch is in every checkpoint.
         validate: called after each epoch with the model in evaluation mode and gradients off; gives figures
             by name, among them ``config.monitor``, or nothing: then all epochs are trained and the last
             weights are kept.
@@ -108,7 +105,7 @@ def train(
     shares = None if config.layerwise_lr is None else layer_shares(layers, config.layerwise_lr)
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(Stopping(config.monitor, config.patience))
-    checkpoints = Checkpoints(folder, model, optimizer, config, len(batches), fingerprint)
+    checkpoints = Checkpoints(folder, model, optimizer, objective, config, len(batches), fingerprint)
 
     with _own_random_state(device), noting_interrupts() as interrupt:
         if resume:
@@ -128,11 +125,10 @@ def train(
                 for batch in batches.epoch(state.epoch, start=state.batch):
                     rate = learning_rate(config, state.step, total_steps)
                     set_learning_rate(optimizer, rate)
-                    value = _step(model, batch, loss, optimizer, weights, config, state, device)
-                    tokens = int(batch.lengths.sum())
-                    seconds = time.perf_counter() - clock
-                    state.count(value, len(batch.lengths), tokens, seconds)
-                    watching.on_batch(state.epoch, state.batch, value, tokens, seconds)
+                    value = _step(model, batch, objective, optimizer, weights, config, state)
+                    steps, seconds = batch.steps, time.perf_counter() - clock
+                    state.count(value, batch.size, steps, seconds)
+                    watching.on_batch(state.epoch, state.batch, value, steps, seconds)
                     if state.batch < len(batches) and (interrupt.asked() or checkpoints.due):
                         checkpoints.save(state)
                         if interrupt.asked():
@@ -168,20 +164,16 @@ def train(
 
 def _step(
     model: nn.Module,
-    batch: Batch,
-    loss: Loss,
+    batch: AnyBatch,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     weights: list[nn.Parameter],
     config: TrainConfig,
     state: TrainState,
-    device: torch.device,
 ) -> float:
     """One batch: forwards, loss, backwards, clipping, update. Gives the loss."""
-    if batch.labels is None:
-        raise DataError("the training examples have no labels")
     optimizer.zero_grad()
-    logits = model(batch.tokens.to(device), batch.lengths.to(device))
-    value = loss(logits, batch.labels.to(device))
+    value = objective(model, batch)
     number = value.item()
     _refuse_non_finite("loss", number, config, state)
     value.backward()  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 model/NAME           the weights
 best/NAME            the best weights so far, once there was a validation
 optimizer/N/KEY      the optimizer's state of the N-th trained weight
+carried/NAME         what the objective carries to the next batch
 rng/cpu, rng/cuda    torch's random generators: they draw the dropout masks
 (JSON)               TrainState, and the settings that must be the same when training goes on
 """
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from recurra.config import TrainConfig
 from recurra.errors import BundleError, ConfigError, TrainingError
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from recurra.train.objective import Objective
 from recurra.train.state import TrainState
 
 __all__ = ["Checkpoints"]
@@ -39,6 +41,7 @@ class Checkpoints:
         folder: where ``checkpoint.safetensors`` lies; None keeps no checkpoints.
         model: saved and restored in place.
         optimizer: saved and restored in place.
+        objective: what it carries is saved and restored.
         config: the settings; they must agree with the checkpoint's when training goes on.
         batches_per_epoch: as the settings, since the position counts batches.
         fingerprint: says what else training depends on (data, tokenizer, model). Where it is a JSON
@@ -50,6 +53,7 @@ class Checkpoints:
         folder: Path | None,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        objective: Objective,
         config: TrainConfig,
         batches_per_epoch: int,
         fingerprint: str,
@@ -57,6 +61,7 @@ class Checkpoints:
         self.path = None if folder is None else folder / FILE_NAME
         self.model = model
         self.optimizer = optimizer
+        self.objective = objective
         self.epochs = config.epochs
         self.settings: dict[str, Any] = {
             "train": config.model_dump(mode="json"),
@@ -83,6 +88,7 @@ class Checkpoints:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
+        tensors |= {f"carried/{name}": tensor for name, tensor in self.objective.carried().items()}
         values: dict[str, Any] = {}
         for index, entries in self.optimizer.state_dict()["state"].items():
             for key, value in entries.items():
@@ -113,6 +119,7 @@ class Checkpoints:
             self._refuse_other_settings(saved["settings"])
             self._load_weights(_below(tensors, "model/"))
             self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
+            self.objective.restore(_below(tensors, "carried/"))
             state.load_json(saved["state"])
             state.best_weights = _below(tensors, "best/") or None
             torch.set_rng_state(tensors["rng/cpu"])
