@@ -9,9 +9,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import cycle
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 from recurra.evaluate.calibration import Reliability
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["line_chart", "reliability_chart"]
+__all__ = ["interval_chart", "line_chart", "reliability_chart"]
+
+Ends = tuple[Sequence[float], Sequence[float]]
 
 # Stand-in colour -> the variable of the style sheet. Odd values, so that nothing else is drawn in them.
 _COLOURS = {
@@ -30,8 +35,21 @@ _COLOURS = {
     "#010205": "var(--accent)",
     "#010206": "var(--second)",
     "#010207": "var(--paper)",
+    "#010208": "var(--third)",
+    "#010209": "var(--fourth)",
+    "#01020a": "var(--fifth)",
+    "#01020b": "var(--sixth)",
 }
-_INK, _LINE, _ACCENT, _SECOND, _PAPER = _COLOURS
+_INK, _LINE, _ACCENT, _SECOND, _PAPER, *_MORE = _COLOURS
+# A line is told from others by its colour, its dashes and its marks.
+_LOOKS = list(
+    zip(
+        (_ACCENT, _SECOND, *_MORE),
+        ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))),
+        "osD^vP",
+        strict=True,
+    )
+)
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
@@ -54,47 +72,87 @@ _STYLE: dict[Any, Any] = {
 
 
 def line_chart(
-    x: Sequence[float],
+    x: Sequence[float] | Sequence[datetime],
     lines: Mapping[str, Sequence[float]],
     *,
     title: str,
     name: str,
-    marked: float | None = None,
+    bands: Mapping[str, Ends] | None = None,
+    x_label: str = "epoch",
+    y_label: str = "",
+    marked: Mapping[str, float] | None = None,
     percent: bool = False,
+    log_x: bool = False,
+    wide: bool = False,
 ) -> Markup:
-    """Curves over epochs; values that are not finite are left out.
+    """Curves over epochs, time, or any other number; values that are not finite are left out.
 
     Args:
-        x: ``n`` epochs.
-        lines: curves by name, ``n`` values each; ``training`` is drawn as the lesser one.
+        x: ``n`` places, ascending, such as epochs or points in time.
+        lines: curves by name, ``n`` values each, the most important first.
         title: what the picture shows, read out to those who can't see it.
         name: of the chart, unique on the page.
-        marked: the epoch that was kept, drawn as an upright line.
+        bands: the intervals of some lines by name, ``n`` lower and ``n`` upper ends each.
+        x_label: below the chart.
+        y_label: beside it, with the unit.
+        marked: places with an upright line, by what the legend calls them.
         percent: whether values are shares, written in percent.
+        log_x: whether places are drawn by their logarithm, each with its own tick.
+        wide: whether it is drawn for the whole width of the page.
     """
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import PercentFormatter
 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(4.2, 2.8), layout="constrained")
+        figure = Figure(figsize=(8.6 if wide else 4.2, 2.8), layout="constrained")
         axes = figure.subplots()
-        for label, values in lines.items():
-            colour, dash, mark = (_SECOND, "--", "s") if label == "training" else (_ACCENT, "-", "o")
+        _x_axis(axes, x, log_x)
+        for (label, values), (colour, dash, mark) in zip(lines.items(), cycle(_LOOKS), strict=False):
             points = [(at, value) for at, value in zip(x, values, strict=True) if isfinite(value)]
             if points:
                 across, up = zip(*points, strict=True)
                 few = mark if len(points) <= 40 else ""
                 axes.plot(across, up, color=colour, linestyle=dash, marker=few, label=label)
-        if marked is not None and min(x) <= marked <= max(x):
-            axes.axvline(marked, color=_INK, linestyle=":", linewidth=1, label=f"kept: epoch {marked:g}")
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-        if min(x) == max(x):
-            axes.set_xlim(x[0] - 1, x[0] + 1)
+            if bands and label in bands:
+                axes.fill_between(np.asarray(x), *bands[label], color=colour, alpha=0.18, linewidth=0)
+        for label, place in (marked or {}).items():
+            axes.axvline(place, color=_INK, linestyle=":", linewidth=1, label=label)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-        _legend(figure, axes)
+        _legend(figure, axes, 5 if wide else 3)
+        return _svg(figure, title)
+
+
+def interval_chart(
+    rows: Sequence[tuple[str, float, float, float]], *, title: str, name: str, x_label: str
+) -> Markup:
+    """Differences with their intervals, one below the other, and an upright line at 0.
+
+    Args:
+        rows: name, value, lower and upper end of each, the topmost first.
+        title: what the picture shows, read out to those who can't see it.
+        name: of the chart, unique on the page.
+        x_label: below the chart, with the unit.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(4.2, 0.9 + 0.32 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        places = range(len(rows))
+        axes.axvline(0, color=_INK, linestyle=":", linewidth=1)
+        axes.hlines(places, [row[2] for row in rows], [row[3] for row in rows], color=_ACCENT, linewidth=1.8)
+        axes.plot([row[1] for row in rows], places, "o", color=_ACCENT, markersize=5)
+        axes.set_yticks(places, [row[0] for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.set_xlabel(x_label)
         return _svg(figure, title)
 
 
@@ -153,11 +211,28 @@ def _first_edge(curve: Reliability) -> float:
     return min(filled, default=0.0)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> None:
+    """Ticks that suit the places: whole numbers, dates, or the places themselves on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    numbers = [place for place in x if not isinstance(place, datetime)]
+    if log:
+        axes.set_xscale("log")
+        axes.set_xticks(numbers, [f"{place:,.10g}" for place in numbers])
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif numbers:
+        whole = all(place == int(place) for place in numbers)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=whole, nbins=8, min_n_ticks=1))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:,.10g}"))
+        if min(numbers) == max(numbers):
+            axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
+
+
+def _legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """A legend above the chart, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, handlelength=2.2)
+    if len(handles) > 1:
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.2)
 
 
 def _svg(figure: Figure, title: str) -> Markup:

@@ -1,4 +1,4 @@
-"""One self-contained HTML file about one trained classifier, for a person to read."""
+"""One self-contained HTML file about one trained model or one comparison of several, for a person to read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recurra.evaluate.report_data import ModelRow, Part, ReportData
+from recurra.evaluate.report_data import Bar, Chart, ModelRow, Part, ReportData, ReportTable, Section
 from recurra.evaluate.report_numbers import count, keep, plain, pvalue, sentence, share, short, three
 from recurra.evaluate.report_view import view
 from recurra.files import replacing
 
-__all__ = ["ModelRow", "Part", "ReportData", "render", "write_report"]
+__all__ = [
+    "Bar",
+    "Chart",
+    "ModelRow",
+    "Part",
+    "ReportData",
+    "ReportTable",
+    "Section",
+    "render",
+    "write_report",
+]
 
 # Control characters but tab and line ends, and lone surrogates, which no UTF-8 file can hold.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")

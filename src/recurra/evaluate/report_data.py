@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
 from recurra.evaluate.calibration import Reliability
@@ -12,11 +13,11 @@ from recurra.evaluate.explain import Explanation
 from recurra.evaluate.metrics import Metrics
 from recurra.evaluate.mistakes import Mistake
 
-__all__ = ["ModelRow", "Part", "ReportData"]
+__all__ = ["Bar", "Chart", "ModelRow", "Part", "ReportData", "ReportTable", "Section"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
 
 
 class Part(_Record):
@@ -39,15 +40,73 @@ class ModelRow(_Record):
     trainable: bool = True
 
 
+class Bar(_Record):
+    """One of the bars side by side at the top of the page."""
+
+    name: str
+    value: float = Field(ge=0)
+    low: float | None = Field(None, description="the interval's ends, both or neither")
+    high: float | None = None
+    text: str = Field(description="the value in words, such as '87.5% (86.9 to 88.1)'")
+    kind: Literal["model", "baseline", "majority"] = Field("baseline", description="how it is drawn")
+
+
+class ReportTable(_Record):
+    """A table; columns of figures are set to the right."""
+
+    caption: str = ""
+    header: list[str]
+    rows: list[list[str]] = Field(description="as many cells each as the header")
+    folded: bool = Field(False, description="shown when its caption is clicked, for a long one")
+
+
+class Chart(_Record):
+    """A chart as `recurra.evaluate.charts` draws it."""
+
+    caption: str
+    svg: Markup
+    wide: bool = Field(False, description="over the whole width of the page")
+
+
+class Section(_Record):
+    """A section of the page: paragraphs, then charts, then tables."""
+
+    anchor: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="its address within the page")
+    title: str
+    paragraphs: list[str] = Field(default_factory=list)
+    charts: list[Chart] = Field(default_factory=list)
+    tables: list[ReportTable] = Field(default_factory=list)
+
+
 class ReportData(_Record):
-    """All that a report shows; what is None or empty is left out, and the page says so where it matters."""
+    """All that a report shows; what is None or empty is left out, and the page says so where it matters.
+
+    Any task fills the first group, the data, the training, the model and how to get the same again.
+    A classifier leaves ``lead``, ``verdict`` and ``bars`` empty: they are made from its ``metrics``.
+
+    Example:
+        >>> bars = [Bar(name="GRU", value=2.35, text="2.35 degC", kind="model"),
+        ...         Bar(name="Persistence", value=2.57, text="2.57 degC")]
+        >>> data = ReportData(title="GRU on weather.csv", lead="The GRU is off by 2.35 degC.", bars=bars)
+    """
 
     title: str = Field(description="what was trained on what, such as 'LSTM on reviews.csv'")
     model_name: str = Field("the model", description="what sentences call the model, such as 'the LSTM'")
     created: str = Field("", description="when, as text")
-    task: str = Field(description="binary, multiclass or multilabel")
-    class_names: list[str] = Field(description="class names in class order")
+    lead: str = Field("", description="what came out, in one sentence")
+    verdict: str = Field("", description="how it stands beside the baseline, in words")
+    verdict_kind: Literal["", "good", "bad"] = ""
+    caution: str = Field("", description="what to mind when reading the figures")
+    bars: list[Bar] = Field(default_factory=list, description="the model's figure beside others'")
+    bars_label: str = Field("", description="what the bars show, in which unit, and which end is better")
+    sections: list[Section] = Field(default_factory=list, description="what this task has to show")
+    curves: dict[str, str] = Field(
+        default={"loss": "Loss, in nats: lower is better", "accuracy": "Accuracy: higher is better"},
+        description="the figures of the history that are drawn, each with its caption",
+    )
 
+    task: str = Field("", description="of a classifier: binary, multiclass or multilabel")
+    class_names: list[str] = Field(default_factory=list, description="its classes in their order")
     evaluated_on: str = Field("test", description="the part that the figures below are of")
     metrics: Metrics | None = Field(None, description="the model's figures")
     baseline: Metrics | None = Field(None, description="the baseline's figures on the same rows")

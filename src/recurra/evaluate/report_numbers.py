@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
 
-__all__ = ["count", "duration", "keep", "plain", "pvalue", "sentence", "share", "short", "three"]
+__all__ = ["count", "duration", "is_figure", "keep", "plain", "pvalue", "sentence", "share", "short", "three"]
 
+_FIGURE = re.compile(r"[<>≈±~]?\s*[+−-]?\d|[–-]?$")
 _SHORT = 24  # characters of a class name that fit beside a table
 
 
@@ -67,3 +70,13 @@ def short(name: str) -> str:
 def keep(name: str) -> Markup:
     """The attribute that keeps a short name on one line; nothing for a long one."""
     return Markup(' class="keep"') if len(name) <= _SHORT else Markup("")
+
+
+def is_figure(cell: str) -> bool:
+    """Whether a table's cell reads as a number, a dash or nothing.
+
+    Example:
+        >>> is_figure("+0.8 ± 0.3"), is_figure("–"), is_figure("a 2")
+        (True, True, False)
+    """
+    return _FIGURE.match(cell) is not None
