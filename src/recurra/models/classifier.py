@@ -5,24 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
-from recurra.layers import (
-    GRU,
-    LSTM,
-    AttentionPooling,
-    Embedding,
-    MaxPooling,
-    MeanPooling,
-    Recurrent,
-    SimpleRNN,
-    TrainedRows,
-)
+from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, TrainedRows
+from recurra.models.network import Network, Outline, outline_of, recurrent_stack
 
 __all__ = ["Classifier"]
 
-_CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
-
-class Classifier(nn.Module):
+class Classifier(Network):
     """Token ids to the logits of a text's classes.
 
     Args:
@@ -45,17 +34,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.task = task
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
-        self.recurrent = _CELLS[config.cell](
-            config.embedding,
-            config.layer_units,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            activation=config.layer_activations,
-            return_sequences=config.pooling != "last",
-            backend=config.backend,
-            precision=config.precision,
-        )
+        self.recurrent = recurrent_stack(config, config.embedding, return_sequences=config.pooling != "last")
         features = self.recurrent.output_size
         self.pooling: nn.Module | None = None
         if config.pooling == "mean":
@@ -71,19 +50,32 @@ class Classifier(nn.Module):
 
     def floors(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up: embedding, recurrent layers, pooling and head."""
-        named = list(self.recurrent.named_parameters())
-        stack = []
-        for layer in range(self.recurrent.layers):
-            endings = tuple(f"_{suffix}" for suffix in self.recurrent.suffixes(layer))
-            stack.append([weight for name, weight in named if name.endswith(endings)])
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
-        return [list(self.embedding.parameters()), *stack, [*pooling, *self.head.parameters()]]
+        top = [*pooling, *self.head.parameters()]
+        return [list(self.embedding.parameters()), *self.recurrent.floors(), top]
 
-    def freeze(self, floors: int) -> None:
-        """The weights of the lowest ``floors`` are no longer trained."""
-        for floor in self.floors()[:floors]:
-            for weight in floor:
-                weight.requires_grad_(False)
+    def outline(self) -> list[Outline]:
+        """The layers in the order of the data.
+
+        Pooling ``last`` is no layer of its own: the last recurrent layer then gives one vector, as in Keras
+        without ``return_sequences``.
+        """
+        table = Outline(
+            "embedding",
+            "Embedding",
+            (None, None, self.embedding.embedding_dim),
+            list(self.embedding.parameters()),
+        )
+        rows = [table, *outline_of(self.recurrent, last_alone=self.pooling is None)]
+        vector = (None, self.recurrent.output_size)
+        if self.pooling is not None:
+            rows.append(
+                Outline("pooling", type(self.pooling).__name__, vector, list(self.pooling.parameters()))
+            )
+        if self.head_dropout.p:
+            rows.append(Outline("head_dropout", "Dropout", vector))
+        rows.append(Outline("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
+        return rows
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """``(B, T)`` int64 tokens, padded at the end, and ``(B,)`` lengths to ``(B, C)`` logits."""

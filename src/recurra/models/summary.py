@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import nn
-
-from recurra.models.classifier import Classifier
+from recurra.models.network import Network
 
 __all__ = ["Row", "Summary", "summarize"]
 
@@ -47,45 +44,21 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarize(model: Classifier) -> Summary:
-    """The summary of a classifier, counted from its parameters.
-
-    Each recurrent layer of a stack has its row. Pooling ``last`` is no layer of its own: the last recurrent
-    layer then gives one vector, as in Keras without ``return_sequences``.
-    """
-    stack = model.recurrent
+def summarize(model: Network) -> Summary:
+    """The summary of a network, counted from its parameters; each recurrent layer of a stack has its row."""
     rows = [
-        _row(
-            "embedding",
-            "Embedding",
-            (None, None, model.embedding.embedding_dim),
-            model.embedding.parameters(),
+        Row(
+            line.name,
+            line.layer,
+            str(line.shape),
+            sum(weight.numel() for weight in line.weights),
+            any(weight.requires_grad for weight in line.weights),
         )
+        for line in model.outline()
     ]
-    kind = type(stack).__name__
-    floors = model.floors()
-    for layer, H in enumerate(stack.units):
-        name = stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}"
-        one_vector = model.pooling is None and layer == stack.layers - 1
-        features = stack.directions * H
-        shape = (None, features) if one_vector else (None, None, features)
-        title = f"Bidirectional {kind}" if stack.bidirectional else kind
-        rows.append(_row(name, title, shape, floors[layer + 1]))
-    if model.pooling is not None:
-        pooling = type(model.pooling).__name__
-        rows.append(_row("pooling", pooling, (None, stack.output_size), model.pooling.parameters()))
-    if model.head_dropout.p:
-        rows.append(_row("head_dropout", "Dropout", (None, stack.output_size), ()))
-    rows.append(_row("head", "Dense", (None, model.head.out_features), model.head.parameters()))
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Summary(rows, total, trainable, total - trainable)
-
-
-def _row(name: str, layer: str, shape: tuple[int | None, ...], parameters: Iterable[nn.Parameter]) -> Row:
-    mine = list(parameters)
-    trainable = any(p.requires_grad for p in mine)
-    return Row(name, layer, str(shape), sum(p.numel() for p in mine), trainable)
 
 
 def _answer(row: Row) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recurra.batches.batcher import Batches
 from recurra.batches.examples import Examples
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.models.loss import probabilities
 from recurra.models.predict import predict_logits
 from recurra.text.readers import Rows
@@ -35,7 +35,7 @@ class Answer:
     probabilities: NDArray[np.float64]
 
 
-def predict_proba(bundle: Bundle, texts: Sequence[str]) -> NDArray[np.float64]:
+def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
     """``(N, C)`` calibrated probabilities of ``N`` texts, in order."""
     if not len(texts):
         return np.empty((0, len(bundle.labels.names)))
@@ -44,7 +44,7 @@ def predict_proba(bundle: Bundle, texts: Sequence[str]) -> NDArray[np.float64]:
     return probabilities(logits / bundle.temperature, bundle.labels.task)
 
 
-def predict_rows(bundle: Bundle, chunks: Iterable[Rows]) -> Iterator[Answer]:
+def predict_rows(bundle: ClassifierBundle, chunks: Iterable[Rows]) -> Iterator[Answer]:
     """Answers to a stream of chunks, each given before the next chunk is read."""
     names = bundle.labels.names
     for rows in chunks:

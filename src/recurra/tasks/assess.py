@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recurra.batches.batcher import Batches
 from recurra.batches.examples import Examples
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.evaluate.baseline import NgramBaseline
 from recurra.evaluate.calibration import Reliability, reliability
 from recurra.evaluate.comparison import Comparison, compare_accuracy
@@ -77,12 +77,12 @@ class Assessment:
         )
 
 
-def logits_of(bundle: Bundle, part: Part) -> NDArray[np.float32]:
+def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
     """``(n, C)`` logits of the part's rows, in their order."""
     return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
 
 
-def fit_baseline(train: Part, bundle: Bundle, tell: Narrator) -> NgramBaseline:
+def fit_baseline(train: Part, bundle: ClassifierBundle, tell: Narrator) -> NgramBaseline:
     """The n-gram baseline, trained on the very rows the network was trained on."""
     begun = time.perf_counter()
     baseline = NgramBaseline()
@@ -93,7 +93,7 @@ def fit_baseline(train: Part, bundle: Bundle, tell: Narrator) -> NgramBaseline:
 
 
 def assess(
-    bundle: Bundle,
+    bundle: ClassifierBundle,
     part: Part,
     *,
     baseline: NgramBaseline | None,
@@ -174,7 +174,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
-def explain_text(bundle: Bundle, text: str) -> Explanation:
+def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Which words of ``text`` the prediction hangs on."""
     task = bundle.labels.task
 
@@ -195,7 +195,7 @@ def explain_text(bundle: Bundle, text: str) -> Explanation:
     )
 
 
-def model_name(bundle: Bundle) -> str:
+def model_name(bundle: ClassifierBundle) -> str:
     """What sentences call the model, such as ``the bidirectional LSTM``."""
     model = bundle.config.model
     words = ["the"]

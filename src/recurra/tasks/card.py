@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.evaluate.baseline import NgramBaseline
 from recurra.evaluate.metrics import Metrics
 from recurra.evaluate.report_data import ModelRow, ReportData
@@ -25,7 +25,7 @@ _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
 def report_data(
-    bundle: Bundle,
+    bundle: ClassifierBundle,
     prepared: Prepared,
     outcome: Outcome,
     found: Assessment,
@@ -60,7 +60,7 @@ def report_data(
     )
 
 
-def assessed(bundle: Bundle, found: Assessment) -> dict[str, Any]:
+def assessed(bundle: ClassifierBundle, found: Assessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     return {
         "model_name": found.model_name,
@@ -91,7 +91,7 @@ def assessed(bundle: Bundle, found: Assessment) -> dict[str, Any]:
     }
 
 
-def _part(part: Part, bundle: Bundle) -> ReportPart:
+def _part(part: Part, bundle: ClassifierBundle) -> ReportPart:
     classes = len(bundle.labels.names)
     if part.labels.ndim == 2:
         counts = part.labels.sum(axis=0).astype(int)
@@ -108,7 +108,7 @@ def _part(part: Part, bundle: Bundle) -> ReportPart:
     )
 
 
-def model_card(bundle: Bundle, found: Assessment) -> str:
+def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
     """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
     config = bundle.config
     figures = [_figures(found.model_name, found.metrics)]
@@ -143,7 +143,7 @@ measure there first. `report.html` shows its worst mistakes and how far its prob
 """
 
 
-def pretrained_card(bundle: Bundle, seconds: float) -> str:
+def pretrained_card(bundle: ClassifierBundle, seconds: float) -> str:
     """``README.md`` of a model that was trained to begin others from: it was never tested."""
     labels = bundle.labels
     return f"""# Pretrained: {", ".join(labels.names[:12])}
@@ -159,7 +159,7 @@ It answers as any model does, but was never tested: `recurra evaluate . DATA` me
 """
 
 
-def began_from(bundle: Bundle) -> str:
+def began_from(bundle: ClassifierBundle) -> str:
     """A paragraph on what training began from; nothing where it began from nothing."""
     found = bundle.pretrained
     if found is None:

@@ -15,7 +15,7 @@ import torch
 
 from recurra import bundle as bundles
 from recurra.batches.batcher import Batches
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.config import Config
 from recurra.errors import ConfigError, OutputError
 from recurra.evaluate.calibration import fit_temperature
@@ -56,7 +56,7 @@ def default_out(data: Path) -> Path:
 class Trained:
     """A model that was trained and saved, and what it was trained on."""
 
-    bundle: Bundle
+    bundle: ClassifierBundle
     prepared: Prepared
     outcome: Outcome
 
@@ -76,7 +76,7 @@ class Trained:
 class Fitted:
     """A model that was trained, tested and saved."""
 
-    bundle: Bundle
+    bundle: ClassifierBundle
     folder: Path
     outcome: Outcome
     assessment: Assessment
@@ -194,11 +194,11 @@ def train_files(
         _remove_empty(out, work)
         raise
     tell.note(_how_it_ended(outcome))
-    bundle = Bundle(
-        prepared.config,
-        prepared.tokenizer,
-        prepared.labels,
-        model,
+    bundle = ClassifierBundle(
+        config=prepared.config,
+        model=model,
+        tokenizer=prepared.tokenizer,
+        labels=prepared.labels,
         source=prepared.source,
         pretrained=start.origin if start else None,
     )

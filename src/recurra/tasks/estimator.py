@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from recurra import bundle as bundles
 from recurra.batches.examples import Examples
 from recurra.batches.splits import split
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.config import Config, recipe_under
 from recurra.errors import DataError
 from recurra.evaluate.calibration import fit_temperature
@@ -219,7 +219,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         tell = tell or Silent()
         start = None if pretrained is None else start_from(pretrained, config, tokenizer, training, tell)
         model, outcome = fit_model(config, labels, tokenizer, training, validation, tell=tell, start=start)
-        self.bundle_ = Bundle(config, tokenizer, labels, model, pretrained=start.origin if start else None)
+        self.bundle_ = ClassifierBundle(
+            config=config,
+            model=model,
+            tokenizer=tokenizer,
+            labels=labels,
+            pretrained=start.origin if start else None,
+        )
         self.bundle_.temperature = fit_temperature(
             logits_of(self.bundle_, validation), validation.labels, self._task
         )
@@ -253,7 +259,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """The classifier saved in ``folder``, by ``save`` or by ``recurra fit``."""
-        found = bundles.load(Path(folder))
+        found = bundles.load_as(ClassifierBundle, Path(folder))
         config = found.config
         given = {
             name: getattr(getattr(config, section), name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra import bundle as bundles
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.errors import OutputError
 from recurra.evaluate.report import write_report
 from recurra.evaluate.report_data import ReportData
@@ -42,7 +42,7 @@ def evaluate_files(
         RecurraError: no model there, or no usable data.
     """
     use_threads()
-    fitted = bundles.load(model)
+    fitted = bundles.load_as(ClassifierBundle, model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, mend="make it first")
     tell.step("Reading")
@@ -64,7 +64,7 @@ def evaluate_files(
     return {"model_directory": str(model), "data": str(data), **found.as_json()}
 
 
-def _training_part(fitted: Bundle, given: Path | None, tell: Narrator) -> Part | None:
+def _training_part(fitted: ClassifierBundle, given: Path | None, tell: Narrator) -> Part | None:
     """The rows the model was trained on, if their file can still be read."""
     recorded = fitted.metrics.get("training", {}).get("data")
     path = given or (Path(recorded) if recorded else None)

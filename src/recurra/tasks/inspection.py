@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from recurra import bundle as bundles
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.config import Config, load_recipe, recipe_names
 from recurra.errors import ConfigError, DataError
 from recurra.evaluate import memory_view
@@ -76,7 +76,7 @@ def fetch_data(
 
 def summary(model: Path, tell: Narrator) -> dict[str, Any]:
     """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
-    found = summarize(bundles.load(model).model)
+    found = summarize(bundles.load_as(ClassifierBundle, model).model)
     tell_summary(found, tell)
     layers = [
         {
@@ -93,7 +93,7 @@ def summary(model: Path, tell: Narrator) -> dict[str, Any]:
 
 def explain(model: Path, text: str, tell: Narrator) -> dict[str, Any]:
     """Which words of a text a saved model's answer hangs on: `recurra inspect MODEL explain TEXT`."""
-    found = explain_text(bundles.load(model), text)
+    found = explain_text(bundles.load_as(ClassifierBundle, model), text)
     tell.explanation(found)
     return found.model_dump(mode="json")
 
@@ -188,7 +188,7 @@ def _subject(model: Path, data: Path | None, fresh: bool) -> _Subject:
         network = _untrained(config, vocabulary, 2, "binary")
         where = "the built-in sample" if data is None else str(data)
         return _Subject(f"{model}, untrained", network, vocabulary, config, _all_texts(source), where)
-    bundle = bundles.load(model)
+    bundle = bundles.load_as(ClassifierBundle, model)
     if data is None:
         data, _ = official_test(_training_file(bundle, model), None)
     source = detect(data, bundle.config.data, labelled=False, like=bundle.source)
@@ -200,7 +200,7 @@ def _subject(model: Path, data: Path | None, fresh: bool) -> _Subject:
     return _Subject(name, network, bundle.tokenizer, bundle.config, _all_texts(source), str(data))
 
 
-def _training_file(bundle: Bundle, model: Path) -> Path:
+def _training_file(bundle: ClassifierBundle, model: Path) -> Path:
     recorded = bundle.metrics.get("training", {}).get("data")
     if recorded is None or not Path(recorded).exists():
         raise DataError(

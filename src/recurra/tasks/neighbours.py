@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra import bundle as bundles
+from recurra.bundle import ClassifierBundle
 from recurra.errors import DataError
 from recurra.evaluate.neighbours import nearest
 from recurra.tasks.narrate import Narrator
@@ -25,7 +26,7 @@ def words(model: Path, word: str, tell: Narrator, *, count: int = COUNT) -> dict
         BundleError: there is no model.
         DataError: ``word`` is not one token of the model's vocabulary.
     """
-    found = bundles.load(model)
+    found = bundles.load_as(ClassifierBundle, model)
     tokenizer = found.tokenizer
     ids = tokenizer.encode([word]).ids[0][tokenizer.config.start_token :]
     if len(ids) != 1 or ids[0] < len(SPECIALS):

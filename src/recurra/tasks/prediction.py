@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from recurra import bundle as bundles
+from recurra.bundle import ClassifierBundle
 from recurra.runtime import use_threads
 from recurra.serve.predict import Answer, predict_rows
 from recurra.text.readers import Rows, detect, read
@@ -24,7 +25,7 @@ def answers_for(
         RecurraError: no model there, or no usable file.
     """
     use_threads()
-    bundle = bundles.load(model)
+    bundle = bundles.load_as(ClassifierBundle, model)
     chunks: Iterable[Rows]
     if texts:
         chunks = [Rows(list(range(1, len(texts) + 1)), list(texts), None, None)]

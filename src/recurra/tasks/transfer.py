@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recurra import bundle as bundles
 from recurra.batches.examples import Examples
-from recurra.bundle import Bundle
+from recurra.bundle import ClassifierBundle
 from recurra.config import Config, ModelConfig
 from recurra.errors import ConfigError, DataError
 from recurra.models.classifier import Classifier
@@ -42,7 +42,7 @@ class Pretrained:
     name: str
     sha256: str
     width: int
-    source: Bundle | VectorFile
+    source: ClassifierBundle | VectorFile
 
     def vectors(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """The vectors ``(E,)`` of those of the wanted words that it has.
@@ -109,7 +109,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
             where="train.pretrained_layers",
             mend="leave it out, or give a model",
         )
-    if train.pretrained_layers and isinstance(found.source, Bundle):
+    if train.pretrained_layers and isinstance(found.source, ClassifierBundle):
         _layers(found.source, config.model)
     set_by_user = "embedding" in config.model.model_fields_set
     if set_by_user and config.model.embedding != found.width:
@@ -124,7 +124,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
 
 def _open(path: Path) -> Pretrained:
     if path.is_dir():
-        bundle = bundles.load(path)
+        bundle = bundles.load_as(ClassifierBundle, path)
         digest = bundles.weights_digest(path)
         return Pretrained(path.absolute().name, digest, bundle.config.model.embedding, bundle)
     file = open_vectors(path)
@@ -145,7 +145,7 @@ def start_from(
     """
     layers: list[int] = []
     weights: dict[str, torch.Tensor] = {}
-    if config.train.pretrained_layers and isinstance(found.source, Bundle):
+    if config.train.pretrained_layers and isinstance(found.source, ClassifierBundle):
         layers = _layers(found.source, config.model)
         stack = found.source.model.recurrent
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
@@ -200,7 +200,7 @@ def _spellings(word: str) -> list[str]:
     return [one for one in dict.fromkeys([word, other, word.lower(), other.lower()]) if one]
 
 
-def _layers(bundle: Bundle, mine: ModelConfig) -> list[int]:
+def _layers(bundle: ClassifierBundle, mine: ModelConfig) -> list[int]:
     """The recurrent layers, from the first on, that mean the same in both networks."""
     theirs = bundle.config.model
     for name in ("cell", "bidirectional"):

@@ -200,7 +200,7 @@ class TextTokenizer:
             OutputError: ``path`` can't be written.
         """
         with replacing(path) as draft:
-            draft.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+            draft.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path, config: TokenizerConfig) -> TextTokenizer:
@@ -212,11 +212,30 @@ class TextTokenizer:
         """
         try:
             text = path.read_text(encoding="utf-8")
-            json.loads(text)  # tells what is no JSON from what is no tokenizer
-            tokenizer = Tokenizer.from_str(text)
         except OSError as error:
             raise BundleError(f"can't be read ({error.strerror})", where=path) from error
-        except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        except UnicodeDecodeError as error:
+            raise BundleError("is not JSON", where=path, mend=_MEND) from error
+        return cls.from_json(text, config, path)
+
+    def to_json(self) -> str:
+        """What ``save`` writes."""
+        return self._tokenizer.to_str(pretty=True)
+
+    @classmethod
+    def from_json(
+        cls, text: str, config: TokenizerConfig, path: str | Path = "tokenizer.json"
+    ) -> TextTokenizer:
+        """The tokenizer that ``to_json`` gave, with settings ``config``.
+
+        Raises:
+            BundleError: ``text`` is damaged, or not made with these settings; ``path`` is named as its place.
+            DependencyError: ``chinese="words"`` without rjieba.
+        """
+        try:
+            json.loads(text)  # tells what is no JSON from what is no tokenizer
+            tokenizer = Tokenizer.from_str(text)
+        except (ValueError, RecursionError) as error:
             raise BundleError("is not JSON", where=path, mend=_MEND) from error
         except Exception as error:  # the library raises nothing narrower
             raise BundleError(f"is not a tokenizer ({error})", where=path, mend=_MEND) from error

@@ -1,12 +1,11 @@
-"""A model on disk: a directory of settings, tokenizer, labels, weights and figures, without pickle.
+"""Bundles to directories and back: whole or not at all, checked file by file.
 
 MODEL/
 ├── manifest.json       format version, size and SHA-256 of the files below, and what training began from
 ├── config.yaml         every setting, every default written out
 ├── model.safetensors   the weights
-├── tokenizer.json      a Hugging Face tokenizer
-├── labels.json         the classes and the task
-├── metrics.json        temperature and figures
+├── metrics.json        figures, and what was fitted after training, such as a temperature
+├── tokenizer.json, labels.json ...         what the task needs besides
 ├── history.csv, report.html, README.md     for people
 └── training/           checkpoint (may be deleted; `fit --resume` needs it)
 """
@@ -18,28 +17,25 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 
+from recurra.bundle.base import Bundle
+from recurra.bundle.kinds import KINDS
 from recurra.config import Config, read_settings
 from recurra.errors import BundleError, OutputError
-from recurra.models.classifier import Classifier
-from recurra.text.labels import Labels
-from recurra.text.source import Source
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = [
     "FORMAT",
     "TRAINING",
-    "Bundle",
     "check_writable",
     "fingerprint",
     "is_bundle",
     "load",
+    "load_as",
     "save",
     "weights_digest",
 ]
@@ -47,41 +43,9 @@ __all__ = [
 FORMAT = 1
 TRAINING = "training"
 _MANIFEST = "manifest.json"
-_CONFIG, _WEIGHTS, _TOKENIZER, _LABELS, _METRICS = _NEEDED = (
-    "config.yaml",
-    "model.safetensors",
-    "tokenizer.json",
-    "labels.json",
-    "metrics.json",
-)
-_SOURCE = "source.json"
+_CONFIG, _WEIGHTS, _METRICS = _NEEDED = ("config.yaml", "model.safetensors", "metrics.json")
 
-
-@dataclass
-class Bundle:
-    """All that a trained classifier needs to answer.
-
-    Attributes:
-        config: the settings it was trained with; ``data`` holds what was found in the file.
-        tokenizer: text to token ids.
-        labels: the classes, in the order of the model's outputs.
-        model: the network, on the CPU, in evaluation mode once loaded.
-        temperature: logits are divided by it before they become probabilities.
-        metrics: figures of the last evaluation, as JSON values.
-        source: how the training file was laid out; None where texts came from Python.
-        pretrained: what training began from, as JSON values: ``name`` and ``sha256`` of the weights or
-            vectors, ``layers`` (how many recurrent layers came with the embedding), and how much of the
-            vocabulary it covered; None where it began from nothing.
-    """
-
-    config: Config
-    tokenizer: TextTokenizer
-    labels: Labels
-    model: Classifier
-    temperature: float = 1.0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    source: Source | None = None
-    pretrained: dict[str, Any] | None = None
+B = TypeVar("B", bound=Bundle)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -170,20 +134,17 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
         (folder / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
     except safetensors.SafetensorError as error:
         raise OutputError(f"can't be written ({error})", where=folder / _WEIGHTS) from error
-    metrics = {"temperature": bundle.temperature, **bundle.metrics}
+    own = bundle.files()
     texts = {
         _CONFIG: bundle.config.to_yaml(),
-        _LABELS: bundle.labels.to_json(),
-        _METRICS: json.dumps(metrics, ensure_ascii=False, indent=1) + "\n",
-        **({_SOURCE: bundle.source.to_json()} if bundle.source else {}),
+        _METRICS: json.dumps(bundle.kept_metrics(), ensure_ascii=False, indent=1) + "\n",
+        **own,
         **extras,
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    bundle.tokenizer.save(folder / _TOKENIZER)
-    checked = [*_NEEDED, *([_SOURCE] if bundle.source else [])]
-    files = {name: fingerprint(folder / name) for name in checked}
-    manifest = {"format": FORMAT, "task": "classification", "files": files}
+    files = {name: fingerprint(folder / name) for name in (*_NEEDED, *own)}
+    manifest = {"format": FORMAT, "task": bundle.task, "files": files}
     if bundle.pretrained is not None:
         manifest["pretrained"] = bundle.pretrained
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -196,7 +157,7 @@ def load(folder: Path) -> Bundle:
         BundleError: no model is there, a file is missing, cut short or changed, or the format is newer.
     """
     manifest = _read_manifest(folder)
-    for name in [*_NEEDED, *([_SOURCE] if _SOURCE in manifest["files"] else [])]:
+    for name in dict.fromkeys([*_NEEDED, *manifest["files"]]):
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{name} is missing", where=folder, mend="copy the whole directory again")
@@ -207,25 +168,40 @@ def load(folder: Path) -> Bundle:
                 mend="copy the whole directory again, or fit anew",
             )
     config = Config.build(read_settings(folder / _CONFIG), where=folder / _CONFIG)
+    own = {
+        name: (folder / name).read_text(encoding="utf-8") for name in manifest["files"] if name not in _NEEDED
+    }
     metrics = json.loads((folder / _METRICS).read_text(encoding="utf-8"))
-    labels = Labels.from_json((folder / _LABELS).read_text(encoding="utf-8"))
-    tokenizer = TextTokenizer.load(folder / _TOKENIZER, config.tokenizer)
-    model = Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.task)
+    try:
+        bundle = KINDS[config.task].rebuild(config, own, metrics)
+    except KeyError as error:
+        raise BundleError(
+            f"{error.args[0]} is missing", where=folder, mend="copy the whole directory again"
+        ) from error
     try:
         weights = safetensors.torch.load_file(folder / _WEIGHTS)
-        model.load_state_dict(weights)
+        bundle.model.load_state_dict(weights)
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise BundleError(f"doesn't fit the settings ({error})", where=folder / _WEIGHTS) from error
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise BundleError("holds weights that are not finite", where=folder / _WEIGHTS)
-    source = None
-    if _SOURCE in manifest["files"]:
-        source = Source.from_json((folder / _SOURCE).read_text(encoding="utf-8"))
-    pretrained = manifest["pretrained"]
-    if pretrained is not None and config.train.freeze:
-        model.freeze(1 + pretrained["layers"])
-    temperature = float(metrics.pop("temperature"))
-    return Bundle(config, tokenizer, labels, model.eval(), temperature, metrics, source, pretrained)
+    bundle.pretrained = manifest["pretrained"]
+    if bundle.pretrained is not None and config.train.freeze:
+        bundle.model.freeze(1 + bundle.pretrained["layers"])
+    bundle.model.eval()
+    return bundle
+
+
+def load_as(kind: type[B], folder: Path) -> B:
+    """As ``load``, of a task that is known.
+
+    Raises:
+        BundleError: as ``load``, or the model is of another task.
+    """
+    found = load(folder)
+    if not isinstance(found, kind):
+        raise BundleError(f"is a model of task {found.task}, and one of {kind.task} is needed", where=folder)
+    return found
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -245,7 +221,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again") from error
     pretrained = manifest.get("pretrained")
     sound = pretrained is None or (isinstance(pretrained, dict) and isinstance(pretrained.get("layers"), int))
-    if not isinstance(version, int) or not isinstance(files, dict) or not sound:
+    # A name is of a file in the directory itself, wherever the manifest came from.
+    sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
+    if not isinstance(version, int) or not sound:
         raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again")
     if version > FORMAT:
         raise BundleError(

@@ -1,0 +1,77 @@
+"""What every task's network has: floors that can be frozen, an outline for the summary, a recurrent stack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from recurra.config import ModelConfig
+from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
+
+__all__ = ["Network", "Outline", "outline_of", "recurrent_stack"]
+
+_CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A line of a network's summary.
+
+    Attributes:
+        name: of the layer, such as ``lstm_1``.
+        layer: its kind, such as ``Bidirectional LSTM``.
+        shape: of its output, None for the batch and for time.
+        weights: its parameters.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int | None, ...]
+    weights: list[nn.Parameter] = field(default_factory=list)
+
+
+class Network(nn.Module, ABC):
+    """A network of layers one above the other."""
+
+    @abstractmethod
+    def floors(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer from the bottom up, each weight once."""
+
+    @abstractmethod
+    def outline(self) -> list[Outline]:
+        """The layers in the order of the data."""
+
+    def freeze(self, floors: int) -> None:
+        """The weights of the lowest ``floors`` are no longer trained."""
+        for floor in self.floors()[:floors]:
+            for weight in floor:
+                weight.requires_grad_(False)
+
+
+def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
+    """The recurrent layers of the settings, over inputs of ``input_size`` features."""
+    return _CELLS[config.cell](
+        input_size,
+        config.layer_units,
+        bidirectional=config.bidirectional,
+        dropout=config.dropout,
+        recurrent_dropout=config.recurrent_dropout,
+        activation=config.layer_activations,
+        return_sequences=return_sequences,
+        backend=config.backend,
+        precision=config.precision,
+    )
+
+
+def outline_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[Outline]:
+    """A line for each layer of a stack; ``last_alone``: the last gives one vector, not all states."""
+    kind = type(stack).__name__
+    for layer, (H, weights) in enumerate(zip(stack.units, stack.floors(), strict=True)):
+        name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
+        features = stack.directions * H
+        alone = last_alone and layer == stack.layers - 1
+        shape = (None, features) if alone else (None, None, features)
+        yield Outline(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)
