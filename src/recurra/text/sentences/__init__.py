@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recurra.text.sentences.detect import detect_sentences
+from recurra.text.sentences.counts import TagCounts
+from recurra.text.sentences.detect import detect_sentences, is_sentences
 from recurra.text.sentences.reading import read_sentences, read_sentences_from
 from recurra.text.sentences.source import Sentence, SentenceSource
 from recurra.text.sentences.split import split_words
@@ -15,8 +16,10 @@ __all__ = [
     "UNKNOWN",
     "Sentence",
     "SentenceSource",
+    "TagCounts",
     "WordVocabulary",
     "detect_sentences",
+    "is_sentences",
     "read_sentences",
     "read_sentences_from",
     "split_words",
