@@ -47,7 +47,11 @@ class DataConfig(Section):
 class TokenizerConfig(Section):
     """How a text becomes token ids."""
 
-    level: Literal["word", "subword"] = Field("word", description="words, or byte-pair pieces of words")
+    level: Literal["word", "subword", "character", "whitespace"] = Field(
+        "word",
+        description="words; byte-pair pieces of words; characters, spaces too; or what stands between spaces, "
+        "as it is, <unk> being the unknown word (for text that was cut into words before)",
+    )
     vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
         10_000, description="entries, the three special ones (padding, start, unknown) included"
     )

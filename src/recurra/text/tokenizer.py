@@ -34,6 +34,9 @@ _WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
 # Pieces are learned inside words of at most this many letters: a merge visits every position of a word,
 # so one word of megabytes would make training quadratic.
 _SHORT_WORD = f"{_LETTER}{{1,64}}(?:['’]{_LETTER}{{1,64}})?"
+# Words that a text cut into words by someone else has, and that are entries of every vocabulary.
+_RESERVED = r"(?<!\S)<(?:pad|start)>(?!\S)"
+_SPECIAL = re.compile(r"(?<!\S)<(?:pad|start|unk)>(?!\S)")
 _MARK = "▁"  # stands where a space was, before the first piece of a word
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
@@ -105,10 +108,12 @@ class TextTokenizer:
         segment = _segmenter(config)
         tokenizer = _pipeline(config)
         parts: Iterator[str] = (
-            part for text in texts for part in _parts(segment(clean(text, config.strip_html))) if part
+            part for text in texts for part in _parts(segment(_cleaned(text, config))) if part
         )
         trainer: trainers.Trainer
-        if config.level == "word":
+        if config.level == "whitespace":
+            parts = (_SPECIAL.sub(" ", part) for part in parts)  # each is in the vocabulary once already
+        if config.level != "subword":
             trainer = trainers.WordLevelTrainer(
                 vocab_size=config.vocab_size, special_tokens=list(SPECIALS), show_progress=False
             )
@@ -150,10 +155,10 @@ class TextTokenizer:
     def surfaces(self, text: str) -> list[str]:
         """As :meth:`tokens`, but an unknown word stands as it is in the text (at word level)."""
         tokens = self.tokens(text)
-        if self.config.level != "word":
+        if self.config.level not in ("word", "whitespace"):
             return tokens
         normalize, split = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        parts = _parts(self._segment(clean(text, self.config.strip_html)))
+        parts = _parts(self._segment(_cleaned(text, self.config)))
         found = [word for part in parts for word, _ in split.pre_tokenize_str(normalize.normalize_str(part))]
         room = self.config.max_tokens - self.config.start_token
         found = found[len(found) - min(room, len(found)) :] if self.config.cut == "start" else found[:room]
@@ -185,6 +190,8 @@ class TextTokenizer:
         if self.config.level == "subword":
             spaced = (f" {word} " if word == UNKNOWN else word.replace(_MARK, " ") for word in words)
             words = "".join(spaced).split()
+        if self.config.level == "character":
+            return "".join(words)
         return _HAN_GAP.sub("", " ".join(words))
 
     @property
@@ -255,7 +262,7 @@ class TextTokenizer:
         parts = (
             (row, part)
             for row, text in enumerate(texts)
-            for part in _parts(self._segment(clean(text, self.config.strip_html)))
+            for part in _parts(self._segment(_cleaned(text, self.config)))
         )
         encoded = self._encode_parts(parts)
         for _, of_one in itertools.groupby(encoded, key=operator.itemgetter(0)):
@@ -284,12 +291,17 @@ class TextTokenizer:
 def _pipeline(config: TokenizerConfig) -> Tokenizer:
     """The untrained pipeline that ``config`` describes."""
     steps: list[normalizers.Normalizer] = [normalizers.NFKC()]
-    if config.lowercase:
+    if config.level == "whitespace":
+        steps = [normalizers.Replace(Regex(_RESERVED), UNKNOWN)]  # those two mean themselves, as words do
+    elif config.lowercase:
         steps.append(normalizers.Lowercase())
     han = r"\p{Han}" + ("+" if config.chinese == "words" else "")
     if config.level == "word":
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
         pattern = f"{han}|{_WORD}" + (r"|[^\w\s]" if config.punctuation == "keep" else "")
+    elif config.level != "subword":
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        pattern = r"\S+" if config.level == "whitespace" else r"[\s\S]"
     else:
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
         steps += [normalizers.Replace(Regex(r"\s+"), _MARK), normalizers.Prepend(_MARK)]
@@ -302,6 +314,11 @@ def _pipeline(config: TokenizerConfig) -> Tokenizer:
     return tokenizer
 
 
+def _cleaned(text: str, config: TokenizerConfig) -> str:
+    """``text`` without control characters, and without tags where that is set (``<unk>`` looks like one)."""
+    return clean(text, config.strip_html and config.level != "whitespace")
+
+
 def _frame(tokenizer: Tokenizer) -> dict[str, Any]:
     """All that a tokenizer is made of, but for what it learned."""
     described: dict[str, Any] = json.loads(tokenizer.to_str())
@@ -311,7 +328,7 @@ def _frame(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _segmenter(config: TokenizerConfig) -> Callable[[str], str]:
     """A function that sets spaces between Chinese words, or leaves a text alone."""
-    if config.chinese == "characters":
+    if config.chinese == "characters" or config.level in ("character", "whitespace"):
         return str
     try:
         cut = importlib.import_module("rjieba").cut

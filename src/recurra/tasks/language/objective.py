@@ -1,0 +1,56 @@
+"""Truncated backpropagation through time: a window's loss, its first states those after the window before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from recurra.batches.streams import StreamBatch
+from recurra.layers import States
+from recurra.models.language_model import LanguageNetwork
+
+__all__ = ["StreamObjective"]
+
+
+class StreamObjective:
+    """The mean negative log-probability, in nats, of a window's tokens.
+
+    States go from window to window, gradients don't (Williams & Peng 1990; Mikolov et al. 2010). At the first
+    window of an epoch they are zero.
+    """
+
+    def __init__(self) -> None:
+        self._states: States | None = None
+
+    def __call__(self, model: LanguageNetwork, batch: StreamBatch) -> Tensor:
+        """The loss of one window; its last states are kept for the next."""
+        device = model.embedding.weight.device
+        lengths = None if batch.lengths is None else batch.lengths.to(device)
+        state = None if batch.fresh else self._states
+        states, last = model(batch.tokens.to(device), lengths, state)
+        self._states = tuple(tuple(part.detach() for part in layer) for layer in last)
+        targets = batch.targets.to(device)
+        if lengths is None:
+            return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
+        told = torch.arange(targets.shape[1], device=device) < lengths[:, None]
+        return model.output.loss(states[told], targets[told])
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """The states after the last window, by layer and part (``0/h``, ``0/c``)."""
+        names = ("h", "c")
+        return {
+            f"{layer}/{name}": part
+            for layer, parts in enumerate(self._states or ())
+            for name, part in zip(names, parts, strict=False)
+        }
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Takes over what :meth:`carried` gave."""
+        layers = 1 + max((int(name.partition("/")[0]) for name in carried), default=-1)
+        found = tuple(
+            tuple(carried[f"{layer}/{name}"] for name in ("h", "c") if f"{layer}/{name}" in carried)
+            for layer in range(layers)
+        )
+        self._states = found or None
