@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from recurra.errors import DataError
 from recurra.evaluate.metrics import wilson_interval
 
-__all__ = ["Comparison", "compare_accuracy"]
+__all__ = ["Comparison", "compare_accuracy", "describe_difference"]
 
 
 class Comparison(BaseModel):
@@ -83,7 +83,7 @@ def compare_accuracy(
         only_second=only_b,
         p_value=float(binomtest(only_a, discordant).pvalue) if discordant else 1.0,
         shown=shown,
-        sentence=_sentence(first, second, difference, low, high, shown),
+        sentence=describe_difference(first, second, difference, low, high, shown),
     )
 
 
@@ -107,7 +107,10 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float,
     return max(-1.0, low), min(1.0, high)
 
 
-def _sentence(first: str, second: str, difference: float, low: float, high: float, shown: bool) -> str:
+def describe_difference(
+    first: str, second: str, difference: float, low: float, high: float, shown: bool
+) -> str:
+    """A difference of two shares and its interval, in words."""
     points, ends = 100 * difference, sorted((100 * low, 100 * high))
     if shown:
         word = "ahead of" if points > 0 else "behind"
