@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
-from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, TrainedRows
-from recurra.models.network import Network, Outline, outline_of, recurrent_stack
+from recurra.layers import Embedding, TrainedRows
+from recurra.models.network import Network, Outline, outline_of, pooling_of, recurrent_stack
 
 __all__ = ["Classifier"]
 
@@ -36,13 +36,7 @@ class Classifier(Network):
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
         self.recurrent = recurrent_stack(config, config.embedding, return_sequences=config.pooling != "last")
         features = self.recurrent.output_size
-        self.pooling: nn.Module | None = None
-        if config.pooling == "mean":
-            self.pooling = MeanPooling()
-        elif config.pooling == "max":
-            self.pooling = MaxPooling()
-        elif config.pooling == "attention":
-            self.pooling = AttentionPooling(features)
+        self.pooling = pooling_of(config, features)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.head = nn.Linear(features, 1 if task == "binary" else classes)
         nn.init.xavier_uniform_(self.head.weight)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from recurra.config import ModelConfig
-from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
+from recurra.layers import GRU, LSTM, AttentionPooling, MaxPooling, MeanPooling, Recurrent, SimpleRNN
 
-__all__ = ["Network", "Outline", "outline_of", "recurrent_stack"]
+__all__ = ["Network", "Outline", "outline_of", "pooling_of", "recurrent_stack"]
 
 _CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
@@ -64,6 +64,15 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
         backend=config.backend,
         precision=config.precision,
     )
+
+
+def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
+    """What makes one vector of all states of ``features`` each; None where the last state alone is taken."""
+    if config.pooling == "last":
+        return None
+    if config.pooling == "attention":
+        return AttentionPooling(features)
+    return MeanPooling() if config.pooling == "mean" else MaxPooling()
 
 
 def outline_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[Outline]:

@@ -1,0 +1,117 @@
+"""The forecaster: a recurrent stack over rows of numbers, and a head that gives the values to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurra.batches.windows import WindowBatch, Windows
+from recurra.config import ModelConfig
+from recurra.models.network import Network, Outline, outline_of, pooling_of, recurrent_stack
+
+__all__ = ["ForecastLoss", "ForecastNetwork", "forecast_windows"]
+
+
+class ForecastNetwork(Network):
+    """Windows of a series to the values that come after them.
+
+    Args:
+        config: the network's settings; ``embedding`` means nothing here.
+        features: ``E``, inputs of a row.
+        horizon: ``K``, how many values are forecast.
+        residual: the head gives the change from the last known value, and begins at no change.
+    """
+
+    def __init__(
+        self, config: ModelConfig, features: int, horizon: int = 1, *, residual: bool = False
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.recurrent = recurrent_stack(config, features, return_sequences=config.pooling != "last")
+        self.pooling = pooling_of(config, self.recurrent.output_size)
+        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head = nn.Linear(self.recurrent.output_size, horizon)
+        if residual:
+            nn.init.zeros_(self.head.weight)
+        else:
+            nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def floors(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer from the bottom up: recurrent layers, pooling and head."""
+        pooling = [] if self.pooling is None else list(self.pooling.parameters())
+        return [*self.recurrent.floors(), [*pooling, *self.head.parameters()]]
+
+    def outline(self) -> list[Outline]:
+        """The layers in the order of the data."""
+        rows = list(outline_of(self.recurrent, last_alone=self.pooling is None))
+        vector = (None, self.recurrent.output_size)
+        if self.pooling is not None:
+            name = type(self.pooling).__name__
+            rows.append(Outline("pooling", name, vector, list(self.pooling.parameters())))
+        if self.head_dropout.p:
+            rows.append(Outline("head_dropout", "Dropout", vector))
+        rows.append(Outline("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
+        return rows
+
+    def forward(self, inputs: Tensor, last: Tensor) -> Tensor:
+        """``(B, T, E)`` float32 rows and ``(B,)`` last known targets to ``(B, K)`` forecasts."""
+        states, _ = self.recurrent(inputs)
+        if self.pooling is not None:
+            B, T = inputs.shape[:2]
+            states = self.pooling(states, torch.full((B,), T, device=inputs.device))
+        found: Tensor = self.head(self.head_dropout(states))
+        return found + last[:, None] if self.residual else found
+
+
+class ForecastLoss:
+    """The mean error of a batch's forecasts, in deviations of the target (squared ones for ``mse``).
+
+    Args:
+        kind: ``mae`` or ``mse``.
+    """
+
+    def __init__(self, kind: Literal["mae", "mse"]) -> None:
+        each: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "mae": functional.l1_loss,
+            "mse": functional.mse_loss,
+        }
+        self.loss = each[kind]
+
+    def __call__(self, model: nn.Module, batch: WindowBatch) -> Tensor:
+        """The loss of ``model(inputs, last)`` beside the batch's targets, on the model's device."""
+        device = next(model.parameters()).device
+        found = model(batch.inputs.to(device), batch.last.to(device))
+        return self.loss(found, batch.targets.to(device))
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Nothing: a window's forecast hangs on no other's."""
+        return {}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Nothing to take over."""
+
+
+def forecast_windows(model: nn.Module, windows: Windows) -> NDArray[np.float32]:
+    """``(N, K)`` forecasts of all windows in their order, in deviations; windows must not be shuffled.
+
+    Dropout is off while it runs; the model's mode is left as it was. Without windows it is ``(0, 0)``.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            found = [
+                model(batch.inputs.to(device), batch.last.to(device)).float().cpu().numpy()
+                for batch in windows.epoch(0)
+            ]
+    finally:
+        model.train(was_training)
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
