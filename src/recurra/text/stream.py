@@ -20,9 +20,10 @@ from recurra.text.readers.dialect import parse_sample
 from recurra.text.readers.table import Record, Refuse
 from recurra.text.source import Rows, Skipped, Source
 
-__all__ = ["read_stream"]
+__all__ = ["NAME", "Pipe", "read_stream"]
 
-_NAME = "standard input"
+NAME = "standard input"
+"""What messages call it."""
 _BLOCK = 1 << 16
 
 
@@ -45,7 +46,7 @@ def read_stream(
     Raises:
         DataError: a broken row, bytes that are not in the encoding, or something that is not text.
     """
-    pipe = _Pipe(file, config.encoding)
+    pipe = Pipe(file, config.encoding)
     first = next(pipe, None)
     if first is None:
         return
@@ -53,9 +54,9 @@ def read_stream(
         config = config.model_copy(update={"encoding": "utf-8"})
     binary = not_text(first, config.encoding)
     if binary is not None:
-        raise DataError(binary[0], where=_NAME, mend=binary[1])
-    lines = Lines(chain([first], pipe), _NAME, config.encoding, config.skip_bad_rows)
-    head = Lines(iter([first]), _NAME, config.encoding, True)
+        raise DataError(binary[0], where=NAME, mend=binary[1])
+    lines = Lines(chain([first], pipe), NAME, config.encoding, config.skip_bad_rows)
+    head = Lines(iter([first]), NAME, config.encoding, True)
     source = _source("".join(head), like, config)
     refuse = table.refuser(source, skipped)
     if source.format == "lines":
@@ -79,14 +80,14 @@ def _json_records(source: Source, taken: set[str], lines: Lines, refuse: Refuse)
             text = find_text(study(tuple(found), [list(found.values())]), True, taken)
             if not text:
                 mend = f"there are {', '.join(found) or 'no keys'}: choose with --set data.text='[NAME]'"
-                raise DataError("no text is found", where=_NAME, row=number, mend=mend)
+                raise DataError("no text is found", where=NAME, row=number, mend=mend)
             source = replace(source, text=text)
         known = True
         values = [found.get(name, table.MISSING) for name in source.text]
         yield from table.records(source, [(number, values)], refuse)
 
 
-class _Pipe:
+class Pipe:
     """Whole lines of bytes as they arrive; ``waiting`` says whether one is there already."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
@@ -107,14 +108,14 @@ class _Pipe:
 
     def __next__(self) -> bytes:
         while not self._lines:
-            with damaged(_NAME):
+            with damaged(NAME):
                 block = self._read(_BLOCK)
             if self._decoder is not None and block:
                 # UTF-16 and its like: newlines can't be found in the bytes.
                 try:
                     block = self._decoder.decode(block).encode("utf-8", "replace")
                 except UnicodeError as error:
-                    raise undecodable(_NAME, None, self._encoding, block, error) from None
+                    raise undecodable(NAME, None, self._encoding, block, error) from None
                 if not block:
                     continue
             if not block:
@@ -141,7 +142,7 @@ def _source(first: str, like: Source | None, config: DataConfig) -> Source:
     """What the stream is, by its first line."""
     wanted = tuple(config.text or (like.text if like is not None else ()))
     base = Source(
-        Path(_NAME),
+        Path(NAME),
         "lines",
         encoding=config.encoding,
         columns=("text",),
