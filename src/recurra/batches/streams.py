@@ -18,6 +18,8 @@ from recurra.batches.examples import Examples
 
 __all__ = ["StreamBatch", "Streams", "TextStreams", "TokenStream"]
 
+_AT_ONCE = 1 << 20
+
 
 class TokenStream:
     """The tokens of some texts one after the other, the start token at the very end; read by slices.
@@ -45,9 +47,10 @@ class TokenStream:
         self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         """``(N + 1,)`` where each text begins in the stream, and where the last one ends."""
         # Texts that lie one behind the other in the file are one run, read by one slice.
-        breaks = np.flatnonzero(np.r_[True, starts[1:] != (starts + lengths)[:-1]]) if len(starts) else []
-        self._runs = self.starts[breaks] if len(starts) else np.zeros(0, np.int64)
-        self._places = starts[breaks] if len(starts) else np.zeros(0, np.int64)
+        apart = np.ones(len(starts), bool)
+        apart[1:] = starts[1:] != (starts + lengths)[:-1]
+        self._runs = self.starts[:-1][apart]
+        self._places = starts[apart]
 
     def __len__(self) -> int:
         """Tokens, the last start token included; 1 where there is no text."""
@@ -74,6 +77,13 @@ class TokenStream:
             place = int(self._places[run]) + at - int(self._runs[run])
             found[at - begin : stop - begin] = self._flat[place : place + stop - at]
             at, run = stop, run + 1
+        return found
+
+    def counts(self, vocab_size: int) -> NDArray[np.int64]:
+        """``(V,)`` how often each token is told."""
+        found = np.zeros(vocab_size, np.int64)
+        for begin in range(1, len(self), _AT_ONCE):
+            found += np.bincount(self.read(begin, min(begin + _AT_ONCE, len(self))), minlength=vocab_size)
         return found
 
 

@@ -49,8 +49,8 @@ class TokenizerConfig(Section):
 
     level: Literal["word", "subword", "character", "whitespace"] = Field(
         "word",
-        description="words; byte-pair pieces of words; characters, spaces too; or what stands between spaces, "
-        "as it is, <unk> being the unknown word (for text that was cut into words before)",
+        description="words; byte-pair pieces of words; characters, spaces too; or what stands between "
+        "spaces, as it is, <unk> being the unknown word (for text that was cut into words before)",
     )
     vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
         10_000, description="entries, the three special ones (padding, start, unknown) included"

@@ -42,6 +42,9 @@ class Output(nn.Module):
         """The mean negative log-probability, in nats, of ``(N,)`` int64 targets after ``(N, F)`` states."""
         raise NotImplementedError
 
+    def expect(self, counts: Tensor) -> None:
+        """Begin from how often each token occurs, ``(V,)``: learning that first would take a good part of an epoch."""
+
     def log_probability(self, states: Tensor, targets: Tensor) -> Tensor:
         """``(N,)`` the log-probability of each target, in nats; never more than 8 MB of logits at once."""
         parts = [self._of_targets(states[rows], targets[rows]) for rows in self._chunks(len(targets))]
@@ -117,6 +120,12 @@ class Softmax(Output):
             )
         classes, chance = self.draw(states.device)
         return _sampled_loss(states, weight, self.bias, targets - 1, classes, chance)
+
+    def expect(self, counts: Tensor) -> None:
+        """The bias becomes the logarithm of the frequencies, one added to every count."""
+        each = counts[1:].double() + 1
+        with torch.no_grad():
+            self.bias.copy_((each / each.sum()).log())
 
     @property
     def tied(self) -> bool:

@@ -1,0 +1,168 @@
+"""What a language model answers to texts: their score, the words to come, or a text that goes on."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.bundle.language import LanguageBundle
+from recurra.errors import ConfigError
+from recurra.models.language_scores import generate, next_token, text_log_probabilities
+from recurra.serve.answers import Answers
+from recurra.tasks.fitting import PredictRequest
+from recurra.text.readers import Rows, detect, read
+from recurra.text.stream import read_stream
+from recurra.text.tokenizer import START, TextTokenizer
+
+__all__ = ["END", "answer", "continuation", "following"]
+
+END = "<end>"
+"""How the end of a text is shown."""
+
+
+def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
+    """Scores of texts; or, by ``request.options``, something else of each.
+
+    Options:
+        next: how many of the most likely next tokens to give, with their probabilities.
+        generate: how many tokens to go on by; with ``temperature`` (1.0), ``top_k`` (all) and ``seed`` (0).
+        tokens: the score of each token in place of the text's.
+
+    Raises:
+        ConfigError: an option is out of its range, or two exclude each other.
+    """
+    options = {
+        name: value for name, value in request.options.items() if value is not None and value is not False
+    }
+    asked = [name for name in ("next", "generate", "tokens") if name in options]
+    if len(asked) > 1:
+        raise ConfigError(f"--{asked[0]} and --{asked[1]} exclude each other", mend="ask for one of them")
+    for name in ("temperature", "top_k", "seed"):
+        if name in options and "generate" not in options:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} says how to generate", mend="give --generate N too"
+            )
+    if "next" in options:
+        count = _whole(options, "next")
+        return Answers(["row", "rank", "token", "probability"], _next(bundle, _rows(bundle, request), count))
+    if "generate" in options:
+        return Answers(["row", "text"], _generated(bundle, request, options))
+    if "tokens" in options:
+        fields = ["row", "position", "token", "log2_probability"]
+        return Answers(fields, _token_scores(bundle, _rows(bundle, request)))
+    fields = ["row", "tokens", "unknown", "log2_probability", "perplexity"]
+    return Answers(fields, _scores(bundle, _rows(bundle, request)))
+
+
+def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
+    """The ``count`` tokens most likely to come after ``text``, with their probabilities."""
+    p = next_token(bundle.model, bundle.tokenizer.encode([text]).ids[0])
+    chosen = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
+    return [(_shown(bundle.tokenizer, int(id)), float(p[id])) for id in chosen]
+
+
+def continuation(
+    bundle: LanguageBundle,
+    text: str,
+    count: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> str:
+    """``text`` as the tokenizer reads it, and ``count`` tokens more; a text's end is a line's.
+
+    The unknown word is never drawn.
+    """
+    tokenizer = bundle.tokenizer
+    ids = tokenizer.encode([text]).ids[0]
+    never = (tokenizer.pad_id, tokenizer.unknown_id)
+    drawn = generate(bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never)
+    whole = np.r_[ids[1:], list(drawn)].astype(np.int64)
+    ends = np.flatnonzero(whole == tokenizer.start_id)
+    return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(whole, ends))
+
+
+def _next(bundle: LanguageBundle, chunks: Iterable[Rows], count: int) -> Iterator[dict[str, Any]]:
+    for rows in chunks:
+        for number, text in zip(rows.numbers, rows.texts, strict=True):
+            for rank, (token, p) in enumerate(following(bundle, text, count), 1):
+                yield {"row": number, "rank": rank, "token": token, "probability": round(p, 6)}
+
+
+def _generated(
+    bundle: LanguageBundle, request: PredictRequest, options: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    count = _whole(options, "generate")
+    top_k = _whole(options, "top_k") if "top_k" in options else None
+    temperature = float(options.get("temperature", 1.0))
+    if not (0 <= temperature < math.inf):
+        raise ConfigError(f"--temperature is {temperature:g}", mend="give 0 or more")
+    seed = int(options.get("seed", 0))
+    nothing = not request.texts and request.file is None
+    chunks = [Rows([1], [""])] if nothing else _rows(bundle, request)
+
+    def records() -> Iterator[dict[str, Any]]:
+        for rows in chunks:
+            for number, text in zip(rows.numbers, rows.texts, strict=True):
+                found = continuation(bundle, text, count, temperature=temperature, top_k=top_k, seed=seed)
+                yield {"row": number, "text": found}
+
+    return records()
+
+
+def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
+    for rows, ids, found in _scored(bundle, chunks):
+        unknown = bundle.tokenizer.unknown_id
+        for number, text, told in zip(rows.numbers, ids, found, strict=True):
+            bits = float(told.sum(dtype=np.float64)) / math.log(2)
+            yield {
+                "row": number,
+                "tokens": len(told),
+                "unknown": int(np.count_nonzero(text == unknown)),
+                "log2_probability": round(bits, 6),
+                "perplexity": round(2.0 ** min(-bits / len(told), 1000.0), 6),
+            }
+
+
+def _token_scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
+    tokenizer = bundle.tokenizer
+    for rows, _, found in _scored(bundle, chunks):
+        for number, text, told in zip(rows.numbers, rows.texts, found, strict=True):
+            shown = [*tokenizer.surfaces(text)[1:], END]
+            for place, (token, value) in enumerate(zip(shown, told, strict=True), 1):
+                score = round(float(value) / math.log(2), 6)
+                yield {"row": number, "position": place, "token": token, "log2_probability": score}
+
+
+def _scored(
+    bundle: LanguageBundle, chunks: Iterable[Rows]
+) -> Iterator[tuple[Rows, list[NDArray[np.int32]], list[NDArray[np.float32]]]]:
+    for rows in chunks:
+        ids = bundle.tokenizer.encode(rows.texts).ids
+        yield rows, ids, text_log_probabilities(bundle.model, ids, end=bundle.tokenizer.start_id)
+
+
+def _rows(bundle: LanguageBundle, request: PredictRequest) -> Iterable[Rows]:
+    if request.texts:
+        return [Rows(list(range(1, len(request.texts) + 1)), list(request.texts))]
+    if request.file is None or str(request.file) == "-":
+        return read_stream(sys.stdin.buffer, bundle.source, bundle.config.data)
+    return read(detect(request.file, bundle.config.data, labelled=False, like=bundle.source))
+
+
+def _shown(tokenizer: TextTokenizer, id: int) -> str:
+    word = tokenizer.word(id)
+    return END if word == START else word
+
+
+def _whole(options: dict[str, Any], name: str) -> int:
+    value = int(options[name])
+    if value < 1:
+        raise ConfigError(f"--{name.replace('_', '-')} is {value}", mend="give 1 or more")
+    return value

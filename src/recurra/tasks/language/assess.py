@@ -1,0 +1,187 @@
+"""A language model measured on one part of the data, with the n-gram baseline beside it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.bundle.language import LanguageBundle
+from recurra.evaluate.ngram_model import NgramModel, unigram_log_probability
+from recurra.evaluate.perplexity import (
+    Perplexity,
+    PerplexityComparison,
+    blocks_of,
+    compare_perplexity,
+    perplexity,
+)
+from recurra.models.language_scores import stream_log_probability
+from recurra.tasks.card import network_name
+from recurra.tasks.language.prepare import stream_of
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.texts import Part
+from recurra.text.tokenizer import TextTokenizer
+
+__all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "tell_assessment"]
+
+_COUNTED = 20_000_000  # tokens of the training part that n-grams are counted of: some 3 GB while it lasts
+_BANDS = ((1, 10), (11, 100), (101, 1_000), (1_001, 10_000), (10_001, None))
+
+
+@dataclass(frozen=True)
+class LanguageBaseline:
+    """What the training part's own counts tell."""
+
+    ngrams: NgramModel
+    counts: NDArray[np.int64]
+    note: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """The tokens whose rank in training frequency lies in a band, and what each model makes of them."""
+
+    name: str
+    tokens: int
+    model: float
+    baseline: float | None
+
+
+@dataclass(frozen=True)
+class LanguageAssessment:
+    """Figures on one part of the data; ``unit`` is what a token is: word, piece or character."""
+
+    part: str
+    unit: str
+    texts: int
+    unknown: int
+    model_name: str
+    model: Perplexity
+    baseline: Perplexity | None
+    order: int | None
+    unigram: Perplexity | None
+    comparison: PerplexityComparison | None
+    bands: list[Band]
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures that ``metrics.json`` and ``--json`` hold."""
+        return {
+            "evaluated_on": self.part,
+            "unit": self.unit,
+            "texts": self.texts,
+            "unknown_tokens": self.unknown,
+            "model": self.model.model_dump(mode="json"),
+            "baseline": {"order": self.order, **self.baseline.model_dump(mode="json")}
+            if self.baseline
+            else None,
+            "unigram": self.unigram.model_dump(mode="json") if self.unigram else None,
+            "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
+        }
+
+
+def fit_baseline(train: Part, bundle: LanguageBundle, tell: Narrator) -> LanguageBaseline:
+    """N-grams counted on the very tokens the network was trained on (the first 20 million of them)."""
+    begun = time.perf_counter()
+    language, tokenizer = bundle.config.language, bundle.tokenizer
+    order = language.ngram or (9 if tokenizer.config.level == "character" else 5)
+    stream = stream_of(train)
+    read = min(len(stream), _COUNTED)
+    ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, read))
+    note = "" if read == len(stream) else f"of the first {read:,} of {stream.targets:,} training tokens"
+    tell.note(
+        f"baseline (interpolated modified Kneser-Ney {order}-grams): {time.perf_counter() - begun:.1f} s"
+        + (f"; {note}" if note else "")
+    )
+    return LanguageBaseline(ngrams, stream.counts(tokenizer.vocab_size), note)
+
+
+def assess(bundle: LanguageBundle, part: Part, *, baseline: LanguageBaseline | None) -> LanguageAssessment:
+    """Measure ``bundle`` on the whole stream of ``part``, every token told once.
+
+    The network knows the texts before; n-grams know the text they are in, as is usual for either.
+    """
+    stream = stream_of(part)
+    blocks = blocks_of(stream.starts)
+    found = stream_log_probability(bundle.model, stream)
+    name = network_name(bundle.config.model)
+    theirs = unigram = comparison = None
+    bands: list[Band] = []
+    if baseline is not None:
+        tokens = stream.read(0, len(stream))
+        ngrams = baseline.ngrams.log_probability(tokens)
+        theirs = perplexity(ngrams, blocks)
+        unigram = perplexity(unigram_log_probability(baseline.counts, tokens[1:]), blocks)
+        title = f"the {baseline.ngrams.order}-gram baseline"
+        comparison = compare_perplexity(found, ngrams, blocks, name, title)
+        bands = _bands(tokens[1:], baseline.counts, found, ngrams)
+    return LanguageAssessment(
+        part=part.name,
+        unit={"subword": "piece", "character": "character"}.get(bundle.config.tokenizer.level, "word"),
+        texts=len(part),
+        unknown=int(part.examples.unknown[part.rows].sum()),
+        model_name=name,
+        model=perplexity(found, blocks),
+        baseline=theirs,
+        order=None if baseline is None else baseline.ngrams.order,
+        unigram=unigram,
+        comparison=comparison,
+        bands=bands,
+    )
+
+
+def tell_assessment(found: LanguageAssessment, tell: Narrator) -> None:
+    """The figures side by side as a table, and the verdict in words."""
+    columns = [(found.model_name.removeprefix("the "), found.model)]
+    if found.baseline is not None:
+        columns.append((f"{found.order}-gram baseline", found.baseline))
+    if found.unigram is not None:
+        columns.append(("frequencies alone", found.unigram))
+    rows = [
+        ["perplexity", *(f"{figures.value:,.2f}" for _, figures in columns)],
+        ["95% interval", *(span(figures) for _, figures in columns)],
+        [f"bits a {found.unit}", *(f"{figures.bits:.3f}" for _, figures in columns)],
+    ]
+    header = [f"{found.part}, {found.model.tokens:,} tokens", *(name for name, _ in columns)]
+    tell.table("", header, rows)
+    if found.comparison is not None:
+        sentence = found.comparison.sentence
+        tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+
+
+def span(figures: Perplexity) -> str:
+    """The interval in words; a dash where there is none."""
+    if figures.low is None or figures.high is None:
+        return "-"
+    return f"{figures.low:,.2f} to {figures.high:,.2f}"
+
+
+def _bands(
+    tokens: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    model: NDArray[np.float32],
+    baseline: NDArray[np.float64],
+) -> list[Band]:
+    """By rank in training frequency, the unknown word and the end of a text apart."""
+    special = (TextTokenizer.start_id, TextTokenizer.unknown_id)
+    order = np.argsort(-counts, kind="stable")
+    order = order[~np.isin(order, (TextTokenizer.pad_id, *special))]
+    rank = np.zeros(len(counts), np.int64)
+    rank[order] = np.arange(1, len(order) + 1)
+    groups = [("end of a text", tokens == special[0]), ("unknown word", tokens == special[1])]
+    ranks = rank[tokens]
+    for first, last in _BANDS:
+        name = f"rank {first:,} to {last:,}" if last else f"rank {first:,} and beyond"
+        groups.append((name, (ranks >= first) & (ranks <= (last or len(counts)))))
+    return [
+        Band(
+            name,
+            int(inside.sum()),
+            float(np.exp(-model[inside].mean(dtype=np.float64))),
+            float(np.exp(-baseline[inside].mean())),
+        )
+        for name, inside in groups
+        if inside.any()
+    ]

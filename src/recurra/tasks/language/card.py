@@ -1,0 +1,180 @@
+"""What is written about a trained language model for people: its report's data and its model card."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from recurra.bundle.language import LanguageBundle
+from recurra.evaluate.perplexity import Perplexity
+from recurra.evaluate.report_data import Bar, ReportData, ReportTable, Section
+from recurra.evaluate.report_data import Part as ReportPart
+from recurra.models.summary import summarize
+from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.tasks.language.answers import continuation, following
+from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
+from recurra.tasks.language.prepare import LanguageReady, stream_of
+from recurra.tasks.texts import Part
+from recurra.train.loop import Outcome
+
+__all__ = ["assessed", "model_card", "report_data"]
+
+_SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
+
+
+def report_data(
+    bundle: LanguageBundle,
+    ready: LanguageReady,
+    outcome: Outcome,
+    found: LanguageAssessment,
+    baseline: LanguageBaseline | None,
+    command: str,
+) -> ReportData:
+    """All that the report of a fit shows."""
+    config, tokenizer = bundle.config, bundle.tokenizer
+    parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
+    fields = {
+        **assessed(bundle, found),
+        **training_fields(config, outcome, command),
+        "title": f"{found.model_name.removeprefix('the ')} language model of {ready.source_name}",
+        "baseline_note": baseline.note if baseline else "",
+        "curves": {
+            "loss": "Loss, in nats a token: lower is better",
+            "perplexity": "Perplexity: lower is better",
+        },
+        "data": {
+            "file": ready.train.where,
+            "text": " + ".join(config.data.text or ["lines"]),
+            "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
+            "windows": f"{config.language.bptt} steps, states carried on",
+        },
+        "parts": [_part(part) for part in parts],
+    }
+    return ReportData.model_validate(fields)
+
+
+def assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any]:
+    """The fields of a report that any assessment fills, of a fit or of a saved model."""
+    named = [(found.model_name.removeprefix("the "), found.model, "model")]
+    if found.baseline is not None:
+        named.append((f"{found.order}-grams (Kneser-Ney)", found.baseline, "baseline"))
+    if found.unigram is not None:
+        named.append(("Frequencies alone", found.unigram, "majority"))
+    verdict, kind = "", ""
+    if found.comparison is not None:
+        verdict = f"{found.comparison.sentence[:1].upper()}{found.comparison.sentence[1:]}."
+        ahead = found.comparison.ratio < 1
+        kind = ("good" if ahead else "bad") if found.comparison.shown else ""
+    return {
+        **network_fields(bundle),
+        "evaluated_on": found.part,
+        "lead": f"On {found.model.tokens:,} {found.part} tokens {found.model_name} has a perplexity of "
+        f"{found.model.value:,.2f}: {found.model.bits:.3f} bits a {found.unit}.",
+        "verdict": verdict,
+        "verdict_kind": kind,
+        "bars": [
+            Bar(
+                name=name,
+                value=figures.value,
+                low=figures.low,
+                high=figures.high,
+                text=_words(figures),
+                kind=style,
+            )
+            for name, figures, style in named
+        ],
+        "bars_label": f"Perplexity a {found.unit}: lower is better",
+        "sections": [*_by_rank(found), _samples(bundle, found)],
+    }
+
+
+def model_card(bundle: LanguageBundle, found: LanguageAssessment) -> str:
+    """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
+    rows = [f"| {found.model_name} | {_words(found.model)} | {found.model.bits:.3f} |"]
+    if found.baseline is not None:
+        words = _words(found.baseline)
+        rows.append(f"| {found.order}-grams (Kneser-Ney) | {words} | {found.baseline.bits:.3f} |")
+    verdict = ""
+    if found.comparison is not None:
+        verdict = f"\n{found.comparison.sentence[:1].upper()}{found.comparison.sentence[1:]}.\n"
+    return f"""# {found.model_name.removeprefix("the ")} language model
+
+A language model made with recurra, {today()};
+recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
+
+| on {found.model.tokens:,} {found.part} tokens | perplexity (95% interval) | bits a {found.unit} |
+|---|---|---|
+{chr(10).join(rows)}
+{verdict}{began_from(bundle)}
+## Use
+
+    recurra predict . --text "..."                 how likely a text is
+    recurra predict . --text "..." --next 5        the words most likely to come next
+    recurra predict . --text "..." --generate 50   a text that goes on
+    recurra fit SMALL --pretrained .               a classifier that begins from its words
+
+## Limits
+
+It knows {bundle.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely is what was
+usual there. What it writes is fluent at best, and not true.
+"""
+
+
+def _by_rank(found: LanguageAssessment) -> list[Section]:
+    if not found.bands:
+        return []
+    rows = [
+        [
+            band.name,
+            f"{100 * band.tokens / found.model.tokens:.1f}%",
+            f"{band.model:,.1f}",
+            "-" if band.baseline is None else f"{band.baseline:,.1f}",
+        ]
+        for band in found.bands
+    ]
+    header = ["tokens", "share", found.model_name.removeprefix("the "), f"{found.order}-grams"]
+    return [
+        Section(
+            anchor="frequency",
+            title=f"Frequent and rare {found.unit}s",
+            paragraphs=["Perplexity of the tokens by their rank in training frequency."],
+            tables=[ReportTable(header=header, rows=rows)],
+        )
+    ]
+
+
+def _samples(bundle: LanguageBundle, found: LanguageAssessment) -> Section:
+    count = _SAMPLE_TOKENS[found.unit]
+    written = [
+        [f"{temperature:g}", continuation(bundle, "", count, temperature=temperature, seed=1)]
+        for temperature in (0.5, 0.8, 1.0)
+    ]
+    first = [[token, f"{100 * p:.2f}%"] for token, p in following(bundle, "", 8)]
+    return Section(
+        anchor="samples",
+        title="What it writes",
+        paragraphs=[f"{count} {found.unit}s drawn from nothing (seed 1), and how it begins a text."],
+        tables=[
+            ReportTable(header=["temperature", "text"], rows=written),
+            ReportTable(caption="The first of a text", header=[found.unit, "probability"], rows=first),
+        ],
+    )
+
+
+def _part(part: Part) -> ReportPart:
+    tokens = stream_of(part).targets
+    unknown = int(part.examples.unknown[part.rows].sum())
+    median = int(np.median(part.examples.full_lengths[part.rows]))
+    return ReportPart(
+        name=part.name,
+        rows=len(part),
+        source=PurePath(part.where).name,
+        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} a text",
+    )
+
+
+def _words(figures: Perplexity) -> str:
+    interval = f" ({span(figures)})" if figures.low is not None else ""
+    return f"{figures.value:,.2f}{interval}"

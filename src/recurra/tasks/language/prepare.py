@@ -1,0 +1,232 @@
+"""Files of texts made ready for a language model: split, tokenized, one stream of tokens a part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.cache import cache_folder, cached_examples, content_key
+from recurra.batches.examples import Chunk, Examples
+from recurra.batches.splits import split
+from recurra.batches.streams import TokenStream
+from recurra.config import Config
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
+from recurra.text.readers import Skipped, Source, detect, read
+from recurra.text.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
+
+__all__ = ["LanguageReady", "check_settings", "hold_out", "open_part", "prepare", "stream_of"]
+
+
+@dataclass(frozen=True)
+class LanguageReady:
+    """What training and evaluation start from."""
+
+    config: Config
+    source: Source | None
+    tokenizer: TextTokenizer
+    train: Part
+    valid: Part
+    test: Part | None
+    key: str
+    """A fingerprint of contents and settings: a resumed run must have the same."""
+
+    @property
+    def source_name(self) -> str:
+        """The training file's name, for titles."""
+        return PurePath(self.train.where).name
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """``(V,)`` how often each token is told in training; the start token tells a text's end."""
+        return stream_of(self.train).counts(self.tokenizer.vocab_size)
+
+
+def stream_of(part: Part) -> TokenStream:
+    """The part's texts in their order as one stream, an end after each."""
+    return TokenStream(part.examples, part.rows, end=TextTokenizer.start_id)
+
+
+def prepare(
+    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+) -> LanguageReady:
+    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+
+    Labels are not read. Of lines of text the last ones are held out, since neighbours belong together; of a
+    table or folder, rows at random (whole groups with ``data.group``).
+
+    Raises:
+        DataError: a file can't be used; the message says which row and how to mend it.
+        ConfigError: a setting that no language model can have.
+    """
+    check_settings(config)
+    tell.step("Reading")
+    source = detect(data, config.data, labelled=False)
+    tell.facts(source.describe())
+    found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
+    config = config.model_copy(update={"data": config.data.model_copy(update=found)})
+    skipped = Skipped()
+    sizes, groups, marked = _survey(source, skipped)
+    tell_skipped(skipped, data, tell)
+    _check_sizes(sizes, data, alone=valid is None)
+    tell.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
+    if marked and config.tokenizer.level != "whitespace":
+        tell.warn(
+            f"{marked:,} of the first texts say {UNKNOWN}: for text that was cut into words before, "
+            "pass --set tokenizer.level=whitespace"
+        )
+    if valid is None:
+        train_rows, valid_rows = hold_out(sizes, config, groups, in_order=source.format == "lines")
+        how = "the last ones" if source.format == "lines" else "at random"
+        how = f"whole groups of {config.data.group!r}" if groups is not None else how
+        tell.facts({"validation": f"{len(valid_rows):,} texts held out, {how}"})
+    else:
+        train_rows, valid_rows = np.arange(len(sizes)), np.empty(0, np.int64)
+
+    tell.step("Tokenizing")
+    contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
+    tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
+    if tokenizer.vocab_size <= len(SPECIALS):
+        raise DataError("there is no word in the texts", where=data, mend="give a file of texts")
+    tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
+    whole = _examples(source, contents, tokenizer)
+
+    def part(name: str, rows: Rowset) -> Part:
+        return Part(name, str(data), whole, rows, lambda wanted: texts_of(source, wanted))
+
+    train_part = part("training", train_rows)
+    if valid is None:
+        valid_part = part("validation", valid_rows)
+    else:
+        valid_part = open_part("validation", valid, config, tokenizer, tell, like=source)
+    test_part = None
+    if test is not None:
+        test_part = open_part("test", test, config, tokenizer, tell, like=source)
+    _tell_parts([train_part, valid_part, *([test_part] if test_part else [])], config, tell)
+    key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
+    return LanguageReady(config, source, tokenizer, train_part, valid_part, test_part, key)
+
+
+def open_part(
+    name: str,
+    path: Path,
+    config: Config,
+    tokenizer: TextTokenizer,
+    tell: Narrator,
+    *,
+    like: Source | None = None,
+) -> Part:
+    """A whole file of texts, tokenized for a model that exists already.
+
+    Raises:
+        DataError: the file can't be used or has no texts.
+    """
+    source = detect(path, config.data, labelled=False, like=like)
+    contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
+    skipped = Skipped()
+    examples = _examples(source, contents, tokenizer, skipped)
+    tell_skipped(skipped, path, tell)
+    if not len(examples):
+        raise DataError("there are no texts", where=path)
+    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+
+
+def hold_out(
+    sizes: NDArray[np.int64], config: Config, groups: NDArray[np.int64] | None, *, in_order: bool
+) -> tuple[Rowset, Rowset]:
+    """Row numbers ``(train, valid)``, both sorted.
+
+    Args:
+        sizes: ``(N,)`` characters of each text, N of 2 or more.
+        config: ``data.valid_fraction`` and ``data.split_seed``.
+        groups: ``(N,)`` rows of one group stay together.
+        in_order: the last texts are held out, as many as have that share of all characters; else rows at
+            random.
+    """
+    share = config.data.valid_fraction
+    if groups is not None or not in_order:
+        return split(np.zeros(len(sizes), np.int64), share, config.data.split_seed, groups)
+    before = np.cumsum(sizes + 1)
+    first = int(np.searchsorted(before, (1 - share) * before[-1], side="right"))
+    first = min(max(first, 1), len(sizes) - 1)
+    return np.arange(first), np.arange(first, len(sizes))
+
+
+def check_settings(config: Config) -> None:
+    """Refuses what no language model can have.
+
+    Raises:
+        ConfigError: such a setting.
+    """
+    if not config.tokenizer.start_token:
+        raise ConfigError(
+            "a language model needs the start token: it tells where a text ends",
+            where="tokenizer.start_token",
+            mend="leave it out",
+        )
+
+
+def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, int]:
+    """Characters of every text, its group's number, and how many of the first texts say ``<unk>``."""
+    sizes: list[NDArray[np.int64]] = []
+    groups: list[str] = []
+    marked = 0
+    for rows in read(source, skipped):
+        if not sizes:
+            marked = sum(UNKNOWN in text for text in rows.texts)
+        sizes.append(np.array([len(text) for text in rows.texts], np.int64))
+        if rows.groups is not None:
+            groups += rows.groups
+    numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
+    return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered, marked
+
+
+def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
+    if not sizes.sum():
+        raise DataError("there is no text", where=data, mend="give a file of texts")
+    if alone and len(sizes) < 2:
+        raise DataError(
+            "there is one text, and none to validate on",
+            where=data,
+            mend="set line breaks between its sentences or paragraphs, or give --valid",
+        )
+
+
+def _examples(
+    source: Source, contents: str, tokenizer: TextTokenizer, skipped: Skipped | None = None
+) -> Examples:
+    def chunks() -> Iterable[Chunk]:
+        for rows in read(source, skipped if skipped is not None else Skipped()):
+            encoded = tokenizer.encode(rows.texts)
+            yield Chunk(
+                ids=encoded.ids,
+                labels=None,
+                numbers=np.array(rows.numbers, np.int64),
+                groups=rows.groups,
+                full_lengths=encoded.full_lengths,
+                unknown=encoded.unknown,
+            )
+
+    key = content_key([], contents, tokenizer.fingerprint, "texts alone")
+    return cached_examples(cache_folder(), key, chunks)
+
+
+def _tell_parts(parts: list[Part], config: Config, tell: Narrator) -> None:
+    """How many tokens each part has, how many of them are unknown, and whether texts are cut."""
+    for part in parts:
+        tokens = stream_of(part).targets
+        unknown = int(part.examples.unknown[part.rows].sum())
+        share = f"{100 * unknown / max(1, tokens):.1f}% unknown"
+        tell.facts({part.name: f"{tokens:,} tokens, ends of texts included; {share}"})
+        cut = int((part.examples.full_lengths[part.rows] > config.tokenizer.max_tokens).sum())
+        if cut:
+            tell.warn(
+                f"{cut:,} {part.name} texts are cut to {config.tokenizer.max_tokens:,} tokens: "
+                "raise tokenizer.max_tokens to read them whole"
+            )

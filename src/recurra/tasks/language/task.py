@@ -1,0 +1,146 @@
+"""Language modelling's own steps on the path: texts to a network that tells the next token, beside n-grams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from recurra.batches.streams import Streams
+from recurra.bundle.language import LanguageBundle
+from recurra.config import Config, Task
+from recurra.evaluate.report import render, write_report
+from recurra.evaluate.report_data import ReportData
+from recurra.models.language_model import LanguageNetwork
+from recurra.models.language_scores import stream_log_probability
+from recurra.models.network import Network
+from recurra.serve.answers import Answers
+from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.language.answers import answer
+from recurra.tasks.language.assess import assess, fit_baseline, tell_assessment
+from recurra.tasks.language.card import assessed, model_card, report_data
+from recurra.tasks.language.objective import StreamObjective
+from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
+from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.texts import Part
+from recurra.text.lexicon import Lexicon
+from recurra.text.tokenizer import SPECIALS
+from recurra.train.loop import Outcome
+
+__all__ = ["LanguageModelling"]
+
+
+class LanguageModelling:
+    """Texts to the next token."""
+
+    name: ClassVar[Task] = "lm"
+
+    def prepare(
+        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+    ) -> LanguageReady:
+        """Detect, split and tokenize."""
+        return prepare(data, config, tell, valid=valid, test=test)
+
+    def network(self, ready: LanguageReady) -> LanguageNetwork:
+        """Embedding, recurrent stack, and an output that begins from the training part's frequencies."""
+        network = LanguageNetwork(
+            ready.config.model,
+            ready.config.language,
+            ready.tokenizer.vocab_size,
+            embedding_rows=ready.config.train.embedding_rows,
+        )
+        network.output.expect(torch.from_numpy(ready.counts))
+        return network
+
+    def lesson(self, ready: LanguageReady, model: nn.Module) -> Lesson:
+        """Windows of parallel streams, states carried on; validation gives loss (nats) and perplexity."""
+        valid = stream_of(ready.valid)
+
+        def validate(network: nn.Module) -> Mapping[str, float]:
+            assert isinstance(network, LanguageNetwork)  # noqa: S101  # what network() gave
+            loss = -float(stream_log_probability(network, valid).mean(dtype=np.float64))
+            return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+        config = ready.config
+        windows = Streams(stream_of(ready.train), config.train.batch_size, config.language.bptt)
+        return Lesson(windows, StreamObjective(), validate)
+
+    def bundle(
+        self, ready: LanguageReady, model: Network, pretrained: dict[str, Any] | None
+    ) -> LanguageBundle:
+        """The model with its tokenizer."""
+        assert isinstance(model, LanguageNetwork)  # noqa: S101  # what network() gave
+        return LanguageBundle(
+            config=ready.config,
+            model=model,
+            tokenizer=ready.tokenizer,
+            source=ready.source,
+            pretrained=pretrained,
+        )
+
+    def test(
+        self,
+        bundle: LanguageBundle,
+        ready: LanguageReady,
+        outcome: Outcome,
+        options: TestOptions,
+        tell: Narrator,
+    ) -> Tested:
+        """Perplexity beside the n-gram baseline's, by frequency, with samples of what it writes."""
+        baseline = fit_baseline(ready.train, bundle, tell) if options.baseline else None
+        found = assess(bundle, ready.test or ready.valid, baseline=baseline)
+        tell_assessment(found, tell)
+        page = report_data(bundle, ready, outcome, found, baseline, options.command)
+        files = {"README.md": model_card(bundle, found), "report.html": render(page)}
+        return Tested(found.as_json(), files, found)
+
+    def lexicon(self, ready: LanguageReady) -> Lexicon:
+        """The tokenizer's words, and how often the training part has each."""
+        tokenizer, counts = ready.tokenizer, ready.counts
+        counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
+        return Lexicon([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
+
+    def evaluate(
+        self,
+        bundle: LanguageBundle,
+        data: Path,
+        *,
+        train: Path | None,
+        baseline: bool,
+        report: Path | None,
+        tell: Narrator,
+    ) -> dict[str, Any]:
+        """Perplexity of a saved model on another file."""
+        tell.step("Reading")
+        part = open_part("test", data, bundle.config, bundle.tokenizer, tell, like=bundle.source)
+        tell.facts({"test": f"{data}, {len(part):,} texts, {stream_of(part).targets:,} tokens"})
+        tell.step("Testing")
+        training = _training_part(bundle, train, tell) if baseline else None
+        ngrams = fit_baseline(training, bundle, tell) if training is not None else None
+        found = assess(bundle, part, baseline=ngrams)
+        tell_assessment(found, tell)
+        if report is not None:
+            title = f"{found.model_name.removeprefix('the ')} language model on {data.name}"
+            write_report(report, ReportData.model_validate({**assessed(bundle, found), "title": title}))
+            tell.note(f"report: {report}")
+        return found.as_json()
+
+    def predict(self, bundle: LanguageBundle, request: PredictRequest) -> Answers:
+        """Scores, the most likely next tokens, or texts that go on."""
+        return answer(bundle, request)
+
+
+def _training_part(bundle: LanguageBundle, given: Path | None, tell: Narrator) -> Part | None:
+    """The texts the model was trained on, if their file can still be read."""
+    recorded = bundle.metrics.get("training", {})
+    path = given or (Path(recorded["data"]) if recorded.get("data") else None)
+    if path is None or not path.exists():
+        tell.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        return None
+    valid = recorded.get("valid")
+    return prepare(path, bundle.config, Silent(), valid=Path(valid) if valid else None, test=None).train

@@ -1,0 +1,91 @@
+"""Texts of a file as tasks use them: rows with a way back to their texts, a tokenizer learned from some."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.cache import cache_folder, content_key
+from recurra.batches.examples import Examples
+from recurra.config import TokenizerConfig
+from recurra.errors import DataError
+from recurra.tasks.narrate import Narrator
+from recurra.text.readers import Skipped, Source, read
+from recurra.text.tokenizer import TextTokenizer
+
+__all__ = ["Part", "Rowset", "learned_tokenizer", "tell_skipped", "texts_of"]
+
+Rowset = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of some examples, and a way back to their texts.
+
+    Attributes:
+        name: what to call it: ``training``, ``validation`` or ``test``.
+        where: the file the rows came from, for messages.
+        examples: token ids (and labels) of the whole file.
+        rows: ``(n,)`` the rows of ``examples`` that belong to this part, sorted.
+        texts: reads the raw texts of given (sorted) rows, in order.
+    """
+
+    name: str
+    where: str
+    examples: Examples
+    rows: Rowset
+    texts: Callable[[Rowset], Iterator[str]]
+
+    @property
+    def labels(self) -> NDArray[np.int64] | NDArray[np.float32]:
+        """``(n,)`` class numbers, or ``(n, C)`` zeros and ones for multi-label."""
+        if self.examples.labels is None:
+            raise DataError("the rows have no labels", where=self.where)
+        return self.examples.labels[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def texts_of(source: Source, wanted: Rowset) -> Iterator[str]:
+    """The raw texts of the sorted rows ``wanted``, streamed from the file."""
+    position, first = 0, 0
+    for rows in read(source, Skipped()):
+        end = first + len(rows.texts)
+        while position < len(wanted) and wanted[position] < end:
+            yield rows.texts[int(wanted[position]) - first]
+            position += 1
+        if position == len(wanted):
+            return
+        first = end
+
+
+def learned_tokenizer(source: Source, rows: Rowset, config: TokenizerConfig, contents: str) -> TextTokenizer:
+    """A tokenizer that learned its words from ``rows`` alone; kept beside the token cache.
+
+    Args:
+        source: the training file.
+        rows: sorted.
+        config: the tokenizer's settings.
+        contents: the file's `content_key`.
+    """
+    key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
+    path: Path = cache_folder() / f"{key}.tokenizer.json"
+    if path.is_file():
+        return TextTokenizer.load(path, config)
+    tokenizer = TextTokenizer.train(texts_of(source, rows), config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(path)
+    return tokenizer
+
+
+def tell_skipped(skipped: Skipped, path: Path, tell: Narrator) -> None:
+    """What was left out under ``data.skip_bad_rows``."""
+    if skipped.count:
+        rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
+        tell.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
