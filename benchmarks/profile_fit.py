@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from recurra.config import Config, load_recipe, parse_set
 from recurra.layers import recurrent
 from recurra.runtime import facts, use_threads
-from recurra.tasks import classification
+from recurra.tasks import fitting
 from recurra.train import loop
 from recurra.train.history import EpochRecord
 from recurra.train.observer import NullObserver, Observers
@@ -195,7 +195,7 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
 def wrap(watch: Stopwatch) -> Watched:
     """Wraps what a fit will use; a part that is not found any more is an error."""
     watched = Watched(watch)
-    classification.train = train_watched(watch, watched)
+    fitting.train = train_watched(watch, watched)
     doors = [
         name
         for name, value in vars(recurrent).items()
@@ -268,7 +268,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data, scale = sampled(imdb() / "train.parquet", options.rows, Path(folder))
         out = Path(folder) / "model"
-        classification.fit_files(data, config, out, baseline=False, explained=0)
+        fitting.fit_files(data, config, out, baseline=False, explained=0)
     what = f"`{options.recipe}`" + "".join(f", {setting}" for setting in options.set)
     sample = "" if scale == 1 else f", {options.rows:,} reviews"
     print(

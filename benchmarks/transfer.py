@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from recurra.config import Config, load_recipe
 from recurra.runtime import facts
-from recurra.tasks.classification import fit_files
+from recurra.tasks.fitting import fit_files
 from recurra.tasks.narrate import Silent
 from recurra.tasks.pretraining import pretrain_files
 
@@ -156,7 +156,7 @@ def measure(
             sampled(name, rows, seed, Path(folder)), config, Path(folder) / "model",
             valid=validation(name), test=data(SETS[name].test), baseline=False, explained=0,
         )  # fmt: skip
-    found = fitted.assessment.metrics
+    found = fitted.tested.found.metrics
     origin = fitted.bundle.pretrained or {}
     return {
         "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe,

@@ -18,7 +18,7 @@ os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".
 
 from recurra.cli.main import main
 from recurra.config import Config, load_recipe
-from recurra.tasks.classification import Fitted, fit_files
+from recurra.tasks.fitting import Fitted, fit_files
 from recurra.text.sample import write_sample
 
 # A busy machine is no failure: what is tested is behaviour, never speed.

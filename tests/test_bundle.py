@@ -15,7 +15,7 @@ import torch
 from recurra import bundle as bundles
 from recurra.errors import BundleError, OutputError
 from recurra.serve.predict import predict_proba
-from recurra.tasks.classification import Fitted
+from recurra.tasks.fitting import Fitted
 
 TEXTS = ["It was great.", "I expected a dull film but it was a delight", "", "zzz qqq", "unknown " * 90]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, SimpleRNN
-    from recurra.tasks.estimator import TextClassifier
+    from recurra.tasks.classification.estimator import TextClassifier
 
 __all__ = ["GRU", "LSTM", "Bundle", "Config", "RecurraError", "SimpleRNN", "TextClassifier"]
 
@@ -24,7 +24,7 @@ _HOMES = {
     "LSTM": "recurra.layers",
     "RecurraError": "recurra.errors",
     "SimpleRNN": "recurra.layers",
-    "TextClassifier": "recurra.tasks.estimator",
+    "TextClassifier": "recurra.tasks.classification.estimator",
 }
 
 

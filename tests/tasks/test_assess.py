@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from recurra.config import Config
-from recurra.tasks.assess import tell_assessment, unseen_rows
-from recurra.tasks.classification import Fitted, fit_files
+from recurra.tasks.classification.assess import tell_assessment, unseen_rows
+from recurra.tasks.fitting import Fitted, fit_files
 from recurra.tasks.narrate import Silent
 from tests.conftest import Files
 
@@ -44,7 +44,7 @@ def leaky(sample: Files, small_config: Config, tmp_path_factory: pytest.TempPath
 
 
 def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leaky: Fitted) -> None:
-    found = leaky.assessment
+    found = leaky.tested.found
     assert found.metrics.rows == 110
     assert found.unseen is not None
     assert found.baseline_unseen is not None
@@ -58,12 +58,12 @@ def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leak
 
 
 def test_nothing_is_said_where_nothing_leaks(trained: Fitted) -> None:
-    assert trained.assessment.unseen is None
-    assert trained.assessment.leak_sentence() is None
+    assert trained.tested.found.unseen is None
+    assert trained.tested.found.leak_sentence() is None
 
 
 def test_figures_stand_beside_baseline_and_largest_class(trained: Fitted) -> None:
-    found = trained.assessment
+    found = trained.tested.found
     assert found.majority == pytest.approx(0.5)
     assert found.baseline is not None
     assert found.comparison is not None
@@ -76,7 +76,7 @@ def test_figures_stand_beside_baseline_and_largest_class(trained: Fitted) -> Non
 
 
 def test_a_part_of_the_same_file_is_compared_with_its_other_rows_only(tmp_path: Path) -> None:
-    from recurra.tasks.prepare import prepare
+    from recurra.tasks.classification.prepare import prepare
 
     path = tmp_path / "data.csv"
     with path.open("w", encoding="utf-8", newline="") as file:

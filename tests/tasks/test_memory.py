@@ -15,7 +15,7 @@ from recurra import bundle as bundles
 from recurra.models.classifier import Classifier
 from recurra.runtime import seed_everything
 from recurra.tasks import inspection
-from recurra.tasks.classification import Fitted
+from recurra.tasks.fitting import Fitted
 from tests.conftest import Files, Run
 
 STEPS = ("--steps", 20)

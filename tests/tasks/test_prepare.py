@@ -10,8 +10,8 @@ import pytest
 
 from recurra.config import Config
 from recurra.errors import DataError
+from recurra.tasks.classification.prepare import open_part, prepare
 from recurra.tasks.narrate import Silent
-from recurra.tasks.prepare import open_part, prepare
 from recurra.text.tokenizer import TextTokenizer
 
 ROWS = [(f"word{n} in {'good' if n % 2 else 'bad'} text", "ab"[n % 2], f"group{n // 4}") for n in range(200)]

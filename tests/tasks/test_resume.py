@@ -98,7 +98,7 @@ def test_who_stops_the_baseline_still_has_the_model(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recurra.tasks.classification.fit_baseline", stopped)
+    monkeypatch.setattr("recurra.tasks.classification.task.fit_baseline", stopped)
     out = tmp_path / "model"
     quick = ("--recipe", "lstm", "--set", "model.units=4", "--set", "train.epochs=1")
     assert run("fit", sample.train, "--out", out, *quick).code != 0

@@ -37,6 +37,13 @@ class Bundle(ABC):
     def files(self) -> dict[str, str]:
         """The text files, by name, that an answer needs besides settings, weights and metrics."""
 
+    def words(self) -> list[str]:
+        """The words of ``model.embedding``'s rows, with "" for a row that was never trained.
+
+        Empty where the network has no vectors of words.
+        """
+        return []
+
     def kept_metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` holds."""
         return self.metrics

@@ -10,6 +10,7 @@ from recurra.bundle.base import Bundle
 from recurra.config import Config, Task
 from recurra.models.classifier import Classifier
 from recurra.text.labels import Labels
+from recurra.text.lexicon import trained_words
 from recurra.text.source import Source
 from recurra.text.tokenizer import TextTokenizer
 
@@ -41,6 +42,10 @@ class ClassifierBundle(Bundle):
         """Tokenizer, classes, and the layout of the training file if it is known."""
         known = {_SOURCE: self.source.to_json()} if self.source else {}
         return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **known}
+
+    def words(self) -> list[str]:
+        """The tokenizer's words; without a start token its vector was never trained."""
+        return trained_words(self.tokenizer)
 
     def kept_metrics(self) -> dict[str, Any]:
         """The figures, and the temperature."""

@@ -15,15 +15,15 @@ __all__ = ["evaluate"]
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their answers, as fit takes.")],
     report: Annotated[Path | None, typer.Option(help="Write the figures as an HTML page too.")] = None,
     train: Annotated[
         Path | None, typer.Option(help="The training file, for the baseline.  [default: where it was]")
     ] = None,
-    baseline: Annotated[bool, typer.Option(help="Train the n-gram baseline beside it.")] = True,
+    baseline: Annotated[bool, typer.Option(help="Measure the baseline beside it.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a saved model on labelled texts: accuracy with its interval, beside the baseline."""
+    """Measure a saved model on a file with its answers: figures with intervals, beside the baseline."""
     from recurra.tasks.evaluation import evaluate_files
 
     screen = Screen(as_json)

@@ -22,6 +22,7 @@ from recurra.cli.options import (
     Resume,
     Settings,
     SkipBadRows,
+    TaskName,
     UnfreezeAfter,
     Valid,
     build_config,
@@ -34,6 +35,7 @@ __all__ = ["fit"]
 
 def fit(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    task: TaskName = None,
     valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model's directory.  [default: NAME-model]")] = None,
@@ -49,13 +51,13 @@ def fit(
     layerwise_lr: LayerwiseRate = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    baseline: Annotated[bool, typer.Option(help="Train the n-gram baseline beside it.")] = True,
+    baseline: Annotated[bool, typer.Option(help="Measure the baseline beside it.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train a classifier on labelled texts, test it beside a baseline, and save it with a report."""
+    """Train a network on a file, test it beside a baseline, and save it with a report."""
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer)
-    from recurra.tasks.classification import default_out, fit_files
+    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)
+    from recurra.tasks.fitting import default_out, fit_files
 
     screen = Screen(as_json)
     result = fit_files(

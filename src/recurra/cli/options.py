@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from recurra.config import Config
+    from recurra.config import Config, Task
 
 __all__ = [
     "AsJson",
@@ -23,12 +23,21 @@ __all__ = [
     "Resume",
     "Settings",
     "SkipBadRows",
+    "TaskName",
     "UnfreezeAfter",
     "Valid",
     "build_config",
     "transfer_settings",
 ]
 
+TaskName = Annotated[
+    Literal["classify", "tag", "lm", "forecast"] | None,
+    typer.Option(
+        "--task",
+        help="What to learn: a text's class, a word's tag, the next word, or a series' future.  "
+        "[default: the recipe's; tag for .conllu; else classify]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Recipe = Annotated[
     str | None,
@@ -106,13 +115,20 @@ def build_config(
     group: str | None = None,
     skip_bad_rows: bool = False,
     train: dict[str, Any] | None = None,
+    *,
+    task: Task | None = None,
+    data: Path | None = None,
 ) -> Config:
     """Settings of the recipe, then the file's, then ``--set``'s, then the options', later ones winning.
+
+    The task is the one given, or the settings', or the named recipe's, or what the data file's name says;
+    without a recipe's name it begins with the task's own.
 
     Raises:
         ConfigError: an unknown recipe or key, or a value out of its range.
     """
-    from recurra.config import Config, parse_set, read_settings, recipe_under
+    from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_under
+    from recurra.tasks.registry import default_recipe, task_of_file
 
     options: dict[str, Any] = {}
     if group is not None:
@@ -121,7 +137,12 @@ def build_config(
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
     assigned = [parse_set(one) for one in settings or []]
-    named = from_file.pop("recipe", None)
-    given = (from_file, *assigned, {"data": options, "train": train or {}})
-    base = recipe_under(recipe or str(named or "default"), *given)
+    named = recipe or from_file.pop("recipe", None)
+    from_file.pop("recipe", None)
+    wanted = task or from_file.get("task")
+    if wanted is None:
+        spoken = task_of_file(data) if data else "classify"
+        wanted = load_recipe(str(named)).get("task", "classify") if named else spoken
+    given = (from_file, *assigned, {"task": wanted, "data": options, "train": train or {}})
+    base = recipe_under(str(named) if named else default_recipe(wanted), *given)
     return Config.build(base, *given, where=file)

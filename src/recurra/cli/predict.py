@@ -26,20 +26,21 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label texts: the label and the probability of each class, as CSV or JSON lines."""
+    """Answer rows as CSV or JSON lines: a text's label and the probability of each class, and so on."""
     if text and file:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
     from recurra.files import replacing
-    from recurra.serve.output import format_of, write_answers
+    from recurra.serve.answers import format_of, write_answers
+    from recurra.tasks.fitting import PredictRequest
     from recurra.tasks.prediction import answers_for
 
     screen = Screen(as_json)
-    names, answers = answers_for(model, file, text)
+    answers = answers_for(model, PredictRequest(file, text or []))
     form = form or format_of(out)
     if out is None:
-        count = write_answers(answers, names, sys.stdout, form)
+        count = write_answers(answers, sys.stdout, form)
     else:
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
-            count = write_answers(answers, names, target, form)
+            count = write_answers(answers, target, form)
         screen.note(f"{count:,} answers in {out}")
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})

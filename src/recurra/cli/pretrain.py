@@ -1,4 +1,4 @@
-"""`recurra pretrain`: a network trained on a large labelled set, for others to begin from."""
+"""`recurra pretrain`: a network trained on a large set, labelled or not, for others to begin from."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from recurra.cli.options import (
     Resume,
     Settings,
     SkipBadRows,
+    TaskName,
     UnfreezeAfter,
     Valid,
     build_config,
@@ -33,6 +34,7 @@ __all__ = ["pretrain"]
 def pretrain(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
     out: Annotated[Path, typer.Option(help="The directory to be given as --pretrained later.")],
+    task: TaskName = None,
     valid: Valid = None,
     recipe: Recipe = None,
     config: ConfigFile = None,
@@ -48,9 +50,12 @@ def pretrain(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network on a large labelled set, for `recurra fit SMALL --pretrained` to begin from."""
+    """Train a network on a large set for `recurra fit SMALL --pretrained` to begin from.
+
+    Labelled texts train a classifier; texts without labels a language model (--task lm).
+    """
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer)
+    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)
     from recurra.tasks.pretraining import pretrain_files
 
     screen = Screen(as_json)

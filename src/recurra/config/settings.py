@@ -174,6 +174,8 @@ def load_recipe(name: str) -> dict[str, Any]:
 def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     """The settings of a recipe by name, to be merged with those of ``above``, which win.
 
+    Where ``above`` names another task than the recipe was made for, sections that it does not have are left
+    out: any task may begin with a classifier's network.
     Where those begin from pretrained vectors, the recipe's ``model.embedding`` is left out: the vectors have
     a width of their own, and a width in the settings is then one that the user has set.
 
@@ -184,6 +186,10 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in above:
         _merge(merged, layer)
+    task = merged.get("task", settings.get("task", "classify"))
+    for section, tasks in _OWN.items():
+        if task not in tasks:
+            settings.pop(section, None)
     train = merged.get("train")
     if isinstance(train, dict) and train.get("pretrained") is not None:
         settings.get("model", {}).pop("embedding", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recurra.config import Config, load_recipe
-from recurra.tasks.classification import fit_files
+from recurra.tasks.fitting import fit_files
 from recurra.tasks.inspection import check_data
 from recurra.tasks.narrate import Narrator
 from recurra.text.sample import write_sample
@@ -25,7 +25,7 @@ def run(folder: Path, language: Literal["en", "zh"], tell: Narrator) -> dict[str
     model = folder / "model"
     fitted = fit_files(train, config, model, valid=valid, test=test, overwrite=True, tell=tell)
     tell.step("Three predictions explained: which words each hangs on")
-    for explanation in fitted.assessment.explanations:
+    for explanation in fitted.tested.found.explanations:
         tell.explanation(explanation)
     tell.step("What to type next")
     command = "recurra" if shutil.which("recurra") else sys.argv[0]

@@ -1,249 +1,69 @@
-"""`TextClassifier`: the classifier as a scikit-learn estimator, sharing every step with the command line."""
+"""What all estimators share: scikit-learn's parameters as settings, saving, loading, the summary."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import bundle as bundles
-from recurra.batches.examples import Examples
-from recurra.batches.splits import split
-from recurra.bundle import ClassifierBundle
-from recurra.config import Config, recipe_under
-from recurra.errors import DataError
-from recurra.evaluate.calibration import fit_temperature
+from recurra.bundle import Bundle
+from recurra.config import Config, Task, recipe_under
+from recurra.errors import BundleError
 from recurra.models.summary import summarize
-from recurra.runtime import use_threads
-from recurra.serve.predict import predict_proba
-from recurra.tasks.assess import logits_of
-from recurra.tasks.classification import fit_model
-from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.prepare import Part
-from recurra.tasks.transfer import open_pretrained, start_from
-from recurra.text.labels import Labels
-from recurra.text.tokenizer import TextTokenizer
+from recurra.train.loop import Outcome
 
-__all__ = ["TextClassifier"]
+__all__ = ["MODEL", "TRAIN", "TRANSFER", "RecurrentEstimator"]
 
-_SECTIONS = {
-    "cell": "model",
-    "units": "model",
-    "layers": "model",
-    "bidirectional": "model",
-    "dropout": "model",
-    "recurrent_dropout": "model",
-    "activation": "model",
-    "pooling": "model",
-    "embedding": "model",
-    "head_dropout": "model",
-    "backend": "model",
-    "level": "tokenizer",
-    "vocab_size": "tokenizer",
-    "max_tokens": "tokenizer",
-    "optimizer": "train",
-    "learning_rate": "train",
-    "batch_size": "train",
-    "epochs": "train",
-    "patience": "train",
-    "monitor": "train",
-    "class_weight": "train",
-    "pretrained": "train",
-    "pretrained_layers": "train",
-    "freeze": "train",
-    "unfreeze_after": "train",
-    "layerwise_lr": "train",
-}
+MODEL = (
+    "cell",
+    "units",
+    "layers",
+    "bidirectional",
+    "dropout",
+    "recurrent_dropout",
+    "activation",
+    "head_dropout",
+    "backend",
+)
+"""Parameters that every estimator passes on to the section ``model``."""
+TRAIN = ("optimizer", "learning_rate", "batch_size", "epochs", "patience", "monitor")
+"""Parameters that every estimator passes on to the section ``train``."""
+
+TRANSFER = ("pretrained", "pretrained_layers", "freeze", "unfreeze_after", "layerwise_lr")
+"""Parameters of the section ``train`` that those whose networks have words pass on."""
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A recurrent text classifier with scikit-learn's manners.
+class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A trained network with scikit-learn's manners.
 
-    Works with ``clone``, ``cross_val_score``, ``GridSearchCV`` and ``Pipeline``. Parameters left at None
-    have the recipe's value; their meaning and ranges stand in `recurra.config`.
-
-    Args:
-        recipe: named settings to begin with.
-        cell: ``simple_rnn``, ``lstm`` or ``gru``.
-        units: hidden units; a list gives each layer its own.
-        layers: recurrent layers.
-        bidirectional: read from both ends.
-        dropout: on the input of every recurrent layer, one mask a sequence.
-        recurrent_dropout: on the state entering the recurrent product, one mask a sequence.
-        activation: ``tanh`` or ``relu``; a list gives each layer its own.
-        pooling: ``last``, ``mean``, ``max`` or ``attention``.
-        embedding: features of a token.
-        head_dropout: on the pooled vector.
-        backend: the kernels that compute the recurrence.
-        level: ``word`` or ``subword``.
-        vocab_size: entries of the vocabulary.
-        max_tokens: a longer text is cut.
-        optimizer: ``adam``, ``adamw``, ``rmsprop`` or ``sgd``.
-        learning_rate: its step size.
-        batch_size: texts a step.
-        epochs: passes over the training rows, at most.
-        patience: epochs without improvement before training stops.
-        monitor: the validation figure that stops training.
-        class_weight: ``none``, ``balanced`` or a dictionary of class name to weight.
-        pretrained: a model's directory, or a file of word vectors, from which the embedding begins.
-        pretrained_layers: begin from that model's recurrent layers too.
-        freeze: what was pretrained stays as it is.
-        unfreeze_after: what was pretrained stays as it is for so many epochs.
-        layerwise_lr: each layer's learning rate as a share of that of the layer above.
-        validation_fraction: share of the rows held out to choose the epoch.
-        random_state: seed of the split, the weights, the masks and the batches.
-        settings: any further settings, as nested dictionaries.
+    A subclass names its parameters in ``__init__``, as scikit-learn wants it, and where they belong in
+    ``sections``; a parameter left at None has the recipe's value.
 
     Attributes:
-        classes_: ``(C,)`` the classes, sorted; for multi-label the columns of ``y``.
-        bundle_: settings, tokenizer, labels and network.
+        bundle_: settings, network, and what the task needs besides.
         history_: a dictionary of figures for each epoch.
-
-    Example:
-        >>> texts = ["good film", "bad film", "good plot", "bad plot"] * 8
-        >>> model = TextClassifier(units=8, epochs=20, patience=20, learning_rate=0.05, vocab_size=20)
-        >>> model.fit(texts, [1, 0, 1, 0] * 8).predict(["good plot", "bad film"]).tolist()
-        [1, 0]
     """
 
-    def __init__(
-        self,
-        recipe: str = "default",
-        *,
-        cell: str | None = None,
-        units: int | Sequence[int] | None = None,
-        layers: int | None = None,
-        bidirectional: bool | None = None,
-        dropout: float | None = None,
-        recurrent_dropout: float | None = None,
-        activation: str | Sequence[str] | None = None,
-        pooling: str | None = None,
-        embedding: int | None = None,
-        head_dropout: float | None = None,
-        backend: str | None = None,
-        level: str | None = None,
-        vocab_size: int | None = None,
-        max_tokens: int | None = None,
-        optimizer: str | None = None,
-        learning_rate: float | None = None,
-        batch_size: int | None = None,
-        epochs: int | None = None,
-        patience: int | None = None,
-        monitor: str | None = None,
-        class_weight: str | dict[str, float] | None = None,
-        pretrained: str | Path | None = None,
-        pretrained_layers: bool | None = None,
-        freeze: bool | None = None,
-        unfreeze_after: int | None = None,
-        layerwise_lr: float | None = None,
-        validation_fraction: float = 0.1,
-        random_state: int = 1,
-        settings: dict[str, Any] | None = None,
-    ) -> None:
-        self.recipe = recipe
-        self.cell = cell
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.activation = activation
-        self.pooling = pooling
-        self.embedding = embedding
-        self.head_dropout = head_dropout
-        self.backend = backend
-        self.level = level
-        self.vocab_size = vocab_size
-        self.max_tokens = max_tokens
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.monitor = monitor
-        self.class_weight = class_weight
-        self.pretrained = pretrained
-        self.pretrained_layers = pretrained_layers
-        self.freeze = freeze
-        self.unfreeze_after = unfreeze_after
-        self.layerwise_lr = layerwise_lr
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.settings = settings
+    task: ClassVar[Task]
+    sections: ClassVar[dict[str, str]]
+    """A parameter's name to the section of the settings it belongs to."""
+    default_recipe: ClassVar[str]
 
-    def fit(
-        self,
-        X: Sequence[str],
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        validation_data: tuple[Sequence[str], ArrayLike] | None = None,
-        tell: Narrator | None = None,
-    ) -> Self:
-        """Train on texts and labels.
+    recipe: str
+    random_state: int
+    settings: dict[str, Any] | None
+    bundle_: Bundle
+    history_: list[dict[str, Any]]
 
-        Args:
-            X: ``N`` texts.
-            y: ``(N,)`` classes of any sortable kind, or ``(N, C)`` zeros and ones for multi-label.
-            groups: ``(N,)`` rows with equal values stay on one side of the validation split.
-            validation_data: texts and labels to choose the epoch by, in place of held-out rows.
-            tell: hears of the summary and the progress.
-
-        Raises:
-            RecurraError: unusable texts or labels, or a parameter out of its range.
-        """
-        config, pretrained = open_pretrained(self._config())
-        texts, codes = _texts(X), self._learn(y)
-        if len(texts) != len(codes):
-            raise DataError(f"{len(texts)} texts have {len(codes)} labels")
-        rows = np.arange(len(texts))
-        if validation_data is None:
-            numbered = None
-            if groups is not None:
-                numbered = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
-            rows, held_out = split(codes, self.validation_fraction, self.random_state, numbered)
-        tokenizer = TextTokenizer.train((texts[row] for row in rows), config.tokenizer)
-        labels = Labels(tuple(str(name) for name in self.classes_), self._task)
-        whole = _part("training", tokenizer, texts, codes)
-        training = Part("training", "", whole.examples, rows, whole.texts)
-        if validation_data is None:
-            validation = Part("validation", "", whole.examples, held_out, whole.texts)
-        else:
-            theirs = self._encode(validation_data[1])
-            validation = _part("validation", tokenizer, _texts(validation_data[0]), theirs)
-        tell = tell or Silent()
-        start = None if pretrained is None else start_from(pretrained, config, tokenizer, training, tell)
-        model, outcome = fit_model(config, labels, tokenizer, training, validation, tell=tell, start=start)
-        self.bundle_ = ClassifierBundle(
-            config=config,
-            model=model,
-            tokenizer=tokenizer,
-            labels=labels,
-            pretrained=start.origin if start else None,
-        )
-        self.bundle_.temperature = fit_temperature(
-            logits_of(self.bundle_, validation), validation.labels, self._task
-        )
-        self.history_ = [record.row() for record in outcome.history]
-        return self
-
-    def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
-        """``(N, C)`` calibrated probabilities of the classes, in the order of ``classes_``."""
-        check_is_fitted(self, "bundle_")
-        use_threads()
-        return predict_proba(self.bundle_, _texts(X))
-
-    def predict(self, X: Sequence[str]) -> NDArray[Any]:
-        """``(N,)`` the most probable class; for multi-label ``(N, C)`` zeros and ones."""
-        found = self.predict_proba(X)
-        if self.bundle_.labels.task == "multilabel":
-            return (found >= 0.5).astype(np.int64)
-        return np.asarray(self.classes_[found.argmax(axis=1)])
+    @abstractmethod
+    def _take(self, bundle: Any) -> None:
+        """Sets what prediction needs besides ``bundle_`` from a bundle that was loaded."""
 
     def summary(self) -> str:
         """The layers with output shapes and parameters, as a table."""
@@ -253,85 +73,51 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     def save(self, folder: str | Path) -> None:
         """Save as the directory that ``recurra predict`` and ``recurra evaluate`` read."""
         check_is_fitted(self, "bundle_")
-        self.bundle_.metrics = {**self.bundle_.metrics, "classes": self.classes_.tolist()}
         bundles.save(self.bundle_, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """The classifier saved in ``folder``, by ``save`` or by ``recurra fit``."""
-        found = bundles.load_as(ClassifierBundle, Path(folder))
+        """The estimator saved in ``folder``, by ``save`` or by ``recurra fit``.
+
+        Raises:
+            BundleError: no model is there, it is damaged, or it is of another task.
+        """
+        found = bundles.load(Path(folder))
+        if found.task != cls.task:
+            raise BundleError(
+                f"is a model of task {found.task}, and {cls.__name__} has {cls.task}", where=folder
+            )
         config = found.config
         given = {
             name: getattr(getattr(config, section), name)
-            for name, section in _SECTIONS.items()
+            for name, section in cls.sections.items()
             if name in getattr(config, section).model_fields_set
         }
-        model = cls(config.recipe or "default", **given)
-        model.bundle_ = found
-        model.classes_ = np.array(found.metrics.get("classes", found.labels.names))
-        model.history_ = []
-        return model
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.target_tags.multi_output = True
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    @property
-    def _task(self) -> str:
-        return self._kind
+        estimator = cls(config.recipe or cls.default_recipe, **given)
+        estimator.bundle_ = found
+        estimator.history_ = []
+        estimator._take(found)
+        return estimator
 
     def _config(self) -> Config:
-        given: dict[str, Any] = {"train": {"seed": self.random_state}}
-        for name, section in _SECTIONS.items():
+        """The settings: the recipe's, then ``settings``, then the parameters that are not None."""
+        given: dict[str, Any] = {"task": self.task, "train": {"seed": self.random_state}}
+        for name, section in self.sections.items():
             value = getattr(self, name)
             if value is not None:
-                plain = list(value) if isinstance(value, tuple | np.ndarray) else value
-                plain = str(plain) if isinstance(plain, Path) else plain
-                given.setdefault(section, {})[name] = plain
+                given.setdefault(section, {})[name] = _plain(value)
         mine = (self.settings or {}, given)
         return Config.build(recipe_under(self.recipe, *mine), *mine)
 
-    def _learn(self, y: ArrayLike) -> NDArray[Any]:
-        found = np.asarray(y)
-        if found.ndim == 2:
-            self.classes_ = np.arange(found.shape[1])
-            self._kind = "multilabel"
-        elif found.ndim == 1:
-            self.classes_ = np.unique(found)
-            self._kind = "binary" if len(self.classes_) == 2 else "multiclass"
-        else:
-            raise DataError(
-                f"labels have {found.ndim} dimensions", mend="give (N,) classes or (N, C) zeros and ones"
-            )
-        if len(self.classes_) < 2:
-            raise DataError("all labels are the same class", mend="give texts of two classes at least")
-        return self._encode(found)
-
-    def _encode(self, y: ArrayLike) -> NDArray[Any]:
-        found = np.asarray(y)
-        if self._kind == "multilabel":
-            return found.astype(np.float32)
-        codes = np.minimum(np.searchsorted(self.classes_, found), len(self.classes_) - 1)
-        strangers = found[self.classes_[codes] != found]
-        if len(strangers):
-            raise DataError(f"label {str(strangers[0])!r} is not among the training labels")
-        return codes.astype(np.int64)
+    def _remember(self, bundle: Bundle, outcome: Outcome) -> Self:
+        """Keeps what a fit gave."""
+        self.bundle_ = bundle
+        self.history_ = [record.row() for record in outcome.history]
+        return self
 
 
-def _texts(X: Sequence[str]) -> list[str]:
-    if isinstance(X, str):
-        raise DataError("one string was given for texts", mend="give a list of strings")
-    texts = np.asarray(X, dtype=object)
-    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
-        raise DataError("texts must be a one-dimensional list of strings", mend="give one column of texts")
-    return list(texts)
-
-
-def _part(name: str, tokenizer: TextTokenizer, texts: list[str], codes: NDArray[Any]) -> Part:
-    encoded = tokenizer.encode(texts)
-    examples = Examples.from_arrays(encoded.ids, codes)
-    return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
+    return list(value) if listed else value

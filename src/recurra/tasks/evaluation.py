@@ -1,4 +1,4 @@
-"""A saved model measured on a file of labelled texts."""
+"""A saved model measured on a file, whatever its task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recurra import bundle as bundles
-from recurra.bundle import ClassifierBundle
 from recurra.errors import OutputError
-from recurra.evaluate.report import write_report
-from recurra.evaluate.report_data import ReportData
 from recurra.runtime import use_threads
-from recurra.tasks.assess import assess, fit_baseline, tell_assessment
-from recurra.tasks.card import assessed
-from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.prepare import Part, open_part, prepare
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.registry import task_named
 
 __all__ = ["evaluate_files"]
 
@@ -28,49 +23,24 @@ def evaluate_files(
     baseline: bool = True,
     tell: Narrator,
 ) -> dict[str, Any]:
-    """Figures of the model in ``model`` on ``data``, beside the baseline trained on its training file.
+    """Figures of the model in ``model`` on ``data``, beside its baseline's; gives what ``--json`` prints.
 
     Args:
         model: a model's directory.
-        data: labelled texts.
+        data: rows with their answers.
         report: write an HTML page there too.
-        train: the training file; where the model says it was, if None.
-        baseline: whether to train the baseline.
+        train: the training file, for the baseline; where the model says it was, if None.
+        baseline: whether to measure the baseline.
         tell: hears of the steps.
 
     Raises:
         RecurraError: no model there, or no usable data.
     """
     use_threads()
-    fitted = bundles.load_as(ClassifierBundle, model)
+    bundle = bundles.load(model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, mend="make it first")
-    tell.step("Reading")
-    part = open_part("test", data, fitted.config, fitted.labels, fitted.tokenizer, tell, like=fitted.source)
-    tell.step("Testing")
-    training = _training_part(fitted, train, tell) if baseline else None
-    ngrams = fit_baseline(training, fitted, tell) if training else None
-    found = assess(fitted, part, baseline=ngrams, training=training, explained=3 if report else 0)
-    tell_assessment(found, tell)
-    if report is not None:
-        title = f"{found.model_name.removeprefix('the ')} on {data.name}"
-        fields = {
-            "title": title,
-            "settings": fitted.config.plain(),
-            **assessed(fitted, found),
-        }
-        write_report(report, ReportData.model_validate(fields))
-        tell.note(f"report: {report}")
-    return {"model_directory": str(model), "data": str(data), **found.as_json()}
-
-
-def _training_part(fitted: ClassifierBundle, given: Path | None, tell: Narrator) -> Part | None:
-    """The rows the model was trained on, if their file can still be read."""
-    recorded = fitted.metrics.get("training", {}).get("data")
-    path = given or (Path(recorded) if recorded else None)
-    if path is None or not path.exists():
-        tell.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
-        return None
-    # Whether a validation file was given or rows were held out, the split comes out as it did in the fit.
-    valid = fitted.metrics.get("training", {}).get("valid")
-    return prepare(path, fitted.config, Silent(), valid=Path(valid) if valid else None).train
+    found = task_named(bundle.task).evaluate(
+        bundle, data, train=train, baseline=baseline, report=report, tell=tell
+    )
+    return {"model_directory": str(model), "data": str(data), **found}

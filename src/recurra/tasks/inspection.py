@@ -21,9 +21,9 @@ from recurra.evaluate.memory import measure
 from recurra.models.classifier import Classifier
 from recurra.models.summary import summarize
 from recurra.runtime import use_threads
-from recurra.tasks.assess import explain_text
+from recurra.tasks.classification.assess import explain_text
+from recurra.tasks.classification.prepare import official_test
 from recurra.tasks.narrate import Narrator, tell_summary
-from recurra.tasks.prepare import official_test
 from recurra.text.check import check, table
 from recurra.text.fetch import fetch
 from recurra.text.readers import Rows, Source, detect, read
@@ -76,7 +76,7 @@ def fetch_data(
 
 def summary(model: Path, tell: Narrator) -> dict[str, Any]:
     """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
-    found = summarize(bundles.load_as(ClassifierBundle, model).model)
+    found = summarize(bundles.load(model).model)
     tell_summary(found, tell)
     layers = [
         {

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from recurra import bundle as bundles
+from recurra.bundle import Bundle
 from recurra.config import Config
+from recurra.errors import ConfigError
 from recurra.models.summary import summarize
-from recurra.tasks.card import pretrained_card
-from recurra.tasks.classification import history_of, train_files
+from recurra.tasks.card import began_from, today
+from recurra.tasks.fitting import history_of, train_files
 from recurra.tasks.narrate import Narrator
 
 __all__ = ["pretrain_files"]
@@ -29,22 +31,40 @@ def pretrain_files(
     """Train on ``data`` and save the model in ``out``, untested; gives what ``--json`` prints.
 
     It is a model as `recurra fit` saves it, without baseline, report and figures of a test
-    (docs/decisions/0009-transfer.md). Arguments and errors are those of `fit_files`.
+    (docs/decisions/0009-transfer.md). Arguments and errors are those of `fit_files`, and ConfigError for a
+    task without words.
     """
+    if config.task == "forecast":
+        raise ConfigError("a forecaster has no words for others to begin from", where="task")
     begun = time.perf_counter()
     trained = train_files(data, config, out, valid=valid, resume=resume, overwrite=overwrite, tell=tell)
     model = trained.bundle
     record = trained.record(data, valid, begun)
     model.metrics = {"training": record}
-    bundles.save(model, out, {"README.md": pretrained_card(model, record["seconds"]), **history_of(out)})
+    bundles.save(model, out, {"README.md": _card(model, record["seconds"]), **history_of(out)})
     width = model.config.model.embedding
     tell.step("Saved")
-    tell.facts({"model": f"{out}/", "vectors": f"{model.tokenizer.vocab_size:,} words, {width} numbers each"})
+    tell.facts({"model": f"{out}/", "vectors": f"{len(model.words()):,} words, {width} numbers each"})
     tell.note(f"next: recurra fit SMALL --pretrained {out}")
     return {
         "model_directory": str(out),
-        "words": model.tokenizer.vocab_size,
+        "words": len(model.words()),
         "width": width,
         "parameters": summarize(model.model).total,
         **{name: record[name] for name in ("stopped", "best_epoch", "epochs", "seconds")},
     }
+
+
+def _card(bundle: Bundle, seconds: float) -> str:
+    """``README.md`` of a model that was trained to begin others from: it was never tested."""
+    return f"""# Pretrained network
+
+A network trained with `recurra pretrain` (task {bundle.task}), {today()}, in {seconds:,.0f} s,
+for others to begin from: {len(bundle.words()):,} words, {bundle.config.model.embedding} numbers each.
+It answers as any model does, but was never tested: `recurra evaluate . DATA` measures it.
+{began_from(bundle)}
+## Use
+
+    recurra fit DATA --pretrained .
+    recurra fit DATA --pretrained . --freeze
+"""

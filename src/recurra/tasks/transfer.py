@@ -12,20 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from recurra import bundle as bundles
-from recurra.batches.examples import Examples
-from recurra.bundle import ClassifierBundle
+from recurra.bundle import Bundle
 from recurra.config import Config, ModelConfig
 from recurra.errors import ConfigError, DataError
-from recurra.models.classifier import Classifier
+from recurra.layers import Embedding, Recurrent
+from recurra.models.network import Network
 from recurra.tasks.narrate import Narrator
-from recurra.tasks.prepare import Part
-from recurra.text.tokenizer import SPECIALS, TextTokenizer
+from recurra.text.lexicon import Lexicon, spellings
 from recurra.text.vectors import VectorFile, open_vectors, read_vectors
 
-__all__ = ["Pretrained", "Start", "open_pretrained", "start_from"]
-
-_MARK = "▁"  # in front of a subword piece that begins a word
-_ROWS_AT_ONCE = 10_000
+__all__ = ["Lexicon", "Pretrained", "Start", "open_pretrained", "start_from"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Pretrained:
     name: str
     sha256: str
     width: int
-    source: ClassifierBundle | VectorFile
+    source: Bundle | VectorFile
 
     def vectors(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """The vectors ``(E,)`` of those of the wanted words that it has.
@@ -52,12 +48,8 @@ class Pretrained:
         """
         if isinstance(self.source, VectorFile):
             return read_vectors(self.source, wanted)
-        table = self.source.model.embedding.weight.detach().numpy()
-        tokenizer = self.source.tokenizer
-        words = [tokenizer.word(id) for id in range(tokenizer.vocab_size)]
-        # Without a start token its vector was never trained.
-        unused = {SPECIALS[0]} if tokenizer.config.start_token else set(SPECIALS[:2])
-        return {w: table[id] for id, w in enumerate(words) if w in wanted and w not in unused}
+        table = embedding_of(self.source.model).weight.detach().numpy()
+        return {w: table[id] for id, w in enumerate(self.source.words()) if w and w in wanted}
 
 
 @dataclass(frozen=True)
@@ -74,12 +66,12 @@ class Start:
     layers: dict[str, torch.Tensor]
     origin: dict[str, Any]
 
-    def give(self, model: Classifier, *, freeze: bool) -> None:
+    def give(self, model: Network, *, freeze: bool) -> None:
         """Puts the weights into ``model``, and freezes them if asked."""
         with torch.no_grad():
-            model.embedding.weight.copy_(torch.from_numpy(self.table))
+            embedding_of(model).weight.copy_(torch.from_numpy(self.table))
             for name, weight in self.layers.items():
-                model.recurrent.get_parameter(name).copy_(weight)
+                stack_of(model).get_parameter(name).copy_(weight)
         if freeze:
             model.freeze(1 + self.origin["layers"])
 
@@ -109,7 +101,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
             where="train.pretrained_layers",
             mend="leave it out, or give a model",
         )
-    if train.pretrained_layers and isinstance(found.source, ClassifierBundle):
+    if train.pretrained_layers and isinstance(found.source, Bundle):
         _layers(found.source, config.model)
     set_by_user = "embedding" in config.model.model_fields_set
     if set_by_user and config.model.embedding != found.width:
@@ -124,52 +116,56 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
 
 def _open(path: Path) -> Pretrained:
     if path.is_dir():
-        bundle = bundles.load_as(ClassifierBundle, path)
+        bundle = bundles.load(path)
+        if not bundle.words():
+            raise ConfigError(f"a model of task {bundle.task} has no vectors of words", where=path)
         digest = bundles.weights_digest(path)
         return Pretrained(path.absolute().name, digest, bundle.config.model.embedding, bundle)
     file = open_vectors(path)
     return Pretrained(path.name, bundles.fingerprint(path)["sha256"], file.width, file)
 
 
-def start_from(
-    found: Pretrained, config: Config, tokenizer: TextTokenizer, training: Part, tell: Narrator
-) -> Start:
-    """The pretrained vectors of the tokenizer's words, and what they cover, which is told.
+def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell: Narrator) -> Start:
+    """The pretrained vectors of the lexicon's words, and what they cover, which is told.
 
-    A word is looked for as it stands and then in small letters; a piece that begins a word also as that
-    word, and a word as such a piece. What is not found begins at the mean of what is; padding is 0.
+    A word is looked for by its `spellings`. What is not found begins at the mean of what is; padding is 0.
 
     Raises:
         DataError: a row of the file can't be used, or not one word is found.
-        ConfigError: recurrent layers are wanted and the first does not fit.
+        ConfigError: the task has no words, or recurrent layers are wanted and the first does not fit.
     """
+    if lexicon is None:
+        raise ConfigError(
+            f"task {config.task} has no words that could begin from vectors", where="train.pretrained"
+        )
     layers: list[int] = []
     weights: dict[str, torch.Tensor] = {}
-    if config.train.pretrained_layers and isinstance(found.source, ClassifierBundle):
+    if config.train.pretrained_layers and isinstance(found.source, Bundle):
         layers = _layers(found.source, config.model)
-        stack = found.source.model.recurrent
+        stack = stack_of(found.source.model)
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
         weights = {n: w.detach() for n, w in stack.named_parameters() if n.endswith(endings)}
-    words = [tokenizer.word(id) for id in range(tokenizer.vocab_size)]
-    spellings = [_spellings(word) for word in words]
-    vectors = found.vectors({one for some in spellings for one in some})
-    table = np.zeros((len(words), found.width), np.float32)
-    known = np.zeros(len(words), bool)
-    for id, some in enumerate(spellings):
+    written = [spellings(word) for word in lexicon.words]
+    vectors = found.vectors({one for some in written for one in some})
+    table = np.zeros((len(written), found.width), np.float32)
+    known = np.zeros(len(written), bool)
+    for id, some in enumerate(written):
         spelling = next((one for one in some if one in vectors), None)
         if spelling is not None:
             table[id], known[id] = vectors[spelling], True
-    known[tokenizer.pad_id] = False
-    plain = known[len(SPECIALS) :]
+    known[0] = False
+    plain = known[lexicon.specials :]
     if not plain.any():
         raise DataError(
             "has no vector for any word of the training texts",
             where=found.name,
             mend="is it of this language?",
         )
-    table[~known] = table[len(SPECIALS) :][plain].mean(axis=0, dtype=np.float64)
-    table[tokenizer.pad_id] = 0
-    share = _token_share(training, known, tokenizer)
+    table[~known] = table[lexicon.specials :][plain].mean(axis=0, dtype=np.float64)
+    table[0] = 0
+    # The vector of unknown words, if there is one, is not the words' own.
+    found_tokens = lexicon.counts[lexicon.specials :][plain].sum()
+    share = float(found_tokens / max(1, lexicon.counts.sum()))
     tell.step("Pretrained")
     tell.facts(
         {
@@ -192,15 +188,19 @@ def start_from(
     return Start(table, weights, origin)
 
 
-def _spellings(word: str) -> list[str]:
-    """What to look for, the nearest first."""
-    if word in SPECIALS:
-        return [word]
-    other = word.removeprefix(_MARK) if word.startswith(_MARK) else _MARK + word
-    return [one for one in dict.fromkeys([word, other, word.lower(), other.lower()]) if one]
+def embedding_of(model: Network) -> Embedding:
+    """The table of word vectors of a network that has words."""
+    assert isinstance(model.embedding, Embedding)  # noqa: S101  # what has words looks them up
+    return model.embedding
 
 
-def _layers(bundle: ClassifierBundle, mine: ModelConfig) -> list[int]:
+def stack_of(model: Network) -> Recurrent:
+    """The recurrent layers above the word vectors."""
+    assert isinstance(model.recurrent, Recurrent)  # noqa: S101
+    return model.recurrent
+
+
+def _layers(bundle: Bundle, mine: ModelConfig) -> list[int]:
     """The recurrent layers, from the first on, that mean the same in both networks."""
     theirs = bundle.config.model
     for name in ("cell", "bidirectional"):
@@ -224,21 +224,3 @@ def _no_fit(name: str, theirs: object, mine: object) -> ConfigError:
         where="train.pretrained_layers",
         mend="set it as it is there, or take the embedding alone",
     )
-
-
-def _token_share(part: Part, known: NDArray[np.bool_], tokenizer: TextTokenizer) -> float:
-    """The share of the part's tokens, start tokens left out, whose vectors were found."""
-    examples: Examples = part.examples
-    inside = np.zeros(len(examples), bool)
-    inside[part.rows] = True
-    counts = np.zeros(len(known), np.int64)
-    for first in range(0, len(examples), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        lengths = examples.lengths[rows]
-        begin = examples.offsets[first]
-        ids = examples.flat[begin : begin + int(lengths.sum())]
-        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(known))
-    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-    counted = known.copy()
-    counted[tokenizer.unknown_id] = False  # its vector, if it has one, is not the words' own
-    return float(counts[counted].sum() / max(1, counts.sum()))

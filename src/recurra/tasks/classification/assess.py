@@ -22,13 +22,13 @@ from recurra.evaluate.metrics import Metrics, classification_metrics, correct_ro
 from recurra.evaluate.mistakes import Mistake, worst_mistakes
 from recurra.models.loss import probabilities
 from recurra.models.predict import predict_logits
+from recurra.tasks.card import network_name
+from recurra.tasks.classification.prepare import Part
 from recurra.tasks.narrate import Narrator
-from recurra.tasks.prepare import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "tell_assessment"]
 
 EVALUATION_BATCH = 256
-CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def assess(
         explained: how many predictions to explain.
     """
     names, task = bundle.labels.names, bundle.labels.task
-    name = model_name(bundle)
+    name = network_name(bundle.config.model)
     logits, labels = logits_of(bundle, part), part.labels
     raw, calibrated = probabilities(logits, task), probabilities(logits / bundle.temperature, task)
     metrics = classification_metrics(labels, calibrated, names, task)
@@ -193,17 +193,6 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
         unknown_id=tokenizer.unknown_id,
         hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
     )
-
-
-def model_name(bundle: ClassifierBundle) -> str:
-    """What sentences call the model, such as ``the bidirectional LSTM``."""
-    model = bundle.config.model
-    words = ["the"]
-    if model.layers > 1:
-        words.append("stacked")
-    if model.bidirectional:
-        words.append("bidirectional")
-    return " ".join([*words, CELLS[model.cell]])
 
 
 def tell_assessment(assessment: Assessment, tell: Narrator) -> None:

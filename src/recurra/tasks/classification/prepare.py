@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,8 @@ class Prepared:
     """What training and evaluation start from."""
 
     config: Config
-    source: Source
+    source: Source | None
+    """None where texts came from Python."""
     labels: Labels
     tokenizer: TextTokenizer
     train: Part
@@ -70,6 +71,11 @@ class Prepared:
     test: Part | None
     key: str
     """A fingerprint of contents and settings: a resumed run must have the same."""
+
+    @property
+    def source_name(self) -> str:
+        """The training file's name."""
+        return PurePath(self.train.where).name
 
 
 def prepare(

@@ -1,0 +1,68 @@
+"""A saved model measured on a file of labelled texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recurra.bundle import ClassifierBundle
+from recurra.evaluate.report import write_report
+from recurra.evaluate.report_data import ReportData
+from recurra.tasks.classification.assess import assess, fit_baseline, tell_assessment
+from recurra.tasks.classification.card import assessed
+from recurra.tasks.classification.prepare import Part, open_part, prepare
+from recurra.tasks.narrate import Narrator, Silent
+
+__all__ = ["evaluate_file"]
+
+
+def evaluate_file(
+    fitted: ClassifierBundle,
+    data: Path,
+    *,
+    report: Path | None,
+    train: Path | None,
+    baseline: bool,
+    tell: Narrator,
+) -> dict[str, Any]:
+    """Figures of the model on ``data``, beside the baseline trained on its training file.
+
+    Args:
+        fitted: the model.
+        data: labelled texts.
+        report: write an HTML page there too.
+        train: the training file; where the model says it was, if None.
+        baseline: whether to train the baseline.
+        tell: hears of the steps.
+
+    Raises:
+        RecurraError: no usable data.
+    """
+    tell.step("Reading")
+    part = open_part("test", data, fitted.config, fitted.labels, fitted.tokenizer, tell, like=fitted.source)
+    tell.step("Testing")
+    training = _training_part(fitted, train, tell) if baseline else None
+    ngrams = fit_baseline(training, fitted, tell) if training else None
+    found = assess(fitted, part, baseline=ngrams, training=training, explained=3 if report else 0)
+    tell_assessment(found, tell)
+    if report is not None:
+        title = f"{found.model_name.removeprefix('the ')} on {data.name}"
+        fields = {
+            "title": title,
+            **assessed(fitted, found),
+        }
+        write_report(report, ReportData.model_validate(fields))
+        tell.note(f"report: {report}")
+    return found.as_json()
+
+
+def _training_part(fitted: ClassifierBundle, given: Path | None, tell: Narrator) -> Part | None:
+    """The rows the model was trained on, if their file can still be read."""
+    recorded = fitted.metrics.get("training", {}).get("data")
+    path = given or (Path(recorded) if recorded else None)
+    if path is None or not path.exists():
+        tell.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        return None
+    # Whether a validation file was given or rows were held out, the split comes out as it did in the fit.
+    valid = fitted.metrics.get("training", {}).get("valid")
+    return prepare(path, fitted.config, Silent(), valid=Path(valid) if valid else None).train

@@ -1,0 +1,210 @@
+"""Classification's steps on the path: labelled texts to a calibrated classifier, n-grams beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from recurra.batches.batcher import Batches
+from recurra.bundle import ClassifierBundle
+from recurra.config import Config, Task
+from recurra.errors import ConfigError
+from recurra.evaluate.calibration import fit_temperature
+from recurra.evaluate.metrics import classification_metrics
+from recurra.evaluate.report import render
+from recurra.models.classifier import Classifier
+from recurra.models.loss import classification_loss, probabilities
+from recurra.models.network import Network
+from recurra.models.predict import predict_logits
+from recurra.serve.answers import Answers
+from recurra.serve.predict import Answer, predict_rows
+from recurra.tasks.classification.assess import (
+    EVALUATION_BATCH,
+    assess,
+    fit_baseline,
+    logits_of,
+    tell_assessment,
+)
+from recurra.tasks.classification.card import model_card, report_data
+from recurra.tasks.classification.evaluation import evaluate_file
+from recurra.tasks.classification.prepare import Part, Prepared, prepare
+from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.transfer import Lexicon
+from recurra.text.labels import Labels
+from recurra.text.readers import Rows, detect, read
+from recurra.text.stream import read_stream
+from recurra.text.tokenizer import SPECIALS
+from recurra.train.loop import Outcome
+from recurra.train.objective import Supervised
+
+__all__ = ["Classification", "class_weights"]
+
+_ROWS_AT_ONCE = 10_000
+
+
+class Classification:
+    """Texts to classes: binary, one of many, or several at once."""
+
+    name: ClassVar[Task] = "classify"
+
+    def prepare(
+        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+    ) -> Prepared:
+        """Detect, split and tokenize."""
+        return prepare(data, config, tell, valid=valid, test=test)
+
+    def network(self, ready: Prepared) -> Classifier:
+        """Embedding, recurrent stack, pooling, head."""
+        return Classifier(
+            ready.config.model,
+            ready.tokenizer.vocab_size,
+            len(ready.labels.names),
+            ready.labels.task,
+            embedding_rows=ready.config.train.embedding_rows,
+        )
+
+    def lesson(self, ready: Prepared, model: nn.Module) -> Lesson:
+        """Cross entropy of the training rows; validation gives loss, accuracy, macro-F1 and AUC."""
+        labels, train, valid = ready.labels, ready.train, ready.valid
+        kind = labels.task
+
+        def validate(network: nn.Module) -> Mapping[str, float]:
+            logits = predict_logits(network, Batches(valid.examples, valid.rows, EVALUATION_BATCH))
+            found = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
+            figures = {"loss": found.log_loss, "accuracy": found.accuracy, "macro_f1": found.macro_f1}
+            return figures if found.auc is None else {**figures, "auc": found.auc}
+
+        settings = ready.config.train
+        return Lesson(
+            Batches(train.examples, train.rows, settings.batch_size, shuffle=True, seed=settings.seed),
+            Supervised(classification_loss(kind, class_weights(ready.config, labels, train))),
+            validate,
+        )
+
+    def bundle(self, ready: Prepared, model: Network, pretrained: dict[str, Any] | None) -> ClassifierBundle:
+        """The classifier, its temperature fitted on the validation rows."""
+        assert isinstance(model, Classifier)  # noqa: S101  # what network() gave
+        bundle = ClassifierBundle(
+            config=ready.config,
+            model=model,
+            tokenizer=ready.tokenizer,
+            labels=ready.labels,
+            source=ready.source,
+            pretrained=pretrained,
+        )
+        bundle.temperature = fit_temperature(
+            logits_of(bundle, ready.valid), ready.valid.labels, ready.labels.task
+        )
+        return bundle
+
+    def test(
+        self,
+        bundle: ClassifierBundle,
+        ready: Prepared,
+        outcome: Outcome,
+        options: TestOptions,
+        tell: Narrator,
+    ) -> Tested:
+        """Accuracy and more beside the n-gram baseline's, mistakes, explanations, report and card."""
+        ngrams = fit_baseline(ready.train, bundle, tell) if options.baseline else None
+        found = assess(
+            bundle,
+            ready.test or ready.valid,
+            baseline=ngrams,
+            training=ready.train,
+            explained=options.explained,
+        )
+        tell_assessment(found, tell)
+        page = report_data(bundle, ready, outcome, found, ngrams, options.command)
+        files = {"README.md": model_card(bundle, found), "report.html": render(page)}
+        return Tested(found.as_json(), files, found)
+
+    def lexicon(self, ready: Prepared) -> Lexicon:
+        """The tokenizer's words, and how often the training rows have each."""
+        tokenizer, examples = ready.tokenizer, ready.train.examples
+        inside = np.zeros(len(examples), bool)
+        inside[ready.train.rows] = True
+        counts = np.zeros(tokenizer.vocab_size, np.int64)
+        for first in range(0, len(examples), _ROWS_AT_ONCE):
+            rows = slice(first, first + _ROWS_AT_ONCE)
+            lengths = examples.lengths[rows]
+            begin = examples.offsets[first]
+            ids = examples.flat[begin : begin + int(lengths.sum())]
+            counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
+        counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
+        return Lexicon([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
+
+    def evaluate(
+        self,
+        bundle: ClassifierBundle,
+        data: Path,
+        *,
+        train: Path | None,
+        baseline: bool,
+        report: Path | None,
+        tell: Narrator,
+    ) -> dict[str, Any]:
+        """Figures on another file of labelled texts."""
+        return evaluate_file(bundle, data, train=train, baseline=baseline, report=report, tell=tell)
+
+    def predict(self, bundle: ClassifierBundle, request: PredictRequest) -> Answers:
+        """The label and the probability of each class."""
+        chunks: Iterable[Rows]
+        if request.texts:
+            chunks = [Rows(list(range(1, len(request.texts) + 1)), list(request.texts), None, None)]
+        elif request.file is None or str(request.file) == "-":
+            chunks = read_stream(sys.stdin.buffer, bundle.source, bundle.config.data)
+        else:
+            chunks = read(detect(request.file, bundle.config.data, labelled=False, like=bundle.source))
+        names = bundle.labels.names
+        return Answers(
+            ["row", "label", *(f"p_{name}" for name in names)],
+            (_record(answer, names) for answer in predict_rows(bundle, chunks)),
+            _cells,
+        )
+
+
+def _record(answer: Answer, names: tuple[str, ...]) -> dict[str, Any]:
+    shown = dict(zip(names, (round(float(p), 6) for p in answer.probabilities), strict=True))
+    label = answer.labels[0] if len(answer.labels) == 1 else list(answer.labels)
+    return {"row": answer.row, "label": label, "probabilities": shown}
+
+
+def _cells(record: Mapping[str, Any]) -> list[Any]:
+    label = record["label"]
+    joined = label if isinstance(label, str) else "|".join(label)
+    return [record["row"], joined, *record["probabilities"].values()]
+
+
+def class_weights(config: Config, labels: Labels, training: Part) -> torch.Tensor | None:
+    """``(C,)`` weight of each class in the loss, or None where all count alike.
+
+    ``balanced`` is scikit-learn's ``N / (C * count)``, for multi-label the ratio of absent to present.
+
+    Raises:
+        ConfigError: a weight is given for a class that isn't there.
+    """
+    wanted = config.train.class_weight
+    if wanted == "none":
+        return None
+    names = labels.names
+    if wanted == "balanced":
+        if labels.task == "multilabel":
+            present = np.maximum(training.labels.sum(axis=0), 1)
+            return torch.tensor((len(training) - present) / present, dtype=torch.float32)
+        counts = np.maximum(np.bincount(training.labels.astype(np.int64), minlength=len(names)), 1)
+        return torch.tensor(len(training) / (len(names) * counts), dtype=torch.float32)
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise ConfigError(
+            f"setting train.class_weight names {unknown[0]!r}, which is no class",
+            mend=f"the classes are {', '.join(names)}",
+        )
+    return torch.tensor([wanted.get(name, 1.0) for name in names], dtype=torch.float32)

@@ -1,0 +1,37 @@
+"""Which tasks there are: the steps of each, its first recipe, and the files that are plainly its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recurra.config import Task
+
+if TYPE_CHECKING:
+    from recurra.tasks.fitting import TaskPath
+
+__all__ = ["default_recipe", "task_named", "task_of_file"]
+
+_RECIPES: dict[Task, str] = {
+    "classify": "default",
+    "tag": "tagger",
+    "lm": "language-model",
+    "forecast": "forecaster",
+}
+
+
+def task_named(name: Task) -> TaskPath[Any, Any]:
+    """The steps of a task; its modules are loaded where it is used."""
+    from recurra.tasks.classification.task import Classification
+
+    return {"classify": Classification}[name]()
+
+
+def task_of_file(data: Path) -> Task:
+    """The task that a file's name speaks for: tagging for CoNLL-U, else classification."""
+    return "tag" if ".conllu" in data.suffixes else "classify"
+
+
+def default_recipe(task: Task) -> str:
+    """The recipe that a task begins with where none is named."""
+    return _RECIPES.get(task, "default")
