@@ -23,8 +23,8 @@ from recurra.evaluate.mistakes import Mistake, worst_mistakes
 from recurra.models.loss import probabilities
 from recurra.models.predict import predict_logits
 from recurra.tasks.card import network_name
-from recurra.tasks.classification.prepare import Part
 from recurra.tasks.narrate import Narrator
+from recurra.tasks.texts import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "tell_assessment"]
 

@@ -15,7 +15,8 @@ from recurra.evaluate.report_data import ReportData
 from recurra.models.summary import summarize
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.classification.assess import Assessment
-from recurra.tasks.classification.prepare import Part, Prepared
+from recurra.tasks.classification.prepare import Prepared
+from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
 __all__ = ["assessed", "model_card", "report_data"]

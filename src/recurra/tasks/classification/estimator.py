@@ -17,11 +17,12 @@ from recurra.bundle import ClassifierBundle
 from recurra.errors import DataError
 from recurra.runtime import use_threads
 from recurra.serve.predict import predict_proba
-from recurra.tasks.classification.prepare import Part, Prepared
+from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fitting import train_ready
 from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.texts import Part
 from recurra.tasks.transfer import open_pretrained, start_from
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer

@@ -10,8 +10,9 @@ from recurra.evaluate.report import write_report
 from recurra.evaluate.report_data import ReportData
 from recurra.tasks.classification.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.classification.card import assessed
-from recurra.tasks.classification.prepare import Part, open_part, prepare
+from recurra.tasks.classification.prepare import open_part, prepare
 from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.texts import Part
 
 __all__ = ["evaluate_file"]
 

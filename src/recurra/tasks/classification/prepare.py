@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,46 +14,17 @@ from numpy.typing import NDArray
 from recurra.batches.cache import cache_folder, cached_examples, content_key
 from recurra.batches.examples import Chunk, Examples
 from recurra.batches.splits import split
-from recurra.config import Config, TokenizerConfig
+from recurra.config import Config
 from recurra.errors import DataError
 from recurra.tasks.narrate import Narrator
+from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
 from recurra.text.labels import Labels
 from recurra.text.readers import Skipped, Source, detect, read
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["Part", "Prepared", "official_test", "open_part", "prepare"]
+__all__ = ["Prepared", "official_test", "open_part", "prepare"]
 
-Rowset = NDArray[np.int64]
 Codes = NDArray[np.int64] | NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some rows of some examples, and a way back to their texts.
-
-    Attributes:
-        name: what to call it: ``training``, ``validation`` or ``test``.
-        where: the file the rows came from, for messages.
-        examples: token ids and labels of the whole file.
-        rows: ``(n,)`` the rows of ``examples`` that belong to this part, sorted.
-        texts: reads the raw texts of given (sorted) rows, in order.
-    """
-
-    name: str
-    where: str
-    examples: Examples
-    rows: Rowset
-    texts: Callable[[Rowset], Iterator[str]]
-
-    @property
-    def labels(self) -> Codes:
-        """``(n,)`` class numbers, or ``(n, C)`` zeros and ones for multi-label."""
-        if self.examples.labels is None:
-            raise DataError("the rows have no labels", where=self.where)
-        return self.examples.labels[self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -93,7 +63,7 @@ def prepare(
     config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
-    _tell_skipped(skipped, data, tell)
+    tell_skipped(skipped, data, tell)
     tell.facts({"task": labels.task, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"})
     if valid is None:
         train_rows, valid_rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
@@ -104,12 +74,12 @@ def prepare(
 
     tell.step("Tokenizing")
     contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
-    tokenizer = _trained_tokenizer(source, train_rows, config.tokenizer, contents)
+    tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
     tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
     whole = _examples(source, contents, tokenizer, labels)
 
     def part(name: str, rows: Rowset) -> Part:
-        return Part(name, str(data), whole, rows, lambda wanted: _texts(source, wanted))
+        return Part(name, str(data), whole, rows, lambda wanted: texts_of(source, wanted))
 
     train_part = part("training", train_rows)
     if valid is None:
@@ -144,11 +114,11 @@ def open_part(
     contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
     skipped = Skipped()
     examples = _examples(source, contents, tokenizer, labels, skipped)
-    _tell_skipped(skipped, path, tell)
+    tell_skipped(skipped, path, tell)
     if not len(examples):
         raise DataError("there are no rows", where=path)
     tell.facts({name: f"{path}, {len(examples):,} rows"})
-    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: _texts(source, wanted))
+    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
 
 
 def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
@@ -174,21 +144,6 @@ def _learn_labels(
     return labels, np.concatenate(codes), numbered
 
 
-def _trained_tokenizer(
-    source: Source, train_rows: Rowset, config: TokenizerConfig, contents: str
-) -> TextTokenizer:
-    key = content_key(
-        [], contents, config.model_dump_json(), hashlib.sha256(train_rows.tobytes()).hexdigest()
-    )
-    path = cache_folder() / f"{key}.tokenizer.json"
-    if path.is_file():
-        return TextTokenizer.load(path, config)
-    tokenizer = TextTokenizer.train(_texts(source, train_rows), config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(path)
-    return tokenizer
-
-
 def _examples(
     source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels, skipped: Skipped | None = None
 ) -> Examples:
@@ -206,25 +161,6 @@ def _examples(
 
     key = content_key([], contents, tokenizer.fingerprint, labels.to_json())
     return cached_examples(cache_folder(), key, chunks)
-
-
-def _texts(source: Source, wanted: Rowset) -> Iterator[str]:
-    """The raw texts of the sorted rows ``wanted``, streamed from the file."""
-    position, first = 0, 0
-    for rows in read(source, Skipped()):
-        end = first + len(rows.texts)
-        while position < len(wanted) and wanted[position] < end:
-            yield rows.texts[int(wanted[position]) - first]
-            position += 1
-        if position == len(wanted):
-            return
-        first = end
-
-
-def _tell_skipped(skipped: Skipped, path: Path, tell: Narrator) -> None:
-    if skipped.count:
-        rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
-        tell.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
 
 
 def _shorten(names: Iterable[str], most: int = 12) -> str:
