@@ -3,14 +3,17 @@
     export RECURRA_DATA=DATA                       # holds imdb/ and sst2/
     python benchmarks/transfer.py run              # all cells that are not in the results yet
     python benchmarks/transfer.py run --sets sst2 --rows 250 --seeds 1,2
+    python benchmarks/transfer.py run --starts lm-frozen,lm-tuned --language-model LM
     python benchmarks/transfer.py table            # of what has been measured so far
 
 Each set's network begins from vectors pretrained on the other set's training rows with the same recipe:
 SST-2 from IMDB, IMDB from SST-2. `random`: from nothing; `frozen`: the vectors stay as they are; `tuned`:
-they are trained on. A seed draws the training rows (the same for all three), the weights and the batches;
-the vocabulary is that of the rows drawn. The pretraining has a seed of its own, always 1. Few rows are seen
-more often: each fit may make 600 steps at least, and waits a fifth of its epochs for a better one. A row a
-fit goes to the results, so that a run that was stopped goes on.
+they are trained on. `lm-frozen`, `lm-tuned`: the same with the vectors of a language model that never saw a
+label, which `recurra pretrain imdb/unlabeled.parquet --task lm --out LM` makes. A seed draws the training
+rows (the same for all), the weights and the batches; the vocabulary is that of the rows drawn. The
+pretraining has a seed of its own, always 1. Few rows are seen more often: each fit may make 600 steps at
+least, and waits a fifth of its epochs for a better one. A row a fit goes to the results, so that a run that
+was stopped goes on.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from recurra.tasks.pretraining import pretrain_files
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"
-STARTS = ("random", "frozen", "tuned")
+STARTS = ("random", "frozen", "tuned", "lm-frozen", "lm-tuned")
 ALL = "all"
 STEPS = (
     600  # with the recipe's 10 epochs, 250 rows would end after 40 steps, and none of the three be trained
@@ -139,14 +142,25 @@ def validation(name: str) -> Path | None:
 
 
 def measure(
-    name: str, rows: str, seed: int, start: str, recipe: str, pretrained_rows: str, vectors: Path
+    name: str,
+    rows: str,
+    seed: int,
+    start: str,
+    recipe: str,
+    pretrained_rows: str,
+    vectors: Path,
+    language_model: Path | None = None,
 ) -> Row:
     """One fit, tested on the whole test file."""
     train: dict[str, Any] = {}
     if start != "random":
-        begun_from = pretrained(name, recipe, pretrained_rows, vectors)
-        train = {"pretrained": str(begun_from), "freeze": start == "frozen"}
-    # With the recipe's width, which is that of the vectors.
+        begun_from = language_model
+        if not start.startswith("lm-"):
+            begun_from = pretrained(name, recipe, pretrained_rows, vectors)
+        elif begun_from is None:
+            sys.exit("pass the language model's directory as --language-model")
+        train = {"pretrained": str(begun_from), "freeze": start.endswith("frozen")}
+    # With the recipe's width, which must be that of the vectors.
     config = settings(name, recipe, seed, **train)
     if rows != ALL:
         config = settings(name, recipe, seed, **train, **long_enough(config, int(rows)))
@@ -181,7 +195,7 @@ def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, s
     for rows in arguments.rows.split(","):
         for name in arguments.sets.split(","):
             for seed in arguments.seeds.split(","):
-                for start in STARTS:
+                for start in arguments.starts.split(","):
                     yield name, rows, int(seed), start, arguments.recipe, arguments.pretrained_rows
 
 
@@ -201,7 +215,7 @@ def run(arguments: argparse.Namespace) -> None:
         for cell in cells(arguments):
             if cell in done:
                 continue
-            row = {**measure(*cell, vectors), **where}
+            row = {**measure(*cell, vectors, arguments.language_model), **where}
             arguments.results.parent.mkdir(parents=True, exist_ok=True)
             with arguments.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -215,7 +229,9 @@ def table(rows: Sequence[Row]) -> str:
     for kind in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
         mine = [row for row in rows if tuple(row[key] for key in keys) == kind]
         name, recipe, pretrained_rows = kind
-        names = ("training rows", "seeds", "tokens covered", *STARTS, "frozen - random", "tuned - random")
+        starts = [start for start in STARTS if any(row["start"] == start for row in mine)]
+        gains = [f"{start} - random" for start in starts if start != "random"]
+        names = ("training rows", "seeds", "tokens covered", *starts, *gains)
         lines = [
             f"{name}, `{recipe}`, accuracy on {mine[0]['tested_on']:,} test rows in percent, mean and "
             f"standard deviation over seeds; vectors from {pretrained_rows} rows of {SETS[name].other}.",
@@ -223,21 +239,22 @@ def table(rows: Sequence[Row]) -> str:
             f"| {' | '.join(names)} |",
             "|---" * len(names) + "|",
         ]
-        lines += [_line(count, mine) for count in sorted({row["rows"] for row in mine}, key=_size)]
+        lines += [_line(count, mine, starts) for count in sorted({row["rows"] for row in mine}, key=_size)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _line(count: str, rows: Sequence[Row]) -> str:
+def _line(count: str, rows: Sequence[Row], starts: Sequence[str]) -> str:
     found = {
         start: {row["seed"]: row for row in rows if row["rows"] == count and row["start"] == start}
-        for start in STARTS
+        for start in ("random", *starts)
     }
-    shares = [row["token_share"] for start in STARTS[1:] for row in found[start].values()]
+    begun = [start for start in starts if start != "random"]
+    shares = [row["token_share"] for start in begun[:2] for row in found[start].values()]
     seeds = sorted({seed for by_seed in found.values() for seed in by_seed})
     cells = [count, str(len(seeds)), f"{100 * statistics.mean(shares):.1f}%" if shares else ""]
-    cells += [_spread([100 * row["accuracy"] for row in found[start].values()]) for start in STARTS]
-    for start in STARTS[1:]:
+    cells += [_spread([100 * row["accuracy"] for row in found[start].values()]) for start in starts]
+    for start in begun:
         pairs = [
             100 * (found[start][seed]["accuracy"] - found["random"][seed]["accuracy"])
             for seed in seeds
@@ -270,6 +287,8 @@ def main() -> None:
     running.add_argument("--sets", default=",".join(SETS))
     running.add_argument("--rows", default=f"250,1000,4000,{ALL}")
     running.add_argument("--seeds", default="1,2,3,4,5")
+    running.add_argument("--starts", default="random,frozen,tuned")
+    running.add_argument("--language-model", type=Path, help="a directory of recurra pretrain --task lm")
     running.add_argument("--recipe", default="default")
     running.add_argument("--pretrained-rows", default=ALL, help="of the other set")
     running.add_argument("--vectors", type=Path, help="a folder that keeps the pretrained models")
