@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from recurra.errors import DataError
 from recurra.evaluate.blocks import block_length, block_means, ends
 
-__all__ = ["PERSISTENCE", "ForecastDifference", "ForecastFigures", "ForecastMetrics", "forecast_metrics"]
+__all__ = [
+    "PERSISTENCE",
+    "ForecastDifference",
+    "ForecastFigures",
+    "ForecastMetrics",
+    "decimals_of",
+    "forecast_metrics",
+]
 
 PERSISTENCE = "persistence"
 Forecasts = NDArray[np.float64]
@@ -69,6 +76,11 @@ class ForecastMetrics(BaseModel):
     differences: list[ForecastDifference]
 
     @property
+    def decimals(self) -> int:
+        """How many decimals figures are written with: three more than the network's MAE needs to be seen."""
+        return decimals_of(self.figures[0].mae)
+
+    @property
     def network(self) -> ForecastFigures:
         """The network's own."""
         return self.figures[0]
@@ -105,9 +117,9 @@ def forecast_metrics(
 
     Example:
         >>> t = np.arange(200.0)[:, None] % 7
-        >>> found = forecast_metrics(t, {"net": t + 0.5, "persistence": t - 1}, target="T", unit="degC")
+        >>> found = forecast_metrics(t, {"the net": t + 0.5, "persistence": t - 1}, target="T", unit="degC")
         >>> found.network.mae, found.network.skill, found.differences[0].sentence
-        (0.5, 0.5, "net's error is 0.500 degC below that of persistence (0.500 to 0.500)")
+        (0.5, 0.5, "the net's error is 0.5000 degC below that of persistence (0.5000 to 0.5000)")
     """
     if not len(truth):
         raise DataError("there is no window to evaluate", mend="give more rows")
@@ -150,9 +162,15 @@ def forecast_metrics(
                 mae_ahead=np.abs(errors[at]).mean(axis=0).tolist(),
             )
         )
+    decimals = decimals_of(float(mae[0]))
     differences = [
         _difference(
-            names[0], names[at], float(mae[0] - mae[at]), ends(drawn_mae[:, 0] - drawn_mae[:, at]), unit
+            names[0],
+            names[at],
+            float(mae[0] - mae[at]),
+            ends(drawn_mae[:, 0] - drawn_mae[:, at]),
+            unit,
+            decimals,
         )
         for at in range(1, len(names))
     ]
@@ -161,23 +179,34 @@ def forecast_metrics(
     )
 
 
+def decimals_of(size: float) -> int:
+    """Decimals that show a number of this size to three or four digits, and so small differences to it.
+
+    Example:
+        >>> decimals_of(2.2), decimals_of(63.0), decimals_of(0.004)
+        (3, 2, 6)
+    """
+    return int(np.clip(3 - np.floor(np.log10(size)), 0, 9)) if size > 0 else 3
+
+
 def _difference(
-    first: str, second: str, difference: float, interval: tuple[float, float], unit: str
+    first: str, second: str, difference: float, interval: tuple[float, float], unit: str, decimals: int
 ) -> ForecastDifference:
     low, high = interval
     shown = low > 0 or high < 0
     counted = f" {unit}" if unit else ""
+    d = f".{decimals}f"
     if shown:
         near, far = sorted(abs(end) for end in interval)
         word = "below" if difference < 0 else "above"
         sentence = (
-            f"{first}'s error is {abs(difference):.3f}{counted} {word} that of {second} "
-            f"({near:.3f} to {far:.3f})"
+            f"{first}'s error is {abs(difference):{d}}{counted} {word} that of {second} "
+            f"({near:{d}} to {far:{d}})"
         )
     else:
         sentence = (
-            f"no difference shown between {first} and {second}: {difference:+.3f}{counted} "
-            f"({low:+.3f} to {high:+.3f})"
+            f"no difference shown between {first} and {second}: {difference:+{d}}{counted} "
+            f"({low:+{d}} to {high:+{d}})"
         )
     return ForecastDifference(
         first=first, second=second, difference=difference, low=low, high=high, shown=shown, sentence=sentence

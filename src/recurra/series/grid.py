@@ -13,7 +13,7 @@ from recurra.series.cells import counts_rows, numbers_of
 from recurra.series.clock import Stamps
 from recurra.series.table import Table
 
-__all__ = ["Grid", "even_grid", "rows_as_they_are", "span"]
+__all__ = ["Grid", "even_grid", "later", "rows_as_they_are", "span"]
 
 _MOST = 20
 """A grid of more than so many times the file's rows is a mistaken stamp, not a gap."""
@@ -115,6 +115,23 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
         warnings.append(_gaps(table, stamps, kept, places, width))
     grid = times[0] + np.arange(size) * width
     return Grid(source, grid.view("datetime64[us]"), width / 1e6, warnings)
+
+
+def later(stamp: np.datetime64, rows: int, spacing: float) -> np.datetime64:
+    """The time ``rows`` after ``stamp``; months, quarters and years have their own lengths.
+
+    Example:
+        >>> str(later(np.datetime64("2024-01-15"), 2, 31 * 86400.0))
+        '2024-03-15T00:00:00.000000'
+    """
+    stamp = stamp.astype("datetime64[us]")
+    for months, (least, most) in zip((1, 3, 12), _MONTHLIKE, strict=True):
+        if least <= spacing <= most:
+            month = stamp.astype("datetime64[M]")
+            within = stamp - month.astype("datetime64[us]")
+            begin: np.datetime64 = np.datetime64(month + rows * months, "us")
+            return begin + within
+    return stamp + np.timedelta64(round(rows * spacing * 1e6), "us")
 
 
 def span(seconds: float) -> str:

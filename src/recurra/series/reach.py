@@ -12,7 +12,7 @@ from recurra.config.series import seconds_of
 from recurra.errors import ConfigError
 from recurra.series.grid import span
 
-__all__ = ["Reach", "find_reach"]
+__all__ = ["Reach", "find_reach", "written"]
 
 _HOUR, _DAY = 3_600.0, 86_400.0
 _BACK, _AHEAD = 240, 24  # rows, where nothing says how long one is: the course's 10 days and 24 hours
@@ -85,6 +85,22 @@ def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
             mend="look further back, or take a smaller series.step",
         )
     return Reach(lookback // step, step, delay, config.horizon, _period(config, spacing))
+
+
+def written(rows: int, spacing: float | None) -> int | str:
+    """A number of rows as settings have it: a duration where rows have times.
+
+    Example:
+        >>> written(240, 3600.0), written(3, 600.0), written(24, None)
+        ('10d', '30min', 24)
+    """
+    if spacing is None:
+        return rows
+    seconds = rows * spacing
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", 60.0), ("s", 1.0)):
+        if seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return rows
 
 
 def _default(seconds: float, spacing: float) -> int:

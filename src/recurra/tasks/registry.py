@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,20 @@ _RECIPES: dict[Task, str] = {
     "forecast": "forecaster",
 }
 
+_PATHS: dict[Task, tuple[str, str]] = {
+    "classify": ("classification", "Classification"),
+    "forecast": ("forecasting", "Forecasting"),
+    "lm": ("language", "LanguageModelling"),
+    "tag": ("tagging", "Tagging"),
+}
+"""Where the steps of each task stand."""
+
 
 def task_named(name: Task) -> TaskPath[Any, Any]:
     """The steps of a task; its modules are loaded where it is used."""
-    from recurra.tasks.classification.task import Classification
-
-    return {"classify": Classification}[name]()
+    module, kind = _PATHS[name]
+    found: TaskPath[Any, Any] = getattr(importlib.import_module(f"recurra.tasks.{module}.task"), kind)()
+    return found
 
 
 def task_of_file(data: Path) -> Task:

@@ -1,0 +1,1 @@
+"""Forecasting: a series of numbers to a network that says what comes."""

@@ -1,0 +1,99 @@
+"""Forecasts from rows as they come: after the last row, or after every row with a full window behind it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from recurra.batches.windows import Windows
+from recurra.bundle.forecaster import ForecasterBundle
+from recurra.errors import ConfigError, DataError
+from recurra.models.forecaster import forecast_windows
+from recurra.series.encode import encode, grid_of
+from recurra.series.grid import later
+from recurra.series.layout import Matrix
+from recurra.series.table import Table, read_lines, read_table
+from recurra.serve.answers import Answers
+from recurra.tasks.fitting import PredictRequest
+from recurra.tasks.forecasting.prepare import Part, windows_of
+
+__all__ = ["answer", "forecast_table"]
+
+_BATCH = 512
+
+
+def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
+    """The forecasts for a request: those after the last row, or with the option ``all`` after every row.
+
+    A record has the row of the file it was forecast from, that row's time, the time that is forecast, how
+    many values ahead it is where there are several, and the value under the target's name.
+
+    Raises:
+        ConfigError: texts were given.
+        DataError: the rows are too few, or lack a column.
+    """
+    if request.texts:
+        raise ConfigError("a forecaster reads rows, not --text", mend="give a CSV file")
+    data = bundle.config.data
+    if request.file is None or str(request.file) == "-":
+        table = read_lines(sys.stdin.buffer.read(), "standard input", data)
+    else:
+        table = read_table(request.file, data)
+    timed, several = bool(bundle.layout.time), bundle.reach.horizon > 1
+    fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
+    fields.append(bundle.layout.target.name)
+    return Answers(fields, _records(bundle, table, bool(request.options.get("all"))))
+
+
+def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple[Matrix, Windows, Any]:
+    """The rows as read, the windows, and ``(N, K)`` float64 forecasts in the target's unit.
+
+    Args:
+        bundle: the model.
+        table: rows with the columns of training.
+        every: a window at every row that has enough before it; else at the last row alone.
+
+    Raises:
+        DataError: the rows are too few, or lack a column.
+    """
+    layout, reach = bundle.layout, bundle.reach
+    grid = grid_of(table, layout)
+    matrix = encode(table, grid, layout)
+    if len(matrix) <= reach.back:
+        raise DataError(
+            f"there are {len(matrix):,} rows, a forecast needs the last {reach.back + 1:,}",
+            where=table.where,
+            mend="give more rows",
+        )
+    rows = np.arange(reach.back, len(matrix)) if every else np.array([len(matrix) - 1])
+    rows = rows[matrix.numbers[rows] > 0]
+    part = Part("rows", table.where, matrix, rows, 0, len(matrix))
+    windows = windows_of(part, layout, reach, bundle.config.series, _BATCH)
+    scale = layout.target
+    return (
+        matrix,
+        windows,
+        forecast_windows(bundle.model, windows).astype(np.float64) * scale.std + scale.mean,
+    )
+
+
+def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[dict[str, Any]]:
+    matrix, windows, found = forecast_table(bundle, table, every)
+    layout, reach = bundle.layout, bundle.reach
+    name, spacing = layout.target.name, layout.spacing
+    for row, values in zip(windows.rows.tolist(), found.tolist(), strict=True):
+        for at, (distance, value) in enumerate(zip(reach.targets.tolist(), values, strict=True)):
+            record: dict[str, Any] = {"row": int(matrix.numbers[row])}
+            if matrix.stamps is not None and spacing is not None:
+                record["time"] = _text(matrix.stamps[row])
+                record["for"] = _text(later(matrix.stamps[row], distance, spacing))
+            if reach.horizon > 1 or matrix.stamps is None:
+                record["ahead"] = distance if matrix.stamps is None else at + 1
+            yield {**record, name: value}
+
+
+def _text(stamp: np.datetime64) -> str:
+    return str(stamp.astype("datetime64[s]")).replace("T", " ")

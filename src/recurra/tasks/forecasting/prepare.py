@@ -1,0 +1,291 @@
+"""A file of numbers over time made ready: read, put on a grid, split by time, encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.cache import content_key
+from recurra.batches.windows import Windows
+from recurra.config import Config, DataConfig, SeriesConfig
+from recurra.errors import ConfigError, DataError
+from recurra.series.clock import find_clock, read_stamps
+from recurra.series.encode import encode, grid_of
+from recurra.series.grid import even_grid, rows_as_they_are, span
+from recurra.series.layout import Layout, Matrix
+from recurra.series.learn import learn_layout
+from recurra.series.reach import Reach, find_reach, written
+from recurra.series.table import Table, read_table
+from recurra.tasks.narrate import Narrator
+
+__all__ = [
+    "Part",
+    "PreparedSeries",
+    "layout_facts",
+    "open_series",
+    "prepare",
+    "prepare_tables",
+    "reach_in_words",
+    "windows_of",
+]
+
+_MEANINGLESS = ("text", "label", "group", "label_separator", "task", "valid_fraction", "split_seed")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The windows of one part of the time.
+
+    Attributes:
+        name: ``training``, ``validation`` or ``test``.
+        where: the file.
+        matrix: all rows of that file: a window may look back over the part's beginning.
+        rows: ``(N,)`` int64, the present row of each window, ascending.
+        first: the part's first row in the file.
+        end: the row past its last.
+    """
+
+    name: str
+    where: str
+    matrix: Matrix
+    rows: NDArray[np.int64]
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class PreparedSeries:
+    """A series ready for training."""
+
+    config: Config
+    key: str
+    source_name: str
+    layout: Layout
+    reach: Reach
+    train: Part
+    valid: Part
+    test: Part | None
+    warnings: list[str]
+
+
+def prepare(
+    data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+) -> PreparedSeries:
+    """Read the files, learn columns and scales from the training rows, and split by time.
+
+    Without files of their own, the last rows of ``data`` are the test part and those before them the
+    validation part. A window belongs to a part where both its present row and its last target lie in it; it
+    may read rows of the part before, which were known by then.
+
+    Raises:
+        DataError: the rows can't be used, or are too few.
+        ConfigError: a setting names no column, or means nothing for a series.
+    """
+    _refuse_meaningless(config.data)
+    tell.step("Reading")
+    tables = {"training": read_table(data, config.data)}
+    for name, path in (("validation", valid), ("test", test)):
+        if path is not None:
+            tables[name] = read_table(path, config.data)
+    key = content_key(
+        [path for path in (data, valid, test) if path is not None],
+        config.series.model_dump_json(),
+        config.data.model_dump_json(),
+    )
+    return prepare_tables(tables, config, key, data.name, tell)
+
+
+def prepare_tables(
+    tables: dict[str, Table],
+    config: Config,
+    key: str,
+    source_name: str,
+    tell: Narrator,
+    *,
+    tested: bool = True,
+) -> PreparedSeries:
+    """Tables by the name of their part made ready, as `prepare` does with files.
+
+    Args:
+        tables: ``training``, and ``validation`` and ``test`` where they are no part of it.
+        config: every setting.
+        key: fingerprint of the data.
+        source_name: for titles.
+        tell: hears what was found.
+        tested: whether a test part is taken from the training rows where there is no table for it.
+    """
+    table, series = tables["training"], config.series
+    clock = find_clock(table, series.time, series.time_format)
+    grid = rows_as_they_are(table) if clock is None else even_grid(table, read_stamps(table, clock))
+    reach = find_reach(series, grid.spacing)
+    borders = _borders(len(grid.source), series, "validation" in tables, "test" in tables or not tested)
+    learned = learn_layout(table, clock, grid, series, borders[0])
+    layout = learned.layout
+    tell.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
+    warnings = [*table.notes, *grid.warnings, *learned.warnings]
+    matrix = encode(table, grid, layout)
+    first = [0, *borders]
+    names = ["training", "validation", "test"]
+    parts: dict[str, Part] = {}
+    for name, begin, end in zip(names, first, [*borders, len(matrix)], strict=False):
+        if name in tables and name != "training":
+            parts[name], theirs = open_series(name, tables[name], layout, reach)
+            warnings += [f"{name} file: {warning}" for warning in theirs]
+        elif end > begin:
+            stride = series.stride if name == "training" else 1
+            parts[name] = _part(name, table.where, matrix, begin, end, reach, stride)
+    for warning in warnings:
+        tell.warn(warning)
+    _tell_parts(parts, tell)
+    return PreparedSeries(
+        config.model_copy(update={"series": _found(series, layout, reach)}),
+        key,
+        source_name,
+        layout,
+        reach,
+        parts["training"],
+        parts["validation"],
+        parts.get("test"),
+        warnings,
+    )
+
+
+def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> tuple[Part, list[str]]:
+    """All windows of a file of its own, read by a layout, and what was repaired on the way.
+
+    Raises:
+        DataError: its columns are not those of the layout, or its rows are too few.
+    """
+    grid = grid_of(table, layout)
+    matrix = encode(table, grid, layout)
+    part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)
+    return part, [*table.notes, *grid.warnings]
+
+
+def windows_of(
+    part: Part,
+    layout: Layout,
+    reach: Reach,
+    series: SeriesConfig,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> Windows:
+    """The windows of a part, the target in deviations; read backwards where the settings say so."""
+    scale, matrix = layout.target, part.matrix
+    return Windows(
+        matrix.inputs,
+        scale.normal(matrix.target).astype(np.float32),
+        scale.normal(matrix.last).astype(np.float32),
+        part.rows,
+        reach.behind[::-1] if series.reversed else reach.behind,
+        reach.targets,
+        batch_size,
+        shuffle=shuffle,
+        seed=seed,
+    )
+
+
+def _borders(rows: int, series: SeriesConfig, own_valid: bool, own_test: bool) -> list[int]:
+    """Where the training rows end, and where the validation rows do."""
+    test = 0 if own_test else round(rows * series.test_fraction)
+    valid = 0 if own_valid else round(rows * series.valid_fraction)
+    return [rows - test - valid, rows - test]
+
+
+def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Reach, stride: int) -> Part:
+    """The windows whose present row and last target lie from ``first`` to ``end``.
+
+    Left out are those at a row that was inserted, and those with a target that is missing.
+    """
+    begin = max(first, reach.back)
+    rows = np.arange(begin, end - reach.ahead)
+    if len(rows):
+        known = np.isfinite(matrix.target[rows[:, None] + reach.targets]).all(axis=1)
+        rows = rows[known & (matrix.numbers[rows] > 0)][::stride]
+    if not len(rows):
+        needed = max(0, reach.back - first) + 1 + reach.ahead
+        have = f"the {name} part has {end - first:,} rows"
+        if end - first >= needed:
+            raise DataError(f"{have} and no window whose target is known", where=where)
+        raise DataError(
+            f"{have}, one window of it needs {needed:,}: {reach.back + 1:,} to look back "
+            f"and {reach.ahead:,} ahead",
+            where=where,
+            mend="give more rows, or a smaller series.lookback or series.delay",
+        )
+    return Part(name, where, matrix, rows, first, end)
+
+
+def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
+    """The settings with what was found in the file."""
+    spacing = layout.spacing
+    found: dict[str, Any] = {
+        "target": layout.target.name,
+        "time": layout.time if len(layout.time) > 1 else layout.time[0] if layout.time else None,
+        "lookback": written(reach.points * reach.step, spacing),
+        "step": written(reach.step, spacing),
+        "delay": written(reach.delay, spacing),
+    }
+    return series.model_copy(
+        update={name: value for name, value in found.items() if getattr(series, name) is None}
+    )
+
+
+def _refuse_meaningless(data: DataConfig) -> None:
+    for name in _MEANINGLESS:
+        if getattr(data, name) != DataConfig.model_fields[name].default:
+            mend = f"set series.{name}" if name == "valid_fraction" else "leave it out"
+            raise ConfigError(f"setting data.{name} means nothing for a series", mend=mend)
+
+
+def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
+    """What the columns are, by name, for screen and report."""
+    clock, spacing = layout.clock, layout.spacing
+    inputs = [column.name for column in layout.numbers]
+    inputs += [f"{column.name} ({len(column.words)} words)" for column in layout.categories]
+    if layout.calendar:
+        inputs.append(f"time of {' and '.join(layout.calendar)}")
+    apart = f", rows {span(spacing)} apart" if spacing else ""
+    facts = {
+        "time": f"{clock}{apart}" if clock else "none found: rows are counted",
+        "target": f"{layout.target.name}, {reach_in_words(reach, spacing)}",
+        "inputs": f"{', '.join(inputs)}: {len(layout.features)} numbers a row",
+    }
+    if layout.left_out:
+        facts["left out"] = "; ".join(f"{name} ({why})" for name, why in layout.left_out.items())
+    return facts
+
+
+def reach_in_words(reach: Reach, spacing: float | None) -> str:
+    """How far ahead, and from what.
+
+    Example:
+        >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
+        '1 d ahead, from 240 points of the last 10 d'
+    """
+
+    def long(rows: int) -> str:
+        counted = "1 row" if rows == 1 else f"{rows:,} rows"
+        return counted if spacing is None else span(rows * spacing)
+
+    many = f" and on, {reach.horizon:,} values {long(reach.step)} apart" if reach.horizon > 1 else ""
+    points = f"{reach.points:,} points of the last {long(reach.points * reach.step)}"
+    return f"{long(reach.delay)} ahead{many}, from {points}"
+
+
+def _tell_parts(parts: dict[str, Part], tell: Narrator) -> None:
+    rows = []
+    for part in parts.values():
+        stamps = part.matrix.stamps
+        when = ""
+        if stamps is not None:
+            days = stamps[[part.first, part.end - 1]].astype("datetime64[D]")
+            when = f"{days[0]} to {days[1]}"
+        rows.append([part.name, when, f"{part.end - part.first:,}", f"{len(part.rows):,}"])
+    tell.table("", ["part", "from", "rows", "windows"], rows)
