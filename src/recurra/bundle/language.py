@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from recurra.bundle.base import Bundle
 from recurra.config import Config, Task
 from recurra.models.language_model import LanguageNetwork
+from recurra.text.lexicon import trained_words
 from recurra.text.source import Source
 from recurra.text.tokenizer import TextTokenizer
 
@@ -36,6 +37,10 @@ class LanguageBundle(Bundle):
         """Tokenizer, and the layout of the training file if it is known."""
         known = {_SOURCE: self.source.to_json()} if self.source else {}
         return {_TOKENIZER: self.tokenizer.to_json(), **known}
+
+    def words(self) -> list[str]:
+        """The tokenizer's words."""
+        return trained_words(self.tokenizer)
 
     @classmethod
     def rebuild(cls, config: Config, files: Mapping[str, str], metrics: dict[str, Any]) -> Self:

@@ -130,6 +130,8 @@ class NgramModel:
         """From the lowest order up: the discounted share, and the rest as the lower order has it."""
         p = np.full(len(words), 1.0 / (self.vocab_size - 1))
         for order, context in zip(self._orders, contexts, strict=True):
+            if not len(order.keys):  # every text is shorter
+                break
             known = context >= 0
             known[known] = order.total[context[known]] > 0
             place, there = _look_up(order.keys, context * self.vocab_size + words)
@@ -160,7 +162,7 @@ class NgramModel:
         n = [int(np.count_nonzero(counts == value)) for value in range(1, 5)]
         discounts = np.array([0.0, *_discounts(n)])
         context = keys // self.vocab_size
-        total = np.bincount(context, counts, minlength=contexts)
+        total = np.asarray(np.bincount(context, counts, minlength=contexts), np.float64)
         taken = np.bincount(context, discounts[np.minimum(counts, 3)], minlength=contexts)
         kept_back = np.divide(taken, total, out=np.ones_like(total), where=total > 0)
         return _Order(keys, counts, discounts, total, kept_back)
@@ -188,12 +190,14 @@ def unigram_log_probability(counts: NDArray[np.integer], tokens: NDArray[np.inte
 
 def _look_up(keys: Ids, wanted: Ids) -> tuple[Ids, NDArray[np.bool_]]:
     """The place of each wanted key, and whether it is there."""
-    place = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
-    return place, (keys[place] == wanted) if len(keys) else np.zeros(len(wanted), bool)
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return place, keys[place] == wanted
 
 
 def _discounts(n: list[int]) -> tuple[float, ...]:
-    """Of counts 1, 2, and 3 or more, from how many n-grams have counts 1 to 4 (Chen & Goodman, equation 26)."""
+    """Of counts 1, 2, and 3 or more, from how many n-grams have counts 1 to 4 (equation 26)."""
     if min(n) == 0:
         return _FALLBACK
     share = n[0] / (n[0] + 2 * n[1])

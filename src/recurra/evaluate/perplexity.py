@@ -48,7 +48,7 @@ class PerplexityComparison(BaseModel):
 
 
 def blocks_of(starts: NDArray[np.int64], most: int = BLOCKS) -> NDArray[np.int64]:
-    """Where blocks begin, and where the last one ends: whole texts side by side, of about as many tokens each.
+    """Where blocks begin, and where the last one ends: whole texts side by side, of about equal size.
 
     Neighbouring texts are about the same things, so a text alone is no independent drawing; a block of many
     nearly is.

@@ -1,4 +1,4 @@
-"""What a language model says of texts: log-probabilities of a stream or of each text alone, the next token."""
+"""What a language model says: log-probabilities of a stream or of texts alone, the next token, a text."""
 
 from __future__ import annotations
 

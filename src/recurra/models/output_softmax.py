@@ -43,7 +43,7 @@ class Output(nn.Module):
         raise NotImplementedError
 
     def expect(self, counts: Tensor) -> None:
-        """Begin from how often each token occurs, ``(V,)``: learning that first would take a good part of an epoch."""
+        """Begin from how often each token occurs, ``(V,)``, which would take half an epoch to learn."""
 
     def log_probability(self, states: Tensor, targets: Tensor) -> Tensor:
         """``(N,)`` the log-probability of each target, in nats; never more than 8 MB of logits at once."""
@@ -99,7 +99,7 @@ class Softmax(Output):
         self.samples = samples if samples is not None and samples < self.classes else None
         self.proposal = proposal
         # In a tuple, so that it is no part of this module: its weights are saved and listed once.
-        self._tied = () if tied is None else (tied,)
+        self._tied: tuple[Embedding, ...] = () if tied is None else (tied,)
         self.projection: nn.Linear | None = None
         if tied is None:
             self.weight: nn.Parameter | None = nn.Parameter(torch.empty(self.classes, features))
@@ -189,7 +189,9 @@ class AdaptiveSoftmax(Output):
         super().__init__(features, vocab_size)
         if cutoffs is None:
             cutoffs = sorted({max(1, self.classes // 10), max(1, self.classes // 2)})
-        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(features, self.classes, cutoffs, div_value=4.0)
+        # The rarest cluster keeps a feature at least.
+        share = min(4.0, 0.999 * features ** (1 / len(cutoffs)))
+        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(features, self.classes, cutoffs, div_value=share)
 
     def loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """As :class:`Output` has it."""

@@ -8,7 +8,7 @@ from recurra import bundle as bundles
 from recurra.runtime import use_threads
 from recurra.serve.answers import Answers
 from recurra.tasks.fitting import PredictRequest
-from recurra.tasks.registry import task_named
+from recurra.tasks.registry import refuse_foreign_options, task_named
 
 __all__ = ["answers_for"]
 
@@ -17,8 +17,9 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
     """The answers of the model in ``model``, as they are found.
 
     Raises:
-        RecurraError: no model there, or no usable file.
+        RecurraError: no model there, no usable file, or an option of another task.
     """
     use_threads()
     bundle = bundles.load(model)
+    refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.config import Task
+from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
     from recurra.tasks.fitting import TaskPath
 
-__all__ = ["default_recipe", "task_named", "task_of_file"]
+__all__ = ["default_recipe", "refuse_foreign_options", "task_named", "task_of_file"]
 
 _RECIPES: dict[Task, str] = {
     "classify": "default",
@@ -28,6 +30,11 @@ _PATHS: dict[Task, tuple[str, str]] = {
 }
 """Where the steps of each task stand."""
 
+_OPTIONS: dict[Task, frozenset[str]] = {
+    "lm": frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
+}
+"""What a task's answers can be asked to be besides the usual."""
+
 
 def task_named(name: Task) -> TaskPath[Any, Any]:
     """The steps of a task; its modules are loaded where it is used."""
@@ -39,6 +46,21 @@ def task_named(name: Task) -> TaskPath[Any, Any]:
 def task_of_file(data: Path) -> Task:
     """The task that a file's name speaks for: tagging for CoNLL-U, else classification."""
     return "tag" if ".conllu" in data.suffixes else "classify"
+
+
+def refuse_foreign_options(task: Task, options: Iterable[str]) -> None:
+    """Refuses options of `recurra predict` that belong to another task.
+
+    Raises:
+        ConfigError: there is such an option.
+    """
+    for name in options:
+        if name not in _OPTIONS.get(task, frozenset()):
+            whose = " or ".join(other for other, known in _OPTIONS.items() if name in known)
+            raise ConfigError(
+                f"a model of task {task} takes no --{name.replace('_', '-')}",
+                mend=f"it is for task {whose}" if whose else "leave it out",
+            )
 
 
 def default_recipe(task: Task) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,9 @@ def report_data(
 
 def assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
-    named = [(found.model_name.removeprefix("the "), found.model, "model")]
+    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
+        (found.model_name.removeprefix("the "), found.model, "model")
+    ]
     if found.baseline is not None:
         named.append((f"{found.order}-grams (Kneser-Ney)", found.baseline, "baseline"))
     if found.unigram is not None:
@@ -117,8 +119,8 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 ## Limits
 
-It knows {bundle.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely is what was
-usual there. What it writes is fluent at best, and not true.
+It knows {bundle.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely is
+what was usual there. What it writes is fluent at best, and not true.
 """
 
 

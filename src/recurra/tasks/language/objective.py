@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recurra.batches.streams import StreamBatch
 from recurra.layers import States
@@ -24,8 +24,9 @@ class StreamObjective:
     def __init__(self) -> None:
         self._states: States | None = None
 
-    def __call__(self, model: LanguageNetwork, batch: StreamBatch) -> Tensor:
+    def __call__(self, model: nn.Module, batch: StreamBatch) -> Tensor:
         """The loss of one window; its last states are kept for the next."""
+        assert isinstance(model, LanguageNetwork)  # noqa: S101  # the only one with such batches
         device = model.embedding.weight.device
         lengths = None if batch.lengths is None else batch.lengths.to(device)
         state = None if batch.fresh else self._states

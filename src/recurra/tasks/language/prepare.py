@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recurra.batches.cache import cache_folder, cached_examples, content_key
 from recurra.batches.examples import Chunk, Examples
 from recurra.batches.splits import split
-from recurra.batches.streams import TokenStream
+from recurra.batches.streams import Streams, TokenStream
 from recurra.config import Config
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.narrate import Narrator
@@ -22,6 +22,8 @@ from recurra.text.readers import Skipped, Source, detect, read
 from recurra.text.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 
 __all__ = ["LanguageReady", "check_settings", "hold_out", "open_part", "prepare", "stream_of"]
+
+_FEW_STEPS = 300  # fewer don't take a network far from where it began
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def prepare(
     test_part = None
     if test is not None:
         test_part = open_part("test", test, config, tokenizer, tell, like=source)
+    _tell_steps(train_part, config, tell)
     _tell_parts([train_part, valid_part, *([test_part] if test_part else [])], config, tell)
     key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
     return LanguageReady(config, source, tokenizer, train_part, valid_part, test_part, key)
@@ -215,6 +218,18 @@ def _examples(
 
     key = content_key([], contents, tokenizer.fingerprint, "texts alone")
     return cached_examples(cache_folder(), key, chunks)
+
+
+def _tell_steps(train: Part, config: Config, tell: Narrator) -> None:
+    """How an epoch is cut into windows."""
+    windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
+    many = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
+    tell.facts({"windows": many})
+    if len(windows) * config.train.epochs < _FEW_STEPS:
+        tell.warn(
+            f"that makes {len(windows) * config.train.epochs:,} steps in all: "
+            "lower train.batch_size or raise train.epochs"
+        )
 
 
 def _tell_parts(parts: list[Part], config: Config, tell: Narrator) -> None:

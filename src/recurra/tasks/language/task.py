@@ -1,4 +1,4 @@
-"""Language modelling's own steps on the path: texts to a network that tells the next token, beside n-grams."""
+"""Language modelling's own steps on the path: texts to a network that tells the next token."""
 
 from __future__ import annotations
 
