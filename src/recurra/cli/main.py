@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import data, demo, evaluate, fit, inspect, predict, pretrain
+from recurra.cli import compare, data, demo, evaluate, fit, inspect, predict, pretrain
 from recurra.errors import RecurraError
 from recurra.runtime import let_idle_threads_sleep
 
@@ -34,6 +34,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
 
 
 @app.callback(invoke_without_command=True)

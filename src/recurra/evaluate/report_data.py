@@ -99,6 +99,7 @@ class ReportData(_Record):
     caution: str = Field("", description="what to mind when reading the figures")
     bars: list[Bar] = Field(default_factory=list, description="the model's figure beside others'")
     bars_label: str = Field("", description="what the bars show, in which unit, and which end is better")
+    bars_top: float | None = Field(None, gt=0, description="where their track ends; at the largest if None")
     sections: list[Section] = Field(default_factory=list, description="what this task has to show")
     curves: dict[str, str] = Field(
         default={"loss": "Loss, in nats: lower is better", "accuracy": "Accuracy: higher is better"},

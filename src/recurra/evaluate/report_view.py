@@ -29,7 +29,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "verdict": data.verdict or found["verdict"],
         "verdict_kind": data.verdict_kind if data.verdict else found["verdict_kind"],
         "caution": " ".join(filter(None, (data.caution, found["caution"], _interrupted(data)))),
-        "bars": _bars(bars, top=None if data.bars else 100),
+        "bars": _bars(bars, top=data.bars_top if data.bars else 100),
         "bars_label": label,
         "navigation": _navigation(data),
         "figure_columns": _figure_columns,

@@ -1,0 +1,116 @@
+"""What is compared: a recipe's name, and techniques put on top of it with ``+``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recurra.config import load_recipe, parse_set
+from recurra.errors import ConfigError
+
+__all__ = ["Arm", "parse_arms"]
+
+_RECIPES = {
+    "simple-rnn": "SimpleRNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "bi-lstm": "Bidirectional LSTM",
+    "stacked-lstm": "Stacked LSTM",
+    "stacked-gru": "Stacked GRU",
+    "default": "Default recipe",
+}
+# Chollet's value for both (Deep Learning with Python, 2021, chapter 10); recurrent dropout by itself here.
+_RECURRENT_DROPOUT = {"model": {"recurrent_dropout": 0.2}}
+_TECHNIQUES = ("recurrent-dropout", "pretrained", "pretrained-tuned")
+_PARTS = re.compile(r"[,+](?![^\[{]*[\]}])")  # a comma or plus, but not within a list
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training.
+
+    Attributes:
+        key: as it was typed, such as ``lstm+recurrent-dropout``.
+        name: for people, such as ``LSTM + recurrent dropout``.
+        recipe: the recipe's name.
+        settings: what stands on top of the recipe, in the nesting of `Config`.
+    """
+
+    key: str
+    name: str
+    recipe: str
+    settings: tuple[dict[str, Any], ...]
+
+
+def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
+    """The arms of a list such as ``"lstm,gru,lstm+recurrent-dropout,lstm+model.units=64"``.
+
+    Args:
+        typed: names of recipes, separated by commas; each may be followed by ``+recurrent-dropout``,
+            ``+pretrained`` (and frozen), ``+pretrained-tuned``, or ``+KEY=VALUE`` for any setting.
+        pretrained: the vectors that ``+pretrained`` begins from.
+
+    Raises:
+        ConfigError: an unknown recipe or technique, fewer than two arms, one of them twice, or
+            ``+pretrained`` without vectors.
+
+    Example:
+        >>> [arm.name for arm in parse_arms("lstm,gru+recurrent-dropout,lstm+model.units=[32,64]")]
+        ['LSTM', 'GRU + recurrent dropout', 'LSTM + model.units=[32,64]']
+    """
+    keys = [key for part in _split(typed, ",") if (key := part.strip())]
+    arms = [_arm(key, pretrained) for key in keys]
+    twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is named twice", where="--recipes", mend="name each arm once")
+    if len(arms) < 2:
+        raise ConfigError(
+            "there is nothing to compare", where="--recipes", mend="name two recipes at least: lstm,gru"
+        )
+    return arms
+
+
+def _arm(key: str, pretrained: Path | None) -> Arm:
+    recipe, *techniques = (part.strip() for part in _split(key, "+"))
+    load_recipe(recipe)
+    names = [_RECIPES.get(recipe, recipe.replace("-", " "))]
+    settings = []
+    for technique in techniques:
+        name, on_top = _technique(technique, key, pretrained)
+        names.append(name)
+        settings.append(on_top)
+    return Arm(key, " + ".join(names), recipe, tuple(settings))
+
+
+def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, dict[str, Any]]:
+    if "=" in technique:
+        return technique, parse_set(technique)
+    if technique == "recurrent-dropout":
+        return "recurrent dropout", _RECURRENT_DROPOUT
+    if technique not in _TECHNIQUES:
+        raise ConfigError(
+            f"there is no technique {technique!r} (in {key!r})",
+            where="--recipes",
+            mend=f"there are {', '.join(_TECHNIQUES)}, or any setting such as model.units=64",
+        )
+    if pretrained is None:
+        raise ConfigError(
+            f"{key} needs vectors to begin from",
+            where="--recipes",
+            mend="give --pretrained EMB, a model or a file of word vectors",
+        )
+    freeze = technique == "pretrained"
+    name = f"pretrained embedding, {'frozen' if freeze else 'tuned'}"
+    return name, {"train": {"pretrained": str(pretrained.absolute()), "freeze": freeze}}
+
+
+def _split(text: str, at: str) -> list[str]:
+    """``text`` cut at a character that stands in no list."""
+    pieces, begin = [], 0
+    for found in _PARTS.finditer(text):
+        if found.group() == at:
+            pieces.append(text[begin : found.start()])
+            begin = found.end()
+    return [*pieces, text[begin:]]
