@@ -27,6 +27,7 @@ __all__ = [
     "peak_memory",
     "seed_everything",
     "threads",
+    "threads_asked",
     "use_threads",
     "user_cache",
 ]
@@ -38,11 +39,23 @@ def threads() -> int:
     Raises:
         ConfigError: RECURRA_THREADS is not a number of 1 or more.
     """
-    asked = os.environ.get("RECURRA_THREADS")
+    asked = threads_asked()
     if asked is None:
         import torch
 
         return torch.get_num_threads()
+    return asked
+
+
+def threads_asked() -> int | None:
+    """``RECURRA_THREADS``; None where it is not set.
+
+    Raises:
+        ConfigError: it is not a number of 1 or more.
+    """
+    asked = os.environ.get("RECURRA_THREADS")
+    if asked is None:
+        return None
     if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
         raise ConfigError(f"RECURRA_THREADS is {asked!r}", mend="give a number of 1 or more, or unset it")
     return int(asked)

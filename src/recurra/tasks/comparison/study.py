@@ -14,6 +14,7 @@ from recurra.config import Config
 from recurra.errors import ConfigError
 from recurra.evaluate.study import looks
 from recurra.evaluate.study_view import StudyFigures, arms_table, size_name, verdicts
+from recurra.runtime import threads_asked
 from recurra.tasks.comparison.pages import Compared, write_pages
 from recurra.tasks.comparison.parts import lay_out
 from recurra.tasks.comparison.pool import cores, run_all
@@ -63,7 +64,8 @@ def compare_files(
         out: the study's directory.
         valid: rows that choose the epochs; some of ``data`` are held out if None.
         test: rows to compare on; the validation rows if None.
-        jobs: runs side by side; as many as there are processors if None.
+        jobs: runs side by side; as many as there are processors if None. They share the processors' threads,
+            or have as many each as ``RECURRA_THREADS`` says.
         command: what was typed, for the report.
         tell: hears of the steps.
 
@@ -92,7 +94,7 @@ def compare_files(
     laid = lay_out(data, base, out / "data", tell, valid=valid, test=test)
     rounds = Rounds(study, laid, done)
     at_once = jobs or cores()
-    threads = max(1, cores() // at_once)
+    threads = threads_asked() or max(1, cores() // at_once)
     tell.step("Comparing")
     tell.facts(
         {
