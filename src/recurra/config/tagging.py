@@ -21,6 +21,9 @@ class TaggingConfig(Section):
     column: Literal["upos", "xpos", "feats"] = Field(
         "upos", description="the column of a CoNLL-U file that holds the tags"
     )
+    unknown_tags: Literal["refuse", "wrong"] = Field(
+        "refuse", description="a tag in another file that training has not: an error, or a word got wrong"
+    )
     lowercase: bool = Field(
         True, description="the vocabulary is of small letters; characters keep their capitals"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recurra.text.sentences.counts import TagCounts
 from recurra.text.sentences.detect import detect_sentences, is_sentences
-from recurra.text.sentences.reading import read_sentences, read_sentences_from
+from recurra.text.sentences.reading import read_sentence_stream, read_sentences, read_sentences_from
 from recurra.text.sentences.source import Sentence, SentenceSource
 from recurra.text.sentences.split import split_words
 from recurra.text.sentences.vocabulary import END, PADDING, START, UNKNOWN, WordVocabulary
@@ -20,6 +20,7 @@ __all__ = [
     "WordVocabulary",
     "detect_sentences",
     "is_sentences",
+    "read_sentence_stream",
     "read_sentences",
     "read_sentences_from",
     "split_words",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
 
 from recurra.errors import DataError
-from recurra.text.files import FileLines, Lines
-from recurra.text.sentences.columns import parse_cells
-from recurra.text.sentences.conllu import parse_word
+from recurra.text.files import FileLines, Lines, not_text
+from recurra.text.sentences.columns import find_columns, parse_cells
+from recurra.text.sentences.conllu import looks_like_conllu, parse_word
 from recurra.text.sentences.source import Sentence, SentenceSource
 from recurra.text.source import Skipped
+from recurra.text.stream import NAME, Pipe
 
-__all__ = ["read_sentences", "read_sentences_from"]
+__all__ = ["read_sentence_stream", "read_sentences", "read_sentences_from"]
 
 
 def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> Iterator[Sentence]:
@@ -27,6 +33,38 @@ def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> It
     """
     lines = FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
     return read_sentences_from(lines, source, skipped)
+
+
+def read_sentence_stream(
+    file: BinaryIO, like: SentenceSource | None, encoding: str
+) -> tuple[Iterator[Sentence], Callable[[], bool]]:
+    """Sentences of words from a binary stream, and whether more stands ready there.
+
+    The first line tells the format: CoNLL-U by its comment or columns, columns if it has those of ``like``,
+    else each line is a sentence.
+
+    Args:
+        file: for example ``sys.stdin.buffer``.
+        like: the training file's layout.
+        encoding: of its bytes.
+
+    Raises:
+        DataError: something that is not text, bytes that are not in the encoding, or a broken line.
+    """
+    pipe = Pipe(file, encoding)
+    first = next(pipe, b"")
+    codec = "utf-8" if pipe.wide else encoding  # decoded on the way
+    binary = not_text(first, codec)
+    if binary is not None:
+        raise DataError(binary[0], where=NAME, mend=binary[1])
+    source = SentenceSource(Path(NAME), "lines", encoding=codec, labelled=False)
+    head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
+    if looks_like_conllu([head]) or (head.startswith("# ") and like is not None and like.format == "conllu"):
+        source = replace(source, format="conllu")
+    elif like is not None and like.format == "columns" and find_columns([head]) == (like.columns, like.tabs):
+        source = replace(source, format="columns", columns=like.columns, tabs=like.tabs)
+    lines = Lines(chain([first], pipe), NAME, codec, False)
+    return read_sentences_from(lines, source), lambda: pipe.waiting
 
 
 def read_sentences_from(
@@ -88,7 +126,9 @@ def _parse(text: str, words: int, source: SentenceSource) -> tuple[str, str | No
 
 def _sentence(words: list[tuple[str, str | None]], row: int) -> Sentence:
     tags = tuple(tag for _, tag in words if tag is not None)
-    return Sentence(tuple(word for word, _ in words), tags if len(tags) == len(words) else None, row)
+    # The same word again and again is one string in memory.
+    texts = tuple(sys.intern(word) for word, _ in words)
+    return Sentence(texts, tuple(map(sys.intern, tags)) if len(tags) == len(words) else None, row)
 
 
 def _placed(error: DataError, source: SentenceSource, row: int) -> DataError:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recurra.config import TaggingConfig
 from recurra.errors import BundleError
+from recurra.text.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
 
 __all__ = ["END", "PADDING", "START", "UNKNOWN", "WordVocabulary"]
 
@@ -72,6 +73,10 @@ class WordVocabulary:
     def character_size(self) -> int:
         """Characters have numbers from 0 to this less 1."""
         return _CHARACTERS_BEFORE + len(self.characters)
+
+    def rows(self) -> list[str]:
+        """``V`` words by number, with "" for padding and ``<unk>`` for all that are not known."""
+        return ["", SPECIAL_UNKNOWN, *self.words]
 
     def word_number(self, word: str) -> int:
         """The number of a word, 1 for one that is not known."""

@@ -1,0 +1,272 @@
+"""Files of tagged sentences made ready for training: read, split, words and characters and tags numbered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.batches.cache import content_key
+from recurra.batches.examples import Examples
+from recurra.batches.splits import split
+from recurra.batches.tagged import IGNORED, Forms, TaggedSentences
+from recurra.config import Config, DataConfig, ModelConfig
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.narrate import Narrator
+from recurra.tasks.texts import tell_skipped
+from recurra.text.labels import Labels
+from recurra.text.sentences import (
+    Sentence,
+    SentenceSource,
+    TagCounts,
+    WordVocabulary,
+    detect_sentences,
+    read_sentences,
+)
+from recurra.text.source import Skipped
+
+__all__ = ["TaggedPart", "TaggingReady", "check_settings", "learn", "numbered", "open_part", "prepare"]
+
+
+@dataclass(frozen=True)
+class TaggedPart:
+    """Some tagged sentences, as they stand and as numbers.
+
+    Attributes:
+        name: what to call it: ``training``, ``validation`` or ``test``.
+        where: the file they came from, for messages.
+        sentences: words and tags.
+        numbers: the same for the network.
+    """
+
+    name: str
+    where: str
+    sentences: list[Sentence]
+    numbers: TaggedSentences
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @property
+    def tags(self) -> NDArray[np.int64]:
+        """``(words,)`` the true tags, `IGNORED` for one that the model does not know."""
+        if self.numbers.tags is None:
+            raise DataError("the sentences have no tags", where=self.where)
+        return self.numbers.tags
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """``(sentences,)`` words of each."""
+        return self.numbers.examples.lengths.astype(np.int64)
+
+    @property
+    def words(self) -> list[str]:
+        """All words, sentence after sentence."""
+        return [word for sentence in self.sentences for word in sentence.words]
+
+
+@dataclass(frozen=True)
+class TaggingReady:
+    """What training and evaluation start from."""
+
+    config: Config
+    source: SentenceSource | None
+    labels: Labels
+    vocabulary: WordVocabulary
+    counts: TagCounts
+    train: TaggedPart
+    valid: TaggedPart
+    test: TaggedPart | None
+    key: str
+    """A fingerprint of contents and settings: a resumed run must have the same."""
+
+    @property
+    def source_name(self) -> str:
+        """The training file's name, for titles."""
+        return PurePath(self.train.where).name
+
+
+def prepare(
+    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+) -> TaggingReady:
+    """Read, split and number; words are learned from the training sentences alone.
+
+    Raises:
+        DataError: a file can't be used; the message says which line and how to mend it.
+        ConfigError: a setting that no tagger can have.
+    """
+    check_settings(config)
+    tell.step("Reading")
+    source = detect_sentences(data, config.data, config.tagging)
+    tell.facts(source.describe())
+    sentences = _read(source, tell)
+    rows = np.arange(len(sentences))
+    held: NDArray[np.int64] = rows[:0]
+    if valid is None:
+        if len(sentences) < 2:
+            raise DataError(
+                "one sentence can't be split into training and validation",
+                where=data,
+                mend="give more, or a validation file",
+            )
+        settings = config.data
+        rows, held = split(np.zeros(len(sentences), np.int64), settings.valid_fraction, settings.split_seed)
+    training = [sentences[row] for row in rows.tolist()]
+    labels, counts, vocabulary = learn(sentences, training, config, data)
+    words = sum(len(sentence.words) for sentence in sentences)
+    tell.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
+
+    def part(name: str, some: list[Sentence]) -> TaggedPart:
+        return numbered(name, str(data), some, vocabulary, labels, config)
+
+    if valid is None:
+        tell.facts({"validation": f"{len(held):,} sentences held out at random"})
+        valid_part = part("validation", [sentences[row] for row in held.tolist()])
+    else:
+        valid_part = open_part("validation", valid, config, labels, vocabulary, tell)
+    test_part = None if test is None else open_part("test", test, config, labels, vocabulary, tell)
+    tell.facts(
+        {
+            "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
+            "from the training sentences only",
+            "unknown": _unknown(test_part or valid_part, counts),
+        }
+    )
+    key = content_key(
+        [data] if valid is None else [data, valid],
+        json.dumps([config.data.valid_fraction, config.data.split_seed, config.data.skip_bad_rows]),
+        vocabulary.to_json(),
+        labels.to_json(),
+    )
+    return TaggingReady(
+        config, source, labels, vocabulary, counts, part("training", training), valid_part, test_part, key
+    )
+
+
+def learn(
+    sentences: Sequence[Sentence], training: Sequence[Sentence], config: Config, where: Path | None
+) -> tuple[Labels, TagCounts, WordVocabulary]:
+    """The tags of all sentences, and what the training ones say of words.
+
+    Raises:
+        DataError: there is one tag only.
+    """
+    counts = TagCounts.learn(training)
+    names = TagCounts.learn(sentences).tags
+    if len(names) < 2:
+        raise DataError(f"there is one tag only ({names[0]!r})", where=where, mend="a tagger needs two")
+    return Labels(names, "multiclass"), counts, WordVocabulary.learn(counts.frequencies(), config.tagging)
+
+
+def open_part(
+    name: str, path: Path, config: Config, labels: Labels, vocabulary: WordVocabulary, tell: Narrator
+) -> TaggedPart:
+    """A whole tagged file, numbered for a model that exists already.
+
+    Raises:
+        DataError: the file can't be used, or has a tag that the model does not know.
+    """
+    source = detect_sentences(path, config.data, config.tagging)
+    found = numbered(name, str(path), _read(source, tell), vocabulary, labels, config)
+    tell.facts({name: f"{path}, {len(found):,} sentences of {len(found.tags):,} words"})
+    foreign = int((found.tags == IGNORED).sum())
+    if foreign:
+        tell.warn(f"{path}: {foreign:,} words have tags that training has not: they count as wrong")
+    return found
+
+
+def numbered(
+    name: str,
+    where: str,
+    sentences: list[Sentence],
+    vocabulary: WordVocabulary,
+    labels: Labels | None,
+    config: Config,
+) -> TaggedPart:
+    """Sentences with their numbers; of tags none, where ``labels`` is None.
+
+    Raises:
+        DataError: a tag is not among ``labels`` and ``tagging.unknown_tags`` refuses it.
+    """
+    forms: dict[str, int] = {}
+    ids = [
+        np.array([forms.setdefault(word, len(forms) + 1) for word in sentence.words], np.int32)
+        for sentence in sentences
+    ]
+    examples = Examples.from_arrays(ids, numbers=np.array([one.row for one in sentences], np.int64))
+    table = Forms(
+        [vocabulary.word_number(form) for form in forms],
+        [vocabulary.character_numbers(form) for form in forms],
+    )
+    tags = None if labels is None else _tags(sentences, where, labels, config.tagging.unknown_tags)
+    return TaggedPart(name, where, sentences, TaggedSentences(examples, table, tags))
+
+
+def check_settings(config: Config) -> None:
+    """Refuses what would have no effect on a tagger.
+
+    Raises:
+        ConfigError: there is such a setting.
+    """
+    ours = {"encoding", "skip_bad_rows", "valid_fraction", "split_seed"}
+    sections: list[tuple[str, Any, Any, set[str]]] = [
+        ("data", config.data, DataConfig(), set(DataConfig.model_fields) - ours),
+        ("model", config.model, ModelConfig(), {"pooling"}),
+    ]
+    for section, mine, plain, names in sections:
+        for name in sorted(names):
+            if getattr(mine, name) != getattr(plain, name):
+                mend = "leave it out: tagging.format and tagging.column say how the file is laid out"
+                raise ConfigError(
+                    "is not a tagger's setting",
+                    where=f"{section}.{name}",
+                    mend=mend if section == "data" else "leave it out",
+                )
+    if config.train.class_weight != "none":
+        raise ConfigError("tags have no weights", where="train.class_weight", mend="leave it out")
+    if config.train.pretrained_layers:
+        raise ConfigError(
+            "a tagger's layers read characters too, and begin from none other's",
+            where="train.pretrained_layers",
+            mend="take the embedding alone",
+        )
+
+
+def _read(source: SentenceSource, tell: Narrator) -> list[Sentence]:
+    skipped = Skipped()
+    found = list(read_sentences(source, skipped))
+    tell_skipped(skipped, source.path, tell)
+    return found
+
+
+def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -> NDArray[np.int64]:
+    index = {name: number for number, name in enumerate(labels.names)}
+    found = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags or ()]
+    if unknown == "refuse" and IGNORED in found:
+        for sentence in sentences:
+            for word, tag in zip(sentence.words, sentence.tags or (), strict=True):
+                if tag not in index:
+                    raise DataError(
+                        f"the sentence has {word[:40]!r} tagged {tag[:40]!r}, which is not among the "
+                        f"{len(index)} tags of training",
+                        where=where,
+                        row=sentence.row,
+                        mend="mend it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
+                    )
+    return np.array(found, np.int64)
+
+
+def _unknown(part: TaggedPart, counts: TagCounts) -> str:
+    words = part.words
+    share = sum(word not in counts.words for word in words) / len(words)
+    return f"{100 * share:.1f}% of the {part.name} words are not among the training words as they stand"
+
+
+def _shorten(names: Sequence[str], most: int = 20) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
