@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +35,19 @@ def test_a_strange_recipe_in_a_file_is_refused(tmp_path: Path, recipe: str) -> N
     path.write_text(f"recipe: {recipe}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="there is no recipe"):
         build_config(None, path, None)
+
+
+def test_the_task_is_said_or_follows_from_target_recipe_or_file(tmp_path: Path) -> None:
+    def task(**given: Any) -> tuple[str, str | None]:
+        built = build_config(given.pop("recipe", None), None, None, **given)
+        return built.task, built.recipe
+
+    assert task(data=Path("a.csv")) == ("classify", "default")
+    assert task(data=Path("a.conllu.gz")) == ("tag", "tagger")
+    assert task(data=Path("a.csv"), task="lm") == ("lm", "language-model")
+    assert task(data=Path("a.csv"), target="T") == ("forecast", "forecaster")
+    assert task(recipe="character-model") == ("lm", "character-model")
+    assert task(recipe="stacked-gru", task="forecast") == ("forecast", "stacked-gru")
+    assert build_config(None, None, None, target="T").series.target == "T"
+    with pytest.raises(ConfigError, match="series has settings of forecast, and the task is classify"):
+        build_config(None, None, None, target="T", task="classify")

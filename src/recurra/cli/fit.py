@@ -1,4 +1,4 @@
-"""`recurra fit`: a file of labelled texts becomes a trained, tested, saved model."""
+"""`recurra fit`: a file becomes a trained, tested, saved model."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def fit(
     valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model's directory.  [default: NAME-model]")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column to forecast (forecast, and means it).")
+    ] = None,
     recipe: Recipe = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -56,7 +59,9 @@ def fit(
 ) -> None:
     """Train a network on a file, test it beside a baseline, and save it with a report."""
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)
+    built = build_config(
+        recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target
+    )
     from recurra.tasks.fitting import default_out, fit_files
 
     screen = Screen(as_json)

@@ -118,11 +118,12 @@ def build_config(
     *,
     task: Task | None = None,
     data: Path | None = None,
+    target: str | None = None,
 ) -> Config:
     """Settings of the recipe, then the file's, then ``--set``'s, then the options', later ones winning.
 
-    The task is the one given, or the settings', or the named recipe's, or what the data file's name says;
-    without a recipe's name it begins with the task's own.
+    The task is the one given, or the settings', or forecasting where a target is given, or the named
+    recipe's, or what the data file's name says; without a recipe's name it begins with the task's own.
 
     Raises:
         ConfigError: an unknown recipe or key, or a value out of its range.
@@ -139,10 +140,11 @@ def build_config(
     assigned = [parse_set(one) for one in settings or []]
     named = recipe or from_file.pop("recipe", None)
     from_file.pop("recipe", None)
-    wanted = task or from_file.get("task")
+    own = {} if target is None else {"series": {"target": target}}
+    wanted = task or from_file.get("task") or ("forecast" if target is not None else None)
     if wanted is None:
         spoken = task_of_file(data) if data else "classify"
         wanted = load_recipe(str(named)).get("task", "classify") if named else spoken
-    given = (from_file, *assigned, {"task": wanted, "data": options, "train": train or {}})
+    given = (from_file, *assigned, {"task": wanted, "data": options, "train": train or {}, **own})
     base = recipe_under(str(named) if named else default_recipe(wanted), *given)
     return Config.build(base, *given, where=file)
