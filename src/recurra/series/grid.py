@@ -77,10 +77,11 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
     if _is_monthlike(steps / 1e6):
         return Grid(kept, stamps[kept], float(np.median(steps)) / 1e6, warnings)
     values, counts = np.unique(steps, return_counts=True)
-    width = int(values[counts.argmax()]) if spacing is None else round(spacing * 1e6)
-    if spacing is not None and counts[values < width].sum() > counts.sum() / 2:
+    usual = int(values[counts.argmax()])
+    width = usual if spacing is None else round(spacing * 1e6)
+    if usual != width and 2 * counts.max() > len(steps):
         raise DataError(
-            f"rows are {span(values[counts.argmax()] / 1e6)} apart, in training they were {span(spacing)}",
+            f"rows are {span(usual / 1e6)} apart, in training they were {span(width / 1e6)}",
             where=table.where,
         )
     uneven = int((steps % width != 0).sum())
@@ -117,21 +118,20 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
     return Grid(source, grid.view("datetime64[us]"), width / 1e6, warnings)
 
 
-def later(stamp: np.datetime64, rows: int, spacing: float) -> np.datetime64:
-    """The time ``rows`` after ``stamp``; months, quarters and years have their own lengths.
+def later(stamps: Stamps, rows: int, spacing: float) -> Stamps:
+    """The times ``rows`` after ``stamps``; months, quarters and years have their own lengths.
 
     Example:
-        >>> str(later(np.datetime64("2024-01-15"), 2, 31 * 86400.0))
-        '2024-03-15T00:00:00.000000'
+        >>> later(np.array(["2024-01-15"], "datetime64[us]"), 2, 31 * 86400.0).astype("datetime64[D]")
+        array(['2024-03-15'], dtype='datetime64[D]')
     """
-    stamp = stamp.astype("datetime64[us]")
     for months, (least, most) in zip((1, 3, 12), _MONTHLIKE, strict=True):
         if least <= spacing <= most:
-            month = stamp.astype("datetime64[M]")
-            within = stamp - month.astype("datetime64[us]")
-            begin: np.datetime64 = np.datetime64(month + rows * months, "us")
-            return begin + within
-    return stamp + np.timedelta64(round(rows * spacing * 1e6), "us")
+            month = stamps.astype("datetime64[M]")
+            within = stamps - month.astype("datetime64[us]")
+            begin = (month + np.timedelta64(rows * months, "M")).astype("datetime64[us]")
+            return np.asarray(begin + within)
+    return np.asarray(stamps + np.timedelta64(round(rows * spacing * 1e6), "us"))
 
 
 def span(seconds: float) -> str:

@@ -44,8 +44,12 @@ class Scale(_Record):
         return np.where(gone, np.nan, values)
 
     def normal(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``(M,)`` in deviations from the mean."""
+        """In deviations from the mean."""
         return (values - self.mean) / self.std
+
+    def in_unit(self, normal: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Deviations in the column's own unit again."""
+        return normal.astype(np.float64) * self.std + self.mean
 
 
 class Category(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,12 +19,13 @@ from recurra.errors import DataError
 from recurra.text.encoding import check_encoding
 from recurra.text.files import FileLines, Lines, look, not_text
 from recurra.text.readers.delimited import parse
-from recurra.text.readers.dialect import find_dialect, has_header, parse_sample
+from recurra.text.readers.dialect import find_dialect, parse_sample
 
 __all__ = ["Table", "from_columns", "read_lines", "read_table"]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
+_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # names of columns are none
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
     rows = parse_sample(sample, complete, dialect.delimiter, dialect.quoted)
     if not rows:
         raise DataError("there are no rows", where=where)
-    header = has_header(rows) if data.header is None else data.header
+    header = not any(_NUMBER.fullmatch(cell) for cell in rows[0]) if data.header is None else data.header
     names = [cell.strip() for cell in rows[0]] if header else [str(i) for i in range(len(rows[0]))]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

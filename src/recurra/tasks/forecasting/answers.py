@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recurra.batches.windows import Windows
 from recurra.bundle.forecaster import ForecasterBundle
 from recurra.errors import ConfigError, DataError
 from recurra.models.forecaster import forecast_windows
+from recurra.series.clock import Stamps
 from recurra.series.encode import encode, grid_of
 from recurra.series.grid import later
 from recurra.series.layout import Matrix
@@ -48,7 +50,9 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     return Answers(fields, _records(bundle, table, bool(request.options.get("all"))))
 
 
-def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple[Matrix, Windows, Any]:
+def forecast_table(
+    bundle: ForecasterBundle, table: Table, every: bool
+) -> tuple[Matrix, Windows, NDArray[np.float64]]:
     """The rows as read, the windows, and ``(N, K)`` float64 forecasts in the target's unit.
 
     Args:
@@ -84,16 +88,21 @@ def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[di
     matrix, windows, found = forecast_table(bundle, table, every)
     layout, reach = bundle.layout, bundle.reach
     name, spacing = layout.target.name, layout.spacing
-    for row, values in zip(windows.rows.tolist(), found.tolist(), strict=True):
-        for at, (distance, value) in enumerate(zip(reach.targets.tolist(), values, strict=True)):
+    targets = reach.targets.tolist()
+    now: list[str] = []
+    then: list[list[str]] = []
+    if matrix.stamps is not None and spacing is not None:
+        stamps = matrix.stamps[windows.rows]
+        now, then = _texts(stamps), [_texts(later(stamps, distance, spacing)) for distance in targets]
+    for at, (row, values) in enumerate(zip(windows.rows.tolist(), found.tolist(), strict=True)):
+        for place, (distance, value) in enumerate(zip(targets, values, strict=True)):
             record: dict[str, Any] = {"row": int(matrix.numbers[row])}
-            if matrix.stamps is not None and spacing is not None:
-                record["time"] = _text(matrix.stamps[row])
-                record["for"] = _text(later(matrix.stamps[row], distance, spacing))
-            if reach.horizon > 1 or matrix.stamps is None:
-                record["ahead"] = distance if matrix.stamps is None else at + 1
+            if now:
+                record |= {"time": now[at], "for": then[place][at]}
+            if reach.horizon > 1 or not now:
+                record["ahead"] = place + 1 if now else distance
             yield {**record, name: value}
 
 
-def _text(stamp: np.datetime64) -> str:
-    return str(stamp.astype("datetime64[s]")).replace("T", " ")
+def _texts(stamps: Stamps) -> list[str]:
+    return [str(stamp).replace("T", " ") for stamp in stamps.astype("datetime64[s]")]

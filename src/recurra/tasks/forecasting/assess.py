@@ -114,8 +114,7 @@ def unit_of(target: str) -> str:
 def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
     """``(N, K)`` the network's forecasts of a part's windows, in the target's unit."""
     windows = windows_of(part, bundle.layout, bundle.reach, bundle.config.series, EVALUATION_BATCH)
-    scale = bundle.layout.target
-    return np.asarray(forecast_windows(bundle.model, windows).astype(np.float64) * scale.std + scale.mean)
+    return bundle.layout.target.in_unit(forecast_windows(bundle.model, windows))
 
 
 def fit_ridge(ready: PreparedSeries, tell: Narrator) -> RidgeBaseline:
