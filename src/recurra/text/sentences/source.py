@@ -70,7 +70,7 @@ class SentenceSource:
         packed = ", gzipped" if self.gzip else ""
         found = {"file": str(self.path), "format": f"{_NAMES[self.format]}{packed}"}
         if self.format == "conllu" and self.labelled:
-            found["tags"] = self.column.upper()
+            found["column"] = self.column.upper()
         elif self.format == "columns" and self.columns > 2:
             found["columns"] = f"{self.columns}: the first is the word, the last its tag"
         return found
