@@ -214,16 +214,15 @@ def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: i
 
 
 def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, str]) -> list[Period]:
-    """The periods longer than a row that training has seen once at least."""
+    """The periods that training has seen twice: one seen once could be a trend as well."""
     if grid.spacing is None:
         return []
-    seen = grid.spacing * rows
     found: list[Period] = []
     for period in config.calendar:
         if grid.spacing >= _LONGEST[period]:
             continue
-        if seen < _LONGEST[period] * 0.99:
-            left_out[f"time of the {period}"] = f"training rows are less than a {period}"
+        if grid.spacing * rows < 2 * _LONGEST[period]:
+            left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
         else:
             found.append(period)
     return found
