@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, SimpleRNN
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.language.estimator import LanguageModel
 
-__all__ = ["GRU", "LSTM", "Bundle", "Config", "RecurraError", "SimpleRNN", "TextClassifier"]
+__all__ = ["GRU", "LSTM", "Bundle", "Config", "LanguageModel", "RecurraError", "SimpleRNN", "TextClassifier"]
 
 _HOMES = {
     "Bundle": "recurra.bundle",
     "Config": "recurra.config",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
+    "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",

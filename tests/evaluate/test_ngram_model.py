@@ -1,4 +1,4 @@
-"""Kneser-Ney n-grams: probabilities that sum to one, and figures worked out by hand and by a plain program."""
+"""Kneser-Ney n-grams: probabilities that sum to one, those of a plain program, the Penn Treebank's."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_frequencies_alone() -> None:
 
 @pytest.mark.data
 def test_perplexity_of_the_penn_treebank_is_the_known_one(data_folder: Path) -> None:
-    """148 and 141 are what others report for 3- and 5-grams with this smoothing (Mikolov et al. 2011: 141)."""
+    """148 and 141 are what others report for 3- and 5-grams so smoothed (Mikolov et al. 2011: 141)."""
 
     def lines(part: str) -> list[str]:
         with gzip.open(data_folder / f"ptb/{part}.txt.gz", "rt") as file:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from recurra.tasks.narrate import Narrator
 from recurra.text.readers import Skipped, Source, read
 from recurra.text.tokenizer import TextTokenizer
 
-__all__ = ["Part", "Rowset", "learned_tokenizer", "tell_skipped", "texts_of"]
+__all__ = ["Part", "Rowset", "checked_texts", "learned_tokenizer", "part_of", "tell_skipped", "texts_of"]
 
 Rowset = NDArray[np.int64]
 
@@ -50,6 +51,29 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def checked_texts(X: Sequence[str]) -> list[str]:
+    """Texts given from Python.
+
+    Raises:
+        DataError: it is no list of strings.
+    """
+    if isinstance(X, str):
+        raise DataError("one string was given for texts", mend="give a list of strings")
+    texts = np.asarray(X, dtype=object)
+    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
+        raise DataError("texts must be a one-dimensional list of strings", mend="give one column of texts")
+    return list(texts)
+
+
+def part_of(
+    name: str, tokenizer: TextTokenizer, texts: list[str], labels: NDArray[Any] | None = None
+) -> Part:
+    """Texts given from Python as a part; ``labels`` as `Part.labels` has them."""
+    encoded = tokenizer.encode(texts)
+    examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
+    return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
 
 
 def texts_of(source: Source, wanted: Rowset) -> Iterator[str]:

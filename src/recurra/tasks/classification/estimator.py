@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.batches.examples import Examples
 from recurra.batches.splits import split
 from recurra.bundle import ClassifierBundle
 from recurra.errors import DataError
@@ -22,7 +21,7 @@ from recurra.tasks.classification.task import Classification
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fitting import train_ready
 from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
 from recurra.text.labels import Labels
 from recurra.text.tokenizer import TextTokenizer
@@ -178,7 +177,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             RecurraError: unusable texts or labels, or a parameter out of its range.
         """
         config, pretrained = open_pretrained(self._config())
-        texts, codes = _texts(X), self._learn(y)
+        texts, codes = checked_texts(X), self._learn(y)
         if len(texts) != len(codes):
             raise DataError(f"{len(texts)} texts have {len(codes)} labels")
         rows = np.arange(len(texts))
@@ -189,13 +188,13 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             rows, held_out = split(codes, self.validation_fraction, self.random_state, numbered)
         tokenizer = TextTokenizer.train((texts[row] for row in rows), config.tokenizer)
         labels = Labels(tuple(str(name) for name in self.classes_), self._kind)
-        whole = _part("training", tokenizer, texts, codes)
+        whole = part_of("training", tokenizer, texts, codes)
         training = Part("training", "", whole.examples, rows, whole.texts)
         if validation_data is None:
             validation = Part("validation", "", whole.examples, held_out, whole.texts)
         else:
             theirs = self._encode(validation_data[1])
-            validation = _part("validation", tokenizer, _texts(validation_data[0]), theirs)
+            validation = part_of("validation", tokenizer, checked_texts(validation_data[0]), theirs)
         ready = Prepared(config, None, labels, tokenizer, training, validation, None, "")
         tell, path = tell or Silent(), Classification()
         start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), tell)
@@ -206,7 +205,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         """``(N, C)`` calibrated probabilities of the classes, in the order of ``classes_``."""
         check_is_fitted(self, "bundle_")
         use_threads()
-        return predict_proba(self.bundle_, _texts(X))
+        return predict_proba(self.bundle_, checked_texts(X))
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """``(N,)`` the most probable class; for multi-label ``(N, C)`` zeros and ones."""
@@ -257,18 +256,3 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         if len(strangers):
             raise DataError(f"label {str(strangers[0])!r} is not among the training labels")
         return codes.astype(np.int64)
-
-
-def _texts(X: Sequence[str]) -> list[str]:
-    if isinstance(X, str):
-        raise DataError("one string was given for texts", mend="give a list of strings")
-    texts = np.asarray(X, dtype=object)
-    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
-        raise DataError("texts must be a one-dimensional list of strings", mend="give one column of texts")
-    return list(texts)
-
-
-def _part(name: str, tokenizer: TextTokenizer, texts: list[str], codes: NDArray[Any]) -> Part:
-    encoded = tokenizer.encode(texts)
-    examples = Examples.from_arrays(encoded.ids, codes)
-    return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
