@@ -125,7 +125,7 @@ def test_columns_of_figures_are_set_to_the_right() -> None:
     html = render(forecaster())
     for cell in ("2.35", "2.57", "−9%", "–"):
         assert f'<td class="n">{cell}</td>' in html
-    assert "<td>a network</td>" in html
+    assert '<td class="keep">a network</td>' in html
     assert '<th scope="row" class="keep">GRU</th>' in html
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -113,11 +114,18 @@ def crossed_mean(values: NDArray[np.floating]) -> Mean:
 def looks(seeds: int, adaptive: bool = True) -> dict[int, float]:
     """After how many seeds a study looks, and the share of the error that each look may spend.
 
+    Each look comes after half as many seeds again: the more looks, the less each may spend. The last one
+    has most, so that a study that goes to the end loses little by having looked before.
+
     Example:
         >>> looks(5), looks(5, adaptive=False), looks(3)
-        ({3: 0.1, 4: 0.1, 5: 0.8}, {5: 1.0}, {3: 1.0})
+        ({3: 0.2, 5: 0.8}, {5: 1.0}, {3: 1.0})
     """
-    early = range(FIRST_LOOK, seeds) if adaptive else ()
+    early = []
+    look = FIRST_LOOK
+    while adaptive and look < seeds:
+        early.append(look)
+        look = ceil(1.5 * look)
     if not early:
         return {seeds: 1.0}
     return {**{look: _EARLY / len(early) for look in early}, seeds: 1 - _EARLY}

@@ -147,8 +147,8 @@ def verdict_sentence(arm: ArmFigures, enough: float) -> str:
 
 def arms_table(found: StudyFigures, arms: Sequence[ArmFigures]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: an arm a line, the baseline last."""
-    header = ["", "accuracy", "over seeds", f"beside {found.against}", "verdict", "log loss", "time", "cost"]
-    header += ["parameters", "memory", "epochs", "seeds"]
+    header = ["", "accuracy", "over seeds", "seeds", "difference", "verdict", "time", "cost"]
+    header += ["parameters", "memory", "log loss"]
     rows = [_row(arm) for arm in arms]
     baseline = found.baselines.get(arms[0].size)
     if baseline is not None:
@@ -241,15 +241,14 @@ def _row(arm: ArmFigures) -> list[str]:
         arm.name,
         f"{100 * arm.accuracy:.1f}%",
         spread,
+        str(len(arm.accuracies)),
         gain(judged) if judged else "",
         verdicts[judged.kind] if judged else "",
-        f"{fmean(arm.log_losses):.3f}",
         duration(arm.seconds),
         f"{arm.cost:.1f}" if arm.cost is not None else "",
         count(arm.parameters) if arm.parameters else "",
         f"{arm.memory / 2**20:,.0f} MiB" if arm.memory else "–",
-        f"{arm.epochs:.0f}" if arm.epochs else "",
-        str(len(arm.accuracies)),
+        f"{fmean(arm.log_losses):.3f}",
     ]
 
 
@@ -264,7 +263,7 @@ def _verdicts(found: StudyFigures) -> Section:
             rows, title=f"Differences from {found.against} in points: {told}", name="differences",
             x_label=f"points of accuracy beside {found.against}",
         )  # fmt: skip
-        charts = [Chart(caption=f"Mean from {found.against}, with 95% intervals", svg=svg)]
+        charts = [Chart(caption=f"Difference from {found.against}, with 95% intervals", svg=svg)]
     header, rows_ = arms_table(found, arms)
     return Section(
         anchor="verdicts",

@@ -23,6 +23,10 @@ _RECIPES = {
 }
 # Chollet's value for both (Deep Learning with Python, 2021, chapter 10); recurrent dropout by itself here.
 _RECURRENT_DROPOUT = {"model": {"recurrent_dropout": 0.2}}
+_SETTINGS = (  # what some are called; others are called by themselves
+    (re.compile(r"model\.bidirectional=true"), "bidirectional"),
+    (re.compile(r"model\.(layers|units)=(\d+)"), r"\2 \1"),
+)
 _TECHNIQUES = ("recurrent-dropout", "pretrained", "pretrained-tuned")
 _PARTS = re.compile(r"[,+](?![^\[{]*[\]}])")  # a comma or plus, but not within a list
 
@@ -57,8 +61,8 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
             ``+pretrained`` without vectors.
 
     Example:
-        >>> [arm.name for arm in parse_arms("lstm,gru+recurrent-dropout,lstm+model.units=[32,64]")]
-        ['LSTM', 'GRU + recurrent dropout', 'LSTM + model.units=[32,64]']
+        >>> [arm.name for arm in parse_arms("lstm+model.layers=2,gru+recurrent-dropout+model.units=[3,6]")]
+        ['LSTM + 2 layers', 'GRU + recurrent dropout + model.units=[3,6]']
     """
     keys = [key for part in _split(typed, ",") if (key := part.strip())]
     arms = [_arm(key, pretrained) for key in keys]
@@ -86,7 +90,8 @@ def _arm(key: str, pretrained: Path | None) -> Arm:
 
 def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, dict[str, Any]]:
     if "=" in technique:
-        return technique, parse_set(technique)
+        names = (pattern.sub(name, technique) for pattern, name in _SETTINGS if pattern.fullmatch(technique))
+        return next(names, technique), parse_set(technique)
     if technique == "recurrent-dropout":
         return "recurrent dropout", _RECURRENT_DROPOUT
     if technique not in _TECHNIQUES:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import sys
 import time
 from typing import Any
@@ -149,7 +151,7 @@ def _answer(line: str) -> str:
 
 
 def _answer_apart(line: str) -> str:
-    """The answer of a copy of this process, which dies alone."""
+    """The answer of a copy of this process, which dies alone, or with whoever asked."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -158,6 +160,9 @@ def _answer_apart(line: str) -> str:
             out.write(_answer(line))
         os._exit(0)
     os.close(writing)
+    if reading not in select.select([reading, sys.stdin], [], [])[0]:
+        # Nothing is asked before there is an answer: stdin has ended, and nobody waits for one.
+        os.kill(child, signal.SIGKILL)
     with os.fdopen(reading, encoding="utf-8") as answers:
         answer = answers.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
