@@ -18,11 +18,13 @@ class WindowBatch:
 
     Attributes:
         inputs: ``(B, T, E)`` float32.
+        present: ``(B, E)`` float32, the newest row as it is.
         last: ``(B,)`` float32, the last known target, in deviations from the training mean.
         targets: ``(B, K)`` float32, the values to forecast, likewise.
     """
 
     inputs: torch.Tensor
+    present: torch.Tensor
     last: torch.Tensor
     targets: torch.Tensor
 
@@ -51,6 +53,7 @@ class Windows:
         behind: ``(T,)`` int64 of 0 and below, in the order in which points are read.
         ahead: ``(K,)`` int64 above 0.
         batch_size: ``B``.
+        relative: the first so many inputs are read as what they differ from those of the present row.
         shuffle: for training.
         seed: of the order.
 
@@ -75,6 +78,7 @@ class Windows:
         ahead: NDArray[np.int64],
         batch_size: int,
         *,
+        relative: int = 0,
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
@@ -89,6 +93,7 @@ class Windows:
         self.behind = behind
         self.ahead = ahead
         self.batch_size = batch_size
+        self.relative = relative
         self.shuffle = shuffle
         self.seed = seed
 
@@ -113,8 +118,12 @@ class Windows:
         return self._targets(self.rows)
 
     def _gather(self, rows: NDArray[np.int64]) -> WindowBatch:
+        inputs = self.inputs[rows[:, None] + self.behind]
+        present = self.inputs[rows]
+        inputs[:, :, : self.relative] -= present[:, None, : self.relative]
         return WindowBatch(
-            inputs=torch.from_numpy(self.inputs[rows[:, None] + self.behind]),
+            inputs=torch.from_numpy(inputs),
+            present=torch.from_numpy(present),
             last=torch.from_numpy(self.last[rows]),
             targets=torch.from_numpy(self._targets(rows)),
         )

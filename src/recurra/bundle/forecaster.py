@@ -44,5 +44,11 @@ class ForecasterBundle(Bundle):
         """The bundle with a fresh network."""
         layout = Layout.from_json(files[_LAYOUT])
         series = config.series
-        model = ForecastNetwork(config.model, len(layout.features), series.horizon, residual=series.residual)
+        model = ForecastNetwork(
+            config.model,
+            len(layout.features),
+            series.horizon,
+            residual=series.residual,
+            present=series.relative,
+        )
         return cls(config=config, model=model, metrics=dict(metrics), layout=layout)

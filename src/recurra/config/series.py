@@ -84,7 +84,12 @@ class SeriesConfig(Section):
     )
     reversed: bool = Field(False, description="windows are read from their newest point back to their oldest")
     residual: bool = Field(
-        False, description="the network forecasts the change from the last known value, not the value"
+        True, description="the network forecasts the change from the last known value, not the value"
+    )
+    relative: bool = Field(
+        True,
+        description="the numbers of a window are read as what they differ from its newest row's, which the "
+        "head sees as they are",
     )
     loss: Literal["mae", "mse"] = Field(
         "mae", description="what training makes small: the mean absolute or the mean squared error"

@@ -26,17 +26,25 @@ class ForecastNetwork(Network):
         features: ``E``, inputs of a row.
         horizon: ``K``, how many values are forecast.
         residual: the head gives the change from the last known value, and begins at no change.
+        present: the head sees the newest row beside what the layers below made of the window.
     """
 
     def __init__(
-        self, config: ModelConfig, features: int, horizon: int = 1, *, residual: bool = False
+        self,
+        config: ModelConfig,
+        features: int,
+        horizon: int = 1,
+        *,
+        residual: bool = False,
+        present: bool = False,
     ) -> None:
         super().__init__()
         self.residual = residual
+        self.present = present
         self.recurrent = recurrent_stack(config, features, return_sequences=config.pooling != "last")
         self.pooling = pooling_of(config, self.recurrent.output_size)
         self.head_dropout = nn.Dropout(config.head_dropout)
-        self.head = nn.Linear(self.recurrent.output_size, horizon)
+        self.head = nn.Linear(self.recurrent.output_size + present * features, horizon)
         if residual:
             nn.init.zeros_(self.head.weight)
         else:
@@ -60,14 +68,27 @@ class ForecastNetwork(Network):
         rows.append(Outline("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
         return rows
 
-    def forward(self, inputs: Tensor, last: Tensor) -> Tensor:
-        """``(B, T, E)`` float32 rows and ``(B,)`` last known targets to ``(B, K)`` forecasts."""
+    def forward(self, inputs: Tensor, present: Tensor, last: Tensor) -> Tensor:
+        """Windows to forecasts ``(B, K)``.
+
+        Args:
+            inputs: ``(B, T, E)`` rows in the order in which they are read.
+            present: ``(B, E)`` the newest row as it is.
+            last: ``(B,)`` the last known target.
+        """
         states, _ = self.recurrent(inputs)
         if self.pooling is not None:
             B, T = inputs.shape[:2]
             states = self.pooling(states, torch.full((B,), T, device=inputs.device))
-        found: Tensor = self.head(self.head_dropout(states))
+        vector = self.head_dropout(states)
+        found: Tensor = self.head(torch.cat([vector, present], dim=1) if self.present else vector)
         return found + last[:, None] if self.residual else found
+
+    def on(self, batch: WindowBatch) -> Tensor:
+        """The forecasts ``(B, K)`` of a batch, which is moved to the network's device."""
+        device = self.head.weight.device
+        found: Tensor = self(batch.inputs.to(device), batch.present.to(device), batch.last.to(device))
+        return found
 
 
 class ForecastLoss:
@@ -85,10 +106,10 @@ class ForecastLoss:
         self.loss = each[kind]
 
     def __call__(self, model: nn.Module, batch: WindowBatch) -> Tensor:
-        """The loss of ``model(inputs, last)`` beside the batch's targets, on the model's device."""
-        device = next(model.parameters()).device
-        found = model(batch.inputs.to(device), batch.last.to(device))
-        return self.loss(found, batch.targets.to(device))
+        """The loss of a `ForecastNetwork`'s forecasts beside the batch's targets."""
+        assert isinstance(model, ForecastNetwork)  # noqa: S101  # what the task's network() gave
+        found = model.on(batch)
+        return self.loss(found, batch.targets.to(found.device))
 
     def carried(self) -> Mapping[str, Tensor]:
         """Nothing: a window's forecast hangs on no other's."""
@@ -98,20 +119,16 @@ class ForecastLoss:
         """Nothing to take over."""
 
 
-def forecast_windows(model: nn.Module, windows: Windows) -> NDArray[np.float32]:
+def forecast_windows(model: ForecastNetwork, windows: Windows) -> NDArray[np.float32]:
     """``(N, K)`` forecasts of all windows in their order, in deviations; windows must not be shuffled.
 
     Dropout is off while it runs; the model's mode is left as it was. Without windows it is ``(0, 0)``.
     """
-    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            found = [
-                model(batch.inputs.to(device), batch.last.to(device)).float().cpu().numpy()
-                for batch in windows.epoch(0)
-            ]
+            found = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
     finally:
         model.train(was_training)
     return np.concatenate(found) if found else np.zeros((0, 0), np.float32)

@@ -186,6 +186,7 @@ def windows_of(
         reach.behind[::-1] if series.reversed else reach.behind,
         reach.targets,
         batch_size,
+        relative=len(layout.numbers) if series.relative else 0,
         shuffle=shuffle,
         seed=seed,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from recurra.bundle.forecaster import ForecasterBundle
 from recurra.config import Config, Task
@@ -44,7 +44,11 @@ class Forecasting:
         """Recurrent stack, pooling, head."""
         series = ready.config.series
         return ForecastNetwork(
-            ready.config.model, len(ready.layout.features), series.horizon, residual=series.residual
+            ready.config.model,
+            len(ready.layout.features),
+            series.horizon,
+            residual=series.residual,
+            present=series.relative,
         )
 
     def lesson(self, ready: PreparedSeries, model: nn.Module) -> Lesson:
@@ -55,6 +59,7 @@ class Forecasting:
         truth = held_out.truth()
 
         def validate(network: nn.Module) -> Mapping[str, float]:
+            assert isinstance(network, ForecastNetwork)  # noqa: S101  # what network() gave
             errors = np.abs(forecast_windows(network, held_out).astype(np.float64) - truth)
             loss = (errors**2).mean() if series.loss == "mse" else errors.mean()
             return {"loss": float(loss), "mae": float(errors.mean()) * layout.target.std}
@@ -121,6 +126,12 @@ class Forecasting:
     def predict(self, bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         """The values after the last row, or after every row."""
         return answer(bundle, request)
+
+    def sequences(self, bundle: ForecasterBundle, data: Path) -> Iterator[Tensor]:
+        """The windows of the series, as the network reads them."""
+        part, _ = open_series("test", read_table(data, bundle.config.data), bundle.layout, bundle.reach)
+        windows = windows_of(part, bundle.layout, bundle.reach, bundle.config.series, 1)
+        return (batch.inputs[0] for batch in windows.epoch(0))
 
 
 def _ridge_of(bundle: ForecasterBundle, given: Path | None, tell: Narrator) -> RidgeBaseline | None:
