@@ -38,6 +38,10 @@ def predict(
     tokens: Annotated[
         bool, typer.Option("--tokens", help="The score of each word in place of the text's (lm).")
     ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Forecast from every row with a full window, not the last (forecast)."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer rows as CSV or JSON lines: a text's label and the probability of each class, and so on.
@@ -59,6 +63,7 @@ def predict(
         "top_k": top_k,
         "seed": seed,
         "tokens": tokens or None,
+        "all": every or None,
     }
     options = {name: value for name, value in own.items() if value is not None}
     answers = answers_for(model, PredictRequest(file, text or [], options))
