@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from recurra.layers import GRU, LSTM, SimpleRNN
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.language.estimator import LanguageModel
+    from recurra.tasks.tagging.estimator import SequenceTagger
 
-__all__ = ["GRU", "LSTM", "Bundle", "Config", "LanguageModel", "RecurraError", "SimpleRNN", "TextClassifier"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Bundle",
+    "Config",
+    "LanguageModel",
+    "RecurraError",
+    "SequenceTagger",
+    "SimpleRNN",
+    "TextClassifier",
+]
 
 _HOMES = {
     "Bundle": "recurra.bundle",
@@ -25,6 +36,7 @@ _HOMES = {
     "LSTM": "recurra.layers",
     "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
+    "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",
 }
