@@ -116,7 +116,7 @@ def tell_assessment(found: TagAssessment, tell: Narrator) -> None:
             "",
             ["tag", "taken for", "times", "words"],
             [
-                [one.true, one.predicted, f"{one.count:,}", ", ".join(one.words)]
+                [one.true, one.predicted, f"{one.count:,}", " ".join(one.words)]
                 for one in found.confusions[:5]
             ],
         )

@@ -128,7 +128,7 @@ def _sections(found: TagAssessment) -> list[Section]:
         sections.append(_spans(m))
     if found.confusions:
         rows = [
-            [c.true, c.predicted, f"{c.count:,}", f"{100 * c.share:.1f}%", ", ".join(c.words)]
+            [c.true, c.predicted, f"{c.count:,}", f"{100 * c.share:.1f}%", " ".join(c.words)]
             for c in found.confusions
         ]
         table = ReportTable(header=["tag", "taken for", "times", "of all mistakes", "words"], rows=rows)
