@@ -40,7 +40,7 @@ def predict(
     ] = False,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Forecast from every row with a full window, not the last (forecast)."),
+        typer.Option("--all", help="Forecast from every row, not from the last alone (forecast)."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
