@@ -44,8 +44,10 @@ def task_named(name: Task) -> TaskPath[Any, Any]:
 
 
 def task_of_file(data: Path) -> Task:
-    """The task that a file's name speaks for: tagging for CoNLL-U, else classification."""
-    return "tag" if ".conllu" in data.suffixes else "classify"
+    """The task that a file's name speaks for: tagging for CoNLL-U and its like, else classification."""
+    from recurra.text.sentences.detect import is_sentences
+
+    return "tag" if is_sentences(data) else "classify"
 
 
 def refuse_foreign_options(task: Task, options: Iterable[str]) -> None:

@@ -44,9 +44,9 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         encoding = bundle.config.data.encoding
         stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
-    source = detect_sentences(
-        request.file, bundle.config.data, bundle.config.tagging, labelled=False, like=bundle.source
-    )
+    # Whatever the training file was, this one may be of plain sentences.
+    tagging = bundle.config.tagging.model_copy(update={"format": "auto"})
+    source = detect_sentences(request.file, bundle.config.data, tagging, labelled=False, like=bundle.source)
     return Answers(FIELDS, _records(bundle, read_sentences(source), lambda: True))
 
 
