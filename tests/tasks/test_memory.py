@@ -14,7 +14,7 @@ import torch
 from recurra import bundle as bundles
 from recurra.models.classifier import Classifier
 from recurra.runtime import seed_everything
-from recurra.tasks import inspection
+from recurra.tasks import memory as memory_task
 from recurra.tasks.fitting import Fitted
 from tests.conftest import Files, Run
 
@@ -67,14 +67,14 @@ def test_fresh_is_the_network_that_training_began_with(
     run: Run, trained: Fitted, sample: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[Classifier] = []
-    subject = inspection._subject
+    subject = memory_task._subject
 
     def noted(*arguments: Any) -> Any:
         found = subject(*arguments)
-        looked_at.append(found.model)
+        looked_at.append(found.bundle.model)
         return found
 
-    monkeypatch.setattr(inspection, "_subject", noted)
+    monkeypatch.setattr(memory_task, "_subject", noted)
     fresh = seen(run, trained.folder, "memory", "--fresh", *STEPS)
     assert fresh["network"].endswith(", untrained")
     assert fresh["gradient"] != seen(run, trained.folder, "memory", *STEPS)["gradient"]
@@ -140,11 +140,11 @@ def mistakes(trained: Fitted, folder: Path) -> dict[str, tuple[list[object], str
         "no recipe": (["lstn", "memory"], "lstn"),
         "not a model": ([folder / "bare", "memory"], "no model is in this directory"),
         "another kind": ([other, "memory"], "labels"),
-        "training file gone": ([moved, "memory"], "name a file of texts"),
+        "training file gone": ([moved, "memory"], "name a file"),
         "file missing": ([model, "memory", folder / "gone.csv"], "gone.csv"),
         "file empty": ([model, "memory", folder / "empty.csv"], "empty.csv"),
-        "texts too short": ([model, "memory", short, "--steps", 10], "no text has more than 10 words"),
-        "cut too short": ([model, "memory", "--steps", 500], "max_tokens is 60"),
+        "texts too short": ([model, "memory", short, "--steps", 10], "nothing has more than 10 steps"),
+        "cut too short": ([model, "memory", "--steps", 500], "the longest has 60"),
         "no steps": ([model, "memory", "--steps", 0], "--steps is 0"),
         "no texts": ([model, "memory", "--texts", -1], "--texts is -1"),
         "no figure": ([model, "memory", "--out", folder / "figure.pdf"], "end it in .html, .png, .svg"),

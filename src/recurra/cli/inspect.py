@@ -53,12 +53,14 @@ def inspect(
     for name, value in options.items():
         if what != "memory" and value not in (None, False):
             raise typer.BadParameter(f"goes with memory, not with {what}", param_hint=name)
-    from recurra.tasks.inspection import explain, memory, summary
+    from recurra.tasks.inspection import explain, summary
 
     screen = Screen(as_json)
     if what == "summary":
         screen.finish(summary(model, screen))
     elif what == "memory":
+        from recurra.tasks.memory import memory
+
         data = None if text is None else Path(text)
         count = 32 if texts is None else texts
         screen.finish(memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))

@@ -106,16 +106,22 @@ class Tagger(Network):
             characters: ``(W, C)`` int64 spellings of the batch's distinct words, padded at the end.
             character_lengths: ``(W,)`` int64 true characters of each.
         """
+        states, _ = self.recurrent(self.vectors(words, spelled, characters, character_lengths), lengths)
+        logits: Tensor = self.head(self.head_dropout(states))
+        return logits
+
+    def vectors(
+        self, words: Tensor, spelled: Tensor, characters: Tensor, character_lengths: Tensor
+    ) -> Tensor:
+        """``(B, T, E)`` what the recurrent layers read of each word; arguments are those of `forward`."""
         if self.training and self.word_dropout:
             # Drawn here, from torch's generator, whose state a checkpoint keeps.
             dropped = torch.rand(words.shape, device=words.device) < self.word_dropout
             words = words.masked_fill(dropped, UNKNOWN)
-        x = self.embedding(words)
-        if self.spelling is not None:
-            x = torch.cat([x, self.spelling(characters, character_lengths)[spelled]], dim=2)
-        states, _ = self.recurrent(x, lengths)
-        logits: Tensor = self.head(self.head_dropout(states))
-        return logits
+        x: Tensor = self.embedding(words)
+        if self.spelling is None:
+            return x
+        return torch.cat([x, self.spelling(characters, character_lengths)[spelled]], dim=2)
 
 
 class Spelling(nn.Module):

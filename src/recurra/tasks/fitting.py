@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurra import bundle as bundles
 from recurra.bundle import Bundle
@@ -166,6 +166,9 @@ class TaskPath(Protocol[R, B]):
 
     def predict(self, bundle: B, request: PredictRequest) -> Answers:
         """Answers, as they are read."""
+
+    def sequences(self, bundle: B, data: Path) -> Iterator[Tensor]:
+        """``(T, E)`` float32 what the recurrent layers read of each row of a file, without gradients."""
 
 
 def default_out(data: Path) -> Path:

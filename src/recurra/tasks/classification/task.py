@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurra.batches.batcher import Batches
 from recurra.bundle import ClassifierBundle
@@ -39,7 +40,7 @@ from recurra.tasks.narrate import Narrator
 from recurra.tasks.texts import Part
 from recurra.tasks.transfer import Lexicon
 from recurra.text.labels import Labels
-from recurra.text.readers import Rows, detect, read
+from recurra.text.readers import Rows, Source, detect, read
 from recurra.text.stream import read_stream
 from recurra.text.tokenizer import SPECIALS
 from recurra.train.loop import Outcome
@@ -48,6 +49,7 @@ from recurra.train.objective import Supervised
 __all__ = ["Classification", "class_weights"]
 
 _ROWS_AT_ONCE = 10_000
+_TEXTS_AT_ONCE = 256
 
 
 class Classification:
@@ -170,6 +172,28 @@ class Classification:
             (_record(answer, names) for answer in predict_rows(bundle, chunks)),
             _cells,
         )
+
+    def sequences(self, bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:
+        """The vectors of each text's words."""
+        return vectors_of(bundle, texts_of_file(data, bundle.config, bundle.source))
+
+
+def texts_of_file(data: Path, config: Config, like: Source | None = None) -> Iterator[str]:
+    """The texts of a file, labelled or not, read as they are asked for.
+
+    Raises:
+        DataError: the file can't be used.
+    """
+    chunks = read(detect(data, config.data, labelled=False, like=like))
+    return (text for rows in chunks for text in rows.texts)
+
+
+def vectors_of(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
+    """``(T, E)`` the vectors of each text's words."""
+    table = bundle.model.embedding.weight.detach()
+    while some := list(islice(texts, _TEXTS_AT_ONCE)):
+        for ids in bundle.tokenizer.encode(some).ids:
+            yield table[torch.from_numpy(ids.astype(np.int64))]
 
 
 def _record(answer: Answer, names: tuple[str, ...]) -> dict[str, Any]:

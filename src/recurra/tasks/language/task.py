@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurra.batches.streams import Streams
 from recurra.bundle.language import LanguageBundle
@@ -33,6 +33,8 @@ from recurra.text.tokenizer import SPECIALS
 from recurra.train.loop import Outcome
 
 __all__ = ["LanguageModelling"]
+
+_STRETCH = 600  # tokens
 
 
 class LanguageModelling:
@@ -133,6 +135,15 @@ class LanguageModelling:
     def predict(self, bundle: LanguageBundle, request: PredictRequest) -> Answers:
         """Scores, the most likely next tokens, or texts that go on."""
         return answer(bundle, request)
+
+    def sequences(self, bundle: LanguageBundle, data: Path) -> Iterator[Tensor]:
+        """The vectors of stretches of the stream: a language model reads on from text to text."""
+        stream = stream_of(
+            open_part("test", data, bundle.config, bundle.tokenizer, Silent(), like=bundle.source)
+        )
+        table = bundle.model.embedding.weight.detach()
+        for begin in range(0, len(stream), _STRETCH):
+            yield table[torch.from_numpy(stream.read(begin, min(begin + _STRETCH, len(stream))))]
 
 
 def _training_part(bundle: LanguageBundle, given: Path | None, tell: Narrator) -> Part | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import f1_score
-from torch import nn
+from torch import Tensor, nn
 
 from recurra.batches.tagged import TaggedBatches
 from recurra.bundle.tagger import TaggerBundle
@@ -20,7 +20,7 @@ from recurra.models.network import Network
 from recurra.models.tagger import Tagger, TaggingLoss, tag_logits
 from recurra.serve.answers import Answers
 from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.narrate import Narrator, Silent
 from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, tell_assessment
 from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
@@ -123,6 +123,15 @@ class Tagging:
     def predict(self, bundle: TaggerBundle, request: PredictRequest) -> Answers:
         """Each word's tag and its probability."""
         return answers(bundle, request)
+
+    def sequences(self, bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
+        """The vectors of each sentence's words, spelling included."""
+        part = open_part("test", data, bundle.config, bundle.labels, bundle.vocabulary, Silent())
+        for row in range(len(part.numbers)):
+            batch = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0))
+            spelling = (batch.spelled, batch.characters, batch.character_lengths)
+            # Not yielded under no_grad: whoever asks for the next sentence would find gradients switched off.
+            yield bundle.model.vectors(batch.words, *spelling)[0].detach()
 
 
 def _figures(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
