@@ -82,9 +82,14 @@ def test_no_text_column_names_those_there_are(tmp_path: Path) -> None:
 def test_no_label_column(tmp_path: Path) -> None:
     rows = "".join(f"{i},text of number {i}\n" for i in range(60)).encode()
     line = refused(put(tmp_path / "a.csv", b"id,text\n" + rows))
-    assert line == ": no label column is found; there are id, text: choose with --set data.label=NAME"
+    assert line == (
+        ": no label column is found; there are id, text: choose with --set data.label=NAME, or --target NAME "
+        "to forecast a column of numbers"
+    )
     line = refused(put(tmp_path / "a.txt", b"only a text\nand another\n"))
-    assert line == ": no label column is found; a label must stand beside each text"
+    assert line == (
+        ": no label column is found; a label must stand beside each text, or --task lm learns the texts alone"
+    )
 
 
 def test_columns_that_training_has_and_test_lacks(tmp_path: Path) -> None:

@@ -132,11 +132,14 @@ def _same_shape(like: Source, source: Source) -> bool:
 
 def _no_column(source: Source, role: str, labelled: bool) -> DataError:
     if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
-        mend = "a label must stand beside each text"
+        mend = "a label must stand beside each text, or --task lm learns the texts alone"
         if not labelled:
             mend = _there_are(source, "data.text")
         return DataError(f"no {role} column is found", where=source.path, mend=mend)
-    return DataError(f"no {role} column is found", where=source.path, mend=_there_are(source, f"data.{role}"))
+    mend = _there_are(source, f"data.{role}")
+    if role == "label":
+        mend += ", or --target NAME to forecast a column of numbers"
+    return DataError(f"no {role} column is found", where=source.path, mend=mend)
 
 
 def _there_are(source: Source, setting: str) -> str:
