@@ -31,6 +31,7 @@ _PATHS: dict[Task, tuple[str, str]] = {
 """Where the steps of each task stand."""
 
 _OPTIONS: dict[Task, frozenset[str]] = {
+    "forecast": frozenset({"all"}),
     "lm": frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
 }
 """What a task's answers can be asked to be besides the usual."""

@@ -96,7 +96,7 @@ def test_what_a_fit_leaves_behind(model: Path) -> None:
         assert words in page
     card = (model / "README.md").read_text(encoding="utf-8")
     assert "It forecasts temp, 3 h ahead, from 12 points of the last 12 h." in card
-    history = list(csv.DictReader((model / "history.csv").open(encoding="utf-8")))
+    history = list(csv.DictReader((model / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert [float(row["valid_mae"]) > 0 for row in history] == [True, True]
     bundle = bundles.load(model)
     assert isinstance(bundle, ForecasterBundle)
@@ -139,6 +139,11 @@ def test_predict_says_what_comes_after_the_last_row(
     answers = tmp_path / "answers.jsonl"
     assert found(run("predict", model, path, "--out", answers, "--json"))["rows"] == 1
     assert set(json.loads(answers.read_text(encoding="utf-8"))) == {"row", "time", "for", "temp"}
+
+
+def test_how_far_back_a_forecast_remembers(model: Path, series: Path, run: Run) -> None:
+    answer = found(run("inspect", model, "memory", series, "--json"))
+    assert answer
 
 
 def test_the_jena_file_goes_through_with_several_values_ahead(run: Run, tmp_path: Path) -> None:
@@ -225,8 +230,8 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
         (LINES, (*HOURLY, "--set", "series.delay=90min"), "no whole number of rows"),
         (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction means nothing"),
         (LINES, (*HOURLY, "--pretrained", "x"), "x"),
-        ([*LINES[:30], "30,2020,2,21,6,1,cold,N", *LINES[31:]], HOURLY, "'cold' in column 'temp'"),
-        ([*LINES[:30], "30,2020,2,21,6,1,N", *LINES[31:]], HOURLY, "row 30: the row has 7 fields"),
+        ([*LINES[:30], "30,2020,2,21,5,1,cold,N", *LINES[31:]], HOURLY, "'cold' in column 'temp'"),
+        ([*LINES[:30], "30,2020,2,21,5,1,N", *LINES[31:]], HOURLY, "row 30: the row has 7 fields"),
         ([*LINES[:30], *LINES[31:33], LINES[30]], HOURLY, "comes after the later"),
         ([*LINES, LINES[-1].replace("SE", "N")], HOURLY, "and other values"),
         (["temp,x", *["1,2", "1,3"] * 80], HOURLY[:2], "'temp' is the same in all training rows"),
@@ -254,4 +259,4 @@ def test_bad_requests_to_a_model_are_one_line(model: Path, run: Run, tmp_path: P
     lacking = write(tmp_path / "lacking.csv", [line.rsplit(",", 2)[0] for line in LINES[:50]])
     assert "there is no column" in refusal(lacking)
     assert "reads rows, not --text" in refusal("--text", "x")
-    assert "a forecaster has no option generate" in refusal(short, "--generate", "3")
+    assert "takes no --generate" in refusal(short, "--generate", "3")

@@ -34,14 +34,11 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     many values ahead it is where there are several, and the value under the target's name.
 
     Raises:
-        ConfigError: texts were given, or an option of another task.
+        ConfigError: texts were given.
         DataError: the rows are too few, or lack a column.
     """
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", mend="give a CSV file")
-    strange = sorted(name for name in request.options if name != "all")
-    if strange:
-        raise ConfigError(f"a forecaster has no option {strange[0]}", mend="leave it out")
     data = bundle.config.data
     if request.file is None or str(request.file) == "-":
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
