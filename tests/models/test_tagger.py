@@ -17,7 +17,7 @@ from recurra.batches.tagged import IGNORED, Forms, TaggedBatch, TaggedBatches, T
 from recurra.config import ModelConfig, TaggingConfig
 from recurra.errors import DataError
 from recurra.models.summary import summarize
-from recurra.models.tagger import UNKNOWN, Tagger, TaggingLoss, tag_logits
+from recurra.models.tagger import UNKNOWN, Tagger, tag_logits, tagging_loss
 
 WORDS, CHARACTERS, TAGS = 11, 9, 4
 
@@ -82,7 +82,7 @@ def test_padding_has_no_gradient() -> None:
     """The gradient of a batch is that of its sentences one by one."""
     model = made_model().train()
     found = made_sentences([1, 6, 2, 4])
-    loss = TaggingLoss()
+    loss = tagging_loss
     (batch,) = TaggedBatches(found, None, 4).epoch(0)
     loss(model, batch).backward()
     together = {
@@ -117,10 +117,10 @@ def test_the_loss_is_the_mean_over_words_that_have_a_tag() -> None:
     (batch,) = TaggedBatches(found, None, 2).epoch(0)
     scores = torch.from_numpy(tag_logits(model, TaggedBatches(found, None, 2))).log_softmax(dim=1)
     expected = -np.mean([float(scores[n, tag]) for n, tag in enumerate(found.tags) if tag >= 0])
-    assert float(TaggingLoss()(model, batch).detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(tagging_loss(model, batch).detach()) == pytest.approx(expected, rel=1e-5)
     bare = TaggedSentences(found.examples, found.forms, None)
     with pytest.raises(DataError, match="no tags"):
-        TaggingLoss()(model, next(TaggedBatches(bare, None, 2).epoch(0)))
+        tagging_loss(model, next(TaggedBatches(bare, None, 2).epoch(0)))
 
 
 def test_unknown_words_differ_by_their_spelling_alone() -> None:
@@ -183,7 +183,7 @@ def test_a_small_set_is_learned() -> None:
     for epoch in range(20):
         for batch in TaggedBatches(found, None, 8, shuffle=True).epoch(epoch):
             optimizer.zero_grad()
-            TaggingLoss()(model, batch).backward()
+            tagging_loss(model, batch).backward()
             optimizer.step()
     right = tag_logits(model, TaggedBatches(found, None, 8)).argmax(axis=1) == found.tags
     assert right.mean() > 0.98

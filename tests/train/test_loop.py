@@ -23,7 +23,7 @@ from train_stand_ins import (
 from recurra.errors import ConfigError, DataError, OutputError, TrainingError
 from recurra.train.history import EpochRecord
 from recurra.train.loop import train
-from recurra.train.objective import Supervised
+from recurra.train.objective import supervised
 from recurra.train.observer import NullObserver
 
 
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_and_the_checkpoint_stays_good(
 
     config, model = make_config(clip_norm=clip_norm), make_model()
     with pytest.raises(TrainingError) as caught:
-        train(model, StandInBatches(), Supervised(bad_loss), validate, config, folder=tmp_path)
+        train(model, StandInBatches(), supervised(bad_loss), validate, config, folder=tmp_path)
     assert f"the loss is {bad} in epoch 2, step 13" in str(caught.value)
     assert "lower train.learning_rate (now 0.05)" in str(caught.value)
     assert all(bool(weight.isfinite().all()) for weight in model.parameters())
@@ -210,7 +210,7 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(
 
     config = make_config(clip_norm=clip_norm)
     with pytest.raises(TrainingError, match=r"epoch 2, (after )?step 16"):
-        train(make_model(), StandInBatches(), Supervised(breaking), no_validation, config, folder=tmp_path)
+        train(make_model(), StandInBatches(), supervised(breaking), no_validation, config, folder=tmp_path)
     resumed, whole = make_model(9), make_model()
     train(resumed, StandInBatches(), loss, no_validation, config, folder=tmp_path, resume=True)
     train(whole, StandInBatches(), loss, no_validation, config)

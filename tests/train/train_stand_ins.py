@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import TrainConfig
-from recurra.train.objective import Supervised
+from recurra.train.objective import supervised
 
 
 class StandInBatch(NamedTuple):
@@ -83,7 +83,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float())
 
 
-loss = Supervised(cross_entropy)
+loss = supervised(cross_entropy)
 
 
 def validate(model: nn.Module) -> Mapping[str, float]:

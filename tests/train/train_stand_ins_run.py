@@ -23,7 +23,7 @@ from recurra.models.loss import classification_loss, probabilities
 from recurra.models.predict import predict_logits
 from recurra.train import checkpoint
 from recurra.train.loop import Outcome, train
-from recurra.train.objective import Supervised
+from recurra.train.objective import supervised
 from recurra.train.observer import NullObserver
 
 
@@ -55,7 +55,7 @@ def run(
         return {"loss": float(-np.log(p[np.arange(37), np.asarray(held_out.labels)]).mean())}
 
     batches = Batches(examples(83, seed=8), None, config.batch_size, shuffle=True, seed=config.seed, bucket=3)
-    loss = Supervised(classification_loss("binary"))
+    loss = supervised(classification_loss("binary"))
     return model, train(
         model, batches, loss, validate, config, folder=folder, resume=resume, observer=observer
     )

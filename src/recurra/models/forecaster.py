@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from recurra.batches.windows import WindowBatch, Windows
 from recurra.config import ModelConfig
-from recurra.models.network import Network, Outline, outline_of, pooling_of, recurrent_stack
+from recurra.models.network import Network, Outline, measuring, outline_of, pooling_of, recurrent_stack
 
-__all__ = ["ForecastLoss", "ForecastNetwork", "forecast_windows"]
+__all__ = ["ForecastNetwork", "forecast_loss", "forecast_windows"]
 
 
 class ForecastNetwork(Network):
@@ -91,32 +91,15 @@ class ForecastNetwork(Network):
         return found
 
 
-class ForecastLoss:
-    """The mean error of a batch's forecasts, in deviations of the target (squared ones for ``mse``).
+def forecast_loss(kind: Literal["mae", "mse"]) -> Callable[[ForecastNetwork, WindowBatch], Tensor]:
+    """The mean error of a batch's forecasts, in deviations of the target (squared ones for ``mse``)."""
+    error = {"mae": functional.l1_loss, "mse": functional.mse_loss}[kind]
 
-    Args:
-        kind: ``mae`` or ``mse``.
-    """
-
-    def __init__(self, kind: Literal["mae", "mse"]) -> None:
-        each: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "mae": functional.l1_loss,
-            "mse": functional.mse_loss,
-        }
-        self.loss = each[kind]
-
-    def __call__(self, model: nn.Module, batch: WindowBatch) -> Tensor:
-        """The loss of a `ForecastNetwork`'s forecasts beside the batch's targets."""
-        assert isinstance(model, ForecastNetwork)  # noqa: S101  # what the task's network() gave
+    def loss(model: ForecastNetwork, batch: WindowBatch) -> Tensor:
         found = model.on(batch)
-        return self.loss(found, batch.targets.to(found.device))
+        return error(found, batch.targets.to(found.device))
 
-    def carried(self) -> Mapping[str, Tensor]:
-        """Nothing: a window's forecast hangs on no other's."""
-        return {}
-
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        """Nothing to take over."""
+    return loss
 
 
 def forecast_windows(model: ForecastNetwork, windows: Windows) -> NDArray[np.float32]:
@@ -124,11 +107,6 @@ def forecast_windows(model: ForecastNetwork, windows: Windows) -> NDArray[np.flo
 
     Dropout is off while it runs; the model's mode is left as it was. Without windows it is ``(0, 0)``.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            found = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
-    finally:
-        model.train(was_training)
+    with measuring(model):
+        found = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
     return np.concatenate(found) if found else np.zeros((0, 0), np.float32)

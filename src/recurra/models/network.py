@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from recurra.config import ModelConfig
 from recurra.layers import GRU, LSTM, AttentionPooling, MaxPooling, MeanPooling, Recurrent, SimpleRNN
 
-__all__ = ["Network", "Outline", "outline_of", "pooling_of", "recurrent_stack"]
+__all__ = ["Network", "Outline", "measuring", "outline_of", "pooling_of", "recurrent_stack"]
 
 _CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
@@ -49,6 +51,22 @@ class Network(nn.Module, ABC):
         for floor in self.floors()[:floors]:
             for weight in floor:
                 weight.requires_grad_(False)
+
+
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[torch.device]:
+    """Dropout and gradients are off meanwhile, and the model's mode is as it was afterwards.
+
+    Gives the device to put inputs on.
+    """
+    weight = next(model.parameters(), None)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield torch.device("cpu") if weight is None else weight.device
+    finally:
+        model.train(was_training)
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from recurra.batches.batcher import Batches
+from recurra.models.network import measuring
 
 __all__ = ["predict_logits"]
 
@@ -17,20 +17,13 @@ def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
 
     Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
     """
-    parameter = next(model.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
-    was_training = model.training
-    model.eval()
     rows: list[NDArray[np.int64]] = []
     logits: list[NDArray[np.float32]] = []
-    try:
-        with torch.inference_mode():
-            for batch in batches.epoch(0):
-                found = model(batch.tokens.to(device), batch.lengths.to(device))
-                logits.append(found.float().cpu().numpy())
-                rows.append(batch.rows)
-    finally:
-        model.train(was_training)
+    with measuring(model) as device:
+        for batch in batches.epoch(0):
+            found = model(batch.tokens.to(device), batch.lengths.to(device))
+            logits.append(found.float().cpu().numpy())
+            rows.append(batch.rows)
     if not rows:
         return np.zeros((0, 0), dtype=np.float32)
     found_rows, found_logits = np.concatenate(rows), np.concatenate(logits)

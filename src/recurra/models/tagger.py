@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,9 +12,9 @@ from recurra.batches.tagged import IGNORED, TaggedBatch, TaggedBatches
 from recurra.config import ModelConfig, TaggingConfig
 from recurra.errors import DataError
 from recurra.layers import Embedding, TrainedRows
-from recurra.models.network import Network, Outline, outline_of, recurrent_stack
+from recurra.models.network import Network, Outline, measuring, outline_of, recurrent_stack
 
-__all__ = ["Tagger", "TaggingLoss", "tag_logits"]
+__all__ = ["Tagger", "tag_logits", "tagging_loss"]
 
 UNKNOWN = 1  # the row of the embedding that stands for every word that is not known
 
@@ -147,29 +145,19 @@ class Spelling(nn.Module):
         return last
 
 
-class TaggingLoss:
-    """The objective of a tagger: cross entropy, the mean over the words that have a tag."""
+def tagging_loss(model: Tagger, batch: TaggedBatch) -> Tensor:
+    """Cross entropy of a batch, the mean over the words that have a tag.
 
-    def __call__(self, model: nn.Module, batch: TaggedBatch) -> Tensor:
-        """The loss of a batch, moved to the model's device.
-
-        Raises:
-            DataError: the batch has no tags.
-        """
-        if batch.tags is None:
-            raise DataError("the training sentences have no tags")
-        device = next(model.parameters()).device
-        logits = _forward(model, batch, device)
-        return functional.cross_entropy(
-            logits.flatten(0, 1), batch.tags.to(device).flatten(), ignore_index=IGNORED
-        )
-
-    def carried(self) -> Mapping[str, Tensor]:
-        """Nothing: a sentence hangs on no other."""
-        return {}
-
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        """Nothing to take over."""
+    Raises:
+        DataError: the batch has no tags.
+    """
+    if batch.tags is None:
+        raise DataError("the training sentences have no tags")
+    device = next(model.parameters()).device
+    logits = _forward(model, batch, device)
+    return functional.cross_entropy(
+        logits.flatten(0, 1), batch.tags.to(device).flatten(), ignore_index=IGNORED
+    )
 
 
 def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
@@ -177,20 +165,14 @@ def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
 
     Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
     """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     found: dict[int, NDArray[np.float32]] = {}
-    try:
-        with torch.inference_mode():
-            for batch in batches.epoch(0):
-                logits = _forward(model, batch, device).float().cpu().numpy()
-                for row, length, sentence in zip(
-                    batch.rows.tolist(), batch.lengths.tolist(), logits, strict=True
-                ):
-                    found[row] = sentence[:length]
-    finally:
-        model.train(was_training)
+    with measuring(model) as device:
+        for batch in batches.epoch(0):
+            logits = _forward(model, batch, device).float().cpu().numpy()
+            for row, length, sentence in zip(
+                batch.rows.tolist(), batch.lengths.tolist(), logits, strict=True
+            ):
+                found[row] = sentence[:length]
     if not found:
         return np.zeros((0, 0), np.float32)
     return np.concatenate([found[row] for row in batches.rows.tolist()])

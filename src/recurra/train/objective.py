@@ -12,7 +12,7 @@ from recurra.errors import DataError
 if TYPE_CHECKING:
     from recurra.batches.batcher import Batch
 
-__all__ = ["AnyBatch", "BatchSource", "Objective", "Supervised"]
+__all__ = ["AnyBatch", "BatchSource", "Memoryless", "Objective", "supervised"]
 
 
 @runtime_checkable
@@ -51,27 +51,19 @@ class Objective(Protocol):
         """Takes over what ``carried`` gave."""
 
 
-class Supervised:
-    """The loss of a network's logits beside labels: nothing is carried from batch to batch.
+class Memoryless:
+    """An objective that carries nothing from batch to batch.
 
     Args:
-        loss: of logits and labels, the mean over the batch.
+        loss: of a model and a batch, the mean over the batch's size.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.loss = loss
+    def __init__(self, loss: Callable[[Any, Any], Tensor]) -> None:
+        self._loss = loss
 
-    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss of ``model(tokens (B, T), lengths (B,))`` beside the batch's labels.
-
-        Raises:
-            DataError: the batch has no labels.
-        """
-        if batch.labels is None:
-            raise DataError("the training examples have no labels")
-        device = next(model.parameters()).device
-        logits = model(batch.tokens.to(device), batch.lengths.to(device))
-        return self.loss(logits, batch.labels.to(device))
+    def __call__(self, model: nn.Module, batch: Any) -> Tensor:
+        """The loss of one batch."""
+        return self._loss(model, batch)
 
     def carried(self) -> Mapping[str, Tensor]:
         """Nothing."""
@@ -79,3 +71,22 @@ class Supervised:
 
     def restore(self, carried: Mapping[str, Tensor]) -> None:
         """Nothing to take over."""
+
+
+def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> Memoryless:
+    """The objective of logits ``model(tokens (B, T), lengths (B,))`` beside the batch's labels.
+
+    It raises DataError where a batch has no labels.
+
+    Args:
+        loss: of logits and labels, the mean over the batch.
+    """
+
+    def of_batch(model: nn.Module, batch: Batch) -> Tensor:
+        if batch.labels is None:
+            raise DataError("the training examples have no labels")
+        device = next(model.parameters()).device
+        logits = model(batch.tokens.to(device), batch.lengths.to(device))
+        return loss(logits, batch.labels.to(device))
+
+    return Memoryless(of_batch)

@@ -44,7 +44,7 @@ from recurra.text.readers import Rows, Source, detect, read
 from recurra.text.stream import read_stream
 from recurra.text.tokenizer import SPECIALS
 from recurra.train.loop import Outcome
-from recurra.train.objective import Supervised
+from recurra.train.objective import supervised
 
 __all__ = ["Classification", "class_weights"]
 
@@ -87,7 +87,7 @@ class Classification:
         settings = ready.config.train
         return Lesson(
             Batches(train.examples, train.rows, settings.batch_size, shuffle=True, seed=settings.seed),
-            Supervised(classification_loss(kind, class_weights(ready.config, labels, train))),
+            supervised(classification_loss(kind, class_weights(ready.config, labels, train))),
             validate,
         )
 

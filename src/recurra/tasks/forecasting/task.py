@@ -14,7 +14,7 @@ from recurra.config import Config, Task
 from recurra.evaluate.forecast_baselines import RidgeBaseline
 from recurra.evaluate.report import render, write_report
 from recurra.evaluate.report_data import ReportData
-from recurra.models.forecaster import ForecastLoss, ForecastNetwork, forecast_windows
+from recurra.models.forecaster import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.models.network import Network
 from recurra.series.table import read_table
 from recurra.serve.answers import Answers
@@ -25,6 +25,7 @@ from recurra.tasks.forecasting.card import assessed, model_card, report_data
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
 from recurra.tasks.narrate import Narrator, Silent
 from recurra.train.loop import Outcome
+from recurra.train.objective import Memoryless
 
 __all__ = ["Forecasting"]
 
@@ -67,7 +68,7 @@ class Forecasting:
         windows = windows_of(
             ready.train, layout, reach, series, settings.batch_size, shuffle=True, seed=settings.seed
         )
-        return Lesson(windows, ForecastLoss(series.loss), validate)
+        return Lesson(windows, Memoryless(forecast_loss(series.loss)), validate)
 
     def bundle(
         self, ready: PreparedSeries, model: Network, pretrained: dict[str, Any] | None
@@ -126,12 +127,6 @@ class Forecasting:
     def predict(self, bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         """The values after the last row, or after every row."""
         return answer(bundle, request)
-
-    def sequences(self, bundle: ForecasterBundle, data: Path) -> Iterator[Tensor]:
-        """The windows of the series, as the network reads them."""
-        part, _ = open_series("test", read_table(data, bundle.config.data), bundle.layout, bundle.reach)
-        windows = windows_of(part, bundle.layout, bundle.reach, bundle.config.series, 1)
-        return (batch.inputs[0] for batch in windows.epoch(0))
 
 
 def _ridge_of(bundle: ForecasterBundle, given: Path | None, tell: Narrator) -> RidgeBaseline | None:

@@ -17,7 +17,7 @@ from recurra.config import Config, Task
 from recurra.evaluate.calibration import fit_temperature
 from recurra.evaluate.report import render, write_report
 from recurra.models.network import Network
-from recurra.models.tagger import Tagger, TaggingLoss, tag_logits
+from recurra.models.tagger import Tagger, tag_logits, tagging_loss
 from recurra.serve.answers import Answers
 from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.narrate import Narrator, Silent
@@ -27,6 +27,7 @@ from recurra.tasks.tagging.card import evaluation_report, model_card, report_dat
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady, open_part, prepare
 from recurra.tasks.transfer import Lexicon
 from recurra.train.loop import Outcome
+from recurra.train.objective import Memoryless
 
 __all__ = ["Tagging"]
 
@@ -59,7 +60,7 @@ class Tagging:
         batches = TaggedBatches(
             ready.train.numbers, None, settings.batch_size, shuffle=True, seed=settings.seed
         )
-        return Lesson(batches, TaggingLoss(), lambda network: _figures(network, ready.valid))
+        return Lesson(batches, Memoryless(tagging_loss), lambda network: _figures(network, ready.valid))
 
     def bundle(self, ready: TaggingReady, model: Network, pretrained: dict[str, Any] | None) -> TaggerBundle:
         """The tagger, its temperature fitted on the validation words."""
