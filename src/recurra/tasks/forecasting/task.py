@@ -128,6 +128,12 @@ class Forecasting:
         """The values after the last row, or after every row."""
         return answer(bundle, request)
 
+    def sequences(self, bundle: ForecasterBundle, data: Path) -> Iterator[Tensor]:
+        """The windows of the series, as the network reads them."""
+        part, _ = open_series("test", read_table(data, bundle.config.data), bundle.layout, bundle.reach)
+        windows = windows_of(part, bundle.layout, bundle.reach, bundle.config.series, 1)
+        return (batch.inputs[0] for batch in windows.epoch(0))
+
 
 def _ridge_of(bundle: ForecasterBundle, given: Path | None, tell: Narrator) -> RidgeBaseline | None:
     """The regression on the rows the model was trained on, if their file can still be read."""
