@@ -240,6 +240,7 @@ def test_tags_that_training_has_not(treebank: Treebank, fitted: Fitted, tmp_path
         (conllu([[("a", "X")], [("b", "_")]]), [], "row 3: the word 'b' has no UPOS tag"),
         (conllu([[("a", "X")], [("b", "X")]]), [], "there is one tag only ('X')"),
         (conllu([[("a", "X"), ("b", "Y")]]), [], "one sentence can't be split"),
+        (conllu([[("a", f"X{n}")] for n in range(1_001)]), [], "1,001 different tags of 1,001 words"),
         (conllu([[("a", "X")], [("b", "Y")]]), ["model.pooling=max"], "model.pooling: is not a tagger's"),
         (conllu([[("a", "X")], [("b", "Y")]]), ["data.text=[a]"], "data.text: is not a tagger's"),
         (conllu([[("a", "X")], [("b", "Y")]]), ["train.class_weight=balanced"], "tags have no weights"),

@@ -176,6 +176,16 @@ def test_a_missing_file_and_sentences_without_tags(tmp_path: Path) -> None:
     assert "has sentences without tags" in refused(lines, tagging=TaggingConfig(format="lines"))
 
 
+def test_a_file_without_blank_lines_is_no_sentence(tmp_path: Path) -> None:
+    line = refused(put(tmp_path / "a.txt", "el DET\n" * 5_001))
+    assert line == ", row 5,001: the sentence has more than 5,000 words; a blank line must part sentences"
+    with pytest.raises(DataError, match="more than 5,000 words"):
+        load(put(tmp_path / "b", "a " * 5_001), labelled=False)
+    content = "el DET\n" * 5_001 + "\nmar NOUN\n"
+    found = load(put(tmp_path / "c", content), DataConfig(skip_bad_rows=True))
+    assert [one.words for one in found] == [("mar",)]
+
+
 def test_broken_sentences_can_be_left_out(tmp_path: Path) -> None:
     content = (
         f"{word(1, 'a')}\n{word(3, 'b')}\n{word(4, 'c')}\n\n{word(1, 'd')}\n\n{word(1, 'e', '_')}\n".encode()

@@ -32,6 +32,8 @@ from recurra.text.source import Skipped
 
 __all__ = ["TaggedPart", "TaggingReady", "check_settings", "learn", "numbered", "open_part", "prepare"]
 
+_FEW_TAGS = 1_000  # treebanks with many features have more, but then a word has each many times
+
 
 @dataclass(frozen=True)
 class TaggedPart:
@@ -154,12 +156,19 @@ def learn(
     """The tags of all sentences, and what the training ones say of words.
 
     Raises:
-        DataError: there is one tag only.
+        DataError: there is one tag only, or so many that they can't be tags.
     """
     counts = TagCounts.learn(training)
     names = TagCounts.learn(sentences).tags
+    words = sum(len(sentence.words) for sentence in sentences)
     if len(names) < 2:
         raise DataError(f"there is one tag only ({names[0]!r})", where=where, mend="a tagger needs two")
+    if len(names) > _FEW_TAGS and len(names) > words / 5:
+        raise DataError(
+            f"{len(names):,} different tags of {words:,} words: the last column holds no tags",
+            where=where,
+            mend="write the word first and its tag last",
+        )
     return Labels(names, "multiclass"), counts, WordVocabulary.learn(counts.frequencies(), config.tagging)
 
 

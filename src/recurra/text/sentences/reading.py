@@ -19,6 +19,9 @@ from recurra.text.stream import NAME, Pipe
 
 __all__ = ["read_sentence_stream", "read_sentences", "read_sentences_from"]
 
+MOST_WORDS = 5_000
+"""Words of the longest sentence that is read: more is a file without blank lines between sentences."""
+
 
 def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> Iterator[Sentence]:
     """The sentences of a file.
@@ -99,10 +102,13 @@ def read_sentences_from(
                     yield sentence
                 continue
             if source.format == "lines":
+                some = text.split()
+                _check_length(len(some))
                 found += 1
-                yield Sentence(tuple(text.split()), None, number)
+                yield Sentence(tuple(some), None, number)
                 continue
             word = _parse(text, len(words), source)
+            _check_length(len(words) + 1)
         except DataError as error:
             if not source.skip_bad_rows:
                 raise _placed(error, source, number) from None
@@ -122,6 +128,13 @@ def _parse(text: str, words: int, source: SentenceSource) -> tuple[str, str | No
     if source.format == "conllu":
         return parse_word(text, words, source.column, source.labelled)
     return parse_cells(text, words, source.columns, source.tabs, source.labelled)
+
+
+def _check_length(words: int) -> None:
+    if words > MOST_WORDS:
+        raise DataError(
+            f"the sentence has more than {MOST_WORDS:,} words", mend="a blank line must part sentences"
+        )
 
 
 def _sentence(words: list[tuple[str, str | None]], row: int) -> Sentence:
