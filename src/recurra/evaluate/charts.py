@@ -213,6 +213,7 @@ def _first_edge(curve: Reliability) -> float:
 
 def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> None:
     """Ticks that suit the places: whole numbers, dates, or the places themselves on a logarithmic axis."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
     numbers = [place for place in x if not isinstance(place, datetime)]
@@ -226,6 +227,11 @@ def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> N
         axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:,.10g}"))
         if min(numbers) == max(numbers):
             axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
+    else:
+        # Short dates, the year and month once at the end: whole ones run into each other.
+        ticks = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(ticks)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(ticks))  # type: ignore[no-untyped-call]
 
 
 def _legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
