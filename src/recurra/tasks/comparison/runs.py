@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from recurra.errors import OutputError
 from recurra.files import replacing
 
-__all__ = ["BASELINE", "Job", "Run", "Store", "pack", "unpack"]
+__all__ = ["BASELINE", "DATA", "Job", "Run", "Store", "pack", "unpack"]
 
 BASELINE = "n-grams"  # the arm that is no network
+DATA = "data"  # the folder of the rows
 _STUDY, _RUNS = "study.json", "runs.jsonl"
 
 
@@ -141,6 +144,14 @@ class Store:
                 mend="choose another --out, or repeat the command as it was",
             )
         return {run.place: run for run in self._read()}
+
+    def forget(self) -> None:
+        """Takes back what `open` began, where no run has been made."""
+        if not self._runs.exists():
+            shutil.rmtree(self.folder / DATA, ignore_errors=True)
+            (self.folder / _STUDY).unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                self.folder.rmdir()
 
     def add(self, run: Run) -> None:
         """Writes one more line, and waits until it is on the disk.

@@ -19,7 +19,7 @@ from recurra.tasks.comparison.pages import Compared, write_pages
 from recurra.tasks.comparison.parts import lay_out
 from recurra.tasks.comparison.pool import cores, run_all
 from recurra.tasks.comparison.rounds import Rounds, Study
-from recurra.tasks.comparison.runs import Store
+from recurra.tasks.comparison.runs import DATA, Store
 from recurra.tasks.narrate import Narrator, Silent
 
 __all__ = ["compare_files", "parse_sizes"]
@@ -91,7 +91,11 @@ def compare_files(
     store = Store(out)
     base = Config.build(*study.layers(study.arms[0]))
     done = store.open(_identity(study, base, [path for path in (data, valid, test) if path is not None]))
-    laid = lay_out(data, base, out / "data", tell, valid=valid, test=test)
+    try:
+        laid = lay_out(data, base, out / DATA, tell, valid=valid, test=test)
+    except BaseException:
+        store.forget()
+        raise
     rounds = Rounds(study, laid, done)
     at_once = jobs or cores()
     threads = threads_asked() or max(1, cores() // at_once)

@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch._dynamo  # noqa: F401 - torch's optimizers load it when they are made, which takes 2 s
 from numpy.typing import NDArray
 
 from recurra.config import Config
