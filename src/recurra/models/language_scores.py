@@ -17,7 +17,7 @@ from recurra.batches.streams import StreamBatch, TextStreams, TokenStream
 from recurra.layers import States
 from recurra.models.language_model import LanguageNetwork
 
-__all__ = ["generate", "next_token", "stream_log_probability", "text_log_probabilities"]
+__all__ = ["generate", "next_tokens", "stream_log_probability", "text_log_probabilities"]
 
 _WINDOW = 128  # steps at once: the same result, and states of no more than these in memory
 _TOKENS_A_ROW = 2_000  # at least, where a stream is measured in parallel: rows begin without a past
@@ -70,12 +70,20 @@ def text_log_probabilities(
     return found
 
 
-def next_token(model: LanguageNetwork, ids: NDArray[np.integer]) -> NDArray[np.float32]:
-    """``(V,)`` the probability of each token to come after ``ids`` ``(T,)``, the start token first."""
+def next_tokens(model: LanguageNetwork, texts: Sequence[NDArray[np.integer]]) -> NDArray[np.float32]:
+    """``(N, V)`` the probability of each token to come after each of N texts, read alone.
+
+    Args:
+        model: the network.
+        texts: ``(T,)`` ids of each, the start token first.
+    """
+    examples = Examples.from_arrays(list(texts))
+    found = np.zeros((len(texts), model.embedding.num_embeddings), np.float32)
     with _measuring(model) as device:
-        states, _ = _read(model, torch.from_numpy(np.asarray(ids, np.int64))[None], None, device)
-        probabilities = model.output.log_probabilities(states).exp()
-    return np.asarray(probabilities[0].float().cpu().numpy())
+        for batch in Batches(examples, None, _ROWS).epoch(0):
+            state = _read(model, batch.tokens, batch.lengths, None, device)
+            found[batch.rows] = model.output.log_probabilities(state[-1][0]).exp().float().cpu().numpy()
+    return found
 
 
 def generate(
@@ -105,8 +113,8 @@ def generate(
     state: States | None = None
     for _ in range(count):
         with _measuring(model) as device:
-            states, state = _read(model, window, state, device)
-            logits = model.output.log_probabilities(states)[0].float().cpu()
+            state = _read(model, window, torch.tensor([window.shape[1]]), state, device)
+            logits = model.output.log_probabilities(state[-1][0])[0].float().cpu()
             logits[list(never)] = -torch.inf
             if top_k is not None and top_k < len(logits):
                 logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
@@ -119,16 +127,16 @@ def generate(
 
 
 def _read(
-    model: LanguageNetwork, tokens: Tensor, state: States | None, device: torch.device
-) -> tuple[Tensor, States]:
-    """The last state ``(1, H)`` of the top layer after ``(1, T)`` tokens, read a window at a time."""
-    last: Tensor | None = None
+    model: LanguageNetwork, tokens: Tensor, lengths: Tensor, state: States | None, device: torch.device
+) -> States:
+    """The states after ``(B, T)`` tokens, a window at a time; ``state[-1][0]`` is what the output sees."""
     for begin in range(0, tokens.shape[1], _WINDOW):
-        states, state = model(tokens[:, begin : begin + _WINDOW].to(device), None, state)
-        last = states[:, -1]
-    if last is None or state is None:
+        window = tokens[:, begin : begin + _WINDOW]
+        left = (lengths - begin).clamp(0, window.shape[1])
+        _, state = model(window.to(device), left.to(device), state)
+    if state is None:
         raise ValueError("there is no token to begin from")
-    return last, state
+    return state
 
 
 def _told(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recurra.bundle.language import LanguageBundle
 from recurra.errors import ConfigError
-from recurra.models.language_scores import generate, next_token, text_log_probabilities
+from recurra.models.language_scores import generate, next_tokens, text_log_probabilities
 from recurra.serve.answers import Answers
 from recurra.tasks.fitting import PredictRequest
 from recurra.text.readers import Rows, detect, read
@@ -61,7 +61,7 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
     """The ``count`` tokens most likely to come after ``text``, with their probabilities."""
-    p = next_token(bundle.model, bundle.tokenizer.encode([text]).ids[0])
+    p = next_tokens(bundle.model, bundle.tokenizer.encode([text]).ids)[0]
     chosen = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
     return [(_shown(bundle.tokenizer, int(id)), float(p[id])) for id in chosen]
 

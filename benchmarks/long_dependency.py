@@ -1,0 +1,214 @@
+"""How far back does each cell remember? Language models asked for words that hang on others.
+
+    python benchmarks/long_dependency.py run                 # all cells and seeds not in the results yet
+    python benchmarks/long_dependency.py run --cells lstm --seeds 1
+    python benchmarks/long_dependency.py table               # of what has been measured
+    python benchmarks/long_dependency.py plot docs/long-dependency.svg
+
+`recurra.evaluate.probes` makes the sentences: "the guest near the tall garden still | runs" (the verb agrees
+with the first noun), and "i grew up in japan ... i speak fluent | japanese". Training sentences are of both
+kinds, up to 60 words apart; test sentences are others. A model is right where it gives the right word more
+probability than any wrong one: of 2 verb forms (chance 50%), of 8 languages (12.5%). All cells have the same
+width, steps and learning rate; a window of 80 steps holds most sentences whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from recurra import LanguageModel
+from recurra.evaluate.probes import KINDS, Kind, make_probes, recall_by_distance
+from recurra.models.language_scores import next_tokens
+from recurra.runtime import facts
+
+RESULTS = Path(__file__).parent / "results" / "long_dependency.jsonl"
+CELLS = ("simple_rnn", "gru", "lstm")
+NAMES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+CHANCE = {"agreement": 1 / 2, "country": 1 / 8}
+LONGEST = 60
+TESTED = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60)
+PER_DISTANCE = 200
+SENTENCES = 24_000
+SHARES: dict[Kind, float] = {"agreement": 1 / 2, "country": 1 / 2}
+SETTINGS = {
+    "units": 64, "layers": 1, "embedding": 32, "dropout": 0.0, "head_dropout": 0.0, "bptt": 80, "tie": False,
+    "output": "full", "batch_size": 8, "epochs": 10, "patience": 20, "learning_rate": 0.005,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run")
+    run.add_argument("--cells", type=lambda text: text.split(","), default=list(CELLS))
+    run.add_argument("--seeds", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2, 3])
+    run.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
+    for each in (run, verbs.add_parser("table"), plot := verbs.add_parser("plot")):
+        each.add_argument("--results", type=Path, default=RESULTS)
+    plot.add_argument("path", type=Path)
+    asked = parser.parse_args()
+    if asked.verb == "run":
+        measure(asked.cells, asked.seeds, asked.epochs, asked.results)
+    elif asked.verb == "table":
+        print(table(rows_of(asked.results)))
+    else:
+        draw(rows_of(asked.results), asked.path)
+
+
+def measure(cells: Sequence[str], seeds: Sequence[int], epochs: int, results: Path) -> None:
+    """A row a cell and seed to the results; those that are there are left."""
+    done = {(row["cell"], row["seed"], row["epochs"]) for row in rows_of(results)}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        train, valid = sentences(SENTENCES, seed), sentences(600, 1_000 + seed)
+        for cell in cells:
+            if (cell, seed, epochs) in done:
+                continue
+            row = trained(cell, seed, epochs, train, valid)
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"{cell} seed {seed}: {row['cpu_seconds']:.0f} s, perplexity {row['perplexity']:.2f}")
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    """Sentences of both kinds in an order of chance; of distances, as in any language, many are short.
+
+    They are log-uniform: as many between 1 and 7 as between 8 and 60.
+    """
+    random = np.random.default_rng(seed)
+    found = []
+    for kind, share in SHARES.items():
+        drawn = np.exp(random.uniform(0, np.log(LONGEST + 1), round(share * count))).astype(int)
+        distances = np.maximum(drawn, 3 if kind == "country" else 0).tolist()
+        found += [probe.sentence for probe in make_probes(kind, distances, seed)]
+    random.shuffle(found)
+    return found
+
+
+def trained(cell: str, seed: int, epochs: int, train: list[str], valid: list[str]) -> dict[str, Any]:
+    """One model's training and its answers, as a row of the results."""
+    begun = time.process_time()
+    settings: dict[str, Any] = {**SETTINGS, "epochs": epochs}
+    model = LanguageModel(cell=cell, random_state=seed, **settings)
+    model.fit(train, validation_data=valid)
+    tokenizer = model.bundle_.tokenizer
+    numbers = {tokenizer.word(id): id for id in range(tokenizer.vocab_size)}
+    recall = {}
+    for kind in KINDS:
+        distances = [d for d in TESTED if kind == "agreement" or d >= 3]
+        probes = make_probes(kind, distances * PER_DISTANCE, 2_000 + seed)
+        ids = tokenizer.encode([probe.before for probe in probes]).ids
+        with np.errstate(divide="ignore"):
+            found = np.log(next_tokens(model.bundle_.model, ids))
+        recall[kind] = {r.distance: r.share for r in recall_by_distance(probes, found, numbers.__getitem__)}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cell": cell,
+        "seed": seed,
+        "epochs": epochs,
+        "recall": recall,
+        "perplexity": model.perplexity(valid),
+        "losses": [round(record["valid_loss"], 4) for record in model.history_],
+        "cpu_seconds": round(time.process_time() - begun, 1),
+        "threads": os.environ.get("RECURRA_THREADS"),
+        "machine": facts(),
+    }
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    """What has been measured."""
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+
+
+def shares(rows: list[dict[str, Any]], cell: str, kind: str) -> dict[int, list[float]]:
+    """By distance, the share of each seed."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row["cell"] == cell:
+            for distance, share in row["recall"][kind].items():
+                found.setdefault(int(distance), []).append(share)
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The mean over seeds and the span between the worst and the best, by distance."""
+    lines = []
+    for kind in KINDS:
+        lines += [f"{kind} (chance {100 * CHANCE[kind]:.1f}%)", ""]
+        cells = [cell for cell in CELLS if shares(rows, cell, kind)]
+        lines += ["| words between | " + " | ".join(NAMES[cell] for cell in cells) + " |"]
+        lines += ["|---:|" + "---:|" * len(cells)]
+        by_cell = {cell: shares(rows, cell, kind) for cell in cells}
+        for distance in sorted({d for found in by_cell.values() for d in found}):
+            cells_of = [by_cell[cell].get(distance, []) for cell in cells]
+            lines.append(f"| {distance} | " + " | ".join(_cell(some) for some in cells_of) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(some: list[float]) -> str:
+    if not some:
+        return "-"
+    span = f" ({100 * min(some):.0f} to {100 * max(some):.0f})" if len(some) > 1 else ""
+    return f"{100 * mean(some):.1f}%{span}"
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """A line a cell with the span of its seeds, one panel a kind."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import PercentFormatter
+
+    looks = {"simple_rnn": ("#0072b2", "s"), "gru": ("#009e73", "^"), "lstm": ("#d55e00", "o")}
+    settings = {
+        "svg.hashsalt": "recurra",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(settings):
+        figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+        titles = {
+            "agreement": "verb agrees with a noun k words back",
+            "country": "language of a country k words back",
+        }
+        for axes, kind in zip(panels, KINDS, strict=True):
+            for cell, (colour, mark) in looks.items():
+                found = sorted(shares(rows, cell, kind).items())
+                if found:
+                    x = [distance for distance, _ in found]
+                    axes.plot(
+                        x, [mean(some) for _, some in found], color=colour, marker=mark, label=NAMES[cell]
+                    )
+                    low, high = [min(some) for _, some in found], [max(some) for _, some in found]
+                    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.axhline(CHANCE[kind], color="#555555", linestyle=":", linewidth=1, label="chance")
+            axes.set_title(titles[kind])
+            axes.set_xlabel("words between (k)")
+            axes.set_ylim(0, 1.03)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panels[0].set_ylabel("right word likelier than any wrong one")
+        panels[1].legend(frameon=False)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
