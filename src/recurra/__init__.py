@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, SimpleRNN
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.tagging.estimator import SequenceTagger
 
@@ -22,6 +23,7 @@ __all__ = [
     "LSTM",
     "Bundle",
     "Config",
+    "Forecaster",
     "LanguageModel",
     "RecurraError",
     "SequenceTagger",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Bundle": "recurra.bundle",
     "Config": "recurra.config",
+    "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
     "LanguageModel": "recurra.tasks.language.estimator",

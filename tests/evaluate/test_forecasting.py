@@ -118,8 +118,9 @@ def test_the_report_shows_every_forecaster_and_the_truth(timed: bool) -> None:
     stamps = np.stack([hours[1:401], hours[2:402]], axis=1) if timed else None
     metrics = forecast_metrics(truth, forecasts, target="T (degC)", unit="degC")
     assert [bar.kind for bar in bars(metrics)] == ["model", "baseline"]
-    sections = forecast_sections(metrics, truth, forecasts, stamps)
+    sections = forecast_sections(metrics, truth, forecasts, stamps, distance="1 h", note="no season")
     assert [section.anchor for section in sections] == ["truth", "errors", "when"]
+    assert sections[1].paragraphs[1] == "No season."
     drawn = [chart.caption for section in sections for chart in section.charts]
     assert len(drawn) == (3 if timed else 2)  # forecast, (by the hour), by distance
     assert all(str(chart.svg).startswith("<svg") for section in sections for chart in section.charts)

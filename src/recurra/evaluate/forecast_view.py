@@ -40,6 +40,9 @@ def forecast_sections(
     truth: Values,
     forecasts: Mapping[str, Values],
     stamps: NDArray[np.datetime64] | None,
+    *,
+    distance: str,
+    note: str = "",
 ) -> list[Section]:
     """What the report shows of forecasts.
 
@@ -48,10 +51,12 @@ def forecast_sections(
         truth: ``(N, K)`` in the target's unit, in the order of time.
         forecasts: ``(N, K)`` by name, the network's first.
         stamps: ``(N, K)`` the time of each target; None where rows have no time.
+        distance: in words, how far before the last target a window ends.
+        note: what to know of the baselines.
     """
     named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
     shown = {name.removeprefix("the "): values for name, values in forecasts.items()}
-    sections = [_against_truth(named, truth, shown, stamps), _figures(metrics)]
+    sections = [_against_truth(named, truth, shown, stamps, distance), _figures(metrics, note)]
     errors = {name: np.abs(values - truth) for name, values in shown.items()}
     charts = [*_by_time(errors, stamps, named), *_by_distance(metrics)]
     if charts:
@@ -79,7 +84,11 @@ def median_stretch(errors: Values, length: int) -> slice:
 
 
 def _against_truth(
-    named: str, truth: Values, forecasts: Mapping[str, Values], stamps: NDArray[np.datetime64] | None
+    named: str,
+    truth: Values,
+    forecasts: Mapping[str, Values],
+    stamps: NDArray[np.datetime64] | None,
+    distance: str,
 ) -> Section:
     network = next(iter(forecasts))
     last = truth.shape[1] - 1  # of several values ahead, the furthest
@@ -103,14 +112,14 @@ def _against_truth(
     )
     caption = (
         f"Forecast and truth over {part.stop - part.start:,} windows, as well forecast as the middle one of "
-        "all such stretches. Each point was forecast from what was known well before it."
+        f"all such stretches. Each point was forecast from what was known {distance} before it."
     )
     return Section(
         anchor="truth", title="Forecast and truth", charts=[Chart(caption=caption, svg=chart, wide=True)]
     )
 
 
-def _figures(metrics: ForecastMetrics) -> Section:
+def _figures(metrics: ForecastMetrics, note: str) -> Section:
     d, unit = metrics.decimals, f" ({metrics.unit})" if metrics.unit else ""
 
     def row(one: ForecastFigures) -> list[str]:
@@ -128,11 +137,13 @@ def _figures(metrics: ForecastMetrics) -> Section:
         header=["", f"MAE{unit}", f"RMSE{unit}", f"bias{unit}", "skill"],
         rows=[row(one) for one in metrics.figures],
     )
-    paragraph = (
+    paragraphs = [
         "Skill is how far the MAE is below that of persistence, which forecasts the value known last. "
         f"Neighbouring windows err alike, so the 95% intervals come from drawing blocks of {metrics.block:,} "
         "windows anew (moving-block bootstrap, 2,000 rounds)."
-    )
+    ]
+    if note:
+        paragraphs.append(f"{note[:1].upper()}{note[1:]}.")
     tables = [figures]
     if metrics.differences:
         tables.append(
@@ -150,7 +161,7 @@ def _figures(metrics: ForecastMetrics) -> Section:
                 ],
             )
         )
-    return Section(anchor="errors", title="Errors", paragraphs=[paragraph], tables=tables)
+    return Section(anchor="errors", title="Errors", paragraphs=paragraphs, tables=tables)
 
 
 def _by_time(errors: Mapping[str, Values], stamps: NDArray[np.datetime64] | None, named: str) -> list[Chart]:

@@ -20,6 +20,8 @@ import safetensors.numpy
 
 from recurra import bundle as bundles
 from recurra.bundle.forecaster import ForecasterBundle
+from recurra.config import Config, load_recipe
+from recurra.tasks.fitting import fit_files
 from tests.conftest import Ran, Run
 from tests.series.jena import jena_lines, spoil_wind, write_jena
 
@@ -62,8 +64,12 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fitted") / "model"
-    command = [sys.executable, "-m", "recurra", "fit", str(series), "--out", str(out), *SMALL, *HOURLY]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    settings = {
+        "series": {"target": "temp", "lookback": "12h", "delay": "3h"},
+        "model": {"units": 6},
+        "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+    }
+    fit_files(series, Config.build(load_recipe("forecaster"), settings), out)
     return out
 
 

@@ -13,9 +13,8 @@ from recurra.bundle.forecaster import ForecasterBundle
 from recurra.evaluate.forecast_baselines import RidgeBaseline, persistence, seasonal
 from recurra.evaluate.forecasting import PERSISTENCE, ForecastMetrics, forecast_metrics
 from recurra.models.forecaster import forecast_windows
-from recurra.series.grid import span
 from recurra.tasks.card import network_name
-from recurra.tasks.forecasting.prepare import Part, PreparedSeries, windows_of
+from recurra.tasks.forecasting.prepare import Part, PreparedSeries, rows_in_words, windows_of
 from recurra.tasks.narrate import Narrator
 
 __all__ = [
@@ -153,7 +152,7 @@ def assess(
         forecasts[PERSISTENCE] = persistence(matrix.last, part.rows, reach.targets)
         if reach.period is not None:
             before = seasonal(matrix.last, part.rows, reach.targets, reach.period)
-            long = f"{reach.period:,} rows" if layout.spacing is None else span(reach.period * layout.spacing)
+            long = rows_in_words(reach.period, layout.spacing)
             if np.array_equal(before, forecasts[PERSISTENCE]):
                 note = (
                     f"the value a whole number of seasons ({long}) before the target is the value known last"

@@ -13,7 +13,13 @@ from recurra.evaluate.report_data import ReportData
 from recurra.models.summary import summarize
 from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
-from recurra.tasks.forecasting.prepare import Part, PreparedSeries, layout_facts, reach_in_words
+from recurra.tasks.forecasting.prepare import (
+    Part,
+    PreparedSeries,
+    layout_facts,
+    reach_in_words,
+    rows_in_words,
+)
 from recurra.train.loop import Outcome
 
 __all__ = ["assessed", "model_card", "report_data"]
@@ -48,16 +54,24 @@ def assessed(bundle: ForecasterBundle, found: ForecastAssessment) -> dict[str, A
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     metrics = found.metrics
     named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
+    reach, spacing = bundle.reach, bundle.layout.spacing
+    sections = forecast_sections(
+        metrics,
+        found.truth,
+        found.forecasts,
+        found.stamps,
+        distance=rows_in_words(reach.ahead, spacing),
+        note=found.note,
+    )
     return {
         **network_fields(bundle),
         "evaluated_on": found.part,
-        "lead": found.lead(reach_in_words(bundle.reach, bundle.layout.spacing)),
+        "lead": found.lead(reach_in_words(reach, spacing)),
         "verdict": f"{found.verdict}." if found.verdict else "",
         "verdict_kind": found.verdict_kind,
-        "baseline_note": found.note,
         "bars": bars(metrics),
         "bars_label": f"Mean absolute error of {named}: lower is better",
-        "sections": forecast_sections(metrics, found.truth, found.forecasts, found.stamps),
+        "sections": sections,
     }
 
 

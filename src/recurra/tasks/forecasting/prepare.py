@@ -30,6 +30,7 @@ __all__ = [
     "prepare",
     "prepare_tables",
     "reach_in_words",
+    "rows_in_words",
     "windows_of",
 ]
 
@@ -270,14 +271,16 @@ def reach_in_words(reach: Reach, spacing: float | None) -> str:
         >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
         '1 d ahead, from 240 points of the last 10 d'
     """
+    apart = rows_in_words(reach.step, spacing)
+    many = f" and on, {reach.horizon:,} values {apart} apart" if reach.horizon > 1 else ""
+    points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
+    return f"{rows_in_words(reach.delay, spacing)} ahead{many}, from {points}"
 
-    def long(rows: int) -> str:
-        counted = "1 row" if rows == 1 else f"{rows:,} rows"
-        return counted if spacing is None else span(rows * spacing)
 
-    many = f" and on, {reach.horizon:,} values {long(reach.step)} apart" if reach.horizon > 1 else ""
-    points = f"{reach.points:,} points of the last {long(reach.points * reach.step)}"
-    return f"{long(reach.delay)} ahead{many}, from {points}"
+def rows_in_words(rows: int, spacing: float | None) -> str:
+    """How long so many rows are."""
+    counted = "1 row" if rows == 1 else f"{rows:,} rows"
+    return counted if spacing is None else span(rows * spacing)
 
 
 def _tell_parts(parts: dict[str, Part], tell: Narrator) -> None:
