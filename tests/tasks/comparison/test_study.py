@@ -173,6 +173,13 @@ def test_a_run_that_diverges_does_not_take_the_others_along(sample: Files) -> No
     assert "nan" in results[0].reason or "inf" in results[0].reason
 
 
+def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recurra.tasks.comparison.pool._WORKER", "recurra.no_such_module")
+    results = list(run_all([a_job(sample)], 1, 1))
+    assert isinstance(results[0], Failed)
+    assert "no_such_module" in results[0].reason
+
+
 def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path: Path) -> None:
     out = tmp_path / "out"
     settings = [f"{section}.{key}={value}" for section, keys in TINY.items() for key, value in keys.items()]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -66,78 +67,99 @@ class _Crew:
         once = {"RECURRA_THREADS": count, "OMP_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
         self._environment = {**os.environ, **once}
         self._lock = threading.Lock()
-        self._all: set[subprocess.Popen[str]] = set()
-        self._idle: list[subprocess.Popen[str]] = []
+        self._all: list[_Worker] = []
+        self._idle: list[_Worker] = []
         self._dismissed = False
 
     def do(self, job: Job) -> Run | Failed:
         """Hands the job to a worker and waits for its answer."""
         worker = self._worker()
-        if worker.stdin is None or worker.stdout is None:
-            raise ValueError("a worker has pipes")
-        line = ""
-        try:
-            worker.stdin.write(job.model_dump_json() + "\n")
-            worker.stdin.flush()
-            line = worker.stdout.readline()
-        except BrokenPipeError:
-            pass  # it is gone, as no answer says too
+        answer = worker.ask(job)
         with self._lock:
             self._idle.append(worker)
-        return _result(job, json.loads(line or '{"died": "its process is gone"}'))
+        return _result(job, answer)
 
     def dismiss(self) -> None:
         """Ends all workers and what they are at."""
         with self._lock:
             self._dismissed = True
             for worker in self._all:
-                _end(worker)
+                worker.end()
 
     def close(self) -> None:
         """Closes the pipes, when nobody reads them any more."""
         for worker in self._all:
-            for pipe in (worker.stdin, worker.stdout):
-                if pipe is not None:
-                    with suppress(BrokenPipeError):
-                        pipe.close()
+            worker.close()
 
-    def _worker(self) -> subprocess.Popen[str]:
+    def _worker(self) -> _Worker:
         """One that is idle and alive, else a new one."""
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
-                if not _has_ended(worker):
+                if not worker.has_ended:
                     return worker
-            worker = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-m", _WORKER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                encoding="utf-8",
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C is ours to handle
-            )
-            self._all.add(worker)
+            worker = _Worker(self._environment)
+            self._all.append(worker)
             if self._dismissed:
-                _end(worker)
+                worker.end()
             return worker
 
 
-def _has_ended(worker: subprocess.Popen[str]) -> bool:
-    if sys.platform != "linux":
-        worker.wait()  # there it ends after one job
-    return worker.poll() is not None
+class _Worker:
+    """A process that does a job at a time."""
 
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the pipes
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,  # Ctrl-C is ours to handle
+        )
 
-def _end(worker: subprocess.Popen[str]) -> None:
-    """Kills a worker and the run it has begun."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(worker.pid, signal.SIGKILL)
-        else:
-            worker.kill()
-    worker.wait()
+    @property
+    def has_ended(self) -> bool:
+        """Whether it takes no more jobs."""
+        if sys.platform != "linux":
+            self._process.wait()  # there it ends after one job
+        return self._process.poll() is not None
+
+    def ask(self, job: Job) -> dict[str, Any]:
+        """Its answer, or that it died, with its last words."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise ValueError("a worker has pipes")
+        line = ""
+        with suppress(BrokenPipeError):  # it is gone, as no answer says too
+            stdin.write(job.model_dump_json() + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        if line:
+            return dict(json.loads(line))
+        self._process.wait()
+        self._log.seek(0)
+        words = self._log.read().decode("utf-8", "replace").split("\n")
+        return {"died": next((word for word in reversed(words) if word.strip()), "its process is gone")}
+
+    def end(self) -> None:
+        """Kills it and the run it has begun."""
+        with suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Closes its pipes."""
+        for pipe in (self._process.stdin, self._process.stdout, self._log):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def _result(job: Job, answer: dict[str, Any]) -> Run | Failed:

@@ -132,12 +132,15 @@ def _found(job: Job, ready: Prepared, probability: NDArray[np.float64], **figure
 
 def main() -> None:
     """Answers each job with a line: the run, a user's error, or what its process died of."""
-    if sys.platform != "linux":
-        sys.stdout.write(_answer(sys.stdin.readline()) + "\n")
-        return
-    for line in sys.stdin:
-        sys.stdout.write(_answer_apart(line) + "\n")
-        sys.stdout.flush()
+    # Whatever a library prints is no answer.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        if sys.platform != "linux":
+            out.write(_answer(sys.stdin.readline()) + "\n")
+            return
+        for line in sys.stdin:
+            out.write(_answer_apart(line) + "\n")
+            out.flush()
 
 
 def _answer(line: str) -> str:
