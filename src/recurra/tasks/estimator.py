@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     settings: dict[str, Any] | None
     bundle_: Bundle
     history_: list[dict[str, Any]]
+
+    def _keep(self, given: dict[str, Any]) -> None:
+        """Sets ``__init__``'s arguments, its ``locals()``, as attributes as they are: scikit-learn's rule."""
+        for name in inspect.signature(type(self).__init__).parameters:
+            if name != "self":
+                setattr(self, name, given[name])
 
     @abstractmethod
     def _take(self, bundle: Any) -> None:

@@ -124,36 +124,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         random_state: int = 1,
         settings: dict[str, Any] | None = None,
     ) -> None:
-        self.recipe = recipe
-        self.cell = cell
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.activation = activation
-        self.pooling = pooling
-        self.embedding = embedding
-        self.head_dropout = head_dropout
-        self.backend = backend
-        self.level = level
-        self.vocab_size = vocab_size
-        self.max_tokens = max_tokens
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.monitor = monitor
-        self.class_weight = class_weight
-        self.pretrained = pretrained
-        self.pretrained_layers = pretrained_layers
-        self.freeze = freeze
-        self.unfreeze_after = unfreeze_after
-        self.layerwise_lr = layerwise_lr
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.settings = settings
+        self._keep(locals())
 
     def fit(
         self,

@@ -134,36 +134,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         random_state: int = 1,
         settings: dict[str, Any] | None = None,
     ) -> None:
-        self.recipe = recipe
-        self.target = target
-        self.time = time
-        self.inputs = inputs
-        self.lookback = lookback
-        self.step = step
-        self.delay = delay
-        self.horizon = horizon
-        self.residual = residual
-        self.relative = relative
-        self.reversed = reversed
-        self.loss = loss
-        self.cell = cell
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.activation = activation
-        self.head_dropout = head_dropout
-        self.backend = backend
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.monitor = monitor
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.settings = settings
+        self._keep(locals())
 
     def fit(
         self,
