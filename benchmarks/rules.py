@@ -55,13 +55,16 @@ class Set(NamedTuple):
     vectors: str
     """What the vectors were pretrained on: below ``--work``/vectors."""
     group: str | None = None
-    seeds: int = 3
     small: str = "1000"
     large: str = "all"
+    seeds_small: int = 3
+    seeds_large: int = 3
 
 
 SETS = {
-    "sst2": Set("SST-2", "sst2/train.tsv", "sst2/dev.tsv", "sst2/test.tsv", 60, "imdb", None, 5, "250,1000"),
+    "sst2": Set(
+        "SST-2", "sst2/train.tsv", "sst2/dev.tsv", "sst2/test.tsv", 60, "imdb", None, "250,1000", "all", 5, 12
+    ),
     "chnsenticorp": Set(
         "ChnSentiCorp",
         "chnsenticorp/train.jsonl",
@@ -79,7 +82,8 @@ def command(found: Set, scale: str, arguments: argparse.Namespace, out: Path) ->
     """What to type for one study."""
     data = Path(os.environ["RECURRA_DATA"])
     arms = ["lstm", *ARMS] if scale == "small" else ["lstm", *list(ARMS)[:3]]
-    options = ["--recipes", ",".join(arms), "--seeds", str(found.seeds), "--test", str(data / found.test)]
+    seeds = found.seeds_small if scale == "small" else found.seeds_large
+    options = ["--recipes", ",".join(arms), "--seeds", str(seeds), "--test", str(data / found.test)]
     options += ["--out", str(out), "--jobs", str(arguments.jobs)]
     options += ["--sizes", found.small if scale == "small" else found.large]
     options += ["--pretrained", str(arguments.work / "vectors" / found.vectors)] if scale == "small" else []

@@ -217,3 +217,22 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path:
 
 def test_sizes_are_read_in_order() -> None:
     assert parse_sizes("1000, all,250,250") == [250, 1000, 0]
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_real_texts_are_compared(run: Command, data_folder: Path, tmp_path: Path) -> None:
+    zh = data_folder / "chnsenticorp"
+    ran = run(
+        "compare", zh / "train.jsonl", "--valid", zh / "validation.jsonl", "--test", zh / "test.jsonl",
+        "--recipes", "lstm,lstm+model.pooling=mean", "--seeds", "2", "--sizes", "1000",
+        "--out", tmp_path / "out", "--jobs", "1", "--json", "--set", "tokenizer.max_tokens=40",
+        "--set", "train.epochs=4", "--set", "train.learning_rate=0.01",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    assert told["measured_on"] == "869 test rows"  # 331 of 1,200 texts stand in the training file too
+    last, mean, ngrams = (arm["accuracy"] for arm in told["arms"])
+    assert mean > last
+    assert mean > 0.7
+    assert ngrams > 0.7
