@@ -2,6 +2,7 @@
 
     python benchmarks/long_dependency.py run                 # all cells and seeds not in the results yet
     python benchmarks/long_dependency.py run --cells lstm --seeds 1
+    python benchmarks/long_dependency.py run --alone 5,10,20,30 --epochs 8
     python benchmarks/long_dependency.py table               # of what has been measured
     python benchmarks/long_dependency.py plot docs/long-dependency.svg
 
@@ -10,6 +11,9 @@ with the first noun), and "i grew up in japan ... i speak fluent | japanese". Tr
 kinds, up to 60 words apart; test sentences are others. A model is right where it gives the right word more
 probability than any wrong one: of 2 verb forms (chance 50%), of 8 languages (12.5%). All cells have the same
 width, steps and learning rate; a window of 80 steps holds most sentences whole.
+
+Many training sentences are short, as in any language, and what was learned over few words may then be kept
+for many. `--alone K` asks the other question: can it be learned where all sentences have K words in between?
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -36,9 +41,10 @@ CELLS = ("simple_rnn", "gru", "lstm")
 NAMES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 CHANCE = {"agreement": 1 / 2, "country": 1 / 8}
 LONGEST = 60
-TESTED = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60)
+TESTED = (1, 3, 5, 8, 10, 12, 16, 20, 25, 30, 40, 50, 60)
 PER_DISTANCE = 200
 SENTENCES = 24_000
+ALONE = 10_000
 SHARES: dict[Kind, float] = {"agreement": 1 / 2, "country": 1 / 2}
 SETTINGS = {
     "units": 64, "layers": 1, "embedding": 32, "dropout": 0.0, "head_dropout": 0.0, "bptt": 80, "tie": False,
@@ -55,40 +61,48 @@ def main() -> None:
     run = verbs.add_parser("run")
     run.add_argument("--cells", type=lambda text: text.split(","), default=list(CELLS))
     run.add_argument("--seeds", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2, 3])
+    run.add_argument("--alone", type=lambda text: [int(one) for one in text.split(",")], default=[None])
     run.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
     for each in (run, verbs.add_parser("table"), plot := verbs.add_parser("plot")):
         each.add_argument("--results", type=Path, default=RESULTS)
     plot.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.verb == "run":
-        measure(asked.cells, asked.seeds, asked.epochs, asked.results)
+        measure(asked.cells, asked.seeds, asked.alone, asked.epochs, asked.results)
     elif asked.verb == "table":
         print(table(rows_of(asked.results)))
     else:
         draw(rows_of(asked.results), asked.path)
 
 
-def measure(cells: Sequence[str], seeds: Sequence[int], epochs: int, results: Path) -> None:
-    """A row a cell and seed to the results; those that are there are left."""
-    done = {(row["cell"], row["seed"], row["epochs"]) for row in rows_of(results)}
+def measure(
+    cells: Sequence[str], seeds: Sequence[int], alone: Sequence[int | None], epochs: int, results: Path
+) -> None:
+    """A row a cell, seed and kind of training to the results; those that are there are left."""
+    done = {(row["cell"], row["seed"], row["epochs"], row.get("alone")) for row in rows_of(results)}
     results.parent.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        train, valid = sentences(SENTENCES, seed), sentences(600, 1_000 + seed)
-        for cell in cells:
-            if (cell, seed, epochs) in done:
-                continue
-            row = trained(cell, seed, epochs, train, valid)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(f"{cell} seed {seed}: {row['cpu_seconds']:.0f} s, perplexity {row['perplexity']:.2f}")
+        for distance in alone:
+            train = sentences(SENTENCES if distance is None else ALONE, seed, distance)
+            valid = sentences(600, 1_000 + seed, distance)
+            for cell in cells:
+                if (cell, seed, epochs, distance) in done:
+                    continue
+                row = {"alone": distance, **trained(cell, seed, epochs, train, valid)}
+                with results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(f"{cell} seed {seed} alone {distance}: {row['cpu_seconds']:.0f} s", flush=True)
 
 
-def sentences(count: int, seed: int) -> list[str]:
+def sentences(count: int, seed: int, alone: int | None) -> list[str]:
     """Sentences of both kinds in an order of chance; of distances, as in any language, many are short.
 
-    They are log-uniform: as many between 1 and 7 as between 8 and 60.
+    They are log-uniform: as many between 1 and 7 as between 8 and 60. With ``alone`` all are of the kind
+    ``country`` and of that distance.
     """
     random = np.random.default_rng(seed)
+    if alone is not None:
+        return [probe.sentence for probe in make_probes("country", [alone] * count, seed)]
     found = []
     for kind, share in SHARES.items():
         drawn = np.exp(random.uniform(0, np.log(LONGEST + 1), round(share * count))).astype(int)
@@ -107,7 +121,7 @@ def trained(cell: str, seed: int, epochs: int, train: list[str], valid: list[str
     tokenizer = model.bundle_.tokenizer
     numbers = {tokenizer.word(id): id for id in range(tokenizer.vocab_size)}
     recall = {}
-    for kind in KINDS:
+    for kind in KINDS if "run" in numbers else KINDS[1:]:
         distances = [d for d in TESTED if kind == "agreement" or d >= 3]
         probes = make_probes(kind, distances * PER_DISTANCE, 2_000 + seed)
         ids = tokenizer.encode([probe.before for probe in probes]).ids
@@ -139,23 +153,34 @@ def shares(rows: list[dict[str, Any]], cell: str, kind: str) -> dict[int, list[f
     """By distance, the share of each seed."""
     found: dict[int, list[float]] = {}
     for row in rows:
-        if row["cell"] == cell:
+        if row["cell"] == cell and row.get("alone") is None:
             for distance, share in row["recall"][kind].items():
                 found.setdefault(int(distance), []).append(share)
+    return found
+
+
+def shares_alone(rows: list[dict[str, Any]], cell: str) -> dict[int, list[float]]:
+    """By the one distance that training had, the share of each seed at that distance."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row["cell"] == cell and row.get("alone") is not None:
+            found.setdefault(row["alone"], []).append(row["recall"]["country"][str(row["alone"])])
     return found
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The mean over seeds and the span between the worst and the best, by distance."""
     lines = []
-    for kind in KINDS:
-        lines += [f"{kind} (chance {100 * CHANCE[kind]:.1f}%)", ""]
-        cells = [cell for cell in CELLS if shares(rows, cell, kind)]
-        lines += ["| words between | " + " | ".join(NAMES[cell] for cell in cells) + " |"]
-        lines += ["|---:|" + "---:|" * len(cells)]
-        by_cell = {cell: shares(rows, cell, kind) for cell in cells}
+    views = {f"{kind} (chance {100 * CHANCE[kind]:.1f}%)": partial(shares, kind=kind) for kind in KINDS}
+    views["country, trained at that distance alone"] = shares_alone
+    for title, view in views.items():
+        by_cell = {cell: found for cell in CELLS if (found := view(rows, cell))}
+        if not by_cell:
+            continue
+        lines += [title, "", "| words between | " + " | ".join(NAMES[cell] for cell in by_cell) + " |"]
+        lines += ["|---:|" + "---:|" * len(by_cell)]
         for distance in sorted({d for found in by_cell.values() for d in found}):
-            cells_of = [by_cell[cell].get(distance, []) for cell in cells]
+            cells_of = [found.get(distance, []) for found in by_cell.values()]
             lines.append(f"| {distance} | " + " | ".join(_cell(some) for some in cells_of) + " |")
         lines.append("")
     return "\n".join(lines)
@@ -184,28 +209,28 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         "axes.spines.right": False,
     }
     with mpl.rc_context(settings):
-        figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
-        titles = {
-            "agreement": "verb agrees with a noun k words back",
-            "country": "language of a country k words back",
-        }
-        for axes, kind in zip(panels, KINDS, strict=True):
+        figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
+        views = [
+            ("verb agrees with a noun k words back", partial(shares, kind="agreement"), CHANCE["agreement"]),
+            ("language of a country k words back", partial(shares, kind="country"), CHANCE["country"]),
+            ("the same, trained at that distance alone", shares_alone, CHANCE["country"]),
+        ]
+        for axes, (title, view, chance) in zip(panels, views, strict=True):
             for cell, (colour, mark) in looks.items():
-                found = sorted(shares(rows, cell, kind).items())
+                found = sorted(view(rows, cell).items())
                 if found:
                     x = [distance for distance, _ in found]
-                    axes.plot(
-                        x, [mean(some) for _, some in found], color=colour, marker=mark, label=NAMES[cell]
-                    )
+                    label = NAMES[cell]
+                    axes.plot(x, [mean(some) for _, some in found], color=colour, marker=mark, label=label)
                     low, high = [min(some) for _, some in found], [max(some) for _, some in found]
                     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.axhline(CHANCE[kind], color="#555555", linestyle=":", linewidth=1, label="chance")
-            axes.set_title(titles[kind])
+            axes.axhline(chance, color="#555555", linestyle=":", linewidth=1, label="chance")
+            axes.set_title(title, fontsize=9)
             axes.set_xlabel("words between (k)")
             axes.set_ylim(0, 1.03)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panels[0].set_ylabel("right word likelier than any wrong one")
-        panels[1].legend(frameon=False)
+        panels[0].legend(frameon=False)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
 

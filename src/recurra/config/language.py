@@ -40,10 +40,6 @@ class LanguageConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> LanguageConfig:
-        if self.tie and self.output == "adaptive":
-            raise ValueError(
-                "tie and output=adaptive exclude each other: its clusters have widths of their own"
-            )
         if self.cutoffs is not None and sorted(set(self.cutoffs)) != self.cutoffs:
             raise ValueError("cutoffs must rise")
         return self

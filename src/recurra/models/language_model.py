@@ -11,7 +11,7 @@ from recurra.layers.dropout import sequence_mask
 from recurra.models.network import Network, Outline, outline_of, recurrent_stack
 from recurra.models.output_softmax import AdaptiveSoftmax, Output, Softmax
 
-__all__ = ["LanguageNetwork"]
+__all__ = ["LanguageNetwork", "refuse_unfit"]
 
 
 class LanguageNetwork(Network):
@@ -25,7 +25,7 @@ class LanguageNetwork(Network):
         embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
 
     Raises:
-        ConfigError: a network that reads backwards too, or cutoffs beyond the vocabulary.
+        ConfigError: as `refuse_unfit` has it, or cutoffs beyond the vocabulary.
 
     Example:
         >>> network = LanguageNetwork(ModelConfig(units=8, embedding=4), LanguageConfig(tie=True), 10)
@@ -43,12 +43,7 @@ class LanguageNetwork(Network):
         embedding_rows: TrainedRows = "all",
     ) -> None:
         super().__init__()
-        if config.bidirectional:
-            raise ConfigError(
-                "a language model reads forwards only: backwards it would see what it has to tell",
-                where="model.bidirectional",
-                mend="leave it out",
-            )
+        refuse_unfit(config, language)
         # The gradient of a tied table has every row: a sparse one beside it would be for nothing.
         rows: TrainedRows = "all" if language.tie else embedding_rows
         self.embedding = Embedding(vocab_size, config.embedding, rows=rows)
@@ -95,6 +90,26 @@ class LanguageNetwork(Network):
         kind = "adaptive softmax" if isinstance(self.output, AdaptiveSoftmax) else kind
         lines.append(Outline("output", kind, (None, None, self.output.classes), above))
         return lines
+
+
+def refuse_unfit(config: ModelConfig, language: LanguageConfig) -> None:
+    """Refuses settings that no language model can have.
+
+    Raises:
+        ConfigError: a network that reads backwards too, or tied clusters.
+    """
+    if config.bidirectional:
+        raise ConfigError(
+            "a language model reads forwards only: backwards it would see what it has to tell",
+            where="model.bidirectional",
+            mend="leave it out",
+        )
+    if language.tie and language.output == "adaptive":
+        raise ConfigError(
+            "the clusters of output=adaptive have widths of their own, and no embedding to share",
+            where="language.tie",
+            mend="set language.tie=false, or another language.output",
+        )
 
 
 def _output(language: LanguageConfig, features: int, vocab_size: int, embedding: Embedding) -> Output:

@@ -208,9 +208,20 @@ def test_bad_files_are_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_settings_no_language_model_can_have_are_refused(files: tuple[Path, Path]) -> None:
-    config = Config.build(load_recipe("language-model"), {"tokenizer": {"start_token": False}})
-    with pytest.raises(ConfigError, match="start token"):
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"tokenizer": {"start_token": False}}, "start token"),
+        ({"train": {"monitor": "accuracy"}}, "not validated by accuracy"),
+        ({"model": {"bidirectional": True}}, "forwards only"),
+        ({"language": {"output": "adaptive"}}, "no embedding to share"),
+    ],
+)
+def test_settings_no_language_model_can_have_are_refused(
+    files: tuple[Path, Path], settings: dict[str, object], complaint: str
+) -> None:
+    config = Config.build(load_recipe("language-model"), settings)
+    with pytest.raises(ConfigError, match=complaint):
         prepare(files[0], config, Silent())
 
 

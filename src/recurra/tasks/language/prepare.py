@@ -16,6 +16,7 @@ from recurra.batches.splits import split
 from recurra.batches.streams import Streams, TokenStream
 from recurra.config import Config
 from recurra.errors import ConfigError, DataError
+from recurra.models.language_model import refuse_unfit
 from recurra.tasks.narrate import Narrator
 from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
 from recurra.text.readers import Skipped, Source, detect, read
@@ -173,6 +174,13 @@ def check_settings(config: Config) -> None:
             where="tokenizer.start_token",
             mend="leave it out",
         )
+    if config.train.monitor != "loss":
+        raise ConfigError(
+            f"a language model is not validated by {config.train.monitor}",
+            where="train.monitor",
+            mend="set loss",
+        )
+    refuse_unfit(config.model, config.language)
 
 
 def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, int]:
