@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Runner:
         self.made: list[tuple[str, int, int]] = []
         self.stop_after, self.failing = stop_after, failing
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[Run | Failed]:
+    def __call__(self, jobs: Sequence[Job]) -> Generator[Run | Failed]:
         for job in jobs:
             if len(self.made) == self.stop_after:
                 raise KeyboardInterrupt

@@ -118,10 +118,7 @@ def write_pages(
             ),
         ],
         warnings=_warnings(laid),
-        settings={
-            "everyone's": {key: value for layer in study.settings for key, value in layer.items()},
-            **{arm.key: _differing(study, arm) for arm in study.arms},
-        },
+        settings={arm.key: _differing(study, arm) for arm in study.arms},
         command=command,
         versions={name: machine[name] for name in _VERSIONS},
         hardware={name: value for name, value in machine.items() if name not in _VERSIONS},

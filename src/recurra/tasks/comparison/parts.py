@@ -148,7 +148,8 @@ def _laid(ready: Prepared, folder: Path) -> Laid:
         largest = np.bincount(codes.astype(np.int64)).argmax()
         mask = np.ones(len(measured), bool) if kept is None else kept
         majority = float((measured.labels[mask] == largest).mean())
-    settings = {"format": "parquet", "text": ["text"], "label": "label", "task": kind}
+    columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
+    settings = {"format": "parquet", "task": kind, **columns}
     rows = len(measured) - left_out
     return Laid(folder, len(ready.train), rows, ready.test is not None, left_out, majority, settings)
 
@@ -161,12 +162,9 @@ def _rows(
     texts = part.texts(rows)
     for first in range(0, len(rows), _AT_ONCE):
         some = codes[first : first + _AT_ONCE]
-        if kind == "multilabel":
-            labels = pa.array(
-                [[names[c] for c in np.flatnonzero(row)] for row in some], pa.list_(pa.string())
-            )
-        else:
-            labels = pa.array([names[int(code)] for code in some], pa.string())
+        chosen = [np.flatnonzero(row) if kind == "multilabel" else [row] for row in some]
+        # A list even of one: no reader then looks for several labels within its name.
+        labels = pa.array([[names[int(code)] for code in codes] for codes in chosen], pa.list_(pa.string()))
         yield pa.table({"text": pa.array(list(islice(texts, len(some))), pa.string()), "label": labels})
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def run_all(jobs: Sequence[Job], at_once: int, threads: int) -> Iterator[Run | Failed]:
+def run_all(jobs: Sequence[Job], at_once: int, threads: int) -> Generator[Run | Failed]:
     """Each job's result as it comes, ``at_once`` processes side by side with ``threads`` threads each.
 
     When the caller stops listening, or Ctrl-C comes, the processes under way are ended.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +66,6 @@ class Rounds:
     laid: Laid
     done: dict[Place, Run]
     failed: list[Failed] = field(default_factory=list)
-    looked: int = 0
     judged: dict[int, dict[str, Judgement]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,7 +87,7 @@ class Rounds:
 
     def go(
         self,
-        run: Callable[[Sequence[Job]], Iterator[Run | Failed]],
+        run: Callable[[Sequence[Job]], Generator[Run | Failed]],
         keep: Callable[[Run], None],
         tell: Narrator,
     ) -> None:
@@ -96,7 +95,7 @@ class Rounds:
         for look in self.looks:
             jobs = list(self._missing(look))
             begun = time.perf_counter()
-            with closing(run(jobs)) as results:  # type: ignore[type-var]
+            with closing(run(jobs)) as results:
                 for number, result in enumerate(results, start=1):
                     if isinstance(result, Failed):
                         self.failed.append(result)
@@ -109,7 +108,6 @@ class Rounds:
                         f"{_place(result)}: {100 * result.accuracy:.1f}%, {result.seconds:.0f} s"
                         f" ({number} of {len(jobs)} in this round{_left(left)})"
                     )
-            self.looked = look
             self.judged = {size: self._judge(size, look) for size in self.sizes}
             if not any(self._active(size) for size in self.sizes):
                 break
@@ -162,7 +160,7 @@ class Rounds:
             return
         if arm == BASELINE:  # begins from nothing, whatever the networks begin from
             layers = tuple({**layer, "train": {}} for layer in layers)
-        settings = (*layers, {"data": {**self.laid.settings, "group": None}})
+        settings = (*layers, {"data": self.laid.settings})
         train = self.laid.train(size, seed)
         yield Job(
             arm=arm,
