@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,10 @@ def _answer(line: str) -> str:
 def _answer_apart(line: str) -> str:
     """The answer of a copy of this process, which dies alone, or with whoever asked."""
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python warns of the thread that pyarrow's allocator has, which is made for being copied.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reading)
         with os.fdopen(writing, "w", encoding="utf-8") as out:
