@@ -403,8 +403,8 @@ def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> N
 
 
 @pytest.mark.data
-def test_unlabelled_reviews_are_one_stream(data_folder: Path) -> None:
-    config = Config.build(load_recipe("language-model"), {"data": {"group": "movie"}})
-    ready = prepare(data_folder / "imdb" / "unlabeled.parquet", config, Silent())
-    assert len(ready.train) + len(ready.valid) == 50_000
-    assert stream_of(ready.train).targets > 10_000_000
+def test_labelled_sentences_are_one_stream_without_their_labels(data_folder: Path) -> None:
+    ready = prepare(data_folder / "sst2" / "train.tsv", Config.build(load_recipe("language-model")), Silent())
+    assert len(ready.train) + len(ready.valid) == 6_920
+    assert stream_of(ready.train).targets + stream_of(ready.valid).targets > 130_000
+    assert not next(ready.train.texts(ready.train.rows[:1])).endswith(("\t0", "\t1"))
