@@ -92,3 +92,9 @@ def test_any_beginning_has_each_class_by_its_share(strata: list[int], seed: int)
         seen = np.cumsum(codes[order] == code)
         expected = (codes == code).sum() * np.arange(1, len(codes) + 1) / len(codes)
         assert np.abs(seen - expected).max() <= 4  # one for each class at most
+
+
+def test_a_test_file_of_training_texts_alone_is_refused(tmp_path: Path) -> None:
+    data, test = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "t.csv", TRAIN[3:9])
+    with pytest.raises(DataError, match=r"t\.csv: every text stands in the training file too"):
+        lay_out(data, Config(), tmp_path / "parts", Silent(), valid=None, test=test)

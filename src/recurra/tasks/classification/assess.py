@@ -161,13 +161,18 @@ def assess(
 
 
 def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
-    """``(n,)`` which rows of ``part`` have a text that is not in ``training``; None if all, or no row, do."""
+    """As `new_rows`, but None if all rows are new, or none."""
+    new = new_rows(part, training)
+    return None if new.all() or not new.any() else new
+
+
+def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
+    """``(n,)`` which rows of ``part`` have a text that does not stand in the training file."""
     if part.examples is training.examples:
         known = {_digest(text) for text in training.texts(training.rows)}
     else:
         known = {_digest(text) for text in training.texts(np.arange(len(training.examples)))}
-    new = np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
-    return None if new.all() or not new.any() else new
+    return np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
 
 
 def _digest(text: str) -> bytes:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recurra.config import Config
 from recurra.errors import DataError
 from recurra.files import replacing
-from recurra.tasks.classification.assess import unseen_rows
+from recurra.tasks.classification.assess import new_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
 from recurra.tasks.narrate import Narrator
 from recurra.tasks.texts import Part
@@ -122,23 +122,20 @@ def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int6
 
 def _laid(ready: Prepared, folder: Path) -> Laid:
     names, kind = ready.labels.names, ready.labels.task
-    measured, left_out = ready.valid, 0
-    kept = None
+    measured, kept = ready.valid, np.ones(len(ready.valid), bool)
     if ready.test is not None:
-        measured = ready.test
-        kept = unseen_rows(ready.test, ready.train)
-        left_out = 0 if kept is None else int((~kept).sum())
-        if kept is None and not len(ready.test):
-            raise DataError("there are no rows", where=ready.test.where)
+        measured, kept = ready.test, new_rows(ready.test, ready.train)
+        if not kept.any():
+            raise DataError(
+                "every text stands in the training file too",
+                where=ready.test.where,
+                mend="give texts that no arm learned from",
+            )
     folder.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, tuple[Part, NDArray[np.bool_] | None]] = {
-        "train": (ready.train, None),
-        "valid": (ready.valid, None),
-    }
+    _write(folder / "train.parquet", _rows(ready.train, ready.train.rows, names, kind))
+    _write(folder / "valid.parquet", _rows(ready.valid, ready.valid.rows, names, kind))
     if ready.test is not None:
-        parts["test"] = (ready.test, kept)
-    for name, (part, mask) in parts.items():
-        _write(folder / f"{name}.parquet", _rows(part, mask, names, kind))
+        _write(folder / "test.parquet", _rows(ready.test, ready.test.rows[kept], names, kind))
     codes = ready.train.labels
     strata = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1) if codes.ndim > 1 else codes
     with replacing(folder / "strata.npy") as draft, draft.open("wb") as file:
@@ -146,25 +143,22 @@ def _laid(ready: Prepared, folder: Path) -> Laid:
     majority = None
     if kind != "multilabel":
         largest = np.bincount(codes.astype(np.int64)).argmax()
-        mask = np.ones(len(measured), bool) if kept is None else kept
-        majority = float((measured.labels[mask] == largest).mean())
+        majority = float((measured.labels[kept] == largest).mean())
     columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
     settings = {"format": "parquet", "task": kind, **columns}
-    rows = len(measured) - left_out
+    rows, left_out = int(kept.sum()), int((~kept).sum())
     return Laid(folder, len(ready.train), rows, ready.test is not None, left_out, majority, settings)
 
 
-def _rows(
-    part: Part, mask: NDArray[np.bool_] | None, names: tuple[str, ...], kind: str
-) -> Iterator[pa.Table]:
-    rows = part.rows if mask is None else part.rows[mask]
-    codes = part.labels if mask is None else part.labels[mask]
+def _rows(part: Part, rows: NDArray[np.int64], names: tuple[str, ...], kind: str) -> Iterator[pa.Table]:
+    """The sorted ``rows`` of a part's examples as tables of ``text`` and ``label``."""
+    codes = part.labels[np.searchsorted(part.rows, rows)]
     texts = part.texts(rows)
     for first in range(0, len(rows), _AT_ONCE):
         some = codes[first : first + _AT_ONCE]
         chosen = [np.flatnonzero(row) if kind == "multilabel" else [row] for row in some]
         # A list even of one: no reader then looks for several labels within its name.
-        labels = pa.array([[names[int(code)] for code in codes] for codes in chosen], pa.list_(pa.string()))
+        labels = pa.array([[names[int(code)] for code in row] for row in chosen], pa.list_(pa.string()))
         yield pa.table({"text": pa.array(list(islice(texts, len(some))), pa.string()), "label": labels})
 
 
