@@ -194,22 +194,40 @@ def test_rows_without_a_time_and_files_for_each_part(run: Run, tmp_path: Path) -
     assert (row["row"], row["ahead"]) == ("50", "2")
 
 
+def fit_apart(series: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    settings = (*SMALL, *HOURLY, "--no-baseline", "--set", "train.epochs=3")
+    often = ("--set", "train.checkpoint_minutes=0.0005")
+    command = [
+        sys.executable,
+        "-m",
+        "recurra",
+        "fit",
+        str(series),
+        "--out",
+        str(out),
+        *settings,
+        *often,
+        *more,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "model"
+    with fit_apart(series, out) as process:
+        assert process.wait(120) == 0
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_then_resumed_is_bit_for_bit_the_same(
-    series: Path, tmp_path: Path, number: signal.Signals
+    series: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    settings = (*SMALL, *HOURLY, "--no-baseline", "--set", "train.batch_size=2", "--set", "train.epochs=3")
-
-    def fit(out: Path, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "recurra", "fit", str(series), "--out", str(out), *settings, *more]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    often = ("--set", "train.checkpoint_minutes=0.0005")
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert fit(whole, *often).wait(120) == 0
-    with fit(broken, *often) as process:
+    broken = tmp_path / "broken"
+    with fit_apart(series, broken) as process:
         checkpoint = broken / "training" / "checkpoint.safetensors"
         written: set[int] = set()
         while len(written) < 4:
@@ -219,8 +237,9 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
             time.sleep(0.005)
         process.send_signal(number)
         process.wait(120)
-    assert fit(broken, *often, "--resume").wait(120) == 0
-    mine, theirs = (safetensors.numpy.load_file(out / "model.safetensors") for out in (whole, broken))
+    with fit_apart(series, broken, "--resume") as process:
+        assert process.wait(120) == 0
+    mine, theirs = (safetensors.numpy.load_file(out / "model.safetensors") for out in (uninterrupted, broken))
     assert set(mine) == set(theirs)
     for name in mine:
         np.testing.assert_array_equal(mine[name], theirs[name])
