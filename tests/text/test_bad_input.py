@@ -55,6 +55,11 @@ def test_header_alone(tmp_path: Path, content: bytes) -> None:
     assert "there are no rows" in refused(put(tmp_path / "a.csv", content))
 
 
+def test_tagged_sentences_are_no_labelled_texts(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.conllu", b"1\ta\t_\tX\t_\t_\t0\troot\t_\t_\n")
+    assert refused(path) == ": holds tagged sentences, not texts with labels; learn from it with --task tag"
+
+
 def test_folder_without_classes(tmp_path: Path) -> None:
     assert "no folders of .txt files" in refused(tmp_path)
     (tmp_path / "empty").mkdir()

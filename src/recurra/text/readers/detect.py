@@ -76,6 +76,10 @@ def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: So
         raise DataError(binary[0], where=path, mend=binary[1])
     if config.format != "auto":
         return config.format
+    if labelled and name.endswith(".conllu"):
+        raise DataError(
+            "holds tagged sentences, not texts with labels", where=path, mend="learn from it with --task tag"
+        )
     text = head.data.decode(check_encoding(config.encoding), "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(PREFIX):
         return "fasttext"
