@@ -78,6 +78,7 @@ SETS = {
         "chnsenticorp/test.jsonl",
         100,
         "zh_shopping",
+        seeds_large=5,
     ),
     "ag_news": Set("AG News", "ag_news/train_20k.csv.gz", None, "ag_news/test.csv.gz", 60, "imdb"),
     "imdb": Set(
@@ -125,14 +126,10 @@ def run(arguments: argparse.Namespace) -> None:
             print(*typed, flush=True)
             starter = "import sys; from recurra.cli.main import main; main()"
             subprocess.run([sys.executable, "-c", starter, *typed[1:]], check=True)
-            commit = subprocess.run(
-                ["git", "rev-parse", "--short", "HEAD"],
-                cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-            ).stdout.strip()  # fmt: skip
             found = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
             former = [row for row in read(arguments.results) if (row["set"], row["scale"]) != (name, scale)]
             rows = [
-                {"set": name, "scale": scale, "measured_on": found["measured_on"], **arm, "commit": commit}
+                {"set": name, "scale": scale, "measured_on": found["measured_on"], **arm}
                 for arm in found["arms"]
             ]
             arguments.results.parent.mkdir(parents=True, exist_ok=True)
