@@ -155,7 +155,8 @@ def assess(
             long = rows_in_words(reach.period, layout.spacing)
             if np.array_equal(before, forecasts[PERSISTENCE]):
                 note = (
-                    f"the value a whole number of seasons ({long}) before the target is the value known last"
+                    f"persistence is the seasonal forecast too: the target comes whole seasons ({long}) "
+                    "after the value known last"
                 )
             else:
                 forecasts[f"the value {long} before"] = before
