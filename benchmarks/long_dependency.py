@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -62,17 +61,19 @@ def main() -> None:
     run.add_argument("--cells", type=lambda text: text.split(","), default=list(CELLS))
     run.add_argument("--seeds", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2, 3])
     run.add_argument("--alone", type=lambda text: [int(one) for one in text.split(",")], default=[None])
-    run.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
     for each in (run, verbs.add_parser("table"), plot := verbs.add_parser("plot")):
         each.add_argument("--results", type=Path, default=RESULTS)
+        each.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
     plot.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.verb == "run":
         measure(asked.cells, asked.seeds, asked.alone, asked.epochs, asked.results)
-    elif asked.verb == "table":
-        print(table(rows_of(asked.results)))
+        return
+    rows = [row for row in rows_of(asked.results) if row["epochs"] == asked.epochs]
+    if asked.verb == "table":
+        print(table(rows))
     else:
-        draw(rows_of(asked.results), asked.path)
+        draw(rows, asked.path)
 
 
 def measure(
@@ -169,7 +170,7 @@ def shares_alone(rows: list[dict[str, Any]], cell: str) -> dict[int, list[float]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The mean over seeds and the span between the worst and the best, by distance."""
+    """Percent of right answers by distance, seed by seed: a mean would hide which of them had learned."""
     lines = []
     views = {f"{kind} (chance {100 * CHANCE[kind]:.1f}%)": partial(shares, kind=kind) for kind in KINDS}
     views["country, trained at that distance alone"] = shares_alone
@@ -187,14 +188,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(some: list[float]) -> str:
-    if not some:
-        return "-"
-    span = f" ({100 * min(some):.0f} to {100 * max(some):.0f})" if len(some) > 1 else ""
-    return f"{100 * mean(some):.1f}%{span}"
+    return " / ".join(f"{100 * share:.0f}" for share in some) or "-"
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A line a cell with the span of its seeds, one panel a kind."""
+    """A line a cell and seed, one panel a kind."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -209,21 +207,21 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         "axes.spines.right": False,
     }
     with mpl.rc_context(settings):
-        figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
         views = [
             ("verb agrees with a noun k words back", partial(shares, kind="agreement"), CHANCE["agreement"]),
             ("language of a country k words back", partial(shares, kind="country"), CHANCE["country"]),
             ("the same, trained at that distance alone", shares_alone, CHANCE["country"]),
         ]
+        views = [view for view in views if any(view[1](rows, cell) for cell in CELLS)]
+        width = 4.2 + 3.4 * (len(views) - 1)
+        figure, panels = plt.subplots(1, len(views), figsize=(width, 3.2), sharey=True, layout="constrained")
         for axes, (title, view, chance) in zip(panels, views, strict=True):
             for cell, (colour, mark) in looks.items():
                 found = sorted(view(rows, cell).items())
-                if found:
-                    x = [distance for distance, _ in found]
-                    label = NAMES[cell]
-                    axes.plot(x, [mean(some) for _, some in found], color=colour, marker=mark, label=label)
-                    low, high = [min(some) for _, some in found], [max(some) for _, some in found]
-                    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+                for seed in range(max((len(some) for _, some in found), default=0)):
+                    line = [(distance, some[seed]) for distance, some in found if seed < len(some)]
+                    label = NAMES[cell] if seed == 0 else None
+                    axes.plot(*zip(*line, strict=True), color=colour, marker=mark, ms=3, lw=1.2, label=label)
             axes.axhline(chance, color="#555555", linestyle=":", linewidth=1, label="chance")
             axes.set_title(title, fontsize=9)
             axes.set_xlabel("words between (k)")
