@@ -9,8 +9,9 @@
 Each set's network begins from vectors pretrained on the other set's training rows with the same recipe:
 SST-2 from IMDB, IMDB from SST-2. `random`: from nothing; `frozen`: the vectors stay as they are; `tuned`:
 they are trained on. `lm-frozen`, `lm-tuned`: the same with the vectors of a language model that never saw a
-label, which `recurra pretrain imdb/unlabeled.parquet --task lm --out LM` makes. A seed draws the training
-rows (the same for all), the weights and the batches; the vocabulary is that of the rows drawn. The
+label, which `recurra pretrain imdb/unlabeled.parquet --task lm --out LM` makes; `lm-layers`: with its
+recurrent layers too, trained on, which wants `--set` for a network that has such layers. A seed draws the
+training rows (the same for all), the weights and the batches; the vocabulary is that of the rows drawn. The
 pretraining has a seed of its own, always 1. Few rows are seen more often: each fit may make 600 steps at
 least, and waits a fifth of its epochs for a better one. A row a fit goes to the results, so that a run that
 was stopped goes on.
@@ -35,7 +36,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recurra.config import Config, load_recipe
+from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
 from recurra.tasks.fitting import fit_files
 from recurra.tasks.narrate import Silent
@@ -43,12 +44,12 @@ from recurra.tasks.pretraining import pretrain_files
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"
-STARTS = ("random", "frozen", "tuned", "lm-frozen", "lm-tuned")
+STARTS = ("random", "frozen", "tuned", "lm-frozen", "lm-tuned", "lm-layers")
 ALL = "all"
 STEPS = (
     600  # with the recipe's 10 epochs, 250 rows would end after 40 steps, and none of the three be trained
 )
-KEY = ("set", "rows", "seed", "start", "recipe", "pretrained_rows")
+KEY = ("set", "rows", "seed", "start", "recipe", "settings", "pretrained_rows")
 
 Row = dict[str, Any]
 
@@ -80,11 +81,12 @@ def data(name: str) -> Path:
     return path
 
 
-def settings(name: str, recipe: str, seed: int, **train: Any) -> Config:
-    """The recipe on a set's columns."""
+def settings(name: str, recipe: str, seed: int, others: str = "", **train: Any) -> Config:
+    """The recipe on a set's columns, with other settings as ``--set`` has them, apart by spaces."""
     found = SETS[name]
     columns = {"text": [found.text], "label": found.label, "group": found.group}
-    return Config.build(load_recipe(recipe), {"data": columns, "train": {"seed": seed, **train}})
+    changes = [parse_set(one) for one in others.split()]
+    return Config.build(load_recipe(recipe), *changes, {"data": columns, "train": {"seed": seed, **train}})
 
 
 def long_enough(config: Config, rows: int) -> dict[str, int]:
@@ -147,6 +149,7 @@ def measure(
     seed: int,
     start: str,
     recipe: str,
+    others: str,
     pretrained_rows: str,
     vectors: Path,
     language_model: Path | None = None,
@@ -159,11 +162,16 @@ def measure(
             begun_from = pretrained(name, recipe, pretrained_rows, vectors)
         elif begun_from is None:
             sys.exit("pass the language model's directory as --language-model")
-        train = {"pretrained": str(begun_from), "freeze": start.endswith("frozen")}
+        layers = start.endswith("layers")
+        train = {
+            "pretrained": str(begun_from),
+            "freeze": start.endswith("frozen"),
+            "pretrained_layers": layers,
+        }
     # With the recipe's width, which must be that of the vectors.
-    config = settings(name, recipe, seed, **train)
+    config = settings(name, recipe, seed, others, **train)
     if rows != ALL:
-        config = settings(name, recipe, seed, **train, **long_enough(config, int(rows)))
+        config = settings(name, recipe, seed, others, **train, **long_enough(config, int(rows)))
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_files(
@@ -173,7 +181,7 @@ def measure(
     found = fitted.tested.found.metrics
     origin = fitted.bundle.pretrained or {}
     return {
-        "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe,
+        "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe, "settings": others,
         "pretrained_rows": pretrained_rows,
         "accuracy": found.accuracy, "interval": [found.accuracy_low, found.accuracy_high],
         "log_loss": found.log_loss, "tested_on": found.rows, "best_epoch": fitted.outcome.best_epoch,
@@ -187,16 +195,18 @@ def read(path: Path) -> list[Row]:
     """The rows measured so far."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [{"settings": "", **json.loads(line)} for line in lines]
 
 
-def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, str, str]]:
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, str, str, str]]:
     """Every fit that was asked for, small ones first."""
     for rows in arguments.rows.split(","):
         for name in arguments.sets.split(","):
             for seed in arguments.seeds.split(","):
                 for start in arguments.starts.split(","):
-                    yield name, rows, int(seed), start, arguments.recipe, arguments.pretrained_rows
+                    how = (arguments.recipe, " ".join(arguments.set), arguments.pretrained_rows)
+                    yield name, rows, int(seed), start, *how
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -225,15 +235,16 @@ def run(arguments: argparse.Namespace) -> None:
 def table(rows: Sequence[Row]) -> str:
     """A Markdown table a set: accuracy in percent, and what pretraining adds, compared seed by seed."""
     parts = []
-    keys = ("set", "recipe", "pretrained_rows")
+    keys = ("set", "recipe", "settings", "pretrained_rows")
     for kind in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
         mine = [row for row in rows if tuple(row[key] for key in keys) == kind]
-        name, recipe, pretrained_rows = kind
+        name, recipe, others, pretrained_rows = kind
+        how = f"`{recipe}`" + (f" with `{others}`" if others else "")
         starts = [start for start in STARTS if any(row["start"] == start for row in mine)]
         gains = [f"{start} - random" for start in starts if start != "random"]
         names = ("training rows", "seeds", "tokens covered", *starts, *gains)
         lines = [
-            f"{name}, `{recipe}`, accuracy on {mine[0]['tested_on']:,} test rows in percent, mean and "
+            f"{name}, {how}, accuracy on {mine[0]['tested_on']:,} test rows in percent, mean and "
             f"standard deviation over seeds; vectors from {pretrained_rows} rows of {SETS[name].other}.",
             "",
             f"| {' | '.join(names)} |",
@@ -290,6 +301,7 @@ def main() -> None:
     running.add_argument("--starts", default="random,frozen,tuned")
     running.add_argument("--language-model", type=Path, help="a directory of recurra pretrain --task lm")
     running.add_argument("--recipe", default="default")
+    running.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     running.add_argument("--pretrained-rows", default=ALL, help="of the other set")
     running.add_argument("--vectors", type=Path, help="a folder that keeps the pretrained models")
     arguments = parser.parse_args()

@@ -14,7 +14,7 @@ from recurra.config import Config
 
 def row(start: str, seed: int, accuracy: float, rows: str = "250") -> dict[str, Any]:
     return {
-        "set": "sst2", "rows": rows, "seed": seed, "start": start, "recipe": "default",
+        "set": "sst2", "rows": rows, "seed": seed, "start": start, "recipe": "default", "settings": "",
         "pretrained_rows": "all",
         "accuracy": accuracy, "tested_on": 1821, "token_share": None if start == "random" else 0.9,
     }  # fmt: skip
