@@ -90,6 +90,7 @@ SETS = {
         "sst2",
         "movie",
         large="4000",
+        seeds_large=5,
         tested=5000,
     ),
 }

@@ -108,10 +108,11 @@ def points(value: float, sign: str = "+") -> str:
     """A share as points with one decimal, and a true minus.
 
     Example:
-        >>> points(0.0084), points(-0.012), points(0.5, "")
-        ('+0.8', '−1.2', '50.0')
+        >>> points(0.0084), points(-0.012), points(0.5, ""), points(-0.0001)
+        ('+0.8', '−1.2', '50.0', '+0.0')
     """
-    return f"{100 * value:{sign}.1f}".replace("-", "−")
+    # The sum makes a zero of a negative one.
+    return f"{round(100 * value, 1) + 0.0:{sign}.1f}".replace("-", "−")
 
 
 def gain(found: Judgement) -> str:
