@@ -32,7 +32,10 @@ class ModelConfig(Section):
     )
     pooling: Pooling = Field("last", description="how all states become one vector")
     embedding: Width = Field(32, description="features of a token")
-    head_dropout: Fraction = Field(0.0, description="on the pooled vector, before the head")
+    head_dropout: Fraction = Field(
+        0.0,
+        description="on the pooled vector before the head; on all states before a language model's output",
+    )
     backend: Backend = Field("auto", description="the kernels that compute the recurrence")
     precision: Precision = Field(
         "float32",
