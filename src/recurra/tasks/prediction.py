@@ -7,8 +7,8 @@ from pathlib import Path
 from recurra import bundle as bundles
 from recurra.runtime import use_threads
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import PredictRequest
 from recurra.tasks.registry import refuse_foreign_options, task_named
+from recurra.tasks.steps import PredictRequest
 
 __all__ = ["answers_for"]
 

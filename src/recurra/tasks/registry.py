@@ -11,7 +11,7 @@ from recurra.config import Task
 from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from recurra.tasks.fitting import TaskPath
+    from recurra.tasks.steps import TaskPath
 
 __all__ = ["default_recipe", "refuse_foreign_options", "task_named", "task_of_file"]
 

@@ -101,6 +101,7 @@ class Pipe:
 
     @property
     def waiting(self) -> bool:
+        """Whether a whole line is there already."""
         return bool(self._lines)
 
     def __iter__(self) -> Iterator[bytes]:

@@ -35,8 +35,8 @@ from recurra.tasks.classification.assess import (
 from recurra.tasks.classification.card import model_card, report_data
 from recurra.tasks.classification.evaluation import evaluate_file
 from recurra.tasks.classification.prepare import Prepared, prepare
-from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.narrate import Narrator
+from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.texts import Part
 from recurra.tasks.transfer import Lexicon
 from recurra.text.labels import Labels

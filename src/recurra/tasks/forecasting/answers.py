@@ -19,8 +19,8 @@ from recurra.series.grid import later
 from recurra.series.layout import Matrix
 from recurra.series.table import Table, read_lines, read_table
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import PredictRequest
 from recurra.tasks.forecasting.prepare import Part, windows_of
+from recurra.tasks.steps import PredictRequest
 
 __all__ = ["answer", "forecast_table"]
 

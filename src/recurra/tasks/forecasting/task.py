@@ -18,12 +18,12 @@ from recurra.models.forecaster import ForecastNetwork, forecast_loss, forecast_w
 from recurra.models.network import Network
 from recurra.series.table import read_table
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, tell_assessment
 from recurra.tasks.forecasting.card import assessed, model_card, report_data
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
 from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
 from recurra.train.loop import Outcome
 from recurra.train.objective import Memoryless
 

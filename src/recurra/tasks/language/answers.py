@@ -14,7 +14,7 @@ from recurra.bundle.language import LanguageBundle
 from recurra.errors import ConfigError
 from recurra.models.language_scores import generate, next_tokens, text_log_probabilities
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import PredictRequest
+from recurra.tasks.steps import PredictRequest
 from recurra.text.readers import Rows, detect, read
 from recurra.text.stream import read_stream
 from recurra.text.tokenizer import START, TextTokenizer

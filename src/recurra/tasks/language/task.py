@@ -20,13 +20,13 @@ from recurra.models.language_model import LanguageNetwork
 from recurra.models.language_scores import stream_log_probability
 from recurra.models.network import Network
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.language.card import assessed, model_card, report_data
 from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
 from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.texts import Part
 from recurra.text.lexicon import Lexicon
 from recurra.text.tokenizer import SPECIALS

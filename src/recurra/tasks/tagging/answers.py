@@ -9,7 +9,7 @@ from typing import Any
 from recurra.bundle.tagger import TaggerBundle
 from recurra.errors import DataError
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import PredictRequest
+from recurra.tasks.steps import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
 from recurra.tasks.tagging.prepare import numbered
 from recurra.text.sentences import (

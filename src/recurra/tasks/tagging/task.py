@@ -19,8 +19,8 @@ from recurra.evaluate.report import render, write_report
 from recurra.models.network import Network
 from recurra.models.tagger import Tagger, tag_logits, tagging_loss
 from recurra.serve.answers import Answers
-from recurra.tasks.fitting import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, tell_assessment
 from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
