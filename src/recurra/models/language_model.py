@@ -28,6 +28,7 @@ class LanguageNetwork(Network):
         ConfigError: as `refuse_unfit` has it, or cutoffs beyond the vocabulary.
 
     Example:
+        >>> import torch
         >>> network = LanguageNetwork(ModelConfig(units=8, embedding=4), LanguageConfig(tie=True), 10)
         >>> features, states = network(torch.tensor([[1, 5, 3]]))
         >>> network.output.log_probabilities(features[:, -1]).exp().sum().item()  # doctest: +ELLIPSIS
