@@ -163,10 +163,10 @@ def test_a_chart_must_be_markup() -> None:
 
 
 def test_every_line_has_its_own_look() -> None:
-    lines = {f"line {number}": [float(number), number + 1.0] for number in range(6)}
-    drawn = line_chart([1, 2], lines, title="six", name="six")
-    styles = set(re.findall(r"stroke: var\(--(accent|second|third|fourth|fifth|sixth)\)", drawn))
-    assert styles == {"accent", "second", "third", "fourth", "fifth", "sixth"}
+    lines = {f"line {number}": [float(number), number + 1.0] for number in range(7)}
+    drawn = line_chart([1, 2], lines, title="seven", name="seven")
+    styles = set(re.findall(r"stroke: var\(--(accent|second|third|fourth|fifth|sixth|ink-soft)\)", drawn))
+    assert styles == {"accent", "second", "third", "fourth", "fifth", "sixth", "ink-soft"}
     assert all(f">{name}<" in drawn for name in lines)
 
 

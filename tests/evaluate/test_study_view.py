@@ -96,7 +96,7 @@ def test_learning_curves_and_cautions() -> None:
     page = Page(render(ReportData(title="t", **report_fields(study((250, 0), tested=False)))))
     for words in (
         "None is shown to be better than LSTM.", "came to nothing: the loss is nan.", "expect a little less",
-        "On 250 rows: GRU: +0.8 ± 0.3 points, real", "Trained on 250 rows", "training rows",
+        "On 250 rows, GRU: +0.8 ± 0.3 points, real", "Trained on 250 rows", "training rows",
     ):  # fmt: skip
         assert words in page.text, words
     assert page.tags.count("svg") == 2

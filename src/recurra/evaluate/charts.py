@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import cycle
@@ -44,9 +45,9 @@ _INK, _LINE, _ACCENT, _SECOND, _PAPER, *_MORE = _COLOURS
 # A line is told from others by its colour, its dashes and its marks.
 _LOOKS = list(
     zip(
-        (_ACCENT, _SECOND, *_MORE),
-        ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))),
-        "osD^vP",
+        (_ACCENT, _SECOND, *_MORE, _INK),
+        ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 2))),
+        "osD^vPX",
         strict=True,
     )
 )
@@ -122,7 +123,7 @@ def line_chart(
         axes.set_ylabel(y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-        _legend(figure, axes, 5 if wide else 3)
+        _legend(figure, axes)
         return _svg(figure, title)
 
 
@@ -142,16 +143,18 @@ def interval_chart(
     from matplotlib.ticker import MaxNLocator
 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(4.2, 0.9 + 0.32 * len(rows)), layout="constrained")
+        names = [textwrap.fill(row[0], 22) for row in rows]
+        lines = sum(name.count("\n") + 1 for name in names)
+        figure = Figure(figsize=(4.2, 0.9 + 0.15 * len(rows) + 0.17 * lines), layout="constrained")
         axes = figure.subplots()
         places = range(len(rows))
         axes.axvline(0, color=_INK, linestyle=":", linewidth=1)
         axes.hlines(places, [row[2] for row in rows], [row[3] for row in rows], color=_ACCENT, linewidth=1.8)
         axes.plot([row[1] for row in rows], places, "o", color=_ACCENT, markersize=5)
-        axes.set_yticks(places, [row[0] for row in rows])
+        axes.set_yticks(places, names)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_xlabel(x_label)
         return _svg(figure, title)
 
@@ -234,10 +237,12 @@ def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> N
         axes.xaxis.set_major_formatter(ConciseDateFormatter(ticks))  # type: ignore[no-untyped-call]
 
 
-def _legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """A legend above the chart, where it hides nothing."""
+def _legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the chart, where it hides nothing, in as many columns as its words leave room for."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:
+        letters = 16 * figure.get_figwidth()  # that fit side by side
+        columns = max(1, int(letters / (max(map(len, labels)) + 8)))
         figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.2)
 
 

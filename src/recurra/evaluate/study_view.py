@@ -262,7 +262,7 @@ def _verdicts(found: StudyFigures) -> Section:
         told = "; ".join(f"{name} {gain(j)}" for name, j in judged)
         svg = interval_chart(
             rows, title=f"Differences from {found.against} in points: {told}", name="differences",
-            x_label=f"points of accuracy beside {found.against}",
+            x_label="points of accuracy",
         )  # fmt: skip
         charts = [Chart(caption=f"Difference from {found.against}, with 95% intervals", svg=svg)]
     header, rows_ = arms_table(found, arms)
@@ -305,9 +305,10 @@ def _curves(found: StudyFigures) -> list[Section]:
             ReportTable(caption=f"Trained on {size_name(size, rows[size])}", header=header, rows=cells)
         )
     paragraphs = [
-        f"On {size_name(size, rows[size])}: {' '.join(told)}"
+        f"On {size_name(size, rows[size])}, {line}"
         for size, told in verdicts(found).items()
         if size != found.sizes[-1]
+        for line in told
     ]
     caption = "Accuracy by the number of training rows; bands are 95% intervals over rows and seeds"
     chart = Chart(caption=caption, svg=svg, wide=True)
