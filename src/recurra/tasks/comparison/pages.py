@@ -103,9 +103,8 @@ def write_pages(
     with replacing(out / "runs.csv") as draft:
         draft.write_text(table.getvalue(), encoding="utf-8")
     machine = facts()
-    names_ = [arm.name for arm in study.arms]
     page = ReportData(
-        title=f"{', '.join(names_[:-1])} and {names_[-1]} on {data.name}",
+        title=f"{_together([arm.name for arm in study.arms])} on {data.name}",
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         **report_fields(compared.figures),
         data={"file": str(data)},
@@ -124,6 +123,10 @@ def write_pages(
         hardware={name: value for name, value in machine.items() if name not in _VERSIONS},
     )
     write_report(out / "report.html", page)
+
+
+def _together(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) < 4 else f"{len(names)} ways of training"
 
 
 def _warnings(laid: Laid) -> list[str]:
