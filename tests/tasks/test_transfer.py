@@ -239,6 +239,46 @@ def test_what_does_not_go_together_is_refused_in_one_line(
     assert "no vector for any word" in fit("--pretrained", vectors)
 
 
+def test_tasks_begin_from_each_other_as_far_as_they_mean_the_same(
+    run: Run, big: Path, small: Path, tmp_path: Path
+) -> None:
+    """A tagger begins from a classifier's words; its layers read spellings too, and a series has no words."""
+    tagged = tmp_path / "a.conllu"
+    words = ["It", "was", "good", "."]
+    lines = [f"{n}\t{word}\t_\tX{n % 2}" + "\t_" * 6 for n, word in enumerate(words, 1)]
+    tagged.write_text("\n".join([*lines, ""] * 20) + "\n", encoding="utf-8")
+    quick = ("--set", "train.epochs=1", "--set", "model.units=12", "--set", "model.layers=1")
+    one_way = ("--set", "model.bidirectional=false", "--set", "tagging.character_units=4")
+    ran = run("fit", tagged, "--out", tmp_path / "tagger", *quick, *one_way, "--pretrained", big, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["pretrained"]["words"] == 3  # the classifier's recipe drops marks
+    both = ("--pretrained", big, "--pretrained-layers")
+    line = refused(run("fit", tagged, "--out", tmp_path / "no", *quick, *one_way, *both))
+    assert "a tagger's layers read characters too" in line
+    layers = ("--pretrained", tmp_path / "tagger", "--pretrained-layers", *TWIN)
+    line = refused(run("fit", small, "--out", tmp_path / "no", *QUICK, *layers))
+    assert "the pretrained layers don't fit: weight_ih_l0 is (48, 16) there and (48, 8) here" in line
+    assert not (tmp_path / "no").exists()
+
+    series = tmp_path / "s.csv"
+    rows = (f"2020-01-{1 + n // 24:02d} {n % 24:02d}:00,{n % 24}" for n in range(240))
+    series.write_text("\n".join(["time,T", *rows]) + "\n", encoding="utf-8")
+    short = ("--set", "series.lookback=6h", "--set", "series.delay=1h", "--set", "model.units=4")
+    forecast = ("--target", "T", "--set", "train.epochs=1", *short)
+    assert run("fit", series, *forecast, "--out", tmp_path / "series").code == 0
+    assert "has no vectors of words" in refused(
+        run("fit", small, "--out", tmp_path / "no", *QUICK, "--pretrained", tmp_path / "series")
+    )
+    assert "no words that could begin from vectors" in refused(
+        run("fit", series, *forecast, "--out", tmp_path / "no", "--pretrained", big)
+    )
+    assert "no words for others to begin from" in refused(
+        run("pretrain", series, "--task", "forecast", "--out", tmp_path / "no")
+    )
+    for verb in ("words", "explain"):
+        assert "forecast" in refused(run("inspect", tmp_path / "series", verb, "good"))
+
+
 def test_the_estimator_does_the_same(big: Path, tmp_path: Path) -> None:
     texts = ["It was good .", "It was bad ."] * 12
     model = TextClassifier(

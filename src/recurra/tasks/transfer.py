@@ -67,11 +67,23 @@ class Start:
     origin: dict[str, Any]
 
     def give(self, model: Network, *, freeze: bool) -> None:
-        """Puts the weights into ``model``, and freezes them if asked."""
+        """Puts the weights into ``model``, and freezes them if asked.
+
+        Raises:
+            ConfigError: a layer reads another number of features than the one it is taken from.
+        """
         with torch.no_grad():
             embedding_of(model).weight.copy_(torch.from_numpy(self.table))
             for name, weight in self.layers.items():
-                stack_of(model).get_parameter(name).copy_(weight)
+                mine = stack_of(model).get_parameter(name)
+                if mine.shape != weight.shape:
+                    raise ConfigError(
+                        f"the pretrained layers don't fit: {name} is {tuple(weight.shape)} there and "
+                        f"{tuple(mine.shape)} here (a tagger's layers read the words' spelling too)",
+                        where="train.pretrained_layers",
+                        mend="take the embedding alone",
+                    )
+                mine.copy_(weight)
         if freeze:
             model.freeze(1 + self.origin["layers"])
 
