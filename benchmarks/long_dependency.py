@@ -64,12 +64,17 @@ def main() -> None:
     for each in (run, verbs.add_parser("table"), plot := verbs.add_parser("plot")):
         each.add_argument("--results", type=Path, default=RESULTS)
         each.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
+        each.add_argument("--initial-weights", choices=["keras", "torch"], default="keras")
     plot.add_argument("path", type=Path)
     asked = parser.parse_args()
     if asked.verb == "run":
-        measure(asked.cells, asked.seeds, asked.alone, asked.epochs, asked.results)
+        measure(asked.cells, asked.seeds, asked.alone, asked.epochs, asked.initial_weights, asked.results)
         return
-    rows = [row for row in rows_of(asked.results) if row["epochs"] == asked.epochs]
+    rows = [
+        row
+        for row in rows_of(asked.results)
+        if (row["epochs"], row["initial_weights"]) == (asked.epochs, asked.initial_weights)
+    ]
     if asked.verb == "table":
         print(table(rows))
     else:
@@ -77,19 +82,27 @@ def main() -> None:
 
 
 def measure(
-    cells: Sequence[str], seeds: Sequence[int], alone: Sequence[int | None], epochs: int, results: Path
+    cells: Sequence[str],
+    seeds: Sequence[int],
+    alone: Sequence[int | None],
+    epochs: int,
+    weights: str,
+    results: Path,
 ) -> None:
     """A row a cell, seed and kind of training to the results; those that are there are left."""
-    done = {(row["cell"], row["seed"], row["epochs"], row.get("alone")) for row in rows_of(results)}
+    done = {
+        (row["cell"], row["seed"], row["epochs"], row.get("alone"), row["initial_weights"])
+        for row in rows_of(results)
+    }
     results.parent.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for distance in alone:
             train = sentences(SENTENCES if distance is None else ALONE, seed, distance)
             valid = sentences(600, 1_000 + seed, distance)
             for cell in cells:
-                if (cell, seed, epochs, distance) in done:
+                if (cell, seed, epochs, distance, weights) in done:
                     continue
-                row = {"alone": distance, **trained(cell, seed, epochs, train, valid)}
+                row = {"alone": distance, **trained(cell, seed, epochs, weights, train, valid)}
                 with results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{cell} seed {seed} alone {distance}: {row['cpu_seconds']:.0f} s", flush=True)
@@ -113,10 +126,13 @@ def sentences(count: int, seed: int, alone: int | None) -> list[str]:
     return found
 
 
-def trained(cell: str, seed: int, epochs: int, train: list[str], valid: list[str]) -> dict[str, Any]:
+def trained(
+    cell: str, seed: int, epochs: int, weights: str, train: list[str], valid: list[str]
+) -> dict[str, Any]:
     """One model's training and its answers, as a row of the results."""
     begun = time.process_time()
     settings: dict[str, Any] = {**SETTINGS, "epochs": epochs}
+    settings["settings"] = {"model": {"initial_weights": weights}}
     model = LanguageModel(cell=cell, random_state=seed, **settings)
     model.fit(train, validation_data=valid)
     tokenizer = model.bundle_.tokenizer
@@ -134,6 +150,7 @@ def trained(cell: str, seed: int, epochs: int, train: list[str], valid: list[str
         "cell": cell,
         "seed": seed,
         "epochs": epochs,
+        "initial_weights": weights,
         "recall": recall,
         "perplexity": model.perplexity(valid),
         "losses": [round(record["valid_loss"], 4) for record in model.history_],
@@ -147,7 +164,8 @@ def rows_of(results: Path) -> list[dict[str, Any]]:
     """What has been measured."""
     if not results.exists():
         return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    lines = results.read_text(encoding="utf-8").splitlines()
+    return [{"initial_weights": "keras", **json.loads(line)} for line in lines]
 
 
 def shares(rows: list[dict[str, Any]], cell: str, kind: str) -> dict[int, list[float]]:

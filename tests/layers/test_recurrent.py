@@ -312,6 +312,17 @@ def test_initial_weights_are_keras_s(kind: type[Recurrent]) -> None:
     assert not torch.equal(layer.weight_hh_l0, layer.weight_hh_l0_reverse)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_weights_may_be_torch_s(kind: type[Recurrent]) -> None:
+    """All uniform within 1 / sqrt(H), biases too, as `nn.LSTM` begins."""
+    torch.manual_seed(3)
+    layer = kind(30, [64, 16], initial_weights="torch")
+    for name, parameter in layer.named_parameters():
+        bound = 64**-0.5 if name.endswith("l0") else 16**-0.5
+        assert 0.9 * bound < parameter.abs().max() <= bound, name
+        assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.2), name
+
+
 def test_backends_and_activations_reach_the_kernels() -> None:
     x = torch.randn(2, 3, 2)
     with pytest.raises(BackendError, match="no relu in lstm"):

@@ -37,6 +37,11 @@ class ModelConfig(Section):
         description="on the pooled vector before the head; on all states before a language model's output",
     )
     backend: Backend = Field("auto", description="the kernels that compute the recurrence")
+    initial_weights: Literal["keras", "torch"] = Field(
+        "keras",
+        description="of the recurrent layers: orthogonal recurrent weights and a forget bias of 1, or all "
+        "uniform within 1 / sqrt(units)",
+    )
     precision: Precision = Field(
         "float32",
         description="bfloat16 rounds the factors of the recurrent layers' products, forwards and backwards",

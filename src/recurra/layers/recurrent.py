@@ -6,7 +6,7 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,9 @@ from recurra.kernels.dispatch import (
 from recurra.layers.dropout import sequence_mask
 from recurra.layers.torch_weights import from_torch, to_torch
 
-__all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "States"]
+__all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "States"]
 
+InitialWeights: TypeAlias = Literal["keras", "torch"]
 States: TypeAlias = tuple[State, ...]
 """``(h,)`` or ``(h, c)`` of ``(B, H)`` for each layer and direction: layer 0 forward, layer 0 backward..."""
 
@@ -47,9 +48,10 @@ class Recurrent(nn.Module):
         return_sequences: whether the outputs are all states, or the last state alone.
         backend: ``"auto"``, ``"cpu"``, ``"reference"`` or ``"torch"``.
         precision: ``"bfloat16"`` rounds the factors of the products, forwards and backwards, to 8 bits.
+        initial_weights: ``"keras"``: Glorot-uniform input weights, orthogonal recurrent weights, zero biases
+            but 1 for LSTM's forget gate; ``"torch"``: all uniform within ``1 / sqrt(H)``.
 
-    Parameters are named and laid out as in ``torch.nn``; initial values are Keras's (Glorot-uniform input
-    weights, orthogonal recurrent weights, zero biases but 1 for LSTM's forget gate).
+    Parameters are named and laid out as in ``torch.nn``.
 
     Raises:
         ConfigError: a setting is out of its range, or sequences differ in length.
@@ -71,6 +73,7 @@ class Recurrent(nn.Module):
         return_sequences: bool = True,
         backend: str = "auto",
         precision: Precision = "float32",
+        initial_weights: InitialWeights = "keras",
     ) -> None:
         super().__init__()
         self.input_size = input_size
@@ -83,6 +86,7 @@ class Recurrent(nn.Module):
             raise ConfigError(f"there is no backend {backend!r}", mend=f"there are {', '.join(BACKENDS)}")
         self.backend = backend
         self.precision: Precision = precision
+        self.initial_weights: InitialWeights = initial_weights
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
@@ -127,9 +131,12 @@ class Recurrent(nn.Module):
         return [[weight for name, weight in named if name.endswith(ending)] for ending in endings]
 
     def reset_parameters(self) -> None:
-        """Keras's initial values, drawn anew from torch's generator."""
+        """The initial values, drawn anew from torch's generator."""
         for name, parameter in self.named_parameters():
-            if name.startswith("weight_ih"):
+            if self.initial_weights == "torch":
+                H = len(parameter) // GATES[self.cell]
+                nn.init.uniform_(parameter, -(H**-0.5), H**-0.5)
+            elif name.startswith("weight_ih"):
                 nn.init.xavier_uniform_(parameter)
             elif name.startswith("weight_hh"):
                 nn.init.orthogonal_(parameter)

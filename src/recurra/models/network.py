@@ -81,6 +81,7 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
         return_sequences=return_sequences,
         backend=config.backend,
         precision=config.precision,
+        initial_weights=config.initial_weights,
     )
 
 

@@ -158,8 +158,8 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
             chunk.append(pa.array(cells, pa.string()))
     if not numbers:
         raise DataError("there is a header and no row", where=where, mend="give a file with rows")
-    rows = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
-    notes = [f"{rows} left out, the first: {left_out[0]}"] if left_out else []
+    so_many = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
+    notes = [f"{so_many} left out, the first: {left_out[0]}"] if left_out else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
     return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
 
