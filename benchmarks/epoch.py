@@ -38,7 +38,7 @@ from epoch_table import table
 from turns import Program
 
 from recurra.config import Config, load_recipe
-from recurra.evaluate.metrics import wilson_interval
+from recurra.measure.metrics import wilson_interval
 from recurra.runtime import facts
 
 HERE = Path(__file__).parent

@@ -25,16 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.bundle.forecaster import ForecasterBundle
 from recurra.config import Config, load_recipe, parse_set
-from recurra.evaluate.blocks import block_length, block_means, ends
-from recurra.evaluate.forecasting import PERSISTENCE
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
 from recurra.runtime import facts
-from recurra.tasks.fitting import train_ready
+from recurra.tasks.fit import train_ready
 from recurra.tasks.forecasting.assess import RIDGE, assess, fit_ridge
+from recurra.tasks.forecasting.blocks import block_length, block_means, ends
+from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.figures import PERSISTENCE
 from recurra.tasks.forecasting.task import Forecasting
-from recurra.tasks.narrate import Silent
+from recurra.tasks.reporter import Silent
 
 RESULTS = Path(__file__).parent / "results" / "forecast.jsonl"
 SETS = {"beijing": ("beijing_2010_2014.csv.gz", "TEMP"), "etth1": ("ETTh1.csv.gz", "OT")}

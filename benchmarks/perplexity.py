@@ -24,10 +24,10 @@ from typing import Any
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
-from recurra.tasks.fitting import fit_files
+from recurra.tasks.fit import fit_files
 from recurra.tasks.language.assess import assess
 from recurra.tasks.language.prepare import prepare
-from recurra.tasks.narrate import Silent
+from recurra.tasks.reporter import Silent
 
 RESULTS = Path(__file__).parent / "results" / "perplexity.jsonl"
 TEXT = {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}

@@ -38,9 +38,9 @@ import pyarrow.parquet as pq
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
-from recurra.tasks.fitting import fit_files
-from recurra.tasks.narrate import Silent
+from recurra.tasks.fit import fit_files
 from recurra.tasks.pretraining import pretrain_files
+from recurra.tasks.reporter import Silent
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"

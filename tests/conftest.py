@@ -18,8 +18,8 @@ os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".
 
 from recurra.cli.main import main
 from recurra.config import Config, load_recipe
-from recurra.tasks.fitting import Fitted, fit_files
-from recurra.text.sample import write_sample
+from recurra.io.sample import write_sample
+from recurra.tasks.fit import Fitted, fit_files
 
 # A busy machine is no failure: what is tested is behaviour, never speed.
 settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurra.bundle import Bundle
     from recurra.config import Config
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Bundle": "recurra.bundle",
+    "Bundle": "recurra.store",
     "Config": "recurra.config",
     "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from recurra.tasks.fitting import Fitted
+from recurra.tasks.fit import Fitted
 from tests.conftest import Files, Run
 
 VERBS = ("demo", "data", "fit", "evaluate", "predict", "inspect")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from recurra import bundle as bundles
-from recurra.models.classifier import Classifier
+from recurra import store
 from recurra.runtime import seed_everything
 from recurra.tasks import memory as memory_task
-from recurra.tasks.fitting import Fitted
+from recurra.tasks.classification.network import Classifier
+from recurra.tasks.fit import Fitted
 from tests.conftest import Files, Run
 
 STEPS = ("--steps", 20)
@@ -125,14 +125,14 @@ def mistakes(trained: Fitted, folder: Path) -> dict[str, tuple[list[object], str
     other = Path(shutil.copytree(model, folder / "other"))
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "labels.json").write_text('{"kind": "another"}')
-    manifest["files"]["labels.json"] = bundles.fingerprint(other / "labels.json")
+    manifest["files"]["labels.json"] = store.fingerprint(other / "labels.json")
     (other / "manifest.json").write_text(json.dumps(manifest))
     moved = Path(shutil.copytree(model, folder / "moved"))
     metrics = json.loads((moved / "metrics.json").read_text())
     metrics["training"]["data"] = "/nowhere/train.csv"
     (moved / "metrics.json").write_text(json.dumps(metrics))
     manifest["files"] = json.loads((moved / "manifest.json").read_text())["files"]
-    manifest["files"]["metrics.json"] = bundles.fingerprint(moved / "metrics.json")
+    manifest["files"]["metrics.json"] = store.fingerprint(moved / "metrics.json")
     (moved / "manifest.json").write_text(json.dumps(manifest))
     (folder / "bare").mkdir()
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recurra import TextClassifier
-from recurra.tasks.fitting import Fitted
+from recurra.tasks.fit import Fitted
 from tests.conftest import Run
 
 VECTORS = "good 1 0.1\ngreat 1 0.2\nbad -1 0.1\nawful -1 0.3\nfilm 0 1\n"

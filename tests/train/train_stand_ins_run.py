@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recurra.batches.batcher import Batches
-from recurra.batches.examples import Examples
 from recurra.config import ModelConfig, TrainConfig
-from recurra.models.classifier import Classifier
-from recurra.models.loss import classification_loss, probabilities
-from recurra.models.predict import predict_logits
+from recurra.io.batcher import Batches
+from recurra.io.examples import Examples
+from recurra.tasks.classification.logits import predict_logits
+from recurra.tasks.classification.loss import classification_loss, probabilities
+from recurra.tasks.classification.network import Classifier
 from recurra.train import checkpoint
 from recurra.train.loop import Outcome, train
 from recurra.train.objective import supervised

@@ -56,10 +56,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare recipes and techniques on the same rows, with intervals that count seeds and rows."""
+    from recurra.compare.arms import parse_arms
+    from recurra.compare.rounds import Study
+    from recurra.compare.study import compare_files, parse_sizes
     from recurra.config import parse_set, read_settings
-    from recurra.tasks.comparison.arms import parse_arms
-    from recurra.tasks.comparison.rounds import Study
-    from recurra.tasks.comparison.study import compare_files, parse_sizes
 
     arms = parse_arms(recipes, pretrained)
     columns = {"group": group} if group is not None else {}

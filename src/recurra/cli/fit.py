@@ -62,7 +62,7 @@ def fit(
     built = build_config(
         recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target
     )
-    from recurra.tasks.fitting import default_out, fit_files
+    from recurra.tasks.fit import default_out, fit_files
 
     screen = Screen(as_json)
     result = fit_files(

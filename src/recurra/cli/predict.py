@@ -52,8 +52,8 @@ def predict(
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
     from recurra.files import replacing
     from recurra.serve.answers import format_of, write_answers
+    from recurra.tasks.base import PredictRequest
     from recurra.tasks.prediction import answers_for
-    from recurra.tasks.steps import PredictRequest
 
     screen = Screen(as_json)
     own = {

@@ -15,7 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from recurra.evaluate.explain import Explanation
+    from recurra.measure.explain import Explanation
     from recurra.train.observer import Observer
 
 __all__ = ["Screen"]
@@ -70,7 +70,7 @@ class Screen:
 
     def explanation(self, found: Explanation) -> None:
         """The text with its telling words in colour, and the strongest of them with figures."""
-        from recurra.evaluate.explain import to_rich
+        from recurra.measure.explain import to_rich
 
         truth = f", in truth {found.true}" if found.true not in (None, found.label) else ""
         self.console.print(

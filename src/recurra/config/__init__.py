@@ -1,10 +1,8 @@
 """Every setting, in one place: its default, its range and what it means."""
 
 from recurra.config.data import DataConfig, TokenizerConfig
-from recurra.config.language import LanguageConfig
 from recurra.config.model import ModelConfig
 from recurra.config.section import Task
-from recurra.config.series import SeriesConfig
 from recurra.config.settings import (
     Config,
     describe_settings,
@@ -14,8 +12,10 @@ from recurra.config.settings import (
     recipe_names,
     recipe_under,
 )
-from recurra.config.tagging import TaggingConfig
 from recurra.config.train import TrainConfig
+from recurra.tasks.forecasting.settings import SeriesConfig
+from recurra.tasks.language.settings import LanguageConfig
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = [
     "Config",

@@ -13,13 +13,13 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from recurra.config.data import DataConfig, TokenizerConfig
-from recurra.config.language import LanguageConfig
 from recurra.config.model import ModelConfig
 from recurra.config.section import Section, Task
-from recurra.config.series import SeriesConfig
-from recurra.config.tagging import TaggingConfig
 from recurra.config.train import TrainConfig
 from recurra.errors import ConfigError
+from recurra.tasks.forecasting.settings import SeriesConfig
+from recurra.tasks.language.settings import LanguageConfig
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = [
     "Config",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from recurra.bundle import Bundle
 from recurra.config import Config, ModelConfig
-from recurra.evaluate.report_data import ModelRow
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.measure.report_data import ModelRow
 from recurra.runtime import facts
+from recurra.store import Bundle
 from recurra.train.loop import Outcome
 
 __all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]

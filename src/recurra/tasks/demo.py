@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recurra.config import Config, load_recipe
-from recurra.tasks.fitting import fit_files
+from recurra.io.sample import write_sample
+from recurra.tasks.fit import fit_files
 from recurra.tasks.inspection import check_data
-from recurra.tasks.narrate import Narrator
-from recurra.text.sample import write_sample
+from recurra.tasks.reporter import Narrator
 
 __all__ = ["run"]
 

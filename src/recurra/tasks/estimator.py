@@ -12,11 +12,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from recurra import bundle as bundles
-from recurra.bundle import Bundle
+from recurra import store
 from recurra.config import Config, Task, recipe_under
 from recurra.errors import BundleError
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.store import Bundle
 from recurra.train.loop import Outcome
 
 __all__ = ["MODEL", "TRAIN", "TRANSFER", "RecurrentEstimator"]
@@ -80,7 +80,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def save(self, folder: str | Path) -> None:
         """Save as the directory that ``recurra predict`` and ``recurra evaluate`` read."""
         check_is_fitted(self, "bundle_")
-        bundles.save(self.bundle_, Path(folder))
+        store.save(self.bundle_, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -89,7 +89,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Raises:
             BundleError: no model is there, it is damaged, or it is of another task.
         """
-        found = bundles.load(Path(folder))
+        found = store.load(Path(folder))
         if found.task != cls.task:
             raise BundleError(
                 f"is a model of task {found.task}, and {cls.__name__} has {cls.task}", where=folder

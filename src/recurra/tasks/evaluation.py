@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recurra import bundle as bundles
+from recurra import store
 from recurra.errors import OutputError
 from recurra.runtime import use_threads
-from recurra.tasks.narrate import Narrator
 from recurra.tasks.registry import task_named
+from recurra.tasks.reporter import Narrator
 
 __all__ = ["evaluate_files"]
 
@@ -37,7 +37,7 @@ def evaluate_files(
         RecurraError: no model there, or no usable data.
     """
     use_threads()
-    bundle = bundles.load(model)
+    bundle = store.load(model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, mend="make it first")
     found = task_named(bundle.task).evaluate(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recurra import bundle as bundles
-from recurra.bundle import ClassifierBundle
+from recurra import store
 from recurra.config import Config
-from recurra.models.summary import summarize
+from recurra.io.check import check, table
+from recurra.io.fetch import fetch
+from recurra.io.formats import detect
+from recurra.layers.summary import summarize
+from recurra.store import ClassifierBundle
 from recurra.tasks.classification.assess import explain_text
 from recurra.tasks.classification.prepare import official_test
-from recurra.tasks.narrate import Narrator, tell_summary
-from recurra.text.check import check, table
-from recurra.text.fetch import fetch
-from recurra.text.readers import detect
+from recurra.tasks.reporter import Narrator, tell_summary
 
 __all__ = ["check_data", "explain", "fetch_data", "summary"]
 
@@ -56,7 +56,7 @@ def fetch_data(
 
 def summary(model: Path, tell: Narrator) -> dict[str, Any]:
     """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
-    found = summarize(bundles.load(model).model)
+    found = summarize(store.load(model).model)
     tell_summary(found, tell)
     layers = [
         {
@@ -73,6 +73,6 @@ def summary(model: Path, tell: Narrator) -> dict[str, Any]:
 
 def explain(model: Path, text: str, tell: Narrator) -> dict[str, Any]:
     """Which words of a text a saved model's answer hangs on: `recurra inspect MODEL explain TEXT`."""
-    found = explain_text(bundles.load_as(ClassifierBundle, model), text)
+    found = explain_text(store.load_as(ClassifierBundle, model), text)
     tell.explanation(found)
     return found.model_dump(mode="json")

@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra import bundle as bundles
-from recurra.bundle import Bundle, ClassifierBundle
+from recurra import store
 from recurra.config import Config, load_recipe, recipe_names
 from recurra.errors import ConfigError, DataError
-from recurra.evaluate import memory_view
-from recurra.evaluate.memory import measure
-from recurra.models.classifier import Classifier
+from recurra.io.labels import Labels
+from recurra.io.sample import sample_rows
+from recurra.io.tokenizer import TextTokenizer
+from recurra.measure import memory_view
+from recurra.measure.memory import measure
 from recurra.runtime import use_threads
+from recurra.store import Bundle, ClassifierBundle
+from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.prepare import official_test
 from recurra.tasks.classification.task import texts_of_file, vectors_of
-from recurra.tasks.narrate import Narrator
 from recurra.tasks.registry import task_named
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.transfer import stack_of
-from recurra.text.labels import Labels
-from recurra.text.sample import sample_rows
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["memory"]
 
@@ -133,7 +133,7 @@ def _subject(model: Path, data: Path | None, fresh: bool) -> _Subject:
     """The network of a model's directory or of a recipe, and its rows."""
     if not model.exists() and str(model) in recipe_names():
         return _recipe(str(model), data)
-    bundle = bundles.load(model)
+    bundle = store.load(model)
     path = data or _training_file(bundle, model)
     if fresh:
         with torch.random.fork_rng(devices=[]):

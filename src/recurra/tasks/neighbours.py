@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from recurra import bundle as bundles
+from recurra import store
 from recurra.errors import DataError
-from recurra.evaluate.neighbours import nearest
-from recurra.tasks.narrate import Narrator
+from recurra.io.tokenizer import SPECIALS
+from recurra.io.vocabulary import spellings
+from recurra.measure.neighbours import nearest
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.transfer import embedding_of
-from recurra.text.lexicon import spellings
-from recurra.text.tokenizer import SPECIALS
 
 __all__ = ["words"]
 
@@ -27,7 +27,7 @@ def words(model: Path, word: str, tell: Narrator, *, count: int = COUNT) -> dict
         BundleError: there is no model.
         DataError: ``word`` is not in the model's vocabulary, or the model has no words.
     """
-    bundle = bundles.load(model)
+    bundle = store.load(model)
     known = bundle.words()
     if not known:
         raise DataError(f"a model of task {bundle.task} has no words", where=model)

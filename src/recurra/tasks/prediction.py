@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recurra import bundle as bundles
+from recurra import store
 from recurra.runtime import use_threads
 from recurra.serve.answers import Answers
+from recurra.tasks.base import PredictRequest
 from recurra.tasks.registry import refuse_foreign_options, task_named
-from recurra.tasks.steps import PredictRequest
 
 __all__ = ["answers_for"]
 
@@ -20,6 +20,6 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
         RecurraError: no model there, no usable file, or an option of another task.
     """
     use_threads()
-    bundle = bundles.load(model)
+    bundle = store.load(model)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)

@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from recurra import bundle as bundles
-from recurra.bundle import Bundle
+from recurra import store
 from recurra.config import Config
 from recurra.errors import ConfigError
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.store import Bundle
 from recurra.tasks.card import began_from, today
-from recurra.tasks.fitting import history_of, train_files
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.fit import history_of, train_files
+from recurra.tasks.reporter import Narrator
 
 __all__ = ["pretrain_files"]
 
@@ -41,7 +41,7 @@ def pretrain_files(
     model = trained.bundle
     record = trained.record(data, valid, begun)
     model.metrics = {"training": record}
-    bundles.save(model, out, {"README.md": _card(model, record["seconds"]), **history_of(out)})
+    store.save(model, out, {"README.md": _card(model, record["seconds"]), **history_of(out)})
     width = model.config.model.embedding
     tell.step("Saved")
     tell.facts({"model": f"{out}/", "vectors": f"{len(model.words()):,} words, {width} numbers each"})

@@ -11,7 +11,7 @@ from recurra.config import Task
 from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from recurra.tasks.steps import TaskPath
+    from recurra.tasks.base import TaskPath
 
 __all__ = ["default_recipe", "refuse_foreign_options", "task_named", "task_of_file"]
 
@@ -46,7 +46,7 @@ def task_named(name: Task) -> TaskPath[Any, Any]:
 
 def task_of_file(data: Path) -> Task:
     """The task that a file's name speaks for: tagging for CoNLL-U and its like, else classification."""
-    from recurra.text.sentences.detect import is_sentences
+    from recurra.tasks.tagging.sentences.detect import is_sentences
 
     return "tag" if is_sentences(data) else "classify"
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.cache import cache_folder, content_key
-from recurra.batches.examples import Examples
 from recurra.config import TokenizerConfig
 from recurra.errors import DataError
-from recurra.tasks.narrate import Narrator
-from recurra.text.readers import Skipped, Source, read
-from recurra.text.tokenizer import TextTokenizer
+from recurra.io.cache import cache_folder, content_key
+from recurra.io.examples import Examples
+from recurra.io.formats import Skipped, Source, read
+from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.reporter import Narrator
 
 __all__ = ["Part", "Rowset", "checked_texts", "learned_tokenizer", "part_of", "tell_skipped", "texts_of"]
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recurra import bundle as bundles
-from recurra.bundle import Bundle
+from recurra import store
 from recurra.config import Config, ModelConfig
 from recurra.errors import ConfigError, DataError
+from recurra.io.vectors import VectorFile, open_vectors, read_vectors
+from recurra.io.vocabulary import Lexicon, spellings
 from recurra.layers import Embedding, Recurrent
-from recurra.models.network import Network
-from recurra.tasks.narrate import Narrator
-from recurra.text.lexicon import Lexicon, spellings
-from recurra.text.vectors import VectorFile, open_vectors, read_vectors
+from recurra.layers.network import Network
+from recurra.store import Bundle
+from recurra.tasks.reporter import Narrator
 
 __all__ = ["Lexicon", "Pretrained", "Start", "open_pretrained", "start_from"]
 
@@ -128,13 +128,13 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
 
 def _open(path: Path) -> Pretrained:
     if path.is_dir():
-        bundle = bundles.load(path)
+        bundle = store.load(path)
         if not bundle.words():
             raise ConfigError(f"a model of task {bundle.task} has no vectors of words", where=path)
-        digest = bundles.weights_digest(path)
+        digest = store.weights_digest(path)
         return Pretrained(path.absolute().name, digest, bundle.config.model.embedding, bundle)
     file = open_vectors(path)
-    return Pretrained(path.name, bundles.fingerprint(path)["sha256"], file.width, file)
+    return Pretrained(path.name, store.fingerprint(path)["sha256"], file.width, file)
 
 
 def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell: Narrator) -> Start:

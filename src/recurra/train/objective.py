@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recurra.errors import DataError
 
 if TYPE_CHECKING:
-    from recurra.batches.batcher import Batch
+    from recurra.io.batcher import Batch
 
 __all__ = ["AnyBatch", "BatchSource", "Memoryless", "Objective", "supervised"]
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from recurra.errors import BundleError, ConfigError, DataError
 from recurra.tasks.classification.estimator import TextClassifier
-from recurra.tasks.fitting import fit_files
+from recurra.tasks.fit import fit_files
 from recurra.tasks.forecasting.estimator import Forecaster
 
 WAVE = np.sin(np.arange(300) / 4)

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from recurra import bundle as bundles
-from recurra.bundle.forecaster import ForecasterBundle
+from recurra import store
 from recurra.config import Config, load_recipe
-from recurra.tasks.fitting import fit_files
+from recurra.tasks.fit import fit_files
+from recurra.tasks.forecasting.bundle import ForecasterBundle
 from tests.conftest import Ran, Run
-from tests.series.jena import jena_lines, spoil_wind, write_jena
+from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
 SMALL = (
     "--task", "forecast", "--json",
@@ -104,7 +104,7 @@ def test_what_a_fit_leaves_behind(model: Path) -> None:
     assert "It forecasts temp, 3 h ahead, from 12 points of the last 12 h." in card
     history = list(csv.DictReader((model / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert [float(row["valid_mae"]) > 0 for row in history] == [True, True]
-    bundle = bundles.load(model)
+    bundle = store.load(model)
     assert isinstance(bundle, ForecasterBundle)
     assert bundle.layout.features[:4] == ["pm", "temp", "pm missing", "wind N"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from recurra.config import Config, load_recipe
 from recurra.tasks.forecasting.prepare import prepare
-from recurra.tasks.narrate import Silent
+from recurra.tasks.reporter import Silent
 from tests.conftest import Run
 
 pytestmark = pytest.mark.data

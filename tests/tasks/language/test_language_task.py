@@ -14,13 +14,13 @@ import pytest
 import safetensors.numpy
 
 from recurra import LanguageModel
-from recurra.bundle.store import load
 from recurra.config import Config, load_recipe
 from recurra.errors import ConfigError, DataError
-from recurra.tasks.fitting import train_ready
+from recurra.store.store import load
+from recurra.tasks.fit import train_ready
 from recurra.tasks.language.prepare import prepare, stream_of
 from recurra.tasks.language.task import LanguageModelling
-from recurra.tasks.narrate import Silent
+from recurra.tasks.reporter import Silent
 from tests.conftest import Ran, Run
 
 NOUNS, VERBS = ("cat", "dog", "bird"), ("runs", "sleeps", "sings")
@@ -54,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def model(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from recurra.tasks.fitting import fit_files
+    from recurra.tasks.fit import fit_files
 
     out = tmp_path_factory.mktemp("model") / "lm"
     overrides = {

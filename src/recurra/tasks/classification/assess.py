@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.batcher import Batches
-from recurra.batches.examples import Examples
-from recurra.bundle import ClassifierBundle
-from recurra.evaluate.baseline import NgramBaseline
-from recurra.evaluate.calibration import Reliability, reliability
-from recurra.evaluate.comparison import Comparison, compare_accuracy
-from recurra.evaluate.explain import Explanation, explain
-from recurra.evaluate.metrics import Metrics, classification_metrics, correct_rows
-from recurra.evaluate.mistakes import Mistake, worst_mistakes
-from recurra.models.loss import probabilities
-from recurra.models.predict import predict_logits
+from recurra.io.batcher import Batches
+from recurra.io.examples import Examples
+from recurra.measure.calibration import Reliability, reliability
+from recurra.measure.comparison import Comparison, compare_accuracy
+from recurra.measure.explain import Explanation, explain
+from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
+from recurra.measure.mistakes import Mistake, worst_mistakes
+from recurra.store import ClassifierBundle
 from recurra.tasks.card import network_name
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.logits import predict_logits
+from recurra.tasks.classification.loss import probabilities
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.texts import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "tell_assessment"]

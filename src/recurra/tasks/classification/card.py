@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from recurra.bundle import ClassifierBundle
-from recurra.evaluate.baseline import NgramBaseline
-from recurra.evaluate.metrics import Metrics
-from recurra.evaluate.report_data import Part as ReportPart
-from recurra.evaluate.report_data import ReportData
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.measure.metrics import Metrics
+from recurra.measure.report_data import Part as ReportPart
+from recurra.measure.report_data import ReportData
+from recurra.store import ClassifierBundle
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.classification.assess import Assessment
+from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome

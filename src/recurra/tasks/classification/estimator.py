@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.batches.splits import split
-from recurra.bundle import ClassifierBundle
 from recurra.errors import DataError
+from recurra.io.labels import Labels
+from recurra.io.splits import split
+from recurra.io.tokenizer import TextTokenizer
 from recurra.runtime import use_threads
-from recurra.serve.predict import predict_proba
+from recurra.store import ClassifierBundle
+from recurra.tasks.classification.predict import predict_proba
 from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fitting import train_ready
-from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.fit import train_ready
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
-from recurra.text.labels import Labels
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["TextClassifier"]
 

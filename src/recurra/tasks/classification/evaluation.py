@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recurra.bundle import ClassifierBundle
-from recurra.evaluate.report import write_report
-from recurra.evaluate.report_data import ReportData
+from recurra.measure.report import write_report
+from recurra.measure.report_data import ReportData
+from recurra.store import ClassifierBundle
 from recurra.tasks.classification.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.classification.card import assessed
 from recurra.tasks.classification.prepare import open_part, prepare
-from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.texts import Part
 
 __all__ = ["evaluate_file"]

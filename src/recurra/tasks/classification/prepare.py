@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.cache import cache_folder, cached_examples, content_key
-from recurra.batches.examples import Chunk, Examples
-from recurra.batches.splits import split
 from recurra.config import Config
 from recurra.errors import DataError
-from recurra.tasks.narrate import Narrator
+from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.examples import Chunk, Examples
+from recurra.io.formats import Skipped, Source, detect, read
+from recurra.io.labels import Labels
+from recurra.io.splits import split
+from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
-from recurra.text.labels import Labels
-from recurra.text.readers import Skipped, Source, detect, read
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["Prepared", "official_test", "open_part", "prepare"]
 

@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recurra.batches.batcher import Batches
-from recurra.bundle import ClassifierBundle
 from recurra.config import Config, Task
 from recurra.errors import ConfigError
-from recurra.evaluate.calibration import fit_temperature
-from recurra.evaluate.metrics import classification_metrics
-from recurra.evaluate.report import render
-from recurra.models.classifier import Classifier
-from recurra.models.loss import classification_loss, probabilities
-from recurra.models.network import Network
-from recurra.models.predict import predict_logits
+from recurra.io.batcher import Batches
+from recurra.io.formats import Rows, Source, detect, read
+from recurra.io.labels import Labels
+from recurra.io.stream import read_stream
+from recurra.io.tokenizer import SPECIALS
+from recurra.layers.network import Network
+from recurra.measure.calibration import fit_temperature
+from recurra.measure.metrics import classification_metrics
+from recurra.measure.report import render
 from recurra.serve.answers import Answers
-from recurra.serve.predict import Answer, predict_rows
+from recurra.store import ClassifierBundle
+from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.classification.assess import (
     EVALUATION_BATCH,
     assess,
@@ -34,15 +35,14 @@ from recurra.tasks.classification.assess import (
 )
 from recurra.tasks.classification.card import model_card, report_data
 from recurra.tasks.classification.evaluation import evaluate_file
+from recurra.tasks.classification.logits import predict_logits
+from recurra.tasks.classification.loss import classification_loss, probabilities
+from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.predict import Answer, predict_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
-from recurra.tasks.narrate import Narrator
-from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.texts import Part
 from recurra.tasks.transfer import Lexicon
-from recurra.text.labels import Labels
-from recurra.text.readers import Rows, Source, detect, read
-from recurra.text.stream import read_stream
-from recurra.text.tokenizer import SPECIALS
 from recurra.train.loop import Outcome
 from recurra.train.objective import supervised
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.windows import Windows
-from recurra.bundle.forecaster import ForecasterBundle
 from recurra.errors import ConfigError, DataError
-from recurra.models.forecaster import forecast_windows
-from recurra.series.clock import Stamps
-from recurra.series.encode import encode, grid_of
-from recurra.series.grid import later
-from recurra.series.layout import Matrix
-from recurra.series.table import Table, read_lines, read_table
 from recurra.serve.answers import Answers
+from recurra.tasks.base import PredictRequest
+from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, windows_of
-from recurra.tasks.steps import PredictRequest
+from recurra.tasks.forecasting.series.clock import Stamps
+from recurra.tasks.forecasting.series.encode import encode, grid_of
+from recurra.tasks.forecasting.series.grid import later
+from recurra.tasks.forecasting.series.layout import Matrix
+from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
+from recurra.tasks.forecasting.windows import Windows
 
 __all__ = ["answer", "forecast_table"]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.bundle.forecaster import ForecasterBundle
-from recurra.evaluate.forecast_baselines import RidgeBaseline, persistence, seasonal
-from recurra.evaluate.forecasting import PERSISTENCE, ForecastMetrics, forecast_metrics
-from recurra.models.forecaster import forecast_windows
 from recurra.tasks.card import network_name
+from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seasonal
+from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastMetrics, forecast_metrics
+from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, PreparedSeries, rows_in_words, windows_of
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.reporter import Narrator
 
 __all__ = [
     "EVALUATION_BATCH",

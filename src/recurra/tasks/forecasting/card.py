@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from recurra.bundle.forecaster import ForecasterBundle
-from recurra.evaluate.forecast_view import bars, forecast_sections
-from recurra.evaluate.forecasting import ForecastFigures
-from recurra.evaluate.report_data import Part as ReportPart
-from recurra.evaluate.report_data import ReportData
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.measure.report_data import Part as ReportPart
+from recurra.measure.report_data import ReportData
 from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
+from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.charts import bars, forecast_sections
+from recurra.tasks.forecasting.figures import ForecastFigures
 from recurra.tasks.forecasting.prepare import (
     Part,
     PreparedSeries,

@@ -12,17 +12,17 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.bundle.forecaster import ForecasterBundle
 from recurra.config import Task
 from recurra.errors import DataError
 from recurra.runtime import use_threads
-from recurra.series.table import Table, from_columns, read_table
 from recurra.tasks.estimator import MODEL, TRAIN, RecurrentEstimator
-from recurra.tasks.fitting import train_ready
+from recurra.tasks.fit import train_ready
 from recurra.tasks.forecasting.answers import forecast_table
+from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import prepare_tables
+from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.task import Forecasting
-from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.reporter import Narrator, Silent
 
 __all__ = ["Forecaster"]
 

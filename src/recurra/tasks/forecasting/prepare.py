@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.cache import content_key
-from recurra.batches.windows import Windows
 from recurra.config import Config, DataConfig, SeriesConfig
 from recurra.errors import ConfigError, DataError
-from recurra.series.clock import find_clock, read_stamps
-from recurra.series.encode import encode, grid_of
-from recurra.series.grid import even_grid, rows_as_they_are, span
-from recurra.series.layout import Layout, Matrix
-from recurra.series.learn import learn_layout
-from recurra.series.reach import Reach, find_reach, written
-from recurra.series.table import Table, read_table
-from recurra.tasks.narrate import Narrator
+from recurra.io.cache import content_key
+from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
+from recurra.tasks.forecasting.series.encode import encode, grid_of
+from recurra.tasks.forecasting.series.grid import even_grid, rows_as_they_are, span
+from recurra.tasks.forecasting.series.layout import Layout, Matrix
+from recurra.tasks.forecasting.series.learn import learn_layout
+from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.series.table import Table, read_table
+from recurra.tasks.forecasting.windows import Windows
+from recurra.tasks.reporter import Narrator
 
 __all__ = [
     "Part",

@@ -9,21 +9,21 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from recurra.bundle.forecaster import ForecasterBundle
 from recurra.config import Config, Task
-from recurra.evaluate.forecast_baselines import RidgeBaseline
-from recurra.evaluate.report import render, write_report
-from recurra.evaluate.report_data import ReportData
-from recurra.models.forecaster import ForecastNetwork, forecast_loss, forecast_windows
-from recurra.models.network import Network
-from recurra.series.table import read_table
+from recurra.layers.network import Network
+from recurra.measure.report import render, write_report
+from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
+from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, tell_assessment
+from recurra.tasks.forecasting.baseline import RidgeBaseline
+from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.card import assessed, model_card, report_data
+from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
-from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.forecasting.series.table import read_table
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.train.loop import Outcome
 from recurra.train.objective import Memoryless
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.bundle.language import LanguageBundle
 from recurra.errors import ConfigError
-from recurra.models.language_scores import generate, next_tokens, text_log_probabilities
+from recurra.io.formats import Rows, detect, read
+from recurra.io.stream import read_stream
+from recurra.io.tokenizer import START, TextTokenizer
 from recurra.serve.answers import Answers
-from recurra.tasks.steps import PredictRequest
-from recurra.text.readers import Rows, detect, read
-from recurra.text.stream import read_stream
-from recurra.text.tokenizer import START, TextTokenizer
+from recurra.tasks.base import PredictRequest
+from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
 
 __all__ = ["END", "answer", "continuation", "following"]
 

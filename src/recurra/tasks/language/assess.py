@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.bundle.language import LanguageBundle
-from recurra.evaluate.ngram_model import NgramModel, unigram_log_probability
-from recurra.evaluate.perplexity import (
+from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.card import network_name
+from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
+from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.figures import (
     Perplexity,
     PerplexityComparison,
     blocks_of,
     compare_perplexity,
     perplexity,
 )
-from recurra.models.language_scores import stream_log_probability
-from recurra.tasks.card import network_name
 from recurra.tasks.language.prepare import stream_of
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.texts import Part
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "tell_assessment"]
 

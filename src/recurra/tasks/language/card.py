@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recurra.bundle.language import LanguageBundle
-from recurra.evaluate.perplexity import Perplexity
-from recurra.evaluate.report_data import Bar, ReportData, ReportTable, Section
-from recurra.evaluate.report_data import Part as ReportPart
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.measure.report_data import Bar, ReportData, ReportTable, Section
+from recurra.measure.report_data import Part as ReportPart
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
+from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.figures import Perplexity
 from recurra.tasks.language.prepare import LanguageReady, stream_of
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome

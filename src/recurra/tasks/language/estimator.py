@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.bundle.language import LanguageBundle
 from recurra.errors import DataError
-from recurra.models.language_scores import text_log_probabilities
+from recurra.io.tokenizer import TextTokenizer
 from recurra.runtime import use_threads
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fitting import train_ready
+from recurra.tasks.fit import train_ready
 from recurra.tasks.language.answers import continuation, following
+from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
+from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.task import LanguageModelling
-from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
-from recurra.text.tokenizer import TextTokenizer
 
 __all__ = ["LanguageModel"]
 

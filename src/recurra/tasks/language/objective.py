@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from recurra.batches.streams import StreamBatch
 from recurra.layers import States
-from recurra.models.language_model import LanguageNetwork
+from recurra.tasks.language.network import LanguageNetwork
+from recurra.tasks.language.streams import StreamBatch
 
 __all__ = ["StreamObjective"]
 

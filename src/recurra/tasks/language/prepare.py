@@ -10,17 +10,17 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.cache import cache_folder, cached_examples, content_key
-from recurra.batches.examples import Chunk, Examples
-from recurra.batches.splits import split
-from recurra.batches.streams import Streams, TokenStream
 from recurra.config import Config
 from recurra.errors import ConfigError, DataError
-from recurra.models.language_model import refuse_unfit
-from recurra.tasks.narrate import Narrator
+from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.examples import Chunk, Examples
+from recurra.io.formats import Skipped, Source, detect, read
+from recurra.io.splits import split
+from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
+from recurra.tasks.language.network import refuse_unfit
+from recurra.tasks.language.streams import Streams, TokenStream
+from recurra.tasks.reporter import Narrator
 from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
-from recurra.text.readers import Skipped, Source, detect, read
-from recurra.text.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 
 __all__ = ["LanguageReady", "check_settings", "hold_out", "open_part", "prepare", "stream_of"]
 

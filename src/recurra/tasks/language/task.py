@@ -11,25 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recurra.batches.streams import Streams
-from recurra.bundle.language import LanguageBundle
 from recurra.config import Config, Task
-from recurra.evaluate.report import render, write_report
-from recurra.evaluate.report_data import ReportData
-from recurra.models.language_model import LanguageNetwork
-from recurra.models.language_scores import stream_log_probability
-from recurra.models.network import Network
+from recurra.io.tokenizer import SPECIALS
+from recurra.io.vocabulary import Lexicon
+from recurra.layers.network import Network
+from recurra.measure.report import render, write_report
+from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
+from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, tell_assessment
+from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.card import assessed, model_card, report_data
+from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
-from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.language.streams import Streams
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.texts import Part
-from recurra.text.lexicon import Lexicon
-from recurra.text.tokenizer import SPECIALS
 from recurra.train.loop import Outcome
 
 __all__ = ["LanguageModelling"]

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from recurra.bundle.tagger import TaggerBundle
 from recurra.errors import DataError
 from recurra.serve.answers import Answers
-from recurra.tasks.steps import PredictRequest
+from recurra.tasks.base import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
+from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import numbered
-from recurra.text.sentences import (
+from recurra.tasks.tagging.sentences import (
     Sentence,
     detect_sentences,
     read_sentence_stream,

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.tagged import TaggedBatches, TaggedSentences
-from recurra.bundle.tagger import TaggerBundle
-from recurra.evaluate.comparison import Comparison
-from recurra.evaluate.tag_baseline import MostFrequentTag
-from recurra.evaluate.tagging import (
+from recurra.measure.comparison import Comparison
+from recurra.tasks.card import network_name
+from recurra.tasks.classification.loss import probabilities
+from recurra.tasks.reporter import Narrator
+from recurra.tasks.tagging.baseline import MostFrequentTag
+from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
+from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.figures import (
     Confusion,
     Share,
     TaggingMetrics,
@@ -21,10 +24,7 @@ from recurra.evaluate.tagging import (
     tagging_metrics,
     worst_confusions,
 )
-from recurra.models.loss import probabilities
-from recurra.models.tagger import tag_logits
-from recurra.tasks.card import network_name
-from recurra.tasks.narrate import Narrator
+from recurra.tasks.tagging.network import tag_logits
 from recurra.tasks.tagging.prepare import TaggedPart
 
 __all__ = ["EVALUATION_BATCH", "TagAssessment", "assess", "probabilities_of", "tell_assessment"]

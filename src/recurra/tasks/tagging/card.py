@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from recurra.bundle.tagger import TaggerBundle
-from recurra.evaluate.report_data import Bar, ReportData, ReportTable, Section
-from recurra.evaluate.report_data import Part as ReportPart
-from recurra.evaluate.tagging import Share, TaggingMetrics
-from recurra.models.summary import summarize
+from recurra.layers.summary import summarize
+from recurra.measure.report_data import Bar, ReportData, ReportTable, Section
+from recurra.measure.report_data import Part as ReportPart
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.tagging.assess import BASELINE, TagAssessment
+from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.figures import Share, TaggingMetrics
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady
 from recurra.train.loop import Outcome
 

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.batches.splits import split
-from recurra.bundle.tagger import TaggerBundle
 from recurra.errors import DataError
+from recurra.io.splits import split
 from recurra.runtime import use_threads
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fitting import train_ready
-from recurra.tasks.narrate import Narrator, Silent
+from recurra.tasks.fit import train_ready
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.tagging.assess import probabilities_of
+from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import TaggingReady, check_settings, learn, numbered
+from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.task import Tagging
 from recurra.tasks.transfer import open_pretrained, start_from
-from recurra.text.sentences import Sentence
 
 __all__ = ["SequenceTagger"]
 

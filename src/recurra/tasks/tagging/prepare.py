@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.batches.cache import content_key
-from recurra.batches.examples import Examples
-from recurra.batches.splits import split
-from recurra.batches.tagged import IGNORED, Forms, TaggedSentences
 from recurra.config import Config, DataConfig, ModelConfig
 from recurra.errors import ConfigError, DataError
-from recurra.tasks.narrate import Narrator
-from recurra.tasks.texts import tell_skipped
-from recurra.text.labels import Labels
-from recurra.text.sentences import (
+from recurra.io.cache import content_key
+from recurra.io.examples import Examples
+from recurra.io.labels import Labels
+from recurra.io.source import Skipped
+from recurra.io.splits import split
+from recurra.tasks.reporter import Narrator
+from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
+from recurra.tasks.tagging.sentences import (
     Sentence,
     SentenceSource,
     TagCounts,
@@ -28,7 +28,7 @@ from recurra.text.sentences import (
     detect_sentences,
     read_sentences,
 )
-from recurra.text.source import Skipped
+from recurra.tasks.texts import tell_skipped
 
 __all__ = ["TaggedPart", "TaggingReady", "check_settings", "learn", "numbered", "open_part", "prepare"]
 

@@ -11,19 +11,19 @@ from scipy.special import log_softmax
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
-from recurra.batches.tagged import TaggedBatches
-from recurra.bundle.tagger import TaggerBundle
 from recurra.config import Config, Task
-from recurra.evaluate.calibration import fit_temperature
-from recurra.evaluate.report import render, write_report
-from recurra.models.network import Network
-from recurra.models.tagger import Tagger, tag_logits, tagging_loss
+from recurra.layers.network import Network
+from recurra.measure.calibration import fit_temperature
+from recurra.measure.report import render, write_report
 from recurra.serve.answers import Answers
-from recurra.tasks.narrate import Narrator, Silent
-from recurra.tasks.steps import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, tell_assessment
+from recurra.tasks.tagging.batches import TaggedBatches
+from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
+from recurra.tasks.tagging.network import Tagger, tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady, open_part, prepare
 from recurra.tasks.transfer import Lexicon
 from recurra.train.loop import Outcome

@@ -1,0 +1,275 @@
+"""Token ids kept on disk under a key of content and settings, so that nothing is tokenized twice."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra import runtime
+from recurra.errors import DataError, OutputError
+from recurra.io.columns import Column
+from recurra.io.examples import Chunk, Examples
+
+__all__ = ["Chunk", "Examples", "cache_folder", "cached_examples", "content_key"]
+
+_FORMAT = 1
+_SEAL = "cache.json"  # written last: which columns there are, their sizes and checksums
+_COLUMNS = {"ids", "offsets", "labels", "numbers", "groups", "full_lengths", "unknown"}
+_OPTIONAL = {"labels", "groups"}
+_BLOCK = 1 << 20
+_ABANDONED = 24 * 3600  # seconds after which a builder's draft is taken for that of a killed one
+
+
+def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]) -> Examples:
+    """The examples kept in ``folder / key``, mapped from disk; built there first if they are not.
+
+    Chunks go to disk as they come: memory stays at a few of them, however many there are. The folder appears
+    whole under its name or not at all, so several builders do not disturb one another. A cache that is
+    truncated or changed is built again.
+
+    Args:
+        folder: as :func:`cache_folder` gives it.
+        key: as :func:`content_key` gives it.
+        build: called only where the cache has to be built.
+
+    Raises:
+        OutputError: no room, or no permission.
+        ValueError: chunks that disagree about which columns there are.
+    """
+    place = folder / key
+    found = _open(place)
+    if found is not None:
+        return found
+    draft = _make_draft(folder, key)
+    try:
+        _write(draft, build())
+        _publish(draft, place)
+        found = _open(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    if found is None:
+        raise OutputError("the token cache was changed while it was written", where=place, mend="try again")
+    return found
+
+
+def cache_folder() -> Path:
+    """``RECURRA_CACHE``, else the user's cache folder; a temporary one where that can't be written.
+
+    A temporary folder goes when the process ends.
+    """
+    return _usable(runtime.user_cache())
+
+
+def content_key(paths: Iterable[Path], *settings: str) -> str:
+    """A key that changes with the contents of files (or folders, names inside included) and with settings.
+
+    Raises:
+        DataError: a file can't be read.
+    """
+    digest = hashlib.sha256(f"recurra tokens {_FORMAT}".encode())
+    for path in paths:
+        digest.update(_content(path))
+    for setting in settings:
+        digest.update(hashlib.sha256(setting.encode("utf-8", "surrogatepass")).digest())
+    return digest.hexdigest()[:32]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not path.is_dir():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.sha256(b"folder")
+        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        for name in names:
+            digest.update(hashlib.sha256(os.fsencode(name)).digest() + _content(path / name))
+        return digest.digest()
+    except OSError as error:
+        raise DataError(f"can't be read ({error.strerror})", where=path) from error
+
+
+@functools.cache
+def _usable(folder: Path | None) -> Path:
+    if folder is not None:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+    temporary = Path(tempfile.mkdtemp(prefix="recurra-cache-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary
+
+
+def _make_draft(folder: Path, key: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(".*.draft"):
+            if time.time() - old.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(old, ignore_errors=True)
+        draft = folder / f".{key}.{os.getpid()}-{secrets.token_hex(8)}.draft"
+        draft.mkdir()
+        return draft
+    except OSError as error:
+        raise _unwritable(error, folder) from error
+
+
+def _unwritable(error: OSError, place: Path) -> OutputError:
+    return OutputError(
+        f"the token cache can't be written ({error.strerror or error})",
+        where=place,
+        mend="make room there, or name another folder in RECURRA_CACHE",
+    )
+
+
+class _Columns:
+    """The columns of one draft, opened when their first chunk comes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.open: dict[str, Column] = {}
+        self.present: set[str] | None = None
+        self.tokens = 0
+        self.codes: dict[str, int] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        lengths = np.array([len(ids) for ids in chunk.ids], np.int64)
+        if len(lengths) == 0:
+            return
+        if lengths.min() == 0:
+            raise ValueError("a text without any token")
+        ids = np.concatenate(list(chunk.ids))
+        if ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
+            raise ValueError("a token id that is not between 0 and 2,147,483,647")
+        values: dict[str, NDArray[Any]] = {
+            "ids": ids,
+            "offsets": self.tokens + np.cumsum(lengths),
+            "numbers": np.asarray(chunk.numbers, np.int64),
+            "full_lengths": np.asarray(chunk.full_lengths, np.int64),
+            "unknown": np.asarray(chunk.unknown, np.int64),
+        }
+        if chunk.labels is not None:
+            whole = np.issubdtype(chunk.labels.dtype, np.integer)
+            values["labels"] = chunk.labels.astype(np.int64 if whole else np.float32)
+        if chunk.groups is not None:
+            codes = [self.codes.setdefault(name, len(self.codes)) for name in chunk.groups]
+            values["groups"] = np.array(codes, np.int64)
+        if self.present is None:
+            self.present = set(values)
+        if set(values) != self.present or any(
+            len(value) != len(lengths) for name, value in values.items() if name != "ids"
+        ):
+            raise ValueError("chunks of different columns or sizes")
+        self.tokens += int(lengths.sum())
+        for name, value in values.items():
+            self._column(name, value).append(value)
+
+    def _column(self, name: str, value: NDArray[Any]) -> Column:
+        if name not in self.open:
+            dtype = np.dtype(np.uint16) if name == "ids" else value.dtype
+            self.open[name] = Column(self.folder / f"{name}.npy", dtype, value.shape[1:])
+            if name == "offsets":
+                self.open[name].append(np.zeros(1, np.int64))
+        return self.open[name]
+
+    def close(self) -> dict[str, Any]:
+        nothing = np.zeros(0, np.int64)
+        for name in sorted(_COLUMNS - _OPTIONAL):
+            self._column(name, nothing)
+        return {name: column.close() for name, column in self.open.items()}
+
+    def abandon(self) -> None:
+        for column in self.open.values():
+            column.abandon()
+
+
+def _write(draft: Path, chunks: Iterable[Chunk]) -> None:
+    """Fill ``draft``. Errors of the chunks pass as they are; only those of the disk become OutputError."""
+    columns = _Columns(draft)
+    try:
+        for chunk in chunks:
+            try:
+                columns.add(chunk)
+            except OSError as error:
+                raise _unwritable(error, draft.parent) from error
+        try:
+            seal = json.dumps({"format": _FORMAT, "columns": columns.close()}, indent=1)
+            (draft / _SEAL).write_text(seal, encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(error, draft.parent) from error
+    finally:
+        columns.abandon()
+
+
+def _publish(draft: Path, place: Path) -> None:
+    """Give the draft its name, unless a sound cache of another builder has it by now."""
+    try:
+        for _ in range(10):
+            with suppress(OSError):
+                draft.rename(place)
+                return
+            if _open(place) is not None:
+                return
+            damaged = draft.with_name(f"{draft.name}.damaged")
+            with suppress(FileNotFoundError):  # another builder may have moved it first
+                place.rename(damaged)
+            if damaged.is_dir() and not damaged.is_symlink():
+                shutil.rmtree(damaged, ignore_errors=True)
+            else:
+                damaged.unlink(missing_ok=True)
+        draft.rename(place)
+    except OSError as error:
+        raise _unwritable(error, place) from error
+
+
+def _open(place: Path) -> Examples | None:
+    """The examples in ``place``, or None where they are absent, damaged or of another format."""
+    try:
+        seal = json.loads((place / _SEAL).read_text(encoding="utf-8"))
+        columns = seal["columns"]
+        names = set(columns)
+        if seal["format"] != _FORMAT or not _COLUMNS - _OPTIONAL <= names <= _COLUMNS:
+            return None
+        arrays = {name: _mapped(place / f"{name}.npy", columns[name]) for name in names}
+        return Examples(
+            arrays["ids"],
+            arrays["offsets"],
+            arrays.get("labels"),
+            arrays["numbers"],
+            arrays.get("groups"),
+            arrays["full_lengths"],
+            arrays["unknown"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _mapped(path: Path, sealed: dict[str, Any]) -> NDArray[Any]:
+    """The array of one file, mapped; ValueError where it is not what was sealed.
+
+    The checksum costs one read of the file (IMDB: 10 ms), which the first epoch needs anyway.
+    """
+    if path.stat().st_size != sealed["bytes"]:
+        raise ValueError("truncated")
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    if checksum != sealed["crc32"]:
+        raise ValueError("changed")
+    array: NDArray[Any] = np.load(path, mmap_mode="r" if sealed["rows"] else None, allow_pickle=False)
+    return np.asarray(array)

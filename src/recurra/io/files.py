@@ -1,0 +1,277 @@
+"""Files as bytes and as lines: gzip by its magic bytes, exact rows for bytes that can't be decoded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from recurra.errors import DataError
+from recurra.io.encoding import ascii_compatible, check_encoding, guess_encoding
+
+__all__ = [
+    "ROW_LIMIT",
+    "FileLines",
+    "Head",
+    "Lines",
+    "damaged",
+    "look",
+    "not_text",
+    "open_bytes",
+    "read_file",
+    "undecodable",
+]
+
+ROW_LIMIT = 1 << 26
+"""Characters of the longest row that is read (64 million); more is a mistake, not a text."""
+
+_HEAD = 1 << 16
+_GZIP = b"\x1f\x8b"
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_BINARY = (  # (offset, magic, what it is)
+    (0, b"PK\x03\x04", "a zip archive (or an Office file)"),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+    (0, b"BZh", "packed with bzip2"),
+    (0, b"\xfd7zXZ\x00", "packed with xz"),
+    (0, b"\x28\xb5\x2f\xfd", "packed with zstd"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"%PDF-", "a PDF"),
+    (0, b"\x89PNG", "a picture"),
+    (0, b"\xff\xd8\xff", "a picture"),
+    (0, b"GIF8", "a picture"),
+    (0, b"SQLite format 3", "an SQLite database"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"ARROW1", "an Arrow (Feather) file"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"\xd0\xcf\x11\xe0", "an old Office file"),
+    (0, b"\x80\x04\x95", "a Python pickle"),
+    (0, _GZIP, "packed with gzip twice"),
+)
+_GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a class"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first bytes of a file, unpacked: ``data``, whether that is all, whether gzip packed them."""
+
+    data: bytes
+    complete: bool
+    gzip: bool
+
+
+def look(path: Path) -> Head:
+    """The head of a regular file that has something in it.
+
+    Raises:
+        DataError: the file is missing, unreadable, empty, an archive or something else binary.
+    """
+    try:
+        if not path.exists():
+            raise DataError("there is no such file or folder", where=path, mend=_near(path))
+        if not path.is_file():
+            raise DataError("is not a regular file", where=path, mend="give a file, or - for standard input")
+        with path.open("rb") as file:
+            packed = file.read(2) == _GZIP
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with open_bytes(path, packed) as stream, damaged(path):
+        data = stream.read(_HEAD + 1)
+    if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
+        raise DataError("the file is empty", where=path, mend="give a file with rows")
+    known = _binary(data)
+    if known is not None:
+        raise DataError(known[0], where=path, mend=known[1])
+    return Head(data[:_HEAD], len(data) <= _HEAD, packed)
+
+
+def open_bytes(path: Path, packed: bool) -> BinaryIO:
+    """The file's bytes, unpacked on the way if ``packed``.
+
+    Raises:
+        DataError: the file can't be opened.
+    """
+    try:
+        # GzipFile itself reads unbuffered lines slowly; BufferedReader in front makes them fast.
+        if packed:
+            return io.BufferedReader(gzip.GzipFile(path, "rb"), 1 << 17)
+        return path.open("rb", buffering=1 << 17)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_file(path: Path, encoding: str) -> str:
+    """A whole small file as text, a BOM at its start taken off.
+
+    Raises:
+        DataError: the file can't be read, is too large, or is not in ``encoding``.
+    """
+    with open_bytes(path, False) as stream, damaged(path):
+        data = stream.read(ROW_LIMIT + 1)
+    if len(data) > ROW_LIMIT:
+        raise _too_long(path, None)
+    try:
+        return data.decode(check_encoding(encoding))
+    except UnicodeError as error:
+        raise undecodable(path, None, encoding, data, error) from None
+
+
+class Lines:
+    """Lines of text, ends kept, from an iterator of byte lines; knows where decoding failed.
+
+    Under ``forgiving``, a line that can't be decoded is given with replacement characters and the
+    complaint is left in ``fault`` for the reader, who takes it with `take_fault` once the row is whole.
+    """
+
+    def __init__(self, raw: Iterator[bytes], where: Path | str, encoding: str, forgiving: bool) -> None:
+        self.where = where
+        self.row = 1  # the data row being read, kept by the reader
+        self._encoding = encoding
+        self._codec = check_encoding(encoding)
+        self._forgiving = forgiving
+        self._fault: DataError | None = None
+        self._pieces: list[str] = []
+        self._raw = raw
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._pieces:
+            return self._pieces.pop()
+        line = self._decode(next(self._raw))
+        cut = line.find("\r")
+        if 0 <= cut < len(line) - 2 or line.endswith("\r"):
+            # Old Macintosh files end lines with a bare carriage return.
+            self._pieces = _LINES.findall(line)[::-1]
+            return self._pieces.pop()
+        return line
+
+    def take_fault(self) -> DataError | None:
+        """The complaint about the lines given since the last call, if there is one."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    def _decode(self, raw: bytes) -> str:
+        if len(raw) > ROW_LIMIT:
+            raise _too_long(self.where, self.row)
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeError as error:
+            fault = undecodable(self.where, self.row, self._encoding, raw, error)
+            if not self._forgiving:
+                raise fault from None
+            self._fault = fault
+            text = raw.decode(self._codec, "replace")
+        if self._codec == "utf-8-sig":
+            self._codec = "utf-8"  # a BOM is a mark at the start of a file only
+        return text
+
+
+class FileLines(Lines):
+    """The lines of a file, in constant memory."""
+
+    def __init__(self, path: Path, packed: bool, encoding: str, forgiving: bool = False) -> None:
+        self._wide = not ascii_compatible(check_encoding(encoding))
+        super().__init__(self._read(path, packed), path, encoding, forgiving)
+        if self._wide:
+            self._codec = "utf-8-sig"
+
+    def _read(self, path: Path, packed: bool) -> Iterator[bytes]:
+        with open_bytes(path, packed) as stream, damaged(path):
+            if not self._wide:
+                while raw := stream.readline(ROW_LIMIT + 1):
+                    yield raw
+                return
+            # UTF-16 and its like: newlines can't be found in the bytes, so decode first.
+            with io.TextIOWrapper(stream, encoding=self._encoding, newline="\n") as text:
+                try:
+                    while line := text.readline(ROW_LIMIT + 1):
+                        yield line.encode("utf-8", "replace")
+                except UnicodeError as error:
+                    sample = error.object if isinstance(error, UnicodeDecodeError) else b""
+                    raise undecodable(path, self.row, self._encoding, sample, error) from None
+
+
+class damaged:  # noqa: N801 - reads as a phrase: with damaged(path)
+    """A context in which broken gzip data and failing disks become a `DataError`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
+            raise DataError(
+                "the gzip data is cut off or damaged", where=self.path, mend="copy or download it again"
+            ) from error
+        if isinstance(error, OSError):
+            raise _unreadable(self.path, error) from error
+
+
+def undecodable(
+    where: Path | str, row: int | None, encoding: str, raw: bytes, error: UnicodeError
+) -> DataError:
+    """The complaint about bytes that are not in ``encoding``, with the likely one."""
+    at = f" (byte 0x{raw[error.start]:02x})" if isinstance(error, UnicodeDecodeError) and raw else ""
+    guess = guess_encoding(raw)
+    if guess is None:
+        what, mend = "is not text", _GIVE
+    else:
+        what = f"is not {encoding.upper()}{at}"
+        mend = f"it looks like {guess}: pass --set data.encoding={guess}"
+        if guess == "utf-8" and encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+            mend = "mend the row, or pass --skip-bad-rows"
+    return DataError(what, where=where, row=row, mend=mend)
+
+
+def _too_long(where: Path | str, row: int | None) -> DataError:
+    return DataError(f"is longer than {ROW_LIMIT:,} bytes", where=where, row=row, mend="split the text")
+
+
+def _unreadable(path: Path | str, error: Exception) -> DataError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DataError(f"can't be read ({reason})", where=path)
+
+
+def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
+    """What the first bytes of a file are, and how to mend it, where they are no text in ``encoding``."""
+    known = _binary(data)
+    if known is not None or not ascii_compatible(check_encoding(encoding)):
+        return known
+    data = data[:4096]
+    wide = guess_encoding(data)
+    if wide is not None and wide.startswith(("utf-16", "utf-32")):
+        return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
+    control = sum(byte < 9 or 13 < byte < 27 for byte in data)
+    if len(data) >= 512 and control > 0.3 * len(data):  # a short text may be mostly odd characters
+        return "is binary, not text", _GIVE
+    return None
+
+
+def _binary(data: bytes) -> tuple[str, str] | None:
+    for offset, magic, name in _BINARY:
+        if data.startswith(magic, offset):
+            packed = "archive" in name or "packed" in name
+            return f"is {name}", "unpack it and give the file or folder inside" if packed else _GIVE
+    return None
+
+
+def _near(path: Path) -> str | None:
+    """A name in the same folder that the user may have meant."""
+    import difflib
+
+    if not path.parent.is_dir():
+        return None
+    names = [entry.name for entry in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, 1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else None

@@ -1,0 +1,191 @@
+"""Which columns hold the text and the label: by their names, else by what stands in them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recurra.io.formats.table import MISSING, as_labels, as_text, parse_list
+
+__all__ = ["Column", "find_label", "find_separator", "find_text", "is_known_name", "study"]
+
+_LABELS = (  # earlier wins
+    *("label", "labels", "target", "class", "classes", "category", "categories", "sentiment"),
+    *("class_index", "class_name", "label_text", "polarity", "topic", "topics", "intent", "emotion"),
+    *("tag", "tags", "gold", "gold_label", "y", "stars", "rating", "score", "cat"),
+)
+_TEXTS = (
+    *("text", "texts", "review", "reviews", "sentence", "content", "comment", "comments", "comment_text"),
+    *("review_text", "reviewtext", "reviewbody", "review_body", "tweet", "message", "document"),
+    *("body", "description", "utterance", "question", "query", "post", "abstract", "article", "news"),
+)
+_TITLES = ("title", "headline", "subject", "summary", "heading")
+_OTHERS = ("id", "idx", "index", "split", "date", "user", "name")
+_CHINESE = {"标签": "label", "类别": "class", "分类": "class", "评论": "review", "文本": "text"}
+_CHINESE |= {"内容": "content", "标题": "title", "情感": "sentiment"}
+_DISTINCT = 2_000
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
+_NUMBER = re.compile(r"\s*[-+]?\.?\d[\d ,.']*(?:[eE][-+]?\d+)?%?\s*")
+
+
+def plain_name(name: str) -> str:
+    """A column's name for comparison: lower case, words joined by ``_``."""
+    name = name.strip().lstrip("\ufeff")
+    return _CHINESE.get(name) or _NOT_WORD.sub("_", name.lower()).strip("_")
+
+
+def is_known_name(name: str) -> bool:
+    """Whether a cell reads like the name of a column."""
+    return plain_name(name) in {*_LABELS, *_TEXTS, *_TITLES, *_OTHERS}
+
+
+@dataclass
+class Column:
+    """What was seen of a column: counted row by row, in bounded memory."""
+
+    name: str
+    count: int = 0
+    characters: int = 0
+    words: int = 0
+    numbers: int = 0
+    lists: int = 0
+    foreign: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    limit: int = _DISTINCT
+
+    def add(self, value: Any) -> None:
+        """Count one cell; empty ones are left out."""
+        if value is None or value is MISSING or value == "":
+            return
+        self.count += 1
+        if isinstance(value, list | tuple):
+            self.lists += 1
+        elif isinstance(value, dict):
+            self.foreign += 1
+            return
+        if isinstance(value, bool | int | float):
+            self.numbers += 1
+        labels = as_labels(value, None)
+        text = "\x00".join(labels or ()) if isinstance(value, list | tuple) else as_text(value)
+        if text is None:
+            self.foreign += 1
+            return
+        if isinstance(value, str) and _NUMBER.fullmatch(text):
+            self.numbers += 1
+        self.characters += len(text)
+        if self.count <= 1_000:
+            self.words += len(text[:10_000].split())
+        key = text if len(text) <= 200 else f"{text[:180]}{hash(text)}"
+        if key in self.values or len(self.values) < self.limit:
+            self.values[key] += 1
+
+    @property
+    def length(self) -> float:
+        """Mean number of characters."""
+        return self.characters / self.count if self.count else 0.0
+
+    @property
+    def variety(self) -> float:
+        """Distinct values among those seen, 0 to 1."""
+        return len(self.values) / min(self.count, self.limit) if self.count else 0.0
+
+    @property
+    def can_be_text(self) -> bool:
+        """Whether cells are words rather than numbers, lists or objects."""
+        return self.count > 0 and not self.lists and 2 * self.foreign < self.count > self.numbers
+
+    @property
+    def can_be_label(self) -> bool:
+        """Whether few values come again and again."""
+        many = self.count // 2 if self.count <= 40 else max(20, min(200, self.count // 20))
+        few = len(self.values) <= max(2, many)
+        return self.count > 0 and not self.foreign and few and self.length <= 100
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether cells are phrases: several words, or a long run of characters without spaces."""
+        words = self.words / min(self.count, 1_000) if self.count else 0.0
+        return self.can_be_text and self.variety > 0.5 and (words >= 2.5 or self._is_unspaced)
+
+    @property
+    def _is_unspaced(self) -> bool:
+        some = list(self.values)[:50]
+        wide = sum(1 for value in some for c in value if c > "\u2e7f")
+        return wide > 0.3 * sum(map(len, some)) and self.length >= 4
+
+
+def study(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Column]:
+    """The columns' figures over ``rows``."""
+    columns = [Column(name) for name in names]
+    for row in rows:
+        for column, value in zip(columns, row, strict=True):
+            column.add(value)
+    return columns
+
+
+def find_text(columns: Sequence[Column], header: bool, taken: set[str]) -> tuple[str, ...]:
+    """The text columns among those not ``taken``, or none: a title goes in front of its text."""
+    free = [c for c in columns if c.name not in taken and c.can_be_text]
+    if not free:
+        return ()
+    longest = max(free, key=lambda c: c.length * (0.05 + c.variety))
+    if not header:
+        prose = tuple(c.name for c in free if c.is_prose)
+        return prose if longest.name in prose else (longest.name,)
+    named = _by_name(free, _TEXTS, taken)
+    if named is not None and named.length * named.variety >= 0.2 * longest.length * longest.variety:
+        longest = named
+    titles = [c.name for c in free if plain_name(c.name) in _TITLES and c.is_prose and c is not longest]
+    return (*titles, longest.name)
+
+
+def find_label(columns: Sequence[Column], taken: set[str], header: bool) -> str | None:
+    """The label column among those not ``taken``: by name, else the one with the fewest values."""
+    free = [c for c in columns if c.name not in taken and c.count]
+    if header and (named := _by_name(free, _LABELS, taken)) is not None:
+        return named.name
+    few = [c for c in free if c.can_be_label and plain_name(c.name) not in _OTHERS]
+    # One value only may be the head of a file sorted by class, so it comes last, not never.
+    few.sort(key=lambda c: (len(c.values) < 2, len(c.values)))
+    return few[0].name if few else None
+
+
+def find_separator(column: Column) -> str | None:
+    """What splits the cells of a label column into several labels, "json" for lists; or None.
+
+    A separator counts when the parts come again in other cells, so that "Food, Drinks" as the name
+    of one class stays whole.
+
+    Example:
+        >>> find_separator(study(["x"], [["a|b"], ["b"], ["a"], ["c|a"]])[0])
+        '|'
+        >>> find_separator(study(["x"], [["Food, Drinks"], ["Books"], ["Books"]])[0])
+    """
+    if column.lists:
+        return "json"
+    cells = list(column.values)
+    if any(len(cell) > 1 and cell[0] == "[" and parse_list(cell) is not None for cell in cells):
+        return "json"
+    for separator in ("|", ";", ","):
+        split = [[part.strip() for part in cell.split(separator)] for cell in cells]
+        several = [parts for parts in split if len(parts) > 1]
+        atoms = Counter(part for parts in split for part in set(parts))
+        parts = {part for parts in several for part in parts}
+        if several and "" not in parts and len(atoms) < len(cells):
+            again = sum(atoms[part] > 1 for part in parts)
+            if again > 0.5 * len(parts) and max(map(len, parts)) <= 60:
+                return separator
+    return None
+
+
+def _by_name(columns: Sequence[Column], known: Sequence[str], taken: set[str]) -> Column | None:
+    best: tuple[float, Column | None] = (math.inf, None)
+    for column in columns:
+        name = plain_name(column.name)
+        if name in known and column.name not in taken and known.index(name) < best[0]:
+            best = (known.index(name), column)
+    return best[1]

@@ -1,0 +1,164 @@
+"""Cells of a table to a text, its labels and its group: what CSV, JSON lines and Parquet share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from recurra.errors import DataError
+from recurra.io.source import Rows, Skipped, Source
+
+__all__ = ["MISSING", "Record", "Refuse", "chunks", "needed", "parse_list", "records", "refuser"]
+
+CHUNK_ROWS = 1024
+CHUNK_CHARACTERS = 4_000_000
+MISSING = object()
+"""The cell of a JSON object that lacks the column."""
+
+Refuse = Callable[[int, str | DataError], None]
+"""Called with a row number and what is wrong with it: raises, or counts the row as left out."""
+
+_LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,\s]+)""")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Record(NamedTuple):
+    """One row: its number, text, labels (None without) and group (None without)."""
+
+    number: int
+    text: str
+    labels: tuple[str, ...] | None
+    group: str | None
+
+
+def refuser(source: Source, skipped: Skipped | None) -> Refuse:
+    """What to do with a broken row of ``source``: an error, or a count under ``skip_bad_rows``."""
+
+    def refuse(number: int, what: str | DataError) -> None:
+        if isinstance(what, DataError):
+            error = what
+        else:
+            mend = "mend the row, or pass --skip-bad-rows"
+            error = DataError(what, where=source.path, row=number, mend=mend)
+        if not source.skip_bad_rows:
+            raise error
+        if skipped is not None:
+            skipped.add(str(error))
+
+    return refuse
+
+
+def records(source: Source, cells: Iterable[tuple[int, Sequence[Any]]], refuse: Refuse) -> Iterator[Record]:
+    """Records from the cells of the columns `needed` names, in its order."""
+    width = len(source.text)
+    for number, values in cells:
+        parts = []
+        for column, value in zip(source.text, values, strict=False):
+            part = as_text(value)
+            if part is None:
+                what = "is missing" if value is MISSING else f"is a {type(value).__name__}, not a text"
+                refuse(number, f"{column!r} {what}")
+                break
+            parts.append(part)
+        if len(parts) < width:
+            continue
+        labels = None
+        if source.label is not None:
+            labels = as_labels(values[width], source.label_separator)
+            if labels is None:
+                refuse(number, f"there is no label in {source.label!r}")
+                continue
+        group = None
+        if source.group is not None:
+            group = as_text(values[-1]) or ""
+        yield Record(number, " ".join(parts) if width > 1 else parts[0], labels, group)
+
+
+def needed(source: Source) -> list[str]:
+    """The columns to read: texts, then the label, then the group."""
+    return [*source.text, *(name for name in (source.label, source.group) if name is not None)]
+
+
+def chunks(found: Iterable[Record], flush: Callable[[], bool] | None = None) -> Iterator[Rows]:
+    """Records gathered to chunks; ``flush`` says that what is there should go out now."""
+    part: list[Record] = []
+    size = 0
+    for record in found:
+        part.append(record)
+        size += len(record.text)
+        if len(part) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS or (flush is not None and flush()):
+            yield _rows(part)
+            part, size = [], 0
+    if part:
+        yield _rows(part)
+
+
+def _rows(part: list[Record]) -> Rows:
+    labels = [r.labels for r in part if r.labels is not None]
+    groups = [r.group for r in part if r.group is not None]
+    return Rows([r.number for r in part], [r.text for r in part], labels or None, groups or None)
+
+
+def as_text(value: Any) -> str | None:
+    """A cell as text; None where it is not one. A null is an empty text."""
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            # JSON can carry half a surrogate pair, which no encoder takes.
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None
+
+
+def as_labels(value: Any, separator: str | None) -> tuple[str, ...] | None:
+    """The labels of a cell; None where there is none, or it can't be read."""
+    if isinstance(value, list | tuple):
+        items = [_label(item) for item in value]
+        return None if None in items else tuple(dict.fromkeys(i for i in items if i))
+    label = _label(value)
+    if label is None:
+        return None
+    if separator is None:
+        return (label,) if label else None
+    if separator == "json":
+        return parse_list(label)
+    return tuple(dict.fromkeys(part for piece in label.split(separator) if (part := piece.strip())))
+
+
+def _label(value: Any) -> str | None:
+    """One label as text, "" for an empty cell, None for what can't be a label."""
+    if isinstance(value, float):
+        if value != value:
+            return ""
+        if value.is_integer():  # a column of integers with a gap is read as floats by many tools
+            return str(int(value))
+    text = as_text(value)
+    return None if text is None else text.strip()
+
+
+@lru_cache(maxsize=4096)
+def parse_list(cell: str) -> tuple[str, ...] | None:
+    """The labels in ``["a", "b"]``, or in Python's ``['a', 'b']``; None where it is no list.
+
+    Example:
+        >>> parse_list('["a", "b"]'), parse_list("['a', 'c d']"), parse_list("a"), parse_list("[]")
+        (('a', 'b'), ('a', 'c d'), None, ())
+    """
+    if not cell:
+        return ()
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    try:
+        items = json.loads(cell)
+    except (ValueError, RecursionError):
+        found = _LIST_ITEM.findall(cell[1:-1])
+        return tuple(dict.fromkeys(a or b or c for a, b, c in found if a or b or c))
+    return as_labels(items, None) if isinstance(items, list) else None

@@ -1,0 +1,171 @@
+"""Label names to class indices and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recurra.errors import BundleError, DataError
+from recurra.io.source import Rows, Source
+
+__all__ = ["Labels"]
+
+_NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?")
+_TASKS = ("binary", "multiclass", "multilabel")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a task; a class's index is its position in ``names``.
+
+    ``names`` are sorted, numbers by value. In a binary task the second one is the positive class.
+
+    Example:
+        >>> rows = Rows([1, 2, 3], ["a", "b", "c"], [("pos",), ("neg",), ("pos",)])
+        >>> labels = Labels.learn([rows])
+        >>> labels.names, labels.task, labels.encode(rows, Path("train.csv")).tolist()
+        (('neg', 'pos'), 'binary', [1, 0, 1])
+    """
+
+    names: tuple[str, ...]
+    task: str
+
+    @classmethod
+    def learn(cls, rows: Iterable[Rows], task: str = "auto", source: Source | None = None) -> Labels:
+        """The classes that stand in ``rows``.
+
+        Args:
+            rows: the training rows.
+            task: "auto", "binary", "multiclass" or "multilabel".
+            source: where the rows come from, for messages and for its label separator.
+
+        Raises:
+            DataError: no rows or labels, one class only, more classes than a label column has, or
+                labels that don't fit ``task``.
+        """
+        where = source.path if source is not None else None
+        column = source.label if source is not None else None
+        counts: Counter[str] = Counter()
+        total = 0
+        several: int | None = None
+        for part in rows:
+            for number, labels in zip(part.numbers, _labels_of(part, where), strict=True):
+                counts.update(labels)
+                if len(labels) != 1 and several is None:
+                    several = number
+            total += len(part)
+            if len(counts) > 1_000 and len(counts) > total / 2:
+                raise DataError(
+                    f"{len(counts):,} different values in {total:,} rows: {column or 'it'} is no label",
+                    where=where,
+                    mend="choose it with --set data.label=NAME",
+                )
+        names = tuple(sorted(counts, key=_order))
+        if total == 0:
+            raise DataError("there are no rows", where=where, mend="give a file with rows")
+        if len(names) < 2:
+            which = f" ({names[0]!r})" if names else ""
+            raise DataError(
+                f"there is one class only{which}" if names else "no row has a label",
+                where=where,
+                mend="training needs at least two; choose the column with --set data.label=NAME",
+            )
+        if task == "auto":
+            split = source is not None and source.label_separator is not None
+            task = "multilabel" if split or several is not None else "binary"
+            if task == "binary" and len(names) > 2:
+                task = "multiclass"
+        elif task != "multilabel" and several is not None:
+            raise DataError(
+                f"the row has none or several labels, which {task} does not take",
+                where=where,
+                row=several,
+                mend="pass --set data.task=multilabel",
+            )
+        if task == "binary" and len(names) > 2:
+            raise DataError(
+                f"{len(names):,} classes ({_some(names)}) in a binary task",
+                where=where,
+                mend="pass --set data.task=multiclass",
+            )
+        return cls(names, task)
+
+    def encode(self, rows: Rows, where: Path) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+        """Class indices ``(n,)`` int64, or in a multi-label task ones and zeros ``(n, C)`` float32.
+
+        Raises:
+            DataError: a label that is not among the classes, or several where one is expected.
+        """
+        index = {name: i for i, name in enumerate(self.names)}
+        found = _labels_of(rows, where)
+        try:
+            if self.task == "multilabel":
+                hot = np.zeros((len(rows), len(self.names)), np.float32)
+                for row, labels in enumerate(found):
+                    hot[row, [index[label] for label in labels]] = 1
+                return hot
+            return np.array([index[label] for (label,) in found], np.int64)
+        except (KeyError, ValueError):
+            raise self._stranger(rows, found, where) from None
+
+    def to_json(self) -> str:
+        """The labels as JSON."""
+        return json.dumps({"task": self.task, "names": list(self.names)}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Labels:
+        """The labels that `to_json` wrote.
+
+        Raises:
+            BundleError: the text is something else.
+        """
+        try:
+            found = json.loads(text)
+            names, task = tuple(found["names"]), found["task"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BundleError(f"the saved labels can't be read ({error})") from error
+        sound = task in _TASKS and len(set(names)) == len(names) >= 2
+        if not sound or not all(isinstance(name, str) for name in names):
+            raise BundleError("the saved labels are damaged")
+        return cls(names, task)
+
+    def _stranger(self, rows: Rows, found: list[tuple[str, ...]], where: Path) -> DataError:
+        """The complaint about the first row whose labels can't be encoded."""
+        for number, labels in zip(rows.numbers, found, strict=True):
+            if self.task != "multilabel" and len(labels) != 1:
+                what = f"the row has {len(labels)} labels, the task ({self.task}) takes one"
+                return DataError(what, where=where, row=number)
+            for label in labels:
+                if label not in self.names:
+                    return DataError(
+                        f"label {label[:80]!r} is not among the {len(self.names)} of training",
+                        where=where,
+                        row=number,
+                        mend=f"they are {_some(self.names)}",
+                    )
+        raise AssertionError("all labels are known")
+
+
+def _labels_of(rows: Rows, where: Path | None) -> list[tuple[str, ...]]:
+    if rows.labels is None:
+        raise DataError("there are no labels", where=where, mend="choose them with --set data.label=NAME")
+    return rows.labels
+
+
+def _order(name: str) -> tuple[int, Decimal, str]:
+    """Numbers by value, before words by code point."""
+    if _NUMBER.fullmatch(name):
+        return (0, Decimal(name), name)
+    return (1, Decimal(0), name)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

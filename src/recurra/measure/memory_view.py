@@ -1,0 +1,370 @@
+"""What a network's memory looks like: a sentence a measurement, a table, and a figure as page or picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from recurra.errors import OutputError
+from recurra.files import replacing
+from recurra.measure.memory import KEEPS, Curve, Memory, Part
+from recurra.measure.report_numbers import share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["check_place", "sentences", "table", "write_figure"]
+
+_FORMS = (".html", ".png", ".svg")
+_CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
+_INK, _SOFT = "#1d1f23", "#8a8f99"
+_COLOURS = ("#1f5fae", "#b2560d", "#1c7a43", "#7a3b9a")
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "memory",
+    "axes.edgecolor": _SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "grid.color": "#e4e2de",
+    "grid.linewidth": 0.6,
+    "legend.edgecolor": "none",
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+}
+_FLOOR, _CEILING = 1e-30, 1e30  # less is drawn as that, a line that rises above ends
+
+
+def sentences(found: Memory) -> dict[str, str]:
+    """What the figures of the last layer's forward direction mean, one sentence a measurement."""
+    part = found.last
+    told = {
+        "gradient": _gradient_sentence(found),
+        "matrix": _matrix_sentence(found.cell, part),
+        "alone": _alone_sentence(part, found.steps),
+    }
+    return {**told, "gates": _gates_sentence(found)} if part.gates else told
+
+
+def table(found: Memory) -> tuple[list[str], list[list[str]]]:
+    """The figures by layer and direction: header and rows."""
+    steps = found.steps
+    header = ["", *(_name(part, found) for part in found.parts)]
+    places = [d for d in (1, 10, 50, 100, 200, 500, 1000) if d < steps] + [steps]
+    last = found.parts.index(found.last)
+    rows = [
+        [f"gradient {d} back", *(_short(found.gradient.median[d]) if n == last else "" for n in _all(found))]
+        for d in places
+    ]
+    rows += [
+        [f"spectral radius, {name}", *(f"{part.spectral_radius[name]:.3f}" for part in found.parts)]
+        for name in found.last.spectral_radius
+    ]
+    for d in places:
+        rows.append(
+            [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in found.parts)]
+        )
+    rows.append([f"the same, linear, after {steps}", *(_short(part.linear.left[-1]) for part in found.parts)])
+    for number, gate in enumerate(found.last.gates):
+        gates = [part.gates[number] for part in found.parts]
+        rows.append([f"{gate.name} gate", *(f"{gate.mean:.3f}" for gate in gates)])
+        edges = [f"{share(gate.nearly_open)} / {share(gate.nearly_shut)}" for gate in gates]
+        rows.append(["  nearly open / shut", *edges])
+    carries = [part.carry for part in found.parts if part.carry is not None]
+    if carries:
+        rows.append(["time constant, typical", *(f"{carry.typical:,.1f}" for carry in carries)])
+        rows.append(["time constant, longest", *(f"{carry.longest:,.1f}" for carry in carries)])
+        rows.append([f"kept by it over {steps}", *(_short(carry.kept) for carry in carries)])
+    return header, rows
+
+
+def check_place(path: Path) -> None:
+    """Refuse a figure's name before anything is measured.
+
+    Raises:
+        OutputError: it ends in neither ``.html``, ``.png`` nor ``.svg``, or is a directory.
+    """
+    if path.suffix.lower() not in _FORMS:
+        raise OutputError("is no name for a figure", where=path, mend=f"end it in {', '.join(_FORMS)}")
+    if path.is_dir():
+        raise OutputError("is a directory", where=path, mend="give the name of a file")
+
+
+def write_figure(found: Memory, path: Path, title: str, told: Mapping[str, str]) -> None:
+    """The figure as a picture, or as a page with sentences and table, whole or not at all.
+
+    Args:
+        found: the measurements.
+        path: the file, whose ending says which.
+        title: above the figure.
+        told: the sentences of the page.
+
+    Raises:
+        OutputError: the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
+    """
+    check_place(path)
+    form = path.suffix.lower()[1:]
+    with replacing(path) as draft:
+        if form == "html":
+            drawn = _draw(found, None, "svg").decode()
+            header, rows = table(found)
+            page = _page().render(
+                title=title,
+                told=told,
+                svg=Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - matplotlib's markup, no user's words
+                header=header,
+                rows=rows,
+            )
+            draft.write_text(page, encoding="utf-8")
+        else:
+            draft.write_bytes(_draw(found, title, form))
+
+
+def _gradient_sentence(found: Memory) -> str:
+    g, steps = found.gradient, found.steps
+    end = g.median[-1]
+    if g.at_zero == 0:
+        return (
+            f"The last state of {g.texts} texts does not depend on the last word at all: its units are dead."
+        )
+    told = f"Of the last word's gradient {_short(end)} is left {steps} steps back (median of {g.texts} texts)"
+    if g.thousandth is not None:
+        less = f"a half is gone after {g.half}, all but a thousandth after {g.thousandth}"
+        return f"{told}; {less}: training can't tie the end to what stands further back than that."
+    if end > 1:
+        return f"{told}: it grows on its way, and training may blow up."
+    less = f"a half is gone after {g.half}" if g.half is not None else "less than a half is gone"
+    return f"{told}; {less}: words that far back still take part in training."
+
+
+def _matrix_sentence(cell: str, part: Part) -> str:
+    radii = part.spectral_radius
+    if cell in KEEPS:
+        each = ", ".join(f"{name} {value:.2f}" for name, value in radii.items())
+        way = (
+            "cell state passes through the forget gate"
+            if cell == "lstm"
+            else "state passes by the update gate"
+        )
+        return (
+            f"Spectral radii by block: {each}; they do not decide alone, since the {way}, not these matrices."
+        )
+    radius = radii["recurrent"]
+    told = f"The spectral radius is {radius:.3f}"
+    if radius < 0.99:
+        return (
+            f"{told}, below 1: in the long run a step without input leaves {radius:.2f} of a state: it dies."
+        )
+    if radius > 1.01:
+        held = (
+            f"what keeps it in bounds is {part.activation}"
+            if part.activation == "tanh"
+            else "nothing bounds it"
+        )
+        return f"{told}, above 1: without {part.activation} a state blows up in the long run; {held}."
+    return f"{told}, 1 but for a hundredth: by itself the matrix neither kills a state nor blows it up."
+
+
+def _alone_sentence(part: Part, steps: int) -> str:
+    ours, linear = part.with_activation.left[-1], part.linear.left[-1]
+    return (
+        f"Under zero input {_short(ours)} of a random state is left after {steps} steps ({_fate(ours)}), "
+        f"without {part.activation} {_short(linear)} ({_fate(linear)})."
+    )
+
+
+def _fate(left: float | None) -> str:
+    if left is None or left > 10:
+        return "it blows up"
+    return "it dies" if left < 0.01 else "it fades" if left < 0.5 else "it stays"
+
+
+def _gates_sentence(found: Memory) -> str:
+    part, steps, end = found.last, found.steps, found.gradient.median[-1]
+    carry = part.carry
+    if carry is None:
+        raise ValueError("a part with gates has a carry")
+    gate = next(gate for gate in part.gates if gate.name == carry.gate)
+    far = "no unit remembers" if carry.longest < steps / 5 else "some units remember"
+    way = ", and the gradient that arrives goes through the recurrent matrix"
+    elsewhere = way if end > 1e-3 and carry.kept < 1e-3 * end else ""
+    return (
+        f"The {gate.name} gate stands open by {gate.mean:.2f} (nearly open {share(gate.nearly_open)} of the "
+        f"time, nearly shut {share(gate.nearly_shut)}), time constant {carry.typical:,.1f} steps in the "
+        f"typical unit, {carry.longest:,.1f} in the longest; over {steps} steps it keeps "
+        f"{_short(carry.kept)}: by this gate alone {far} that far{elsewhere}."
+    )
+
+
+def _short(value: float | None) -> str:
+    """``0.00123`` as ``0.0012``, ``1e-9`` as ``1e-9``, None as infinite."""
+    if value is None:
+        return "more than 1e308"
+    if value == 0 or 1e-3 <= value < 1e4:
+        return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def _all(found: Memory) -> range:
+    return range(len(found.parts))
+
+
+def _name(part: Part, found: Memory) -> str:
+    several = found.parts[-1].layer > 1
+    both = any(part.direction == "backward" for part in found.parts)
+    words = [_CELLS[found.cell]]
+    words += [f"layer {part.layer}"] if several else []
+    words += [part.direction] if both else []
+    return " ".join(words)
+
+
+def _draw(found: Memory, title: str | None, form: str) -> bytes:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    part = found.last
+    with matplotlib.rc_context(_STYLE):
+        if part.gates:
+            figure = Figure(figsize=(9, 6.6), layout="constrained")
+            panels = figure.subplots(2, 2).ravel()
+        else:
+            figure = Figure(figsize=(11, 3.5), layout="constrained")
+            panels = figure.subplots(1, 3)
+        if title is not None:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
+        _draw_gradient(panels[0], found)
+        _draw_matrix(panels[1], part)
+        _draw_alone(panels[2], part)
+        if part.gates:
+            _draw_gates(panels[3], part)
+        return _saved(figure, form)
+
+
+def _draw_gradient(axes: Axes, found: Memory) -> None:
+    g = found.gradient
+    low, median, high = (_drawable(line) for line in (g.low, g.median, g.high))
+    across = range(len(median))
+    axes.fill_between(across, low, high, color=_COLOURS[0], alpha=0.2, linewidth=0, label="half of the texts")
+    axes.plot(across, median, color=_COLOURS[0], label=f"median of {g.texts} texts")
+    for level, name in ((0.5, "a half"), (1e-3, "a thousandth")):
+        axes.axhline(level, color=_SOFT, linestyle=":", linewidth=1)
+        axes.annotate(name, (len(median) - 1, level), ha="right", va="bottom", fontsize=7.5, color=_INK)
+    axes.set_yscale("log")
+    axes.set_ylim(top=max(2.0, 2 * np.nanmax(high)), bottom=min(5e-4, 0.5 * np.nanmin(low)))
+    axes.set_title("Gradient that reaches a word")
+    axes.set_xlabel("steps before the last")
+    axes.set_ylabel("|dh(T)/dx(t)|, relative to t = T")
+    axes.legend(loc="lower left")
+
+
+def _drawable(line: Sequence[float | None]) -> list[float]:
+    """The values that a logarithmic axis can take; what is too large is no number."""
+    return [np.nan if value is None or value > _CEILING else max(value, _FLOOR) for value in line]
+
+
+def _draw_matrix(axes: Axes, part: Part) -> None:
+    from matplotlib.patches import Circle
+
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=_SOFT, linewidth=1, linestyle=":"))
+    for (name, values), colour in zip(part.eigenvalues.items(), _COLOURS, strict=False):
+        label = f"{name} {part.spectral_radius[name]:.2f}"
+        axes.plot(*zip(*values, strict=True), "o", color=colour, markersize=3, alpha=0.7, label=label)
+    reach = 1.08 * max(1.0, *part.spectral_radius.values())
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_aspect("equal")
+    axes.set_title("Eigenvalues and spectral radius")
+    axes.set_xlabel("real part (dotted: radius 1)")
+    axes.set_ylabel("imaginary part")
+    if len(part.eigenvalues) == 1:  # a legend's mark would pass for an eigenvalue
+        axes.annotate(
+            f"spectral radius\n{part.spectral_radius['recurrent']:.2f}", (0, 0), ha="center", va="center"
+        )
+    else:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _draw_alone(axes: Axes, part: Part) -> None:
+    lines: Sequence[tuple[Curve, str, str]] = (
+        (part.with_activation, f"with {part.activation}", "-"),
+        (part.linear, f"without {part.activation}", "--"),
+    )
+    for number, (curve, label, dash) in enumerate(lines):
+        up = _drawable(curve.left)
+        axes.plot(range(len(up)), up, color=_COLOURS[number], linestyle=dash, label=label)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.05), max(high, 2))
+    axes.set_title("A state left alone")
+    axes.set_xlabel("steps of zero input")
+    axes.set_ylabel("share of the state left")
+    axes.legend()
+
+
+def _draw_gates(axes: Axes, part: Part) -> None:
+    for gate, colour in zip(part.gates, _COLOURS, strict=False):
+        axes.plot(gate.by_distance, color=colour, label=f"{gate.name} {gate.mean:.2f}")
+    axes.set_ylim(0, 1)
+    axes.set_title("Gates over time")
+    axes.set_xlabel("steps before the last")
+    axes.set_ylabel("openness, mean over units and texts")
+    axes.legend(ncols=3, loc="lower left")
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if form == "svg" else None
+    figure.savefig(buffer, format=form, dpi=150, facecolor="white", metadata=metadata)
+    return buffer.getvalue()
+
+
+@cache
+def _page() -> Template:
+    pages = Environment(
+        loader=PackageLoader("recurra.measure", "."), autoescape=True, undefined=StrictUndefined
+    )
+    return pages.from_string(_PAGE)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{{ title }}</title>
+<style>
+{% include "report.css.j2" %}
+.drawn { background: #fff; border-radius: .6rem; padding: .6rem; }
+.drawn svg { max-width: none; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+{% for line in told.values() %}<p>{{ line }}</p>
+{% endfor %}
+<div class="drawn" role="img" aria-label="{{ title }}">{{ svg }}</div>
+<div class="scroll" role="region" tabindex="0" aria-label="Figures">
+<table>
+<thead><tr>{% for name in header %}<th{% if not loop.first %} class="n"{% endif %}>{{ name }}</th>
+{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}<tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}
+<td class="n">{{ cell }}</td>{% endif %}{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+</body>
+</html>
+"""

@@ -1,0 +1,195 @@
+"""The figures of a classifier on labelled rows, each from scikit-learn where it has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, roc_auc_score
+
+from recurra.errors import DataError
+from recurra.measure.calibration import reliability
+
+__all__ = ["ClassFigures", "Metrics", "classification_metrics", "correct_rows", "wilson_interval"]
+
+
+class ClassFigures(BaseModel):
+    """One class: its figures are 0 to 1, and None where they are undefined.
+
+    ``precision`` is None for a class never predicted, ``recall`` for one without a row here, ``f1`` where
+    both hold, ``auc`` where all rows or none are of the class. ``support`` counts the class's rows,
+    ``predicted`` the rows it was predicted for.
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auc: float | None
+    support: int
+    predicted: int
+
+
+class Metrics(BaseModel):
+    """All figures of one model on one set of rows; shares are 0 to 1.
+
+    ``accuracy`` (for multi-label: the share of rows whose whole label set is right) has its 95% Wilson
+    interval ``accuracy_low`` to ``accuracy_high``. ``log_loss`` is in nats, a mean over rows (multi-label:
+    over rows and labels). ``macro_f1`` is the mean over the classes that occur or were predicted.
+    ``micro_f1`` is there for multi-label only. ``auc`` is the mean of one class against the rest (for
+    binary the second class's), None where no class has both kinds of rows. ``ece`` is the expected
+    calibration error (15 bins). ``confusion[i][j]`` counts rows of class i predicted as j; None for
+    multi-label.
+    """
+
+    task: str
+    rows: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    log_loss: float
+    macro_f1: float
+    micro_f1: float | None
+    auc: float | None
+    ece: float
+    classes: list[ClassFigures]
+    confusion: list[list[int]] | None
+
+
+def classification_metrics(
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], task: str
+) -> Metrics:
+    """The figures of ``probabilities`` against the truth.
+
+    Args:
+        labels_true: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
+        probabilities: ``(N, C)``; binary has two columns. The largest is the prediction, for multi-label
+            each one from 0.5.
+        names: the ``C`` classes.
+        task: ``binary``, ``multiclass`` or ``multilabel``.
+
+    Raises:
+        DataError: there is no row.
+        ValueError: shapes don't fit, or a probability is not a number from 0 to 1.
+
+    Example:
+        >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> found = classification_metrics(np.array([0, 1, 1]), p, ["neg", "pos"], "binary")
+        >>> found.confusion, round(found.accuracy, 3), found.auc
+        ([[1, 0], [1, 1]], 0.667, 1.0)
+    """
+    y, p = _checked(labels_true, probabilities, len(names), task)
+    truth = y if task == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
+    chosen = _predicted(p, task)
+    right = (truth * chosen).sum(axis=0)
+    support, predicted = truth.sum(axis=0), chosen.sum(axis=0)
+    aucs = [_auc(truth[:, c], p[:, c]) for c in range(len(names))]
+    seen = np.flatnonzero((support + predicted) > 0)
+    f1 = f1_score(truth, chosen, average=None, zero_division=0)
+    macro = float(f1[seen].mean()) if len(seen) else 0.0
+    hits = int((truth == chosen).all(axis=1).sum())
+    low, high = wilson_interval(hits, len(p))
+    if task == "binary":
+        auc = aucs[1]
+    else:
+        defined = [a for a in aucs if a is not None]
+        auc = float(np.mean(defined)) if defined else None
+    return Metrics(
+        task=task,
+        rows=len(p),
+        accuracy=hits / len(p),
+        accuracy_low=low,
+        accuracy_high=high,
+        log_loss=_log_loss(y, p, task),
+        macro_f1=macro,
+        micro_f1=_micro_f1(truth, chosen) if task == "multilabel" else None,
+        auc=auc,
+        ece=reliability(p, y, task).ece,
+        classes=[
+            ClassFigures(
+                name=str(name),
+                precision=float(right[c] / predicted[c]) if predicted[c] else None,
+                recall=float(right[c] / support[c]) if support[c] else None,
+                f1=float(f1[c]) if support[c] + predicted[c] else None,
+                auc=aucs[c],
+                support=int(support[c]),
+                predicted=int(predicted[c]),
+            )
+            for c, name in enumerate(names)
+        ],
+        confusion=None
+        if task == "multilabel"
+        else confusion_matrix(y, p.argmax(axis=1), labels=range(len(names))).tolist(),
+    )
+
+
+def correct_rows(
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], task: str
+) -> NDArray[np.bool_]:
+    """``(N,)`` whether each row is predicted right (multi-label: its whole label set)."""
+    p = np.asarray(probabilities, np.float64)
+    if task == "multilabel":
+        return np.asarray((_predicted(p, task) == (np.asarray(labels_true) > 0)).all(axis=1))
+    return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
+
+
+def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share: sound for small counts and for shares near 0 and 1.
+
+    Source: Wilson, JASA 22 (1927).
+
+    Example:
+        >>> [round(end, 4) for end in wilson_interval(81, 263)]
+        [0.2553, 0.3662]
+    """
+    found = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _checked(
+    labels: NDArray[Any], probabilities: NDArray[np.floating], classes: int, task: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    p = np.asarray(probabilities, np.float64)
+    y = np.asarray(labels)
+    if len(p) == 0:
+        raise DataError("there is no row to evaluate", mend="give a file with at least one labelled row")
+    if task not in ("binary", "multiclass", "multilabel"):
+        raise ValueError(f"there is no task {task!r}")
+    if p.shape != (len(p), classes):
+        raise ValueError(f"probabilities are {p.shape}, the classes {classes}")
+    if y.shape != (p.shape if task == "multilabel" else p.shape[:1]):
+        raise ValueError(f"labels are {y.shape}, probabilities {p.shape} ({task})")
+    if not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1 + 1e-6):
+        raise ValueError("a probability is not a number from 0 to 1")
+    y = (y > 0).astype(np.int64) if task == "multilabel" else y.astype(np.int64)
+    if y.min() < 0 or y.max() >= max(classes, 2):
+        raise ValueError(f"a label is outside 0..{classes - 1}")
+    return y, np.minimum(p, 1.0)
+
+
+def _predicted(p: NDArray[np.float64], task: str) -> NDArray[np.int64]:
+    """``(N, C)`` of 0 and 1: what is predicted."""
+    if task == "multilabel":
+        return (p >= 0.5).astype(np.int64)
+    return np.asarray(np.eye(p.shape[1], dtype=np.int64)[p.argmax(axis=1)])
+
+
+def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], task: str) -> float:
+    if task == "multilabel":
+        return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
+    # float32 probabilities need not add up to one exactly, and scikit-learn would warn.
+    return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))
+
+
+def _auc(truth: NDArray[np.int64], score: NDArray[np.float64]) -> float | None:
+    if truth.min() == truth.max():
+        return None
+    return float(roc_auc_score(truth, score))
+
+
+def _micro_f1(truth: NDArray[np.int64], chosen: NDArray[np.int64]) -> float:
+    return float(f1_score(truth, chosen, average="micro", zero_division=0))

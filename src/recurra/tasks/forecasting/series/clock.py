@@ -1,0 +1,293 @@
+"""The time of each row: which columns hold it, how it is written, and the stamps themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.forecasting.series.cells import numbers_of
+from recurra.tasks.forecasting.series.table import Table
+
+__all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
+
+Stamps = NDArray[np.datetime64]
+"""``(N,)`` datetime64[us]; NaT where a cell is no time."""
+
+ISO, PARTS, UNIX = "ISO 8601", "parts", "unix"
+_FIELDS = ("year", "month", "day", "hour", "minute", "second")
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%Y.%m.%d")
+_HOURS = (" %H:%M:%S", " %H:%M", " %H%M", " %H", "")
+_FORMATS = (*(day + hour for hour in _HOURS for day in _DAYS), "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y-%m")
+_DIGITS = {"Y": r"\d{4}", "m": r"\d{1,2}", "d": r"\d{1,2}", "H": r"\d{1,2}", "M": r"\d{2}", "S": r"\d{2}"}
+_NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
+_UNIX_UNITS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16))
+_SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where the time of a row stands.
+
+    Attributes:
+        columns: one column, date and time of day, or the parts of a date from the year down.
+        format: `ISO`, `PARTS`, ``unix s``, ``unix ms``, ``unix us``, or a format of strptime.
+    """
+
+    columns: tuple[str, ...]
+    format: str
+
+    def __str__(self) -> str:
+        return (
+            f"{' + '.join(self.columns)} ({self.format})"
+            if self.format != PARTS
+            else " + ".join(self.columns)
+        )
+
+
+def find_clock(table: Table, columns: str | Sequence[str] | None, written: str | None) -> Clock | None:
+    """Where the time of a row stands in ``table``, or None where it has no time.
+
+    Args:
+        table: the cells.
+        columns: the columns that the user named.
+        written: the format that the user gave.
+
+    Raises:
+        ConfigError: there is no such column.
+        DataError: a named column holds no times, or 03/04/2020 may be read in two ways.
+    """
+    if columns is None:
+        return _search(table, written)
+    named = (columns,) if isinstance(columns, str) else tuple(columns)
+    for name in named:
+        if name not in table.columns:
+            raise ConfigError(
+                f"setting series.time names {name!r}, which is no column",
+                mend=f"the columns are {', '.join(table.names)}",
+            )
+    if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
+        return Clock(named, PARTS)
+    clock = _try(table, named, written)
+    if clock is None:
+        raise DataError(
+            f"column {' and '.join(map(repr, named))} holds no times that can be read",
+            where=table.where,
+            mend="give how they are written: --set series.time_format='%d.%m.%Y %H:%M'",
+        )
+    return clock
+
+
+def read_stamps(table: Table, clock: Clock) -> Stamps:
+    """``(N,)`` datetime64[us], the time of each row.
+
+    Raises:
+        DataError: a column is missing, or a cell is no time.
+    """
+    for name in clock.columns:
+        if name not in table.columns:
+            raise DataError(f"there is no time column {name!r}", where=table.where)
+    found = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock)
+    bad = np.flatnonzero(np.isnat(found))
+    if len(bad):
+        cells = [str(table.columns[name][int(bad[0])].as_py()) for name in clock.columns]
+        raise DataError(
+            f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is no time ({clock.format})",
+            where=table.where,
+            row=int(table.numbers[bad[0]]),
+            mend="mend or remove the row",
+        )
+    return found
+
+
+def _search(table: Table, written: str | None) -> Clock | None:
+    lower = {name.strip().lower(): name for name in reversed(table.names)}
+    order = [lower[name] for name in _NAMES if name in lower]
+    order += [name for name in table.names if name not in order]
+    for name in order:
+        dated = _try(table, (name,), written)
+        if dated is None:
+            continue
+        if _has_no_hours(table, dated):
+            for other in table.names:
+                both = (name, other)
+                if other != name and _is_day_and_time(table, both) and (found := _try(table, both, written)):
+                    return found
+        return dated
+    parts = [lower[field] for field in _FIELDS if field in lower]
+    if len(parts) >= 3 and parts[:3] == [lower.get(field) for field in _FIELDS[:3]]:
+        return Clock(tuple(parts), PARTS)
+    return None
+
+
+def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | None:
+    """The clock of these columns, if their first cells are times."""
+    head = _joined(table, names, _SAMPLE)
+    if written is not None:
+        return Clock(names, written) if _share(_strptime(head, written)) > 0.5 else None
+    kind = table.columns[names[0]].type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return Clock(names, ISO)
+    if _share(_iso(head)) > 0.9 and not _are_plain_numbers(head):
+        return Clock(names, ISO)
+    if len(names) == 1 and names[0].strip().lower() in _NAMES:
+        values = numbers_of(table.columns[names[0]]).values
+        for unit, least, most in _UNIX_UNITS:
+            if len(values) and np.all((values >= least) & (values < most)):
+                return Clock(names, f"{UNIX} {unit}")
+    dateless = _are_plain_numbers(head) and names[0].strip().lower() not in _NAMES
+    fitting = [] if dateless else [one for one in _FORMATS if _share(_strptime(head, one)) > 0.9]
+    if len(fitting) > 1:
+        fitting = _agreeing(table, names, fitting)
+    return Clock(names, fitting[0]) if fitting else None
+
+
+def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[str]:
+    """Those of several formats that fit every row; if they read different times, the ordered ones."""
+    cells = _joined(table, names, len(table))
+    read = {one: _strptime(cells, one) for one in formats}
+    best = max(_share(found) for found in read.values())
+    read = {one: found for one, found in read.items() if _share(found) == best}
+    first = next(iter(read.values()))
+    if all(np.array_equal(found, first, equal_nan=True) for found in read.values()):
+        return list(read)
+    ordered = [one for one, found in read.items() if bool((np.diff(found) >= np.timedelta64(0, "us")).all())]
+    if len(ordered) != 1:
+        examples = " or ".join(read)
+        raise DataError(
+            f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
+            where=table.where,
+            mend="say which: --set series.time_format=...",
+        )
+    return ordered
+
+
+def _parse(table: Table, clock: Clock) -> Stamps:
+    if clock.format.startswith(UNIX):
+        values = numbers_of(table.columns[clock.columns[0]]).values
+        scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
+        whole = np.where(np.isnan(values), 0, np.round(values * scale)).astype(np.int64)
+        found = whole.astype("datetime64[us]")
+        found[np.isnan(values)] = np.datetime64("NaT")
+        return found
+    cells = _joined(table, clock.columns, len(table))
+    return _iso(cells) if clock.format == ISO else _strptime(cells, clock.format)
+
+
+def _parts(table: Table, names: Sequence[str]) -> Stamps:
+    """Times from columns of year, month, day, hour, minute, second: as many of them as there are."""
+    columns = [numbers_of(table.columns[name]).values for name in names]
+    known = np.logical_and.reduce([np.isfinite(column) for column in columns])
+    limits = ((1, 9999), (1, 12), (1, 31), (0, 24), (0, 59), (0, 60))
+    whole = []
+    for column, (least, most) in zip(columns, limits, strict=False):
+        known &= (column >= least) & (column <= most) & (column == np.floor(column))
+        whole.append(np.where(known, column, least).astype(np.int64))
+    months = (whole[0] - 1970) * 12 + whole[1] - 1
+    found = months.astype("datetime64[M]").astype("datetime64[D]") + (whole[2] - 1)
+    known &= found.astype("datetime64[M]").astype(np.int64) == months  # the 30th of February is no day
+    stamps = found.astype("datetime64[us]")
+    for amount, seconds in zip(whole[3:], (3_600, 60, 1), strict=False):
+        stamps = stamps + (amount * seconds * 1_000_000).astype("timedelta64[us]")
+    stamps[~known] = np.datetime64("NaT")
+    return stamps
+
+
+def _joined(table: Table, names: Sequence[str], rows: int) -> pa.ChunkedArray:
+    """The first cells of one column, or of two with a space between."""
+    first, *others = [table.columns[name].slice(0, rows) for name in names]
+    if not others:
+        return first
+    texts = [pc.utf8_trim_whitespace(pc.cast(column, pa.string())) for column in (first, *others)]
+    return pc.binary_join_element_wise(*texts, " ")
+
+
+def _iso(cells: pa.ChunkedArray) -> Stamps:
+    kind = cells.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _to_numpy(pc.cast(cells, pa.timestamp("us", getattr(kind, "tz", None)), safe=False))
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
+    text = pc.utf8_trim_whitespace(cells)
+    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return _to_numpy(pc.cast(text, wanted))
+        except pa.ArrowInvalid:
+            continue
+    # One cell at least is none: the others one by one.
+    return np.array([_iso_cell(cell) for cell in text.to_pylist()], "datetime64[us]")
+
+
+def _iso_cell(cell: str | None) -> np.datetime64:
+    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return np.datetime64(pc.cast(pa.scalar(cell, pa.string()), wanted).value, "us")
+        except (pa.ArrowInvalid, TypeError, ValueError):
+            continue
+    return np.datetime64("NaT", "us")
+
+
+def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
+    text = pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))
+    found = _to_numpy(pc.strptime(text, format=written, unit="us", error_is_null=True))
+    pattern = _pattern(written)
+    if pattern is None:
+        return found
+    # strptime alone takes 16/12/2006 for the year 16, and the 31st of February for the 3rd of March.
+    fields = pc.struct_field(pc.extract_regex(text, pattern), "d" if "%d" in written else "Y")
+    days = np.array(pc.fill_null(pc.cast(fields, pa.int64()), -1).to_numpy())
+    real = days > 0
+    if "%d" in written:
+        real &= days == (found.astype("datetime64[D]") - found.astype("datetime64[M]")).astype(np.int64) + 1
+    found[~real] = np.datetime64("NaT")
+    return found
+
+
+def _pattern(written: str) -> str | None:
+    """A format of numbers alone as a regular expression that names its fields; None for any other."""
+    parts = re.split("%(.)", written)
+    if any(field not in _DIGITS for field in parts[1::2]) or "Y" not in parts[1::2]:
+        return None
+    compact = "".join(parts[::2]).strip() == "" and " " not in written  # 20160701: all fields at full width
+    digits = {name: found.replace("1,2", "2") if compact else found for name, found in _DIGITS.items()}
+    named = [f"(?P<{field}>{digits[field]})" for field in parts[1::2]]
+    return "^" + "".join(
+        re.escape(text) + field for text, field in zip(parts[::2], [*named, "$"], strict=True)
+    )
+
+
+def _to_numpy(stamps: pa.ChunkedArray) -> Stamps:
+    counts = pc.fill_null(pc.cast(stamps, pa.int64()), np.iinfo(np.int64).min)  # which is NaT
+    return np.array(counts.to_numpy()).view("datetime64[us]")
+
+
+def _share(found: Stamps) -> float:
+    return float((~np.isnat(found)).mean()) if len(found) else 0.0
+
+
+def _are_plain_numbers(cells: pa.ChunkedArray) -> bool:
+    """Whether cells are numbers, such as 2016 or 20160701, which are dates only under a name that says so."""
+    found = numbers_of(cells)
+    return found.present > found.strange
+
+
+def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
+    """Whether the second column holds times of day, such as 17:24:00."""
+    column = table.columns[names[1]].slice(0, _SAMPLE)
+    if not pa.types.is_string(column.type):
+        return False
+    cells = [cell for cell in column.to_pylist() if cell]
+    return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell.strip()) for cell in cells)
+
+
+def _has_no_hours(table: Table, clock: Clock) -> bool:
+    head = {name: table.columns[name].slice(0, _SAMPLE) for name in clock.columns}
+    found = _parse(Table(table.where, head, table.numbers[:_SAMPLE]), clock)
+    return bool((found == found.astype("datetime64[D]")).all())

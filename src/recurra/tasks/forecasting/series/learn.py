@@ -1,0 +1,228 @@
+"""The layout of a series learned from a table: which columns are inputs, and their scales in training."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.config import SeriesConfig
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.forecasting.series.cells import Numbers, counts_rows, numbers_of, sentinels_of, words_of
+from recurra.tasks.forecasting.series.clock import Clock
+from recurra.tasks.forecasting.series.encode import not_a_number
+from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.layout import Category, Layout, Period, Scale
+from recurra.tasks.forecasting.series.table import Table
+
+__all__ = ["Learned", "learn_layout"]
+
+_MOST_WORDS = 50
+_YEAR = 365 * 86_400
+_LONGEST = {"day": 86_400, "week": 604_800, "year": _YEAR}
+
+
+class Learned(NamedTuple):
+    """A layout and what the user should know of the columns."""
+
+    layout: Layout
+    warnings: list[str]
+
+
+class _Column(NamedTuple):
+    """A column on the grid: as numbers, or as words."""
+
+    name: str
+    values: NDArray[np.float64] | None
+    words: NDArray[np.object_] | None
+
+
+def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int) -> Learned:
+    """What the columns of ``table`` are, with means, ranges and words of the first ``rows`` of the grid.
+
+    Left out are columns that number the rows, that are empty or the same in all training rows, and texts of
+    more than 50 different words. A column of which most cells are numbers is one of numbers.
+
+    Args:
+        table: the cells.
+        clock: where the time stands.
+        grid: the rows.
+        config: target, inputs, calendar, numbers that stand for missing.
+        rows: how many rows of the grid are for training.
+
+    Raises:
+        ConfigError: a column that the settings name isn't there, or the target isn't named where it must be.
+        DataError: the target is no number, missing or the same in all training rows; a text stands in a
+            column of numbers; or there is nothing to read.
+    """
+    time = [] if clock is None else list(clock.columns)
+    left_out: dict[str, str] = {}
+    warnings: list[str] = []
+    columns = _columns(table, grid, config, time, left_out)
+    target = _target(table, columns, config, time)
+    target_column = next((c for c in columns if c.name == target), None) or _read(table, grid, target)
+    if target_column is None or target_column.values is None:
+        raise DataError(f"the target {target!r} holds no numbers", where=table.where)
+    target_scale = _scale(target, target_column.values, rows, config.missing, warnings)
+    if target_scale is None:
+        many = int(np.isfinite(target_column.values[:rows]).sum())
+        what = "is the same in all training rows" if many else "is missing in all training rows"
+        raise DataError(f"the target {target!r} {what}: there is nothing to forecast", where=table.where)
+    unknown = int(np.isnan(target_scale.known(target_column.values)).sum())
+    if unknown:
+        warnings.append(f"the target {target!r} is missing in {unknown:,} rows: they are never forecast")
+    numbers: list[Scale] = []
+    categories: list[Category] = []
+    for column in columns:
+        if column.words is not None:
+            _add_category(column.name, column.words[:rows], categories, left_out)
+        elif column.values is not None and column.name == target:
+            numbers.append(target_scale)
+        elif column.values is not None:
+            scale = _scale(column.name, column.values, rows, config.missing, warnings)
+            if scale is None:
+                left_out[column.name] = "the same, or missing, in all training rows"
+            else:
+                numbers.append(scale)
+    values = {c.name: c.values for c in columns if c.values is not None}
+    layout = Layout(
+        time=time,
+        time_format=clock.format if clock else "",
+        spacing=grid.spacing,
+        target=target_scale,
+        numbers=numbers,
+        categories=categories,
+        flags=_flags(numbers, values, rows),
+        calendar=_calendar(config, grid, rows, left_out),
+        left_out=left_out,
+    )
+    if not layout.features:
+        raise DataError("no column is left to read", where=table.where, mend="name columns in series.inputs")
+    return Learned(layout, warnings)
+
+
+def _columns(
+    table: Table, grid: Grid, config: SeriesConfig, time: list[str], left_out: dict[str, str]
+) -> list[_Column]:
+    """The columns that may be inputs; why others are not goes to ``left_out``."""
+    for name in config.inputs or []:
+        if name not in table.columns:
+            raise _no_column("inputs", name, table)
+    parts = {"year", "month", "day", "hour", "minute", "second"} if time else set()
+    found = []
+    for name in table.names if config.inputs is None else config.inputs:
+        if name in time:
+            continue
+        if config.inputs is None and name != config.target:
+            if name.strip().lower() in parts:
+                left_out[name] = "a part of the time"
+                continue
+            if counts_rows(numbers_of(table.columns[name]).values):
+                left_out[name] = "it numbers the rows"
+                continue
+        column = _read(table, grid, name)
+        if column is None:
+            left_out[name] = "empty"
+        else:
+            found.append(column)
+    return found
+
+
+def _read(table: Table, grid: Grid, name: str) -> _Column | None:
+    """A column on the grid; None where no cell holds anything."""
+    found: Numbers = numbers_of(table.columns[name], table.decimal_comma)
+    at, inserted = np.maximum(grid.source, 0), grid.source < 0
+    if not found.present:
+        return None
+    if not found.strange:
+        return _Column(name, np.where(inserted, np.nan, found.values[at]), None)
+    if found.first is not None and 2 * found.strange < found.present:
+        raise not_a_number(table, name, found.first)
+    words = words_of(table.columns[name])[at]
+    words[inserted] = None
+    return _Column(name, None, words)
+
+
+def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: list[str]) -> str:
+    if config.target is not None:
+        if config.target not in table.columns or config.target in time:
+            raise _no_column("target", config.target, table)
+        return config.target
+    numeric = [column.name for column in columns if column.values is not None]
+    if len(numeric) == 1:
+        return numeric[0]
+    raise ConfigError(
+        "which column to forecast is not said",
+        where=table.where,
+        mend=f"pass --target with one of {', '.join(numeric)}" if numeric else "give a column of numbers",
+    )
+
+
+def _no_column(setting: str, name: str, table: Table) -> ConfigError:
+    return ConfigError(
+        f"setting series.{setting} names {name!r}, which is no column to read",
+        mend=f"the columns are {', '.join(table.names)}",
+    )
+
+
+def _scale(
+    name: str, values: NDArray[np.float64], rows: int, missing: list[float] | None, warnings: list[str]
+) -> Scale | None:
+    """The scale of a column's training rows; None where all are missing or the same."""
+    training = values[:rows]
+    if missing is None:
+        stand_ins, low, high = sentinels_of(training)
+    else:
+        kept = training[np.isfinite(training) & ~np.isin(training, missing)]
+        stand_ins = [one for one in missing if bool((values == one).any())]
+        low, high = (float(kept.min()), float(kept.max())) if len(kept) else (0.0, 0.0)
+    known = training[np.isfinite(training) & ~np.isin(training, stand_ins)]
+    if not len(known) or low == high:
+        return None
+    scale = Scale(
+        name=name, mean=float(known.mean()), std=float(known.std()), low=low, high=high, missing=stand_ins
+    )
+    gone = np.isnan(scale.known(values)) & ~np.isnan(values)
+    if gone.any():
+        which = ", ".join(f"{one:g}" for one in np.unique(values[gone]))
+        cells = "1 cell" if gone.sum() == 1 else f"{int(gone.sum()):,} cells"
+        warnings.append(f"column {name!r}: {which} in {cells} counts as missing")
+    return scale
+
+
+def _add_category(
+    name: str, words: NDArray[np.object_], categories: list[Category], left_out: dict[str, str]
+) -> None:
+    known = sorted({word for word in words.tolist() if word is not None})
+    if len(known) < 2:
+        left_out[name] = "the same, or missing, in all training rows"
+    elif len(known) > _MOST_WORDS:
+        left_out[name] = f"{len(known):,} different words"
+    else:
+        categories.append(Category(name=name, words=known))
+
+
+def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: int) -> list[list[str]]:
+    """Columns with missing training rows; those that are missing in the same rows share a flag."""
+    groups: dict[bytes, list[str]] = {}
+    for scale in numbers:
+        gone = np.isnan(scale.known(values[scale.name][:rows]))
+        if gone.any():
+            groups.setdefault(np.packbits(gone).tobytes(), []).append(scale.name)
+    return list(groups.values())
+
+
+def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, str]) -> list[Period]:
+    """The periods that training has seen twice: one seen once could be a trend as well."""
+    if grid.spacing is None:
+        return []
+    found: list[Period] = []
+    for period in config.calendar:
+        if grid.spacing >= _LONGEST[period]:
+            continue
+        if grid.spacing * rows < 2 * _LONGEST[period]:
+            left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
+        else:
+            found.append(period)
+    return found

@@ -1,0 +1,135 @@
+"""The reach of a window in rows: how far back it reads, at which points, and how far ahead it forecasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.config import SeriesConfig
+from recurra.errors import ConfigError
+from recurra.tasks.forecasting.series.grid import span
+from recurra.tasks.forecasting.settings import seconds_of
+
+__all__ = ["Reach", "find_reach", "written"]
+
+_HOUR, _DAY = 3_600.0, 86_400.0
+_BACK, _AHEAD = 240, 24  # rows, where nothing says how long one is: the course's 10 days and 24 hours
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A window in rows: reads ``t - (points - 1) * step`` to ``t``, forecasts ``t + delay`` and on.
+
+    Attributes:
+        points: how many rows are read.
+        step: rows between two of them, and between two forecast values.
+        delay: rows from the last known one to the first forecast value.
+        horizon: how many values are forecast.
+        period: rows of one season, None without one.
+    """
+
+    points: int
+    step: int
+    delay: int
+    horizon: int
+    period: int | None
+
+    @property
+    def back(self) -> int:
+        """Rows before the present one that a window needs."""
+        return (self.points - 1) * self.step
+
+    @property
+    def ahead(self) -> int:
+        """Rows after the present one up to its last target."""
+        return self.delay + (self.horizon - 1) * self.step
+
+    @property
+    def behind(self) -> NDArray[np.int64]:
+        """``(points,)`` the rows read, counted from the present one, the oldest first."""
+        return np.arange(-self.back, 1, self.step)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """``(horizon,)`` the rows forecast, counted from the present one."""
+        return self.delay + self.step * np.arange(self.horizon)
+
+
+def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
+    """The window that ``config`` asks for, in rows that are ``spacing`` seconds apart.
+
+    What is left at None is the course's: 10 days back, one point an hour, 24 hours ahead.
+
+    Raises:
+        ConfigError: a duration where rows have no time, or one that is no whole number of rows.
+
+    Example:
+        >>> find_reach(SeriesConfig(), 600.0)
+        Reach(points=240, step=6, delay=144, horizon=1, period=144)
+    """
+    coarse = spacing is None or spacing > _DAY
+    step = _rows("step", config.step, spacing)
+    if step is None:
+        step = 1 if spacing is None or _HOUR % spacing or spacing > _HOUR else round(_HOUR / spacing)
+    lookback = _rows("lookback", config.lookback, spacing)
+    if lookback is None:
+        lookback = _BACK if spacing is None else 24 if coarse else _default(10 * _DAY, spacing)
+    delay = _rows("delay", config.delay, spacing)
+    if delay is None:
+        delay = _AHEAD if spacing is None else 1 if coarse else _default(_DAY, spacing)
+    if lookback < step:
+        raise ConfigError(
+            f"setting series.lookback is {lookback:,} rows, less than a step of {step:,}",
+            mend="look further back, or take a smaller series.step",
+        )
+    return Reach(lookback // step, step, delay, config.horizon, _period(config, spacing))
+
+
+def written(rows: int, spacing: float | None) -> int | str:
+    """A number of rows as settings have it: a duration where rows have times.
+
+    Example:
+        >>> written(240, 3600.0), written(3, 600.0), written(24, None)
+        ('10d', '30min', 24)
+    """
+    if spacing is None:
+        return rows
+    seconds = rows * spacing
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", 60.0), ("s", 1.0)):
+        if seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return rows
+
+
+def _default(seconds: float, spacing: float) -> int:
+    return max(1, round(seconds / spacing))
+
+
+def _period(config: SeriesConfig, spacing: float | None) -> int | None:
+    given = _rows("period", config.period, spacing)
+    if given is not None or spacing is None:
+        return given
+    for seconds in (_DAY, 7 * _DAY):
+        if spacing < seconds and seconds % spacing == 0:
+            return round(seconds / spacing)
+    return 12 if 28 * _DAY <= spacing <= 31 * _DAY else None
+
+
+def _rows(name: str, given: int | str | None, spacing: float | None) -> int | None:
+    if not isinstance(given, str):
+        return given
+    seconds = seconds_of(given)
+    if spacing is None:
+        raise ConfigError(
+            f"setting series.{name} is {given}, and the rows have no time",
+            mend=f"name the time column (series.time), or give series.{name} in rows",
+        )
+    rows = seconds / spacing
+    if rows < 1 or abs(rows - round(rows)) > 1e-6:
+        raise ConfigError(
+            f"setting series.{name} is {given}, no whole number of rows: they are {span(spacing)} apart",
+            mend=f"give a multiple of that, or rows: --set series.{name}=24",
+        )
+    return round(rows)

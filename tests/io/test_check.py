@@ -1,0 +1,226 @@
+"""The data check's figures against files whose defects are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recurra.config import Config, DataConfig
+from recurra.errors import DataError
+from recurra.io.check import DataCheck, check, table
+from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
+from recurra.io.formats import detect, read
+from recurra.io.language import guess_language
+
+SMALL = Config.build({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
+
+
+def put(path: Path, rows: list[tuple[str, str]]) -> Path:
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> DataCheck:
+    folder = tmp_path_factory.mktemp("check")
+    train = [
+        ("the film is good", "1"),  # row 1
+        ("the film is bad", "0"),
+        ("the film is good", "1"),  # repeats row 1
+        ("The  film IS good", "1"),  # repeats it but for case and space
+        ("", "0"),  # empty
+        ("\ufeff ", "1"),  # nothing to be seen
+        ("so it goes", "1"),
+        ("so it goes", "0"),  # row 8, another label than row 7
+        ("a b c d e f g h", "1"),  # too long
+        ("the end", "0"),
+    ]
+    test = [("the film is good", "1"), ("SO it goes", "0"), ("unheard of words", "2"), ("the film", "0")]
+    return check(put(folder / "train.tsv", train), None, put(folder / "test.tsv", test), SMALL)
+
+
+def test_rows_and_classes(found: DataCheck) -> None:
+    assert found.parts["train"].rows == 10
+    assert found.parts["train"].classes == {"0": 4, "1": 6}
+    assert found.parts["test"].classes == {"0": 2, "1": 1, "2": 1}
+
+
+def test_empty_texts(found: DataCheck) -> None:
+    assert (found.parts["train"].empty, found.parts["train"].empty_rows) == (2, [5, 6])
+
+
+def test_duplicates(found: DataCheck) -> None:
+    train = found.parts["train"]
+    assert (train.duplicates, train.duplicate_rows) == (2, [(3, 1), (8, 7)])
+    assert train.duplicates_loose == 3
+
+
+def test_conflicts(found: DataCheck) -> None:
+    assert (found.parts["train"].conflicts, found.parts["train"].conflict_rows) == (1, [(8, 7)])
+
+
+def test_leaks(found: DataCheck) -> None:
+    (leak,) = found.leaks
+    assert (leak.part, leak.seen_in, leak.rows, leak.rows_loose) == ("test", "train", 1, 2)
+    assert leak.first == [(1, 1)]
+
+
+def test_lengths_and_cut(found: DataCheck) -> None:
+    train = found.parts["train"]
+    # <start> and the words: 5 5 5 5 1 1 4 4 9 3, in order 1 1 3 4 4 5 5 5 5 9
+    assert train.tokens == {"5": 1, "25": 3, "50": 4, "75": 5, "95": 9, "99": 9, "100": 9}
+    assert train.truncated == pytest.approx(0.1)
+
+
+def test_unknown_tokens_are_measured_on_the_held_out_file(found: DataCheck) -> None:
+    # <start> counts as a token: 5 + 4 + 4 + 3; unheard, of, words are unknown.
+    assert found.held_out == "test"
+    assert found.unknown == pytest.approx(3 / 16)
+    assert found.parts["train"].unknown == 0
+
+
+def test_warnings_say_what_to_do(found: DataCheck) -> None:
+    text = "\n".join(found.warnings)
+    assert "train: 2 texts are empty (first: row 5); remove them" in text
+    assert "train: 2 rows repeat the text of an earlier one (first: row 3 repeats row 1); remove them" in text
+    assert "train: 1 text stands there with different labels (first: rows 7 and 8)" in text
+    assert "test: 1 text is also in train (first: row 1 is row 1 there)" in text
+    assert "test: labels that train lacks: 2" in text
+    assert "raise tokenizer.vocab_size" in text
+
+
+def test_the_check_can_be_printed_and_saved(found: DataCheck) -> None:
+    header, rows = table(found)
+    printed = {row[0]: row[1:] for row in rows}
+    assert header == ["", "train", "test"]
+    assert all(len(row) == len(header) for row in rows)
+    assert printed["class 1"][0] == "6 (60.0%)"
+    assert printed["duplicates"][0] == "2 (3 but for case, space)"
+    assert printed["also in train"] == ["", "1 (2 but for case, space)"]
+    assert printed["unknown tokens"] == ["", "18.8%"]
+    assert DataCheck.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_file_alone_holds_out_every_tenth_row(tmp_path: Path) -> None:
+    rows = [(f"word{i} is here" if i % 10 == 0 else "it is here", str(i % 2)) for i in range(1, 101)]
+    found = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
+    assert found.held_out == "every 10th row of train"
+    assert found.unknown == pytest.approx(1 / 4)  # <start> wordN is here
+
+
+def test_sorted_rows_and_rare_classes_are_told(tmp_path: Path) -> None:
+    rows = [(f"text {i} of a", "a") for i in range(90)] + [(f"text {i} of b", "b") for i in range(8)]
+    found = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
+    text = "\n".join(found.warnings)
+    assert "sorted by class" in text
+    assert "a has 11 times the rows of b" in text
+    assert "fewer than 10 rows: b" in text
+
+
+def test_shuffled_rows_are_not_called_sorted(tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(200)
+    rows = [(f"text {i}", str(i % 2)) for i in order]
+    assert not check(put(tmp_path / "a.tsv", rows), None, None, SMALL).parts["train"].sorted_by_class
+
+
+def test_a_column_that_ties_rows_is_suggested(tmp_path: Path) -> None:
+    rows = "".join(f"{i},film{i % 60},{i % 9},text number {i},{i % 2}\n" for i in range(300))
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,movie,rating,text,label\n{rows}")
+    found = check(path, None, None, SMALL)
+    assert found.groups == ["movie"]
+    assert any("--group movie" in warning for warning in found.warnings)
+    chosen = SMALL.model_copy(update={"data": DataConfig(group="movie")})
+    assert not any("--group movie" in warning for warning in check(path, None, None, chosen).warnings)
+
+
+def test_broken_rows_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\ngood one,1\nbroken\nbad one,0\n")
+    with pytest.raises(DataError, match="row 2"):
+        check(path, None, None, SMALL)
+    lenient = SMALL.model_copy(update={"data": DataConfig(skip_bad_rows=True)})
+    found = check(path, None, None, lenient)
+    assert (found.parts["train"].rows, found.parts["train"].skipped) == (2, 1)
+    assert "1 broken row is left out" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "a stirring , funny and finally transporting re imagining of beauty and the beast"),
+        ("de", "Der Film ist nicht schlecht, aber auch nicht besonders gut."),
+        ("fr", "Ce film n'est pas mauvais, mais il ne dure que trop pour les enfants."),
+        ("es", "La película no es mala, pero tampoco es muy buena para los niños."),
+        ("it", "Il film non è brutto, ma anche per i bambini non è molto bello."),
+        ("pt", "O filme não é ruim, mas também não é muito bom para uma criança."),
+        ("nl", "De film is niet slecht, maar het is ook geen goede film voor een kind."),
+        ("ru", "Фильм неплохой, но слишком длинный."),
+        ("ar", "الفيلم ليس سيئا"),
+        ("zh", "这个iPhone手机很好用，下次还买"),
+        ("ja", "この映画はとても面白かったです"),
+        ("ko", "이 영화는 정말 재미있어요"),
+        ("other", "12345 !!"),
+    ],
+)
+def test_languages(language: str, text: str) -> None:
+    assert guess_language(text) == language
+
+
+def count(path: Path) -> Figures:
+    """All figures but those of tokens, which take long on the large files."""
+    figures, codes = Figures(), {}
+    for rows in read(detect(path, DataConfig()), figures.skipped):
+        none = np.zeros(len(rows), np.int64)
+        figures.add(rows, none, none, none.astype(bool), codes)
+    return figures
+
+
+@pytest.mark.data
+def test_imdb_has_the_counted_duplicates_and_leaks(data_folder: Path) -> None:
+    train, test = (count(data_folder / "imdb" / f"{name}.parquet") for name in ("train", "test"))
+    assert (train.rows, test.rows) == (25_000, 25_000)
+    assert repeats(train.hashes_array(), train.numbers_array()).count == 96
+    assert repeats(test.hashes_array(), test.numbers_array()).count == 199
+    exact = leaks(test.hashes_array(), test.numbers_array(), train.hashes_array(), train.numbers_array())
+    assert exact.count == 123
+
+
+@pytest.mark.data
+def test_zh_shopping_has_the_counted_defects(data_folder: Path) -> None:
+    found = count(data_folder / "zh_shopping" / "online_shopping_10_cats.csv.gz")
+    assert (found.rows, found.empty) == (62_774, 1)
+    assert repeats(found.hashes_array(), found.numbers_array()).count == 49
+    assert conflicts(found.hashes_array(), found.codes_array(), found.numbers_array()).count == 18
+
+
+@pytest.mark.data
+def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
+    train, test = (count(data_folder / "ag_news" / f) for f in ("train_20k.csv.gz", "test.csv.gz"))
+    assert (train.rows, test.rows) == (20_000, 7_600)
+    loose = leaks(
+        test.hashes_array(LOOSE), test.numbers_array(), train.hashes_array(LOOSE), train.numbers_array()
+    )
+    assert loose.count == 1
+
+
+@pytest.mark.data
+def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
+    folder = data_folder / "chnsenticorp"
+    found = check(folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", Config())
+    assert [part.rows for part in found.parts.values()] == [9_600, 1_200, 1_200]
+    assert 9_600 - found.parts["train"].duplicates == 8_249
+    assert {(leak.part, leak.seen_in): leak.rows for leak in found.leaks}["test", "train"] == 331
+    assert found.parts["train"].languages["zh"] > 0.99
+
+
+@pytest.mark.data
+def test_the_whole_check_of_sst2(data_folder: Path) -> None:
+    folder = data_folder / "sst2"
+    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", Config())
+    assert [part.rows for part in found.parts.values()] == [6_920, 872, 1_821]
+    assert found.parts["train"].duplicates == 9
+    assert found.parts["train"].languages["en"] > 0.95
+    assert 0.03 < found.unknown < 0.12

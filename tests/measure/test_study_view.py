@@ -1,0 +1,119 @@
+"""A study in words: verdicts say what was shown, what it costs, and never more than that."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from recurra.measure.report import ReportData, render
+from recurra.measure.study import Judgement, Mean
+from recurra.measure.study_view import (
+    ArmFigures,
+    StudyFigures,
+    arms_table,
+    report_fields,
+    verdict_sentence,
+    verdicts,
+)
+from tests.page import HOSTILE, Page
+
+
+def judged(mean: float, half: float, kind: str) -> Judgement:
+    difference = Mean(mean, half / 2.5, 6.0, 5, 2000, 0.4)
+    return Judgement(difference, mean - half, mean + half, 0.01, kind, True)  # type: ignore[arg-type]
+
+
+def arm(name: str, cost: float | None, verdict: Judgement | None = None, size: int = 0) -> ArmFigures:
+    return ArmFigures(
+        key=name.lower(), name=name, size=size, rows=size or 6920, accuracies=[0.8, 0.81, 0.82],
+        log_losses=[0.4, 0.5, 0.6], seconds=83.0, memory=500 * 2**20,
+        parameters=0 if name == "n-grams" else 123456,
+        epochs=9.0, best_epoch=6.0, cost=cost, mean=Mean(0.81, 0.01, 8.0, 3, 2000, 0.4), judgement=verdict,
+        beside=cost is not None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cost", "verdict", "said"),
+    [
+        (1.9, judged(0.008, 0.003, "better"), "+0.8 ± 0.3 points, real; costs 1.9 times the time."),
+        (0.4, judged(-0.031, 0.01, "worse"), "−3.1 ± 1.0 points, real; takes 0.4 times the time."),
+        (1.0, judged(0.003, 0.001, "better"), "+0.3 ± 0.1 points, real but small; takes as long."),
+        (
+            2.6,
+            judged(0.001, 0.009, "open"),
+            "no difference shown (+0.1 ± 0.9 points); costs 2.6 times the time.",
+        ),
+        (
+            1.2,
+            judged(0.008, 0.007, "open"),
+            "no difference shown once all comparisons are counted (+0.8 ± 0.7 points); "
+            "costs 1.2 times the time.",
+        ),
+        (
+            1.2,
+            judged(0.001, 0.002, "same"),
+            "no difference that matters (+0.1 ± 0.2 points, which lies within 0.5); "
+            "costs 1.2 times the time.",
+        ),
+        (1.2, None, "not enough seeds for a verdict yet."),
+    ],
+)
+def test_verdicts_in_words(cost: float, verdict: Judgement | None, said: str) -> None:
+    assert verdict_sentence(arm("GRU", cost, verdict), 0.005) == f"GRU: {said}"
+
+
+def study(
+    sizes: tuple[int, ...] = (0,), names: tuple[str, str] = ("LSTM", "GRU"), tested: bool = True
+) -> StudyFigures:
+    kinds = judged(0.008, 0.003, "better"), judged(0.001, 0.009, "open")
+    arms = []
+    for number, size in enumerate(sizes):
+        arms += [arm(names[0], None, size=size), arm(names[1], 1.9, kinds[number % 2], size)]
+    return StudyFigures(
+        against=names[0], measured="1,821 test rows", tested=tested, enough=0.005, seeds=5, arms=arms,
+        baselines={size: arm("n-grams", None, size=size) for size in sizes}, majority=0.5,
+        unfinished=[] if tested else ["gru, seed 2 came to nothing: the loss is nan."],
+    )  # fmt: skip
+
+
+def test_the_page_of_a_study() -> None:
+    page = Page(render(ReportData(title="LSTM and GRU on a.csv", **report_fields(study()))))
+    for words in (
+        "Of 1 other beside LSTM, on 1,821 test rows: 1 better.",
+        "GRU does best: +0.8 ± 0.3 points, and costs 1.9 times the time.",
+        "GRU: +0.8 ± 0.3 points, real;", "81.0%", "123,456", "500 MiB", "83 s", "0.500", "N-grams",
+        "Largest class",
+        "Trained on all 6,920 rows", "Obuchowski", "40% (mean over arms) comes from seeds",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert page.tags.count("svg") == 1
+    assert "Learning curves" not in page.text
+
+
+def test_learning_curves_and_cautions() -> None:
+    page = Page(render(ReportData(title="t", **report_fields(study((250, 0), tested=False)))))
+    for words in (
+        "None is shown to be better than LSTM.", "came to nothing: the loss is nan.", "expect a little less",
+        "On 250 rows, GRU: +0.8 ± 0.3 points, real", "Trained on 250 rows", "training rows",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert page.tags.count("svg") == 2
+    assert verdicts(study((250, 0))).keys() == {250, 0}
+
+
+def test_bars_and_tables_hold_the_figures() -> None:
+    found = study()
+    html = render(ReportData(title="t", **report_fields(found)))
+    widths = [float(width) for width in re.findall(r'class="fill" style="width:([\d.]+)%"', html)]
+    assert widths == [81, 81, 81, 50]
+    header, rows = arms_table(found, found.arms)
+    assert {len(row) for row in rows} == {len(header)}
+    assert [row[0] for row in rows] == ["LSTM", "GRU", "n-grams"]
+
+
+def test_hostile_names_stay_names() -> None:
+    page = Page(render(ReportData(title="t", **report_fields(study((250, 0), (HOSTILE, "b"))))))
+    assert not {"script", "img"} & set(page.tags)
+    assert HOSTILE in page.text

@@ -1,0 +1,174 @@
+"""`TextClassifier` behaves as scikit-learn's estimators do, and shares its model with the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from recurra import TextClassifier
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.fit import Fitted
+from tests.conftest import Files, Run
+
+QUICK: dict[str, Any] = {
+    "recipe": "lstm",
+    "units": 6,
+    "embedding": 6,
+    "epochs": 12,
+    "learning_rate": 0.05,
+    "batch_size": 8,
+}
+TEXTS = [
+    f"{a} {b} number {n}"
+    for n in range(10)
+    for a, b in (("good", "film"), ("bad", "film"), ("good", "book"), ("bad", "book"))
+]
+LABELS = ["yes" if text.startswith("good") else "no" for text in TEXTS]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TextClassifier:
+    return TextClassifier(**QUICK).fit(TEXTS, LABELS)
+
+
+def test_it_learns_and_answers_in_the_users_labels(fitted: TextClassifier) -> None:
+    assert fitted.classes_.tolist() == ["no", "yes"]
+    assert fitted.predict(["good film", "bad film"]).tolist() == ["yes", "no"]
+    assert fitted.score(TEXTS, LABELS) == 1.0
+    p = fitted.predict_proba(["good film", "bad film"])
+    assert p.shape == (2, 2)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert fitted.predict_proba([]).shape == (0, 2)
+    assert {"epoch", "train_loss", "valid_loss"} <= set(fitted.history_[0])
+    assert "Embedding" in fitted.summary()
+
+
+def test_parameters_come_and_go_unchanged() -> None:
+    given = {"units": (4, 5), "dropout": 0.25, "random_state": 7}
+    model = TextClassifier(**given)
+    assert {name: model.get_params()[name] for name in given} == given
+    twin = clone(model)
+    assert twin.get_params() == model.get_params()
+    assert not hasattr(twin, "bundle_")
+    assert model.set_params(units=9).units == 9
+    with pytest.raises(ValueError, match="nits"):
+        model.set_params(nits=9)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(fitted: TextClassifier) -> None:
+    probe = ["good book number 3", "bad film indeed"]
+    again = clone(fitted).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(again.predict_proba(probe), fitted.predict_proba(probe))
+    other = clone(fitted).set_params(random_state=2).fit(TEXTS, LABELS)
+    assert not np.array_equal(other.predict_proba(probe), fitted.predict_proba(probe))
+
+
+def test_the_embedding_may_train_touched_rows_alone(fitted: TextClassifier, tmp_path: Path) -> None:
+    model = clone(fitted).set_params(settings={"train": {"embedding_rows": "touched"}}).fit(TEXTS, LABELS)
+    weight = model.bundle_.model.embedding.weight.detach().numpy()
+    other = fitted.bundle_.model.embedding.weight.detach().numpy()
+    assert model.score(TEXTS, LABELS) == 1.0
+    assert not np.array_equal(weight, other)
+    assert not weight[0].any()
+    model.save(tmp_path / "model")
+    again = TextClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(TEXTS[:5]), model.predict_proba(TEXTS[:5]))
+
+
+def test_cross_validation_grid_search_and_pipeline() -> None:
+    model = TextClassifier(**{**QUICK, "epochs": 6})
+    scores = cross_val_score(model, TEXTS, LABELS, cv=2)
+    assert scores.shape == (2,)
+    assert scores.mean() > 0.7
+    search = GridSearchCV(model, {"units": [2, 6], "cell": ["gru"]}, cv=2).fit(TEXTS, LABELS)
+    assert set(search.best_params_) == {"units", "cell"}
+    assert len(search.predict(TEXTS[:3])) == 3
+    upper = FunctionTransformer(lambda texts: [text.upper() for text in texts])
+    pipe = Pipeline([("upper", upper), ("rnn", model)])
+    assert pipe.set_params(rnn__units=4).fit(TEXTS, LABELS).score(TEXTS, LABELS) > 0.7
+
+
+@pytest.mark.parametrize("labels", [np.array([3, -1]), np.array([True, False]), np.array(["10", "9"])])
+def test_labels_of_any_kind_come_back_as_they_were(labels: np.ndarray, tmp_path: Path) -> None:
+    y = labels[np.array([0 if text.startswith("good") else 1 for text in TEXTS])]
+    model = TextClassifier(**{**QUICK, "epochs": 1}).fit(TEXTS, y)
+    model.save(tmp_path / "model")
+    for one in (model, TextClassifier.load(tmp_path / "model")):
+        np.testing.assert_array_equal(one.classes_, np.unique(y))
+        assert one.predict(TEXTS[:4]).dtype == y.dtype
+        assert set(one.predict(TEXTS)) <= set(y)
+
+
+def test_three_classes_and_several_labels_at_once() -> None:
+    y = np.array([n % 3 for n in range(len(TEXTS))])
+    p = TextClassifier(**{**QUICK, "epochs": 1}).fit(TEXTS, y).predict_proba(TEXTS[:5])
+    assert p.shape == (5, 3)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    many = np.array([["good" in text, "film" in text] for text in TEXTS], int)
+    model = TextClassifier(**{**QUICK, "epochs": 25, "patience": 25}).fit(TEXTS, many)
+    assert model.predict(["good film", "bad book"]).tolist() == [[1, 1], [0, 0]]
+
+
+def test_what_the_command_line_saved_python_loads_and_the_other_way_round(
+    trained: Fitted, sample: Files, fitted: TextClassifier, run: Run, tmp_path: Path
+) -> None:
+    loaded = TextClassifier.load(trained.folder)
+    rows = list(csv.DictReader(sample.test.read_text(encoding="utf-8").splitlines()))
+    accuracy = loaded.score([row["text"] for row in rows], [row["label"] for row in rows])
+    assert accuracy == pytest.approx(trained.tested.found.metrics.accuracy)
+    assert loaded.get_params()["units"] == 12
+    fitted.save(tmp_path / "model")
+    ran = run("predict", tmp_path / "model", "--text", "good film", "--format", "jsonl")
+    found = json.loads(ran.out)
+    assert found["label"] == "yes"
+    assert found["probabilities"]["yes"] == pytest.approx(fitted.predict_proba(["good film"])[0, 1], abs=1e-6)
+
+
+def test_validation_data_and_groups_are_used() -> None:
+    model = TextClassifier(**{**QUICK, "epochs": 2})
+    with_theirs = clone(model).fit(TEXTS, LABELS, validation_data=(TEXTS[:4], LABELS[:4]))
+    assert len(with_theirs.history_) == 2
+    groups = [n // 2 for n in range(len(TEXTS))]
+    assert len(clone(model).fit(TEXTS, LABELS, groups=groups).history_) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "said"),
+    [
+        ("one string", ["a"], "one string"),
+        ([["two", "columns"]], ["a"], "one-dimensional"),
+        ([1, 2], ["a", "b"], "strings"),
+        (["a", "b"], ["x", "x"], "same class"),
+        (["a", "b"], ["x"], "same class"),
+        (["a", "b", "c"], ["x", "y"], "3 texts have 2 labels"),
+        (["a", "b"], [[["x"]]], "dimensions"),
+    ],
+)
+def test_unusable_input_is_refused_in_one_line(texts: Any, labels: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        TextClassifier(**QUICK).fit(texts, labels)
+
+
+def test_a_strange_validation_label_is_refused() -> None:
+    with pytest.raises(DataError, match="'maybe' is not among the training labels"):
+        TextClassifier(**QUICK).fit(TEXTS, LABELS, validation_data=(["x"], ["maybe"]))
+
+
+def test_a_parameter_out_of_range_is_refused_when_it_is_used() -> None:
+    with pytest.raises(ConfigError, match=r"model\.dropout"):
+        TextClassifier(dropout=1.5).fit(TEXTS, LABELS)
+
+
+def test_an_unfitted_model_says_so() -> None:
+    with pytest.raises(NotFittedError):
+        TextClassifier().predict(["x"])

@@ -1,0 +1,133 @@
+"""Cells of tables: as they stand in files of many kinds, and refused where a file is none."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recurra.config import DataConfig
+from recurra.errors import DataError, RecurraError
+from recurra.tasks.forecasting.series.cells import numbers_of, sentinels_of, words_of
+from recurra.tasks.forecasting.series.table import from_columns, read_lines, read_table
+
+
+def table(path: Path, text: str, **settings: object):  # type: ignore[no-untyped-def]
+    path.write_text(text, encoding="utf-8")
+    return read_table(path, DataConfig.model_validate(settings))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_delimiter_packed_or_not_gives_the_same_cells(tmp_path: Path, delimiter: str) -> None:
+    text = "\n".join(delimiter.join(cells) for cells in (["a", "b (m/s)"], ["1", "x"], ["2", "NA"])) + "\n"
+    plain = table(tmp_path / "plain.csv", text)
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
+    packed = read_table(tmp_path / "packed.csv.gz", DataConfig())
+    for found in (plain, packed, read_lines(text.encode(), "stdin", DataConfig())):
+        assert found.names == ["a", "b (m/s)"]
+        assert found.columns["b (m/s)"].to_pylist() == ["x", "NA"]
+        assert found.numbers.tolist() == [1, 2]
+
+
+def test_numbers_are_read_as_python_reads_them() -> None:
+    cells = [
+        "1",
+        "-2.5",
+        " 3 ",
+        "+4.",
+        ".5",
+        "1e3",
+        "",
+        "NA",
+        "nan",
+        None,
+        "-",
+        "1e999",
+        "1,5",
+        "0x10",
+        "five",
+    ]
+    found = numbers_of(pa.chunked_array([pa.array(cells, pa.string())]))
+    expected = [float(c) if c in cells[:6] else np.nan for c in cells]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.values, expected)
+    assert (found.present, found.strange, found.first) == (10, 4, 11)
+
+
+def test_a_comma_is_a_decimal_point_where_it_does_not_divide_cells(tmp_path: Path) -> None:
+    found = table(tmp_path / "german.csv", "a;b\n1,5;x\n-2,25;y\n")
+    assert numbers_of(found.columns["a"], found.decimal_comma).values.tolist() == [1.5, -2.25]
+
+
+def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
+    columns = {"f": np.array([1.0, np.nan]), "i": [1, 2], "s": ["x", None], "b": [True, False]}
+    pq.write_table(pa.table(from_columns(columns).columns), tmp_path / "t.parquet")
+    for found in (from_columns(columns), read_table(tmp_path / "t.parquet", DataConfig())):
+        np.testing.assert_array_equal(numbers_of(found.columns["f"]).values, [1.0, np.nan])
+        assert numbers_of(found.columns["i"]).values.tolist() == [1.0, 2.0]
+        assert numbers_of(found.columns["b"]).values.tolist() == [1.0, 0.0]
+        assert words_of(found.columns["s"]).tolist() == ["x", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([1.0, 2.0, -9999.0], [-9999.0]),
+        ([990.0, 999.0, 1010.0], []),
+        ([-9999.0, -9999.0], []),
+        ([0.0, 1.0, -999.0, 9999.0], [-999.0, 9999.0]),
+        ([-5000.0, -9999.0, 300.0], []),
+        ([], []),
+    ],
+)
+def test_stand_ins_for_missing_values_lie_far_outside(values: list[float], found: list[float]) -> None:
+    assert sentinels_of(np.array(values))[0] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3\n", "row 2: the row has 1 fields, the header has 2"),
+        ("a,b\n1,2\n3,4,5\n", "row 2: the row has 3 fields, the header has 2"),
+        ("a,a\n1,2\n", "the header names 'a' twice"),
+        ("a,b\n", "a header and no row"),
+        ("", "empty"),
+        ('a,b\n1,"2\n', "a quote is opened and never closed"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecurraError, match=words) as refused:
+        table(tmp_path / "bad.csv", text, header=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_broken_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
+    found = table(tmp_path / "bad.csv", "a,b\n1,2\n3\n5,6\n", skip_bad_rows=True)
+    assert found.numbers.tolist() == [1, 3]
+    assert found.notes[0].startswith("1 broken row is left out, the first: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 500)[:40]),
+        ("a.csv", b"PK\x03\x04rest"),
+        ("a.parquet", b"PAR1x"),
+    ],
+    ids=["cut gzip", "zip", "cut parquet"],  # the bytes of a gzip change with the time
+)
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError):
+        read_table(tmp_path / name, DataConfig())
+
+
+def test_python_columns_that_are_no_table_are_refused() -> None:
+    for columns in ({}, {"a": [1, 2], "b": [1]}, {"a": [object()]}, {"a": np.zeros((2, 2))}):
+        with pytest.raises(DataError):
+            from_columns(columns)
+    with pytest.raises(DataError, match="folder"):
+        read_table(Path(__file__).parent, DataConfig())

@@ -1,0 +1,127 @@
+"""Figures of forecasts against plain sums; intervals against what repeated draws really do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from sklearn.linear_model import Ridge
+
+from recurra.errors import DataError
+from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seasonal
+from recurra.tasks.forecasting.blocks import block_length, block_means, ends
+from recurra.tasks.forecasting.charts import bars, forecast_sections, median_stretch
+from recurra.tasks.forecasting.figures import PERSISTENCE, forecast_metrics
+
+
+def autoregressive(n: int, share: float, seed: int) -> NDArray[np.float64]:
+    noise = np.random.default_rng(seed).standard_normal(n + 200)
+    return np.asarray(lfilter([1.0], [1.0, -share], noise)[200:])
+
+
+def test_figures_are_the_plain_ones() -> None:
+    random = np.random.default_rng(2)
+    truth = random.normal(10, 3, (300, 2))
+    net, naive = truth + random.normal(0.2, 1, truth.shape), truth + random.normal(0, 2, truth.shape)
+    found = forecast_metrics(truth, {"the GRU": net, PERSISTENCE: naive}, target="T", unit="degC")
+    one = found.network
+    assert one.mae == pytest.approx(np.abs(net - truth).mean())
+    assert one.rmse == pytest.approx(np.sqrt(((net - truth) ** 2).mean()))
+    assert one.bias == pytest.approx((net - truth).mean())
+    assert one.skill == pytest.approx(1 - np.abs(net - truth).mean() / np.abs(naive - truth).mean())
+    assert one.mae_ahead == pytest.approx(np.abs(net - truth).mean(axis=0))
+    assert found.named(PERSISTENCE).skill is None
+    assert one.mae_low < one.mae < one.mae_high
+    assert one.rmse_low < one.rmse < one.rmse_high
+    (difference,) = found.differences
+    assert difference.shown
+    assert difference.low < difference.difference < difference.high < 0
+    assert difference.sentence.startswith("the GRU's error is ")
+    assert "degC below that of persistence" in difference.sentence
+
+
+def test_equal_forecasters_are_told_no_difference() -> None:
+    random = np.random.default_rng(3)
+    truth = random.normal(size=(500, 1))
+    one, other = (truth + random.normal(size=truth.shape) for _ in range(2))
+    (difference,) = forecast_metrics(truth, {"a": one, "b": other}, target="T").differences
+    assert not difference.shown
+    assert difference.sentence.startswith("no difference shown between a and b: ")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(share: float) -> None:
+    """Of 100 series of mean 0, the interval of the mean leaves it out some 5 times, autocorrelated or not."""
+    missed = 0
+    for seed in range(100):
+        values = autoregressive(1_000, share, seed)
+        low, high = ends(block_means(values[:, None], block_length(values), seed)[:, 0])
+        missed += not low <= 0 <= high
+    assert missed <= 16  # independent draws would miss it 66 times where neighbours are 0.9 alike
+
+
+def test_blocks_grow_with_what_neighbours_have_in_common() -> None:
+    lengths = [block_length(autoregressive(4_000, share, 1)) for share in (0.0, 0.6, 0.95)]
+    assert lengths == sorted(lengths)
+    assert lengths[0] <= 3
+    assert lengths[-1] > 30
+    assert block_length(np.ones(100), least=7) == 7
+    assert block_length(np.arange(12.0), least=50) == 2
+
+
+def test_shapes_and_numbers_are_checked() -> None:
+    truth = np.zeros((3, 1))
+    with pytest.raises(DataError, match="no window"):
+        forecast_metrics(truth[:0], {"a": truth[:0]}, target="T")
+    for wrong in (np.zeros((2, 1)), np.full((3, 1), np.nan)):
+        with pytest.raises(ValueError):
+            forecast_metrics(truth, {"a": wrong}, target="T")
+
+
+def test_persistence_and_season_are_the_values_then() -> None:
+    last = np.arange(100.0)
+    rows, ahead = np.array([40, 50]), np.array([1, 12, 24, 25])
+    assert persistence(last, rows, ahead).tolist() == [[40.0] * 4, [50.0] * 4]
+    assert seasonal(last, rows, ahead, 24).tolist() == [[17.0, 28.0, 40.0, 17.0], [27.0, 38.0, 50.0, 27.0]]
+
+
+def test_ridge_is_scikit_learns_on_the_flat_window() -> None:
+    random = np.random.default_rng(4)
+    x = random.standard_normal((400, 2)).astype(np.float32)
+    y = np.convolve(x[:, 0], [0.0, 0.0, 0.5, 0.3], "full")[:400].astype(np.float64) + 5
+    behind, ahead = np.arange(-3, 1), np.array([1])
+    training, held_out = np.arange(3, 250), np.arange(260, 390)
+    ridge = RidgeBaseline(behind, ahead)
+    ridge.fit(x, y, y, training, (x, y, y, held_out))
+    flat = np.stack([np.r_[x[t - 3 : t + 1].ravel(), x[t - 3 : t + 1].mean(axis=0)] for t in range(3, 399)])
+    plain = Ridge(alpha=ridge.alpha).fit(flat[: 250 - 3], (y[1:] - y[:-1])[3:250])
+    expected = plain.predict(flat[260 - 3 : 390 - 3]) + y[260:390]
+    np.testing.assert_allclose(ridge.predict(x, y, held_out)[:, 0], expected, rtol=1e-6)
+    assert np.abs(ridge.predict(x, y, held_out)[:, 0] - y[261:391]).mean() < 0.2 * y.std()
+    with pytest.raises(RuntimeError):
+        RidgeBaseline(behind, ahead).predict(x, y, held_out)
+
+
+def test_the_stretch_that_is_drawn_is_the_middle_one() -> None:
+    errors = np.repeat([5.0, 1.0, 3.0, 9.0, 2.0], 10)
+    assert median_stretch(errors, 10) == slice(20, 30)
+    assert median_stretch(errors[:7], 10) == slice(0, 7)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_report_shows_every_forecaster_and_the_truth(timed: bool) -> None:
+    random = np.random.default_rng(5)
+    truth = random.normal(10, 3, (400, 2))
+    forecasts = {"the GRU": truth + 0.5, PERSISTENCE: truth + random.normal(size=truth.shape)}
+    hours = np.datetime64("2020-01-01", "us") + np.arange(402).astype("timedelta64[h]")
+    stamps = np.stack([hours[1:401], hours[2:402]], axis=1) if timed else None
+    metrics = forecast_metrics(truth, forecasts, target="T (degC)", unit="degC")
+    assert [bar.kind for bar in bars(metrics)] == ["model", "baseline"]
+    sections = forecast_sections(metrics, truth, forecasts, stamps, distance="1 h", note="no season")
+    assert [section.anchor for section in sections] == ["truth", "errors", "when"]
+    assert sections[1].paragraphs[1] == "No season."
+    drawn = [chart.caption for section in sections for chart in section.charts]
+    assert len(drawn) == (3 if timed else 2)  # forecast, (by the hour), by distance
+    assert all(str(chart.svg).startswith("<svg") for section in sections for chart in section.charts)
+    assert [row[0] for row in sections[1].tables[0].rows] == ["GRU", PERSISTENCE]

@@ -1,0 +1,212 @@
+"""The language model's network, its scores and what it generates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from recurra.config import LanguageConfig, ModelConfig
+from recurra.errors import ConfigError
+from recurra.io.examples import Examples
+from recurra.layers.summary import summarize
+from recurra.tasks.language.network import LanguageNetwork
+from recurra.tasks.language.scores import (
+    generate,
+    next_tokens,
+    stream_log_probability,
+    text_log_probabilities,
+)
+from recurra.tasks.language.streams import StreamBatch, Streams, TokenStream
+
+V = 12
+
+
+def network(cell: str = "lstm", **language: object) -> LanguageNetwork:
+    torch.manual_seed(1)
+    config = ModelConfig.model_validate({"cell": cell, "units": [6, 5], "embedding": 5, "dropout": 0.3})
+    found = LanguageNetwork(config, LanguageConfig.model_validate(language), V)
+    with torch.no_grad():  # the initial vectors are so small that all tokens are alike
+        found.embedding.weight[1:].normal_()
+    return found
+
+
+def texts(count: int, seed: int = 0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [np.r_[1, random.integers(2, V, random.integers(0, 9))] for _ in range(count)]
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_windows_with_carried_states_give_what_one_long_sequence_gives(cell: str) -> None:
+    model = network(cell).eval()
+    tokens = torch.randint(1, V, (3, 23))
+    whole, last = model(tokens)
+    parts, state = [], None
+    for begin in range(0, 23, 7):
+        states, state = model(tokens[:, begin : begin + 7], None, state)
+        parts.append(states)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    for mine, theirs in zip(state or (), last, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_a_stream_is_scored_as_one_sequence_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network().eval()
+    stream = TokenStream(Examples.from_arrays(texts(15)))
+    ids = torch.from_numpy(stream.read(0, len(stream)))
+    states, _ = model(ids[None, :-1])
+    truth = model.output.log_probabilities(states[0]).gather(1, ids[1:, None]).squeeze(1)
+    for window in (1, 5, 1000):
+        monkeypatch.setattr("recurra.tasks.language.scores._WINDOW", window)
+        found = stream_log_probability(model, stream)
+        np.testing.assert_allclose(found, truth.detach().numpy(), rtol=1e-4)
+    monkeypatch.setattr("recurra.tasks.language.scores._TOKENS_A_ROW", 10)
+    parallel = stream_log_probability(model, stream)  # rows that begin anew, every token told all the same
+    assert parallel.shape == found.shape
+    assert (np.isfinite(parallel) & (parallel < 0)).all()
+
+
+def test_a_text_has_the_same_score_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recurra.tasks.language.scores._WINDOW", 4)
+    monkeypatch.setattr("recurra.tasks.language.scores._ROWS", 3)
+    model = network()
+    some = texts(10)
+    together = text_log_probabilities(model, some)
+    assert model.training  # as it was
+    for ids, found in zip(some, together, strict=True):
+        np.testing.assert_allclose(text_log_probabilities(model, [ids])[0], found, rtol=1e-5)
+        states, _ = model.eval()(torch.from_numpy(ids)[None])
+        truth = model.output.log_probabilities(states[0])
+        told = [truth[at, token].item() for at, token in enumerate([*ids[1:], 1])]
+        np.testing.assert_allclose(found, told, rtol=1e-4)
+        model.train()
+
+
+def test_the_next_token_sums_to_one_and_is_never_padding() -> None:
+    found = next_tokens(network(), texts(4))
+    assert found.shape == (4, V)
+    assert (found[:, 0] == 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_next_token_is_the_same_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recurra.tasks.language.scores._WINDOW", 3)
+    model, some = network(), texts(9)
+    together = next_tokens(model, some)
+    for ids, found in zip(some, together, strict=True):
+        np.testing.assert_allclose(next_tokens(model, [ids])[0], found, rtol=1e-5)
+        states, _ = model.eval()(torch.from_numpy(ids)[None])
+        truth = model.output.log_probabilities(states[0, -1:]).exp()[0].detach().numpy()
+        np.testing.assert_allclose(found, truth, rtol=1e-4)
+
+
+def test_generation_follows_the_seed_the_temperature_and_the_top() -> None:
+    model = network()
+    start = np.array([1, 4])
+
+    def drawn(**options: object) -> list[int]:
+        return list(generate(model, start, 30, **options))  # type: ignore[arg-type]
+
+    assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
+    assert drawn(temperature=0) == drawn(top_k=1, seed=5)
+    greedy = drawn(temperature=0)
+    assert greedy[0] == int(next_tokens(model, [start])[0].argmax())
+    assert greedy[1] == int(next_tokens(model, [np.r_[start, greedy[0]]])[0].argmax())
+    assert not {0, 3} & set(drawn(never=(0, 3), temperature=50.0))
+    assert len(set(drawn(temperature=50.0))) > len(set(drawn(top_k=2)))
+
+
+def test_draws_are_as_frequent_as_their_probability() -> None:
+    model = network()
+    p = next_tokens(model, [np.array([1])])[0]
+    first = [next(iter(generate(model, np.array([1]), 1, seed=seed))) for seed in range(1500)]
+    found = np.bincount(first, minlength=V) / len(first)
+    assert np.abs(found - p).max() < 4 * math.sqrt(0.25 / len(first))
+
+
+def test_dropout_of_the_output_is_one_mask_a_window() -> None:
+    config = ModelConfig(units=50, embedding=4, head_dropout=0.5)
+    model = LanguageNetwork(config, LanguageConfig(), V).train()
+    states, _ = model(torch.randint(1, V, (2, 9)))
+    blank = states == 0
+    assert (blank == blank[:, :1]).all()
+    assert 10 < blank[0, 0].sum() < 40
+    assert not (blank[0, 0] == blank[1, 0]).all()
+
+
+def test_a_network_that_reads_backwards_is_refused() -> None:
+    with pytest.raises(ConfigError, match="forwards only"):
+        LanguageNetwork(ModelConfig(bidirectional=True), LanguageConfig(), V)
+
+
+@pytest.mark.parametrize("cutoffs", [[11], [2, 30]])
+def test_clusters_beyond_the_vocabulary_are_refused(cutoffs: list[int]) -> None:
+    with pytest.raises(ConfigError, match="clusters don't fit 11 words"):
+        network(output="adaptive", cutoffs=cutoffs)
+
+
+def test_settings_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no embedding to share"):
+        network(tie=True, output="adaptive")
+    with pytest.raises(ValueError, match="must rise"):
+        LanguageConfig(cutoffs=[5, 3])
+
+
+@pytest.mark.parametrize(
+    ("language", "above"),
+    [
+        ({}, 11 * 5 + 11),
+        ({"tie": True}, 11),
+        ({"output": "adaptive", "cutoffs": [4]}, (4 + 1) * 5 + (1 * 5 + 7 * 1)),
+    ],
+)
+def test_the_summary_counts_tied_weights_once(language: dict[str, object], above: int) -> None:
+    model = network(**language)
+    found = summarize(model)
+    assert (
+        found.total
+        == sum(row.parameters for row in found.rows)
+        == found.rows[0].parameters + sum(weight.numel() for weight in model.recurrent.parameters()) + above
+    )
+    floors = model.floors()
+    assert len(floors) == 4
+    assert sum(weight.numel() for floor in floors for weight in floor) == found.total
+
+
+def test_a_window_of_the_training_stream_has_the_loss_of_its_tokens() -> None:
+    from recurra.tasks.language.objective import StreamObjective
+
+    model = network().eval()  # no dropout
+    windows = list(Streams(TokenStream(Examples.from_arrays(texts(20))), 2, 5).epoch(1))
+    objective = StreamObjective()
+    losses = [objective(model, window) for window in windows]
+    tokens = torch.cat([window.tokens for window in windows], dim=1)
+    targets = torch.cat([window.targets for window in windows], dim=1)
+    states, _ = model(tokens)
+    told = model.output.log_probability(states.reshape(-1, 5), targets.reshape(-1))
+    mean = sum(loss.item() * window.size for loss, window in zip(losses, windows, strict=True))
+    assert mean / targets.numel() == pytest.approx(-told.mean().item(), rel=1e-5)
+
+
+def test_the_objective_goes_on_from_what_it_carried_and_cuts_gradients() -> None:
+    from recurra.tasks.language.objective import StreamObjective
+
+    model = network("gru").eval()
+    windows = list(Streams(TokenStream(Examples.from_arrays(texts(20))), 2, 5).epoch(1))
+    one, other = StreamObjective(), StreamObjective()
+    assert other.carried() == {}
+    one(model, windows[0])
+    other.restore(one.carried())
+    assert {name: tuple(part.shape) for name, part in other.carried().items()} == {
+        "0/h": (2, 6),
+        "1/h": (2, 5),
+    }
+    assert not any(part.requires_grad for part in other.carried().values())
+    assert torch.equal(one(model, windows[1]), other(model, windows[1]))
+    fresh = StreamObjective()
+    again = StreamBatch(windows[1].tokens, windows[1].targets, None, fresh=True)
+    assert not torch.equal(one(model, again), one(model, windows[1]))
+    assert torch.equal(fresh(model, windows[0]), one(model, windows[0]))

@@ -1,0 +1,195 @@
+"""Figures of taggers: against plain counting, and intervals against drawing sentences again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.errors import DataError
+from recurra.measure.metrics import wilson_interval
+from recurra.tasks.tagging.baseline import MostFrequentTag
+from recurra.tasks.tagging.entities import entity_figures, looks_like_spans, spans
+from recurra.tasks.tagging.figures import clustered_interval, compare_words, tagging_metrics, worst_confusions
+
+sentences = st.lists(
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=6),
+    min_size=1,
+    max_size=8,
+).filter(lambda found: any(true >= 0 for sentence in found for true, _, _ in sentence))
+
+
+def sure(chosen: list[int], tags: int = 3) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    return np.asarray(np.eye(tags)[chosen] * 0.7 + 0.1)
+
+
+@given(sentences)
+@settings(max_examples=40)
+def test_figures_are_those_of_plain_counting(found: list[list[tuple[int, int, bool]]]) -> None:
+    words = [word for sentence in found for word in sentence]
+    m = tagging_metrics(
+        np.array([true for true, _, _ in words]),
+        sure([chosen for _, chosen, _ in words]),
+        ["A", "B", "C"],
+        np.array([len(sentence) for sentence in found]),
+        np.array([known for _, _, known in words]),
+    )
+    assert m.words.count == len(words)
+    assert m.words.accuracy == pytest.approx(np.mean([true == chosen for true, chosen, _ in words]))
+    for share, wanted in ((m.known, True), (m.unknown, False)):
+        right = [true == chosen for true, chosen, known in words if known == wanted]
+        assert (share is None) == (not right)
+        if share is not None:
+            assert (share.count, share.accuracy) == (len(right), pytest.approx(np.mean(right)))
+            assert 0 <= share.low <= share.accuracy + 1e-9
+            assert share.accuracy - 1e-9 <= share.high <= 1
+    whole = [all(true == chosen for true, chosen, _ in sentence) for sentence in found]
+    assert m.sentences.accuracy == pytest.approx(np.mean(whole))
+    assert m.foreign == sum(true < 0 for true, _, _ in words)
+    for tag, figures in enumerate(m.tags):
+        both = sum(true == chosen == tag for true, chosen, _ in words)
+        there = sum(true == tag for true, _, _ in words)
+        said = sum(chosen == tag for true, chosen, _ in words if true >= 0)
+        assert (figures.support, figures.predicted) == (there, said)
+        assert figures.recall == (pytest.approx(both / there) if there else None)
+        assert figures.precision == (pytest.approx(both / said) if said else None)
+        assert m.confusion[tag][tag] == both
+    losses = [-np.log(0.8 if true == chosen else 0.1) for true, chosen, _ in words if true >= 0]
+    assert m.log_loss == pytest.approx(np.mean(losses))
+
+
+def test_independent_words_have_wilsons_interval() -> None:
+    hits = np.random.default_rng(0).binomial(1, 0.8, 4000)
+    found = clustered_interval(hits, np.ones(4000, int))
+    assert found == pytest.approx(wilson_interval(int(hits.sum()), 4000), abs=2e-4)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Sentences of very different difficulty: an interval of independent words holds it far less often."""
+    random = np.random.default_rng(1)
+    held = naive = 0
+    for _ in range(400):
+        sizes = random.integers(1, 30, 60)
+        hits = random.binomial(sizes, random.beta(2, 0.5, 60))
+        low, high = clustered_interval(hits, sizes)
+        held += low <= 0.8 <= high
+        low, high = wilson_interval(int(hits.sum()), int(sizes.sum()))
+        naive += low <= 0.8 <= high
+    assert 0.90 <= held / 400 <= 0.98
+    assert naive / 400 < 0.75
+
+
+def test_the_difference_agrees_with_drawing_sentences_again() -> None:
+    random = np.random.default_rng(2)
+    lengths = random.integers(1, 25, 300)
+    hard = np.repeat(random.beta(4, 1, 300), lengths)
+    first, second = random.random(len(hard)) < hard + 0.03, random.random(len(hard)) < hard
+    found = compare_words(first, second, lengths)
+    gains = np.add.reduceat(first.astype(int) - second, np.cumsum(lengths) - lengths)
+    draws = random.multinomial(300, np.full(300, 1 / 300), 4000)
+    drawn = (draws @ gains) / (draws @ lengths)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.003)
+    assert found.difference == pytest.approx(first.mean() - second.mean())
+    assert found.shown == (found.low > 0 or found.high < 0)
+    back = compare_words(second, first, lengths)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    assert back.p_value == pytest.approx(found.p_value)
+
+
+def test_one_sentence_or_no_difference_shows_nothing() -> None:
+    one = compare_words(np.array([True, True]), np.array([False, False]), np.array([2]))
+    assert not one.shown
+    same = compare_words(np.array([True, False]), np.array([True, False]), np.array([1, 1]))
+    assert (same.low, same.high, same.p_value, same.shown) == (0, 0, 1, False)
+    assert clustered_interval(np.array([3]), np.array([3])) == pytest.approx(wilson_interval(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("true", "lengths", "error"),
+    [
+        ([0], [2], ValueError),
+        ([0, 0], [2, 0], ValueError),
+        ([-1, -100], [2], DataError),
+        ([], [], DataError),
+    ],
+)
+def test_what_does_not_fit_is_refused(true: list[int], lengths: list[int], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        tagging_metrics(
+            np.array(true, int), sure([0] * len(true)), ["A", "B", "C"], np.array(lengths, int),
+            np.ones(len(true), bool),
+        )  # fmt: skip
+
+
+def test_the_worst_confusions_come_first_with_their_words() -> None:
+    true = np.array([0, 0, 0, 1, 1, 2, -1])
+    chosen = np.array([1, 1, 1, 0, 1, 0, 0])
+    found = worst_confusions(true, chosen, ["x", "y", "x", "z", "z", "w", "v"], ["A", "B", "C"], most=2)
+    assert [(c.true, c.predicted, c.count, c.words) for c in found] == [
+        ("A", "B", 3, ["x", "y"]),
+        ("B", "A", 1, ["z"]),
+    ]
+    assert sum(c.share for c in found) == pytest.approx(4 / 5)
+
+
+counts = st.dictionaries(
+    st.text("abc", min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from(["A", "B", "C"]), st.integers(1, 4), min_size=1),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(counts, st.text("abcd", min_size=1, max_size=3))
+@settings(max_examples=60)
+def test_the_baseline_says_a_words_most_frequent_tag(found: dict[str, dict[str, int]], word: str) -> None:
+    names = ["A", "B", "C"]
+    baseline = MostFrequentTag(found, names)
+    shares = baseline.predict_proba([word])[0]
+    assert shares.sum() == pytest.approx(1)
+    tags = found.get(word)
+    if tags is None:
+        once = [next(iter(tags)) for tags in found.values() if sum(tags.values()) == 1]
+        tags = {name: once.count(name) for name in names}
+        if not once:
+            tags = {name: sum(some.get(name, 0) for some in found.values()) for name in names}
+        assert baseline.unknown_tag == names[int(shares.argmax())]
+    assert tags.get(names[int(shares.argmax())], 0) == max(tags.values())
+
+
+def test_equal_counts_go_to_the_tag_that_is_frequent_everywhere() -> None:
+    found = {"x": {"A": 1, "B": 1}, "y": {"B": 9}}
+    assert MostFrequentTag(found, ["A", "B"]).predict_proba(["x"])[0].argmax() == 1
+    with pytest.raises(DataError):
+        MostFrequentTag({}, ["A", "B"])
+
+
+NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+
+
+@given(st.lists(st.sampled_from(NAMES), max_size=12))
+def test_spans_cover_the_words_that_are_not_outside(tags: list[str]) -> None:
+    found = sorted(spans(tags))
+    covered = [place for begin, end, _ in found for place in range(begin, end)]
+    assert covered == [place for place, tag in enumerate(tags) if tag != "O"]
+    for begin, end, kind in found:
+        assert {tag[2:] for tag in tags[begin:end]} == {kind}
+        assert all(tag.startswith("I-") for tag in tags[begin + 1 : end])
+
+
+def test_spans_are_right_as_a_whole() -> None:
+    #      O  [PER     ] O  [LOC] | [LOC] [PER]
+    true = [0, 1, 2, 2, 0, 3, 1]
+    said = [0, 1, 2, 0, 3, 3, 1]
+    found = entity_figures(np.array(true), np.array(said), NAMES, np.array([6, 1]))
+    assert found is not None
+    # said: PER too short, two LOC of which one is right, PER right
+    assert (found.entities, found.predicted) == (3, 4)
+    assert (found.precision, found.recall) == (pytest.approx(2 / 4), pytest.approx(2 / 3))
+    assert found.f1 == pytest.approx(4 / 7)
+    assert found.kinds["LOC"] == (pytest.approx(1 / 2), 1.0, pytest.approx(2 / 3), 1)
+    assert (
+        entity_figures(np.array(true), np.array(said), ["O", "N", "V", "B-X", "I-X"], np.array([7])) is None
+    )
+    assert not looks_like_spans(["O"])
