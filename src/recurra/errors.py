@@ -1,4 +1,4 @@
-"""Every error a user can meet, each of which reads as one line: what, where, how to mend it.
+"""Every error a user can meet, each of which reads as one line: what, where, how to fix it.
 
     RecurraError
     ├── DataError         a file or a row that can't be used
@@ -34,10 +34,10 @@ class RecurraError(Exception):
     Args:
         what: what is wrong, in one clause, without a full stop.
         where: the file (and row) or the setting it is wrong in.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
 
     Example:
-        >>> print(DataError("the file is empty", where="a.csv", mend="give a file with rows"))
+        >>> print(DataError("the file is empty", where="a.csv", hint="give a file with rows"))
         a.csv: the file is empty; give a file with rows
         >>> print(DataError("the row has 3 fields, the header 2", where="a.csv", row=7))
         a.csv, row 7: the row has 3 fields, the header 2
@@ -49,18 +49,18 @@ class RecurraError(Exception):
         *,
         where: str | Path | None = None,
         row: int | None = None,
-        mend: str | None = None,
+        hint: str | None = None,
     ) -> None:
         self.what = what
         self.where = None if where is None else str(where)
         self.row = row
-        self.mend = mend
+        self.hint = hint
         place = self.where or ""
         if row is not None:
             place = f"{place}, row {row:,}" if place else f"row {row:,}"
         line = f"{place}: {what}" if place else what
-        if mend:
-            line = f"{line}; {mend}"
+        if hint:
+            line = f"{line}; {hint}"
         super().__init__(" ".join(line.split()))
 
 

@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"can't be written ({error.strerror or error})",
             where=path,
-            mend="make room or choose another folder; what was there before is unchanged",
+            hint="make room or choose another folder; what was there before is unchanged",
         ) from error
 
 

@@ -57,7 +57,7 @@ def threads_asked() -> int | None:
     if asked is None:
         return None
     if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
-        raise ConfigError(f"RECURRA_THREADS is {asked!r}", mend="give a number of 1 or more, or unset it")
+        raise ConfigError(f"RECURRA_THREADS is {asked!r}", hint="give a number of 1 or more, or unset it")
     return int(asked)
 
 
@@ -85,11 +85,11 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"there is no device {name!r}", mend="use auto, cpu or cuda") from None
+        raise ConfigError(f"there is no device {name!r}", hint="use auto, cpu or cuda") from None
     if device.type == "cpu":
         return device
     if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {name!r} is not on this machine", mend="use auto or cpu")
+        raise ConfigError(f"device {name!r} is not on this machine", hint="use auto or cpu")
     return device
 
 

@@ -1,4 +1,4 @@
-"""Every kind of bad input is refused with one line that says what, where and how to mend it."""
+"""Every kind of bad input is refused with one line that says what, where and how to fix it."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_broken_rows(tmp_path: Path, name: str, content: bytes, row: int, what: 
     path = put(tmp_path / name, content)
     line = refused(path)
     assert line.startswith(f", row {row}: {what}")
-    assert "; " in line  # and how to mend it
+    assert "; " in line  # and how to fix it
 
     skipped = Skipped()
     rows = load(path, SKIP, skipped)
@@ -172,7 +172,7 @@ def test_broken_rows(tmp_path: Path, name: str, content: bytes, row: int, what: 
 
 def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", HEAD + b'"and so on,1\n' + b"x,1\n" * 5_000)
-    assert refused(path).startswith(", row 3: a quote is opened and never closed; mend the row")
+    assert refused(path).startswith(", row 3: a quote is opened and never closed; fix the row")
 
 
 def test_a_wholly_broken_file_says_why(tmp_path: Path) -> None:

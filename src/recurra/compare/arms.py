@@ -68,10 +68,10 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
     arms = [_arm(key, pretrained) for key in keys]
     twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
     if twice is not None:
-        raise ConfigError(f"{twice} is named twice", where="--recipes", mend="name each arm once")
+        raise ConfigError(f"{twice} is named twice", where="--recipes", hint="name each arm once")
     if len(arms) < 2:
         raise ConfigError(
-            "there is nothing to compare", where="--recipes", mend="name two recipes at least: lstm,gru"
+            "there is nothing to compare", where="--recipes", hint="name two recipes at least: lstm,gru"
         )
     return arms
 
@@ -98,13 +98,13 @@ def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, 
         raise ConfigError(
             f"there is no technique {technique!r} (in {key!r})",
             where="--recipes",
-            mend=f"there are {', '.join(_TECHNIQUES)}, or any setting such as model.units=64",
+            hint=f"there are {', '.join(_TECHNIQUES)}, or any setting such as model.units=64",
         )
     if pretrained is None:
         raise ConfigError(
             f"{key} needs vectors to begin from",
             where="--recipes",
-            mend="give --pretrained EMB, a model or a file of word vectors",
+            hint="give --pretrained EMB, a model or a file of word vectors",
         )
     freeze = technique == "pretrained"
     name = f"pretrained embedding, {'frozen' if freeze else 'tuned'}"

@@ -73,7 +73,7 @@ class Laid:
             strata = np.load(self.folder / "strata.npy", allow_pickle=False)
             chosen = np.sort(nested_order(strata, seed)[:size])
             if len(np.unique(strata[chosen])) < len(np.unique(strata)):
-                raise DataError(f"{size:,} rows leave out a class", where="--sizes", mend="ask for more rows")
+                raise DataError(f"{size:,} rows leave out a class", where="--sizes", hint="ask for more rows")
             _write(path, _taken(whole, chosen))
         return path
 
@@ -129,7 +129,7 @@ def _laid(ready: Prepared, folder: Path) -> Laid:
             raise DataError(
                 "every text stands in the training file too",
                 where=ready.test.where,
-                mend="give texts that no arm learned from",
+                hint="give texts that no arm learned from",
             )
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "train.parquet", _rows(ready.train, ready.train.rows, names, kind))

@@ -127,7 +127,7 @@ class Store:
         if not path.is_file():
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise OutputError(
-                    "is there already and holds no comparison", where=self.folder, mend="choose another --out"
+                    "is there already and holds no comparison", where=self.folder, hint="choose another --out"
                 )
             with replacing(path) as draft:
                 draft.write_text(json.dumps(study, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -136,12 +136,12 @@ class Store:
             former = json.loads(path.read_text(encoding="utf-8"))
             other = [name.replace("_", " ") for name in study if former.get(name) != study[name]]
         except (OSError, ValueError, AttributeError):
-            raise OutputError("can't be read", where=path, mend="choose another --out") from None
+            raise OutputError("can't be read", where=path, hint="choose another --out") from None
         if other:
             raise OutputError(
                 f"holds another comparison: {', '.join(other)} differ{'s' if len(other) == 1 else ''}",
                 where=self.folder,
-                mend="choose another --out, or repeat the command as it was",
+                hint="choose another --out, or repeat the command as it was",
             )
         return {run.place: run for run in self._read()}
 

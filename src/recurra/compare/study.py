@@ -38,7 +38,7 @@ def parse_sizes(typed: str) -> list[int]:
     sizes = set()
     for part in (part.strip() for part in typed.split(",")):
         if part != "all" and not (part.isascii() and part.isdigit() and int(part) > 1):
-            raise ConfigError(f"{part!r} is no number of rows", where="--sizes", mend="write 250,1000,all")
+            raise ConfigError(f"{part!r} is no number of rows", where="--sizes", hint="write 250,1000,all")
         sizes.add(0 if part == "all" else int(part))
     return sorted(sizes, key=lambda size: size or float("inf"))
 
@@ -77,16 +77,16 @@ def compare_files(
     if all(arm.key != study.against for arm in study.arms):
         named = ", ".join(arm.key for arm in study.arms)
         raise ConfigError(
-            f"{study.against!r} is not compared", where="--against", mend=f"name one of {named}"
+            f"{study.against!r} is not compared", where="--against", hint=f"name one of {named}"
         )
     if study.seeds < 2:
         raise ConfigError(
-            f"{study.seeds} seed can't tell chance from technique", where="--seeds", mend="give at least 2"
+            f"{study.seeds} seed can't tell chance from technique", where="--seeds", hint="give at least 2"
         )
     for arm in study.arms:
         if Config.build(*study.layers(arm)).task != "classify":
             raise ConfigError(
-                f"{arm.key} is no classifier", where="--recipes", mend="name recipes of classifiers"
+                f"{arm.key} is no classifier", where="--recipes", hint="name recipes of classifiers"
             )
     store = Store(out)
     base = Config.build(*study.layers(study.arms[0]))

@@ -119,7 +119,7 @@ def parse_set(assignment: str) -> dict[str, Any]:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(
-            f"--set {assignment!r} is not KEY=VALUE", mend="write for example --set model.units=64"
+            f"--set {assignment!r} is not KEY=VALUE", hint="write for example --set model.units=64"
         )
     try:
         parsed: Any = yaml.safe_load(value)
@@ -166,7 +166,7 @@ def load_recipe(name: str) -> dict[str, Any]:
     if name not in names:
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise ConfigError(f"there is no recipe {name!r}", mend=hint)
+        raise ConfigError(f"there is no recipe {name!r}", hint=hint)
     text = resources.files("recurra.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return {**yaml.safe_load(text), "recipe": name}
 
@@ -214,8 +214,8 @@ def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
         near = [key for key in known if key.endswith(f".{path[-1]}")] or difflib.get_close_matches(
             name, known, 1, cutoff=0.5
         )
-        mend = f"did you mean {near[0]}?" if near else "see recurra fit --help"
-        return ConfigError(f"there is no setting {name!r}", where=where, mend=mend)
+        hint = f"did you mean {near[0]}?" if near else "see recurra fit --help"
+        return ConfigError(f"there is no setting {name!r}", where=where, hint=hint)
     # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
     name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
     reason = first["msg"].removeprefix("Value error, ")

@@ -59,14 +59,14 @@ def part_warnings(name: str, part: PartCheck, config: Config, groups: Sequence[s
         warnings.append(f"{name}: {texts} empty (first: row {part.empty_rows[0]:,}); remove them")
     if part.duplicates:
         row, earlier = part.duplicate_rows[0]
-        mend = "they count more than once in every figure"
+        hint = "they count more than once in every figure"
         if name == "train":
-            mend = "remove them, or a random split puts copies on both sides"
+            hint = "remove them, or a random split puts copies on both sides"
             if groups:
-                mend = f"remove them, or keep copies on one side of the split with --group {groups[0]}"
+                hint = f"remove them, or keep copies on one side of the split with --group {groups[0]}"
         rows = _many(part.duplicates, "row repeats", "rows repeat")
         first = f"first: row {row:,} repeats row {earlier:,}"
-        warnings.append(f"{name}: {rows} the text of an earlier one ({first}); {mend}")
+        warnings.append(f"{name}: {rows} the text of an earlier one ({first}); {hint}")
     if part.conflicts:
         row, earlier = part.conflict_rows[0]
         texts = _many(part.conflicts, "text stands", "texts stand")
@@ -125,8 +125,8 @@ def whole_warnings(
     for name, part in parts.items():
         strange = [label for label in part.classes if label not in known]
         if strange:
-            mend = "remove those rows or map the labels"
-            warnings.append(f"{name}: labels that train lacks: {_some(strange)}; {mend}")
+            hint = "remove those rows or map the labels"
+            warnings.append(f"{name}: labels that train lacks: {_some(strange)}; {hint}")
     if unknown > 0.1:
         warnings.append(
             f"{unknown:.0%} of the held-out tokens are unknown; raise tokenizer.vocab_size, or try "

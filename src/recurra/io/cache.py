@@ -63,7 +63,7 @@ def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     if found is None:
-        raise OutputError("the token cache was changed while it was written", where=place, mend="try again")
+        raise OutputError("the token cache was changed while it was written", where=place, hint="try again")
     return found
 
 
@@ -132,7 +132,7 @@ def _unwritable(error: OSError, place: Path) -> OutputError:
     return OutputError(
         f"the token cache can't be written ({error.strerror or error})",
         where=place,
-        mend="make room there, or name another folder in RECURRA_CACHE",
+        hint="make room there, or name another folder in RECURRA_CACHE",
     )
 
 

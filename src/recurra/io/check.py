@@ -205,7 +205,7 @@ def _count(
         held_out = [not alone or number % _HELD_OUT == 0 for number in rows.numbers]
         found.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not found.rows:
-        raise DataError("there are no rows", where=source.path, mend="give a file with rows")
+        raise DataError("there are no rows", where=source.path, hint="give a file with rows")
     max_tokens = tokenizer.config.max_tokens
     found.truncated = int(np.count_nonzero(found.lengths_array() > max_tokens))
     return found

@@ -37,7 +37,7 @@ def download(url: str, part: Path, size: int, progress: Callable[[int], None]) -
         OutputError: ``part`` can't be written.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("is not an http or https address", where=url, mend="pass a file with --local FILE")
+        raise DataError("is not an http or https address", where=url, hint="pass a file with --local FILE")
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
@@ -49,7 +49,7 @@ def download(url: str, part: Path, size: int, progress: Callable[[int], None]) -
             return
     have = part.stat().st_size if part.exists() else 0
     what = f"broke off at {have:,} of {size:,} bytes, {_TRIES} times ({reason})"
-    raise DataError(what, where=url, mend=f"run the same again to go on, or {_ELSEWHERE}")
+    raise DataError(what, where=url, hint=f"run the same again to go on, or {_ELSEWHERE}")
 
 
 def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
@@ -76,18 +76,18 @@ def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> 
             if error.code >= 500 or error.code == 429:
                 raise _BrokeOffError(f"the server answers {error.code} {error.reason}") from error
             what = f"the server answers {error.code} {error.reason}"
-            raise DataError(what, where=url, mend=_ELSEWHERE) from error
+            raise DataError(what, where=url, hint=_ELSEWHERE) from error
     except http.client.InvalidURL as error:
-        raise DataError(f"is no address ({error})", where=url, mend=_ELSEWHERE) from error
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError | ConnectionResetError):
             raise _BrokeOffError(str(error.reason) or "no answer") from error
         what = f"can't be reached ({error.reason})"
-        raise DataError(what, where=url, mend=f"check the network, or {_ELSEWHERE}") from error
+        raise DataError(what, where=url, hint=f"check the network, or {_ELSEWHERE}") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _BrokeOffError(str(error) or type(error).__name__) from error
     except (ValueError, UnicodeError) as error:
-        raise DataError(f"is no address ({error})", where=url, mend=_ELSEWHERE) from error
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
 
 
 def _continues(answer: http.client.HTTPResponse, have: int) -> bool:
@@ -115,7 +115,7 @@ def _save(
             have += len(block)
             if have > size:
                 raise DataError(
-                    f"sends more than the {size:,} bytes of the archive", where=url, mend=_ELSEWHERE
+                    f"sends more than the {size:,} bytes of the archive", where=url, hint=_ELSEWHERE
                 )
             with writing(part):
                 file.write(block)
@@ -131,5 +131,5 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"can't be written ({error.strerror or error})", where=path, mend="give another folder"
+            f"can't be written ({error.strerror or error})", where=path, hint="give another folder"
         ) from error

@@ -30,7 +30,7 @@ def check_encoding(name: str) -> str:
     except LookupError:
         raise ConfigError(
             f"setting data.encoding = {name!r}: there is no such encoding",
-            mend="use for example utf-8, utf-16, gb18030 or cp1252",
+            hint="use for example utf-8, utf-16, gb18030 or cp1252",
         ) from None
     return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
 

@@ -76,7 +76,7 @@ def fetch(
         OutputError: the target can't be written, or is full.
     """
     if name not in DATA_SETS:
-        raise ConfigError(f"there is no data set {name!r}", mend=f"there are {', '.join(DATA_SETS)}")
+        raise ConfigError(f"there is no data set {name!r}", hint=f"there are {', '.join(DATA_SETS)}")
     found = DATA_SETS[name]
     return fetch_set(replace(found, url=url or found.url), target_folder, local=local, progress=progress)
 
@@ -91,7 +91,7 @@ def fetch_set(
     if (final / "train").is_dir():
         return final
     if final.exists():
-        raise OutputError("is in the way", where=final, mend="remove it, or give another folder")
+        raise OutputError("is in the way", where=final, hint="remove it, or give another folder")
     with writing(target_folder):
         target_folder.mkdir(parents=True, exist_ok=True)
     part = target_folder / f"{Path(data_set.url).name}.part"
@@ -116,7 +116,7 @@ def _check(archive: Path, data_set: DataSet, tell: Progress) -> None:
     """Refuse a file that is not the archive, byte for byte."""
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
-    mend = "download it again"
+    hint = "download it again"
     try:
         with archive.open("rb") as file:
             while block := file.read(1 << 20):
@@ -126,10 +126,10 @@ def _check(archive: Path, data_set: DataSet, tell: Progress) -> None:
     except OSError as error:
         raise DataError(f"can't be read ({error.strerror})", where=archive) from error
     if done != data_set.size:
-        raise DataError(f"has {done:,} bytes instead of {data_set.size:,}", where=archive, mend=mend)
+        raise DataError(f"has {done:,} bytes instead of {data_set.size:,}", where=archive, hint=hint)
     if digest.hexdigest() != data_set.md5:
         what = f"is not the archive that was published (MD5 {digest.hexdigest()} instead of {data_set.md5})"
-        raise DataError(what, where=archive, mend=mend)
+        raise DataError(what, where=archive, hint=hint)
 
 
 def _unpack(archive: Path, data_set: DataSet, final: Path, tell: Progress) -> None:
@@ -152,5 +152,5 @@ def _check_room(folder: Path, needed: int) -> None:
         raise OutputError(
             f"there is not enough room: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free",
             where=folder,
-            mend="give another folder",
+            hint="give another folder",
         )

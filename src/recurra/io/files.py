@@ -75,9 +75,9 @@ def look(path: Path) -> Head:
     """
     try:
         if not path.exists():
-            raise DataError("there is no such file or folder", where=path, mend=_near(path))
+            raise DataError("there is no such file or folder", where=path, hint=_near(path))
         if not path.is_file():
-            raise DataError("is not a regular file", where=path, mend="give a file, or - for standard input")
+            raise DataError("is not a regular file", where=path, hint="give a file, or - for standard input")
         with path.open("rb") as file:
             packed = file.read(2) == _GZIP
     except (OSError, ValueError) as error:
@@ -85,10 +85,10 @@ def look(path: Path) -> Head:
     with open_bytes(path, packed) as stream, damaged(path):
         data = stream.read(_HEAD + 1)
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
-        raise DataError("the file is empty", where=path, mend="give a file with rows")
+        raise DataError("the file is empty", where=path, hint="give a file with rows")
     known = _binary(data)
     if known is not None:
-        raise DataError(known[0], where=path, mend=known[1])
+        raise DataError(known[0], where=path, hint=known[1])
     return Head(data[:_HEAD], len(data) <= _HEAD, packed)
 
 
@@ -212,7 +212,7 @@ class damaged:  # noqa: N801 - reads as a phrase: with damaged(path)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
             raise DataError(
-                "the gzip data is cut off or damaged", where=self.path, mend="copy or download it again"
+                "the gzip data is cut off or damaged", where=self.path, hint="copy or download it again"
             ) from error
         if isinstance(error, OSError):
             raise _unreadable(self.path, error) from error
@@ -225,17 +225,17 @@ def undecodable(
     at = f" (byte 0x{raw[error.start]:02x})" if isinstance(error, UnicodeDecodeError) and raw else ""
     guess = guess_encoding(raw)
     if guess is None:
-        what, mend = "is not text", _GIVE
+        what, hint = "is not text", _GIVE
     else:
         what = f"is not {encoding.upper()}{at}"
-        mend = f"it looks like {guess}: pass --set data.encoding={guess}"
+        hint = f"it looks like {guess}: pass --set data.encoding={guess}"
         if guess == "utf-8" and encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-            mend = "mend the row, or pass --skip-bad-rows"
-    return DataError(what, where=where, row=row, mend=mend)
+            hint = "fix the row, or pass --skip-bad-rows"
+    return DataError(what, where=where, row=row, hint=hint)
 
 
 def _too_long(where: Path | str, row: int | None) -> DataError:
-    return DataError(f"is longer than {ROW_LIMIT:,} bytes", where=where, row=row, mend="split the text")
+    return DataError(f"is longer than {ROW_LIMIT:,} bytes", where=where, row=row, hint="split the text")
 
 
 def _unreadable(path: Path | str, error: Exception) -> DataError:
@@ -244,7 +244,7 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
 
 
 def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
-    """What the first bytes of a file are, and how to mend it, where they are no text in ``encoding``."""
+    """What the first bytes of a file are, and how to fix it, where they are no text in ``encoding``."""
     known = _binary(data)
     if known is not None or not ascii_compatible(check_encoding(encoding)):
         return known

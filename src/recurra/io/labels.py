@@ -66,17 +66,17 @@ class Labels:
                 raise DataError(
                     f"{len(counts):,} different values in {total:,} rows: {column or 'it'} is no label",
                     where=where,
-                    mend="choose it with --set data.label=NAME",
+                    hint="choose it with --set data.label=NAME",
                 )
         names = tuple(sorted(counts, key=_order))
         if total == 0:
-            raise DataError("there are no rows", where=where, mend="give a file with rows")
+            raise DataError("there are no rows", where=where, hint="give a file with rows")
         if len(names) < 2:
             which = f" ({names[0]!r})" if names else ""
             raise DataError(
                 f"there is one class only{which}" if names else "no row has a label",
                 where=where,
-                mend="training needs at least two; choose the column with --set data.label=NAME",
+                hint="training needs at least two; choose the column with --set data.label=NAME",
             )
         if task == "auto":
             split = source is not None and source.label_separator is not None
@@ -88,13 +88,13 @@ class Labels:
                 f"the row has none or several labels, which {task} does not take",
                 where=where,
                 row=several,
-                mend="pass --set data.task=multilabel",
+                hint="pass --set data.task=multilabel",
             )
         if task == "binary" and len(names) > 2:
             raise DataError(
                 f"{len(names):,} classes ({_some(names)}) in a binary task",
                 where=where,
-                mend="pass --set data.task=multiclass",
+                hint="pass --set data.task=multiclass",
             )
         return cls(names, task)
 
@@ -149,14 +149,14 @@ class Labels:
                         f"label {label[:80]!r} is not among the {len(self.names)} of training",
                         where=where,
                         row=number,
-                        mend=f"they are {_some(self.names)}",
+                        hint=f"they are {_some(self.names)}",
                     )
         raise AssertionError("all labels are known")
 
 
 def _labels_of(rows: Rows, where: Path | None) -> list[tuple[str, ...]]:
     if rows.labels is None:
-        raise DataError("there are no labels", where=where, mend="choose them with --set data.label=NAME")
+        raise DataError("there are no labels", where=where, hint="choose them with --set data.label=NAME")
     return rows.labels
 
 

@@ -42,7 +42,7 @@ def split(
         DataError: there are too few rows or groups to hold any out.
     """
     if len(labels) < 2:
-        raise DataError("one row can't be split into training and validation", mend="give more rows")
+        raise DataError("one row can't be split into training and validation", hint="give more rows")
     strata = _strata(np.asarray(labels))
     if groups is None:
         return _by_row(strata, fraction, seed)
@@ -69,7 +69,7 @@ def _by_group(
     count = int(groups.max()) + 1
     if count < 2:
         raise DataError(
-            "all rows belong to one group, which can't be divided", mend="give a validation file, or no group"
+            "all rows belong to one group, which can't be divided", hint="give a validation file, or no group"
         )
     if count > _BUNDLES:
         groups = np.random.default_rng(seed).integers(_BUNDLES, size=count)[groups]

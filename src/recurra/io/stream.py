@@ -54,7 +54,7 @@ def read_stream(
         config = config.model_copy(update={"encoding": "utf-8"})
     binary = not_text(first, config.encoding)
     if binary is not None:
-        raise DataError(binary[0], where=NAME, mend=binary[1])
+        raise DataError(binary[0], where=NAME, hint=binary[1])
     lines = Lines(chain([first], pipe), NAME, config.encoding, config.skip_bad_rows)
     head = Lines(iter([first]), NAME, config.encoding, True)
     source = _source("".join(head), like, config)
@@ -79,8 +79,8 @@ def _json_records(source: Source, taken: set[str], lines: Lines, refuse: Refuse)
         if not known and not (source.text and set(source.text) <= set(found)):
             text = find_text(study(tuple(found), [list(found.values())]), True, taken)
             if not text:
-                mend = f"there are {', '.join(found) or 'no keys'}: choose with --set data.text='[NAME]'"
-                raise DataError("no text is found", where=NAME, row=number, mend=mend)
+                hint = f"there are {', '.join(found) or 'no keys'}: choose with --set data.text='[NAME]'"
+                raise DataError("no text is found", where=NAME, row=number, hint=hint)
             source = replace(source, text=text)
         known = True
         values = [found.get(name, table.MISSING) for name in source.text]

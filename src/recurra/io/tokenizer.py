@@ -222,7 +222,7 @@ class TextTokenizer:
         except OSError as error:
             raise BundleError(f"can't be read ({error.strerror})", where=path) from error
         except UnicodeDecodeError as error:
-            raise BundleError("is not JSON", where=path, mend=_MEND) from error
+            raise BundleError("is not JSON", where=path, hint=_MEND) from error
         return cls.from_json(text, config, path)
 
     def to_json(self) -> str:
@@ -243,18 +243,18 @@ class TextTokenizer:
             json.loads(text)  # tells what is no JSON from what is no tokenizer
             tokenizer = Tokenizer.from_str(text)
         except (ValueError, RecursionError) as error:
-            raise BundleError("is not JSON", where=path, mend=_MEND) from error
+            raise BundleError("is not JSON", where=path, hint=_MEND) from error
         except Exception as error:  # the library raises nothing narrower
-            raise BundleError(f"is not a tokenizer ({error})", where=path, mend=_MEND) from error
+            raise BundleError(f"is not a tokenizer ({error})", where=path, hint=_MEND) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         if _frame(tokenizer) != _frame(cls.train([], config)._tokenizer):
-            raise BundleError("was not made with the settings beside it", where=path, mend=_MEND)
+            raise BundleError("was not made with the settings beside it", where=path, hint=_MEND)
         vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         if sorted(vocabulary.values()) != list(range(len(vocabulary))) or any(
             vocabulary.get(word) != id for id, word in enumerate(SPECIALS)
         ):
-            raise BundleError("has a damaged vocabulary", where=path, mend=_MEND)
+            raise BundleError("has a damaged vocabulary", where=path, hint=_MEND)
         return cls(tokenizer, config)
 
     def _encode_whole(self, texts: Sequence[str]) -> Iterator[NDArray[np.int32]]:
@@ -335,7 +335,7 @@ def _segmenter(config: TokenizerConfig) -> Callable[[str], str]:
     except ImportError as error:
         raise DependencyError(
             "Chinese by word needs rjieba",
-            mend="pip install 'recurra[zh]', or set tokenizer.chinese=characters",
+            hint="pip install 'recurra[zh]', or set tokenizer.chinese=characters",
         ) from error
 
     def segment(text: str) -> str:

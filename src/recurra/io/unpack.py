@@ -50,9 +50,9 @@ def unpack(archive: Path, target: Path, limit: int, progress: Callable[[int], No
 def _check(member: tarfile.TarInfo, archive: Path) -> None:
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member.name:
-        raise DataError(f"has a member outside its folder ({member.name!r})", where=archive, mend=_MEND)
+        raise DataError(f"has a member outside its folder ({member.name!r})", where=archive, hint=_MEND)
     if not (member.isfile() or member.isdir()):
-        raise DataError(f"has a link or device inside ({member.name!r})", where=archive, mend=_MEND)
+        raise DataError(f"has a link or device inside ({member.name!r})", where=archive, hint=_MEND)
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

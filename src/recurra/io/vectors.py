@@ -62,19 +62,19 @@ def open_vectors(path: Path) -> VectorFile:
     head = look(path)
     binary = ".bin" in path.suffixes
     if head.data.startswith(_FASTTEXT_MODEL):
-        raise DataError("is a fastText model, not vectors", where=path, mend="give its .vec file")
+        raise DataError("is a fastText model, not vectors", where=path, hint="give its .vec file")
     first, newline, _ = head.data.removeprefix(_BOM).partition(b"\n")
     fields = _bare(first).split(b" ")
     if len(fields) == 2 and all(field.isdigit() for field in fields):
         rows, width = (int(field) for field in fields)
         if not (newline and rows and 1 <= width <= _WIDEST):
             raise DataError(
-                f"has no vectors: its header says {rows} words of {width}", where=path, mend=_KINDS
+                f"has no vectors: its header says {rows} words of {width}", where=path, hint=_KINDS
             )
         return VectorFile(path, head.gzip, binary, rows, width)
     width = len(fields) - 1
     if binary or not 1 <= width <= _WIDEST or _numbers(fields[1:]) is None:
-        raise DataError("is not a file of word vectors", where=path, row=None if binary else 1, mend=_KINDS)
+        raise DataError("is not a file of word vectors", where=path, row=None if binary else 1, hint=_KINDS)
     return VectorFile(path, head.gzip, False, None, width)
 
 
@@ -101,12 +101,12 @@ def read_vectors(file: VectorFile, wanted: Collection[str]) -> dict[str, NDArray
                 vector = _parsed(file, number, numbers.split(b" "))
             if not np.isfinite(vector).all():
                 raise DataError(
-                    f"the vector of {name!r} is not finite", where=file.path, row=number, mend=_AGAIN
+                    f"the vector of {name!r} is not finite", where=file.path, row=number, hint=_AGAIN
                 )
             found[name] = vector
     if file.rows is not None and number != file.rows:
         raise DataError(
-            f"is cut short: its header says {file.rows:,} words", where=file.path, row=number, mend=_AGAIN
+            f"is cut short: its header says {file.rows:,} words", where=file.path, row=number, hint=_AGAIN
         )
     return found
 
@@ -133,7 +133,7 @@ def _text_rows(file: VectorFile) -> Iterator[Row]:
                         f"its header says {file.rows:,} words, and there are more",
                         where=file.path,
                         row=number,
-                        mend=_AGAIN,
+                        hint=_AGAIN,
                     )
                 yield number, word, numbers
             line = stream.readline(_LONGEST_LINE)
@@ -150,7 +150,7 @@ def _odd(file: VectorFile, number: int, line: bytes) -> tuple[bytes, bytes]:
             f"has {width:,} numbers where the others have {file.width:,}",
             where=file.path,
             row=number,
-            mend=_AGAIN,
+            hint=_AGAIN,
         )
     _parsed(file, number, fields[extra + 1 :])
     return b" ".join(fields[: extra + 1]), b" ".join(fields[extra + 1 :])
@@ -167,14 +167,14 @@ def _binary_rows(file: VectorFile) -> Iterator[Row]:
                 data, place = data[place:] + stream.read(_BLOCK + size), 0
             space = data.find(b" ", place, place + _LONGEST_WORD)
             if space < 0 and len(data) - place >= _LONGEST_WORD:
-                raise DataError("has no word", where=file.path, row=number, mend=_KINDS)
+                raise DataError("has no word", where=file.path, row=number, hint=_KINDS)
             end = space + 1 + size
             if space < 0 or end > len(data):
                 raise DataError(
                     f"is cut short: its header says {count:,} words of {file.width:,} numbers",
                     where=file.path,
                     row=number,
-                    mend=_AGAIN,
+                    hint=_AGAIN,
                 )
             # Some writers end each row with a newline, and some do not.
             yield number, data[place:space].lstrip(b"\n"), data[space + 1 : end]
@@ -184,7 +184,7 @@ def _binary_rows(file: VectorFile) -> Iterator[Row]:
                 "has more bytes than its header says: its rows have another width",
                 where=file.path,
                 row=count,
-                mend=_AGAIN,
+                hint=_AGAIN,
             )
 
 
@@ -196,7 +196,7 @@ def _bare(line: bytes) -> bytes:
 def _parsed(file: VectorFile, number: int, fields: list[bytes]) -> NDArray[np.float32]:
     found = _numbers(fields)
     if found is None:
-        raise DataError("holds something else than numbers", where=file.path, row=number, mend=_KINDS)
+        raise DataError("holds something else than numbers", where=file.path, row=number, hint=_KINDS)
     return found
 
 

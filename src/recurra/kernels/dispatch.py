@@ -107,11 +107,11 @@ def layer(
     if backend == "auto":
         backend = _fastest(calls[0])
     elif backend not in BACKENDS:
-        raise BackendError(f"there is no backend {backend!r}", mend=f"there are {', '.join(BACKENDS)}")
+        raise BackendError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
     elif backend != "reference":
         lack = (cpu if backend == "cpu" else torch_native).missing(calls[0])
         if lack is not None:
-            raise BackendError(f"backend {backend!r} has no {lack}", mend="use backend 'auto' or 'reference'")
+            raise BackendError(f"backend {backend!r} has no {lack}", hint="use backend 'auto' or 'reference'")
     if backend == "cpu":
         return cpu.run(calls, sequences=sequences)
     run = torch_native.run if backend == "torch" else reference.run
@@ -126,7 +126,7 @@ def _fastest(call: Call) -> str:
     if lack is None:
         return "cpu"
     if call.precision != "float32":  # the reference's loop takes a hundred times as long: not by accident
-        raise BackendError(f"no backend but 'reference' has {lack}", mend="use precision 'float32'")
+        raise BackendError(f"no backend but 'reference' has {lack}", hint="use precision 'float32'")
     if cpu.lack() is not None and call.x.device.type == "cpu":
         _say_once(cpu.lack())
     return "torch" if torch_native.missing(call) is None else "reference"

@@ -34,7 +34,7 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
     if len(arrays) != 3 * len(suffixes):
         raise ConfigError(
             f"{len(arrays)} arrays given, {3 * len(suffixes)} needed",
-            mend="give kernel, recurrent_kernel and bias of each layer and direction",
+            hint="give kernel, recurrent_kernel and bias of each layer and direction",
         )
     new = {}
     for number, suffix in enumerate(suffixes):

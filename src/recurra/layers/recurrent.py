@@ -83,7 +83,7 @@ class Recurrent(nn.Module):
         self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
         self.return_sequences = return_sequences
         if backend not in BACKENDS:
-            raise ConfigError(f"there is no backend {backend!r}", mend=f"there are {', '.join(BACKENDS)}")
+            raise ConfigError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
         self.backend = backend
         self.precision: Precision = precision
         self.initial_weights: InitialWeights = initial_weights
@@ -286,11 +286,11 @@ def _per_layer(
     each_function = functions if functions is not None else [cast(Activation, activation)] * depth
     for function in each_function:
         if isinstance(function, str) and function not in ("tanh", "relu"):
-            raise ConfigError(f"there is no activation {function!r}", mend="use tanh, relu or a function")
+            raise ConfigError(f"there is no activation {function!r}", hint="use tanh, relu or a function")
     return each_width, each_function
 
 
 def _share(name: str, value: float) -> float:
     if not 0 <= value < 1:
-        raise ConfigError(f"{name} is {value}", mend="give a share from 0 to below 1")
+        raise ConfigError(f"{name} is {value}", hint="give a share from 0 to below 1")
     return value

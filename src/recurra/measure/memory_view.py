@@ -97,9 +97,9 @@ def check_place(path: Path) -> None:
         OutputError: it ends in neither ``.html``, ``.png`` nor ``.svg``, or is a directory.
     """
     if path.suffix.lower() not in _FORMS:
-        raise OutputError("is no name for a figure", where=path, mend=f"end it in {', '.join(_FORMS)}")
+        raise OutputError("is no name for a figure", where=path, hint=f"end it in {', '.join(_FORMS)}")
     if path.is_dir():
-        raise OutputError("is a directory", where=path, mend="give the name of a file")
+        raise OutputError("is a directory", where=path, hint="give the name of a file")
 
 
 def write_figure(found: Memory, path: Path, title: str, told: Mapping[str, str]) -> None:

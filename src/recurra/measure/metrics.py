@@ -156,7 +156,7 @@ def _checked(
     p = np.asarray(probabilities, np.float64)
     y = np.asarray(labels)
     if len(p) == 0:
-        raise DataError("there is no row to evaluate", mend="give a file with at least one labelled row")
+        raise DataError("there is no row to evaluate", hint="give a file with at least one labelled row")
     if task not in ("binary", "multiclass", "multilabel"):
         raise ValueError(f"there is no task {task!r}")
     if p.shape != (len(p), classes):

@@ -6,10 +6,10 @@ import json
 from math import isfinite
 from typing import Any
 
-from recurra.tasks.classification import report_view as report_classifier
 from recurra.measure.charts import line_chart
 from recurra.measure.report_data import Bar, Chart, ReportData, ReportTable
 from recurra.measure.report_numbers import count, duration, is_figure, plain, sentence
+from recurra.tasks.classification import report_view as report_classifier
 
 __all__ = ["view"]
 

@@ -65,14 +65,14 @@ def check_writable(folder: Path) -> None:
             [f.name for f in folder.iterdir() if f.name != TRAINING] if folder.is_dir() else [folder.name]
         )
         if foreign:
-            raise OutputError("holds other files than a model", where=folder, mend="give another --out")
+            raise OutputError("holds other files than a model", where=folder, hint="give another --out")
     parent = next(place for place in folder.parents if place.exists())
     try:
         tempfile.TemporaryFile(dir=folder if folder.exists() else parent).close()
         tempfile.TemporaryFile(dir=parent).close()
     except OSError as error:
         raise OutputError(
-            f"can't be written ({error.strerror})", where=folder, mend="give another --out"
+            f"can't be written ({error.strerror})", where=folder, hint="give another --out"
         ) from error
 
 
@@ -160,12 +160,12 @@ def load(folder: Path) -> Bundle:
     for name in dict.fromkeys([*_NEEDED, *manifest["files"]]):
         path = folder / name
         if not path.is_file():
-            raise BundleError(f"{name} is missing", where=folder, mend="copy the whole directory again")
+            raise BundleError(f"{name} is missing", where=folder, hint="copy the whole directory again")
         if fingerprint(path) != manifest["files"].get(name):
             raise BundleError(
                 "was changed or cut short since the model was saved",
                 where=path,
-                mend="copy the whole directory again, or fit anew",
+                hint="copy the whole directory again, or fit anew",
             )
     config = Config.build(read_settings(folder / _CONFIG), where=folder / _CONFIG)
     own = {
@@ -176,7 +176,7 @@ def load(folder: Path) -> Bundle:
         bundle = KINDS[config.task].rebuild(config, own, metrics)
     except KeyError as error:
         raise BundleError(
-            f"{error.args[0]} is missing", where=folder, mend="copy the whole directory again"
+            f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
         ) from error
     try:
         weights = safetensors.torch.load_file(folder / _WEIGHTS)
@@ -215,21 +215,21 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(
             "training has not finished here" if unfinished else "no model is in this directory",
             where=folder,
-            mend="go on with recurra fit ... --resume" if unfinished else "give the --out of a recurra fit",
+            hint="go on with recurra fit ... --resume" if unfinished else "give the --out of a recurra fit",
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again") from error
+        raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again") from error
     pretrained = manifest.get("pretrained")
     sound = pretrained is None or (isinstance(pretrained, dict) and isinstance(pretrained.get("layers"), int))
     # A name is of a file in the directory itself, wherever the manifest came from.
     sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
     if not isinstance(version, int) or not sound:
-        raise BundleError("is damaged", where=folder / _MANIFEST, mend="copy the directory again")
+        raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again")
     if version > FORMAT:
         raise BundleError(
             f"format {version} is newer than this recurra reads ({FORMAT})",
             where=folder,
-            mend="install a newer recurra",
+            hint="install a newer recurra",
         )
     return {"format": version, "files": files, "pretrained": pretrained}
 

@@ -39,7 +39,7 @@ def evaluate_files(
     use_threads()
     bundle = store.load(model)
     if report is not None and not report.absolute().parent.is_dir():
-        raise OutputError("there is no such folder", where=report.parent, mend="make it first")
+        raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     found = task_named(bundle.task).evaluate(
         bundle, data, train=train, baseline=baseline, report=report, tell=tell
     )

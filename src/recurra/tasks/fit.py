@@ -247,17 +247,17 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
     """Refuse early what could not be saved in the end."""
     if store.is_bundle(out) and not (resume or overwrite):
         raise OutputError(
-            "holds a model already", where=out, mend="pass --overwrite, --resume or another --out"
+            "holds a model already", where=out, hint="pass --overwrite, --resume or another --out"
         )
     store.check_writable(out)
     begun = (out / store.TRAINING).is_dir()
     if resume and not begun:
-        raise OutputError("there is no checkpoint to resume", where=out, mend="leave --resume out")
+        raise OutputError("there is no checkpoint to resume", where=out, hint="leave --resume out")
     if begun and not (resume or overwrite):
         raise OutputError(
             "holds an unfinished training",
             where=out,
-            mend="pass --resume to go on, or --overwrite to start anew",
+            hint="pass --resume to go on, or --overwrite to start anew",
         )
 
 

@@ -81,7 +81,7 @@ def memory(
     use_threads()
     for name, value in (("--steps", steps), ("--texts", texts)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}", mend="give a number of 1 or more")
+            raise ConfigError(f"{name} is {value}", hint="give a number of 1 or more")
     if out is not None:
         memory_view.check_place(out)
     subject = _subject(model, data, fresh)
@@ -151,7 +151,7 @@ def _recipe(name: str, data: Path | None) -> _Subject:
         raise ConfigError(
             f"is a recipe of task {config.task}: its network is known once it is fitted",
             where=name,
-            mend="give a model's directory, perhaps with --fresh",
+            hint="give a model's directory, perhaps with --fresh",
         )
 
     def texts() -> Iterator[str]:
@@ -172,7 +172,7 @@ def _recipe(name: str, data: Path | None) -> _Subject:
 def _training_file(bundle: Bundle, model: Path) -> Path:
     recorded = bundle.metrics.get("training", {}).get("data")
     if recorded is None or not Path(recorded).exists():
-        raise DataError(f"the training file {recorded or ''} is not there", where=model, mend="name a file")
+        raise DataError(f"the training file {recorded or ''} is not there", where=model, hint="name a file")
     return official_test(Path(recorded), None)[0]
 
 
@@ -193,7 +193,7 @@ def _long_ones(subject: _Subject, steps: int | None, wanted: int) -> tuple[list[
             f"nothing has more than {least:,} {'step' if least == 1 else 'steps'}, the longest has "
             f"{longest:,}",
             where=subject.where,
-            mend="give other data, or a smaller --steps" if least > 1 else "give other data",
+            hint="give other data, or a smaller --steps" if least > 1 else "give other data",
         )
     if steps is None:
         lengths = sorted((len(one) for one in kept), reverse=True)

@@ -35,7 +35,7 @@ def words(model: Path, word: str, tell: Narrator, *, count: int = COUNT) -> dict
     place = next((places[one] for one in spellings(word.strip()) if one in places), None)
     if place is None:
         what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
-        raise DataError(f"{word!r} {what}", where=model, mend="give one word of the training texts")
+        raise DataError(f"{word!r} {what}", where=model, hint="give one word of the training texts")
     table = embedding_of(bundle.model).weight.detach().numpy()
     candidates = np.array(sorted(places.values()), np.int64)
     answers = [(known[id], cosine) for id, cosine in nearest(table, place, candidates, count)]

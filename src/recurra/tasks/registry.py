@@ -62,7 +62,7 @@ def refuse_foreign_options(task: Task, options: Iterable[str]) -> None:
             whose = " or ".join(other for other, known in _OPTIONS.items() if name in known)
             raise ConfigError(
                 f"a model of task {task} takes no --{name.replace('_', '-')}",
-                mend=f"it is for task {whose}" if whose else "leave it out",
+                hint=f"it is for task {whose}" if whose else "leave it out",
             )
 
 

@@ -60,10 +60,10 @@ def checked_texts(X: Sequence[str]) -> list[str]:
         DataError: it is no list of strings.
     """
     if isinstance(X, str):
-        raise DataError("one string was given for texts", mend="give a list of strings")
+        raise DataError("one string was given for texts", hint="give a list of strings")
     texts = np.asarray(X, dtype=object)
     if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
-        raise DataError("texts must be a one-dimensional list of strings", mend="give one column of texts")
+        raise DataError("texts must be a one-dimensional list of strings", hint="give one column of texts")
     return list(texts)
 
 

@@ -81,7 +81,7 @@ class Start:
                         f"the pretrained layers don't fit: {name} is {tuple(weight.shape)} there and "
                         f"{tuple(mine.shape)} here (a tagger's layers read the words' spelling too)",
                         where="train.pretrained_layers",
-                        mend="take the embedding alone",
+                        hint="take the embedding alone",
                     )
                 mine.copy_(weight)
         if freeze:
@@ -98,12 +98,12 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
     """
     train = config.train
     if train.freeze and train.unfreeze_after is not None:
-        raise ConfigError("train.freeze and train.unfreeze_after are both set", mend="choose one of them")
+        raise ConfigError("train.freeze and train.unfreeze_after are both set", hint="choose one of them")
     if train.pretrained is None:
         for name in ("freeze", "unfreeze_after", "pretrained_layers"):
             if getattr(train, name):
                 raise ConfigError(
-                    "there is nothing pretrained", where=f"train.{name}", mend="give --pretrained"
+                    "there is nothing pretrained", where=f"train.{name}", hint="give --pretrained"
                 )
         return config, None
     found = _open(Path(train.pretrained))
@@ -111,7 +111,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
         raise ConfigError(
             f"{found.name} holds vectors, and no recurrent layers",
             where="train.pretrained_layers",
-            mend="leave it out, or give a model",
+            hint="leave it out, or give a model",
         )
     if train.pretrained_layers and isinstance(found.source, Bundle):
         _layers(found.source, config.model)
@@ -120,7 +120,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
         raise ConfigError(
             f"is {config.model.embedding}, and the vectors of {found.name} have {found.width} numbers",
             where="model.embedding",
-            mend="leave it out: it is taken from the vectors",
+            hint="leave it out: it is taken from the vectors",
         )
     model = config.model.model_copy(update={"embedding": found.width})
     return config.model_copy(update={"model": model}), found
@@ -171,7 +171,7 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell:
         raise DataError(
             "has no vector for any word of the training texts",
             where=found.name,
-            mend="is it of this language?",
+            hint="is it of this language?",
         )
     table[~known] = table[lexicon.specials :][plain].mean(axis=0, dtype=np.float64)
     table[0] = 0
@@ -234,5 +234,5 @@ def _no_fit(name: str, theirs: object, mine: object) -> ConfigError:
     return ConfigError(
         f"the pretrained layers don't fit: model.{name} is {theirs} there and {mine} here",
         where="train.pretrained_layers",
-        mend="set it as it is there, or take the embedding alone",
+        hint="set it as it is there, or take the embedding alone",
     )

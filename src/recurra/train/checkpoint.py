@@ -48,7 +48,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
             raise OutputError(
                 f"can't be written ({_plain(error)})",
                 where=path,
-                mend="make room or choose another folder; what was there before is unchanged",
+                hint="make room or choose another folder; what was there before is unchanged",
             ) from error
 
 
@@ -59,7 +59,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         BundleError: the file is missing, truncated, altered, or of a newer format.
     """
     if not path.is_file():
-        raise BundleError("there is no checkpoint", where=path, mend="train without resuming first")
+        raise BundleError("there is no checkpoint", where=path, hint="train without resuming first")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise BundleError(
             f"is no checkpoint of format {_FORMAT}, which this recurra reads (but {metadata.get('format')})",
             where=path,
-            mend="use the recurra that wrote it, or train anew",
+            hint="use the recurra that wrote it, or train anew",
         )
     if metadata.get("digest") != _digest(tensors, text):
         raise _damaged(path, "its digest does not match")
@@ -92,7 +92,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def _damaged(path: Path, reason: str) -> BundleError:
-    return BundleError(f"the checkpoint is damaged ({reason})", where=path, mend="delete it and train anew")
+    return BundleError(f"the checkpoint is damaged ({reason})", where=path, hint="delete it and train anew")
 
 
 def _plain(error: Exception) -> str:

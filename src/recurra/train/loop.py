@@ -92,7 +92,7 @@ def train(
         DependencyError: ``config.tensorboard`` without TensorBoard installed.
     """
     if not any(weight.requires_grad for weight in model.parameters()):
-        raise TrainingError("every weight of the model is frozen", mend="unfreeze a layer")
+        raise TrainingError("every weight of the model is frozen", hint="unfreeze a layer")
     frozen_epochs = config.unfreeze_after or 0
     later = [weight for weight in model.parameters() if frozen_epochs and not weight.requires_grad]
     # The optimizer has all that are ever trained, and passes over those without a gradient: so a weight has
@@ -191,7 +191,7 @@ def _refuse_non_finite(what: str, number: float, config: TrainConfig, state: Tra
     clip = "set" if config.clip_norm is None else f"lower (now {config.clip_norm:g})"
     raise TrainingError(
         f"the {what} is {number} in epoch {state.epoch}, step {state.step + 1:,}",
-        mend=f"lower train.learning_rate (now {config.learning_rate:g}), or {clip} train.clip_norm",
+        hint=f"lower train.learning_rate (now {config.learning_rate:g}), or {clip} train.clip_norm",
     )
 
 

@@ -113,7 +113,7 @@ class Checkpoints:
             ConfigError: it was made with other settings, data or model; the message says which.
         """
         if self.path is None:
-            raise ConfigError("there is no folder to resume from", mend="give the folder of the checkpoint")
+            raise ConfigError("there is no folder to resume from", hint="give the folder of the checkpoint")
         tensors, saved = load_checkpoint(self.path)
         try:
             self._refuse_other_settings(saved["settings"])
@@ -128,7 +128,7 @@ class Checkpoints:
                 torch.cuda.set_rng_state(tensors["rng/cuda"], device)
         except KeyError as error:
             raise BundleError(
-                f"the checkpoint has no {error.args[0]}", where=self.path, mend="delete it and train anew"
+                f"the checkpoint has no {error.args[0]}", where=self.path, hint="delete it and train anew"
             ) from error
 
     def _refuse_broken_weights(self, state: TrainState) -> None:
@@ -137,7 +137,7 @@ class Checkpoints:
                 epoch = state.epoch if state.batch else max(1, state.epoch - 1)
                 raise TrainingError(
                     f"the weight {name} is not finite in epoch {epoch}, after step {state.step:,}",
-                    mend="lower train.learning_rate or set train.clip_norm",
+                    hint="lower train.learning_rate or set train.clip_norm",
                 )
 
     def _refuse_other_settings(self, before: Mapping[str, Any]) -> None:
@@ -158,7 +158,7 @@ class Checkpoints:
             raise ConfigError(
                 f"the checkpoint was made otherwise: {', '.join(differences)}",
                 where=self.path,
-                mend="resume with the former settings and data, or train anew without resuming",
+                hint="resume with the former settings and data, or train anew without resuming",
             )
 
     def _load_weights(self, saved: Mapping[str, Tensor]) -> None:
@@ -172,7 +172,7 @@ class Checkpoints:
             raise ConfigError(
                 f"the checkpoint is of another model: {', '.join(differences[:3])}",
                 where=self.path,
-                mend="resume with the former model settings, or train anew without resuming",
+                hint="resume with the former model settings, or train anew without resuming",
             )
         self.model.load_state_dict(dict(saved))
 

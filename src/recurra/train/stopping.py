@@ -42,7 +42,7 @@ class Stopping:
             raise ConfigError(
                 f"validation gives no {self.monitor}",
                 where="train.monitor",
-                mend=f"choose one of {', '.join(sorted(figures))}",
+                hint=f"choose one of {', '.join(sorted(figures))}",
             )
         if self._better(figures[self.monitor]):
             self.best_epoch, self.best_value, self.waited = epoch, figures[self.monitor], 0

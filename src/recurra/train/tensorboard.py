@@ -29,7 +29,7 @@ class TensorBoardLog:
             raise DependencyError(
                 "TensorBoard is not installed",
                 where="train.tensorboard",
-                mend="pip install 'recurra[tensorboard]', or leave the setting off",
+                hint="pip install 'recurra[tensorboard]', or leave the setting off",
             ) from error
         try:
             self._writer = SummaryWriter(str(folder), purge_step=steps_done + 1)

@@ -86,7 +86,7 @@ def _sample(source: Source, rows: int) -> Iterator[Sequence[Any]]:
     if count == 0:
         for _ in cells(replace(source, skip_bad_rows=False), source.columns, refuser(source, None)):
             pass
-        raise DataError("there are no rows", where=source.path, mend="give a file with rows")
+        raise DataError("there are no rows", where=source.path, hint="give a file with rows")
 
 
 def _named(
@@ -101,7 +101,7 @@ def _named(
             found.append(source.columns[like.columns.index(name)])
         elif must:
             raise DataError(
-                f"there is no column {name!r}", where=source.path, mend=_there_are(source, f"data.{role}")
+                f"there is no column {name!r}", where=source.path, hint=_there_are(source, f"data.{role}")
             )
     return tuple(found)
 
@@ -120,7 +120,7 @@ def _as_in(like: Source, source: Source, names: Sequence[str], role: str) -> tup
     raise DataError(
         f"there is no column {missing!r}, which the training data has as its {role}",
         where=source.path,
-        mend=_there_are(source, f"data.{role}"),
+        hint=_there_are(source, f"data.{role}"),
     )
 
 
@@ -132,14 +132,14 @@ def _same_shape(like: Source, source: Source) -> bool:
 
 def _no_column(source: Source, role: str, labelled: bool) -> DataError:
     if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
-        mend = "a label must stand beside each text, or --task lm learns the texts alone"
+        hint = "a label must stand beside each text, or --task lm learns the texts alone"
         if not labelled:
-            mend = _there_are(source, "data.text")
-        return DataError(f"no {role} column is found", where=source.path, mend=mend)
-    mend = _there_are(source, f"data.{role}")
+            hint = _there_are(source, "data.text")
+        return DataError(f"no {role} column is found", where=source.path, hint=hint)
+    hint = _there_are(source, f"data.{role}")
     if role == "label":
-        mend += ", or --target NAME to forecast a column of numbers"
-    return DataError(f"no {role} column is found", where=source.path, mend=mend)
+        hint += ", or --target NAME to forecast a column of numbers"
+    return DataError(f"no {role} column is found", where=source.path, hint=hint)
 
 
 def _there_are(source: Source, setting: str) -> str:

@@ -40,7 +40,7 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
                 what or f"the row is broken: {error}",
                 where=lines.where,
                 row=lines.row,
-                mend="mend the row, or pass --skip-bad-rows",
+                hint="fix the row, or pass --skip-bad-rows",
             )
             lines.row += 1
             continue

@@ -66,19 +66,19 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
 def _format(path: Path, head: Head, config: DataConfig, labelled: bool, like: Source | None) -> str:
     if head.data.startswith(b"PAR1"):
         if config.format not in ("auto", "parquet"):
-            raise DataError(f"is Parquet, not {config.format}", where=path, mend="leave data.format out")
+            raise DataError(f"is Parquet, not {config.format}", where=path, hint="leave data.format out")
         return "parquet"
     name = path.name.lower().removesuffix(".gz")
     if config.format == "parquet" or (config.format == "auto" and name.endswith(".parquet")):
-        raise DataError("is not a Parquet file", where=path, mend="copy or download it again")
+        raise DataError("is not a Parquet file", where=path, hint="copy or download it again")
     binary = not_text(head.data, config.encoding)
     if binary is not None:
-        raise DataError(binary[0], where=path, mend=binary[1])
+        raise DataError(binary[0], where=path, hint=binary[1])
     if config.format != "auto":
         return config.format
     if labelled and name.endswith(".conllu"):
         raise DataError(
-            "holds tagged sentences, not texts with labels", where=path, mend="learn from it with --task tag"
+            "holds tagged sentences, not texts with labels", where=path, hint="learn from it with --task tag"
         )
     text = head.data.decode(check_encoding(config.encoding), "replace").lstrip("\ufeff \t\r\n")
     if text.startswith(PREFIX):

@@ -45,7 +45,7 @@ def find(path: Path, config: DataConfig, labelled: bool) -> Source:
         count = sum(len(_texts(path / name)) for name in left_out)
         notes.append(f"{', '.join(left_out)}/ is left out ({count:,} texts without labels)")
     if config.group is not None and labelled and not all(_urls(path, name) for name in classes):
-        raise DataError("a folder a class has no groups", where=path, mend="leave --group out")
+        raise DataError("a folder a class has no groups", where=path, hint="leave --group out")
     return Source(
         path,
         "folder",
@@ -128,7 +128,7 @@ def _no_classes(path: Path, classes: list[str]) -> DataError:
     with _listing(path) as entries:
         files = sorted(e.name for e in entries if e.is_file() and e.name.endswith((*_TABLES, ".txt")))
     inside = [n for n in files if "train" in n] or files
-    mend = "lay the texts out as FOLDER/CLASS/*.txt"
+    hint = "lay the texts out as FOLDER/CLASS/*.txt"
     if inside and not classes:
-        mend = f"give a file, for example {path / inside[0]}"
-    return DataError(what, where=path, mend=mend)
+        hint = f"give a file, for example {path / inside[0]}"
+    return DataError(what, where=path, hint=hint)

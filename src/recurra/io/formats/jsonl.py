@@ -25,7 +25,7 @@ def objects(lines: Lines) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
 
 
 def _object(line: str, lines: Lines) -> dict[str, Any] | DataError:
-    mend = "mend the row, or pass --skip-bad-rows"
+    hint = "fix the row, or pass --skip-bad-rows"
     try:
         found = json.loads(line)
     except json.JSONDecodeError as error:
@@ -37,8 +37,8 @@ def _object(line: str, lines: Lines) -> dict[str, Any] | DataError:
             return found
         what = f"is a JSON {type(found).__name__}, not an object"
         if isinstance(found, list) and lines.row == 1:
-            mend = "write one object a line, for example with jq -c '.[]'"
-    return DataError(what, where=lines.where, row=lines.row, mend=mend)
+            hint = "write one object a line, for example with jq -c '.[]'"
+    return DataError(what, where=lines.where, row=lines.row, hint=hint)
 
 
 def cells(

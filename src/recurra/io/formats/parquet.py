@@ -54,7 +54,7 @@ def _opened(path: Path, packed: bool) -> Iterator[Any]:
     def refused(error: Exception) -> DataError:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         return DataError(
-            f"is not a whole Parquet file ({reason})", where=path, mend="copy or download it again"
+            f"is not a whole Parquet file ({reason})", where=path, hint="copy or download it again"
         )
 
     with open_bytes(path, packed) as stream:
@@ -81,7 +81,7 @@ def _unpacked(stream: Any, path: Path) -> Any:
                 raise OutputError(
                     f"can't unpack {path.name} to a temporary file ({error.strerror})",
                     where=tempfile.gettempdir(),
-                    mend="unpack it yourself",
+                    hint="unpack it yourself",
                 ) from error
     file.seek(0)
     return file

@@ -41,8 +41,8 @@ def refuser(source: Source, skipped: Skipped | None) -> Refuse:
         if isinstance(what, DataError):
             error = what
         else:
-            mend = "mend the row, or pass --skip-bad-rows"
-            error = DataError(what, where=source.path, row=number, mend=mend)
+            hint = "fix the row, or pass --skip-bad-rows"
+            error = DataError(what, where=source.path, row=number, hint=hint)
         if not source.skip_bad_rows:
             raise error
         if skipped is not None:

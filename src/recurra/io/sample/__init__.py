@@ -38,12 +38,12 @@ def sample_rows(
         {'train': ['neg', 'neg', 'pos', 'pos'], 'test': ['neg', 'pos']}
     """
     if language not in _FILES:
-        raise ConfigError(f"there is no sample in language {language!r}", mend="take en, zh or both")
+        raise ConfigError(f"there is no sample in language {language!r}", hint="take en, zh or both")
     grammars = [Grammar.load(name) for name in _FILES[language]]
     sizes: dict[Part, int] = {"train": train, "valid": valid, "test": test}
     for part, size in sizes.items():
         if size < 2:
-            raise ConfigError(f"the sample's {part} part can't have {size} rows", mend="ask for 2 or more")
+            raise ConfigError(f"the sample's {part} part can't have {size} rows", hint="ask for 2 or more")
     return {part: Grammar.draw(grammars, part, size, seed) for part, size in sizes.items()}
 
 

@@ -126,7 +126,7 @@ class Grammar:
             tries = 0 if row.text not in rows else tries + 1
             rows.setdefault(row.text, row)
             if tries > _PATIENCE:
-                raise ConfigError(f"the sample's {part} part can't have {size:,} rows", mend="ask for fewer")
+                raise ConfigError(f"the sample's {part} part can't have {size:,} rows", hint="ask for fewer")
         drawn = list(rows.values())
         chance.shuffle(drawn)
         return drawn

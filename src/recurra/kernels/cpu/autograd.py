@@ -102,7 +102,7 @@ def _operator_gradient(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
 
 def _no_second_gradient(ctx: Any, *gradients: Any) -> Any:
     raise BackendError(
-        "backend 'cpu' has no gradients of gradients", mend="use backend 'reference', or 'torch'"
+        "backend 'cpu' has no gradients of gradients", hint="use backend 'reference', or 'torch'"
     )
 
 

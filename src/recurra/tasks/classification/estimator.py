@@ -212,10 +212,10 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             self._kind = "binary" if len(self.classes_) == 2 else "multiclass"
         else:
             raise DataError(
-                f"labels have {found.ndim} dimensions", mend="give (N,) classes or (N, C) zeros and ones"
+                f"labels have {found.ndim} dimensions", hint="give (N,) classes or (N, C) zeros and ones"
             )
         if len(self.classes_) < 2:
-            raise DataError("all labels are the same class", mend="give texts of two classes at least")
+            raise DataError("all labels are the same class", hint="give texts of two classes at least")
         return self._encode(found)
 
     def _encode(self, y: ArrayLike) -> NDArray[Any]:

@@ -51,7 +51,7 @@ def classification_loss(
 
     losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
     if task not in losses:
-        raise ConfigError(f"there is no task {task!r}", mend=f"there are {', '.join(losses)}")
+        raise ConfigError(f"there is no task {task!r}", hint=f"there are {', '.join(losses)}")
     return losses[task]
 
 

@@ -54,7 +54,7 @@ def prepare(
     """Detect, split and tokenize; the tokens come from the cache where they were made before.
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to mend it.
+        DataError: a file can't be used; the message says which row and how to fix it.
     """
     tell.step("Reading")
     data, test = official_test(data, test)

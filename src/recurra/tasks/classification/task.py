@@ -230,6 +230,6 @@ def class_weights(config: Config, labels: Labels, training: Part) -> torch.Tenso
     if unknown:
         raise ConfigError(
             f"setting train.class_weight names {unknown[0]!r}, which is no class",
-            mend=f"the classes are {', '.join(names)}",
+            hint=f"the classes are {', '.join(names)}",
         )
     return torch.tensor([wanted.get(name, 1.0) for name in names], dtype=torch.float32)

@@ -38,7 +38,7 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         DataError: the rows are too few, or lack a column.
     """
     if request.texts:
-        raise ConfigError("a forecaster reads rows, not --text", mend="give a CSV file")
+        raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
     data = bundle.config.data
     if request.file is None or str(request.file) == "-":
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
@@ -70,7 +70,7 @@ def forecast_table(
         raise DataError(
             f"there are {len(matrix):,} rows, a forecast needs the last {reach.back + 1:,}",
             where=table.where,
-            mend="give more rows",
+            hint="give more rows",
         )
     rows = np.arange(reach.back, len(matrix)) if every else np.array([len(matrix) - 1])
     rows = rows[matrix.numbers[rows] > 0]

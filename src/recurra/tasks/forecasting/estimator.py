@@ -181,7 +181,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         found, truth = self._forecasts(X)
         known = np.isfinite(found).all(axis=1) & np.isfinite(truth).all(axis=1)
         if known.sum() < 2:
-            raise DataError("there are fewer than two windows whose target is known", mend="give more rows")
+            raise DataError("there are fewer than two windows whose target is known", hint="give more rows")
         return float(r2_score(truth[known], found[known]))
 
     def _forecasts(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -213,5 +213,5 @@ def _table(X: Any, estimator: Forecaster) -> Table:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        raise DataError(f"the table has {array.ndim} dimensions", mend="give (rows, columns)")
+        raise DataError(f"the table has {array.ndim} dimensions", hint="give (rows, columns)")
     return from_columns({str(at): array[:, at] for at in range(array.shape[1])})

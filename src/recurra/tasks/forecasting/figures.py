@@ -122,7 +122,7 @@ def forecast_metrics(
         (0.5, 0.5, "the net's error is 0.5000 degC below that of persistence (0.5000 to 0.5000)")
     """
     if not len(truth):
-        raise DataError("there is no window to evaluate", mend="give more rows")
+        raise DataError("there is no window to evaluate", hint="give more rows")
     for name, found in forecasts.items():
         if found.shape != truth.shape or not np.isfinite(found).all():
             raise ValueError(

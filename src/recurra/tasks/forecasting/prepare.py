@@ -219,7 +219,7 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
             f"{have}, one window of it needs {needed:,}: {reach.back + 1:,} to look back "
             f"and {reach.ahead:,} ahead",
             where=where,
-            mend="give more rows, or a smaller series.lookback or series.delay",
+            hint="give more rows, or a smaller series.lookback or series.delay",
         )
     return Part(name, where, matrix, rows, first, end)
 
@@ -242,8 +242,8 @@ def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
 def _refuse_meaningless(data: DataConfig) -> None:
     for name in _MEANINGLESS:
         if getattr(data, name) != DataConfig.model_fields[name].default:
-            mend = f"set series.{name}" if name == "valid_fraction" else "leave it out"
-            raise ConfigError(f"setting data.{name} means nothing for a series", mend=mend)
+            hint = f"set series.{name}" if name == "valid_fraction" else "leave it out"
+            raise ConfigError(f"setting data.{name} means nothing for a series", hint=hint)
 
 
 def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:

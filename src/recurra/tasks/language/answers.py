@@ -41,11 +41,11 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
     }
     asked = [name for name in ("next", "generate", "tokens") if name in options]
     if len(asked) > 1:
-        raise ConfigError(f"--{asked[0]} and --{asked[1]} exclude each other", mend="ask for one of them")
+        raise ConfigError(f"--{asked[0]} and --{asked[1]} exclude each other", hint="ask for one of them")
     for name in ("temperature", "top_k", "seed"):
         if name in options and "generate" not in options:
             raise ConfigError(
-                f"--{name.replace('_', '-')} says how to generate", mend="give --generate N too"
+                f"--{name.replace('_', '-')} says how to generate", hint="give --generate N too"
             )
     if "next" in options:
         count = _whole(options, "next")
@@ -102,7 +102,7 @@ def _generated(
     top_k = _whole(options, "top_k") if "top_k" in options else None
     temperature = float(options.get("temperature", 1.0))
     if not (0 <= temperature < math.inf):
-        raise ConfigError(f"--temperature is {temperature:g}", mend="give 0 or more")
+        raise ConfigError(f"--temperature is {temperature:g}", hint="give 0 or more")
     seed = int(options.get("seed", 0))
     nothing = not request.texts and request.file is None
     chunks = [Rows([1], [""])] if nothing else _rows(bundle, request)
@@ -164,5 +164,5 @@ def _shown(tokenizer: TextTokenizer, id: int) -> str:
 def _whole(options: dict[str, Any], name: str) -> int:
     value = int(options[name])
     if value < 1:
-        raise ConfigError(f"--{name.replace('_', '-')} is {value}", mend="give 1 or more")
+        raise ConfigError(f"--{name.replace('_', '-')} is {value}", hint="give 1 or more")
     return value

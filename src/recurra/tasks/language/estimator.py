@@ -150,7 +150,7 @@ class LanguageModel(RecurrentEstimator):
         config = config.model_copy(update={"data": data})
         texts = checked_texts(X)
         if len(texts) < (2 if validation_data is None else 1):
-            raise DataError(f"there are {len(texts)} texts", mend="give two at least, one to validate on")
+            raise DataError(f"there are {len(texts)} texts", hint="give two at least, one to validate on")
         rows = np.arange(len(texts))
         if validation_data is None:
             sizes = np.array([len(text) for text in texts], np.int64)

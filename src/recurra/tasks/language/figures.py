@@ -137,7 +137,7 @@ def compare_perplexity(
 def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float, float | None]:
     """The mean, and how far its 95% interval reaches to either side; None for fewer than two blocks."""
     if not len(values):
-        raise DataError("there is no token to measure on", mend="give a file with at least one text")
+        raise DataError("there is no token to measure on", hint="give a file with at least one text")
     if blocks[0] != 0 or blocks[-1] != len(values):
         raise ValueError(f"blocks from {blocks[0]} to {blocks[-1]} are not those of {len(values)} tokens")
     mean = float(values.mean())

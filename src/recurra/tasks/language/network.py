@@ -103,13 +103,13 @@ def refuse_unfit(config: ModelConfig, language: LanguageConfig) -> None:
         raise ConfigError(
             "a language model reads forwards only: backwards it would see what it has to tell",
             where="model.bidirectional",
-            mend="leave it out",
+            hint="leave it out",
         )
     if language.tie and language.output == "adaptive":
         raise ConfigError(
             "the clusters of output=adaptive have widths of their own, and no embedding to share",
             where="language.tie",
-            mend="set language.tie=false, or another language.output",
+            hint="set language.tie=false, or another language.output",
         )
 
 
@@ -127,6 +127,6 @@ def _output(language: LanguageConfig, features: int, vocab_size: int, embedding:
         raise ConfigError(
             f"the clusters don't fit {vocab_size - 1:,} words",
             where="language.cutoffs" if cutoffs else "language.output",
-            mend="lower the cutoffs, or set language.output=full",
+            hint="lower the cutoffs, or set language.output=full",
         )
     return AdaptiveSoftmax(features, vocab_size, cutoffs)

@@ -65,7 +65,7 @@ def prepare(
     table or folder, rows at random (whole groups with ``data.group``).
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to mend it.
+        DataError: a file can't be used; the message says which row and how to fix it.
         ConfigError: a setting that no language model can have.
     """
     check_settings(config)
@@ -96,7 +96,7 @@ def prepare(
     contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
     tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
     if tokenizer.vocab_size <= len(SPECIALS):
-        raise DataError("there is no word in the texts", where=data, mend="give a file of texts")
+        raise DataError("there is no word in the texts", where=data, hint="give a file of texts")
     tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
     whole = _examples(source, contents, tokenizer)
 
@@ -172,13 +172,13 @@ def check_settings(config: Config) -> None:
         raise ConfigError(
             "a language model needs the start token: it tells where a text ends",
             where="tokenizer.start_token",
-            mend="leave it out",
+            hint="leave it out",
         )
     if config.train.monitor != "loss":
         raise ConfigError(
             f"a language model is not validated by {config.train.monitor}",
             where="train.monitor",
-            mend="set loss",
+            hint="set loss",
         )
     refuse_unfit(config.model, config.language)
 
@@ -200,12 +200,12 @@ def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArra
 
 def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
     if not sizes.sum():
-        raise DataError("there is no text", where=data, mend="give a file of texts")
+        raise DataError("there is no text", where=data, hint="give a file of texts")
     if alone and len(sizes) < 2:
         raise DataError(
             "there is one text, and none to validate on",
             where=data,
-            mend="set line breaks between its sentences or paragraphs, or give --valid",
+            hint="set line breaks between its sentences or paragraphs, or give --valid",
         )
 
 

@@ -162,7 +162,7 @@ class SequenceTagger(RecurrentEstimator):
         training, held = sentences, []
         if validation_data is None:
             if len(sentences) < 2:
-                raise DataError("one sentence can't be split", mend="give more, or validation_data")
+                raise DataError("one sentence can't be split", hint="give more, or validation_data")
             nothing = np.zeros(len(sentences), np.int64)
             rows, others = split(nothing, self.validation_fraction, self.random_state)
             training = [sentences[row] for row in rows.tolist()]
@@ -216,7 +216,7 @@ def _sentences(X: Words, y: Words | None) -> list[Sentence]:
     """
     if isinstance(X, str) or (y is not None and len(y) != len(X)):
         what = "one string was given for sentences" if isinstance(X, str) else "X and y differ in length"
-        raise DataError(what, mend="give a list of lists of words, and as many lists of tags")
+        raise DataError(what, hint="give a list of lists of words, and as many lists of tags")
     found = []
     for number, words in enumerate(X, 1):
         tags = None if y is None else y[number - 1]

@@ -118,7 +118,7 @@ def tagging_metrics(
     right = true == chosen
     sayable = true >= 0
     if not sayable.any():
-        raise DataError("there is no word to evaluate", mend="give a file with at least one tagged word")
+        raise DataError("there is no word to evaluate", hint="give a file with at least one tagged word")
     found = classification_metrics(true[sayable], probabilities[sayable], names, "multiclass")
     whole = np.add.reduceat(right, starts) == lengths
     low, high = wilson_interval(int(whole.sum()), len(whole))
@@ -265,7 +265,7 @@ def _checked(
     """True tags, chosen ones, and where each sentence starts."""
     true = np.asarray(tags_true)
     if len(lengths) == 0:
-        raise DataError("there is no sentence to evaluate", mend="give a file with at least one")
+        raise DataError("there is no sentence to evaluate", hint="give a file with at least one")
     if true.ndim != 1 or len({len(true), len(probabilities), len(known), int(lengths.sum())}) != 1:
         raise ValueError(
             f"tags are {true.shape}, probabilities {probabilities.shape}, known {known.shape}, "

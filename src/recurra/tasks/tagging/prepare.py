@@ -99,7 +99,7 @@ def prepare(
     """Read, split and number; words are learned from the training sentences alone.
 
     Raises:
-        DataError: a file can't be used; the message says which line and how to mend it.
+        DataError: a file can't be used; the message says which line and how to fix it.
         ConfigError: a setting that no tagger can have.
     """
     check_settings(config)
@@ -114,7 +114,7 @@ def prepare(
             raise DataError(
                 "one sentence can't be split into training and validation",
                 where=data,
-                mend="give more, or a validation file",
+                hint="give more, or a validation file",
             )
         settings = config.data
         rows, held = split(np.zeros(len(sentences), np.int64), settings.valid_fraction, settings.split_seed)
@@ -162,12 +162,12 @@ def learn(
     names = TagCounts.learn(sentences).tags
     words = sum(len(sentence.words) for sentence in sentences)
     if len(names) < 2:
-        raise DataError(f"there is one tag only ({names[0]!r})", where=where, mend="a tagger needs two")
+        raise DataError(f"there is one tag only ({names[0]!r})", where=where, hint="a tagger needs two")
     if len(names) > _FEW_TAGS and len(names) > words / 5:
         raise DataError(
             f"{len(names):,} different tags of {words:,} words: the last column holds no tags",
             where=where,
-            mend="write the word first and its tag last",
+            hint="write the word first and its tag last",
         )
     return Labels(names, "multiclass"), counts, WordVocabulary.learn(counts.frequencies(), config.tagging)
 
@@ -230,19 +230,19 @@ def check_settings(config: Config) -> None:
     for section, mine, plain, names in sections:
         for name in sorted(names):
             if getattr(mine, name) != getattr(plain, name):
-                mend = "leave it out: tagging.format and tagging.column say how the file is laid out"
+                hint = "leave it out: tagging.format and tagging.column say how the file is laid out"
                 raise ConfigError(
                     "is not a tagger's setting",
                     where=f"{section}.{name}",
-                    mend=mend if section == "data" else "leave it out",
+                    hint=hint if section == "data" else "leave it out",
                 )
     if config.train.class_weight != "none":
-        raise ConfigError("tags have no weights", where="train.class_weight", mend="leave it out")
+        raise ConfigError("tags have no weights", where="train.class_weight", hint="leave it out")
     if config.train.pretrained_layers:
         raise ConfigError(
             "a tagger's layers read characters too, and begin from none other's",
             where="train.pretrained_layers",
-            mend="take the embedding alone",
+            hint="take the embedding alone",
         )
 
 
@@ -265,7 +265,7 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
                         f"{len(index)} tags of training",
                         where=where,
                         row=sentence.row,
-                        mend="mend it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
+                        hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
                     )
     return np.array(found, np.int64)
 

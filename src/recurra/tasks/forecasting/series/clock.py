@@ -71,7 +71,7 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
         if name not in table.columns:
             raise ConfigError(
                 f"setting series.time names {name!r}, which is no column",
-                mend=f"the columns are {', '.join(table.names)}",
+                hint=f"the columns are {', '.join(table.names)}",
             )
     if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
         return Clock(named, PARTS)
@@ -80,7 +80,7 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
         raise DataError(
             f"column {' and '.join(map(repr, named))} holds no times that can be read",
             where=table.where,
-            mend="give how they are written: --set series.time_format='%d.%m.%Y %H:%M'",
+            hint="give how they are written: --set series.time_format='%d.%m.%Y %H:%M'",
         )
     return clock
 
@@ -102,7 +102,7 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
             f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is no time ({clock.format})",
             where=table.where,
             row=int(table.numbers[bad[0]]),
-            mend="mend or remove the row",
+            hint="fix or remove the row",
         )
     return found
 
@@ -164,7 +164,7 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
         raise DataError(
             f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
             where=table.where,
-            mend="say which: --set series.time_format=...",
+            hint="say which: --set series.time_format=...",
         )
     return ordered
 

@@ -78,7 +78,7 @@ def not_a_number(table: Table, name: str, position: int) -> DataError:
         f"{short!r} in column {name!r} is no number",
         where=table.where,
         row=int(table.numbers[position]),
-        mend="mend the cell or leave it empty, or choose columns with series.inputs",
+        hint="fix the cell or leave it empty, or choose columns with series.inputs",
     )
 
 

@@ -70,7 +70,7 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
             f"the time {_text(stamps[at])} comes after the later {_text(stamps[kept[disorder[0]]])}",
             where=table.where,
             row=int(table.numbers[at]),
-            mend="sort the rows by time",
+            hint="sort the rows by time",
         )
     if len(times) < 2:
         return Grid(kept, stamps[kept], spacing, warnings)
@@ -90,7 +90,7 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
             f"rows are not evenly spaced in time: {uneven:,} of {len(steps):,} distances are no multiple of "
             f"{span(width / 1e6)}",
             where=table.where,
-            mend="give a file with one row every so often",
+            hint="give a file with one row every so often",
         )
     places = -((times[0] - times) // width)  # rounded up: nothing before it was measured
     moved = int((times != times[0] + places * width).sum())
@@ -108,7 +108,7 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
             f"{_text(stamps[kept[widest]])} to {_text(stamps[kept[widest + 1]])}",
             where=table.where,
             row=int(table.numbers[kept[widest + 1]]),
-            mend="mend the time, or cut the file there",
+            hint="fix the time, or cut the file there",
         )
     source = np.full(size, -1, np.int64)
     source[places] = kept
@@ -172,7 +172,7 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
             f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}, and other values",
             where=table.where,
             row=int(table.numbers[at]),
-            mend="keep one of the two (is the time a local one with summer time?)",
+            hint="keep one of the two (is the time a local one with summer time?)",
         )
     number = int(table.numbers[again[0]])
     warnings.append(

@@ -98,7 +98,7 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
         left_out=left_out,
     )
     if not layout.features:
-        raise DataError("no column is left to read", where=table.where, mend="name columns in series.inputs")
+        raise DataError("no column is left to read", where=table.where, hint="name columns in series.inputs")
     return Learned(layout, warnings)
 
 
@@ -155,14 +155,14 @@ def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: li
     raise ConfigError(
         "which column to forecast is not said",
         where=table.where,
-        mend=f"pass --target with one of {', '.join(numeric)}" if numeric else "give a column of numbers",
+        hint=f"pass --target with one of {', '.join(numeric)}" if numeric else "give a column of numbers",
     )
 
 
 def _no_column(setting: str, name: str, table: Table) -> ConfigError:
     return ConfigError(
         f"setting series.{setting} names {name!r}, which is no column to read",
-        mend=f"the columns are {', '.join(table.names)}",
+        hint=f"the columns are {', '.join(table.names)}",
     )
 
 

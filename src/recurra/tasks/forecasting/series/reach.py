@@ -82,7 +82,7 @@ def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
     if lookback < step:
         raise ConfigError(
             f"setting series.lookback is {lookback:,} rows, less than a step of {step:,}",
-            mend="look further back, or take a smaller series.step",
+            hint="look further back, or take a smaller series.step",
         )
     return Reach(lookback // step, step, delay, config.horizon, _period(config, spacing))
 
@@ -124,12 +124,12 @@ def _rows(name: str, given: int | str | None, spacing: float | None) -> int | No
     if spacing is None:
         raise ConfigError(
             f"setting series.{name} is {given}, and the rows have no time",
-            mend=f"name the time column (series.time), or give series.{name} in rows",
+            hint=f"name the time column (series.time), or give series.{name} in rows",
         )
     rows = seconds / spacing
     if rows < 1 or abs(rows - round(rows)) > 1e-6:
         raise ConfigError(
             f"setting series.{name} is {given}, no whole number of rows: they are {span(spacing)} apart",
-            mend=f"give a multiple of that, or rows: --set series.{name}=24",
+            hint=f"give a multiple of that, or rows: --set series.{name}=24",
         )
     return round(rows)

@@ -66,13 +66,13 @@ def read_table(path: Path, data: DataConfig) -> Table:
     path = Path(path)
     check_encoding(data.encoding)
     if path.is_dir():
-        raise DataError("is a folder, not a table", where=path, mend="give one CSV file")
+        raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
     head = look(path)
     if head.data.startswith(b"PAR1"):
         return _read_parquet(path)
     binary = not_text(head.data, data.encoding)
     if binary is not None:
-        raise DataError(binary[0], where=path, mend=binary[1])
+        raise DataError(binary[0], where=path, hint=binary[1])
 
     def lines(forgiving: bool) -> FileLines:
         return FileLines(path, head.gzip, data.encoding, forgiving)
@@ -87,7 +87,7 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     check_encoding(data.encoding)
     binary = not_text(raw, data.encoding)
     if binary is not None:
-        raise DataError(binary[0], where=where, mend=binary[1])
+        raise DataError(binary[0], where=where, hint=binary[1])
     if not raw.strip():
         raise DataError("there are no rows", where=where)
 
@@ -157,7 +157,7 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
         for chunk, cells in zip(chunks, zip(*(fields for _, fields in block), strict=True), strict=True):
             chunk.append(pa.array(cells, pa.string()))
     if not numbers:
-        raise DataError("there is a header and no row", where=where, mend="give a file with rows")
+        raise DataError("there is a header and no row", where=where, hint="give a file with rows")
     so_many = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
     notes = [f"{so_many} left out, the first: {left_out[0]}"] if left_out else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
@@ -186,7 +186,7 @@ def _whole_rows(
                 f"the row has {len(fields)} fields, {first} has {len(names)}",
                 where=lines.where,
                 row=number,
-                mend="mend the row, or pass --skip-bad-rows",
+                hint="fix the row, or pass --skip-bad-rows",
             )
         else:
             yield number, fields

@@ -60,7 +60,7 @@ def parse_cells(
         if len(cells) == 1:
             raise DataError(f"the word {cells[0][:40]!r} has no tag")
         count = f"the line has {len(cells)} columns, the others {columns}"
-        raise DataError(count, mend="each needs the word first and the tag last")
+        raise DataError(count, hint="each needs the word first and the tag last")
     word, tag = cells[0], cells[-1]
     if not word:
         raise DataError("the word is empty")

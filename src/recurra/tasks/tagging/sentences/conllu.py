@@ -41,21 +41,21 @@ def parse_word(line: str, words: int, column: str, labelled: bool) -> tuple[str,
     if len(cells) != len(COLUMNS):
         raise DataError(
             f"the line has {len(cells)} columns, CoNLL-U has {len(COLUMNS)} parted by tabs",
-            mend="a blank line must part sentences" if len(cells) == 1 else None,
+            hint="a blank line must part sentences" if len(cells) == 1 else None,
         )
     if _NO_WORD.fullmatch(cells[0]):
         return None
     if cells[0] != str(words + 1):
         raise DataError(
             f"the word's number is {cells[0][:20]!r}, not {words + 1}",
-            mend="a blank line must part sentences" if cells[0] == "1" else None,
+            hint="a blank line must part sentences" if cells[0] == "1" else None,
         )
     word, tag = cells[1], cells[COLUMNS.index(column)]
     if not word.strip():
         raise DataError("the word is empty")
     if not tag.strip() or (tag == MISSING and column != "feats"):
         if labelled:
-            raise DataError(f"the word {word[:40]!r} has no {column.upper()} tag", mend=_mend(cells, column))
+            raise DataError(f"the word {word[:40]!r} has no {column.upper()} tag", hint=_mend(cells, column))
         return word, None
     return word, tag
 

@@ -44,7 +44,7 @@ def detect_sentences(
     binary = not_text(head.data, data.encoding)
     if binary is not None:
         raise DataError(
-            binary[0], where=path, mend="give a CoNLL-U file, or one of a word and its tag a line"
+            binary[0], where=path, hint="give a CoNLL-U file, or one of a word and its tag a line"
         )
     lines = head.data.decode(codec, "replace").splitlines()
     if not head.complete and len(lines) > 1:
@@ -56,14 +56,14 @@ def detect_sentences(
         raise DataError(
             "has sentences without tags",
             where=path,
-            mend="training and evaluation need CoNLL-U, or a word and its tag a line",
+            hint="training and evaluation need CoNLL-U, or a word and its tag a line",
         )
     columns, tabs = find_columns(lines) if form == "columns" else (2, True)
     if form == "columns" and columns < 2:
         raise DataError(
             "most lines have one column, without a tag",
             where=path,
-            mend="write a word, a tab and its tag on each line, and a blank line between sentences",
+            hint="write a word, a tab and its tag on each line, and a blank line between sentences",
         )
     return SentenceSource(
         path, form, head.gzip, data.encoding, tagging.column, columns, tabs, labelled, data.skip_bad_rows

@@ -59,7 +59,7 @@ def read_sentence_stream(
     codec = "utf-8" if pipe.wide else encoding  # decoded on the way
     binary = not_text(first, codec)
     if binary is not None:
-        raise DataError(binary[0], where=NAME, mend=binary[1])
+        raise DataError(binary[0], where=NAME, hint=binary[1])
     source = SentenceSource(Path(NAME), "lines", encoding=codec, labelled=False)
     head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
     if looks_like_conllu([head]) or (head.startswith("# ") and like is not None and like.format == "conllu"):
@@ -121,7 +121,7 @@ def read_sentences_from(
         found += 1
         yield sentence
     if not found and source.labelled:
-        raise DataError("there are no sentences", where=source.path, mend="give a file with tagged words")
+        raise DataError("there are no sentences", where=source.path, hint="give a file with tagged words")
 
 
 def _parse(text: str, words: int, source: SentenceSource) -> tuple[str, str | None] | None:
@@ -133,7 +133,7 @@ def _parse(text: str, words: int, source: SentenceSource) -> tuple[str, str | No
 def _check_length(words: int) -> None:
     if words > MOST_WORDS:
         raise DataError(
-            f"the sentence has more than {MOST_WORDS:,} words", mend="a blank line must part sentences"
+            f"the sentence has more than {MOST_WORDS:,} words", hint="a blank line must part sentences"
         )
 
 
@@ -145,4 +145,4 @@ def _sentence(words: list[tuple[str, str | None]], row: int) -> Sentence:
 
 
 def _placed(error: DataError, source: SentenceSource, row: int) -> DataError:
-    return DataError(error.what, where=source.path, row=row, mend=error.mend)
+    return DataError(error.what, where=source.path, row=row, hint=error.hint)
