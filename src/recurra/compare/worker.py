@@ -97,9 +97,9 @@ def _warm_up(task: Classification, ready: Prepared) -> None:
     use_threads()
     keep_freed_memory()
     model = task.network(ready)
-    lesson = task.lesson(ready, model)
-    for batch in lesson.batches.epoch(1):
-        lesson.objective(model.train(), batch).backward()  # type: ignore[no-untyped-call]
+    training_setup = task.training_setup(ready, model)
+    for batch in training_setup.batches.epoch(1):
+        training_setup.objective(model.train(), batch).backward()  # type: ignore[no-untyped-call]
         break
 
 

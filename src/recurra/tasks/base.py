@@ -18,7 +18,7 @@ from recurra.tasks.reporter import Narrator
 from recurra.train.loop import Outcome
 from recurra.train.objective import BatchSource, Objective
 
-__all__ = ["Lesson", "PredictRequest", "Ready", "TaskPath", "TestOptions", "Tested"]
+__all__ = ["PredictRequest", "Ready", "TaskPath", "TestOptions", "Tested", "TrainingSetup"]
 
 
 class Ready(Protocol):
@@ -42,7 +42,7 @@ class Ready(Protocol):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSetup:
     """What the training loop needs of a task."""
 
     batches: BatchSource
@@ -116,7 +116,7 @@ class TaskPath(Protocol[R, B]):
     def network(self, ready: R) -> Network:
         """The network with weights drawn from torch's generator, which is seeded already."""
 
-    def lesson(self, ready: R, model: nn.Module) -> Lesson:
+    def training_setup(self, ready: R, model: nn.Module) -> TrainingSetup:
         """Batches, objective and validation for ``model``, which is on its device."""
 
     def bundle(self, ready: R, model: Network, pretrained: dict[str, Any] | None) -> B:

@@ -19,7 +19,7 @@ from recurra.layers.network import Network
 from recurra.layers.summary import summarize
 from recurra.runtime import choose_device, keep_freed_memory, seed_everything, use_threads
 from recurra.store import Bundle
-from recurra.tasks.base import Lesson, Ready, TaskPath, Tested, TestOptions
+from recurra.tasks.base import Ready, TaskPath, Tested, TestOptions, TrainingSetup
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Narrator, Silent, tell_summary
 from recurra.tasks.transfer import Start, open_pretrained, start_from
@@ -209,8 +209,8 @@ def train_ready(
     if to_be_compiled():
         tell.note("Compiling the recurrence for this machine, once: some 15 seconds.")
     model.to(choose_device(config.train.device))
-    lesson = task.lesson(ready, model)
-    _try_out(model, lesson)
+    training_setup = task.training_setup(ready, model)
+    _try_out(model, training_setup)
     plain = config.plain()
     settings = {
         name: section
@@ -219,9 +219,9 @@ def train_ready(
     }
     outcome = train(
         model,
-        lesson.batches,
-        lesson.objective,
-        lesson.validate,
+        training_setup.batches,
+        training_setup.objective,
+        training_setup.validate,
         config.train,
         folder=folder,
         resume=resume,
@@ -232,15 +232,15 @@ def train_ready(
     return model.eval(), outcome
 
 
-def _try_out(model: Network, lesson: Lesson) -> None:
+def _try_out(model: Network, training_setup: TrainingSetup) -> None:
     """The first batch forwards, so that a backend that can't serve is refused before anything is written."""
-    first = next(lesson.batches.epoch(1), None)
+    first = next(training_setup.batches.epoch(1), None)
     if first is None:
         return
-    carried = dict(lesson.objective.carried())
+    carried = dict(training_setup.objective.carried())
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        lesson.objective(model.train(), first)
-    lesson.objective.restore(carried)
+        training_setup.objective(model.train(), first)
+    training_setup.objective.restore(carried)
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:

@@ -297,10 +297,10 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
         pass
 
     class Stopping(LanguageModelling):
-        def lesson(self, ready: object, model: object) -> object:  # type: ignore[override]
-            lesson = super().lesson(ready, model)  # type: ignore[arg-type]
+        def training_setup(self, ready: object, model: object) -> object:  # type: ignore[override]
+            training_setup = super().training_setup(ready, model)  # type: ignore[arg-type]
             calls = [0]
-            objective = lesson.objective
+            objective = training_setup.objective
             told = type(objective).__call__
 
             class Breaking(type(objective)):  # type: ignore[misc]
@@ -311,7 +311,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
                     return told(self, model, batch)
 
             objective.__class__ = Breaking
-            return lesson
+            return training_setup
 
     with pytest.raises(StopError):
         train_ready(Stopping(), ready, tell=Silent(), folder=tmp_path / "stopped")  # type: ignore[type-var]

@@ -25,7 +25,7 @@ from recurra.measure.metrics import classification_metrics
 from recurra.measure.report import render
 from recurra.serve.answers import Answers
 from recurra.store import ClassifierBundle
-from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.classification.assess import (
     EVALUATION_BATCH,
     assess,
@@ -73,7 +73,7 @@ class Classification:
             embedding_rows=ready.config.train.embedding_rows,
         )
 
-    def lesson(self, ready: Prepared, model: nn.Module) -> Lesson:
+    def training_setup(self, ready: Prepared, model: nn.Module) -> TrainingSetup:
         """Cross entropy of the training rows; validation gives loss, accuracy, macro-F1 and AUC."""
         labels, train, valid = ready.labels, ready.train, ready.valid
         kind = labels.task
@@ -85,7 +85,7 @@ class Classification:
             return figures if found.auc is None else {**figures, "auc": found.auc}
 
         settings = ready.config.train
-        return Lesson(
+        return TrainingSetup(
             Batches(train.examples, train.rows, settings.batch_size, shuffle=True, seed=settings.seed),
             supervised(classification_loss(kind, class_weights(ready.config, labels, train))),
             validate,

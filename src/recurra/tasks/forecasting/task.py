@@ -14,7 +14,7 @@ from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
 from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
-from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, tell_assessment
 from recurra.tasks.forecasting.baseline import RidgeBaseline
@@ -52,7 +52,7 @@ class Forecasting:
             present=series.relative,
         )
 
-    def lesson(self, ready: PreparedSeries, model: nn.Module) -> Lesson:
+    def training_setup(self, ready: PreparedSeries, model: nn.Module) -> TrainingSetup:
         """The error in deviations of the training windows; validation adds the MAE in the target's unit."""
         series, settings = ready.config.series, ready.config.train
         layout, reach = ready.layout, ready.reach
@@ -68,7 +68,7 @@ class Forecasting:
         windows = windows_of(
             ready.train, layout, reach, series, settings.batch_size, shuffle=True, seed=settings.seed
         )
-        return Lesson(windows, Memoryless(forecast_loss(series.loss)), validate)
+        return TrainingSetup(windows, Memoryless(forecast_loss(series.loss)), validate)
 
     def bundle(
         self, ready: PreparedSeries, model: Network, pretrained: dict[str, Any] | None

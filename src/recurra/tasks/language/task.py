@@ -18,7 +18,7 @@ from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
 from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
-from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, tell_assessment
 from recurra.tasks.language.bundle import LanguageBundle
@@ -59,7 +59,7 @@ class LanguageModelling:
         network.output.expect(torch.from_numpy(ready.counts))
         return network
 
-    def lesson(self, ready: LanguageReady, model: nn.Module) -> Lesson:
+    def training_setup(self, ready: LanguageReady, model: nn.Module) -> TrainingSetup:
         """Windows of parallel streams, states carried on; validation gives loss (nats) and perplexity."""
         valid = stream_of(ready.valid)
 
@@ -70,7 +70,7 @@ class LanguageModelling:
 
         config = ready.config
         windows = Streams(stream_of(ready.train), config.train.batch_size, config.language.bptt)
-        return Lesson(windows, StreamObjective(), validate)
+        return TrainingSetup(windows, StreamObjective(), validate)
 
     def bundle(
         self, ready: LanguageReady, model: Network, pretrained: dict[str, Any] | None

@@ -16,7 +16,7 @@ from recurra.layers.network import Network
 from recurra.measure.calibration import fit_temperature
 from recurra.measure.report import render, write_report
 from recurra.serve.answers import Answers
-from recurra.tasks.base import Lesson, PredictRequest, Tested, TestOptions
+from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.reporter import Narrator, Silent
 from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, tell_assessment
@@ -54,13 +54,15 @@ class Tagging:
             embedding_rows=ready.config.train.embedding_rows,
         )
 
-    def lesson(self, ready: TaggingReady, model: nn.Module) -> Lesson:
+    def training_setup(self, ready: TaggingReady, model: nn.Module) -> TrainingSetup:
         """Cross entropy of the training words; validation gives loss, accuracy and macro-F1."""
         settings = ready.config.train
         batches = TaggedBatches(
             ready.train.numbers, None, settings.batch_size, shuffle=True, seed=settings.seed
         )
-        return Lesson(batches, Memoryless(tagging_loss), lambda network: _figures(network, ready.valid))
+        return TrainingSetup(
+            batches, Memoryless(tagging_loss), lambda network: _figures(network, ready.valid)
+        )
 
     def bundle(self, ready: TaggingReady, model: Network, pretrained: dict[str, Any] | None) -> TaggerBundle:
         """The tagger, its temperature fitted on the validation words."""
