@@ -64,7 +64,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
     for seed in seeds:
         ready = task.prepare(path, config_of(recipe, data, seed), Silent(), valid=None, test=None)
         begun = time.perf_counter()
-        model, outcome = train_ready(task, ready, tell=Silent())
+        model, outcome = train_ready(task, ready, reporter=Silent())
         seconds = time.perf_counter() - begun
         bundle: ForecasterBundle = task.bundle(ready, model, None)
         assert ready.test is not None

@@ -132,7 +132,7 @@ def pretrained(name: str, recipe: str, rows: str, folder: Path) -> Path:
                 out,
                 valid=validation(other),
                 overwrite=True,
-                tell=Silent(),
+                reporter=Silent(),
             )
     return out
 

@@ -28,7 +28,7 @@ def big(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained model of 8 numbers a word, whose tokenizer keeps capitals."""
     config = Config.build(load_recipe("lstm"), SMALL, {"tokenizer": {"lowercase": False}})
     out = tmp_path_factory.mktemp("big") / "emb"
-    pretrain_files(sample.train, config, out, tell=Silent())
+    pretrain_files(sample.train, config, out, reporter=Silent())
     return out
 
 

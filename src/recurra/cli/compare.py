@@ -87,7 +87,7 @@ def compare(
         test=test,
         jobs=jobs,
         command=shlex.join(["recurra", *sys.argv[1:]]),
-        tell=screen,
+        reporter=screen,
     )
     screen.finish(found.as_json())
     if found.interrupted:

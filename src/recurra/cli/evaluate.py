@@ -27,4 +27,4 @@ def evaluate(
     from recurra.tasks.evaluation import evaluate_files
 
     screen = Screen(as_json)
-    screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, tell=screen))
+    screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, reporter=screen))

@@ -75,6 +75,6 @@ def fit(
         overwrite=overwrite,
         baseline=baseline,
         command=shlex.join(["recurra", *sys.argv[1:]]),
-        tell=screen,
+        reporter=screen,
     )
     screen.finish(result.as_json())

@@ -60,5 +60,5 @@ def pretrain(
 
     screen = Screen(as_json)
     screen.finish(
-        pretrain_files(data, built, out, valid=valid, resume=resume, overwrite=overwrite, tell=screen)
+        pretrain_files(data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen)
     )

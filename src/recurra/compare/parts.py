@@ -19,7 +19,7 @@ from recurra.errors import DataError
 from recurra.files import replacing
 from recurra.tasks.classification.assess import new_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
 __all__ = ["Laid", "lay_out"]
@@ -79,7 +79,7 @@ class Laid:
 
 
 def lay_out(
-    data: Path, config: Config, folder: Path, tell: Narrator, *, valid: Path | None, test: Path | None
+    data: Path, config: Config, folder: Path, reporter: Reporter, *, valid: Path | None, test: Path | None
 ) -> Laid:
     """Reads, splits and writes the rows to ``folder``, unless they are there from a former time.
 
@@ -90,14 +90,14 @@ def lay_out(
     """
     seal = folder / "parts.json"
     if not seal.is_file():
-        ready = prepare(data, config, tell, valid=valid, test=test)
+        ready = prepare(data, config, reporter, valid=valid, test=test)
         laid = _laid(ready, folder)
         fields = {name: value for name, value in vars(laid).items() if name != "folder"}
         with replacing(seal) as draft:
             draft.write_text(json.dumps(fields), encoding="utf-8")
     laid = Laid(folder, **json.loads(seal.read_text(encoding="utf-8")))
     if laid.left_out:
-        tell.warn(
+        reporter.warn(
             f"{laid.left_out:,} of {laid.left_out + laid.measured:,} test texts stand in the training file "
             "too: they are left out"
         )

@@ -19,7 +19,7 @@ from recurra.config import recipe_under
 from recurra.errors import TrainingError
 from recurra.measure.study import Judgement, Mean, crossed_mean, judge, looks
 from recurra.measure.study_view import ArmFigures, StudyFigures
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["Rounds", "Study"]
 
@@ -89,7 +89,7 @@ class Rounds:
         self,
         run: Callable[[Sequence[Job]], Generator[Run | Failed]],
         keep: Callable[[Run], None],
-        tell: Narrator,
+        reporter: Reporter,
     ) -> None:
         """Make all runs that are needed, looking at what they say after each round."""
         for look in self.looks:
@@ -99,12 +99,12 @@ class Rounds:
                 for number, result in enumerate(results, start=1):
                     if isinstance(result, Failed):
                         self.failed.append(result)
-                        tell.warn(f"{_place(result.job)}: {result.reason}")
+                        reporter.warn(f"{_place(result.job)}: {result.reason}")
                         continue
                     keep(result)
                     self.done[result.place] = result
                     left = (time.perf_counter() - begun) / number * (len(jobs) - number)
-                    tell.note(
+                    reporter.note(
                         f"{_place(result)}: {100 * result.accuracy:.1f}%, {result.seconds:.0f} s"
                         f" ({number} of {len(jobs)} in this round{_left(left)})"
                     )

@@ -20,7 +20,7 @@ from recurra.io.cache import content_key
 from recurra.measure.study import looks
 from recurra.measure.study_view import StudyFigures, arms_table, size_name, verdicts
 from recurra.runtime import threads_asked
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 
 __all__ = ["compare_files", "parse_sizes"]
 
@@ -52,7 +52,7 @@ def compare_files(
     test: Path | None = None,
     jobs: int | None = None,
     command: str = "",
-    tell: Narrator | None = None,
+    reporter: Reporter | None = None,
 ) -> Compared:
     """Train every arm with every seed, compare them on the same rows, and write the report to ``out``.
 
@@ -67,12 +67,12 @@ def compare_files(
         jobs: runs side by side; as many as there are processors if None. They share the processors' threads,
             or have as many each as ``RECURRA_THREADS`` says.
         command: what was typed, for the report.
-        tell: hears of the steps.
+        reporter: receives the steps.
 
     Raises:
         RecurraError: bad input, settings or place.
     """
-    tell = tell or Silent()
+    reporter = reporter or Silent()
     begun = time.perf_counter()
     if all(arm.key != study.against for arm in study.arms):
         named = ", ".join(arm.key for arm in study.arms)
@@ -92,15 +92,15 @@ def compare_files(
     base = Config.build(*study.layers(study.arms[0]))
     done = store.open(_identity(study, base, [path for path in (data, valid, test) if path is not None]))
     try:
-        laid = lay_out(data, base, out / DATA, tell, valid=valid, test=test)
+        laid = lay_out(data, base, out / DATA, reporter, valid=valid, test=test)
     except BaseException:
         store.forget()
         raise
     rounds = Rounds(study, laid, done)
     at_once = jobs or cores()
     threads = threads_asked() or max(1, cores() // at_once)
-    tell.step("Comparing")
-    tell.facts(
+    reporter.step("Comparing")
+    reporter.facts(
         {
             "arms": ", ".join(arm.name for arm in study.arms),
             "seeds": f"up to {study.seeds}"
@@ -113,16 +113,16 @@ def compare_files(
     )
     interrupted = False
     try:
-        rounds.go(lambda wanted: run_all(wanted, at_once, threads), store.add, tell)
+        rounds.go(lambda wanted: run_all(wanted, at_once, threads), store.add, reporter)
     except KeyboardInterrupt:
         interrupted = True
-        tell.warn("interrupted: finished runs are kept, the same command goes on")
+        reporter.warn("interrupted: finished runs are kept, the same command goes on")
     found = rounds.figures(interrupted)
     compared = Compared(out, found, len(rounds.done), time.perf_counter() - begun, interrupted)
-    _tell(found, tell)
+    _tell(found, reporter)
     write_pages(compared, study, laid, list(rounds.done.values()), data, command)
-    tell.step("Saved")
-    tell.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
+    reporter.step("Saved")
+    reporter.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
     return compared
 
 
@@ -146,12 +146,12 @@ def _identity(study: Study, base: Config, files: Sequence[Path]) -> dict[str, An
     }
 
 
-def _tell(found: StudyFigures, tell: Narrator) -> None:
+def _tell(found: StudyFigures, reporter: Reporter) -> None:
     for size, said in verdicts(found).items():
         arms = [arm for arm in found.arms if arm.size == size]
-        tell.step(f"Trained on {size_name(size, arms[0].rows)}, measured on {found.measured}")
-        tell.table("", *arms_table(found, arms))
+        reporter.step(f"Trained on {size_name(size, arms[0].rows)}, measured on {found.measured}")
+        reporter.table("", *arms_table(found, arms))
         for line in said:
-            tell.note(line)
+            reporter.note(line)
     for line in found.unfinished:
-        tell.warn(line)
+        reporter.warn(line)

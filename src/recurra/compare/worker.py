@@ -47,17 +47,17 @@ def do(job: Job) -> Run:
     Raises:
         RecurraError: settings or files that can't be used, or a training that can't go on.
     """
-    task, tell = Classification(), Silent()
+    task, reporter = Classification(), Silent()
     config, pretrained = open_pretrained(Config.build(*job.settings, {"train": {"seed": job.seed}}))
-    ready = task.prepare(job.train, config, tell, valid=job.valid, test=job.test)
+    ready = task.prepare(job.train, config, reporter, valid=job.valid, test=job.test)
     if job.arm == BASELINE:
         return _baseline(job, ready)
     start = None
     if pretrained is not None:
-        start = start_from(pretrained, config, task.lexicon(ready), tell)
+        start = start_from(pretrained, config, task.lexicon(ready), reporter)
     _warm_up(task, ready)
     watch = _Watch()
-    model, outcome = train_ready(task, ready, tell=watch, start=start)
+    model, outcome = train_ready(task, ready, reporter=watch, start=start)
     bundle = task.bundle(ready, model, start.origin if start else None)
     logits = logits_of(bundle, ready.test or ready.valid)
     return _found(

@@ -14,7 +14,7 @@ from recurra.io.vocabulary import Lexicon
 from recurra.layers.network import Network
 from recurra.serve.answers import Answers
 from recurra.store import Bundle
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 from recurra.train.objective import BatchSource, Objective
 
@@ -109,7 +109,7 @@ class TaskPath(Protocol[R, B]):
         """What settings and the command line call it."""
 
     def prepare(
-        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+        self, data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
     ) -> R:
         """Read, split, and turn into numbers."""
 
@@ -122,7 +122,7 @@ class TaskPath(Protocol[R, B]):
     def bundle(self, ready: R, model: Network, pretrained: dict[str, Any] | None) -> B:
         """The trained model with all it needs to answer, a temperature fitted and the like."""
 
-    def test(self, bundle: B, ready: R, outcome: Outcome, options: TestOptions, tell: Narrator) -> Tested:
+    def test(self, bundle: B, ready: R, outcome: Outcome, options: TestOptions, reporter: Reporter) -> Tested:
         """Measure beside the baseline, tell, and write report and card."""
 
     def lexicon(self, ready: R) -> Lexicon | None:
@@ -136,7 +136,7 @@ class TaskPath(Protocol[R, B]):
         train: Path | None,
         baseline: bool,
         report: Path | None,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> dict[str, Any]:
         """Figures of a saved model on another file, and a page of them at ``report``."""
 

@@ -9,7 +9,7 @@ from recurra import store
 from recurra.errors import OutputError
 from recurra.runtime import use_threads
 from recurra.tasks.registry import task_named
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["evaluate_files"]
 
@@ -21,7 +21,7 @@ def evaluate_files(
     report: Path | None = None,
     train: Path | None = None,
     baseline: bool = True,
-    tell: Narrator,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Figures of the model in ``model`` on ``data``, beside its baseline's; gives what ``--json`` prints.
 
@@ -31,7 +31,7 @@ def evaluate_files(
         report: write an HTML page there too.
         train: the training file, for the baseline; where the model says it was, if None.
         baseline: whether to measure the baseline.
-        tell: hears of the steps.
+        reporter: receives the steps.
 
     Raises:
         RecurraError: no model there, or no usable data.
@@ -41,6 +41,6 @@ def evaluate_files(
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     found = task_named(bundle.task).evaluate(
-        bundle, data, train=train, baseline=baseline, report=report, tell=tell
+        bundle, data, train=train, baseline=baseline, report=report, reporter=reporter
     )
     return {"model_directory": str(model), "data": str(data), **found}

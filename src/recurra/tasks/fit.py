@@ -21,7 +21,7 @@ from recurra.runtime import choose_device, keep_freed_memory, seed_everything, u
 from recurra.store import Bundle
 from recurra.tasks.base import Ready, TaskPath, Tested, TestOptions, TrainingSetup
 from recurra.tasks.registry import task_named
-from recurra.tasks.reporter import Narrator, Silent, tell_summary
+from recurra.tasks.reporter import Reporter, Silent, report_summary
 from recurra.tasks.transfer import Start, open_pretrained, start_from
 from recurra.train.loop import Outcome, train
 
@@ -103,7 +103,7 @@ def fit_files(
     baseline: bool = True,
     explained: int = 3,
     command: str = "",
-    tell: Narrator | None = None,
+    reporter: Reporter | None = None,
 ) -> Fitted:
     """Train on ``data``, test, and save the model with its report in ``out``.
 
@@ -118,27 +118,27 @@ def fit_files(
         baseline: whether to measure the baseline beside it.
         explained: how many predictions to explain in the report.
         command: what was typed, for the report.
-        tell: hears of the steps.
+        reporter: receives the steps.
 
     Raises:
         RecurraError: bad input, settings or place; nothing half-written is left.
     """
-    tell = tell or Silent()
+    reporter = reporter or Silent()
     begun = time.perf_counter()
     trained = train_files(
-        data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, tell=tell
+        data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, reporter=reporter
     )
     bundle, ready = trained.bundle, trained.ready
-    tell.step("Testing")
+    reporter.step("Testing")
     if ready.test is None:
-        tell.warn("no test file: these figures are of what chose the epoch, so a little high")
+        reporter.warn("no test file: these figures are of what chose the epoch, so a little high")
     options = TestOptions(baseline, explained, command)
-    tested = task_named(config.task).test(bundle, ready, trained.outcome, options, tell)
+    tested = task_named(config.task).test(bundle, ready, trained.outcome, options, reporter)
     record = trained.record(data, valid, begun)
     bundle.metrics = {**tested.figures, "training": record}
     store.save(bundle, out, {**tested.files, **history_of(out)})
-    tell.step("Saved")
-    tell.facts({"model": f"{out}/", "report": str(out / "report.html")})
+    reporter.step("Saved")
+    reporter.facts({"model": f"{out}/", "report": str(out / "report.html")})
     return Fitted(bundle, out, trained.outcome, tested, record["seconds"])
 
 
@@ -151,26 +151,26 @@ def train_files(
     test: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    tell: Narrator,
+    reporter: Reporter,
 ) -> Trained[Any, Any]:
     """Train on ``data`` and save the model in ``out``; arguments and errors are those of `fit_files`."""
     _check_out(out, resume, overwrite)
     task = task_named(config.task)
     config, pretrained = open_pretrained(config)
-    ready = task.prepare(data, config, tell, valid=valid, test=test)
+    ready = task.prepare(data, config, reporter, valid=valid, test=test)
     start = None
     if pretrained is not None:
-        start = start_from(pretrained, config, task.lexicon(ready), tell)
+        start = start_from(pretrained, config, task.lexicon(ready), reporter)
     work = out / store.TRAINING
     if not resume and work.exists():
         shutil.rmtree(work)
-    tell.step("Training")
+    reporter.step("Training")
     try:
-        model, outcome = train_ready(task, ready, tell=tell, folder=work, resume=resume, start=start)
+        model, outcome = train_ready(task, ready, reporter=reporter, folder=work, resume=resume, start=start)
     except BaseException:
         _remove_empty(out, work)
         raise
-    tell.note(_how_it_ended(outcome))
+    reporter.note(_how_it_ended(outcome))
     bundle = task.bundle(ready, model, start.origin if start else None)
     # Saved before it is tested: whoever stops the test or the baseline still has the model.
     store.save(bundle, out)
@@ -181,7 +181,7 @@ def train_ready(
     task: TaskPath[R, B],
     ready: R,
     *,
-    tell: Narrator,
+    reporter: Reporter,
     folder: Path | None = None,
     resume: bool = False,
     start: Start | None = None,
@@ -191,7 +191,7 @@ def train_ready(
     Args:
         task: its steps.
         ready: what it prepared.
-        tell: hears of the summary and the progress.
+        reporter: receives the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
         resume: go on from the checkpoint in ``folder``.
         start: pretrained weights to begin from.
@@ -205,9 +205,9 @@ def train_ready(
     if start is not None:
         start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
         begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
-    tell_summary(summarize(model), tell)
+    report_summary(summarize(model), reporter)
     if to_be_compiled():
-        tell.note("Compiling the recurrence for this machine, once: some 15 seconds.")
+        reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
     model.to(choose_device(config.train.device))
     training_setup = task.training_setup(ready, model)
     _try_out(model, training_setup)
@@ -225,7 +225,7 @@ def train_ready(
         config.train,
         folder=folder,
         resume=resume,
-        observer=tell.observer(),
+        observer=reporter.observer(),
         fingerprint=json.dumps({"data": ready.key, **settings, **begun_from}, sort_keys=True),
         layers=model.floors(),
     )

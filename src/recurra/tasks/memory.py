@@ -25,7 +25,7 @@ from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.prepare import official_test
 from recurra.tasks.classification.task import texts_of_file, vectors_of
 from recurra.tasks.registry import task_named
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.transfer import stack_of
 
 __all__ = ["memory"]
@@ -57,7 +57,7 @@ class _Subject:
 def memory(
     model: Path,
     data: Path | None,
-    tell: Narrator,
+    reporter: Reporter,
     *,
     fresh: bool = False,
     steps: int | None = None,
@@ -69,7 +69,7 @@ def memory(
     Args:
         model: a model's directory, or the name of a recipe, which stands for its untrained network.
         data: rows to look with; the model's training file, for a recipe the built-in sample, if None.
-        tell: hears of the figures.
+        reporter: receives the figures.
         fresh: the model's network with the weights its training began with.
         steps: how far back to look; None for 100, or as far as 8 of the rows reach.
         texts: how many rows to look at.
@@ -87,8 +87,8 @@ def memory(
     subject = _subject(model, data, fresh)
     kept, steps = _long_ones(subject, steps, texts)
     lengths = sorted(len(one) for one in kept)
-    tell.step("Memory")
-    tell.facts(
+    reporter.step("Memory")
+    reporter.facts(
         {
             "network": subject.name,
             "looked at": f"{subject.where}: {len(kept)} sequences of more than {steps} steps, "
@@ -97,12 +97,12 @@ def memory(
     )
     found = measure(stack_of(subject.bundle.model), [one[-(steps + 1 + LEAD) :] for one in kept], steps)
     told = {**memory_view.sentences(found), **_besides(subject.bundle)}
-    tell.table("", *memory_view.table(found))
+    reporter.table("", *memory_view.table(found))
     for sentence in told.values():
-        tell.note(sentence)
+        reporter.note(sentence)
     if out is not None:
         memory_view.write_figure(found, out, f"Memory of {subject.name}", told)
-        tell.note(f"figure: {out}")
+        reporter.note(f"figure: {out}")
     return {
         "model": str(model),
         "network": subject.name,

@@ -12,7 +12,7 @@ from recurra.errors import DataError
 from recurra.io.tokenizer import SPECIALS
 from recurra.io.vocabulary import spellings
 from recurra.measure.neighbours import nearest
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.transfer import embedding_of
 
 __all__ = ["words"]
@@ -20,7 +20,7 @@ __all__ = ["words"]
 COUNT = 10
 
 
-def words(model: Path, word: str, tell: Narrator, *, count: int = COUNT) -> dict[str, Any]:
+def words(model: Path, word: str, reporter: Reporter, *, count: int = COUNT) -> dict[str, Any]:
     """The nearest words by the cosine of their vectors; ``word`` is looked for by its `spellings`.
 
     Raises:
@@ -39,5 +39,7 @@ def words(model: Path, word: str, tell: Narrator, *, count: int = COUNT) -> dict
     table = embedding_of(bundle.model).weight.detach().numpy()
     candidates = np.array(sorted(places.values()), np.int64)
     answers = [(known[id], cosine) for id, cosine in nearest(table, place, candidates, count)]
-    tell.table("", (f"nearest to {word}", "cosine"), [(name, f"{cosine:.3f}") for name, cosine in answers])
+    reporter.table(
+        "", (f"nearest to {word}", "cosine"), [(name, f"{cosine:.3f}") for name, cosine in answers]
+    )
     return {"word": word, "nearest": [{"word": name, "cosine": cosine} for name, cosine in answers]}

@@ -13,7 +13,7 @@ from recurra.layers.summary import summarize
 from recurra.store import Bundle
 from recurra.tasks.card import began_from, today
 from recurra.tasks.fit import history_of, train_files
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["pretrain_files"]
 
@@ -26,7 +26,7 @@ def pretrain_files(
     valid: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    tell: Narrator,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Train on ``data`` and save the model in ``out``, untested; gives what ``--json`` prints.
 
@@ -37,15 +37,17 @@ def pretrain_files(
     if config.task == "forecast":
         raise ConfigError("a forecaster has no words for others to begin from", where="task")
     begun = time.perf_counter()
-    trained = train_files(data, config, out, valid=valid, resume=resume, overwrite=overwrite, tell=tell)
+    trained = train_files(
+        data, config, out, valid=valid, resume=resume, overwrite=overwrite, reporter=reporter
+    )
     model = trained.bundle
     record = trained.record(data, valid, begun)
     model.metrics = {"training": record}
     store.save(model, out, {"README.md": _card(model, record["seconds"]), **history_of(out)})
     width = model.config.model.embedding
-    tell.step("Saved")
-    tell.facts({"model": f"{out}/", "vectors": f"{len(model.words()):,} words, {width} numbers each"})
-    tell.note(f"next: recurra fit SMALL --pretrained {out}")
+    reporter.step("Saved")
+    reporter.facts({"model": f"{out}/", "vectors": f"{len(model.words()):,} words, {width} numbers each"})
+    reporter.note(f"next: recurra fit SMALL --pretrained {out}")
     return {
         "model_directory": str(out),
         "words": len(model.words()),

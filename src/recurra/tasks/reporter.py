@@ -9,10 +9,10 @@ from recurra.layers.summary import Summary
 from recurra.measure.explain import Explanation
 from recurra.train.observer import NullObserver, Observer
 
-__all__ = ["Narrator", "Silent", "tell_summary"]
+__all__ = ["Reporter", "Silent", "report_summary"]
 
 
-class Narrator(Protocol):
+class Reporter(Protocol):
     """Receives the steps of a task as they happen."""
 
     def step(self, title: str) -> None:
@@ -41,7 +41,7 @@ class Narrator(Protocol):
 
 
 class Silent:
-    """A narrator that says nothing."""
+    """A reporter that says nothing."""
 
     def step(self, title: str) -> None:
         """Nothing."""
@@ -69,7 +69,7 @@ class Silent:
         return NullObserver()
 
 
-def tell_summary(found: Summary, tell: Narrator) -> None:
+def report_summary(found: Summary, reporter: Reporter) -> None:
     """The layers of a model as a table."""
     header = ["layer", "output shape", "parameters"]
     rows = [[f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}"] for row in found.rows]
@@ -78,6 +78,6 @@ def tell_summary(found: Summary, tell: Narrator) -> None:
         header.append("trained")
         answers = ["" if not row.parameters else "yes" if row.trainable else "no" for row in found.rows]
         rows = [[*cells, answer] for cells, answer in zip(rows, [*answers, ""], strict=True)]
-    tell.table("", header, rows)
+    reporter.table("", header, rows)
     if found.frozen:
-        tell.note(f"{found.trainable:,} are trained, {found.frozen:,} are frozen")
+        reporter.note(f"{found.trainable:,} are trained, {found.frozen:,} are frozen")

@@ -17,9 +17,9 @@ from recurra.io.cache import cache_folder, content_key
 from recurra.io.examples import Examples
 from recurra.io.formats import Skipped, Source, read
 from recurra.io.tokenizer import TextTokenizer
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
-__all__ = ["Part", "Rowset", "checked_texts", "learned_tokenizer", "part_of", "tell_skipped", "texts_of"]
+__all__ = ["Part", "Rowset", "checked_texts", "learned_tokenizer", "part_of", "report_skipped", "texts_of"]
 
 Rowset = NDArray[np.int64]
 
@@ -108,8 +108,8 @@ def learned_tokenizer(source: Source, rows: Rowset, config: TokenizerConfig, con
     return tokenizer
 
 
-def tell_skipped(skipped: Skipped, path: Path, tell: Narrator) -> None:
+def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
     """What was left out under ``data.skip_bad_rows``."""
     if skipped.count:
         rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
-        tell.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
+        reporter.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")

@@ -19,7 +19,7 @@ from recurra.io.vocabulary import Lexicon, spellings
 from recurra.layers import Embedding, Recurrent
 from recurra.layers.network import Network
 from recurra.store import Bundle
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["Lexicon", "Pretrained", "Start", "open_pretrained", "start_from"]
 
@@ -137,7 +137,7 @@ def _open(path: Path) -> Pretrained:
     return Pretrained(path.name, store.fingerprint(path)["sha256"], file.width, file)
 
 
-def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell: Narrator) -> Start:
+def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, reporter: Reporter) -> Start:
     """The pretrained vectors of the lexicon's words, and what they cover, which is told.
 
     A word is looked for by its `spellings`. What is not found begins at the mean of what is; padding is 0.
@@ -178,8 +178,8 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell:
     # The vector of unknown words, if there is one, is not the words' own.
     found_tokens = lexicon.counts[lexicon.specials :][plain].sum()
     share = float(found_tokens / max(1, lexicon.counts.sum()))
-    tell.step("Pretrained")
-    tell.facts(
+    reporter.step("Pretrained")
+    reporter.facts(
         {
             "from": f"{found.name}, {found.width} numbers a word",
             "words": f"{plain.sum():,} of {len(plain):,} found ({100 * plain.mean():.1f}%), "
@@ -188,7 +188,7 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, tell:
         }
     )
     if layers:
-        tell.facts({"layers": f"{len(layers)} of {config.model.layers} recurrent layers begin from it"})
+        reporter.facts({"layers": f"{len(layers)} of {config.model.layers} recurrent layers begin from it"})
     origin = {
         "name": found.name,
         "sha256": found.sha256,

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from recurra.config import Config
-from recurra.tasks.classification.assess import tell_assessment, unseen_rows
+from recurra.tasks.classification.assess import report_assessment, unseen_rows
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Silent
 from tests.conftest import Files
 
 
 class Heard(Silent):
-    """A narrator that remembers."""
+    """A reporter that remembers."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -50,7 +50,7 @@ def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leak
     assert found.baseline_unseen is not None
     assert found.unseen.rows == found.baseline_unseen.rows == 80
     heard = Heard()
-    tell_assessment(found, heard)
+    report_assessment(found, heard)
     assert any(line.startswith("30 of 110 test texts stand in the training file too") for line in heard.said)
     page = (leaky.folder / "report.html").read_text(encoding="utf-8")
     assert "30 of 110 test texts" in page
@@ -69,7 +69,7 @@ def test_figures_stand_beside_baseline_and_largest_class(trained: Fitted) -> Non
     assert found.comparison is not None
     assert found.comparison.difference == pytest.approx(found.metrics.accuracy - found.baseline.accuracy)
     heard = Heard()
-    tell_assessment(found, heard)
+    report_assessment(found, heard)
     table = next(line for line in heard.said if "95% interval" in line)
     for figure in (found.metrics.accuracy, found.baseline.accuracy, found.majority):
         assert f"{100 * figure:.2f}%" in table

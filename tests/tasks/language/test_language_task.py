@@ -291,7 +291,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
     config = Config.build(load_recipe("language-model"), overrides)
     task = LanguageModelling()
     ready = prepare(written(tmp_path / "text.txt", sentences(60, 7)), config, Silent())
-    whole, _ = train_ready(task, ready, tell=Silent(), folder=tmp_path / "whole")
+    whole, _ = train_ready(task, ready, reporter=Silent(), folder=tmp_path / "whole")
 
     class StopError(Exception):
         pass
@@ -314,11 +314,11 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
             return training_setup
 
     with pytest.raises(StopError):
-        train_ready(Stopping(), ready, tell=Silent(), folder=tmp_path / "stopped")  # type: ignore[type-var]
+        train_ready(Stopping(), ready, reporter=Silent(), folder=tmp_path / "stopped")  # type: ignore[type-var]
     held = safetensors.numpy.load_file(tmp_path / "stopped" / "checkpoint.safetensors")
     assert held["carried/0/h"].shape == (4, 8)
     assert np.abs(held["carried/1/c"]).max() > 0
-    again, _ = train_ready(task, ready, tell=Silent(), folder=tmp_path / "stopped", resume=True)
+    again, _ = train_ready(task, ready, reporter=Silent(), folder=tmp_path / "stopped", resume=True)
     for name, value in whole.state_dict().items():
         assert np.array_equal(value.numpy(), again.state_dict()[name].numpy()), name
 

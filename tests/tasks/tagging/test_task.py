@@ -193,7 +193,7 @@ def test_a_broken_off_fit_goes_on_to_the_same_bytes(treebank: Treebank, tmp_path
     files = {"valid": treebank.valid, "baseline": False}
     whole = fit_files(treebank.train, mine, tmp_path / "whole", **files)
     with pytest.raises(MemoryError):
-        fit_files(treebank.train, mine, tmp_path / "broken", tell=Failing(11), **files)
+        fit_files(treebank.train, mine, tmp_path / "broken", reporter=Failing(11), **files)
     assert not store.is_bundle(tmp_path / "broken")
     resumed = fit_files(treebank.train, mine, tmp_path / "broken", resume=True, **files)
     one, other = (safetensors.numpy.load_file(f.folder / "model.safetensors") for f in (whole, resumed))

@@ -23,10 +23,10 @@ from recurra.tasks.card import network_name
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.logits import predict_logits
 from recurra.tasks.classification.loss import probabilities
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "tell_assessment"]
+__all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
 
 EVALUATION_BATCH = 256
 
@@ -82,13 +82,13 @@ def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
     return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
 
 
-def fit_baseline(train: Part, bundle: ClassifierBundle, tell: Narrator) -> NgramBaseline:
+def fit_baseline(train: Part, bundle: ClassifierBundle, reporter: Reporter) -> NgramBaseline:
     """The n-gram baseline, trained on the very rows the network was trained on."""
     begun = time.perf_counter()
     baseline = NgramBaseline()
     baseline.fit(train.texts(train.rows), train.labels, bundle.labels.task, len(bundle.labels.names))
     note = f"; {baseline.note}" if baseline.note else ""
-    tell.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
+    reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
     return baseline
 
 
@@ -200,7 +200,7 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     )
 
 
-def tell_assessment(assessment: Assessment, tell: Narrator) -> None:
+def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     """The figures side by side as a table, and the verdict in words."""
     columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
     if assessment.baseline is not None:
@@ -218,13 +218,13 @@ def tell_assessment(assessment: Assessment, tell: Narrator) -> None:
     if assessment.majority is not None:
         header.append("largest class")
         rows = [[*row, f"{100 * assessment.majority:.2f}%" if row is rows[0] else ""] for row in rows]
-    tell.table("", header, rows)
+    reporter.table("", header, rows)
     if assessment.comparison is not None:
         sentence = assessment.comparison.sentence
-        tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
     leak = assessment.leak_sentence()
     if leak is not None:
-        tell.warn(leak)
+        reporter.warn(leak)
 
 
 def _accuracy(m: Metrics) -> str:

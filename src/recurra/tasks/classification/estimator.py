@@ -22,7 +22,7 @@ from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fit import train_ready
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
 
@@ -133,7 +133,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         *,
         groups: ArrayLike | None = None,
         validation_data: tuple[Sequence[str], ArrayLike] | None = None,
-        tell: Narrator | None = None,
+        reporter: Reporter | None = None,
     ) -> Self:
         """Train on texts and labels.
 
@@ -142,7 +142,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             y: ``(N,)`` classes of any sortable kind, or ``(N, C)`` zeros and ones for multi-label.
             groups: ``(N,)`` rows with equal values stay on one side of the validation split.
             validation_data: texts and labels to choose the epoch by, in place of held-out rows.
-            tell: hears of the summary and the progress.
+            reporter: receives the summary and the progress.
 
         Raises:
             RecurraError: unusable texts or labels, or a parameter out of its range.
@@ -167,9 +167,9 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             theirs = self._encode(validation_data[1])
             validation = part_of("validation", tokenizer, checked_texts(validation_data[0]), theirs)
         ready = Prepared(config, None, labels, tokenizer, training, validation, None, "")
-        tell, path = tell or Silent(), Classification()
-        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), tell)
-        model, outcome = train_ready(path, ready, tell=tell, start=start)
+        reporter, path = reporter or Silent(), Classification()
+        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), reporter)
+        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
         return self._remember(path.bundle(ready, model, start.origin if start else None), outcome)
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:

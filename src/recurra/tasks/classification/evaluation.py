@@ -8,10 +8,10 @@ from typing import Any
 from recurra.measure.report import write_report
 from recurra.measure.report_data import ReportData
 from recurra.store import ClassifierBundle
-from recurra.tasks.classification.assess import assess, fit_baseline, tell_assessment
+from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.card import assessed
 from recurra.tasks.classification.prepare import open_part, prepare
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.texts import Part
 
 __all__ = ["evaluate_file"]
@@ -24,7 +24,7 @@ def evaluate_file(
     report: Path | None,
     train: Path | None,
     baseline: bool,
-    tell: Narrator,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Figures of the model on ``data``, beside the baseline trained on its training file.
 
@@ -34,18 +34,20 @@ def evaluate_file(
         report: write an HTML page there too.
         train: the training file; where the model says it was, if None.
         baseline: whether to train the baseline.
-        tell: hears of the steps.
+        reporter: receives the steps.
 
     Raises:
         RecurraError: no usable data.
     """
-    tell.step("Reading")
-    part = open_part("test", data, fitted.config, fitted.labels, fitted.tokenizer, tell, like=fitted.source)
-    tell.step("Testing")
-    training = _training_part(fitted, train, tell) if baseline else None
-    ngrams = fit_baseline(training, fitted, tell) if training else None
+    reporter.step("Reading")
+    part = open_part(
+        "test", data, fitted.config, fitted.labels, fitted.tokenizer, reporter, like=fitted.source
+    )
+    reporter.step("Testing")
+    training = _training_part(fitted, train, reporter) if baseline else None
+    ngrams = fit_baseline(training, fitted, reporter) if training else None
     found = assess(fitted, part, baseline=ngrams, training=training, explained=3 if report else 0)
-    tell_assessment(found, tell)
+    report_assessment(found, reporter)
     if report is not None:
         title = f"{found.model_name.removeprefix('the ')} on {data.name}"
         fields = {
@@ -53,16 +55,16 @@ def evaluate_file(
             **assessed(fitted, found),
         }
         write_report(report, ReportData.model_validate(fields))
-        tell.note(f"report: {report}")
+        reporter.note(f"report: {report}")
     return found.as_json()
 
 
-def _training_part(fitted: ClassifierBundle, given: Path | None, tell: Narrator) -> Part | None:
+def _training_part(fitted: ClassifierBundle, given: Path | None, reporter: Reporter) -> Part | None:
     """The rows the model was trained on, if their file can still be read."""
     recorded = fitted.metrics.get("training", {}).get("data")
     path = given or (Path(recorded) if recorded else None)
     if path is None or not path.exists():
-        tell.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        reporter.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
         return None
     # Whether a validation file was given or rows were held out, the split comes out as it did in the fit.
     valid = fitted.metrics.get("training", {}).get("valid")

@@ -19,8 +19,8 @@ from recurra.io.formats import Skipped, Source, detect, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.io.tokenizer import TextTokenizer
-from recurra.tasks.reporter import Narrator
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
 
 __all__ = ["Prepared", "official_test", "open_part", "prepare"]
 
@@ -49,33 +49,33 @@ class Prepared:
 
 
 def prepare(
-    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
 ) -> Prepared:
     """Detect, split and tokenize; the tokens come from the cache where they were made before.
 
     Raises:
         DataError: a file can't be used; the message says which row and how to fix it.
     """
-    tell.step("Reading")
+    reporter.step("Reading")
     data, test = official_test(data, test)
     source = detect(data, config.data)
-    tell.facts(source.describe())
+    reporter.facts(source.describe())
     config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
-    tell_skipped(skipped, data, tell)
-    tell.facts({"task": labels.task, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"})
+    report_skipped(skipped, data, reporter)
+    reporter.facts({"task": labels.task, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"})
     if valid is None:
         train_rows, valid_rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
-        tell.facts({"validation": f"{len(valid_rows):,} rows held out, {by}"})
+        reporter.facts({"validation": f"{len(valid_rows):,} rows held out, {by}"})
     else:
         train_rows, valid_rows = np.arange(len(codes)), np.empty(0, np.int64)
 
-    tell.step("Tokenizing")
+    reporter.step("Tokenizing")
     contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
     tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
-    tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
+    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
     whole = _examples(source, contents, tokenizer, labels)
 
     def part(name: str, rows: Rowset) -> Part:
@@ -85,10 +85,10 @@ def prepare(
     if valid is None:
         valid_part = part("validation", valid_rows)
     else:
-        valid_part = open_part("validation", valid, config, labels, tokenizer, tell, like=source)
+        valid_part = open_part("validation", valid, config, labels, tokenizer, reporter, like=source)
     test_part = None
     if test is not None:
-        test_part = open_part("test", test, config, labels, tokenizer, tell, like=source)
+        test_part = open_part("test", test, config, labels, tokenizer, reporter, like=source)
     key = content_key(
         [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
     )
@@ -101,7 +101,7 @@ def open_part(
     config: Config,
     labels: Labels,
     tokenizer: TextTokenizer,
-    tell: Narrator,
+    reporter: Reporter,
     *,
     like: Source | None = None,
 ) -> Part:
@@ -114,10 +114,10 @@ def open_part(
     contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
     skipped = Skipped()
     examples = _examples(source, contents, tokenizer, labels, skipped)
-    tell_skipped(skipped, path, tell)
+    report_skipped(skipped, path, reporter)
     if not len(examples):
         raise DataError("there are no rows", where=path)
-    tell.facts({name: f"{path}, {len(examples):,} rows"})
+    reporter.facts({name: f"{path}, {len(examples):,} rows"})
     return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
 
 

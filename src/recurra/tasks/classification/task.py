@@ -31,7 +31,7 @@ from recurra.tasks.classification.assess import (
     assess,
     fit_baseline,
     logits_of,
-    tell_assessment,
+    report_assessment,
 )
 from recurra.tasks.classification.card import model_card, report_data
 from recurra.tasks.classification.evaluation import evaluate_file
@@ -40,7 +40,7 @@ from recurra.tasks.classification.loss import classification_loss, probabilities
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.predict import Answer, predict_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.tasks.transfer import Lexicon
 from recurra.train.loop import Outcome
@@ -58,10 +58,10 @@ class Classification:
     name: ClassVar[Task] = "classify"
 
     def prepare(
-        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+        self, data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
     ) -> Prepared:
         """Detect, split and tokenize."""
-        return prepare(data, config, tell, valid=valid, test=test)
+        return prepare(data, config, reporter, valid=valid, test=test)
 
     def network(self, ready: Prepared) -> Classifier:
         """Embedding, recurrent stack, pooling, head."""
@@ -113,10 +113,10 @@ class Classification:
         ready: Prepared,
         outcome: Outcome,
         options: TestOptions,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> Tested:
         """Accuracy and more beside the n-gram baseline's, mistakes, explanations, report and card."""
-        ngrams = fit_baseline(ready.train, bundle, tell) if options.baseline else None
+        ngrams = fit_baseline(ready.train, bundle, reporter) if options.baseline else None
         found = assess(
             bundle,
             ready.test or ready.valid,
@@ -124,7 +124,7 @@ class Classification:
             training=ready.train,
             explained=options.explained,
         )
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         page = report_data(bundle, ready, outcome, found, ngrams, options.command)
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
@@ -152,10 +152,10 @@ class Classification:
         train: Path | None,
         baseline: bool,
         report: Path | None,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> dict[str, Any]:
         """Figures on another file of labelled texts."""
-        return evaluate_file(bundle, data, train=train, baseline=baseline, report=report, tell=tell)
+        return evaluate_file(bundle, data, train=train, baseline=baseline, report=report, reporter=reporter)
 
     def predict(self, bundle: ClassifierBundle, request: PredictRequest) -> Answers:
         """The label and the probability of each class."""

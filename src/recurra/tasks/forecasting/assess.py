@@ -15,7 +15,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastMetrics, forecast_metrics
 from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, PreparedSeries, rows_in_words, windows_of
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -23,7 +23,7 @@ __all__ = [
     "assess",
     "fit_ridge",
     "forecasts_of",
-    "tell_assessment",
+    "report_assessment",
     "unit_of",
 ]
 
@@ -116,7 +116,7 @@ def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
     return bundle.layout.target.in_unit(forecast_windows(bundle.model, windows))
 
 
-def fit_ridge(ready: PreparedSeries, tell: Narrator) -> RidgeBaseline:
+def fit_ridge(ready: PreparedSeries, reporter: Reporter) -> RidgeBaseline:
     """The regression, fitted on the windows the network was trained on."""
     begun = time.perf_counter()
     found = RidgeBaseline(ready.reach.behind, ready.reach.targets)
@@ -128,7 +128,7 @@ def fit_ridge(ready: PreparedSeries, tell: Narrator) -> RidgeBaseline:
         ready.train.rows,
         (valid.inputs, valid.target, valid.last, ready.valid.rows),
     )
-    tell.note(f"ridge regression: {time.perf_counter() - begun:.1f} s, penalty {found.alpha:g}")
+    reporter.note(f"ridge regression: {time.perf_counter() - begun:.1f} s, penalty {found.alpha:g}")
     return found
 
 
@@ -168,7 +168,7 @@ def assess(
     return ForecastAssessment(part.name, metrics, truth, forecasts, stamps, note)
 
 
-def tell_assessment(found: ForecastAssessment, tell: Narrator) -> None:
+def report_assessment(found: ForecastAssessment, reporter: Reporter) -> None:
     """The figures as a table, and the verdict in words."""
     metrics = found.metrics
     d, unit = metrics.decimals, f" {metrics.unit}" if metrics.unit else ""
@@ -183,9 +183,9 @@ def tell_assessment(found: ForecastAssessment, tell: Narrator) -> None:
         for one in metrics.figures
     ]
     header = [f"{found.part}, {metrics.windows:,} windows", f"MAE{unit}", "95% interval", "RMSE", "skill"]
-    tell.table("", header, rows)
-    tell.note(f"intervals from blocks of {metrics.block:,} windows; skill: MAE below that of persistence")
+    reporter.table("", header, rows)
+    reporter.note(f"intervals from blocks of {metrics.block:,} windows; skill: MAE below that of persistence")
     if found.note:
-        tell.note(found.note)
+        reporter.note(found.note)
     if found.verdict:
-        tell.note(f"{found.verdict}.")
+        reporter.note(f"{found.verdict}.")

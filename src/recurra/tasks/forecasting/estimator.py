@@ -22,7 +22,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import prepare_tables
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.task import Forecasting
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 
 __all__ = ["Forecaster"]
 
@@ -142,7 +142,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         y: None = None,
         *,
         validation_data: Mapping[str, Any] | ArrayLike | str | Path | None = None,
-        tell: Narrator | None = None,
+        reporter: Reporter | None = None,
     ) -> Self:
         """Train on a table, rows in the order of time.
 
@@ -162,9 +162,9 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         tables = {"training": _table(X, self)}
         if validation_data is not None:
             tables["validation"] = _table(validation_data, self)
-        tell, path = tell or Silent(), Forecasting()
-        ready = prepare_tables(tables, config, "", "the table", tell, tested=False)
-        model, outcome = train_ready(path, ready, tell=tell)
+        reporter, path = reporter or Silent(), Forecasting()
+        ready = prepare_tables(tables, config, "", "the table", reporter, tested=False)
+        model, outcome = train_ready(path, ready, reporter=reporter)
         return self._remember(path.bundle(ready, model, None), outcome)
 
     def predict(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
 from recurra.tasks.forecasting.series.table import Table, read_table
 from recurra.tasks.forecasting.windows import Windows
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "Part",
@@ -74,7 +74,7 @@ class PreparedSeries:
 
 
 def prepare(
-    data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+    data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
 ) -> PreparedSeries:
     """Read the files, learn columns and scales from the training rows, and split by time.
 
@@ -87,7 +87,7 @@ def prepare(
         ConfigError: a setting names no column, or means nothing for a series.
     """
     _refuse_meaningless(config.data)
-    tell.step("Reading")
+    reporter.step("Reading")
     tables = {"training": read_table(data, config.data)}
     for name, path in (("validation", valid), ("test", test)):
         if path is not None:
@@ -97,7 +97,7 @@ def prepare(
         config.series.model_dump_json(),
         config.data.model_dump_json(),
     )
-    return prepare_tables(tables, config, key, data.name, tell)
+    return prepare_tables(tables, config, key, data.name, reporter)
 
 
 def prepare_tables(
@@ -105,7 +105,7 @@ def prepare_tables(
     config: Config,
     key: str,
     source_name: str,
-    tell: Narrator,
+    reporter: Reporter,
     *,
     tested: bool = True,
 ) -> PreparedSeries:
@@ -126,7 +126,7 @@ def prepare_tables(
     borders = _borders(len(grid.source), series, "validation" in tables, "test" in tables or not tested)
     learned = learn_layout(table, clock, grid, series, borders[0])
     layout = learned.layout
-    tell.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
+    reporter.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
     warnings = [*table.notes, *grid.warnings, *learned.warnings]
     matrix = encode(table, grid, layout)
     first = [0, *borders]
@@ -140,8 +140,8 @@ def prepare_tables(
             stride = series.stride if name == "training" else 1
             parts[name] = _part(name, table.where, matrix, begin, end, reach, stride)
     for warning in warnings:
-        tell.warn(warning)
-    _tell_parts(parts, tell)
+        reporter.warn(warning)
+    _report_parts(parts, reporter)
     return PreparedSeries(
         config.model_copy(update={"series": _found(series, layout, reach)}),
         key,
@@ -283,7 +283,7 @@ def rows_in_words(rows: int, spacing: float | None) -> str:
     return counted if spacing is None else span(rows * spacing)
 
 
-def _tell_parts(parts: dict[str, Part], tell: Narrator) -> None:
+def _report_parts(parts: dict[str, Part], reporter: Reporter) -> None:
     rows = []
     for part in parts.values():
         stamps = part.matrix.stamps
@@ -292,4 +292,4 @@ def _tell_parts(parts: dict[str, Part], tell: Narrator) -> None:
             days = stamps[[part.first, part.end - 1]].astype("datetime64[D]")
             when = f"{days[0]} to {days[1]}"
         rows.append([part.name, when, f"{part.end - part.first:,}", f"{len(part.rows):,}"])
-    tell.table("", ["part", "from", "rows", "windows"], rows)
+    reporter.table("", ["part", "from", "rows", "windows"], rows)

@@ -16,14 +16,14 @@ from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
-from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, tell_assessment
+from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, report_assessment
 from recurra.tasks.forecasting.baseline import RidgeBaseline
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.card import assessed, model_card, report_data
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
 from recurra.tasks.forecasting.series.table import read_table
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.train.loop import Outcome
 from recurra.train.objective import Memoryless
 
@@ -36,10 +36,10 @@ class Forecasting:
     name: ClassVar[Task] = "forecast"
 
     def prepare(
-        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+        self, data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
     ) -> PreparedSeries:
         """Read, put on an even grid of times, split by time, encode."""
-        return prepare(data, config, tell, valid=valid, test=test)
+        return prepare(data, config, reporter, valid=valid, test=test)
 
     def network(self, ready: PreparedSeries) -> ForecastNetwork:
         """Recurrent stack, pooling, head."""
@@ -83,12 +83,12 @@ class Forecasting:
         ready: PreparedSeries,
         outcome: Outcome,
         options: TestOptions,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> Tested:
         """Errors in the target's unit beside persistence, the seasonal value and a ridge regression."""
-        ridge = fit_ridge(ready, tell) if options.baseline else None
+        ridge = fit_ridge(ready, reporter) if options.baseline else None
         found = assess(bundle, ready.test or ready.valid, ridge, baselines=options.baseline)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         page = report_data(bundle, ready, outcome, found, options.command)
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
@@ -104,24 +104,24 @@ class Forecasting:
         train: Path | None,
         baseline: bool,
         report: Path | None,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> dict[str, Any]:
         """Figures on another file of the same columns, every window of it."""
-        tell.step("Reading")
+        reporter.step("Reading")
         part, warnings = open_series(
             "test", read_table(data, bundle.config.data), bundle.layout, bundle.reach
         )
         for warning in warnings:
-            tell.warn(warning)
-        tell.step("Testing")
-        ridge = _ridge_of(bundle, train, tell) if baseline else None
+            reporter.warn(warning)
+        reporter.step("Testing")
+        ridge = _ridge_of(bundle, train, reporter) if baseline else None
         found = assess(bundle, part, ridge, baselines=baseline)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         if report is not None:
             title = f"{found.network.removeprefix('the ')} on {data.name}"
             fields = {"title": title, "warnings": warnings, **assessed(bundle, found)}
             write_report(report, ReportData.model_validate(fields))
-            tell.note(f"report: {report}")
+            reporter.note(f"report: {report}")
         return found.as_json()
 
     def predict(self, bundle: ForecasterBundle, request: PredictRequest) -> Answers:
@@ -135,12 +135,14 @@ class Forecasting:
         return (batch.inputs[0] for batch in windows.epoch(0))
 
 
-def _ridge_of(bundle: ForecasterBundle, given: Path | None, tell: Narrator) -> RidgeBaseline | None:
+def _ridge_of(bundle: ForecasterBundle, given: Path | None, reporter: Reporter) -> RidgeBaseline | None:
     """The regression on the rows the model was trained on, if their file can still be read."""
     training = bundle.metrics.get("training", {})
     path = given or (Path(training["data"]) if training.get("data") else None)
     if path is None or not path.exists():
-        tell.warn(f"no ridge regression: the training file {path or ''} is not there; pass it with --train")
+        reporter.warn(
+            f"no ridge regression: the training file {path or ''} is not there; pass it with --train"
+        )
         return None
     valid = Path(training["valid"]) if training.get("valid") else None
-    return fit_ridge(prepare(path, bundle.config, Silent(), valid=valid, test=None), tell)
+    return fit_ridge(prepare(path, bundle.config, Silent(), valid=valid, test=None), reporter)

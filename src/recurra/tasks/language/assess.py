@@ -22,10 +22,10 @@ from recurra.tasks.language.figures import (
 )
 from recurra.tasks.language.prepare import stream_of
 from recurra.tasks.language.scores import stream_log_probability
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "tell_assessment"]
+__all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "report_assessment"]
 
 _COUNTED = 20_000_000  # tokens of the training part that n-grams are counted of: some 3 GB while it lasts
 _BANDS = ((1, 10), (11, 100), (101, 1_000), (1_001, 10_000), (10_001, None))
@@ -82,7 +82,7 @@ class LanguageAssessment:
         }
 
 
-def fit_baseline(train: Part, bundle: LanguageBundle, tell: Narrator) -> LanguageBaseline:
+def fit_baseline(train: Part, bundle: LanguageBundle, reporter: Reporter) -> LanguageBaseline:
     """N-grams counted on the very tokens the network was trained on (the first 20 million of them)."""
     begun = time.perf_counter()
     language, tokenizer = bundle.config.language, bundle.tokenizer
@@ -91,7 +91,7 @@ def fit_baseline(train: Part, bundle: LanguageBundle, tell: Narrator) -> Languag
     read = min(len(stream), _COUNTED)
     ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, read))
     note = "" if read == len(stream) else f"of the first {read:,} of {stream.targets:,} training tokens"
-    tell.note(
+    reporter.note(
         f"baseline (interpolated modified Kneser-Ney {order}-grams): {time.perf_counter() - begun:.1f} s"
         + (f"; {note}" if note else "")
     )
@@ -132,7 +132,7 @@ def assess(bundle: LanguageBundle, part: Part, *, baseline: LanguageBaseline | N
     )
 
 
-def tell_assessment(found: LanguageAssessment, tell: Narrator) -> None:
+def report_assessment(found: LanguageAssessment, reporter: Reporter) -> None:
     """The figures side by side as a table, and the verdict in words."""
     columns = [(found.model_name.removeprefix("the "), found.model)]
     if found.baseline is not None:
@@ -145,10 +145,10 @@ def tell_assessment(found: LanguageAssessment, tell: Narrator) -> None:
         [f"bits a {found.unit}", *(f"{figures.bits:.3f}" for _, figures in columns)],
     ]
     header = [f"{found.part}, {found.model.tokens:,} tokens", *(name for name, _ in columns)]
-    tell.table("", header, rows)
+    reporter.table("", header, rows)
     if found.comparison is not None:
         sentence = found.comparison.sentence
-        tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 def span(figures: Perplexity) -> str:

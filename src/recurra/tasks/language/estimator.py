@@ -21,7 +21,7 @@ from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.task import LanguageModelling
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
 
@@ -131,7 +131,7 @@ class LanguageModel(RecurrentEstimator):
         y: object = None,
         *,
         validation_data: Sequence[str] | None = None,
-        tell: Narrator | None = None,
+        reporter: Reporter | None = None,
     ) -> Self:
         """Train on texts.
 
@@ -139,7 +139,7 @@ class LanguageModel(RecurrentEstimator):
             X: ``N`` texts; neighbours may go on from one another.
             y: nothing; scikit-learn wants it to be there.
             validation_data: texts to choose the epoch by, in place of the last ones.
-            tell: hears of the summary and the progress.
+            reporter: receives the summary and the progress.
 
         Raises:
             RecurraError: unusable texts, or a parameter out of its range.
@@ -163,9 +163,9 @@ class LanguageModel(RecurrentEstimator):
         else:
             validation = part_of("validation", tokenizer, checked_texts(validation_data))
         ready = LanguageReady(config, None, tokenizer, training, validation, None, "")
-        tell, path = tell or Silent(), LanguageModelling()
-        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), tell)
-        model, outcome = train_ready(path, ready, tell=tell, start=start)
+        reporter, path = reporter or Silent(), LanguageModelling()
+        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), reporter)
+        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
         return self._remember(path.bundle(ready, model, start.origin if start else None), outcome)
 
     def log_probability(self, X: Sequence[str]) -> NDArray[np.float64]:

@@ -19,8 +19,8 @@ from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.language.network import refuse_unfit
 from recurra.tasks.language.streams import Streams, TokenStream
-from recurra.tasks.reporter import Narrator
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, tell_skipped, texts_of
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
 
 __all__ = ["LanguageReady", "check_settings", "hold_out", "open_part", "prepare", "stream_of"]
 
@@ -57,7 +57,7 @@ def stream_of(part: Part) -> TokenStream:
 
 
 def prepare(
-    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
 ) -> LanguageReady:
     """Detect, split and tokenize; the tokens come from the cache where they were made before.
 
@@ -69,18 +69,18 @@ def prepare(
         ConfigError: a setting that no language model can have.
     """
     check_settings(config)
-    tell.step("Reading")
+    reporter.step("Reading")
     source = detect(data, config.data, labelled=False)
-    tell.facts(source.describe())
+    reporter.facts(source.describe())
     found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
     config = config.model_copy(update={"data": config.data.model_copy(update=found)})
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
-    tell_skipped(skipped, data, tell)
+    report_skipped(skipped, data, reporter)
     _check_sizes(sizes, data, alone=valid is None)
-    tell.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
+    reporter.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
     if marked and config.tokenizer.level != "whitespace":
-        tell.warn(
+        reporter.warn(
             f"{marked:,} of the first texts say {UNKNOWN}: for text that was cut into words before, "
             "pass --set tokenizer.level=whitespace"
         )
@@ -88,16 +88,16 @@ def prepare(
         train_rows, valid_rows = hold_out(sizes, config, groups, in_order=source.format == "lines")
         how = "the last ones" if source.format == "lines" else "at random"
         how = f"whole groups of {config.data.group!r}" if groups is not None else how
-        tell.facts({"validation": f"{len(valid_rows):,} texts held out, {how}"})
+        reporter.facts({"validation": f"{len(valid_rows):,} texts held out, {how}"})
     else:
         train_rows, valid_rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
-    tell.step("Tokenizing")
+    reporter.step("Tokenizing")
     contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
     tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
     if tokenizer.vocab_size <= len(SPECIALS):
         raise DataError("there is no word in the texts", where=data, hint="give a file of texts")
-    tell.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
+    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
     whole = _examples(source, contents, tokenizer)
 
     def part(name: str, rows: Rowset) -> Part:
@@ -107,12 +107,12 @@ def prepare(
     if valid is None:
         valid_part = part("validation", valid_rows)
     else:
-        valid_part = open_part("validation", valid, config, tokenizer, tell, like=source)
+        valid_part = open_part("validation", valid, config, tokenizer, reporter, like=source)
     test_part = None
     if test is not None:
-        test_part = open_part("test", test, config, tokenizer, tell, like=source)
-    _tell_steps(train_part, config, tell)
-    _tell_parts([train_part, valid_part, *([test_part] if test_part else [])], config, tell)
+        test_part = open_part("test", test, config, tokenizer, reporter, like=source)
+    _report_steps(train_part, config, reporter)
+    _report_parts([train_part, valid_part, *([test_part] if test_part else [])], config, reporter)
     key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
     return LanguageReady(config, source, tokenizer, train_part, valid_part, test_part, key)
 
@@ -122,7 +122,7 @@ def open_part(
     path: Path,
     config: Config,
     tokenizer: TextTokenizer,
-    tell: Narrator,
+    reporter: Reporter,
     *,
     like: Source | None = None,
 ) -> Part:
@@ -135,7 +135,7 @@ def open_part(
     contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
     skipped = Skipped()
     examples = _examples(source, contents, tokenizer, skipped)
-    tell_skipped(skipped, path, tell)
+    report_skipped(skipped, path, reporter)
     if not len(examples):
         raise DataError("there are no texts", where=path)
     return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
@@ -228,28 +228,28 @@ def _examples(
     return cached_examples(cache_folder(), key, chunks)
 
 
-def _tell_steps(train: Part, config: Config, tell: Narrator) -> None:
+def _report_steps(train: Part, config: Config, reporter: Reporter) -> None:
     """How an epoch is cut into windows."""
     windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
     many = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
-    tell.facts({"windows": many})
+    reporter.facts({"windows": many})
     if len(windows) * config.train.epochs < _FEW_STEPS:
-        tell.warn(
+        reporter.warn(
             f"that makes {len(windows) * config.train.epochs:,} steps in all: "
             "lower train.batch_size or raise train.epochs"
         )
 
 
-def _tell_parts(parts: list[Part], config: Config, tell: Narrator) -> None:
+def _report_parts(parts: list[Part], config: Config, reporter: Reporter) -> None:
     """How many tokens each part has, how many of them are unknown, and whether texts are cut."""
     for part in parts:
         tokens = stream_of(part).targets
         unknown = int(part.examples.unknown[part.rows].sum())
         share = f"{100 * unknown / max(1, tokens):.1f}% unknown"
-        tell.facts({part.name: f"{tokens:,} tokens, ends of texts included; {share}"})
+        reporter.facts({part.name: f"{tokens:,} tokens, ends of texts included; {share}"})
         cut = int((part.examples.full_lengths[part.rows] > config.tokenizer.max_tokens).sum())
         if cut:
-            tell.warn(
+            reporter.warn(
                 f"{cut:,} {part.name} texts are cut to {config.tokenizer.max_tokens:,} tokens: "
                 "raise tokenizer.max_tokens to read them whole"
             )

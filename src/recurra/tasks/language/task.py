@@ -20,7 +20,7 @@ from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.language.answers import answer
-from recurra.tasks.language.assess import assess, fit_baseline, tell_assessment
+from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.card import assessed, model_card, report_data
 from recurra.tasks.language.network import LanguageNetwork
@@ -28,7 +28,7 @@ from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
@@ -43,10 +43,10 @@ class LanguageModelling:
     name: ClassVar[Task] = "lm"
 
     def prepare(
-        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+        self, data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
     ) -> LanguageReady:
         """Detect, split and tokenize."""
-        return prepare(data, config, tell, valid=valid, test=test)
+        return prepare(data, config, reporter, valid=valid, test=test)
 
     def network(self, ready: LanguageReady) -> LanguageNetwork:
         """Embedding, recurrent stack, and an output that begins from the training part's frequencies."""
@@ -91,12 +91,12 @@ class LanguageModelling:
         ready: LanguageReady,
         outcome: Outcome,
         options: TestOptions,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> Tested:
         """Perplexity beside the n-gram baseline's, by frequency, with samples of what it writes."""
-        baseline = fit_baseline(ready.train, bundle, tell) if options.baseline else None
+        baseline = fit_baseline(ready.train, bundle, reporter) if options.baseline else None
         found = assess(bundle, ready.test or ready.valid, baseline=baseline)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         page = report_data(bundle, ready, outcome, found, baseline, options.command)
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
@@ -115,21 +115,21 @@ class LanguageModelling:
         train: Path | None,
         baseline: bool,
         report: Path | None,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> dict[str, Any]:
         """Perplexity of a saved model on another file."""
-        tell.step("Reading")
-        part = open_part("test", data, bundle.config, bundle.tokenizer, tell, like=bundle.source)
-        tell.facts({"test": f"{data}, {len(part):,} texts, {stream_of(part).targets:,} tokens"})
-        tell.step("Testing")
-        training = _training_part(bundle, train, tell) if baseline else None
-        ngrams = fit_baseline(training, bundle, tell) if training is not None else None
+        reporter.step("Reading")
+        part = open_part("test", data, bundle.config, bundle.tokenizer, reporter, like=bundle.source)
+        reporter.facts({"test": f"{data}, {len(part):,} texts, {stream_of(part).targets:,} tokens"})
+        reporter.step("Testing")
+        training = _training_part(bundle, train, reporter) if baseline else None
+        ngrams = fit_baseline(training, bundle, reporter) if training is not None else None
         found = assess(bundle, part, baseline=ngrams)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         if report is not None:
             title = f"{found.model_name.removeprefix('the ')} language model on {data.name}"
             write_report(report, ReportData.model_validate({**assessed(bundle, found), "title": title}))
-            tell.note(f"report: {report}")
+            reporter.note(f"report: {report}")
         return found.as_json()
 
     def predict(self, bundle: LanguageBundle, request: PredictRequest) -> Answers:
@@ -146,12 +146,12 @@ class LanguageModelling:
             yield table[torch.from_numpy(stream.read(begin, min(begin + _STRETCH, len(stream))))]
 
 
-def _training_part(bundle: LanguageBundle, given: Path | None, tell: Narrator) -> Part | None:
+def _training_part(bundle: LanguageBundle, given: Path | None, reporter: Reporter) -> Part | None:
     """The texts the model was trained on, if their file can still be read."""
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
-        tell.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        reporter.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
     return prepare(path, bundle.config, Silent(), valid=Path(valid) if valid else None, test=None).train

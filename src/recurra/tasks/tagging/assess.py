@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recurra.measure.comparison import Comparison
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.loss import probabilities
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -27,7 +27,7 @@ from recurra.tasks.tagging.figures import (
 from recurra.tasks.tagging.network import tag_logits
 from recurra.tasks.tagging.prepare import TaggedPart
 
-__all__ = ["EVALUATION_BATCH", "TagAssessment", "assess", "probabilities_of", "tell_assessment"]
+__all__ = ["EVALUATION_BATCH", "TagAssessment", "assess", "probabilities_of", "report_assessment"]
 
 EVALUATION_BATCH = 128
 BASELINE = "the most frequent tag"
@@ -88,7 +88,7 @@ def assess(bundle: TaggerBundle, part: TaggedPart, *, baseline: bool) -> TagAsse
     )
 
 
-def tell_assessment(found: TagAssessment, tell: Narrator) -> None:
+def report_assessment(found: TagAssessment, reporter: Reporter) -> None:
     """The figures side by side, the verdict in words, and what was confused most."""
     columns = [(found.model_name.removeprefix("the "), found.metrics)]
     if found.baseline is not None:
@@ -107,12 +107,12 @@ def tell_assessment(found: TagAssessment, tell: Narrator) -> None:
     m = found.metrics
     unknown = "" if m.unknown is None else f", {m.unknown.count:,} of them unknown"
     header = [f"{found.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
-    tell.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
+    reporter.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
     if found.comparison is not None:
         sentence = found.comparison.sentence
-        tell.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
     if found.confusions:
-        tell.table(
+        reporter.table(
             "",
             ["tag", "taken for", "times", "words"],
             [

@@ -15,7 +15,7 @@ from recurra.io.splits import split
 from recurra.runtime import use_threads
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fit import train_ready
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import TaggingReady, check_settings, learn, numbered
@@ -143,7 +143,7 @@ class SequenceTagger(RecurrentEstimator):
         y: Words,
         *,
         validation_data: tuple[Words, Words] | None = None,
-        tell: Narrator | None = None,
+        reporter: Reporter | None = None,
     ) -> Self:
         """Train on sentences and their tags.
 
@@ -151,7 +151,7 @@ class SequenceTagger(RecurrentEstimator):
             X: ``N`` lists of words.
             y: ``N`` lists of tags, one for each word.
             validation_data: sentences and tags to choose the epoch by, in place of held-out ones.
-            tell: hears of the summary and the progress.
+            reporter: receives the summary and the progress.
 
         Raises:
             RecurraError: unusable sentences or tags, or a parameter out of its range.
@@ -175,9 +175,9 @@ class SequenceTagger(RecurrentEstimator):
             for name, some in (("training", training), ("validation", held))
         ]
         ready = TaggingReady(config, None, labels, vocabulary, counts, parts[0], parts[1], None, "")
-        tell, path = tell or Silent(), Tagging()
-        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), tell)
-        model, outcome = train_ready(path, ready, tell=tell, start=start)
+        reporter, path = reporter or Silent(), Tagging()
+        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), reporter)
+        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
         bundle = path.bundle(ready, model, start.origin if start else None)
         self._take(bundle)
         return self._remember(bundle, outcome)

@@ -18,7 +18,7 @@ from recurra.io.examples import Examples
 from recurra.io.labels import Labels
 from recurra.io.source import Skipped
 from recurra.io.splits import split
-from recurra.tasks.reporter import Narrator
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
 from recurra.tasks.tagging.sentences import (
     Sentence,
@@ -28,7 +28,7 @@ from recurra.tasks.tagging.sentences import (
     detect_sentences,
     read_sentences,
 )
-from recurra.tasks.texts import tell_skipped
+from recurra.tasks.texts import report_skipped
 
 __all__ = ["TaggedPart", "TaggingReady", "check_settings", "learn", "numbered", "open_part", "prepare"]
 
@@ -94,7 +94,7 @@ class TaggingReady:
 
 
 def prepare(
-    data: Path, config: Config, tell: Narrator, *, valid: Path | None = None, test: Path | None = None
+    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
 ) -> TaggingReady:
     """Read, split and number; words are learned from the training sentences alone.
 
@@ -103,10 +103,10 @@ def prepare(
         ConfigError: a setting that no tagger can have.
     """
     check_settings(config)
-    tell.step("Reading")
+    reporter.step("Reading")
     source = detect_sentences(data, config.data, config.tagging)
-    tell.facts(source.describe())
-    sentences = _read(source, tell)
+    reporter.facts(source.describe())
+    sentences = _read(source, reporter)
     rows = np.arange(len(sentences))
     held: NDArray[np.int64] = rows[:0]
     if valid is None:
@@ -121,18 +121,18 @@ def prepare(
     training = [sentences[row] for row in rows.tolist()]
     labels, counts, vocabulary = learn(sentences, training, config, data)
     words = sum(len(sentence.words) for sentence in sentences)
-    tell.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
+    reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
 
     def part(name: str, some: list[Sentence]) -> TaggedPart:
         return numbered(name, str(data), some, vocabulary, labels, config)
 
     if valid is None:
-        tell.facts({"validation": f"{len(held):,} sentences held out at random"})
+        reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
         valid_part = part("validation", [sentences[row] for row in held.tolist()])
     else:
-        valid_part = open_part("validation", valid, config, labels, vocabulary, tell)
-    test_part = None if test is None else open_part("test", test, config, labels, vocabulary, tell)
-    tell.facts(
+        valid_part = open_part("validation", valid, config, labels, vocabulary, reporter)
+    test_part = None if test is None else open_part("test", test, config, labels, vocabulary, reporter)
+    reporter.facts(
         {
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
@@ -173,7 +173,7 @@ def learn(
 
 
 def open_part(
-    name: str, path: Path, config: Config, labels: Labels, vocabulary: WordVocabulary, tell: Narrator
+    name: str, path: Path, config: Config, labels: Labels, vocabulary: WordVocabulary, reporter: Reporter
 ) -> TaggedPart:
     """A whole tagged file, numbered for a model that exists already.
 
@@ -181,11 +181,11 @@ def open_part(
         DataError: the file can't be used, or has a tag that the model does not know.
     """
     source = detect_sentences(path, config.data, config.tagging)
-    found = numbered(name, str(path), _read(source, tell), vocabulary, labels, config)
-    tell.facts({name: f"{path}, {len(found):,} sentences of {len(found.tags):,} words"})
+    found = numbered(name, str(path), _read(source, reporter), vocabulary, labels, config)
+    reporter.facts({name: f"{path}, {len(found):,} sentences of {len(found.tags):,} words"})
     foreign = int((found.tags == IGNORED).sum())
     if foreign:
-        tell.warn(f"{path}: {foreign:,} words have tags that training has not: they count as wrong")
+        reporter.warn(f"{path}: {foreign:,} words have tags that training has not: they count as wrong")
     return found
 
 
@@ -246,10 +246,10 @@ def check_settings(config: Config) -> None:
         )
 
 
-def _read(source: SentenceSource, tell: Narrator) -> list[Sentence]:
+def _read(source: SentenceSource, reporter: Reporter) -> list[Sentence]:
     skipped = Skipped()
     found = list(read_sentences(source, skipped))
-    tell_skipped(skipped, source.path, tell)
+    report_skipped(skipped, source.path, reporter)
     return found
 
 

@@ -17,9 +17,9 @@ from recurra.measure.calibration import fit_temperature
 from recurra.measure.report import render, write_report
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
-from recurra.tasks.reporter import Narrator, Silent
+from recurra.tasks.reporter import Reporter, Silent
 from recurra.tasks.tagging.answers import answers
-from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, tell_assessment
+from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
@@ -38,10 +38,10 @@ class Tagging:
     name: ClassVar[Task] = "tag"
 
     def prepare(
-        self, data: Path, config: Config, tell: Narrator, *, valid: Path | None, test: Path | None
+        self, data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
     ) -> TaggingReady:
         """Read, split and number."""
-        return prepare(data, config, tell, valid=valid, test=test)
+        return prepare(data, config, reporter, valid=valid, test=test)
 
     def network(self, ready: TaggingReady) -> Tagger:
         """Words and characters, a recurrent stack over the sentence, a head."""
@@ -86,11 +86,11 @@ class Tagging:
         ready: TaggingReady,
         outcome: Outcome,
         options: TestOptions,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> Tested:
         """Accuracy and more beside the most frequent tag's, confusions, report and card."""
         found = assess(bundle, ready.test or ready.valid, baseline=options.baseline)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         page = report_data(bundle, ready, outcome, found, options.command)
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
@@ -110,17 +110,17 @@ class Tagging:
         train: Path | None,
         baseline: bool,
         report: Path | None,
-        tell: Narrator,
+        reporter: Reporter,
     ) -> dict[str, Any]:
         """Figures on another file; what the baseline needs of the training file stands in the model."""
-        tell.step("Reading")
-        part = open_part("test", data, bundle.config, bundle.labels, bundle.vocabulary, tell)
-        tell.step("Testing")
+        reporter.step("Reading")
+        part = open_part("test", data, bundle.config, bundle.labels, bundle.vocabulary, reporter)
+        reporter.step("Testing")
         found = assess(bundle, part, baseline=baseline)
-        tell_assessment(found, tell)
+        report_assessment(found, reporter)
         if report is not None:
             write_report(report, evaluation_report(bundle, found, data.name))
-            tell.note(f"report: {report}")
+            reporter.note(f"report: {report}")
         return found.as_json()
 
     def predict(self, bundle: TaggerBundle, request: PredictRequest) -> Answers:
