@@ -1,4 +1,4 @@
-"""What every task's network has: floors that can be frozen, an outline for the summary, a recurrent stack."""
+"""What every task's network has: layer_groups that can be frozen, an outline for the summary, a recurrent stack."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Network(nn.Module, ABC):
     """A network of layers one above the other."""
 
     @abstractmethod
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up, each weight once."""
 
     @abstractmethod
     def outline(self) -> list[Outline]:
         """The layers in the order of the data."""
 
-    def freeze(self, floors: int) -> None:
-        """The weights of the lowest ``floors`` are no longer trained."""
-        for floor in self.floors()[:floors]:
-            for weight in floor:
+    def freeze(self, layer_groups: int) -> None:
+        """The weights of the lowest ``layer_groups`` are no longer trained."""
+        for group in self.layer_groups()[:layer_groups]:
+            for weight in group:
                 weight.requires_grad_(False)
 
 
@@ -97,7 +97,7 @@ def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
 def outline_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[Outline]:
     """A line for each layer of a stack; ``last_alone``: the last gives one vector, not all states."""
     kind = type(stack).__name__
-    for layer, (H, weights) in enumerate(zip(stack.units, stack.floors(), strict=True)):
+    for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
         name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
         features = stack.directions * H
         alone = last_alone and layer == stack.layers - 1

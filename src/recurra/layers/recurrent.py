@@ -124,7 +124,7 @@ class Recurrent(nn.Module):
         names = ["weight_ih", "weight_hh", "bias_ih"] + ["bias_hh"] * self.two_biases
         return Weights(*(self.get_parameter(f"{name}_{suffix}") for name in names))
 
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer, both directions, from the first on."""
         named = list(self.named_parameters())
         endings = [tuple(f"_{suffix}" for suffix in self.suffixes(layer)) for layer in range(self.layers)]

@@ -227,7 +227,7 @@ def train_ready(
         resume=resume,
         observer=reporter.observer(),
         fingerprint=json.dumps({"data": ready.key, **settings, **begun_from}, sort_keys=True),
-        layers=model.floors(),
+        layers=model.layer_groups(),
     )
     return model.eval(), outcome
 

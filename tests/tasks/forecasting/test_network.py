@@ -67,9 +67,9 @@ def test_the_loss_is_the_mean_error_of_the_batch(kind: str) -> None:
 def test_every_weight_stands_on_one_floor_and_in_the_summary() -> None:
     config = ModelConfig(cell="lstm", units=4, layers=2, pooling="attention", head_dropout=0.2)
     network = ForecastNetwork(config, E, K)
-    floors = network.floors()
-    assert [len(floor) for floor in floors] == [3, 3, 5]
-    weights = [id(weight) for floor in floors for weight in floor]
+    layer_groups = network.layer_groups()
+    assert [len(group) for group in layer_groups] == [3, 3, 5]
+    weights = [id(weight) for group in layer_groups for weight in group]
     assert sorted(weights) == sorted(id(weight) for weight in network.parameters())
     found = summarize(network)
     assert [row.name for row in found.rows] == ["lstm_1", "lstm_2", "pooling", "head_dropout", "head"]

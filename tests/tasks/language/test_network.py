@@ -171,9 +171,9 @@ def test_the_summary_counts_tied_weights_once(language: dict[str, object], above
         == sum(row.parameters for row in found.rows)
         == found.rows[0].parameters + sum(weight.numel() for weight in model.recurrent.parameters()) + above
     )
-    floors = model.floors()
-    assert len(floors) == 4
-    assert sum(weight.numel() for floor in floors for weight in floor) == found.total
+    layer_groups = model.layer_groups()
+    assert len(layer_groups) == 4
+    assert sum(weight.numel() for group in layer_groups for weight in group) == found.total
 
 
 def test_a_window_of_the_training_stream_has_the_loss_of_its_tokens() -> None:

@@ -155,9 +155,9 @@ def test_dropped_words_are_unknown_ones_drawn_from_torch() -> None:
 @pytest.mark.parametrize("characters", [0, 4])
 def test_every_weight_stands_on_one_floor_and_in_the_summary(characters: int) -> None:
     model = made_model(tagging={"character_units": characters}, head_dropout=0.5)
-    floors = [id(weight) for floor in model.floors() for weight in floor]
-    assert sorted(floors) == sorted(id(weight) for weight in model.parameters())
-    assert len(model.floors()) == 4
+    layer_groups = [id(weight) for group in model.layer_groups() for weight in group]
+    assert sorted(layer_groups) == sorted(id(weight) for weight in model.parameters())
+    assert len(model.layer_groups()) == 4
     summary = summarize(model)
     assert sum(row.parameters for row in summary.rows) == summary.total
     model.freeze(1)

@@ -42,11 +42,11 @@ class Classifier(Network):
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up: embedding, recurrent layers, pooling and head."""
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
         top = [*pooling, *self.head.parameters()]
-        return [list(self.embedding.parameters()), *self.recurrent.floors(), top]
+        return [list(self.embedding.parameters()), *self.recurrent.layer_groups(), top]
 
     def outline(self) -> list[Outline]:
         """The layers in the order of the data.

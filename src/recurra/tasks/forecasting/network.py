@@ -51,10 +51,10 @@ class ForecastNetwork(Network):
             nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up: recurrent layers, pooling and head."""
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
-        return [*self.recurrent.floors(), [*pooling, *self.head.parameters()]]
+        return [*self.recurrent.layer_groups(), [*pooling, *self.head.parameters()]]
 
     def outline(self) -> list[Outline]:
         """The layers in the order of the data."""

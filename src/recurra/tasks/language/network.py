@@ -68,11 +68,11 @@ class LanguageNetwork(Network):
             states = states * sequence_mask(B, H, self.output_dropout, like=states)[:, None]
         return states, last
 
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up; tied ones are the embedding's."""
         return [
             list(self.embedding.parameters()),
-            *self.recurrent.floors(),
+            *self.recurrent.layer_groups(),
             list(self.output.parameters()),
         ]
 

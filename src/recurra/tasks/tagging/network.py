@@ -60,13 +60,13 @@ class Tagger(Network):
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def floors(self) -> list[list[nn.Parameter]]:
+    def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer from the bottom up: embedding, recurrent layers, head.
 
         The characters' weights stand with those of the first recurrent layer: vectors of words may be
         pretrained and frozen, and what reads the characters is trained beside them.
         """
-        first, *others = self.recurrent.floors()
+        first, *others = self.recurrent.layer_groups()
         spelling = [] if self.spelling is None else list(self.spelling.parameters())
         head = list(self.head.parameters())
         return [list(self.embedding.parameters()), [*spelling, *first], *others, head]
