@@ -1,4 +1,4 @@
-"""What every task's network has: layer_groups that can be frozen, an outline for the summary, a recurrent stack."""
+"""What every task's network has: layer groups, layer info, a recurrent stack."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import nn
 from recurra.config import ModelConfig
 from recurra.layers import GRU, LSTM, AttentionPooling, MaxPooling, MeanPooling, Recurrent, SimpleRNN
 
-__all__ = ["Network", "Outline", "measuring", "outline_of", "pooling_of", "recurrent_stack"]
+__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
 
 _CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
 
 @dataclass(frozen=True)
-class Outline:
+class LayerInfo:
     """A line of a network's summary.
 
     Attributes:
@@ -43,7 +43,7 @@ class Network(nn.Module, ABC):
         """The weights of each layer from the bottom up, each weight once."""
 
     @abstractmethod
-    def outline(self) -> list[Outline]:
+    def layer_info(self) -> list[LayerInfo]:
         """The layers in the order of the data."""
 
     def freeze(self, layer_groups: int) -> None:
@@ -94,7 +94,7 @@ def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
     return MeanPooling() if config.pooling == "mean" else MaxPooling()
 
 
-def outline_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[Outline]:
+def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[LayerInfo]:
     """A line for each layer of a stack; ``last_alone``: the last gives one vector, not all states."""
     kind = type(stack).__name__
     for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
@@ -102,4 +102,4 @@ def outline_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Itera
         features = stack.directions * H
         alone = last_alone and layer == stack.layers - 1
         shape = (None, features) if alone else (None, None, features)
-        yield Outline(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)
+        yield LayerInfo(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)

@@ -54,7 +54,7 @@ def summarize(model: Network) -> Summary:
             sum(weight.numel() for weight in line.weights),
             any(weight.requires_grad for weight in line.weights),
         )
-        for line in model.outline()
+        for line in model.layer_info()
     ]
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from recurra.config import ModelConfig
 from recurra.layers import Embedding, TrainedRows
-from recurra.layers.network import Network, Outline, outline_of, pooling_of, recurrent_stack
+from recurra.layers.network import LayerInfo, Network, layer_info_of, pooling_of, recurrent_stack
 
 __all__ = ["Classifier"]
 
@@ -48,27 +48,27 @@ class Classifier(Network):
         top = [*pooling, *self.head.parameters()]
         return [list(self.embedding.parameters()), *self.recurrent.layer_groups(), top]
 
-    def outline(self) -> list[Outline]:
+    def layer_info(self) -> list[LayerInfo]:
         """The layers in the order of the data.
 
         Pooling ``last`` is no layer of its own: the last recurrent layer then gives one vector, as in Keras
         without ``return_sequences``.
         """
-        table = Outline(
+        table = LayerInfo(
             "embedding",
             "Embedding",
             (None, None, self.embedding.embedding_dim),
             list(self.embedding.parameters()),
         )
-        rows = [table, *outline_of(self.recurrent, last_alone=self.pooling is None)]
+        rows = [table, *layer_info_of(self.recurrent, last_alone=self.pooling is None)]
         vector = (None, self.recurrent.output_size)
         if self.pooling is not None:
             rows.append(
-                Outline("pooling", type(self.pooling).__name__, vector, list(self.pooling.parameters()))
+                LayerInfo("pooling", type(self.pooling).__name__, vector, list(self.pooling.parameters()))
             )
         if self.head_dropout.p:
-            rows.append(Outline("head_dropout", "Dropout", vector))
-        rows.append(Outline("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
+            rows.append(LayerInfo("head_dropout", "Dropout", vector))
+        rows.append(LayerInfo("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
         return rows
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:

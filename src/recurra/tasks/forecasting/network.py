@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.config import ModelConfig
-from recurra.layers.network import Network, Outline, measuring, outline_of, pooling_of, recurrent_stack
+from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
 from recurra.tasks.forecasting.windows import WindowBatch, Windows
 
 __all__ = ["ForecastNetwork", "forecast_loss", "forecast_windows"]
@@ -56,16 +56,16 @@ class ForecastNetwork(Network):
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
         return [*self.recurrent.layer_groups(), [*pooling, *self.head.parameters()]]
 
-    def outline(self) -> list[Outline]:
+    def layer_info(self) -> list[LayerInfo]:
         """The layers in the order of the data."""
-        rows = list(outline_of(self.recurrent, last_alone=self.pooling is None))
+        rows = list(layer_info_of(self.recurrent, last_alone=self.pooling is None))
         vector = (None, self.recurrent.output_size)
         if self.pooling is not None:
             name = type(self.pooling).__name__
-            rows.append(Outline("pooling", name, vector, list(self.pooling.parameters())))
+            rows.append(LayerInfo("pooling", name, vector, list(self.pooling.parameters())))
         if self.head_dropout.p:
-            rows.append(Outline("head_dropout", "Dropout", vector))
-        rows.append(Outline("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
+            rows.append(LayerInfo("head_dropout", "Dropout", vector))
+        rows.append(LayerInfo("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
         return rows
 
     def forward(self, inputs: Tensor, present: Tensor, last: Tensor) -> Tensor:

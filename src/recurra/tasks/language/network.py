@@ -8,7 +8,7 @@ from recurra.config import LanguageConfig, ModelConfig
 from recurra.errors import ConfigError
 from recurra.layers import Embedding, States, TrainedRows
 from recurra.layers.dropout import sequence_mask
-from recurra.layers.network import Network, Outline, outline_of, recurrent_stack
+from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
 
 __all__ = ["LanguageNetwork", "refuse_unfit"]
@@ -76,20 +76,20 @@ class LanguageNetwork(Network):
             list(self.output.parameters()),
         ]
 
-    def outline(self) -> list[Outline]:
+    def layer_info(self) -> list[LayerInfo]:
         """The layers in the order of the data."""
         vectors, above = self.embedding, list(self.output.parameters())
         lines = [
-            Outline(
+            LayerInfo(
                 "embedding", "Embedding", (None, None, vectors.embedding_dim), list(vectors.parameters())
             ),
-            *outline_of(self.recurrent, last_alone=False),
+            *layer_info_of(self.recurrent, last_alone=False),
         ]
         if self.output_dropout:
-            lines.append(Outline("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
+            lines.append(LayerInfo("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
         kind = "tied softmax" if isinstance(self.output, Softmax) and self.output.tied else "softmax"
         kind = "adaptive softmax" if isinstance(self.output, AdaptiveSoftmax) else kind
-        lines.append(Outline("output", kind, (None, None, self.output.classes), above))
+        lines.append(LayerInfo("output", kind, (None, None, self.output.classes), above))
         return lines
 
 

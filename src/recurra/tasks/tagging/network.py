@@ -11,7 +11,7 @@ from torch.nn import functional
 from recurra.config import ModelConfig, TaggingConfig
 from recurra.errors import DataError
 from recurra.layers import Embedding, TrainedRows
-from recurra.layers.network import Network, Outline, measuring, outline_of, recurrent_stack
+from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
 from recurra.tasks.tagging.batches import IGNORED, TaggedBatch, TaggedBatches
 
 __all__ = ["Tagger", "tag_logits", "tagging_loss"]
@@ -71,20 +71,20 @@ class Tagger(Network):
         head = list(self.head.parameters())
         return [list(self.embedding.parameters()), [*spelling, *first], *others, head]
 
-    def outline(self) -> list[Outline]:
+    def layer_info(self) -> list[LayerInfo]:
         """The layers in the order of the data."""
         width, weights = self.embedding.embedding_dim, list(self.embedding.parameters())
-        rows = [Outline("embedding", "Embedding", (None, None, width), weights)]
+        rows = [LayerInfo("embedding", "Embedding", (None, None, width), weights)]
         if self.spelling is not None:
             width, weights = self.spelling.embedding.embedding_dim, list(self.spelling.embedding.parameters())
-            rows.append(Outline("character_embedding", "Embedding", (None, None, width), weights))
-            rows += outline_of(self.spelling.recurrent, last_alone=True, prefix="character_")
-        rows += outline_of(self.recurrent, last_alone=False)
+            rows.append(LayerInfo("character_embedding", "Embedding", (None, None, width), weights))
+            rows += layer_info_of(self.spelling.recurrent, last_alone=True, prefix="character_")
+        rows += layer_info_of(self.recurrent, last_alone=False)
         states = (None, None, self.recurrent.output_size)
         if self.head_dropout.p:
-            rows.append(Outline("head_dropout", "Dropout", states))
+            rows.append(LayerInfo("head_dropout", "Dropout", states))
         tags = (None, None, self.head.out_features)
-        rows.append(Outline("head", "Dense", tags, list(self.head.parameters())))
+        rows.append(LayerInfo("head", "Dense", tags, list(self.head.parameters())))
         return rows
 
     def forward(
