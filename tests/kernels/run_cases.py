@@ -63,13 +63,13 @@ def main() -> None:
     from recurra.kernels.cpu.host import host
 
     found = worst()
-    rounded = None if host().halves is None else worst("bfloat16")
+    rounded = None if host().bf16 is None else worst("bfloat16")
     stats: list[Any] = [getattr(function, "stats") for function in (forward, backward)]  # noqa: B009
     facts = {
         "lanes": host().lanes,
         "checked": CHECKED,
         "worst": found,
-        "halves": host().halves,
+        "bf16": host().bf16,
         "rounded": rounded,
         "loaded": sum(sum(each.cache_hits.values()) for each in stats),
         "compiled": sum(sum(each.cache_misses.values()) for each in stats),

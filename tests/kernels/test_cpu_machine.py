@@ -55,8 +55,8 @@ def test_no_load_or_store_is_out_of_bounds() -> None:
     facts = run_cases(RECURRA_CHECKED_KERNELS="1", RECURRA_TILES="0")
     assert facts["checked"]
     assert facts["worst"] < 5e-6
-    assert facts["halves"] == ("pairs" if host().halves else None)  # tiles have their own tests, pairs these
-    assert facts["halves"] is None or facts["rounded"] < 2**-8
+    assert facts["bf16"] == ("pairs" if host().bf16 else None)  # tiles have their own tests, pairs these
+    assert facts["bf16"] is None or facts["rounded"] < 2**-8
 
 
 def double(x: int) -> int:

@@ -33,7 +33,7 @@ def missing(call: Call) -> str | None:
     different = [part.dtype for part in (x, *others, *masks) if part.dtype != torch.float32]
     if different:
         return f"{str(different[0]).removeprefix('torch.')} numbers"
-    if call.precision == "bfloat16" and host().halves is None:
+    if call.precision == "bfloat16" and host().bf16 is None:
         return "products of bfloat16 on this machine"
     if any(mask.requires_grad for mask in masks):
         return "gradients of masks"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
+from recurra.kernels.cpu.bf16 import product, product_transposed
 from recurra.kernels.cpu.compiled import compiled
-from recurra.kernels.cpu.halves import product, product_transposed
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply_transposed
 from recurra.kernels.cpu.rows import (
@@ -97,14 +97,14 @@ def backward(
             else:
                 simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.rectified)
             if mask.size:
-                product(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True, work.halves)
+                product(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True, work.bf16)
                 add_masked(rows, work.masked, mask, dh, n, H, ldh, cell == GRU)
             else:
-                product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.halves)
+                product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.bf16)
         count = rows.start[stop] - first
         gather(layer, rows, x, begin, stop, work.x, ldx)
-        if layer.halves:  # but the bias stays whole
-            product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.halves)
+        if layer.bf16:  # but the bias stays whole
+            product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.bf16)
             add_rows(dW, layer.E * ldg, D, ldg, count, layer.columns)
         else:
             multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
@@ -112,9 +112,9 @@ def backward(
             for s in range(begin, stop):
                 place = work.entering[(rows.start[s] - first) * ldh :]
                 enter(rows, place, mask, place, rows.active[s], H, ldh)
-        product_transposed(dU, ldg, work.entering, 0, ldh, H, DQ, ldg, count, layer.columns, work.halves)
+        product_transposed(dU, ldg, work.entering, 0, ldh, H, DQ, ldg, count, layer.columns, work.bf16)
         if WT.size:
-            product(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True, work.halves)
+            product(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True, work.bf16)
             scatter(layer, rows, dx, begin, stop, work.x, ldx)
         stop = begin
     give_state(rows, dh, dh0, H, ldh)

@@ -15,8 +15,8 @@ import numpy as np
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
+from recurra.kernels.cpu.bf16 import pack_pairs
 from recurra.kernels.cpu.forward import forward
-from recurra.kernels.cpu.halves import pack_pairs
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
 from recurra.kernels.cpu.products import packed_size, padded
 from recurra.kernels.cpu.threads import run_all
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
     cell: int
     rectified: bool
-    halves: bool
+    bf16: bool
     """Whether products are of bfloat16."""
     reverse: bool
     """Whether the first direction reads from the end; a second one always does."""
@@ -183,7 +183,7 @@ def run_backward(
 
 def _layer(job: Job, d: int, rows: int) -> Layer:
     reverse = job.reverse if d == 0 else True
-    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows, job.halves)
+    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows, job.bf16)
 
 
 def _shards(job: Job) -> list[Rows]:
@@ -221,7 +221,7 @@ def _tapes(job: Job, tape: Floats) -> list[Floats]:
 
 def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
     """A ``(terms, columns)`` matrix as products take it."""
-    if job.halves:
+    if job.bf16:
         return pack_pairs(matrix.reshape(terms, columns))
     to = borrow(packed_size(terms, columns))
     weights.pack(to, matrix, terms, columns)
@@ -230,7 +230,7 @@ def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
 
 def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last: Floats) -> Floats:
     """The transpose of a ``(columns, terms)`` matrix as products take it; in float32 with one more term."""
-    if job.halves:
+    if job.bf16:
         return pack_pairs(matrix.reshape(columns, terms).T)
     to = borrow(packed_size(terms + (last.size > 0), columns))
     weights.pack_transposed(to, matrix, terms, columns, last)

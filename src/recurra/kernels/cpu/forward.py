@@ -7,8 +7,8 @@ until they are used. A row past its length takes no part in a step, so padding i
 from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
+from recurra.kernels.cpu.bf16 import product
 from recurra.kernels.cpu.compiled import compiled
-from recurra.kernels.cpu.halves import product
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, PAST_CACHE, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply
 from recurra.kernels.cpu.rows import blank, copy, enter, fetch_state, gather, give_state, repeat, show
@@ -68,20 +68,20 @@ def forward(
         begin, first = s, rows.start[s]
         gather(layer, rows, x, s, stop, work.x, layer.E + 1)
         count = rows.start[stop] - first
-        if layer.halves:  # but the bias stays whole
+        if layer.bf16:  # but the bias stays whole
             repeat(G, ldg, bias, count, layer.columns)
-            product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.halves)
+            product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.bf16)
         else:
             multiply(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E + 1, layer.columns, True)
         while s < stop:
             n, g, at = rows.active[s], (rows.start[s] - first) * ldg, rows.start[s] * KEPT[cell] * ldh
             if cell == GRU:
-                product(work.first, 0, ldg, entering, 0, ldh, n, U, H, layer.columns, True, work.halves)
+                product(work.first, 0, ldg, entering, 0, ldh, n, U, H, layer.columns, True, work.bf16)
                 gru.activate(
                     G, g, ldg, work.first, d, h, ldh, tape, at, n, H, layer.rectified, save, past_cache,
                 )  # fmt: skip
             else:
-                product(G, g, ldg, entering, 0, ldh, n, U, H, layer.columns, False, work.halves)
+                product(G, g, ldg, entering, 0, ldh, n, U, H, layer.columns, False, work.bf16)
                 if cell == LSTM:
                     lstm.activate(G, g, ldg, h, c, ldh, tape, at, n, H, save, past_cache)
                 else:

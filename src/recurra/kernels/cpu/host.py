@@ -21,7 +21,7 @@ class Host(NamedTuple):
     estimate: str | None
     """LLVM's name of the instruction that estimates a reciprocal; None where division is used."""
     x86: bool
-    halves: str | None = None
+    bf16: str | None = None
     """How products of bfloat16 are made: ``"tiles"`` (AMX) or ``"pairs"`` (AVX512_BF16); None where not."""
 
 
@@ -44,7 +44,7 @@ def host() -> Host:
         if not features.get("avx512bf16"):
             return AVX512
         tiles = features.get("amx-bf16") and os.environ.get("RECURRA_TILES", "1") != "0" and _may_use_tiles()
-        return AVX512._replace(halves="tiles" if tiles else "pairs")
+        return AVX512._replace(bf16="tiles" if tiles else "pairs")
     # FMA is a feature of its own, though every processor but one that has AVX2 has it
     if features.get("avx2") and features.get("fma") and asked in ("16", "8"):
         return AVX2

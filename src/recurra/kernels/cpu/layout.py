@@ -57,20 +57,18 @@ class Layer(NamedTuple):
     ldh: int
     chunk: int
     """Rows of gates that are worked on at once, over as many steps as they come from."""
-    halves: bool
+    bf16: bool
     """Whether products are of bfloat16."""
 
 
 @cache
-def layer(
-    cell: int, rectified: bool, reverse: bool, E: int, H: int, rows: int, halves: bool = False
-) -> Layer:
+def layer(cell: int, rectified: bool, reverse: bool, E: int, H: int, rows: int, bf16: bool = False) -> Layer:
     """The layer's facts for shards of at most ``rows`` rows."""
     columns = GATES[cell] * H
     ldg = row_length(columns)
     # half a megabyte of gates stays in the second cache; more than 256 rows gain nothing
     chunk = max(rows, min(256, 131_072 // ldg))
-    return Layer(cell, rectified, reverse, E, H, columns, ldg, row_length(H), chunk, halves)
+    return Layer(cell, rectified, reverse, E, H, columns, ldg, row_length(H), chunk, bf16)
 
 
 class Rows(NamedTuple):
@@ -140,7 +138,7 @@ class Work(NamedTuple):
     """A chunk of new states; backwards, of their gradients."""
     masked: Floats
     """Backwards: a step's gradient of the masked state."""
-    halves: Floats
+    bf16: Floats
     """The factor of a product in pairs of bfloat16; empty where products are of float32."""
 
 
@@ -160,16 +158,16 @@ def work_sizes(layer: Layer, rows: int, *, masked: bool, backward: bool) -> tupl
     if backward:
         x = layer.chunk * row_length(layer.E + 1) + slack
         second = gates if layer.cell == GRU else 0
-        halves = 0
-        if layer.halves:
+        bf16 = 0
+        if layer.bf16:
             pairs = -(-layer.chunk // 32) * 16
             wider = max(row_length(layer.E + 1), layer.ldh)
-            halves = max(layer.chunk * -(-layer.columns // 32) * 16, pairs * (layer.ldg + 2 * wider))
-        return states, cells, new_states, x, gates, second, new_states, states if masked else 0, halves
+            bf16 = max(layer.chunk * -(-layer.columns // 32) * 16, pairs * (layer.ldg + 2 * wider))
+        return states, cells, new_states, x, gates, second, new_states, states if masked else 0, bf16
     x = layer.chunk * (layer.E + 1) + slack
     product = rows * layer.ldg + slack if layer.cell == GRU else 0
-    halves = max(layer.chunk * -(-layer.E // 32), rows * -(-layer.H // 32)) * 16 if layer.halves else 0
-    return states, cells, states if masked else 0, x, product, gates, new_states, 0, halves
+    bf16 = max(layer.chunk * -(-layer.E // 32), rows * -(-layer.H // 32)) * 16 if layer.bf16 else 0
+    return states, cells, states if masked else 0, x, product, gates, new_states, 0, bf16
 
 
 def cut(buffer: Floats, sizes: tuple[int, ...]) -> list[Floats]:

@@ -27,7 +27,7 @@ CELLS = {"simple_rnn": layout.SIMPLE_RNN, "lstm": layout.LSTM, "gru": layout.GRU
 def compute(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str,
-    rectified: bool, halves: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
+    rectified: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """One layer forwards.
 
@@ -41,7 +41,7 @@ def compute(
         recurrent_masks: ``(B, H)`` likewise.
         cell: ``simple_rnn``, ``lstm`` or ``gru``.
         rectified: relu in tanh's place.
-        halves: whether products are of bfloat16.
+        bf16: whether products are of bfloat16.
         reverse: whether the first direction reads from the end; a second one always does.
         sequences: whether all states are wanted.
         save: whether a gradient will be asked for.
@@ -61,7 +61,7 @@ def compute(
         recurrent_masks,
         cell,
         rectified,
-        halves,
+        bf16,
         reverse,
         shards,
         threads,
@@ -86,7 +86,7 @@ def compute_backward(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor],
     outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, cell: str,
-    rectified: bool, halves: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
+    rectified: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of one layer.
 
@@ -104,7 +104,7 @@ def compute_backward(
         last_gradient: of the last states, or None.
         cell: the cell.
         rectified: relu in tanh's place.
-        halves: whether products are of bfloat16.
+        bf16: whether products are of bfloat16.
         reverse: of the first direction.
         shards: parts that the batch was dealt to.
         threads: threads to run them.
@@ -122,7 +122,7 @@ def compute_backward(
         recurrent_masks,
         cell,
         rectified,
-        halves,
+        bf16,
         reverse,
         shards,
         threads,
@@ -165,7 +165,7 @@ def _input_shaped(dx: Tensor, table: bool, B: int, T: int, E: int) -> Tensor:
 def _job(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, weights: Sequence[Tensor],
     input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str, rectified: bool,
-    halves: bool, reverse: bool, shards: int, threads: int,
+    bf16: bool, reverse: bool, shards: int, threads: int,
 ) -> engine.Job:  # fmt: skip
     each = 4 if cell == "gru" else 3
     directions = []
@@ -186,7 +186,7 @@ def _job(
             )
         dt, db, places = index.stride(0), index.stride(1), span(index)
     return engine.Job(
-        CELLS[cell], rectified, halves, reverse, T, B, x.shape[-1], weights[1].shape[1],
+        CELLS[cell], rectified, bf16, reverse, T, B, x.shape[-1], weights[1].shape[1],
         span(x) if index is None else flat(x), places, dt, db,
         None if lengths is None else lengths.long().contiguous().numpy(), directions, shards, threads,
     )  # fmt: skip
@@ -226,7 +226,7 @@ backward = _defined(BACKWARD, compute_backward)
 def _shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str,
-    rectified: bool, halves: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
+    rectified: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
     H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)
@@ -246,7 +246,7 @@ def _backward_shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor],
     outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, cell: str,
-    rectified: bool, halves: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
+    rectified: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
     H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)

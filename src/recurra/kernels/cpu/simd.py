@@ -34,8 +34,8 @@ __all__ = [
     "select_positive",
     "store",
     "store_aligned",
+    "store_bf16",
     "store_first",
-    "store_halves",
 ]
 
 LANES = host().lanes
@@ -291,15 +291,15 @@ def _rounded(builder: Any, x: Any) -> Any:
 
 
 @generated
-def store_halves(typing: Any, array: Any, index: Any, x: Any) -> Any:
+def store_bf16(typing: Any, array: Any, index: Any, x: Any) -> Any:
     """``x``, rounded to bfloat16, in the place of half as many numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, x = arguments
-        halves = ir.VectorType(ir.IntType(16), LANES)
-        place = pointer(context, builder, signature.args[0], array, index, to=halves)
+        bf16 = ir.VectorType(ir.IntType(16), LANES)
+        place = pointer(context, builder, signature.args[0], array, index, to=bf16)
         upper = builder.lshr(_rounded(builder, x), ir.Constant(INTEGERS, [16] * LANES))
-        builder.store(builder.trunc(upper, halves), place).align = 2
+        builder.store(builder.trunc(upper, bf16), place).align = 2
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vec), generate

@@ -12,7 +12,7 @@ from recurra.kernels.cpu.host import host
 
 pytestmark = [
     pytest.mark.usefixtures("poisoned"),
-    pytest.mark.skipif(host().halves is None, reason="this processor has no products of bfloat16"),
+    pytest.mark.skipif(host().bf16 is None, reason="this processor has no products of bfloat16"),
 ]
 
 CELLS = ["simple_rnn", "lstm", "gru"]
@@ -104,7 +104,7 @@ def test_padding_never_shows_and_nan_does(cell: str, problem: Any) -> None:
 def test_a_machine_without_them_says_so(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from recurra.kernels import cpu
 
-    monkeypatch.setattr(cpu, "host", lambda: host()._replace(halves=None))
+    monkeypatch.setattr(cpu, "host", lambda: host()._replace(bf16=None))
     p = problem("lstm", 4, 3, 2, 5, dtype=torch.float32)
     with pytest.raises(BackendError, match="'cpu' has no products of bfloat16 on this machine"):
         p.solve(backend="cpu", precision="bfloat16")

@@ -13,7 +13,7 @@ from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.products import PANEL, WIDTH, multiply, multiply_transposed
-from recurra.kernels.cpu.simd import LANES, broadcast, keep_first, load, pair, store, store_halves
+from recurra.kernels.cpu.simd import LANES, broadcast, keep_first, load, pair, store, store_bf16
 from recurra.kernels.cpu.tile import column_of_tiles
 
 initialize_native_asmparser()  # the instructions for bfloat16 are given to LLVM as assembly
@@ -42,7 +42,7 @@ def pack_pairs(matrix: Floats) -> Floats:
     return np.concatenate(panels).view(np.float32)
 
 
-if host().halves is None:
+if host().bf16 is None:
 
     @compiled
     def multiply_pairs(
@@ -51,7 +51,7 @@ if host().halves is None:
     ) -> None:  # fmt: skip
         raise NotImplementedError("this machine has no products of bfloat16")
 
-elif host().halves == "tiles":
+elif host().bf16 == "tiles":
     from recurra.kernels.cpu import amx
 
     @compiled
@@ -122,43 +122,43 @@ def _pair_rows(to: Floats, start: int, M: Floats, m: int, ld: int, left: int, co
 @compiled
 def product(
     C: Floats, c: int, ldc: int, A: Floats, a: int, lda: int, rows: int, P: Floats, terms: int,
-    columns: int, fresh: bool, halves: Floats,
+    columns: int, fresh: bool, bf16: Floats,
 ) -> None:  # fmt: skip
-    """``multiply``, or, where there is room for it in ``halves``, the same of both rounded to bfloat16.
+    """``multiply``, or, where there is room for it in ``bf16``, the same of both rounded to bfloat16.
 
-    ``halves`` takes ``rows`` rows of ``paired(terms)`` numbers, ``P`` is packed in pairs then.
+    ``bf16`` takes ``rows`` rows of ``paired(terms)`` numbers, ``P`` is packed in pairs then.
     """
-    if halves.size == 0:
+    if bf16.size == 0:
         multiply(C, c, ldc, A, a, lda, rows, P, terms, columns, fresh)
         return
     length = (terms + TERMS - 1) // TERMS * TERMS // 2
     for r in range(rows):
         for j in range(0, 2 * length, LANES):
             value = load(A, a + r * lda + min(j, terms))
-            store_halves(halves, r * length + j // 2, keep_first(value, max(0, terms - j)))
-    multiply_pairs(C, c, ldc, halves, length, rows, P, 0, length, columns, fresh)
+            store_bf16(bf16, r * length + j // 2, keep_first(value, max(0, terms - j)))
+    multiply_pairs(C, c, ldc, bf16, length, rows, P, 0, length, columns, fresh)
 
 
 @compiled
 def product_transposed(
     C: Floats, ldc: int, A: Floats, a: int, lda: int, rows: int, B: Floats, ldb: int, terms: int,
-    columns: int, halves: Floats,
+    columns: int, bf16: Floats,
 ) -> None:  # fmt: skip
-    """``multiply_transposed``, or, where there is room for it in ``halves``, the same of both in bfloat16.
+    """``multiply_transposed``, or, where there is room for it in ``bf16``, the same of both in bfloat16.
 
-    ``halves`` takes both factors in pairs of terms: ``paired(terms)`` times ``ldb + 2 * lda`` numbers.
+    ``bf16`` takes both factors in pairs of terms: ``paired(terms)`` times ``ldb + 2 * lda`` numbers.
     """
-    if halves.size == 0:
+    if bf16.size == 0:
         multiply_transposed(C, ldc, A, a, lda, rows, B, 0, ldb, terms, columns)
         return
     length = (terms + TERMS - 1) // TERMS * TERMS // 2
     for k in range(length):
-        _pair_rows(halves, k * ldb, B, 2 * k * ldb, ldb, terms - 2 * k, columns)
+        _pair_rows(bf16, k * ldb, B, 2 * k * ldb, ldb, terms - 2 * k, columns)
     first = length * ldb
     for k in range(length):
-        _pair_rows(halves, first + k * lda, A, a + 2 * k * lda, lda, terms - 2 * k, rows)
-    turned = halves[first + length * lda :]
+        _pair_rows(bf16, first + k * lda, A, a + 2 * k * lda, lda, terms - 2 * k, rows)
+    turned = bf16[first + length * lda :]
     for i in range(rows):
         for k in range(length):
-            turned[i * length + k] = halves[first + k * lda + i]
-    multiply_pairs(C, 0, ldc, turned, length, rows, halves, ldb, length, columns, False)
+            turned[i * length + k] = bf16[first + k * lda + i]
+    multiply_pairs(C, 0, ldc, turned, length, rows, bf16, ldb, length, columns, False)
