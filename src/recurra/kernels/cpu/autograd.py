@@ -20,14 +20,14 @@ __all__ = ["recurrence"]
 
 def recurrence(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, lists: tuple[list[Tensor], ...], cell: str,
-    rectified: bool, bf16: bool, reverse: bool, sequences: bool, shards: int, threads: int,
+    use_relu: bool, bf16: bool, reverse: bool, sequences: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """All states and the last ones, with a gradient where one may be asked for.
 
     The arguments are those of ``operators.compute``; ``lists`` are its states, weights and masks.
     """
     wanted = torch.is_grad_enabled() and any(part.requires_grad for part in (x, *lists[0], *lists[1]))
-    facts: tuple[Any, ...] = (cell, rectified, bf16, reverse, sequences, wanted, shards, threads)
+    facts: tuple[Any, ...] = (cell, use_relu, bf16, reverse, sequences, wanted, shards, threads)
     inputs: tuple[Any, ...] = (x, index, lengths, *lists, *facts)
     if torch.compiler.is_compiling():
         outputs, last, _ = operators.forward(*inputs)
@@ -81,10 +81,10 @@ def _gradients(
     gradient, last, _ = gradients
     if gradient is None and last is None:
         return None, [None] * ctx.counts[0], [None] * ctx.counts[1]
-    cell, rectified, bf16, reverse, sequences, _, shards, threads = ctx.facts
+    cell, use_relu, bf16, reverse, sequences, _, shards, threads = ctx.facts
     dx, dstate, *dweights = compute(
         x, index, lengths, *_split(parts, ctx.counts), outputs, tape, gradient if sequences else None, last,
-        cell, rectified, bf16, reverse, shards, threads, input_wanted,
+        cell, use_relu, bf16, reverse, shards, threads, input_wanted,
     )  # fmt: skip
     return dx if input_wanted else None, list(dstate.unbind(0)) if ctx.counts[0] else [], dweights
 

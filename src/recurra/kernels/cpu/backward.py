@@ -90,12 +90,12 @@ def backward(
             if cell == GRU:
                 gru.differentiate(
                     D, DQ, to, ldg, dd, dh, work.entering, (rows.start[s] - first) * ldh, ldh, tape, at, n,
-                    H, layer.rectified,
+                    H, layer.use_relu,
                 )  # fmt: skip
             elif cell == LSTM:
                 lstm.differentiate(D, to, ldg, dh, dc, ldh, tape, at, n, H)
             else:
-                simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.rectified)
+                simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.use_relu)
             if mask.size:
                 product(work.masked, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, True, work.bf16)
                 add_masked(rows, work.masked, mask, dh, n, H, ldh, cell == GRU)

@@ -40,7 +40,7 @@ class Job(NamedTuple):
     """One layer over one batch."""
 
     cell: int
-    rectified: bool
+    use_relu: bool
     bf16: bool
     """Whether products are of bfloat16."""
     reverse: bool
@@ -183,7 +183,7 @@ def run_backward(
 
 def _layer(job: Job, d: int, rows: int) -> Layer:
     reverse = job.reverse if d == 0 else True
-    return layout.layer(job.cell, job.rectified, reverse, job.E, job.H, rows, job.bf16)
+    return layout.layer(job.cell, job.use_relu, reverse, job.E, job.H, rows, job.bf16)
 
 
 def _shards(job: Job) -> list[Rows]:

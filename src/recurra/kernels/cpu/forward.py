@@ -78,14 +78,14 @@ def forward(
             if cell == GRU:
                 product(work.first, 0, ldg, entering, 0, ldh, n, U, H, layer.columns, True, work.bf16)
                 gru.activate(
-                    G, g, ldg, work.first, d, h, ldh, tape, at, n, H, layer.rectified, save, past_cache,
+                    G, g, ldg, work.first, d, h, ldh, tape, at, n, H, layer.use_relu, save, past_cache,
                 )  # fmt: skip
             else:
                 product(G, g, ldg, entering, 0, ldh, n, U, H, layer.columns, False, work.bf16)
                 if cell == LSTM:
                     lstm.activate(G, g, ldg, h, c, ldh, tape, at, n, H, save, past_cache)
                 else:
-                    simple_rnn.activate(G, g, ldg, h, ldh, n, H, layer.rectified)
+                    simple_rnn.activate(G, g, ldg, h, ldh, n, H, layer.use_relu)
             enter(rows, h, mask, entering, n, H, ldh)
             if outputs.data.size:
                 copy(work.states, (rows.start[s] - first) * ldh, h, 0, n * ldh)

@@ -25,7 +25,7 @@ __all__ = ["activate", "differentiate"]
 @compiled
 def activate(
     G: Floats, g: int, ldg: int, Q: Floats, d: Floats, h: Floats, ldh: int, tape: Floats, at: int, n: int,
-    H: int, rectified: bool, save: bool, past_cache: bool,
+    H: int, use_relu: bool, save: bool, past_cache: bool,
 ) -> None:  # fmt: skip
     """The new states of ``n`` rows.
 
@@ -42,7 +42,7 @@ def activate(
         at: start in ``tape``.
         n: rows.
         H: hidden units.
-        rectified: whether act is relu, else tanh.
+        use_relu: whether act is relu, else tanh.
         save: whether a gradient will be asked for.
         past_cache: whether the tape is too long for the cache.
     """
@@ -53,7 +53,7 @@ def activate(
             z = sigmoid(load(G, p + H) + load(Q, s + H))
             q = load(Q, s + 2 * H) + load(d, j)
             a = fma(r, q, load(G, p + 2 * H))
-            a = relu(a) if rectified else tanh(a)
+            a = relu(a) if use_relu else tanh(a)
             store(h, here, fma(z, load(h, here) - a, a))
             if save:
                 to = at + 4 * row * ldh + j
@@ -66,7 +66,7 @@ def activate(
 @compiled
 def differentiate(
     D: Floats, DQ: Floats, to: int, ldg: int, dd: Floats, dh: Floats, before: Floats, b: int, ldh: int,
-    tape: Floats, at: int, n: int, H: int, rectified: bool,
+    tape: Floats, at: int, n: int, H: int, use_relu: bool,
 ) -> None:  # fmt: skip
     """The gradients of ``n`` rows' sums from those of their new states.
 
@@ -84,7 +84,7 @@ def differentiate(
         at: start in ``tape``.
         n: rows.
         H: hidden units.
-        rectified: whether act is relu, else tanh.
+        use_relu: whether act is relu, else tanh.
     """
     one = broadcast(1.0)
     for row in range(n):
@@ -93,7 +93,7 @@ def differentiate(
             r, z, a = load(tape, p), load(tape, p + ldh), load(tape, p + 2 * ldh)
             dnew = load(dh, here)
             da = dnew * (one - z)
-            da = select_positive(a, da) if rectified else da * (one - a * a)
+            da = select_positive(a, da) if use_relu else da * (one - a * a)
             dq = da * r
             dr = dq * load(tape, p + 3 * ldh) * (one - r)
             dz = dnew * (load(before, b + here) - a) * z * (one - z)

@@ -46,7 +46,7 @@ class Layer(NamedTuple):
     """The facts of one layer in one direction."""
 
     cell: int
-    rectified: bool
+    use_relu: bool
     """Whether the activation is relu, else tanh."""
     reverse: bool
     E: int
@@ -62,13 +62,13 @@ class Layer(NamedTuple):
 
 
 @cache
-def layer(cell: int, rectified: bool, reverse: bool, E: int, H: int, rows: int, bf16: bool = False) -> Layer:
+def layer(cell: int, use_relu: bool, reverse: bool, E: int, H: int, rows: int, bf16: bool = False) -> Layer:
     """The layer's facts for shards of at most ``rows`` rows."""
     columns = GATES[cell] * H
     ldg = row_length(columns)
     # half a megabyte of gates stays in the second cache; more than 256 rows gain nothing
     chunk = max(rows, min(256, 131_072 // ldg))
-    return Layer(cell, rectified, reverse, E, H, columns, ldg, row_length(H), chunk, bf16)
+    return Layer(cell, use_relu, reverse, E, H, columns, ldg, row_length(H), chunk, bf16)
 
 
 class Rows(NamedTuple):

@@ -27,7 +27,7 @@ CELLS = {"simple_rnn": layout.SIMPLE_RNN, "lstm": layout.LSTM, "gru": layout.GRU
 def compute(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str,
-    rectified: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
+    use_relu: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """One layer forwards.
 
@@ -40,7 +40,7 @@ def compute(
         input_masks: ``(B, E)`` of each direction; empty where there are none.
         recurrent_masks: ``(B, H)`` likewise.
         cell: ``simple_rnn``, ``lstm`` or ``gru``.
-        rectified: relu in tanh's place.
+        use_relu: relu in tanh's place.
         bf16: whether products are of bfloat16.
         reverse: whether the first direction reads from the end; a second one always does.
         sequences: whether all states are wanted.
@@ -60,7 +60,7 @@ def compute(
         input_masks,
         recurrent_masks,
         cell,
-        rectified,
+        use_relu,
         bf16,
         reverse,
         shards,
@@ -86,7 +86,7 @@ def compute_backward(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor],
     outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, cell: str,
-    rectified: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
+    use_relu: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of one layer.
 
@@ -103,7 +103,7 @@ def compute_backward(
         gradient: of all states ``(T, B, D*H)``, or None.
         last_gradient: of the last states, or None.
         cell: the cell.
-        rectified: relu in tanh's place.
+        use_relu: relu in tanh's place.
         bf16: whether products are of bfloat16.
         reverse: of the first direction.
         shards: parts that the batch was dealt to.
@@ -121,7 +121,7 @@ def compute_backward(
         input_masks,
         recurrent_masks,
         cell,
-        rectified,
+        use_relu,
         bf16,
         reverse,
         shards,
@@ -164,7 +164,7 @@ def _input_shaped(dx: Tensor, table: bool, B: int, T: int, E: int) -> Tensor:
 
 def _job(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, weights: Sequence[Tensor],
-    input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str, rectified: bool,
+    input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str, use_relu: bool,
     bf16: bool, reverse: bool, shards: int, threads: int,
 ) -> engine.Job:  # fmt: skip
     each = 4 if cell == "gru" else 3
@@ -186,7 +186,7 @@ def _job(
             )
         dt, db, places = index.stride(0), index.stride(1), span(index)
     return engine.Job(
-        CELLS[cell], rectified, bf16, reverse, T, B, x.shape[-1], weights[1].shape[1],
+        CELLS[cell], use_relu, bf16, reverse, T, B, x.shape[-1], weights[1].shape[1],
         span(x) if index is None else flat(x), places, dt, db,
         None if lengths is None else lengths.long().contiguous().numpy(), directions, shards, threads,
     )  # fmt: skip
@@ -226,7 +226,7 @@ backward = _defined(BACKWARD, compute_backward)
 def _shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str,
-    rectified: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
+    use_relu: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
     H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)
@@ -246,7 +246,7 @@ def _backward_shapes(
     x: Tensor, index: Tensor | None, lengths: Tensor | None, state: Sequence[Tensor],
     weights: Sequence[Tensor], input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor],
     outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, cell: str,
-    rectified: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
+    use_relu: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
     H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)

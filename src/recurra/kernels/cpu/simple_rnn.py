@@ -11,7 +11,7 @@ __all__ = ["activate", "differentiate"]
 
 
 @compiled
-def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, rectified: bool) -> None:
+def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
     """The new states of ``n`` rows.
 
     Args:
@@ -22,16 +22,16 @@ def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, r
         ldh: row length of ``h``.
         n: rows.
         H: hidden units.
-        rectified: whether act is relu, else tanh.
+        use_relu: whether act is relu, else tanh.
     """
     for r in range(n):
         for j in range(0, H, LANES):
             sums = load(G, g + r * ldg + j)
-            store(h, r * ldh + j, relu(sums) if rectified else tanh(sums))
+            store(h, r * ldh + j, relu(sums) if use_relu else tanh(sums))
 
 
 @compiled
-def differentiate(D: Floats, d: int, ldg: int, dh: Floats, ldh: int, n: int, H: int, rectified: bool) -> None:
+def differentiate(D: Floats, d: int, ldg: int, dh: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
     """The gradients of ``n`` rows' sums from those of their new states.
 
     Args:
@@ -42,11 +42,11 @@ def differentiate(D: Floats, d: int, ldg: int, dh: Floats, ldh: int, n: int, H: 
         ldh: row length of ``dh``.
         n: rows.
         H: hidden units.
-        rectified: whether act is relu, else tanh.
+        use_relu: whether act is relu, else tanh.
     """
     one = broadcast(1.0)
     for r in range(n):
         for j in range(0, H, LANES):
             to = d + r * ldg + j
             a, dnew = load(D, to), load(dh, r * ldh + j)
-            store(D, to, select_positive(a, dnew) if rectified else dnew * (one - a * a))
+            store(D, to, select_positive(a, dnew) if use_relu else dnew * (one - a * a))
