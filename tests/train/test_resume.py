@@ -71,11 +71,11 @@ class Carrying:
         self.state = self.state * 1.03
         return loss(model, batch) * self.state.mean()
 
-    def carried(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"state": self.state}
 
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        self.state = carried["state"]
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        self.state = state_dict["state"]
 
 
 def assert_same_weights(one: torch.nn.Module, two: torch.nn.Module) -> None:

@@ -237,10 +237,10 @@ def _try_out(model: Network, training_setup: TrainingSetup) -> None:
     first = next(training_setup.batches.epoch(1), None)
     if first is None:
         return
-    carried = dict(training_setup.objective.carried())
+    carried = dict(training_setup.objective.state_dict())
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         training_setup.objective(model.train(), first)
-    training_setup.objective.restore(carried)
+    training_setup.objective.load_state_dict(carried)
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ from recurra.errors import DataError
 if TYPE_CHECKING:
     from recurra.io.batcher import Batch
 
-__all__ = ["AnyBatch", "BatchSource", "Memoryless", "Objective", "supervised"]
+__all__ = ["AnyBatch", "BatchSource", "Objective", "StatelessLoss", "supervised"]
 
 
 @runtime_checkable
@@ -44,14 +44,14 @@ class Objective(Protocol):
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
         """A scalar to be made small; the batch is moved to the model's device."""
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """What the next batch's loss hangs on besides weights and batch, such as a stream's last states."""
 
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        """Takes over what ``carried`` gave."""
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Takes over what ``state_dict`` gave."""
 
 
-class Memoryless:
+class StatelessLoss:
     """An objective that carries nothing from batch to batch.
 
     Args:
@@ -65,15 +65,15 @@ class Memoryless:
         """The loss of one batch."""
         return self._loss(model, batch)
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """Nothing."""
         return {}
 
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Nothing to take over."""
 
 
-def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> Memoryless:
+def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> StatelessLoss:
     """The objective of logits ``model(tokens (B, T), lengths (B,))`` beside the batch's labels.
 
     It raises DataError where a batch has no labels.
@@ -89,4 +89,4 @@ def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> Memoryless:
         logits = model(batch.tokens.to(device), batch.lengths.to(device))
         return loss(logits, batch.labels.to(device))
 
-    return Memoryless(of_batch)
+    return StatelessLoss(of_batch)

@@ -88,7 +88,7 @@ class Checkpoints:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
-        tensors |= {f"carried/{name}": tensor for name, tensor in self.objective.carried().items()}
+        tensors |= {f"carried/{name}": tensor for name, tensor in self.objective.state_dict().items()}
         values: dict[str, Any] = {}
         for index, entries in self.optimizer.state_dict()["state"].items():
             for key, value in entries.items():
@@ -119,7 +119,7 @@ class Checkpoints:
             self._refuse_other_settings(saved["settings"])
             self._load_weights(_below(tensors, "model/"))
             self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
-            self.objective.restore(_below(tensors, "carried/"))
+            self.objective.load_state_dict(_below(tensors, "carried/"))
             state.load_json(saved["state"])
             state.best_weights = _below(tensors, "best/") or None
             torch.set_rng_state(tensors["rng/cpu"])

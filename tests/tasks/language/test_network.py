@@ -197,14 +197,14 @@ def test_the_objective_goes_on_from_what_it_carried_and_cuts_gradients() -> None
     model = network("gru").eval()
     windows = list(Streams(TokenStream(Examples.from_arrays(texts(20))), 2, 5).epoch(1))
     one, other = StreamObjective(), StreamObjective()
-    assert other.carried() == {}
+    assert other.state_dict() == {}
     one(model, windows[0])
-    other.restore(one.carried())
-    assert {name: tuple(part.shape) for name, part in other.carried().items()} == {
+    other.load_state_dict(one.state_dict())
+    assert {name: tuple(part.shape) for name, part in other.state_dict().items()} == {
         "0/h": (2, 6),
         "1/h": (2, 5),
     }
-    assert not any(part.requires_grad for part in other.carried().values())
+    assert not any(part.requires_grad for part in other.state_dict().values())
     assert torch.equal(one(model, windows[1]), other(model, windows[1]))
     fresh = StreamObjective()
     again = StreamBatch(windows[1].tokens, windows[1].targets, None, fresh=True)

@@ -25,7 +25,7 @@ from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepa
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.reporter import Reporter, Silent
 from recurra.train.loop import Outcome
-from recurra.train.objective import Memoryless
+from recurra.train.objective import StatelessLoss
 
 __all__ = ["Forecasting"]
 
@@ -68,7 +68,7 @@ class Forecasting:
         windows = windows_of(
             ready.train, layout, reach, series, settings.batch_size, shuffle=True, seed=settings.seed
         )
-        return TrainingSetup(windows, Memoryless(forecast_loss(series.loss)), validate)
+        return TrainingSetup(windows, StatelessLoss(forecast_loss(series.loss)), validate)
 
     def bundle(
         self, ready: PreparedSeries, model: Network, pretrained: dict[str, Any] | None

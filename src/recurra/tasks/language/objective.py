@@ -38,7 +38,7 @@ class StreamObjective:
         told = torch.arange(targets.shape[1], device=device) < lengths[:, None]
         return model.output.loss(states[told], targets[told])
 
-    def carried(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """The states after the last window, by layer and part (``0/h``, ``0/c``)."""
         names = ("h", "c")
         return {
@@ -47,11 +47,11 @@ class StreamObjective:
             for name, part in zip(names, parts, strict=False)
         }
 
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        """Takes over what :meth:`carried` gave."""
-        layers = 1 + max((int(name.partition("/")[0]) for name in carried), default=-1)
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Takes over what :meth:`state_dict` gave."""
+        layers = 1 + max((int(name.partition("/")[0]) for name in state_dict), default=-1)
         found = tuple(
-            tuple(carried[f"{layer}/{name}"] for name in ("h", "c") if f"{layer}/{name}" in carried)
+            tuple(state_dict[f"{layer}/{name}"] for name in ("h", "c") if f"{layer}/{name}" in state_dict)
             for layer in range(layers)
         )
         self._states = found or None

@@ -27,7 +27,7 @@ from recurra.tasks.tagging.network import Tagger, tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady, open_part, prepare
 from recurra.tasks.transfer import Lexicon
 from recurra.train.loop import Outcome
-from recurra.train.objective import Memoryless
+from recurra.train.objective import StatelessLoss
 
 __all__ = ["Tagging"]
 
@@ -61,7 +61,7 @@ class Tagging:
             ready.train.numbers, None, settings.batch_size, shuffle=True, seed=settings.seed
         )
         return TrainingSetup(
-            batches, Memoryless(tagging_loss), lambda network: _figures(network, ready.valid)
+            batches, StatelessLoss(tagging_loss), lambda network: _figures(network, ready.valid)
         )
 
     def bundle(self, ready: TaggingReady, model: Network, pretrained: dict[str, Any] | None) -> TaggerBundle:
