@@ -19,7 +19,7 @@ from recurra.kernels import cpu, dispatch
 from recurra.kernels.cpu import compiled as compiling
 from recurra.kernels.cpu import engine
 from recurra.kernels.cpu.compiled import compiled
-from recurra.kernels.cpu.host import host, lack
+from recurra.kernels.cpu.host import host, unavailable_reason
 
 HERE = Path(__file__).parent
 
@@ -121,7 +121,7 @@ def test_a_folder_that_can_not_be_written_gives_way_to_a_temporary_one(
 
 
 def test_a_machine_without_numba_or_with_another_processor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    reason: Any = lack.__wrapped__
+    reason: Any = unavailable_reason.__wrapped__
     assert reason() is None
     with monkeypatch.context() as patch:
         patch.setattr("platform.machine", lambda: "riscv64")
@@ -134,7 +134,7 @@ def test_a_machine_without_numba_or_with_another_processor_says_so(monkeypatch: 
 def test_without_the_kernels_auto_takes_torchs_and_says_so_once(
     cell: str, problem: Any, same: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "lack", lambda: "Numba (no module of that name)")
+    monkeypatch.setattr(cpu, "unavailable_reason", lambda: "Numba (no module of that name)")
     dispatch._say_once.cache_clear()
     p = problem(cell, 4, 3, 2, 5, dtype=torch.float32, lengths=[4, 2, 0])
     expected = p.solve(backend="torch")

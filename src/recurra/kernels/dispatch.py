@@ -109,9 +109,11 @@ def layer(
     elif backend not in BACKENDS:
         raise BackendError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
     elif backend != "reference":
-        lack = (cpu if backend == "cpu" else torch_native).missing(calls[0])
-        if lack is not None:
-            raise BackendError(f"backend {backend!r} has no {lack}", hint="use backend 'auto' or 'reference'")
+        reason = (cpu if backend == "cpu" else torch_native).unsupported_reason(calls[0])
+        if reason is not None:
+            raise BackendError(
+                f"backend {backend!r} has no {reason}", hint="use backend 'auto' or 'reference'"
+            )
     if backend == "cpu":
         return cpu.run(calls, sequences=sequences)
     run = torch_native.run if backend == "torch" else reference.run
@@ -122,18 +124,18 @@ def layer(
 
 def _fastest(call: Call) -> str:
     """The backend that ``auto`` takes: each can do what the next can, or does it faster."""
-    lack = cpu.missing(call)
-    if lack is None:
+    reason = cpu.unsupported_reason(call)
+    if reason is None:
         return "cpu"
     if call.precision != "float32":  # the reference's loop takes a hundred times as long: not by accident
-        raise BackendError(f"no backend but 'reference' has {lack}", hint="use precision 'float32'")
-    if cpu.lack() is not None and call.x.device.type == "cpu":
-        _say_once(cpu.lack())
-    return "torch" if torch_native.missing(call) is None else "reference"
+        raise BackendError(f"no backend but 'reference' has {reason}", hint="use precision 'float32'")
+    if cpu.unavailable_reason() is not None and call.x.device.type == "cpu":
+        _say_once(cpu.unavailable_reason())
+    return "torch" if torch_native.unsupported_reason(call) is None else "reference"
 
 
 @cache
-def _say_once(lack: str | None) -> None:
+def _say_once(reason: str | None) -> None:
     warnings.warn(
-        f"the fast CPU kernels can't be used: no {lack}; torch's own take their place", stacklevel=4
+        f"the fast CPU kernels can't be used: no {reason}; torch's own take their place", stacklevel=4
     )

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from recurra.kernels.terms import Call, State, valid_steps
 
-__all__ = ["missing", "run"]
+__all__ = ["run", "unsupported_reason"]
 
 
-def missing(call: Call) -> str | None:
+def unsupported_reason(call: Call) -> str | None:
     """What this backend lacks for a call, or None where it can serve it."""
     if call.precision != "float32":
         return f"products of {call.precision}"

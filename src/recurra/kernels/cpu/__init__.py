@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from recurra import runtime
-from recurra.kernels.cpu.host import host, lack
+from recurra.kernels.cpu.host import host, unavailable_reason
 from recurra.kernels.terms import GATES, Call, Lookup, State
 
-__all__ = ["lack", "missing", "release_workspaces", "run", "to_be_compiled"]
+__all__ = ["release_workspaces", "run", "to_be_compiled", "unavailable_reason", "unsupported_reason"]
 
 AT_FIRST = torch.get_num_threads()
 """Threads for compiled graphs, in which torch can't be asked for the number."""
 
 
-def missing(call: Call) -> str | None:
+def unsupported_reason(call: Call) -> str | None:
     """What this backend lacks for a call, or None where it can serve it."""
-    if lack() is not None:
-        return lack()
+    if unavailable_reason() is not None:
+        return unavailable_reason()
     x = call.x.table if isinstance(call.x, Lookup) else call.x
     if x.device.type != "cpu":
         return f"kernels for {x.device.type}"
@@ -92,7 +92,7 @@ def _masks(each: list[Tensor | None]) -> list[Tensor]:
 
 def to_be_compiled() -> bool:
     """Whether the first call in this process will take some seconds to compile the kernels."""
-    if lack() is not None:
+    if unavailable_reason() is not None:
         return False
     from recurra.kernels.cpu.compiled import cache_folder
 

@@ -8,7 +8,7 @@ import platform
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["Host", "host", "lack"]
+__all__ = ["Host", "host", "unavailable_reason"]
 
 
 class Host(NamedTuple):
@@ -61,7 +61,7 @@ def _may_use_tiles() -> bool:
 
 
 @cache
-def lack() -> str | None:
+def unavailable_reason() -> str | None:
     """Why the kernels can't run here, in words; None where they can."""
     try:
         import numba  # noqa: F401
