@@ -54,7 +54,7 @@ def do(job: Job) -> Run:
         return _baseline(job, ready)
     start = None
     if pretrained is not None:
-        start = start_from(pretrained, config, task.lexicon(ready), reporter)
+        start = start_from(pretrained, config, task.vocabulary(ready), reporter)
     _warm_up(task, ready)
     watch = _Watch()
     model, outcome = train_ready(task, ready, reporter=watch, start=start)

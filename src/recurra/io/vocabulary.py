@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from recurra.io.tokenizer import PAD, SPECIALS, START, TextTokenizer
 
-__all__ = ["Lexicon", "spellings", "trained_words"]
+__all__ = ["Vocabulary", "spellings", "trained_words"]
 
 _MARK = "▁"  # in front of a subword piece that begins a word
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class Vocabulary:
     """The words of a network that is about to be trained.
 
     Attributes:

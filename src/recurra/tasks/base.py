@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from recurra.config import Config, Task
-from recurra.io.vocabulary import Lexicon
+from recurra.io.vocabulary import Vocabulary
 from recurra.layers.network import Network
 from recurra.serve.answers import Answers
 from recurra.store import Bundle
@@ -125,7 +125,7 @@ class TaskPath(Protocol[R, B]):
     def test(self, bundle: B, ready: R, outcome: Outcome, options: TestOptions, reporter: Reporter) -> Tested:
         """Measure beside the baseline, tell, and write report and card."""
 
-    def lexicon(self, ready: R) -> Lexicon | None:
+    def vocabulary(self, ready: R) -> Vocabulary | None:
         """The words of the embedding's rows, to begin from pretrained ones; None where there are none."""
 
     def evaluate(

@@ -160,7 +160,7 @@ def train_files(
     ready = task.prepare(data, config, reporter, valid=valid, test=test)
     start = None
     if pretrained is not None:
-        start = start_from(pretrained, config, task.lexicon(ready), reporter)
+        start = start_from(pretrained, config, task.vocabulary(ready), reporter)
     work = out / store.TRAINING
     if not resume and work.exists():
         shutil.rmtree(work)

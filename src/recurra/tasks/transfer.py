@@ -15,13 +15,13 @@ from recurra import store
 from recurra.config import Config, ModelConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
-from recurra.io.vocabulary import Lexicon, spellings
+from recurra.io.vocabulary import Vocabulary, spellings
 from recurra.layers import Embedding, Recurrent
 from recurra.layers.network import Network
 from recurra.store import Bundle
 from recurra.tasks.reporter import Reporter
 
-__all__ = ["Lexicon", "Pretrained", "Start", "open_pretrained", "start_from"]
+__all__ = ["Pretrained", "Start", "Vocabulary", "open_pretrained", "start_from"]
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _open(path: Path) -> Pretrained:
     return Pretrained(path.name, store.fingerprint(path)["sha256"], file.width, file)
 
 
-def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, reporter: Reporter) -> Start:
-    """The pretrained vectors of the lexicon's words, and what they cover, which is told.
+def start_from(found: Pretrained, config: Config, vocabulary: Vocabulary | None, reporter: Reporter) -> Start:
+    """The pretrained vectors of the vocabulary's words, and what they cover, which is told.
 
     A word is looked for by its `spellings`. What is not found begins at the mean of what is; padding is 0.
 
@@ -146,7 +146,7 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, repor
         DataError: a row of the file can't be used, or not one word is found.
         ConfigError: the task has no words, or recurrent layers are wanted and the first does not fit.
     """
-    if lexicon is None:
+    if vocabulary is None:
         raise ConfigError(
             f"task {config.task} has no words that could begin from vectors", where="train.pretrained"
         )
@@ -157,7 +157,7 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, repor
         stack = stack_of(found.source.model)
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
         weights = {n: w.detach() for n, w in stack.named_parameters() if n.endswith(endings)}
-    written = [spellings(word) for word in lexicon.words]
+    written = [spellings(word) for word in vocabulary.words]
     vectors = found.vectors({one for some in written for one in some})
     table = np.zeros((len(written), found.width), np.float32)
     known = np.zeros(len(written), bool)
@@ -166,18 +166,18 @@ def start_from(found: Pretrained, config: Config, lexicon: Lexicon | None, repor
         if spelling is not None:
             table[id], known[id] = vectors[spelling], True
     known[0] = False
-    plain = known[lexicon.specials :]
+    plain = known[vocabulary.specials :]
     if not plain.any():
         raise DataError(
             "has no vector for any word of the training texts",
             where=found.name,
             hint="is it of this language?",
         )
-    table[~known] = table[lexicon.specials :][plain].mean(axis=0, dtype=np.float64)
+    table[~known] = table[vocabulary.specials :][plain].mean(axis=0, dtype=np.float64)
     table[0] = 0
     # The vector of unknown words, if there is one, is not the words' own.
-    found_tokens = lexicon.counts[lexicon.specials :][plain].sum()
-    share = float(found_tokens / max(1, lexicon.counts.sum()))
+    found_tokens = vocabulary.counts[vocabulary.specials :][plain].sum()
+    share = float(found_tokens / max(1, vocabulary.counts.sum()))
     reporter.step("Pretrained")
     reporter.facts(
         {

@@ -42,7 +42,7 @@ from recurra.tasks.classification.predict import Answer, predict_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
-from recurra.tasks.transfer import Lexicon
+from recurra.tasks.transfer import Vocabulary
 from recurra.train.loop import Outcome
 from recurra.train.objective import supervised
 
@@ -129,7 +129,7 @@ class Classification:
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
 
-    def lexicon(self, ready: Prepared) -> Lexicon:
+    def vocabulary(self, ready: Prepared) -> Vocabulary:
         """The tokenizer's words, and how often the training rows have each."""
         tokenizer, examples = ready.tokenizer, ready.train.examples
         inside = np.zeros(len(examples), bool)
@@ -142,7 +142,7 @@ class Classification:
             ids = examples.flat[begin : begin + int(lengths.sum())]
             counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
         counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-        return Lexicon([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
+        return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
     def evaluate(
         self,

@@ -93,7 +93,7 @@ class Forecasting:
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
 
-    def lexicon(self, ready: PreparedSeries) -> None:
+    def vocabulary(self, ready: PreparedSeries) -> None:
         """A series has no words."""
 
     def evaluate(

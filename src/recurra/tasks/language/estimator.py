@@ -164,7 +164,9 @@ class LanguageModel(RecurrentEstimator):
             validation = part_of("validation", tokenizer, checked_texts(validation_data))
         ready = LanguageReady(config, None, tokenizer, training, validation, None, "")
         reporter, path = reporter or Silent(), LanguageModelling()
-        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), reporter)
+        start = (
+            None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
+        )
         model, outcome = train_ready(path, ready, reporter=reporter, start=start)
         return self._remember(path.bundle(ready, model, start.origin if start else None), outcome)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recurra.config import Config, Task
 from recurra.io.tokenizer import SPECIALS
-from recurra.io.vocabulary import Lexicon
+from recurra.io.vocabulary import Vocabulary
 from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
 from recurra.measure.report_data import ReportData
@@ -101,11 +101,11 @@ class LanguageModelling:
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
 
-    def lexicon(self, ready: LanguageReady) -> Lexicon:
+    def vocabulary(self, ready: LanguageReady) -> Vocabulary:
         """The tokenizer's words, and how often the training part has each."""
         tokenizer, counts = ready.tokenizer, ready.counts
         counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-        return Lexicon([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
+        return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
     def evaluate(
         self,

@@ -176,7 +176,9 @@ class SequenceTagger(RecurrentEstimator):
         ]
         ready = TaggingReady(config, None, labels, vocabulary, counts, parts[0], parts[1], None, "")
         reporter, path = reporter or Silent(), Tagging()
-        start = None if pretrained is None else start_from(pretrained, config, path.lexicon(ready), reporter)
+        start = (
+            None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
+        )
         model, outcome = train_ready(path, ready, reporter=reporter, start=start)
         bundle = path.bundle(ready, model, start.origin if start else None)
         self._take(bundle)

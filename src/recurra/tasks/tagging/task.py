@@ -25,7 +25,7 @@ from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
 from recurra.tasks.tagging.network import Tagger, tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady, open_part, prepare
-from recurra.tasks.transfer import Lexicon
+from recurra.tasks.transfer import Vocabulary
 from recurra.train.loop import Outcome
 from recurra.train.objective import StatelessLoss
 
@@ -95,12 +95,12 @@ class Tagging:
         files = {"README.md": model_card(bundle, found), "report.html": render(page)}
         return Tested(found.as_json(), files, found)
 
-    def lexicon(self, ready: TaggingReady) -> Lexicon:
+    def vocabulary(self, ready: TaggingReady) -> Vocabulary:
         """The vocabulary's words, and how often the training sentences have each."""
         counts = np.zeros(ready.vocabulary.size, np.int64)
         for word, count in ready.counts.frequencies().items():
             counts[ready.vocabulary.word_number(word)] += count
-        return Lexicon(ready.vocabulary.rows(), 2, counts)
+        return Vocabulary(ready.vocabulary.rows(), 2, counts)
 
     def evaluate(
         self,
