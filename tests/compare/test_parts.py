@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.compare.parts import lay_out, nested_order
+from recurra.compare.parts import nested_order, prepare_study_data
 from recurra.config import Config
 from recurra.errors import DataError
 from recurra.tasks.reporter import Silent
@@ -36,49 +36,51 @@ TEST = [("new one", "good"), ("text 5", "good"), ("new two", "bad")]
 def test_rows_are_laid_out_once(tmp_path: Path) -> None:
     data, test = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "t.csv", TEST)
     folder = tmp_path / "parts"
-    laid = lay_out(data, Config(), folder, Silent(), valid=None, test=test)
-    train, valid = read(laid.train(0, 1)), read(laid.valid)
+    study_data = prepare_study_data(data, Config(), folder, Silent(), valid=None, test=test)
+    train, valid = read(study_data.train(0, 1)), read(study_data.valid)
     assert sorted(train + valid) == sorted(TRAIN)
     assert len(valid) == 6
-    assert laid.test is not None
+    assert study_data.test is not None
     # "text 5" stands in the training file: whichever side it fell on, the test must not ask it.
-    assert read(laid.test) == [row for row in TEST if row[0] != "text 5"]
-    assert (laid.rows, laid.measured, laid.left_out, laid.majority) == (54, 2, 1, 0.5)
+    assert read(study_data.test) == [row for row in TEST if row[0] != "text 5"]
+    assert (study_data.rows, study_data.measured, study_data.left_out, study_data.majority) == (54, 2, 1, 0.5)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert lay_out(data, Config(), folder, Silent(), valid=None, test=test) == laid
+    assert prepare_study_data(data, Config(), folder, Silent(), valid=None, test=test) == study_data
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_fewer_rows_are_among_more(tmp_path: Path) -> None:
     data = write(tmp_path / "a.csv", TRAIN)
-    laid = lay_out(data, Config(), tmp_path / "parts", Silent(), valid=None, test=None)
-    assert laid.test is None
-    assert laid.measured == 6
-    whole = read(laid.train(0, 1))
+    study_data = prepare_study_data(data, Config(), tmp_path / "parts", Silent(), valid=None, test=None)
+    assert study_data.test is None
+    assert study_data.measured == 6
+    whole = read(study_data.train(0, 1))
     for seed in (1, 2):
-        few, more = read(laid.train(9, seed)), read(laid.train(30, seed))
+        few, more = read(study_data.train(9, seed)), read(study_data.train(30, seed))
         assert len(few) == 9
         assert set(few) < set(more) < set(whole)
         assert [label for _, label in more].count("bad") == 10
         assert more == [row for row in whole if row in more]  # in their order
-    assert read(laid.train(9, 1)) != read(laid.train(9, 2))
+    assert read(study_data.train(9, 1)) != read(study_data.train(9, 2))
 
 
 def test_a_size_without_a_class_is_refused(tmp_path: Path) -> None:
     rows = [*TRAIN, ("rare one", "rare"), ("rare two", "rare")]
-    laid = lay_out(write(tmp_path / "a.csv", rows), Config(), tmp_path / "p", Silent(), valid=None, test=None)
+    study_data = prepare_study_data(
+        write(tmp_path / "a.csv", rows), Config(), tmp_path / "p", Silent(), valid=None, test=None
+    )
     with pytest.raises(DataError, match="4 rows leave out a class"):
-        laid.train(4, 1)
+        study_data.train(4, 1)
 
 
 def test_several_labels_stay_several(tmp_path: Path) -> None:
     rows = [(f"text {number}", ("a|b", "b", "c|a")[number % 3]) for number in range(30)]
     data = write(tmp_path / "a.csv", rows)
     config = Config.build({"data": {"label_separator": "|"}})
-    laid = lay_out(data, config, tmp_path / "parts", Silent(), valid=None, test=None)
-    assert laid.majority is None
+    study_data = prepare_study_data(data, config, tmp_path / "parts", Silent(), valid=None, test=None)
+    assert study_data.majority is None
     expected = {text: "|".join(sorted(label.split("|"))) for text, label in rows}
-    kept = read(laid.train(0, 1))
+    kept = read(study_data.train(0, 1))
     assert len(kept) == 27
     assert all(label == expected[text] for text, label in kept)
 
@@ -97,4 +99,4 @@ def test_any_beginning_has_each_class_by_its_share(strata: list[int], seed: int)
 def test_a_test_file_of_training_texts_alone_is_refused(tmp_path: Path) -> None:
     data, test = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "t.csv", TRAIN[3:9])
     with pytest.raises(DataError, match=r"t\.csv: every text stands in the training file too"):
-        lay_out(data, Config(), tmp_path / "parts", Silent(), valid=None, test=test)
+        prepare_study_data(data, Config(), tmp_path / "parts", Silent(), valid=None, test=test)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recurra.compare.arms import parse_arms
-from recurra.compare.parts import Laid
+from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import BASELINE, Job, Run, pack
@@ -61,8 +61,10 @@ def rounds(folder: Path, done: list[Run] | None = None, **more: object) -> Round
     arms = parse_arms("lstm,gru,simple-rnn,bi-lstm")
     study = Study(arms, "lstm", **{"seeds": 5, **more})  # type: ignore[arg-type]
     np.save(folder / "strata.npy", np.arange(900) % 2)
-    laid = Laid(folder, 900, ROWS, True, 0, 0.5, {"format": "parquet", "text": ["text"], "label": "label"})
-    return Rounds(study, laid, {run.place: run for run in done or []})
+    study_data = StudyData(
+        folder, 900, ROWS, True, 0, 0.5, {"format": "parquet", "text": ["text"], "label": "label"}
+    )
+    return Rounds(study, study_data, {run.place: run for run in done or []})
 
 
 def found(of: Rounds) -> dict[str, str]:
@@ -133,9 +135,9 @@ def test_a_run_that_fails_takes_its_pair_along_and_is_told(tmp_path: Path) -> No
 
 def test_every_size_is_judged_by_itself(tmp_path: Path) -> None:
     study, run = rounds(tmp_path, sizes=(100, 900, 5000, 0)), Runner()
-    study.laid.folder.joinpath("train-100-1.parquet").touch()
+    study.study_data.folder.joinpath("train-100-1.parquet").touch()
     for seed in range(1, 6):
-        study.laid.folder.joinpath(f"train-100-{seed}.parquet").touch()
+        study.study_data.folder.joinpath(f"train-100-{seed}.parquet").touch()
     study.go(run, lambda _: None, Silent())
     assert {size for _, size, _ in run.made} == {100, 0}  # 900 and 5,000 are all there are
     assert [seed for arm, size, seed in run.made if (arm, size) == (BASELINE, 100)] == [1, 2, 3, 4, 5]

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from recurra.compare.arms import Arm
-from recurra.compare.parts import Laid
+from recurra.compare.parts import StudyData
 from recurra.compare.rounds import Study
 from recurra.compare.runs import BASELINE, Run
 from recurra.config import Config
@@ -86,7 +86,7 @@ def _as_json(arm: ArmFigures) -> dict[str, Any]:
 
 
 def write_pages(
-    compared: Compared, study: Study, laid: Laid, runs: Sequence[Run], data: Path, command: str
+    compared: Compared, study: Study, study_data: StudyData, runs: Sequence[Run], data: Path, command: str
 ) -> None:
     """``comparison.json``, ``runs.csv`` and ``report.html``, each whole or not at all."""
     out = compared.folder
@@ -109,14 +109,14 @@ def write_pages(
         **report_fields(compared.figures),
         data={"file": str(data)},
         parts=[
-            Part(name="train", rows=laid.rows, source=str(data)),
+            Part(name="train", rows=study_data.rows, source=str(data)),
             *(
-                [Part(name="test", rows=laid.measured, source="what the arms are compared on")]
-                if laid.tested
+                [Part(name="test", rows=study_data.measured, source="what the arms are compared on")]
+                if study_data.tested
                 else []
             ),
         ],
-        warnings=_warnings(laid),
+        warnings=_warnings(study_data),
         settings={arm.key: _differing(study, arm) for arm in study.arms},
         command=command,
         versions={name: machine[name] for name in _VERSIONS},
@@ -129,10 +129,10 @@ def _together(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) < 4 else f"{len(names)} ways of training"
 
 
-def _warnings(laid: Laid) -> list[str]:
-    if not laid.left_out:
+def _warnings(study_data: StudyData) -> list[str]:
+    if not study_data.left_out:
         return []
-    return [f"{laid.left_out:,} test rows whose texts stand in the training file too are left out."]
+    return [f"{study_data.left_out:,} test rows whose texts stand in the training file too are left out."]
 
 
 def _differing(study: Study, arm: Arm) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from recurra.tasks.classification.prepare import Prepared, prepare
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["Laid", "lay_out"]
+__all__ = ["StudyData", "prepare_study_data"]
 
 _AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
-class Laid:
+class StudyData:
     """The files of a study.
 
     Attributes:
@@ -78,9 +78,9 @@ class Laid:
         return path
 
 
-def lay_out(
+def prepare_study_data(
     data: Path, config: Config, folder: Path, reporter: Reporter, *, valid: Path | None, test: Path | None
-) -> Laid:
+) -> StudyData:
     """Reads, splits and writes the rows to ``folder``, unless they are there from a former time.
 
     Test rows whose texts stand in the training file are left out: an arm must not gain by knowing them.
@@ -91,17 +91,17 @@ def lay_out(
     seal = folder / "parts.json"
     if not seal.is_file():
         ready = prepare(data, config, reporter, valid=valid, test=test)
-        laid = _laid(ready, folder)
-        fields = {name: value for name, value in vars(laid).items() if name != "folder"}
+        study_data = _study_data(ready, folder)
+        fields = {name: value for name, value in vars(study_data).items() if name != "folder"}
         with replacing(seal) as draft:
             draft.write_text(json.dumps(fields), encoding="utf-8")
-    laid = Laid(folder, **json.loads(seal.read_text(encoding="utf-8")))
-    if laid.left_out:
+    study_data = StudyData(folder, **json.loads(seal.read_text(encoding="utf-8")))
+    if study_data.left_out:
         reporter.warn(
-            f"{laid.left_out:,} of {laid.left_out + laid.measured:,} test texts stand in the training file "
+            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts stand in the training file "
             "too: they are left out"
         )
-    return laid
+    return study_data
 
 
 def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int64]:
@@ -120,7 +120,7 @@ def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int6
     return np.argsort(key, kind="stable").astype(np.int64)
 
 
-def _laid(ready: Prepared, folder: Path) -> Laid:
+def _study_data(ready: Prepared, folder: Path) -> StudyData:
     names, kind = ready.labels.names, ready.labels.task
     measured, kept = ready.valid, np.ones(len(ready.valid), bool)
     if ready.test is not None:
@@ -147,7 +147,7 @@ def _laid(ready: Prepared, folder: Path) -> Laid:
     columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
     settings = {"format": "parquet", "task": kind, **columns}
     rows, left_out = int(kept.sum()), int((~kept).sum())
-    return Laid(folder, len(ready.train), rows, ready.test is not None, left_out, majority, settings)
+    return StudyData(folder, len(ready.train), rows, ready.test is not None, left_out, majority, settings)
 
 
 def _rows(part: Part, rows: NDArray[np.int64], names: tuple[str, ...], kind: str) -> Iterator[pa.Table]:

@@ -46,20 +46,20 @@ def run_all(jobs: Sequence[Job], at_once: int, threads: int) -> Generator[Run | 
     Raises:
         RecurraError: settings or files that no run can use.
     """
-    crew = _Crew(threads)
+    workers = _WorkerPool(threads)
     pool = ThreadPoolExecutor(at_once)
     try:
-        futures = [pool.submit(crew.do, job) for job in jobs]
+        futures = [pool.submit(workers.do, job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        crew.dismiss()
+        workers.dismiss()
         pool.shutdown(wait=True)
-        crew.close()
+        workers.close()
 
 
-class _Crew:
+class _WorkerPool:
     """Worker processes: as many as work at once, each with a job at a time."""
 
     def __init__(self, threads: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.compare.arms import Arm
-from recurra.compare.parts import Laid
+from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
 from recurra.compare.runs import BASELINE, Job, Run, unpack
 from recurra.config import recipe_under
@@ -63,14 +63,14 @@ class Rounds:
     """
 
     study: Study
-    laid: Laid
+    study_data: StudyData
     done: dict[Place, Run]
     failed: list[Failed] = field(default_factory=list)
     judged: dict[int, dict[str, Judgement]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A size that asks for as many rows as there are, or more, asks for all.
-        sizes = [size if size < self.laid.rows else 0 for size in self.study.sizes]
+        sizes = [size if size < self.study_data.rows else 0 for size in self.study.sizes]
         self.sizes = list(dict.fromkeys(sizes))
         self.looks = looks(self.study.seeds, self.study.adaptive)
         self.others = [arm.key for arm in self.study.arms if arm.key != self.study.against]
@@ -131,12 +131,12 @@ class Rounds:
         return StudyFigures(
             against=names[self.study.against],
             measured=self.measured,
-            tested=self.laid.tested,
+            tested=self.study_data.tested,
             enough=self.study.enough,
             seeds=self.study.seeds,
             arms=[arm for arm in arms if arm is not None],
             baselines={arm.size: arm for arm in baselines if arm is not None},
-            majority=self.laid.majority,
+            majority=self.study_data.majority,
             unfinished=unfinished,
         )
 
@@ -160,16 +160,16 @@ class Rounds:
             return
         if arm == BASELINE:  # begins from nothing, whatever the networks begin from
             layers = tuple({**layer, "train": {}} for layer in layers)
-        settings = (*layers, {"data": self.laid.settings})
-        train = self.laid.train(size, seed)
+        settings = (*layers, {"data": self.study_data.settings})
+        train = self.study_data.train(size, seed)
         yield Job(
             arm=arm,
             size=size,
             seed=seed,
             settings=settings,
             train=train,
-            valid=self.laid.valid,
-            test=self.laid.test,
+            valid=self.study_data.valid,
+            test=self.study_data.test,
         )
 
     def _active(self, size: int) -> list[str]:

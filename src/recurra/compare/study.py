@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra.compare.pages import Compared, write_pages
-from recurra.compare.parts import lay_out
+from recurra.compare.parts import prepare_study_data
 from recurra.compare.pool import cores, run_all
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import DATA, Store
@@ -92,11 +92,11 @@ def compare_files(
     base = Config.build(*study.layers(study.arms[0]))
     done = store.open(_identity(study, base, [path for path in (data, valid, test) if path is not None]))
     try:
-        laid = lay_out(data, base, out / DATA, reporter, valid=valid, test=test)
+        study_data = prepare_study_data(data, base, out / DATA, reporter, valid=valid, test=test)
     except BaseException:
         store.forget()
         raise
-    rounds = Rounds(study, laid, done)
+    rounds = Rounds(study, study_data, done)
     at_once = jobs or cores()
     threads = threads_asked() or max(1, cores() // at_once)
     reporter.step("Comparing")
@@ -120,7 +120,7 @@ def compare_files(
     found = rounds.figures(interrupted)
     compared = Compared(out, found, len(rounds.done), time.perf_counter() - begun, interrupted)
     _tell(found, reporter)
-    write_pages(compared, study, laid, list(rounds.done.values()), data, command)
+    write_pages(compared, study, study_data, list(rounds.done.values()), data, command)
     reporter.step("Saved")
     reporter.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
     return compared
