@@ -26,10 +26,10 @@ def write(recipe: str, train: Path, out: Path, test: Path | None = None) -> None
     """The ids that `recurra fit TRAIN --test TEST --recipe RECIPE --group movie` trains and tests on."""
     from recurra.config import Config, load_recipe
     from recurra.tasks.classification.prepare import prepare
-    from recurra.tasks.reporter import Silent
+    from recurra.tasks.reporter import Reporter
 
     config = Config.build(load_recipe(recipe), {"data": {"group": "movie"}})
-    prepared = prepare(train, config, Silent(), test=test)
+    prepared = prepare(train, config, Reporter(), test=test)
     data: dict[str, Any] = {}
     for part in (prepared.train, prepared.valid, prepared.test):
         if part is not None:

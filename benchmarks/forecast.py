@@ -34,7 +34,7 @@ from recurra.tasks.forecasting.blocks import block_length, block_means, ends
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.figures import PERSISTENCE
 from recurra.tasks.forecasting.task import Forecasting
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 
 RESULTS = Path(__file__).parent / "results" / "forecast.jsonl"
 SETS = {"beijing": ("beijing_2010_2014.csv.gz", "TEMP"), "etth1": ("ETTh1.csv.gz", "OT")}
@@ -62,13 +62,13 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
     path = Path(os.environ["RECURRA_DATA"]) / "series" / SETS[data][0]
     task, figures, errors = Forecasting(), [], []
     for seed in seeds:
-        ready = task.prepare(path, config_of(recipe, data, seed), Silent(), valid=None, test=None)
+        ready = task.prepare(path, config_of(recipe, data, seed), Reporter(), valid=None, test=None)
         begun = time.perf_counter()
-        model, outcome = train_ready(task, ready, reporter=Silent())
+        model, outcome = train_ready(task, ready, reporter=Reporter())
         seconds = time.perf_counter() - begun
         bundle: ForecasterBundle = task.bundle(ready, model, None)
         assert ready.test is not None
-        ridge = fit_ridge(ready, Silent()) if seed == seeds[0] else None
+        ridge = fit_ridge(ready, Reporter()) if seed == seeds[0] else None
         found = assess(bundle, ready.test, ridge, baselines=True)
         if ridge is not None:
             others = {name: values for name, values in found.forecasts.items() if name != found.network}

@@ -27,7 +27,7 @@ from recurra.runtime import facts
 from recurra.tasks.fit import fit_files
 from recurra.tasks.language.assess import assess
 from recurra.tasks.language.prepare import prepare
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 
 RESULTS = Path(__file__).parent / "results" / "perplexity.jsonl"
 TEXT = {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
@@ -88,7 +88,7 @@ def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_files(train, config, Path(folder) / "m", valid=valid, test=test, baseline=False)
         spent, wall = time.process_time() - begun, time.perf_counter() - wall
-        ready = prepare(train, config, Silent(), valid=valid, test=test)
+        ready = prepare(train, config, Reporter(), valid=valid, test=test)
         on_valid = assess(fitted.bundle, ready.valid, baseline=None)  # type: ignore[arg-type]
     figures = fitted.as_json()
     return {

@@ -37,7 +37,7 @@ from recurra.runtime import facts, use_threads
 from recurra.tasks import fitting
 from recurra.train import loop
 from recurra.train.history import EpochRecord
-from recurra.train.observer import NullObserver, Observers
+from recurra.train.observer import Observer, Observers
 
 KERNELS = ("recurrent kernels, forward", "recurrent kernels, backward")
 PARTS = (
@@ -127,7 +127,7 @@ def backward(watch: Stopwatch, value: Tensor) -> None:
         watch.forget_nodes()
 
 
-class Watched(NullObserver):
+class Watched(Observer):
     """The epochs of one training: the stopwatch is on in every second one, beginning with the second."""
 
     def __init__(self, watch: Stopwatch) -> None:

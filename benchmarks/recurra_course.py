@@ -22,13 +22,13 @@ let_idle_threads_sleep()  # as the command does, before it imports torch
 from recurra.cli.main import main  # noqa: E402
 from recurra.cli.screen import Screen  # noqa: E402
 from recurra.train.history import EpochRecord  # noqa: E402
-from recurra.train.observer import NullObserver, Observer, Observers  # noqa: E402
+from recurra.train.observer import Observer, Observers  # noqa: E402
 
 turns = Turns()
 shown = Screen.observer
 
 
-class TakeTurns(NullObserver):
+class TakeTurns(Observer):
     def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
         turns.over("ready")
 

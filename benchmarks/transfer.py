@@ -40,7 +40,7 @@ from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
 from recurra.tasks.fit import fit_files
 from recurra.tasks.pretraining import pretrain_files
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"
@@ -132,7 +132,7 @@ def pretrained(name: str, recipe: str, rows: str, folder: Path) -> Path:
                 out,
                 valid=validation(other),
                 overwrite=True,
-                reporter=Silent(),
+                reporter=Reporter(),
             )
     return out
 

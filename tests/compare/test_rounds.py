@@ -15,7 +15,7 @@ from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import BASELINE, Job, Run, pack
 from recurra.errors import TrainingError
 from recurra.measure.study_view import StudyFigures
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 
 ROWS = 2000
 CHANCES = {BASELINE: 0.7, "lstm": 0.8, "gru": 0.9, "simple-rnn": 0.8, "bi-lstm": 0.8}
@@ -74,7 +74,7 @@ def found(of: Rounds) -> dict[str, str]:
 def test_what_is_clear_gets_no_more_seeds(tmp_path: Path) -> None:
     study, run = rounds(tmp_path), Runner()
     kept: list[Run] = []
-    study.go(run, kept.append, Silent())
+    study.go(run, kept.append, Reporter())
     seeds = {arm: sum(place[0] == arm for place in run.made) for arm in CHANCES}
     assert seeds == {BASELINE: 1, "lstm": 5, "gru": 3, "simple-rnn": 5, "bi-lstm": 3}
     assert found(study) == {"gru": "better", "simple-rnn": "open", "bi-lstm": "same"}
@@ -86,7 +86,7 @@ def test_what_is_clear_gets_no_more_seeds(tmp_path: Path) -> None:
 
 def test_without_early_stops_all_seeds_are_made(tmp_path: Path) -> None:
     study, run = rounds(tmp_path, adaptive=False, baseline=False), Runner()
-    study.go(run, lambda _: None, Silent())
+    study.go(run, lambda _: None, Reporter())
     assert sorted(run.made) == sorted(
         (arm, 0, seed) for arm in CHANCES if arm != BASELINE for seed in range(1, 6)
     )
@@ -95,12 +95,12 @@ def test_without_early_stops_all_seeds_are_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stop_after", [0, 1, 7, 14, 16])
 def test_a_study_that_goes_on_makes_the_missing_runs_alone(tmp_path: Path, stop_after: int) -> None:
     whole, all_runs = rounds(tmp_path), Runner()
-    whole.go(all_runs, lambda _: None, Silent())
+    whole.go(all_runs, lambda _: None, Reporter())
     first, before = rounds(tmp_path), Runner(stop_after)
     with pytest.raises(KeyboardInterrupt):
-        first.go(before, lambda _: None, Silent())
+        first.go(before, lambda _: None, Reporter())
     second, after = rounds(tmp_path, list(first.done.values())), Runner()
-    second.go(after, lambda _: None, Silent())
+    second.go(after, lambda _: None, Reporter())
     assert before.made + after.made == all_runs.made
     assert second.figures(False) == whole.figures(False)
 
@@ -108,7 +108,7 @@ def test_a_study_that_goes_on_makes_the_missing_runs_alone(tmp_path: Path, stop_
 def test_an_interrupted_study_has_figures_and_says_so(tmp_path: Path) -> None:
     study = rounds(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        study.go(Runner(4), lambda _: None, Silent())
+        study.go(Runner(4), lambda _: None, Reporter())
     figures: StudyFigures = study.figures(True)
     assert "interrupted after 3 of at most 20 runs" in figures.unfinished[0]
     assert all(arm.judgement is None for arm in figures.arms)
@@ -120,7 +120,7 @@ def test_an_interrupted_study_has_figures_and_says_so(tmp_path: Path) -> None:
 def test_a_run_that_fails_takes_its_pair_along_and_is_told(tmp_path: Path) -> None:
     study = rounds(tmp_path, adaptive=False)
     run = Runner(failing=frozenset({("gru", 2), ("lstm", 4)}))
-    study.go(run, lambda _: None, Silent())
+    study.go(run, lambda _: None, Reporter())
     figures = study.figures(False)
     judged = {arm.key: arm.judgement for arm in figures.arms}
     assert judged["gru"] is not None
@@ -138,7 +138,7 @@ def test_every_size_is_judged_by_itself(tmp_path: Path) -> None:
     study.study_data.folder.joinpath("train-100-1.parquet").touch()
     for seed in range(1, 6):
         study.study_data.folder.joinpath(f"train-100-{seed}.parquet").touch()
-    study.go(run, lambda _: None, Silent())
+    study.go(run, lambda _: None, Reporter())
     assert {size for _, size, _ in run.made} == {100, 0}  # 900 and 5,000 are all there are
     assert [seed for arm, size, seed in run.made if (arm, size) == (BASELINE, 100)] == [1, 2, 3, 4, 5]
     assert [arm.size for arm in study.figures(False).arms] == [100] * 4 + [0] * 4

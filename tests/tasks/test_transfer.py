@@ -16,7 +16,7 @@ from recurra.config import Config, load_recipe
 from recurra.layers.summary import summarize
 from recurra.store import Bundle
 from recurra.tasks.pretraining import pretrain_files
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from tests.conftest import SMALL, Files, Ran, Run
 
 QUICK = ("--recipe", "lstm", "--no-baseline", "--set", "train.epochs=2", "--set", "train.batch_size=16")
@@ -28,7 +28,7 @@ def big(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained model of 8 numbers a word, whose tokenizer keeps capitals."""
     config = Config.build(load_recipe("lstm"), SMALL, {"tokenizer": {"lowercase": False}})
     out = tmp_path_factory.mktemp("big") / "emb"
-    pretrain_files(sample.train, config, out, reporter=Silent())
+    pretrain_files(sample.train, config, out, reporter=Reporter())
     return out
 
 

@@ -23,7 +23,7 @@ from recurra.files import replacing
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.loop import train
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path) -> None:
     config = make_config()
     limit = full_disk(2000)
 
-    class Filler(NullObserver):
+    class Filler(Observer):
         def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
             if (epoch, batch) == (2, 4):
                 limit.__enter__()
@@ -178,7 +178,7 @@ def test_a_new_training_does_not_mix_with_a_former_one(tmp_path: Path) -> None:
     """A run that died before its first epoch's end must not be resumed from the run before it."""
     train(make_model(), StandInBatches(), loss, validate, make_config(), folder=tmp_path)
 
-    class Dies(NullObserver):
+    class Dies(Observer):
         def on_batch(self, *_: Any) -> None:
             raise SystemExit
 
@@ -190,7 +190,7 @@ def test_a_new_training_does_not_mix_with_a_former_one(tmp_path: Path) -> None:
 def test_checkpoints_within_an_epoch_follow_the_clock(tmp_path: Path) -> None:
     steps: list[int] = []
 
-    class Reader(NullObserver):
+    class Reader(Observer):
         def on_batch(self, *_: Any) -> None:
             steps.append(load_checkpoint(tmp_path / FILE_NAME)[1]["state"]["step"])
 

@@ -24,10 +24,10 @@ from recurra.errors import ConfigError, DataError, OutputError, TrainingError
 from recurra.train.history import EpochRecord
 from recurra.train.loop import train
 from recurra.train.objective import supervised
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 
 
-class Log(NullObserver):
+class Log(Observer):
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 

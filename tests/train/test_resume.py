@@ -28,12 +28,12 @@ from train_stand_ins import (
 
 from recurra.errors import BundleError, ConfigError
 from recurra.train.loop import Outcome, train
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 
 TIMES = ("seconds", "tokens_per_second")
 
 
-class Interrupter(NullObserver):
+class Interrupter(Observer):
     """Presses Ctrl-C after one batch."""
 
     def __init__(self, epoch: int, batch: int, times: int = 1) -> None:
@@ -45,7 +45,7 @@ class Interrupter(NullObserver):
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-class Start(NullObserver):
+class Start(Observer):
     resumed_from: int | None = -1
 
     def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from train_stand_ins import make_config
 from train_stand_ins_run import run
 
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 from recurra.train.optimizers import clip_by_global_norm, make_optimizer
 from recurra.train.touched_rows import coalesced
 
@@ -170,7 +170,7 @@ def test_a_sparse_norm_that_is_not_finite_is_returned() -> None:
     assert float(gradient.to_dense()[2, 0]) == 1
 
 
-class Interrupter(NullObserver):
+class Interrupter(Observer):
     """Presses Ctrl-C after the fourth batch of the third epoch."""
 
     def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from train_stand_ins import StandInBatches, TinyModel, loss, make_config, make_model, validate
 
 from recurra.train.loop import Outcome, train
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 from recurra.train.optimizers import layer_shares, make_optimizer, set_learning_rate
 
 OPTIMIZERS = ["adam", "adamw", "rmsprop", "sgd"]
 
 
-class Watcher(NullObserver):
+class Watcher(Observer):
     """Keeps the embedding after each epoch, and presses Ctrl-C after one batch."""
 
     def __init__(self, model: TinyModel, stop: tuple[int, int] | None = None) -> None:

@@ -24,7 +24,7 @@ from recurra.tasks.classification.network import Classifier
 from recurra.train import checkpoint
 from recurra.train.loop import Outcome, train
 from recurra.train.objective import supervised
-from recurra.train.observer import NullObserver
+from recurra.train.observer import Observer
 
 
 def examples(count: int, seed: int) -> Examples:
@@ -61,7 +61,7 @@ def run(
     )
 
 
-class Killer(NullObserver):
+class Killer(Observer):
     def __init__(self, how: str, epoch: int, batch: int) -> None:
         self.how, self.place = how, (epoch, batch)
 

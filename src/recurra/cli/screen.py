@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from recurra.tasks.reporter import Reporter
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Screen"]
 
 
-class Screen:
+class Screen(Reporter):
     """Words for a person on stdout; with ``--json`` they go to stderr and stdout holds one JSON object."""
 
     def __init__(self, as_json: bool = False) -> None:

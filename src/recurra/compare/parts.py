@@ -98,8 +98,8 @@ def prepare_study_data(
     study_data = StudyData(folder, **json.loads(seal.read_text(encoding="utf-8")))
     if study_data.left_out:
         reporter.warn(
-            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts stand in the training file "
-            "too: they are left out"
+            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts stand "
+            "in the training file too: they are left out"
         )
     return study_data
 

@@ -83,7 +83,7 @@ class Rounds:
     @property
     def measured(self) -> str:
         """The rows that are measured on, in words."""
-        return f"{self.laid.measured:,} {'test' if self.laid.tested else 'validation'} rows"
+        return f"{self.study_data.measured:,} {'test' if self.study_data.tested else 'validation'} rows"
 
     def go(
         self,

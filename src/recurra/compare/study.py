@@ -20,7 +20,7 @@ from recurra.io.cache import content_key
 from recurra.measure.study import looks
 from recurra.measure.study_view import StudyFigures, arms_table, size_name, verdicts
 from recurra.runtime import threads_asked
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["compare_files", "parse_sizes"]
 
@@ -72,7 +72,7 @@ def compare_files(
     Raises:
         RecurraError: bad input, settings or place.
     """
-    reporter = reporter or Silent()
+    reporter = reporter or Reporter()
     begun = time.perf_counter()
     if all(arm.key != study.against for arm in study.arms):
         named = ", ".join(arm.key for arm in study.arms)

@@ -34,9 +34,9 @@ from recurra.tasks.classification.loss import probabilities
 from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.fit import train_ready
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.transfer import open_pretrained, start_from
-from recurra.train.observer import NullObserver, Observer
+from recurra.train.observer import Observer
 
 __all__ = ["do"]
 
@@ -47,7 +47,7 @@ def do(job: Job) -> Run:
     Raises:
         RecurraError: settings or files that can't be used, or a training that can't go on.
     """
-    task, reporter = Classification(), Silent()
+    task, reporter = Classification(), Reporter()
     config, pretrained = open_pretrained(Config.build(*job.settings, {"train": {"seed": job.seed}}))
     ready = task.prepare(job.train, config, reporter, valid=job.valid, test=job.test)
     if job.arm == BASELINE:
@@ -72,7 +72,7 @@ def do(job: Job) -> Run:
     )
 
 
-class _Watch(Silent, NullObserver):
+class _Watch(Reporter, Observer):
     """Takes the time of the training loop alone."""
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ def fetch_set(
     data_set: DataSet, target_folder: Path, *, local: Path | None = None, progress: Progress | None = None
 ) -> Path:
     """`fetch` for a data set described by the caller."""
-    reporter = progress or (lambda _step, _done, _total: None)
+    report = progress or (lambda _step, _done, _total: None)
     target_folder = Path(target_folder)
     final = target_folder / data_set.folder
     if (final / "train").is_dir():
@@ -98,21 +98,21 @@ def fetch_set(
     to_download = 0 if local else data_set.size - (part.stat().st_size if part.exists() else 0)
     _check_room(target_folder, to_download + data_set.unpacked)
     if local is not None:
-        _check(Path(local), data_set, reporter)
-        _unpack(Path(local), data_set, final, reporter)
+        _check(Path(local), data_set, report)
+        _unpack(Path(local), data_set, final, report)
         return final
-    download(data_set.url, part, data_set.size, lambda done: reporter("download", done, data_set.size))
+    download(data_set.url, part, data_set.size, lambda done: report("download", done, data_set.size))
     try:
-        _check(part, data_set, reporter)
+        _check(part, data_set, report)
     except DataError:
         part.unlink()  # else the next run would go on from broken data
         raise
-    _unpack(part, data_set, final, reporter)
+    _unpack(part, data_set, final, report)
     part.unlink()
     return final
 
 
-def _check(archive: Path, data_set: DataSet, reporter: Progress) -> None:
+def _check(archive: Path, data_set: DataSet, report: Progress) -> None:
     """Refuse a file that is not the archive, byte for byte."""
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
@@ -122,7 +122,7 @@ def _check(archive: Path, data_set: DataSet, reporter: Progress) -> None:
             while block := file.read(1 << 20):
                 digest.update(block)
                 done += len(block)
-                reporter("check", done, data_set.size)
+                report("check", done, data_set.size)
     except OSError as error:
         raise DataError(f"can't be read ({error.strerror})", where=archive) from error
     if done != data_set.size:
@@ -132,11 +132,11 @@ def _check(archive: Path, data_set: DataSet, reporter: Progress) -> None:
         raise DataError(what, where=archive, hint=hint)
 
 
-def _unpack(archive: Path, data_set: DataSet, final: Path, reporter: Progress) -> None:
+def _unpack(archive: Path, data_set: DataSet, final: Path, report: Progress) -> None:
     with writing(final.parent):
         draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
-        unpack(archive, draft, data_set.unpacked, lambda done: reporter("unpack", done, data_set.size))
+        unpack(archive, draft, data_set.unpacked, lambda done: report("unpack", done, data_set.size))
         if not (draft / data_set.folder).is_dir():
             raise DataError(f"has no folder {data_set.folder} inside", where=archive)
         with writing(final):

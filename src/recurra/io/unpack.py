@@ -39,8 +39,8 @@ def unpack(archive: Path, target: Path, limit: int, progress: Callable[[int], No
                     raise DataError("holds far more than it should", where=archive)
                 _extract(tar, member, target)
                 if count % 256 == 0:
-                    progress(file.reporter())
-            progress(file.reporter())
+                    progress(file.tell())
+            progress(file.tell())
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"is not a whole tar.gz archive ({error})", where=archive) from error
     except OSError as error:  # gzip.BadGzipFile too

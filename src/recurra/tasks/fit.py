@@ -21,7 +21,7 @@ from recurra.runtime import choose_device, keep_freed_memory, seed_everything, u
 from recurra.store import Bundle
 from recurra.tasks.base import Ready, TaskPath, Tested, TestOptions, TrainingSetup
 from recurra.tasks.registry import task_named
-from recurra.tasks.reporter import Reporter, Silent, report_summary
+from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Start, open_pretrained, start_from
 from recurra.train.loop import Outcome, train
 
@@ -123,7 +123,7 @@ def fit_files(
     Raises:
         RecurraError: bad input, settings or place; nothing half-written is left.
     """
-    reporter = reporter or Silent()
+    reporter = reporter or Reporter()
     begun = time.perf_counter()
     trained = train_files(
         data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, reporter=reporter

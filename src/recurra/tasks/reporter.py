@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from recurra.layers.summary import Summary
-from recurra.measure.explain import Explanation
-from recurra.train.observer import NullObserver, Observer
+if TYPE_CHECKING:
+    from recurra.layers.summary import Summary
+    from recurra.measure.explain import Explanation
+    from recurra.train.observer import Observer
 
-__all__ = ["Reporter", "Silent", "report_summary"]
+
+__all__ = ["Reporter", "report_summary"]
 
 
-class Reporter(Protocol):
-    """Receives the steps of a task as they happen."""
+class Reporter:
+    """Receives the steps of a task as they happen; every method does nothing, for subclasses to override."""
 
     def step(self, title: str) -> None:
         """A new step begins."""
@@ -37,36 +39,10 @@ class Reporter(Protocol):
         """``done`` of ``total`` bytes of a long step such as a download."""
 
     def observer(self) -> Observer:
-        """Watches the training loop."""
+        """The observer of the training loop."""
+        from recurra.train.observer import Observer
 
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def step(self, title: str) -> None:
-        """Nothing."""
-
-    def facts(self, facts: Mapping[str, str]) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def warn(self, text: str) -> None:
-        """Nothing."""
-
-    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Nothing."""
-
-    def explanation(self, found: Explanation) -> None:
-        """Nothing."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def observer(self) -> Observer:
-        """An observer that does nothing."""
-        return NullObserver()
+        return Observer()
 
 
 def report_summary(found: Summary, reporter: Reporter) -> None:

@@ -18,7 +18,7 @@ from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.train.history import EpochRecord, write_history
 from recurra.train.interrupt import noting_interrupts
 from recurra.train.objective import AnyBatch, BatchSource, Objective
-from recurra.train.observer import NullObserver, Observer, Observers
+from recurra.train.observer import Observer, Observers
 from recurra.train.optimizers import (
     clip_by_global_norm,
     layer_shares,
@@ -199,7 +199,7 @@ def _watching(
     observer: Observer | None, config: TrainConfig, folder: Path | None, steps_done: int
 ) -> Observer:
     """The caller's observer, with a TensorBoard log beside it where the settings ask for one."""
-    observer = observer or NullObserver()
+    observer = observer or Observer()
     if not config.tensorboard:
         return observer
     if folder is None:

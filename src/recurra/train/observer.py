@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from recurra.train.history import EpochRecord
 
-__all__ = ["NullObserver", "Observer", "Observers"]
+__all__ = ["Observer", "Observers"]
 
 
-class Observer(Protocol):
-    """What the loop tells while it trains."""
+class Observer:
+    """Receives the events of a training loop; every method does nothing, for subclasses to override."""
 
     def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
         """Training begins; ``resumed_from`` is the number of steps a checkpoint had already done."""
@@ -25,23 +23,7 @@ class Observer(Protocol):
         """Training is over, for whatever reason, an exception included."""
 
 
-class NullObserver:
-    """Watches nothing."""
-
-    def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
-        """Does nothing."""
-
-    def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
-        """Does nothing."""
-
-    def on_epoch(self, record: EpochRecord, improved: bool) -> None:
-        """Does nothing."""
-
-    def on_end(self) -> None:
-        """Does nothing."""
-
-
-class Observers:
+class Observers(Observer):
     """Several observers as one, told in order."""
 
     def __init__(self, *observers: Observer) -> None:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from recurra.train.history import EpochRecord
+from recurra.train.observer import Observer
 
 __all__ = ["ProgressObserver", "epoch_line", "time_text"]
 
@@ -20,7 +21,7 @@ _PLAIN_SECONDS = 30.0
 """Where the output is no terminal, a line within an epoch at most this often."""
 
 
-class ProgressObserver:
+class ProgressObserver(Observer):
     """An observer that shows epoch, loss, tokens/s and time left.
 
     Args:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from recurra.errors import DependencyError, OutputError
 from recurra.train.history import EpochRecord
+from recurra.train.observer import Observer
 
 __all__ = ["TensorBoardLog"]
 
 
-class TensorBoardLog:
+class TensorBoardLog(Observer):
     """An observer that writes scalars for TensorBoard.
 
     Args:

@@ -10,11 +10,11 @@ import pytest
 from recurra.config import Config
 from recurra.tasks.classification.assess import report_assessment, unseen_rows
 from recurra.tasks.fit import Fitted, fit_files
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from tests.conftest import Files
 
 
-class Heard(Silent):
+class Heard(Reporter):
     """A reporter that remembers."""
 
     def __init__(self) -> None:
@@ -81,5 +81,5 @@ def test_a_part_of_the_same_file_is_compared_with_its_other_rows_only(tmp_path: 
     path = tmp_path / "data.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *((f"row {n}", "ab"[n % 2]) for n in range(60))])
-    found = prepare(path, Config(), Silent())
+    found = prepare(path, Config(), Reporter())
     assert unseen_rows(found.valid, found.train) is None

@@ -11,7 +11,7 @@ import pytest
 
 from recurra.config import Config, load_recipe
 from recurra.tasks.forecasting.prepare import prepare
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from tests.conftest import Run
 
 pytestmark = pytest.mark.data
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.data
 def test_beijing_is_read_as_it_stands(data_folder: Path) -> None:
     path = data_folder / "series" / "beijing_2010_2014.csv.gz"
     config = Config.build(load_recipe("forecaster"), {"series": {"target": "TEMP"}})
-    ready = prepare(path, config, Silent(), valid=None, test=None)
+    ready = prepare(path, config, Reporter(), valid=None, test=None)
     layout = ready.layout
     assert layout.time == ["year", "month", "day", "hour"]
     assert layout.left_out == {"No": "it numbers the rows"}

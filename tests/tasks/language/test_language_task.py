@@ -20,7 +20,7 @@ from recurra.store.store import load
 from recurra.tasks.fit import train_ready
 from recurra.tasks.language.prepare import prepare, stream_of
 from recurra.tasks.language.task import LanguageModelling
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from tests.conftest import Ran, Run
 
 NOUNS, VERBS = ("cat", "dog", "bird"), ("runs", "sleeps", "sings")
@@ -222,14 +222,14 @@ def test_settings_no_language_model_can_have_are_refused(
 ) -> None:
     config = Config.build(load_recipe("language-model"), settings)
     with pytest.raises(ConfigError, match=complaint):
-        prepare(files[0], config, Silent())
+        prepare(files[0], config, Reporter())
 
 
 def test_words_come_from_the_training_part_and_the_last_lines_are_held_out(tmp_path: Path) -> None:
     path = written(
         tmp_path / "text.txt", [*["early words stand here"] * 90, *["late others stand there"] * 10]
     )
-    ready = prepare(path, Config.build(load_recipe("language-model")), Silent())
+    ready = prepare(path, Config.build(load_recipe("language-model")), Reporter())
     assert ready.valid.rows.tolist() == list(range(90, 100))
     words = {ready.tokenizer.word(id) for id in range(3, ready.tokenizer.vocab_size)}
     assert words == {"early", "words", "stand", "here"}
@@ -243,7 +243,7 @@ def test_the_text_column_of_a_table_is_read_without_its_labels(tmp_path: Path) -
         csv.writer(file).writerows(
             [["text", "label"], *([f"a fine film number {n}", "pos"] for n in range(40))]
         )
-    ready = prepare(path, Config.build(load_recipe("language-model")), Silent())
+    ready = prepare(path, Config.build(load_recipe("language-model")), Reporter())
     assert len(ready.train) + len(ready.valid) == 40
     assert ready.train.examples.labels is None
     assert not set(ready.train.rows) & set(ready.valid.rows)
@@ -290,8 +290,8 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
     }
     config = Config.build(load_recipe("language-model"), overrides)
     task = LanguageModelling()
-    ready = prepare(written(tmp_path / "text.txt", sentences(60, 7)), config, Silent())
-    whole, _ = train_ready(task, ready, reporter=Silent(), folder=tmp_path / "whole")
+    ready = prepare(written(tmp_path / "text.txt", sentences(60, 7)), config, Reporter())
+    whole, _ = train_ready(task, ready, reporter=Reporter(), folder=tmp_path / "whole")
 
     class StopError(Exception):
         pass
@@ -314,11 +314,11 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
             return training_setup
 
     with pytest.raises(StopError):
-        train_ready(Stopping(), ready, reporter=Silent(), folder=tmp_path / "stopped")  # type: ignore[type-var]
+        train_ready(Stopping(), ready, reporter=Reporter(), folder=tmp_path / "stopped")  # type: ignore[type-var]
     held = safetensors.numpy.load_file(tmp_path / "stopped" / "checkpoint.safetensors")
     assert held["carried/0/h"].shape == (4, 8)
     assert np.abs(held["carried/1/c"]).max() > 0
-    again, _ = train_ready(task, ready, reporter=Silent(), folder=tmp_path / "stopped", resume=True)
+    again, _ = train_ready(task, ready, reporter=Reporter(), folder=tmp_path / "stopped", resume=True)
     for name, value in whole.state_dict().items():
         assert np.array_equal(value.numpy(), again.state_dict()[name].numpy()), name
 
@@ -395,7 +395,7 @@ def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> N
     )
     found = (data_folder / "ptb" / f"{part}.txt.gz" for part in ("train", "valid", "test"))
     train, valid, test = found
-    ready = prepare(train, config, Silent(), valid=valid, test=test)
+    ready = prepare(train, config, Reporter(), valid=valid, test=test)
     assert ready.tokenizer.vocab_size == 10_001
     assert ready.test is not None
     tokens = [stream_of(part).targets for part in (ready.train, ready.valid, ready.test)]
@@ -404,7 +404,9 @@ def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> N
 
 @pytest.mark.data
 def test_labelled_sentences_are_one_stream_without_their_labels(data_folder: Path) -> None:
-    ready = prepare(data_folder / "sst2" / "train.tsv", Config.build(load_recipe("language-model")), Silent())
+    ready = prepare(
+        data_folder / "sst2" / "train.tsv", Config.build(load_recipe("language-model")), Reporter()
+    )
     assert len(ready.train) + len(ready.valid) == 6_920
     assert stream_of(ready.train).targets + stream_of(ready.valid).targets > 130_000
     assert not next(ready.train.texts(ready.train.rows[:1])).endswith(("\t0", "\t1"))

@@ -20,10 +20,10 @@ from recurra import store
 from recurra.config import Config, load_recipe
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.fit import Fitted, fit_files
-from recurra.tasks.reporter import Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.estimator import SequenceTagger
-from recurra.train.observer import NullObserver, Observer
+from recurra.train.observer import Observer
 from tests.conftest import Run
 
 STEMS = ["ba", "do", "ki", "lu", "me", "po", "ra", "su", "ti", "vo"]
@@ -163,7 +163,7 @@ def test_answers_stand_beside_their_words(
     assert "has no word" in run("predict", fitted.folder, "--text", " ").err
 
 
-class Stopping(NullObserver):
+class Stopping(Observer):
     """Fails at a batch, as a machine may."""
 
     def __init__(self, batches: int) -> None:
@@ -175,7 +175,7 @@ class Stopping(NullObserver):
             raise MemoryError
 
 
-class Failing(Silent):
+class Failing(Reporter):
     def __init__(self, batches: int) -> None:
         self.batches = batches
 

@@ -22,7 +22,7 @@ from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fit import train_ready
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
 
@@ -167,7 +167,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
             theirs = self._encode(validation_data[1])
             validation = part_of("validation", tokenizer, checked_texts(validation_data[0]), theirs)
         ready = Prepared(config, None, labels, tokenizer, training, validation, None, "")
-        reporter, path = reporter or Silent(), Classification()
+        reporter, path = reporter or Reporter(), Classification()
         start = (
             None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
         )

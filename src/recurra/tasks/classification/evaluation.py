@@ -11,7 +11,7 @@ from recurra.store import ClassifierBundle
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.card import assessed
 from recurra.tasks.classification.prepare import open_part, prepare
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
 __all__ = ["evaluate_file"]
@@ -68,4 +68,4 @@ def _training_part(fitted: ClassifierBundle, given: Path | None, reporter: Repor
         return None
     # Whether a validation file was given or rows were held out, the split comes out as it did in the fit.
     valid = fitted.metrics.get("training", {}).get("valid")
-    return prepare(path, fitted.config, Silent(), valid=Path(valid) if valid else None).train
+    return prepare(path, fitted.config, Reporter(), valid=Path(valid) if valid else None).train

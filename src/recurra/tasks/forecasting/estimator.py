@@ -22,7 +22,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import prepare_tables
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.task import Forecasting
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
 
@@ -162,7 +162,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         tables = {"training": _table(X, self)}
         if validation_data is not None:
             tables["validation"] = _table(validation_data, self)
-        reporter, path = reporter or Silent(), Forecasting()
+        reporter, path = reporter or Reporter(), Forecasting()
         ready = prepare_tables(tables, config, "", "the table", reporter, tested=False)
         model, outcome = train_ready(path, ready, reporter=reporter)
         return self._remember(path.bundle(ready, model, None), outcome)

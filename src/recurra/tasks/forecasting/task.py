@@ -23,7 +23,7 @@ from recurra.tasks.forecasting.card import assessed, model_card, report_data
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
 from recurra.tasks.forecasting.series.table import read_table
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 from recurra.train.objective import StatelessLoss
 
@@ -145,4 +145,4 @@ def _ridge_of(bundle: ForecasterBundle, given: Path | None, reporter: Reporter) 
         )
         return None
     valid = Path(training["valid"]) if training.get("valid") else None
-    return fit_ridge(prepare(path, bundle.config, Silent(), valid=valid, test=None), reporter)
+    return fit_ridge(prepare(path, bundle.config, Reporter(), valid=valid, test=None), reporter)

@@ -21,7 +21,7 @@ from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.task import LanguageModelling
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, checked_texts, part_of
 from recurra.tasks.transfer import open_pretrained, start_from
 
@@ -163,7 +163,7 @@ class LanguageModel(RecurrentEstimator):
         else:
             validation = part_of("validation", tokenizer, checked_texts(validation_data))
         ready = LanguageReady(config, None, tokenizer, training, validation, None, "")
-        reporter, path = reporter or Silent(), LanguageModelling()
+        reporter, path = reporter or Reporter(), LanguageModelling()
         start = (
             None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
         )

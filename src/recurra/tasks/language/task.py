@@ -28,7 +28,7 @@ from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
@@ -139,7 +139,7 @@ class LanguageModelling:
     def sequences(self, bundle: LanguageBundle, data: Path) -> Iterator[Tensor]:
         """The vectors of stretches of the stream: a language model reads on from text to text."""
         stream = stream_of(
-            open_part("test", data, bundle.config, bundle.tokenizer, Silent(), like=bundle.source)
+            open_part("test", data, bundle.config, bundle.tokenizer, Reporter(), like=bundle.source)
         )
         table = bundle.model.embedding.weight.detach()
         for begin in range(0, len(stream), _STRETCH):
@@ -154,4 +154,4 @@ def _training_part(bundle: LanguageBundle, given: Path | None, reporter: Reporte
         reporter.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
-    return prepare(path, bundle.config, Silent(), valid=Path(valid) if valid else None, test=None).train
+    return prepare(path, bundle.config, Reporter(), valid=Path(valid) if valid else None, test=None).train

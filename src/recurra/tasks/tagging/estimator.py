@@ -15,7 +15,7 @@ from recurra.io.splits import split
 from recurra.runtime import use_threads
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
 from recurra.tasks.fit import train_ready
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import TaggingReady, check_settings, learn, numbered
@@ -175,7 +175,7 @@ class SequenceTagger(RecurrentEstimator):
             for name, some in (("training", training), ("validation", held))
         ]
         ready = TaggingReady(config, None, labels, vocabulary, counts, parts[0], parts[1], None, "")
-        reporter, path = reporter or Silent(), Tagging()
+        reporter, path = reporter or Reporter(), Tagging()
         start = (
             None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
         )

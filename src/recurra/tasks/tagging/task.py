@@ -17,7 +17,7 @@ from recurra.measure.calibration import fit_temperature
 from recurra.measure.report import render, write_report
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
-from recurra.tasks.reporter import Reporter, Silent
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
@@ -129,7 +129,7 @@ class Tagging:
 
     def sequences(self, bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
         """The vectors of each sentence's words, spelling included."""
-        part = open_part("test", data, bundle.config, bundle.labels, bundle.vocabulary, Silent())
+        part = open_part("test", data, bundle.config, bundle.labels, bundle.vocabulary, Reporter())
         for row in range(len(part.numbers)):
             batch = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0))
             spelling = (batch.spelled, batch.characters, batch.character_lengths)
