@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from recurra.text import download as download_module
+from recurra.io import download as download_module
 
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError, OutputError
