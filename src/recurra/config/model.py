@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from recurra.config.section import Cell, Fraction, Section, Width
+from recurra.cells import BUILT_IN, cell_names
+from recurra.config.section import Fraction, Section, Width
 
 __all__ = ["ModelConfig"]
 
@@ -16,10 +17,23 @@ Backend = Literal["auto", "cpu", "reference", "torch"]
 Precision = Literal["float32", "bfloat16"]
 
 
+def _known_cell(name: str) -> str:
+    if name not in cell_names():
+        raise ValueError(
+            f"there is no such cell; there are {', '.join(cell_names())} "
+            "(register one of your own with recurra.register_cell)"
+        )
+    return name
+
+
 class ModelConfig(Section):
     """The network."""
 
-    cell: Cell = Field("lstm", description="the recurrent cell")
+    cell: Annotated[str, AfterValidator(_known_cell)] = Field(
+        "lstm",
+        description=f"the recurrent cell: {', '.join(f'`{name}`' for name in BUILT_IN)}, or one that "
+        "`recurra.register_cell` added",
+    )
     units: Width | list[Width] = Field(100, description="hidden units; a list gives each layer its own")
     layers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="recurrent layers")
     bidirectional: bool = Field(False, description="read from both ends")
