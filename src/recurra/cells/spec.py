@@ -169,8 +169,8 @@ class CellSpec:
         name: in settings and in Python, such as ``lstm``.
         title: in tables and sentences, such as ``LSTM``.
         parameters: of one layer and direction.
-        step: ``step(inputs, state, weights, ops)`` returns the new state parts. ``inputs`` and ``weights`` are
-            what ``prepare`` returned, the inputs cut to this step.
+        step: ``step(inputs, state, weights, ops)`` returns the new state; ``inputs`` and ``weights`` are
+            as from ``prepare``, the inputs cut to this step.
         prepare: ``prepare(x, weights, ops)`` is given the whole input ``(T, B, E)`` and returns tensors
             ``(T, B, N)`` that are cut into steps, and what the steps use as weights.
         gates: the blocks of ``H`` rows in ``weight_ih`` and ``weight_hh``, in their order.
