@@ -18,8 +18,9 @@ import torch
 from recurra.config import ModelConfig, TrainConfig
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
+from recurra.measure.calibration import probabilities
 from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.loss import classification_loss, probabilities
+from recurra.tasks.classification.loss import classification_loss
 from recurra.tasks.classification.network import Classifier
 from recurra.train import checkpoint
 from recurra.train.loop import Outcome, train
@@ -44,7 +45,7 @@ def run(
         ModelConfig(units=[5, 6], embedding=4, dropout=0.2, recurrent_dropout=0.3, bidirectional=True),
         vocab_size=30,
         classes=2,
-        task="binary",
+        label_kind="binary",
         embedding_rows=rows,
     )
     torch.rand(100 if resume else 3)  # what the caller drew before must not matter

@@ -71,7 +71,7 @@ class Config(Section):
         """
         merged: dict[str, Any] = {}
         for layer in layers:
-            _merge(merged, layer)
+            _merge(merged, _renamed(layer))
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -216,6 +216,14 @@ def updated(section: S, changes: Mapping[str, Any]) -> S:
         return type(section).model_validate(merged)
     except ValidationError as error:
         raise _explain(error, None) from None
+
+
+def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
+    data = settings.get("data")
+    if not isinstance(data, dict) or "task" not in data:
+        return settings
+    return {**settings, "data": {"label_kind" if key == "task" else key: data[key] for key in data}}
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
