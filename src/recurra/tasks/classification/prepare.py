@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
@@ -60,7 +60,7 @@ def prepare(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
-    config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
+    config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
     report_skipped(skipped, data, reporter)
