@@ -122,7 +122,7 @@ def test_a_registered_format_is_a_choice_and_in_the_help(tmp_path: Path) -> None
 
 def test_the_format_is_gone_after_its_test() -> None:
     assert "marked" not in format_names()
-    with pytest.raises(ConfigError, match="setting data.format = 'marked': it should be one of auto, csv, "):
+    with pytest.raises(ConfigError, match=r"setting data.format = 'marked': it should be one of auto, csv, "):
         Config.build({"data": {"format": "marked"}})
     with pytest.raises(ConfigError, match="there is no file format 'marked'; use one of csv, "):
         Source(Path("a"), "marked").describe()

@@ -46,17 +46,16 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
         head = look(path)
         source = replace(source, gzip=head.gzip)
         start = Start(source, request, complete=head.complete, suffix=_suffix(path))
-        format = _binary_format(start, head, named)
-        if format is None:
-            codec = check_encoding(config.encoding)
-            start = replace(start, text=head.data.decode(codec, "replace"))
-            format = _text_format(start, head, named)
+        binary = _binary_format(start, head, named)
+        if binary is None:
+            start = replace(start, text=head.data.decode(check_encoding(config.encoding), "replace"))
+        format = binary or _text_format(start, head, named)
     if named is not None and request.delimiter is None:
         request = replace(request, delimiter=named.delimiter)
     source = format.layout(replace(start, source=replace(source, format=format.name), request=request))
     if format.cells is None:
         return source
-    return _choose(source, request, may_split=config.task in ("auto", "multilabel"))
+    return _choose(source, request, may_split=config.label_kind in ("auto", "multilabel"))
 
 
 def detect_stream(

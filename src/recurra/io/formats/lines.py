@@ -142,7 +142,7 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
     """Records of a stream; the first whole object decides the text columns if the wanted ones are absent."""
     request = start.request
     text = request.text or (request.like.text if request.like is not None else ())
-    label = request.like.label if request.like is not None else None
+    taken = {request.like.label} if request.like is not None and request.like.label is not None else set()
     source: Source | None = None
     for number, value in _objects(lines):
         if isinstance(value, DataError):
@@ -150,12 +150,16 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
             continue
         if source is None:
             if not (text and set(text) <= set(value)):
-                text = find_text(study(tuple(value), [list(value.values())]), True, {label} - {None})
+                text = find_text(study(tuple(value), [list(value.values())]), True, taken)
             if not text:
                 hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text='[NAME]'"
                 raise DataError("no text is found", where=lines.where, row=number, hint=hint)
             source = replace(start.source, text=text)
         yield from records(source, [(number, [value.get(name, MISSING) for name in text])], refuse)
+
+
+def _sniff_json(start: Start) -> bool:
+    return start.begins_with("{") or start.suffix in JSONL.suffixes
 
 
 LINES = Format(
@@ -177,7 +181,7 @@ JSONL = Format(
     "jsonl",
     "JSON lines",
     _json_layout,
-    lambda start: start.begins_with("{") or start.suffix in JSONL.suffixes,
+    _sniff_json,
     cells=_json_cells,
     stream=_json_stream,
     suffixes=(".jsonl", ".ndjson", ".json"),
