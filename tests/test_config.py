@@ -89,6 +89,13 @@ def test_a_wrong_setting_is_named_in_one_line(settings: dict[str, Any], said: st
     assert "\n" not in str(caught.value)
 
 
+def test_the_former_name_of_label_kind_means_the_same() -> None:
+    old = {"data": {"task": "binary"}}
+    assert Config.build(old).data.label_kind == "binary"
+    assert Config.build(old, {"data": {"label_kind": "multilabel"}}).data.label_kind == "multilabel"
+    assert Config.build({"data": {"label_kind": "multilabel"}}, old).data.label_kind == "binary"
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean bi-lstm"):
         load_recipe("bilstm")

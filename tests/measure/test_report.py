@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import OutputError
-from recurra.measure.calibration import reliability
+from recurra.measure.calibration import probabilities, reliability
 from recurra.measure.comparison import compare_accuracy
 from recurra.measure.explain import Contribution, Explanation
 from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.measure.mistakes import worst_mistakes
 from recurra.measure.report import ModelRow, Part, ReportData, render, write_report
-from recurra.tasks.classification.loss import probabilities
 from tests.page import HOSTILE, Page
 
 
@@ -40,7 +39,7 @@ def whole(
         title="GRU on reviews.csv",
         model_name="the GRU",
         created="2025-05-04 12:30 UTC",
-        task=task,
+        label_kind=task,
         class_names=list(names),
         metrics=classification_metrics(y, p, names, task),
         baseline=classification_metrics(y, q, names, task),
@@ -216,7 +215,7 @@ def test_hostile_text_stays_text(task: str) -> None:
 def test_any_text_gives_a_page_that_utf8_can_hold(text: str) -> None:
     data = ReportData(
         title=text,
-        task="binary",
+        label_kind="binary",
         class_names=[text, "other"],
         ngrams={text: [(text, 1.0)]},
         warnings=[text],
@@ -231,7 +230,7 @@ def test_any_text_gives_a_page_that_utf8_can_hold(text: str) -> None:
 
 
 def test_missing_parts_are_left_out() -> None:
-    page = Page(render(ReportData(title="LSTM", task="binary", class_names=["a", "b"])))
+    page = Page(render(ReportData(title="LSTM", label_kind="binary", class_names=["a", "b"])))
     assert "not measured" in page.text
     assert "section" not in page.tags
     assert "svg" not in page.tags
@@ -272,7 +271,7 @@ def test_many_classes(classes: int) -> None:
 
 def test_no_mistake_at_all_is_said() -> None:
     metrics = classification_metrics(np.array([0, 1]), np.eye(2), ["a", "b"], "binary")
-    data = ReportData(title="LSTM", task="binary", class_names=["a", "b"], metrics=metrics)
+    data = ReportData(title="LSTM", label_kind="binary", class_names=["a", "b"], metrics=metrics)
     text = Page(render(data)).text
     assert "every row was predicted right" in text
     assert "So few rows say little" in text
@@ -280,7 +279,7 @@ def test_no_mistake_at_all_is_said() -> None:
 
 def test_history_with_gaps_and_a_single_epoch() -> None:
     gap = {"epoch": 1.0, "train_loss": 0.5, "valid_loss": float("nan")}
-    one = ReportData(title="t", task="binary", class_names=["a", "b"], history=[gap])
+    one = ReportData(title="t", label_kind="binary", class_names=["a", "b"], history=[gap])
     assert "svg" not in Page(render(one)).tags
     two = one.model_copy(update={"history": [gap, {"epoch": 2.0, "train_loss": 0.25}]})
     page = Page(render(two))

@@ -67,7 +67,7 @@ class Config(Section):
         """
         merged: dict[str, Any] = {}
         for layer in layers:
-            _merge(merged, layer)
+            _merge(merged, _renamed(layer))
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -194,6 +194,14 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     if isinstance(train, dict) and train.get("pretrained") is not None:
         settings.get("model", {}).pop("embedding", None)
     return settings
+
+
+def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
+    data = settings.get("data")
+    if not isinstance(data, dict) or "task" not in data:
+        return settings
+    return {**settings, "data": {"label_kind" if key == "task" else key: data[key] for key in data}}
 
 
 def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:

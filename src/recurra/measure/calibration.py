@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, softmax
 
-__all__ = ["Reliability", "fit_temperature", "reliability"]
+__all__ = ["Reliability", "fit_temperature", "probabilities", "reliability"]
 
 BINS = 15
 _TEMPERATURES = (0.05, 20.0)
@@ -34,7 +34,7 @@ class Reliability(BaseModel):
 
 
 def reliability(
-    probabilities: NDArray[np.float64], labels: NDArray[Any], task: str, bins: int = BINS
+    probabilities: NDArray[np.float64], labels: NDArray[Any], label_kind: str, bins: int = BINS
 ) -> Reliability:
     """The reliability curve of the predicted label's probability.
 
@@ -44,7 +44,7 @@ def reliability(
     Args:
         probabilities: ``(N, C)``.
         labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         bins: how many bins.
 
     Example:
@@ -52,7 +52,7 @@ def reliability(
         >>> curve.counts, curve.confidence, curve.accuracy, round(curve.ece, 3)
         ([0, 2], [None, 0.7], [None, 0.5], 0.2)
     """
-    confidence, correct = _decisions(np.asarray(probabilities, np.float64), np.asarray(labels), task)
+    confidence, correct = _decisions(np.asarray(probabilities, np.float64), np.asarray(labels), label_kind)
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     sums = np.bincount(place, confidence, minlength=bins)
@@ -67,7 +67,31 @@ def reliability(
     )
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], task: str) -> float:
+def probabilities(
+    logits: NDArray[Any], label_kind: str, temperature: float | None = None
+) -> NDArray[np.float64]:
+    """``(N, C)`` probabilities of the classes.
+
+    Args:
+        logits: ``(N, C)``; ``(N, 1)`` for binary labels, which gives two columns.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        temperature: the logits are divided by it; None leaves them as they are.
+
+    Example:
+        >>> probabilities(np.array([[0.0], [800.0]]), "binary").tolist()
+        [[0.5, 0.5], [0.0, 1.0]]
+    """
+    scaled = logits if temperature is None else logits / temperature
+    wide = np.asarray(scaled, dtype=np.float64)
+    if label_kind == "multiclass":
+        return np.asarray(softmax(wide, axis=1))
+    if label_kind == "binary":
+        # Each sign from its own side: 1 - expit(x) would lose the small one.
+        return np.concatenate([expit(-wide), expit(wide)], axis=1)
+    return np.asarray(expit(wide))
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], label_kind: str) -> float:
     """The temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
 
     Targets are Platt's rather than 0 and 1: a class of ``n`` rows counts as one that was seen right ``n + 1``
@@ -79,14 +103,14 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], t
     Args:
         logits: ``(N, C)``, or ``(N, 1)`` for binary; of rows the model was not trained on.
         labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Sources: Guo et al. 2017, section 4.2; Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
     """
     z = np.asarray(logits, np.float64)
     if len(z) == 0:
         return 1.0
-    if task == "multilabel" or z.shape[1] == 1:
+    if label_kind == "multilabel" or z.shape[1] == 1:
         positive = np.asarray(labels).reshape(z.shape) > 0
         count = positive.sum(axis=0)
         target = np.where(positive, (count + 1) / (count + 2), 1 / (len(z) - count + 2))
@@ -110,10 +134,10 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], t
 
 
 def _decisions(
-    p: NDArray[np.float64], y: NDArray[Any], task: str
+    p: NDArray[np.float64], y: NDArray[Any], label_kind: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Confidence and correctness (0 or 1) of each decision, both flat."""
-    if task == "multilabel":
+    if label_kind == "multilabel":
         chosen = p >= 0.5
         return np.where(chosen, p, 1 - p).ravel(), (chosen == (y > 0)).ravel().astype(np.float64)
     best = p.argmax(axis=1)

@@ -46,7 +46,7 @@ class Metrics(BaseModel):
     multi-label.
     """
 
-    task: str
+    label_kind: str
     rows: int
     accuracy: float
     accuracy_low: float
@@ -61,7 +61,7 @@ class Metrics(BaseModel):
 
 
 def classification_metrics(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], task: str
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], label_kind: str
 ) -> Metrics:
     """The figures of ``probabilities`` against the truth.
 
@@ -70,7 +70,7 @@ def classification_metrics(
         probabilities: ``(N, C)``; binary has two columns. The largest is the prediction, for multi-label
             each one from 0.5.
         names: the ``C`` classes.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Raises:
         DataError: there is no row.
@@ -82,9 +82,9 @@ def classification_metrics(
         >>> found.confusion, round(found.accuracy, 3), found.auc
         ([[1, 0], [1, 1]], 0.667, 1.0)
     """
-    y, p = _checked(labels_true, probabilities, len(names), task)
-    truth = y if task == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
-    chosen = _predicted(p, task)
+    y, p = _checked(labels_true, probabilities, len(names), label_kind)
+    truth = y if label_kind == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
+    chosen = _predicted(p, label_kind)
     right = (truth * chosen).sum(axis=0)
     support, predicted = truth.sum(axis=0), chosen.sum(axis=0)
     aucs = [_auc(truth[:, c], p[:, c]) for c in range(len(names))]
@@ -93,22 +93,22 @@ def classification_metrics(
     macro = float(f1[seen].mean()) if len(seen) else 0.0
     hits = int((truth == chosen).all(axis=1).sum())
     low, high = wilson_interval(hits, len(p))
-    if task == "binary":
+    if label_kind == "binary":
         auc = aucs[1]
     else:
         defined = [a for a in aucs if a is not None]
         auc = float(np.mean(defined)) if defined else None
     return Metrics(
-        task=task,
+        label_kind=label_kind,
         rows=len(p),
         accuracy=hits / len(p),
         accuracy_low=low,
         accuracy_high=high,
-        log_loss=_log_loss(y, p, task),
+        log_loss=_log_loss(y, p, label_kind),
         macro_f1=macro,
-        micro_f1=_micro_f1(truth, chosen) if task == "multilabel" else None,
+        micro_f1=_micro_f1(truth, chosen) if label_kind == "multilabel" else None,
         auc=auc,
-        ece=reliability(p, y, task).ece,
+        ece=reliability(p, y, label_kind).ece,
         classes=[
             ClassFigures(
                 name=str(name),
@@ -122,18 +122,18 @@ def classification_metrics(
             for c, name in enumerate(names)
         ],
         confusion=None
-        if task == "multilabel"
+        if label_kind == "multilabel"
         else confusion_matrix(y, p.argmax(axis=1), labels=range(len(names))).tolist(),
     )
 
 
 def correct_rows(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], task: str
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str
 ) -> NDArray[np.bool_]:
     """``(N,)`` whether each row is predicted right (multi-label: its whole label set)."""
     p = np.asarray(probabilities, np.float64)
-    if task == "multilabel":
-        return np.asarray((_predicted(p, task) == (np.asarray(labels_true) > 0)).all(axis=1))
+    if label_kind == "multilabel":
+        return np.asarray((_predicted(p, label_kind) == (np.asarray(labels_true) > 0)).all(axis=1))
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
 
@@ -151,35 +151,35 @@ def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[flo
 
 
 def _checked(
-    labels: NDArray[Any], probabilities: NDArray[np.floating], classes: int, task: str
+    labels: NDArray[Any], probabilities: NDArray[np.floating], classes: int, label_kind: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     p = np.asarray(probabilities, np.float64)
     y = np.asarray(labels)
     if len(p) == 0:
         raise DataError("there is no row to evaluate", hint="give a file with at least one labelled row")
-    if task not in ("binary", "multiclass", "multilabel"):
-        raise ValueError(f"there is no task {task!r}")
+    if label_kind not in ("binary", "multiclass", "multilabel"):
+        raise ValueError(f"there is no kind of labels {label_kind!r}")
     if p.shape != (len(p), classes):
         raise ValueError(f"probabilities are {p.shape}, the classes {classes}")
-    if y.shape != (p.shape if task == "multilabel" else p.shape[:1]):
-        raise ValueError(f"labels are {y.shape}, probabilities {p.shape} ({task})")
+    if y.shape != (p.shape if label_kind == "multilabel" else p.shape[:1]):
+        raise ValueError(f"labels are {y.shape}, probabilities {p.shape} ({label_kind})")
     if not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1 + 1e-6):
         raise ValueError("a probability is not a number from 0 to 1")
-    y = (y > 0).astype(np.int64) if task == "multilabel" else y.astype(np.int64)
+    y = (y > 0).astype(np.int64) if label_kind == "multilabel" else y.astype(np.int64)
     if y.min() < 0 or y.max() >= max(classes, 2):
         raise ValueError(f"a label is outside 0..{classes - 1}")
     return y, np.minimum(p, 1.0)
 
 
-def _predicted(p: NDArray[np.float64], task: str) -> NDArray[np.int64]:
+def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
     """``(N, C)`` of 0 and 1: what is predicted."""
-    if task == "multilabel":
+    if label_kind == "multilabel":
         return (p >= 0.5).astype(np.int64)
     return np.asarray(np.eye(p.shape[1], dtype=np.int64)[p.argmax(axis=1)])
 
 
-def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], task: str) -> float:
-    if task == "multilabel":
+def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], label_kind: str) -> float:
+    if label_kind == "multilabel":
         return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
     # float32 probabilities need not add up to one exactly, and scikit-learn would warn.
     return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))

@@ -29,14 +29,14 @@ class Mistake(BaseModel):
 
 
 def worst_rows(
-    labels: NDArray[Any], probabilities: NDArray[np.floating], task: str, count: int = 12
+    labels: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str, count: int = 12
 ) -> NDArray[np.int64]:
     """Indices ``(at most count,)`` of the most confident wrong rows, the worst first, ties by index.
 
     Args:
         labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
         probabilities: ``(N, C)``.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         count: how many at most.
 
     Example:
@@ -44,7 +44,7 @@ def worst_rows(
         >>> worst_rows(np.array([1, 1, 0]), p, "binary").tolist()
         [2, 0]
     """
-    wrongness = _wrongness(np.asarray(labels), np.asarray(probabilities, np.float64), task)
+    wrongness = _wrongness(np.asarray(labels), np.asarray(probabilities, np.float64), label_kind)
     order = np.argsort(-wrongness, kind="stable")[:count]
     return order[wrongness[order] > 0].astype(np.int64)
 
@@ -53,7 +53,7 @@ def worst_mistakes(
     labels: NDArray[Any],
     probabilities: NDArray[np.floating],
     names: Sequence[str],
-    task: str,
+    label_kind: str,
     texts_of: Callable[[NDArray[np.int64]], Sequence[str]],
     *,
     numbers: NDArray[np.int64] | None = None,
@@ -66,7 +66,7 @@ def worst_mistakes(
         labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
         probabilities: ``(N, C)``.
         names: the ``C`` classes.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         texts_of: gives the texts of rows by index; asked once, for the few rows that are shown, in
             ascending order, so that one pass over a large file is enough.
         numbers: ``(N,)`` row numbers in the data file; counted from 1 if not given.
@@ -74,8 +74,8 @@ def worst_mistakes(
         characters: a longer text is shown with its middle left out.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
-    rows = worst_rows(y, p, task, count)
-    wrongness = _wrongness(y, p, task)
+    rows = worst_rows(y, p, label_kind, count)
+    wrongness = _wrongness(y, p, label_kind)
     asked = np.sort(rows)
     given = texts_of(asked) if len(rows) else []
     if len(given) != len(rows):
@@ -83,7 +83,7 @@ def worst_mistakes(
     texts = dict(zip(asked.tolist(), given, strict=True))
     found = []
     for row in rows.tolist():
-        if task == "multilabel":
+        if label_kind == "multilabel":
             true, predicted = _set_of(y[row] > 0, names), _set_of(p[row] >= 0.5, names)
             true_probability = None
         else:
@@ -126,9 +126,9 @@ def excerpt(text: str, characters: int = 320) -> str:
     return f"{head.rstrip()} … {tail.lstrip()}"
 
 
-def _wrongness(y: NDArray[Any], p: NDArray[np.float64], task: str) -> NDArray[np.float64]:
+def _wrongness(y: NDArray[Any], p: NDArray[np.float64], label_kind: str) -> NDArray[np.float64]:
     """``(N,)`` the probability given to what is wrong, 0 for rows that are right."""
-    if task == "multilabel":
+    if label_kind == "multilabel":
         chosen = p >= 0.5
         sure = np.where(chosen, p, 1 - p)
         return np.asarray(np.where(chosen != (y > 0), sure, 0.0).max(axis=1))

@@ -106,7 +106,7 @@ class ReportData(_Record):
         description="the figures of the history that are drawn, each with its caption",
     )
 
-    task: str = Field("", description="of a classifier: binary, multiclass or multilabel")
+    label_kind: str = Field("", description="of a classifier: binary, multiclass or multilabel")
     class_names: list[str] = Field(default_factory=list, description="its classes in their order")
     evaluated_on: str = Field("test", description="the part that the figures below are of")
     metrics: Metrics | None = Field(None, description="the model's figures")

@@ -55,7 +55,7 @@ def assessed(bundle: ClassifierBundle, found: Assessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     return {
         **network_fields(bundle),
-        "task": bundle.labels.task,
+        "label_kind": bundle.labels.label_kind,
         "class_names": list(bundle.labels.names),
         "evaluated_on": found.part,
         "metrics": found.metrics,
@@ -103,7 +103,7 @@ def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
     )
     return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
 
-A text classifier ({bundle.labels.task}) made with recurra, {today()};
+A text classifier ({bundle.labels.label_kind}) made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 | on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |

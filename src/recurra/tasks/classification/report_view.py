@@ -45,7 +45,7 @@ def _lead(data: ReportData) -> str:
     m = data.metrics
     if m is None:
         return "Trained, but not measured: there were no labelled rows to test it on."
-    what = "gets all labels right on" if data.task == "multilabel" else "is right on"
+    what = "gets all labels right on" if data.label_kind == "multilabel" else "is right on"
     return (
         f"{sentence(data.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {data.evaluated_on} "
         f"{'row' if m.rows == 1 else 'rows'} ({_interval(m)})."
@@ -111,13 +111,13 @@ def _figures(data: ReportData) -> list[dict[str, str]]:
     m, b = data.metrics, data.baseline
     if m is None:
         return []
-    multi = data.task == "multilabel"
+    multi = data.label_kind == "multilabel"
     rows: list[tuple[str, str, str]] = [
         ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
         ("interval", "95% interval", "Where the accuracy on all such texts lies, by these rows (Wilson)."),
         ("macro_f1", "Macro-F1", "Mean F1 of the classes: small classes count as much as large ones."),
         ("micro_f1", "Micro-F1", "F1 over all labels of all rows together."),
-        ("auc", "AUC", _auc_meaning(data.task)),
+        ("auc", "AUC", _auc_meaning(data.label_kind)),
         ("log_loss", "Log loss", "How bad the probabilities are, in nats: lower is better, 0 is perfect."),
         ("ece", "Calibration error", 'How far "80% sure" is from right in 80% of cases: lower is better.'),
     ]
@@ -137,8 +137,8 @@ def _figures(data: ReportData) -> list[dict[str, str]]:
     ]
 
 
-def _auc_meaning(task: str) -> str:
-    if task == "binary":
+def _auc_meaning(label_kind: str) -> str:
+    if label_kind == "binary":
         return "Chance that a row of the second class is ranked above one of the first; 0.5 is guessing."
     return "Chance that a row of a class is ranked above one that isn't, mean over classes; 0.5 is guessing."
 

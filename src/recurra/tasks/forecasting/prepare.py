@@ -34,7 +34,7 @@ __all__ = [
     "windows_of",
 ]
 
-_MEANINGLESS = ("text", "label", "group", "label_separator", "task", "valid_fraction", "split_seed")
+_MEANINGLESS = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
