@@ -230,7 +230,10 @@ class Recurrent(nn.Module):
             True
         """
         packed = x if isinstance(x, PackedSequence) else None
-        padded, lengths = read_input(x, lengths, mask, self.input_size, next(self.parameters()).dtype)
+        # not next(self.parameters()), which takes 4 us: a short text takes 200
+        like = next(iter(self._parameters.values()), None)
+        dtype = next(self.parameters()).dtype if like is None else like.dtype
+        padded, lengths = read_input(x, lengths, mask, self.input_size, dtype)
         steps: Tensor | Lookup = padded.transpose(0, 1)
         widths = [H for H in self.units for _ in range(self.directions)]
         states = read_state(state, widths, ("h", "c") if self.cell == "lstm" else ("h",), steps.shape[1])
