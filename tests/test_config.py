@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_names
+from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_names, updated
 from recurra.errors import ConfigError
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
@@ -72,9 +72,9 @@ def test_a_section_of_another_task_is_refused() -> None:
         ({"units": 3}, "there is no setting 'units'; did you mean model.units?"),
         ({"model": {"units": 0}}, "setting model.units = 0: input should be greater than or equal to 1"),
         ({"model": {"dropout": 1.0}}, "setting model.dropout = 1.0: input should be less than 1"),
-        ({"model": {"cell": "ltsm"}}, "setting model.cell = 'ltsm': input should be 'simple_rnn', 'lstm' or"),
-        ({"model": {"units": [1, 2], "layers": 3}}, "units lists 2 layers where there are 3"),
-        ({"model": {"units": [1, 2], "activation": ["tanh"]}}, "activation lists 1 layers where there are 2"),
+        ({"model": {"cell": "ltsm"}}, "setting model.cell = 'ltsm': it should be one of gru, lstm"),
+        ({"model": {"units": [1, 2], "layers": 3}}, "units has 2 entries, but layers = 3"),
+        ({"model": {"units": [1, 2], "activation": ["tanh"]}}, "activation has 1 entries, but layers = 2"),
         ({"model": {"units": []}}, "input should be greater than or equal to 1"),
         ({"train": {"learning_rate": float("nan")}}, "setting train.learning_rate = nan"),
         ({"train": {"batch_size": "many"}}, "setting train.batch_size = 'many'"),
@@ -143,3 +143,18 @@ def test_any_assignment_parses_or_is_refused(assignment: str) -> None:
     except ConfigError:
         return
     assert isinstance(found, dict)
+
+
+def test_an_update_is_validated_and_keeps_what_was_set() -> None:
+    config = Config.build(load_recipe("lstm"))
+    changed = updated(config, {"model": {"units": 7}, "data": {"valid_fraction": 0.5}})
+    assert (changed.model.units, changed.data.valid_fraction, changed.model.embedding) == (7, 0.5, 32)
+    assert changed.data.model_fields_set == {"valid_fraction"}
+    assert config.model.units == 100
+    assert updated(changed, {"model": {"units": 100}, "data": {"valid_fraction": 0.1}}) == config
+    with pytest.raises(ConfigError, match=r"^setting data\.valid_fraction = 5: input should be less"):
+        updated(config, {"data": {"valid_fraction": 5}})
+    with pytest.raises(ConfigError, match=r"^setting valid_fraction = 5: input should be less than 0\.9$"):
+        updated(config.data, {"valid_fraction": 5})
+    with pytest.raises(ConfigError, match=r"no setting 'model\.nits'; did you mean model\.units\?"):
+        updated(config, {"model": {"nits": 7}})

@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from recurra.config.data import DataConfig, TokenizerConfig
 from recurra.config.model import ModelConfig
-from recurra.config.section import Section, Task
+from recurra.config.section import Choice, Section, Task
 from recurra.config.train import TrainConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.settings import SeriesConfig
@@ -29,7 +30,10 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "recipe_under",
+    "updated",
 ]
+
+S = TypeVar("S", bound=Section)
 
 _OWN: dict[str, tuple[Task, ...]] = {
     "tokenizer": ("classify", "lm"),
@@ -136,7 +140,10 @@ def describe_settings() -> str:
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
             default = json.dumps(field.get_default())
-            choices = ", ".join(f"`{choice}`" for choice in _choices(field.annotation))
+            names = [
+                name for choice in field.metadata if isinstance(choice, Choice) for name in choice.names()
+            ]
+            choices = ", ".join(f"`{choice}`" for choice in names or _choices(field.annotation))
             meaning = f"{field.description}: {choices}" if choices else field.description
             lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
     return "\n".join(lines)
@@ -196,6 +203,24 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def updated(section: S, changes: Mapping[str, Any]) -> S:
+    """Returns a copy of some settings with ``changes``, validated as a whole.
+
+    Args:
+        section: a section, or all settings.
+        changes: new values by name; for all settings nested dictionaries, as `Config.build` takes them.
+
+    Raises:
+        ConfigError: an unknown key or a value out of range.
+    """
+    merged = section.model_dump(exclude_unset=True)
+    _merge(merged, changes)
+    try:
+        return type(section).model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, None) from None
+
+
 def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
     data = settings.get("data")
@@ -204,7 +229,7 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "data": {"label_kind" if key == "task" else key: data[key] for key in data}}
 
 
-def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
@@ -225,7 +250,7 @@ def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
         hint = f"did you mean {near[0]}?" if near else "see recurra fit --help"
         return ConfigError(f"there is no setting {name!r}", where=where, hint=hint)
     # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
-    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
+    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "".join(path[:1]))
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if not path:

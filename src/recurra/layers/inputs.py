@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from recurra.kernels.dispatch import Lookup, State
+from recurra.cells.spec import State
+from recurra.kernels.dispatch import Lookup, check_lengths
 
 __all__ = [
     "Padded",
@@ -76,14 +77,10 @@ def read_input(
         lengths = _lengths_of_mask(mask, B, T)
     if lengths is None:
         return Padded(x, None)
-    _check_lengths(lengths, B, T)
-    if B == 0:
-        return Padded(x, None)
+    _refuse_other_arguments(lengths, B, T)
     if torch._C._functorch.is_batchedtensor(lengths):  # inside vmap a value cannot be looked at
         return Padded(x, lengths)
-    shortest, longest = (int(value) for value in torch.aminmax(lengths))
-    if shortest < 0 or longest > T:
-        raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")
+    shortest, _ = check_lengths(lengths, T, B)
     return Padded(x, None if shortest == T else lengths.to(x.device, torch.int64))
 
 
@@ -139,8 +136,8 @@ def _lengths_of_mask(mask: Tensor, B: int, T: int) -> Tensor:
     return mask.sum(1)
 
 
-def _check_lengths(lengths: Any, B: int, T: int) -> None:
-    """Checks the shape and dtype of lengths.
+def _refuse_other_arguments(lengths: Any, B: int, T: int) -> None:
+    """Checks the type, dtype and shape of lengths.
 
     Raises:
         ValueError: they are no tensor, not integers, or not one a row.

@@ -11,11 +11,9 @@ import torch
 from torch import nn
 
 from recurra.config import ModelConfig
-from recurra.layers import GRU, LSTM, AttentionPooling, MaxPooling, MeanPooling, Recurrent, SimpleRNN
+from recurra.layers import AttentionPooling, MaxPooling, MeanPooling, Recurrent
 
 __all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
-
-_CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,10 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
     """Builds the recurrent layers of the settings for inputs ``(B, T, input_size)``."""
-    return _CELLS[config.cell](
+    return Recurrent(
         input_size,
         config.layer_units,
+        cell=config.cell,
         bidirectional=config.bidirectional,
         dropout=config.dropout,
         recurrent_dropout=config.recurrent_dropout,
@@ -108,7 +107,7 @@ def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> It
         last_alone: Whether the last layer returns one vector, not all states.
         prefix: put before the names.
     """
-    kind = type(stack).__name__
+    kind = stack.spec.title
     for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
         name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
         features = stack.directions * H

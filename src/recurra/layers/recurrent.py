@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers: SimpleRNN, LSTM and GRU over one base.
+"""Stacks of recurrent layers of any cell; SimpleRNN, LSTM and GRU.
 
 Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``L`` layers, ``D`` directions
 (1 or 2).
@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from recurra.cells import cell_named
+from recurra.cells.spec import Activation, CellSpec, State, Weights
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import (
-    BACKENDS,
-    GATES,
-    Activation,
-    Call,
-    Cell,
-    Lookup,
-    Precision,
-    State,
-    Weights,
-    layer,
-)
-from recurra.layers.inputs import (
-    States,
-    TorchState,
-    pack_as,
-    read_input,
-    read_state,
-    sequence_mask,
-    stacked,
-)
+from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
+from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask, stacked
 from recurra.layers.torch_weights import add_biases, make_module, module_settings, with_two_biases
 
 __all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "StateForm"]
@@ -45,24 +28,21 @@ StateForm: TypeAlias = Literal["layers", "torch"]
 
 
 _LAYER = re.compile(r"_l(\d+)(?!\d)")
-_MODULES: dict[Cell, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
-    "simple_rnn": nn.RNN,
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
-}
 
 
 class Recurrent(nn.Module):
-    """A stack of recurrent layers whose results do not depend on padding; the base of the cells' classes.
+    """A stack of recurrent layers of one cell; its outputs and states do not depend on padding.
 
-    Parameters are named and laid out as in ``torch.nn``: ``weight_ih_l0`` of shape ``(G*H, E)``,
-    ``weight_hh_l0`` ``(G*H, H)``, ``bias_ih_l0`` ``(G*H,)`` with ``G`` gates, then ``..._l0_reverse``,
-    ``..._l1``. Only GRU has ``bias_hh_l0`` too. ``load_state_dict`` also accepts the dictionary of
-    ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` and adds up its two biases where the cell has one.
+    Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction. With the
+    ``G`` gates of SimpleRNN, LSTM and GRU they are ``weight_ih_l0`` of shape ``(G*H, E)``, ``weight_hh_l0``
+    ``(G*H, H)`` and ``bias_ih_l0`` ``(G*H,)``, then ``..._l0_reverse``, ``..._l1``; only GRU has
+    ``bias_hh_l0`` too. ``load_state_dict`` also accepts the dictionary of ``nn.RNN``, ``nn.LSTM`` or
+    ``nn.GRU`` and adds up its two biases where the cell has one.
 
     Args:
         input_size: ``E``, the features of an input step.
         units: ``H``, the hidden units; a sequence gives each layer its own width.
+        cell: Name of a cell, such as ``"lstm"``; needed unless the subclass has one.
         layers: number of layers, if neither ``units`` nor ``activation`` is a sequence.
         bidirectional: Whether a second set of weights reads each row from its true last step to its first.
             The outputs of both directions are concatenated.
@@ -82,7 +62,7 @@ class Recurrent(nn.Module):
         dtype: of the parameters, a floating type; torch's default if None.
 
     Raises:
-        ConfigError: a setting is out of its range, or sequences differ in length.
+        ConfigError: There is no such cell, a setting is out of its range, or sequences differ in length.
 
     Example:
         >>> layer = LSTM(8, 16, bidirectional=True)
@@ -91,14 +71,14 @@ class Recurrent(nn.Module):
         (torch.Size([2, 5, 32]), False, 2)
     """
 
-    cell: ClassVar[Cell]
-    two_biases: ClassVar[bool] = False  # one more inside the reset gate's product
+    cell: str = ""
 
     def __init__(
         self,
         input_size: int,
         units: int | Sequence[int],
         *,
+        cell: str | None = None,
         layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -113,11 +93,22 @@ class Recurrent(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        if self.cell not in ("", cell or self.cell):
+            raise ConfigError(
+                f"{type(self).__name__} is of cell {self.cell}, not {cell}", hint="use Recurrent"
+            )
+        self.cell = cell or self.cell
+        spec = self.spec
         self.input_size = input_size
-        self.units, self.activations = _per_layer(units, activation, layers)
+        self.units, self.activations = _per_layer(units, activation, layers, spec)
         self.bidirectional = bidirectional
         self.dropout = _share("dropout", dropout)
         self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
+        if recurrent_dropout and not spec.recurrent_dropout:
+            raise ConfigError(
+                f"{spec.title} has no recurrent product for recurrent_dropout to act on",
+                hint="use dropout, which acts on the input of every layer",
+            )
         self.return_sequences = return_sequences
         if backend not in BACKENDS:
             raise ConfigError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
@@ -134,15 +125,16 @@ class Recurrent(nn.Module):
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
             E = input_size if depth == 0 else self.directions * self.units[depth - 1]
-            rows = GATES[self.cell] * H
-            shapes = {"weight_ih": (rows, E), "weight_hh": (rows, H), "bias_ih": (rows,)}
-            if self.two_biases:
-                shapes["bias_hh"] = (rows,)
             for suffix in self.suffixes(depth):
-                for name, shape in shapes.items():
+                for name, shape in spec.shapes(E, H).items():
                     parameter = nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
                     self.register_parameter(f"{name}_{suffix}", parameter)
         self.reset_parameters()
+
+    @property
+    def spec(self) -> CellSpec:
+        """The cell's equations and facts."""
+        return cell_named(self.cell)
 
     @property
     def layers(self) -> int:
@@ -165,8 +157,7 @@ class Recurrent(nn.Module):
 
     def weights(self, suffix: str) -> Weights:
         """The weights of one layer and direction: parameters, or what a parametrization makes of them."""
-        names = ["weight_ih", "weight_hh", "bias_ih"] + ["bias_hh"] * self.two_biases
-        return Weights(*(getattr(self, f"{name}_{suffix}") for name in names))
+        return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, both directions, from the first layer on."""
@@ -176,20 +167,12 @@ class Recurrent(nn.Module):
         return groups
 
     def reset_parameters(self) -> None:
-        """The initial values, drawn anew from torch's generator."""
-        for name, parameter in self.named_parameters():
-            if self.initial_weights == "torch":
-                H = len(parameter) // GATES[self.cell]
-                nn.init.uniform_(parameter, -(H**-0.5), H**-0.5)
-            elif name.startswith("weight_ih"):
-                nn.init.xavier_uniform_(parameter)
-            elif name.startswith("weight_hh"):
-                nn.init.orthogonal_(parameter)
-            else:
-                nn.init.zeros_(parameter)
-                if self.cell == "lstm":
-                    H = len(parameter) // 4
-                    nn.init.ones_(parameter.data[H : 2 * H])
+        """Draws new initial values from torch's generator."""
+        for depth, H in enumerate(self.units):
+            for suffix in self.suffixes(depth):
+                for parameter in self.spec.parameters:
+                    fill = parameter.initial if self.initial_weights == "keras" else parameter.initial_torch
+                    fill(self.get_parameter(f"{parameter.name}_{suffix}").data, H)
 
     def forward(
         self,
@@ -236,7 +219,7 @@ class Recurrent(nn.Module):
         padded, lengths = read_input(x, lengths, mask, self.input_size, dtype)
         steps: Tensor | Lookup = padded.transpose(0, 1)
         widths = [H for H in self.units for _ in range(self.directions)]
-        states = read_state(state, widths, ("h", "c") if self.cell == "lstm" else ("h",), steps.shape[1])
+        states = read_state(state, widths, self.spec.state, steps.shape[1])
         last: list[State] = []
         for depth in range(self.layers):
             calls = [
@@ -255,7 +238,7 @@ class Recurrent(nn.Module):
                 for reverse, suffix in enumerate(self.suffixes(depth))
             ]
             sequences = self.return_sequences or depth + 1 < self.layers
-            outputs, final = layer(calls, sequences=sequences, backend=self.backend)
+            outputs, final = layer(calls, sequences=sequences, backend=self.backend, lengths_checked=True)
             steps = outputs
             last += final
         returned = tuple(last) if self.state_form == "layers" else stacked(tuple(last))
@@ -264,11 +247,34 @@ class Recurrent(nn.Module):
         outputs = outputs.transpose(0, 1)
         return (outputs if packed is None else pack_as(outputs, packed)), returned
 
+    def gate_sums(self, x: Tensor, lengths: Tensor | None = None) -> list[dict[str, Tensor]]:
+        """Returns the sums ``(B, T, H)`` whose sigmoid is a gate of the first layer, by the gate's name.
+
+        Args:
+            x: ``(B, T, E)`` inputs.
+            lengths: ``(B,)`` integers, the true steps of each row. If None, every row has ``T`` steps.
+
+        Returns:
+            A dictionary for each direction; empty where the cell has no gates.
+        """
+        padded, lengths = read_input(x, lengths, None, self.input_size, x.dtype)
+        sums_by_direction = []
+        for reverse, suffix in enumerate(self.suffixes(0)):
+            call = Call(
+                self.cell, padded.transpose(0, 1), lengths, None, self.weights(suffix),
+                activation=self.activations[0], reverse=bool(reverse),
+            )  # fmt: skip
+            sums_by_direction.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
+        return sums_by_direction
+
     def torch_state_dict(self) -> dict[str, Tensor]:
         """The weights under the names of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, for its ``load_state_dict``.
 
         Where the cell has one bias, the module's second is zero. The tensors share memory with the layer's,
         except for weights that a parametrization computes.
+
+        Raises:
+            ConfigError: torch has no such module.
 
         Example:
             >>> layer, module = LSTM(3, 4, layers=2), nn.LSTM(3, 4, num_layers=2, batch_first=True)
@@ -278,15 +284,13 @@ class Recurrent(nn.Module):
             >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
             True
         """
+        if self.spec.torch_module is None:
+            raise ConfigError(f"torch.nn has no {self.spec.title}")
         weights: dict[str, Tensor] = {}
         for depth in range(self.layers):
             for suffix in self.suffixes(depth):
                 values = self.weights(suffix)
-                weights |= {
-                    f"{name}_{suffix}": value.detach()
-                    for name, value in values._asdict().items()
-                    if value is not None
-                }
+                weights |= {f"{name}_{suffix}": value.detach() for name, value in values.items()}
         return with_two_biases(weights)
 
     @classmethod
@@ -309,7 +313,8 @@ class Recurrent(nn.Module):
             >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
             True
         """
-        made = cls(**module_settings(_MODULES[cls.cell], module, cls.__name__) | settings)
+        spec = cell_named(settings.get("cell", cls.cell))
+        made = cls(**module_settings(spec, module) | settings)
         weights = module.state_dict()
         add_biases(weights, made.state_dict())
         # a module made with bias=False has none
@@ -328,24 +333,17 @@ class Recurrent(nn.Module):
             >>> LSTM(3, 4, bidirectional=True).to_torch()
             LSTM(3, 4, batch_first=True, bidirectional=True)
         """
+        module = make_module(self.spec, self.input_size, self.units, self.activations, self.bidirectional)
         weights = self.torch_state_dict()
-        like = weights["weight_ih_l0"]
-        module = make_module(
-            _MODULES[self.cell],
-            type(self).__name__,
-            self.input_size,
-            self.units,
-            self.activations,
-            bidirectional=self.bidirectional,
-            device=like.device,
-            dtype=like.dtype,
-        )
-        module.load_state_dict(weights)
+        module.to(weights["weight_ih_l0"]).load_state_dict(weights)
         return module
 
     def last(self, states: States) -> Tensor:
         """The last state of the last layer, both directions concatenated, of shape ``(B, D*H)``."""
         return torch.cat([state[0] for state in states[-self.directions :]], dim=1)
+
+    def _get_name(self) -> str:
+        return self.spec.title
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
@@ -364,7 +362,8 @@ class Recurrent(nn.Module):
         return sequence_mask(steps.shape[1], features, share, like=like)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        add_biases(state_dict, self._parameters.keys(), prefix)
+        if self.spec.torch_module is not None:
+            add_biases(state_dict, self._parameters.keys(), prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
@@ -384,15 +383,14 @@ class GRU(Recurrent):
     """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after)."""
 
     cell = "gru"
-    two_biases = True
 
 
 def _per_layer(
-    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int
+    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
 ) -> tuple[list[int], list[Activation]]:
     widths = None if isinstance(units, int) else list(units)
     functions = None if isinstance(activation, str) or callable(activation) else list(activation)
-    depths = {len(found) for found in (widths, functions) if found is not None}
+    depths = {len(values) for values in (widths, functions) if values is not None}
     if layers != 1 or not depths:
         depths.add(layers)
     if len(depths) != 1 or min(depths) < 1:
@@ -401,8 +399,11 @@ def _per_layer(
     each_width = widths if widths is not None else [cast(int, units)] * depth
     each_function = functions if functions is not None else [cast(Activation, activation)] * depth
     for function in each_function:
-        if isinstance(function, str) and function not in ("tanh", "relu"):
-            raise ConfigError(f"there is no activation {function!r}", hint="use tanh, relu or a function")
+        if isinstance(function, str) and function not in spec.activations:
+            raise ConfigError(
+                f"{spec.title} has no activation {function!r}",
+                hint=f"use {', '.join(spec.activations)} or a function",
+            )
     return each_width, each_function
 
 

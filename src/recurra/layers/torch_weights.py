@@ -7,31 +7,29 @@ keeps both, since its reset gate multiplies the recurrent product together with 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from recurra.cells.spec import CellSpec
 from recurra.errors import ConfigError
 
-__all__ = ["TorchModule", "add_biases", "make_module", "module_settings", "with_two_biases"]
-
-TorchModule: TypeAlias = type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]
+__all__ = ["add_biases", "make_module", "module_settings", "with_two_biases"]
 
 
-def module_settings(expected: TorchModule | None, module: nn.RNNBase, title: str) -> dict[str, Any]:
+def module_settings(spec: CellSpec, module: nn.RNNBase) -> dict[str, Any]:
     """The settings that a layer needs to compute what a module computes, its device and dtype included.
 
     Args:
-        expected: the module of the layer's cell, or None if torch has none.
+        spec: the layer's cell.
         module: the module to take over.
-        title: of the layer's class.
 
     Raises:
         ConfigError: the module is of another cell or has a projection.
     """
-    if expected is None or not isinstance(module, expected):
-        raise ConfigError(f"{title} can't be made from {type(module).__name__}")
+    if spec.torch_module is None or not isinstance(module, spec.torch_module):
+        raise ConfigError(f"{spec.title} can't be made from {type(module).__name__}")
     if module.proj_size:
         raise ConfigError("an LSTM with proj_size has no counterpart here", hint="give one without")
     first = module.get_parameter("weight_ih_l0")
@@ -47,36 +45,33 @@ def module_settings(expected: TorchModule | None, module: nn.RNNBase, title: str
 
 
 def make_module(
-    kind: TorchModule | None,
-    title: str,
-    input_size: int,
-    units: Sequence[int],
-    activations: Sequence[Any],
-    **settings: Any,
+    spec: CellSpec, input_size: int, units: Sequence[int], activations: Sequence[Any], bidirectional: bool
 ) -> nn.RNNBase:
     """The module (``batch_first``, no dropout) that computes what a layer with these settings computes.
 
     Args:
-        kind: the module of the layer's cell, or None if torch has none.
-        title: of the layer's class.
+        spec: the layer's cell.
         input_size: ``E``.
         units: ``H`` of each layer.
         activations: of each layer.
-        settings: of the module: ``bidirectional``, ``device``, ``dtype``.
+        bidirectional: Whether there are two directions.
 
     Raises:
         ConfigError: torch has no such module.
     """
-    if kind is None:
-        raise ConfigError(f"torch.nn has no {title}")
+    if spec.torch_module is None:
+        raise ConfigError(f"torch.nn has no {spec.title}")
     if len(set(units)) > 1 or len(set(activations)) > 1:
         raise ConfigError("torch.nn has no stack whose layers differ in width or activation")
     activation = activations[0]
-    if kind is nn.RNN and activation in ("tanh", "relu"):
-        settings["nonlinearity"] = activation
+    options = {}
+    if spec.torch_module is nn.RNN and activation in ("tanh", "relu"):
+        options["nonlinearity"] = activation
     elif activation != "tanh":
-        raise ConfigError(f"torch.nn has no {title} with activation {activation}")
-    return kind(input_size, units[0], num_layers=len(units), batch_first=True, **settings)
+        raise ConfigError(f"torch.nn has no {spec.title} with activation {activation}")
+    return spec.torch_module(
+        input_size, units[0], len(units), batch_first=True, bidirectional=bidirectional, **options
+    )
 
 
 def add_biases(weights: MutableMapping[str, Tensor], names: Collection[str], prefix: str = "") -> None:
