@@ -72,7 +72,7 @@ def test_a_section_of_another_task_is_an_error() -> None:
         ({"units": 3}, "there is no setting 'units'; did you mean model.units?"),
         ({"model": {"units": 0}}, "setting model.units = 0: input should be greater than or equal to 1"),
         ({"model": {"dropout": 1.0}}, "setting model.dropout = 1.0: input should be less than 1"),
-        ({"model": {"cell": "ltsm"}}, "setting model.cell = 'ltsm': input should be 'simple_rnn', 'lstm' or"),
+        ({"model": {"cell": "ltsm"}}, "setting model.cell = 'ltsm': it should be one of gru, lstm"),
         ({"model": {"units": [1, 2], "layers": 3}}, "units has 2 entries, but layers = 3"),
         ({"model": {"units": [1, 2], "activation": ["tanh"]}}, "activation has 1 entries, but layers = 2"),
         ({"model": {"units": []}}, "input should be greater than or equal to 1"),

@@ -9,16 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Settings, SkipBadRows, Valid
+from recurra.cli.options import AsJson, ConfigFile, Data, Group, Settings, SkipBadRows, Valid
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
 
 
 def compare(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder of classes, ...")
-    ],
+    data: Data,
     recipes: Annotated[
         str,
         typer.Option(

@@ -12,6 +12,7 @@ import typer
 from recurra.cli.options import (
     AsJson,
     ConfigFile,
+    Data,
     Freeze,
     Group,
     LayerwiseRate,
@@ -34,9 +35,7 @@ __all__ = ["fit"]
 
 
 def fit(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder of classes, ...")
-    ],
+    data: Data,
     task: TaskName = None,
     valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on at the end.")] = None,

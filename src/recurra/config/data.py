@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recurra.config.section import Section
+from recurra.config.section import Choice, Section
+from recurra.io.formats import format_names
 
 __all__ = ["DataConfig", "TokenizerConfig"]
 
@@ -16,7 +17,7 @@ Labels = Literal["auto", "binary", "multiclass", "multilabel"]
 class DataConfig(Section):
     """The columns and format of a data file; settings that are None are detected."""
 
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "folder", "fasttext"] = Field(
+    format: Annotated[str, Choice(lambda: ["auto", *format_names()])] = Field(
         "auto", description="format of the data file"
     )
     text: list[str] | None = Field(
