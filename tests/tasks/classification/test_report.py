@@ -139,8 +139,8 @@ def test_every_figure_is_there() -> None:
         "12 rows are exact duplicates", "3 epochs (all that were requested)", "weights are those of epoch 3",
         "temperature fitted on the validation rows is 1.60", "probability 87.5%", "wrong: it is so-so",
         "row 4,321", "“truly” +1.75", "“awful” −0.75", "The text is long.", "12.5", "320,000", "40,200",
-        "360,200", "frozen", "train.seed", "[64, 32]", "recurra fit reviews.csv --recipe gru", "Seed 3.", "2.9.1",
-        "trained on a random 100 of 240 texts", "2025-05-04 12:30 UTC", "wrong text",
+        "360,200", "frozen", "train.seed", "[64, 32]", "recurra fit reviews.csv --recipe gru", "Seed 3.",
+        "2.9.1", "trained on a random 100 of 240 texts", "2025-05-04 12:30 UTC", "wrong text",
     ):  # fmt: skip
         assert words in text, words
 
