@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability curve, expected calibration error, temperature.
+"""Calibration of probabilities: reliability curve, expected calibration error, temperature scaling.
 
 Source: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 """
@@ -20,10 +20,14 @@ _TEMPERATURES = (0.05, 20.0)
 
 
 class Reliability(BaseModel):
-    """A reliability curve: predictions in equal-width bins of confidence, empty bins included.
+    """A reliability curve: predictions grouped by confidence in bins of equal width, including empty bins.
 
-    ``edges`` has one entry more than the other lists; ``confidence`` and ``accuracy`` are the means of
-    each bin, None where ``counts`` is 0; ``ece`` is the expected calibration error, 0 to 1.
+    Attributes:
+        edges: Edges of the bins, one more than there are bins.
+        counts: Number of predictions in each bin.
+        confidence: Mean confidence of each bin; None for an empty bin.
+        accuracy: Accuracy in each bin; None for an empty bin.
+        ece: Expected calibration error, from 0 to 1.
     """
 
     edges: list[float]
@@ -34,29 +38,29 @@ class Reliability(BaseModel):
 
 
 def reliability(
-    probabilities: NDArray[np.float64], labels: NDArray[Any], task: str, bins: int = BINS
+    probabilities: NDArray[np.float64], labels: NDArray[Any], label_kind: str, bins: int = BINS
 ) -> Reliability:
-    """The reliability curve of the predicted label's probability.
+    """Returns the reliability curve of the probability of the predicted class.
 
-    The m-th of ``M`` bins holds the confidences in ``((m - 1) / M, m / M]``. For multi-label every label
-    of every row is one decision, whose confidence is ``max(p, 1 - p)``.
+    The m-th of ``M`` bins holds the confidences in ``((m - 1) / M, m / M]``. For multi-label, each label of
+    each row is one decision with the confidence ``max(p, 1 - p)``.
 
     Args:
-        probabilities: ``(N, C)``.
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
-        bins: how many bins.
+        probabilities: Probabilities of shape ``(N, C)``.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        bins: Number of bins.
 
     Example:
         >>> curve = reliability(np.array([[0.2, 0.8], [0.4, 0.6]]), np.array([1, 0]), "binary", bins=2)
         >>> curve.counts, curve.confidence, curve.accuracy, round(curve.ece, 3)
         ([0, 2], [None, 0.7], [None, 0.5], 0.2)
     """
-    confidence, correct = _decisions(np.asarray(probabilities, np.float64), np.asarray(labels), task)
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, confidence, minlength=bins)
-    hits = np.bincount(place, correct, minlength=bins)
+    confidence, correct = _decisions(np.asarray(probabilities, np.float64), np.asarray(labels), label_kind)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    sums = np.bincount(bin_of, confidence, minlength=bins)
+    hits = np.bincount(bin_of, correct, minlength=bins)
     filled = np.maximum(counts, 1)
     return Reliability(
         edges=(np.arange(bins + 1) / bins).tolist(),
@@ -67,26 +71,27 @@ def reliability(
     )
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], task: str) -> float:
-    """The temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], label_kind: str) -> float:
+    """Returns the temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
 
-    Targets are Platt's rather than 0 and 1: a class of ``n`` rows counts as one that was seen right ``n + 1``
-    times in ``n + C``. Where almost every validation row is right, plain targets ask for a temperature
-    near 0, and a few mistakes elsewhere then cost more than all the sureness gains.
+    The targets are those of Platt, not 0 and 1: a class of ``n`` rows has the target ``(n + 1) / (n + C)``.
+    If almost all validation rows are right, the targets 0 and 1 would give a temperature near 0, and a few
+    mistakes on other rows would then have a very large loss.
 
-    It lies between 0.05 and 20 and is 1.0 where there is no row. Above 1: the model was too sure of itself.
+    The temperature is between 0.05 and 20, and 1.0 if there is no row. A value above 1 means that the model
+    was overconfident.
 
     Args:
-        logits: ``(N, C)``, or ``(N, 1)`` for binary; of rows the model was not trained on.
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary, of rows that were not trained on.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Sources: Guo et al. 2017, section 4.2; Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
     """
     z = np.asarray(logits, np.float64)
     if len(z) == 0:
         return 1.0
-    if task == "multilabel" or z.shape[1] == 1:
+    if label_kind == "multilabel" or z.shape[1] == 1:
         positive = np.asarray(labels).reshape(z.shape) > 0
         count = positive.sum(axis=0)
         target = np.where(positive, (count + 1) / (count + 2), 1 / (len(z) - count + 2))
@@ -104,16 +109,16 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], t
             return float(-(target * log_softmax(z / np.exp(log_temperature), axis=1)).sum(axis=1).mean())
 
     low, high = np.log(_TEMPERATURES)
-    found = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    # A flat loss (logits all zero) leaves the search anywhere: then nothing is to be scaled.
-    return float(np.exp(found.x)) if found.fun < log_loss(0.0) else 1.0
+    minimum = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    # If the loss is flat (all logits are 0), the search ends anywhere; 1 is then the right answer.
+    return float(np.exp(minimum.x)) if minimum.fun < log_loss(0.0) else 1.0
 
 
 def _decisions(
-    p: NDArray[np.float64], y: NDArray[Any], task: str
+    p: NDArray[np.float64], y: NDArray[Any], label_kind: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Confidence and correctness (0 or 1) of each decision, both flat."""
-    if task == "multilabel":
+    """Confidence and correctness (0 or 1) of each decision, as flat arrays."""
+    if label_kind == "multilabel":
         chosen = p >= 0.5
         return np.where(chosen, p, 1 - p).ravel(), (chosen == (y > 0)).ravel().astype(np.float64)
     best = p.argmax(axis=1)

@@ -1,8 +1,8 @@
 """Explanations of predicted classes by occlusion: how much the prediction changes when a word is hidden.
 
 A word is replaced by the unknown token, the text is scored again, and the decrease of the log-odds of the
-predicted class is the contribution of the word (leave-one-out). The method needs only the probabilities of the
-model. It does not detect words that have an effect only together.
+predicted class is the contribution of the word (leave-one-out). The method needs only the probabilities of
+the model. It does not detect words that have an effect only together.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def explain(
     Args:
         tokens: ``T`` tokens as text; may contain words whose id is the unknown token.
         ids: Token ids of shape ``(T,)``.
-        score: Function from a list of ``M`` id arrays to probabilities of shape ``(M, C)``; called at most twice.
+        score: Function from a list of ``M`` id arrays to probabilities ``(M, C)``; called at most twice.
         names: The ``C`` classes.
         unknown_id: Id that replaces a hidden token.
         hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.

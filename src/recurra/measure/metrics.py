@@ -1,4 +1,4 @@
-"""The figures of a classifier on labelled rows, each from scikit-learn where it has it."""
+"""Metrics of class probabilities on labelled rows, computed by scikit-learn where it has them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ __all__ = ["ClassFigures", "Metrics", "classification_metrics", "correct_rows", 
 
 
 class ClassFigures(BaseModel):
-    """One class: its figures are 0 to 1, and None where they are undefined.
+    """Metrics of one class, from 0 to 1; None if undefined.
 
-    ``precision`` is None for a class never predicted, ``recall`` for one without a row here, ``f1`` where
-    both hold, ``auc`` where all rows or none are of the class. ``support`` counts the class's rows,
-    ``predicted`` the rows it was predicted for.
+    Attributes:
+        name: The class.
+        precision: None if the class was never predicted.
+        recall: None if no row is of the class.
+        f1: None if neither precision nor recall is defined.
+        auc: None if all rows or no row are of the class.
+        support: Number of rows of the class.
+        predicted: Number of rows predicted as the class.
     """
 
     name: str
@@ -35,15 +40,21 @@ class ClassFigures(BaseModel):
 
 
 class Metrics(BaseModel):
-    """All figures of one model on one set of rows; shares are 0 to 1.
+    """All metrics of one model on one set of rows; shares are from 0 to 1.
 
-    ``accuracy`` (for multi-label: the share of rows whose whole label set is right) has its 95% Wilson
-    interval ``accuracy_low`` to ``accuracy_high``. ``log_loss`` is in nats, a mean over rows (multi-label:
-    over rows and labels). ``macro_f1`` is the mean over the classes that occur or were predicted.
-    ``micro_f1`` is there for multi-label only. ``auc`` is the mean of one class against the rest (for
-    binary the second class's), None where no class has both kinds of rows. ``ece`` is the expected
-    calibration error (15 bins). ``confusion[i][j]`` counts rows of class i predicted as j; None for
-    multi-label.
+    Attributes:
+        task: Kind of the labels: ``binary``, ``multiclass`` or ``multilabel``.
+        rows: Number of rows.
+        accuracy: Share of rows predicted right; for multi-label, of rows whose whole label set is right.
+        accuracy_low: Lower end of its 95% Wilson interval.
+        accuracy_high: Upper end of the interval.
+        log_loss: In nats, mean over rows (multi-label: over rows and labels).
+        macro_f1: Mean F1 of the classes that occur or were predicted.
+        micro_f1: F1 over all labels of all rows; None unless multi-label.
+        auc: Mean of one class against the rest (binary: of the second class); None if undefined.
+        ece: Expected calibration error with 15 bins.
+        classes: Metrics of each class.
+        confusion: ``confusion[i][j]`` is the number of rows of class i predicted as j; None for multi-label.
     """
 
     task: str
@@ -61,30 +72,30 @@ class Metrics(BaseModel):
 
 
 def classification_metrics(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], task: str
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], label_kind: str
 ) -> Metrics:
-    """The figures of ``probabilities`` against the truth.
+    """Returns the metrics of predicted probabilities.
 
     Args:
-        labels_true: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        probabilities: ``(N, C)``; binary has two columns. The largest is the prediction, for multi-label
-            each one from 0.5.
-        names: the ``C`` classes.
-        task: ``binary``, ``multiclass`` or ``multilabel``.
+        labels_true: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        probabilities: Probabilities of shape ``(N, C)``; two columns for binary. The class with the largest
+            one is predicted; for multi-label, each class with at least 0.5.
+        names: The ``C`` classes.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Raises:
-        DataError: there is no row.
-        ValueError: shapes don't fit, or a probability is not a number from 0 to 1.
+        DataError: If there is no row.
+        ValueError: If shapes do not match, or a probability is not a number from 0 to 1.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-        >>> found = classification_metrics(np.array([0, 1, 1]), p, ["neg", "pos"], "binary")
-        >>> found.confusion, round(found.accuracy, 3), found.auc
+        >>> metrics = classification_metrics(np.array([0, 1, 1]), p, ["neg", "pos"], "binary")
+        >>> metrics.confusion, round(metrics.accuracy, 3), metrics.auc
         ([[1, 0], [1, 1]], 0.667, 1.0)
     """
-    y, p = _checked(labels_true, probabilities, len(names), task)
-    truth = y if task == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
-    chosen = _predicted(p, task)
+    y, p = _checked(labels_true, probabilities, len(names), label_kind)
+    truth = y if label_kind == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
+    chosen = _predicted(p, label_kind)
     right = (truth * chosen).sum(axis=0)
     support, predicted = truth.sum(axis=0), chosen.sum(axis=0)
     aucs = [_auc(truth[:, c], p[:, c]) for c in range(len(names))]
@@ -93,22 +104,22 @@ def classification_metrics(
     macro = float(f1[seen].mean()) if len(seen) else 0.0
     hits = int((truth == chosen).all(axis=1).sum())
     low, high = wilson_interval(hits, len(p))
-    if task == "binary":
+    if label_kind == "binary":
         auc = aucs[1]
     else:
         defined = [a for a in aucs if a is not None]
         auc = float(np.mean(defined)) if defined else None
     return Metrics(
-        task=task,
+        task=label_kind,
         rows=len(p),
         accuracy=hits / len(p),
         accuracy_low=low,
         accuracy_high=high,
-        log_loss=_log_loss(y, p, task),
+        log_loss=_log_loss(y, p, label_kind),
         macro_f1=macro,
-        micro_f1=_micro_f1(truth, chosen) if task == "multilabel" else None,
+        micro_f1=_micro_f1(truth, chosen) if label_kind == "multilabel" else None,
         auc=auc,
-        ece=reliability(p, y, task).ece,
+        ece=reliability(p, y, label_kind).ece,
         classes=[
             ClassFigures(
                 name=str(name),
@@ -122,23 +133,23 @@ def classification_metrics(
             for c, name in enumerate(names)
         ],
         confusion=None
-        if task == "multilabel"
+        if label_kind == "multilabel"
         else confusion_matrix(y, p.argmax(axis=1), labels=range(len(names))).tolist(),
     )
 
 
 def correct_rows(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], task: str
+    labels_true: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str
 ) -> NDArray[np.bool_]:
-    """``(N,)`` whether each row is predicted right (multi-label: its whole label set)."""
+    """Returns whether each row is predicted right (multi-label: its whole label set), of shape ``(N,)``."""
     p = np.asarray(probabilities, np.float64)
-    if task == "multilabel":
-        return np.asarray((_predicted(p, task) == (np.asarray(labels_true) > 0)).all(axis=1))
+    if label_kind == "multilabel":
+        return np.asarray((_predicted(p, label_kind) == (np.asarray(labels_true) > 0)).all(axis=1))
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
 
 def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share: sound for small counts and for shares near 0 and 1.
+    """Returns Wilson's score interval of a share, valid for small counts and shares near 0 and 1.
 
     Source: Wilson, JASA 22 (1927).
 
@@ -146,42 +157,42 @@ def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[flo
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
-    found = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _checked(
-    labels: NDArray[Any], probabilities: NDArray[np.floating], classes: int, task: str
+    labels: NDArray[Any], probabilities: NDArray[np.floating], classes: int, label_kind: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     p = np.asarray(probabilities, np.float64)
     y = np.asarray(labels)
     if len(p) == 0:
         raise DataError("there is no row to evaluate", hint="give a file with at least one labelled row")
-    if task not in ("binary", "multiclass", "multilabel"):
-        raise ValueError(f"there is no task {task!r}")
+    if label_kind not in ("binary", "multiclass", "multilabel"):
+        raise ValueError(f"{label_kind!r} is not a kind of labels")
     if p.shape != (len(p), classes):
-        raise ValueError(f"probabilities are {p.shape}, the classes {classes}")
-    if y.shape != (p.shape if task == "multilabel" else p.shape[:1]):
-        raise ValueError(f"labels are {y.shape}, probabilities {p.shape} ({task})")
+        raise ValueError(f"probabilities have shape {p.shape}, but there are {classes} classes")
+    if y.shape != (p.shape if label_kind == "multilabel" else p.shape[:1]):
+        raise ValueError(f"labels have shape {y.shape}, probabilities {p.shape} ({label_kind})")
     if not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1 + 1e-6):
         raise ValueError("a probability is not a number from 0 to 1")
-    y = (y > 0).astype(np.int64) if task == "multilabel" else y.astype(np.int64)
+    y = (y > 0).astype(np.int64) if label_kind == "multilabel" else y.astype(np.int64)
     if y.min() < 0 or y.max() >= max(classes, 2):
         raise ValueError(f"a label is outside 0..{classes - 1}")
     return y, np.minimum(p, 1.0)
 
 
-def _predicted(p: NDArray[np.float64], task: str) -> NDArray[np.int64]:
-    """``(N, C)`` of 0 and 1: what is predicted."""
-    if task == "multilabel":
+def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
+    """The predictions as 0 and 1, of shape ``(N, C)``."""
+    if label_kind == "multilabel":
         return (p >= 0.5).astype(np.int64)
     return np.asarray(np.eye(p.shape[1], dtype=np.int64)[p.argmax(axis=1)])
 
 
-def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], task: str) -> float:
-    if task == "multilabel":
+def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], label_kind: str) -> float:
+    if label_kind == "multilabel":
         return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
-    # float32 probabilities need not add up to one exactly, and scikit-learn would warn.
+    # The sum of float32 probabilities may differ from 1, of which scikit-learn would warn.
     return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))
 
 
