@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from recurra.config import Config, load_recipe, parse_set
 from recurra.layers import recurrent
 from recurra.runtime import facts, use_threads
-from recurra.tasks import fitting
+from recurra.tasks import fit as fitting
 from recurra.train import loop
-from recurra.train.history import EpochRecord
 from recurra.train.observer import Observer, Observers
+from recurra.train.state import EpochRecord
 
 KERNELS = ("recurrent kernels, forward", "recurrent kernels, backward")
 PARTS = (

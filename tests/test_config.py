@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_names
+from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_names, updated
 from recurra.errors import ConfigError
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
@@ -89,6 +89,13 @@ def test_a_wrong_setting_is_named_in_one_line(settings: dict[str, Any], said: st
     assert "\n" not in str(caught.value)
 
 
+def test_the_former_name_of_label_kind_means_the_same() -> None:
+    old = {"data": {"task": "binary"}}
+    assert Config.build(old).data.label_kind == "binary"
+    assert Config.build(old, {"data": {"label_kind": "multilabel"}}).data.label_kind == "multilabel"
+    assert Config.build({"data": {"label_kind": "multilabel"}}, old).data.label_kind == "binary"
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean bi-lstm"):
         load_recipe("bilstm")
@@ -136,3 +143,18 @@ def test_any_assignment_parses_or_is_refused(assignment: str) -> None:
     except ConfigError:
         return
     assert isinstance(found, dict)
+
+
+def test_an_update_is_validated_and_keeps_what_was_set() -> None:
+    config = Config.build(load_recipe("lstm"))
+    changed = updated(config, {"model": {"units": 7}, "data": {"valid_fraction": 0.5}})
+    assert (changed.model.units, changed.data.valid_fraction, changed.model.embedding) == (7, 0.5, 32)
+    assert changed.data.model_fields_set == {"valid_fraction"}
+    assert config.model.units == 100
+    assert updated(changed, {"model": {"units": 100}, "data": {"valid_fraction": 0.1}}) == config
+    with pytest.raises(ConfigError, match=r"^setting data\.valid_fraction = 5: input should be less"):
+        updated(config, {"data": {"valid_fraction": 5}})
+    with pytest.raises(ConfigError, match=r"^setting valid_fraction = 5: input should be less than 0\.9$"):
+        updated(config.data, {"valid_fraction": 5})
+    with pytest.raises(ConfigError, match=r"no setting 'model\.nits'; did you mean model\.units\?"):
+        updated(config, {"model": {"nits": 7}})

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,27 @@ def test_a_seed_decides_every_generator() -> None:
     assert draw() == first
     runtime.seed_everything(8)
     assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_training_is_isolated_from_the_callers_state(mode: Callable[[], Any]) -> None:
+    def states() -> tuple[object, ...]:
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    def fail() -> None:
+        with runtime.isolated_training(3, torch.device("cpu")):
+            assert torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+            assert torch.initial_seed() == 3
+            torch.rand(3), np.random.rand(), random.random()  # noqa: NPY002
+            raise ValueError("stop")
+
+    before = states()
+    with mode():
+        with pytest.raises(ValueError, match="stop"):
+            fail()
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+    assert states() == before
 
 
 def test_deterministic_ends_with_its_block() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "choose_device",
     "deterministic",
     "facts",
+    "isolated_training",
     "keep_freed_memory",
     "let_idle_threads_sleep",
     "peak_memory",
@@ -101,6 +102,28 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries beside us draw from the global generator
     torch.manual_seed(seed)
+
+
+@contextmanager
+def isolated_training(seed: int, device: torch.device) -> Iterator[None]:
+    """Context in which a network can be trained, whatever the caller's state, which it restores on exit.
+
+    The global generators of Python, numpy and torch start at ``seed``. Gradients are recorded, also inside
+    the caller's ``torch.no_grad()`` or ``torch.inference_mode()``.
+    """
+    import numpy as np
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    in_use = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if in_use else ()
+    try:
+        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+            seed_everything(seed)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 @contextmanager

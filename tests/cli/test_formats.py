@@ -84,7 +84,7 @@ def test_several_labels_a_row_go_the_whole_path(run: Run, tmp_path: Path) -> Non
     )
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)["model"]
-    assert (found["task"], len(found["classes"]), found["confusion"]) == ("multilabel", 3, None)
+    assert (found["label_kind"], len(found["classes"]), found["confusion"]) == ("multilabel", 3, None)
     assert 0 <= found["micro_f1"] <= 1
     answer = json.loads(run("predict", tmp_path / "model", "--text", "food", "--format", "jsonl").out)
     assert set(answer["probabilities"]) == {"food", "price", "service"}
@@ -102,7 +102,7 @@ def test_columns_and_task_can_be_set(run: Run, tmp_path: Path) -> None:
               "--set", "data.text=[head, body]", "--set", "data.label=stars")  # fmt: skip
     assert ran.code == 0, ran.err
     assert [one["name"] for one in json.loads(ran.out)["model"]["classes"]] == ["0", "1", "2"]
-    assert "task: auto" in (tmp_path / "model" / "config.yaml").read_text(encoding="utf-8")
+    assert "label_kind: auto" in (tmp_path / "model" / "config.yaml").read_text(encoding="utf-8")
 
 
 def test_tensorboard_logs_are_written_when_asked(run: Run, tmp_path: Path) -> None:

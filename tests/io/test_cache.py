@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recurra.batches import cache
 
 from recurra.errors import DataError, OutputError
+from recurra.io import cache
 from recurra.io.cache import Chunk, Examples, cache_folder, cached_examples, content_key
 from recurra.io.columns import Column
 

@@ -64,7 +64,7 @@ def test_train_and_test_files(
     source = detect(data_folder / train, AUTO)
     assert (source.format, source.text, source.label) == (kind, text, label)
     labels = Labels.learn(read(source), source=source)
-    assert (labels.task, labels.names) == (task, names)
+    assert (labels.label_kind, labels.names) == (task, names)
     held_out = detect(data_folder / test, AUTO, like=source)
     counts: Counter[int] = Counter()
     for part in read(held_out):
@@ -83,7 +83,7 @@ def test_the_shopping_reviews_keep_their_byte_order_marks(data_folder: Path) -> 
 def test_ten_categories_by_setting(data_folder: Path) -> None:
     source = detect(data_folder / "zh_shopping" / "online_shopping_10_cats.csv.gz", DataConfig(label="cat"))
     labels = Labels.learn(read(source), source=source)
-    assert (labels.task, len(labels.names)) == ("multiclass", 10)
+    assert (labels.label_kind, len(labels.names)) == ("multiclass", 10)
 
 
 def test_imdb_by_movie(data_folder: Path) -> None:

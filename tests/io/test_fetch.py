@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from recurra.text import download as download_module
 
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError, OutputError
+from recurra.io import download as download_module
 from recurra.io.fetch import DATA_SETS, DataSet, fetch, fetch_set
 from recurra.io.formats import detect, read
 

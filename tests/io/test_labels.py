@@ -20,7 +20,7 @@ def rows(*labels: str | tuple[str, ...]) -> Rows:
 
 
 @pytest.mark.parametrize(
-    ("labels", "names", "task"),
+    ("labels", "names", "label_kind"),
     [
         (("pos", "neg", "pos"), ("neg", "pos"), "binary"),
         (("1", "0"), ("0", "1"), "binary"),
@@ -32,10 +32,10 @@ def rows(*labels: str | tuple[str, ...]) -> Rows:
     ],
 )
 def test_names_are_sorted_and_the_task_is_found(
-    labels: tuple[str, ...], names: tuple[str, ...], task: str
+    labels: tuple[str, ...], names: tuple[str, ...], label_kind: str
 ) -> None:
     learned = Labels.learn([rows(*labels)])
-    assert (learned.names, learned.task) == (names, task)
+    assert (learned.names, learned.label_kind) == (names, label_kind)
     assert Labels.from_json(learned.to_json()) == learned
 
 
@@ -53,16 +53,16 @@ def test_several_labels_are_ones_among_zeros() -> None:
 
 def test_a_separator_makes_a_task_multilabel() -> None:
     source = Source(HERE, "csv", label="label", label_separator="|")
-    assert Labels.learn([rows("a", "b")], source=source).task == "multilabel"
+    assert Labels.learn([rows("a", "b")], source=source).label_kind == "multilabel"
 
 
 @pytest.mark.parametrize(
-    ("labels", "task", "what"),
+    ("labels", "label_kind", "what"),
     [
         (
             ("a", "b", "c"),
             "binary",
-            r"3 classes \(a, b, c\) in a binary task; pass --set data.task=multiclass",
+            r"3 classes \(a, b, c\) where the labels are binary; pass --set data.label_kind=multiclass",
         ),
         (("a", ("a", "b")), "multiclass", "row 2: the row has none or several labels"),
         (("a", "a"), "multilabel", r"one class only \('a'\)"),
@@ -70,19 +70,19 @@ def test_a_separator_makes_a_task_multilabel() -> None:
         ((), "auto", "there are no rows"),
     ],
 )
-def test_what_does_not_fit_the_task(labels: tuple[str, ...], task: str, what: str) -> None:
+def test_what_does_not_fit_the_task(labels: tuple[str, ...], label_kind: str, what: str) -> None:
     with pytest.raises(DataError, match=what):
-        Labels.learn([rows(*labels)], task)
+        Labels.learn([rows(*labels)], label_kind)
 
 
 def test_two_classes_may_be_trained_as_many() -> None:
-    assert Labels.learn([rows("a", "b")], "multiclass").task == "multiclass"
+    assert Labels.learn([rows("a", "b")], "multiclass").label_kind == "multiclass"
 
 
-@pytest.mark.parametrize("task", ["binary", "multilabel"])
-def test_a_strange_label_is_refused_by_row(task: str) -> None:
+@pytest.mark.parametrize("label_kind", ["binary", "multilabel"])
+def test_a_strange_label_is_refused_by_row(label_kind: str) -> None:
     with pytest.raises(DataError, match=r"a.csv, row 2: label 'c' is not among the 2 of training"):
-        Labels(("a", "b"), task).encode(rows("a", "c"), HERE)
+        Labels(("a", "b"), label_kind).encode(rows("a", "c"), HERE)
 
 
 def test_several_labels_where_one_is_expected() -> None:
@@ -100,9 +100,13 @@ def test_rows_without_labels_can_be_neither_learned_nor_encoded() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"task": "binary", "names": ["a"]}', '{"task": "x", "names": ["a", "b"]}',
+    ["", "[]", "{}", '{"task": "binary", "names": ["a"]}', '{"label_kind": "x", "names": ["a", "b"]}',
      '{"task": "binary", "names": ["a", "a"]}', '{"task": "binary", "names": [1, 2]}', "[" * 99_999],
 )  # fmt: skip
 def test_damaged_labels_are_refused(text: str) -> None:
     with pytest.raises(BundleError):
         Labels.from_json(text)
+
+
+def test_labels_of_an_older_model_are_read() -> None:
+    assert Labels.from_json('{"task": "binary", "names": ["a", "b"]}') == Labels(("a", "b"), "binary")

@@ -156,7 +156,7 @@ CONFIGS = st.builds(
     header=st.sampled_from([None, True, False]),
     encoding=st.sampled_from(["utf-8", "utf-16", "gb18030", "latin-1"]),
     skip_bad_rows=st.booleans(),
-    task=st.sampled_from(["auto", "binary", "multiclass", "multilabel"]),
+    label_kind=st.sampled_from(["auto", "binary", "multiclass", "multilabel"]),
     text=st.sampled_from([None, ["text"], ["0"]]),
     delimiter=st.sampled_from([None, ",", "\t", ";"]),
 )
@@ -182,7 +182,7 @@ def test_any_bytes_as_a_file(content: bytes, config: DataConfig, name: str, labe
             assert (part.labels is not None) == labelled
             "".join(part.texts).encode()  # no half surrogates come through
         if labelled:
-            labels = Labels.learn(rows, config.task, source)
+            labels = Labels.learn(rows, config.label_kind, source)
             for part in rows:
                 assert len(labels.encode(part, path)) == len(part)
 

@@ -103,7 +103,7 @@ def test_sixty_thousand_groups(fraction: float, count_calls: Callable[[], int]) 
 @pytest.fixture
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many groups times folds StratifiedGroupKFold was made to try."""
-    from recurra.batches import splits
+    from recurra.io import splits
 
     tried = [0]
     whole = splits.StratifiedGroupKFold

@@ -121,7 +121,7 @@ def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int6
 
 
 def _study_data(ready: Prepared, folder: Path) -> StudyData:
-    names, kind = ready.labels.names, ready.labels.task
+    names, kind = ready.labels.names, ready.labels.label_kind
     measured, kept = ready.valid, np.ones(len(ready.valid), bool)
     if ready.test is not None:
         measured, kept = ready.test, new_rows(ready.test, ready.train)
@@ -145,7 +145,7 @@ def _study_data(ready: Prepared, folder: Path) -> StudyData:
         largest = np.bincount(codes.astype(np.int64)).argmax()
         majority = float((measured.labels[kept] == largest).mean())
     columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
-    settings = {"format": "parquet", "task": kind, **columns}
+    settings = {"format": "parquet", "label_kind": kind, **columns}
     rows, left_out = int(kept.sum()), int((~kept).sum())
     return StudyData(folder, len(ready.train), rows, ready.test is not None, left_out, majority, settings)
 

@@ -26,11 +26,11 @@ from recurra.compare.runs import BASELINE, Job, Run, pack
 from recurra.config import Config
 from recurra.errors import RecurraError
 from recurra.layers.summary import summarize
+from recurra.measure.calibration import probabilities
 from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.runtime import keep_freed_memory, peak_memory, use_threads
 from recurra.tasks.classification.assess import logits_of
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.loss import probabilities
 from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.classification.task import Classification
 from recurra.tasks.fit import train_ready
@@ -63,7 +63,7 @@ def do(job: Job) -> Run:
     return _found(
         job,
         ready,
-        probabilities(logits / bundle.temperature, ready.labels.task),
+        probabilities(logits, ready.labels.label_kind, bundle.temperature),
         **watch.times,
         parameters=summarize(model).total,
         best_epoch=outcome.best_epoch,
@@ -108,14 +108,14 @@ def _baseline(job: Job, ready: Prepared) -> Run:
     watch.on_start(1, 1, None)
     baseline = NgramBaseline()
     texts = ready.train.texts(ready.train.rows)
-    baseline.fit(texts, ready.train.labels, ready.labels.task, len(ready.labels.names))
+    baseline.fit(texts, ready.train.labels, ready.labels.label_kind, len(ready.labels.names))
     watch.on_end()
     part = ready.test or ready.valid
     return _found(job, ready, baseline.predict_proba(part.texts(part.rows)), **watch.times)
 
 
 def _found(job: Job, ready: Prepared, probability: NDArray[np.float64], **figures: Any) -> Run:
-    truth, kind = (ready.test or ready.valid).labels, ready.labels.task
+    truth, kind = (ready.test or ready.valid).labels, ready.labels.label_kind
     metrics = classification_metrics(truth, probability, ready.labels.names, kind)
     return Run(
         arm=job.arm,

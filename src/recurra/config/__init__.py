@@ -11,6 +11,7 @@ from recurra.config.settings import (
     read_settings,
     recipe_names,
     recipe_under,
+    updated,
 )
 from recurra.config.train import TrainConfig
 from recurra.tasks.forecasting.settings import SeriesConfig
@@ -33,4 +34,5 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "recipe_under",
+    "updated",
 ]

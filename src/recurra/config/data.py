@@ -33,7 +33,7 @@ class DataConfig(Section):
     label_separator: str | None = Field(
         None, min_length=1, description="splits one label cell into several labels (multi-label)"
     )
-    task: Labels = Field("auto", description="what the labels are")
+    label_kind: Labels = Field("auto", description="what the labels are")
     encoding: str = Field("utf-8", description="encoding of text files")
     skip_bad_rows: bool = Field(False, description="leave broken rows out, counted and listed")
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(

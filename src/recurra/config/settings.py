@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -29,7 +30,10 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "recipe_under",
+    "updated",
 ]
+
+S = TypeVar("S", bound=Section)
 
 _OWN: dict[str, tuple[Task, ...]] = {
     "tokenizer": ("classify", "lm"),
@@ -67,7 +71,7 @@ class Config(Section):
         """
         merged: dict[str, Any] = {}
         for layer in layers:
-            _merge(merged, layer)
+            _merge(merged, _renamed(layer))
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -196,7 +200,33 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+def updated(section: S, changes: Mapping[str, Any]) -> S:
+    """Returns a copy of some settings with ``changes``, validated as a whole.
+
+    Args:
+        section: a section, or all settings.
+        changes: new values by name; for all settings nested dictionaries, as `Config.build` takes them.
+
+    Raises:
+        ConfigError: an unknown key or a value out of range.
+    """
+    merged = section.model_dump(exclude_unset=True)
+    _merge(merged, changes)
+    try:
+        return type(section).model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, None) from None
+
+
+def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
+    data = settings.get("data")
+    if not isinstance(data, dict) or "task" not in data:
+        return settings
+    return {**settings, "data": {"label_kind" if key == "task" else key: data[key] for key in data}}
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
@@ -217,7 +247,7 @@ def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
         hint = f"did you mean {near[0]}?" if near else "see recurra fit --help"
         return ConfigError(f"there is no setting {name!r}", where=where, hint=hint)
     # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
-    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
+    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "".join(path[:1]))
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if not path:

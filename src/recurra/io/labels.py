@@ -19,37 +19,38 @@ from recurra.io.source import Rows, Source
 __all__ = ["Labels"]
 
 _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?")
-_TASKS = ("binary", "multiclass", "multilabel")
+_KINDS = ("binary", "multiclass", "multilabel")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a task; a class's index is its position in ``names``.
+    """The classes; a class's index is its position in ``names``.
 
-    ``names`` are sorted, numbers by value. In a binary task the second one is the positive class.
+    ``names`` are sorted, numbers by value. Of binary labels the second one is the
+    positive class.
 
     Example:
         >>> rows = Rows([1, 2, 3], ["a", "b", "c"], [("pos",), ("neg",), ("pos",)])
         >>> labels = Labels.learn([rows])
-        >>> labels.names, labels.task, labels.encode(rows, Path("train.csv")).tolist()
+        >>> labels.names, labels.label_kind, labels.encode(rows, Path("train.csv")).tolist()
         (('neg', 'pos'), 'binary', [1, 0, 1])
     """
 
     names: tuple[str, ...]
-    task: str
+    label_kind: str
 
     @classmethod
-    def learn(cls, rows: Iterable[Rows], task: str = "auto", source: Source | None = None) -> Labels:
+    def learn(cls, rows: Iterable[Rows], label_kind: str = "auto", source: Source | None = None) -> Labels:
         """The classes that stand in ``rows``.
 
         Args:
             rows: the training rows.
-            task: "auto", "binary", "multiclass" or "multilabel".
+            label_kind: "auto", "binary", "multiclass" or "multilabel".
             source: where the rows come from, for messages and for its label separator.
 
         Raises:
             DataError: no rows or labels, one class only, more classes than a label column has, or
-                labels that don't fit ``task``.
+                labels that don't fit ``label_kind``.
         """
         where = source.path if source is not None else None
         column = source.label if source is not None else None
@@ -78,28 +79,28 @@ class Labels:
                 where=where,
                 hint="training needs at least two; choose the column with --set data.label=NAME",
             )
-        if task == "auto":
+        if label_kind == "auto":
             split = source is not None and source.label_separator is not None
-            task = "multilabel" if split or several is not None else "binary"
-            if task == "binary" and len(names) > 2:
-                task = "multiclass"
-        elif task != "multilabel" and several is not None:
+            label_kind = "multilabel" if split or several is not None else "binary"
+            if label_kind == "binary" and len(names) > 2:
+                label_kind = "multiclass"
+        elif label_kind != "multilabel" and several is not None:
             raise DataError(
-                f"the row has none or several labels, which {task} does not take",
+                f"the row has none or several labels, which {label_kind} does not take",
                 where=where,
                 row=several,
-                hint="pass --set data.task=multilabel",
+                hint="pass --set data.label_kind=multilabel",
             )
-        if task == "binary" and len(names) > 2:
+        if label_kind == "binary" and len(names) > 2:
             raise DataError(
-                f"{len(names):,} classes ({_some(names)}) in a binary task",
+                f"{len(names):,} classes ({_some(names)}) where the labels are binary",
                 where=where,
-                hint="pass --set data.task=multiclass",
+                hint="pass --set data.label_kind=multiclass",
             )
-        return cls(names, task)
+        return cls(names, label_kind)
 
     def encode(self, rows: Rows, where: Path) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        """Class indices ``(n,)`` int64, or in a multi-label task ones and zeros ``(n, C)`` float32.
+        """Class indices ``(n,)`` int64, or where they are multi-label ones and zeros ``(n, C)`` float32.
 
         Raises:
             DataError: a label that is not among the classes, or several where one is expected.
@@ -107,7 +108,7 @@ class Labels:
         index = {name: i for i, name in enumerate(self.names)}
         found = _labels_of(rows, where)
         try:
-            if self.task == "multilabel":
+            if self.label_kind == "multilabel":
                 hot = np.zeros((len(rows), len(self.names)), np.float32)
                 for row, labels in enumerate(found):
                     hot[row, [index[label] for label in labels]] = 1
@@ -118,7 +119,9 @@ class Labels:
 
     def to_json(self) -> str:
         """The labels as JSON."""
-        return json.dumps({"task": self.task, "names": list(self.names)}, ensure_ascii=False, indent=1)
+        return json.dumps(
+            {"label_kind": self.label_kind, "names": list(self.names)}, ensure_ascii=False, indent=1
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Labels:
@@ -129,19 +132,20 @@ class Labels:
         """
         try:
             found = json.loads(text)
-            names, task = tuple(found["names"]), found["task"]
+            # Older models have "task" in place of "label_kind".
+            names, label_kind = tuple(found["names"]), found.get("label_kind", found.get("task"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BundleError(f"the saved labels can't be read ({error})") from error
-        sound = task in _TASKS and len(set(names)) == len(names) >= 2
+        sound = label_kind in _KINDS and len(set(names)) == len(names) >= 2
         if not sound or not all(isinstance(name, str) for name in names):
             raise BundleError("the saved labels are damaged")
-        return cls(names, task)
+        return cls(names, label_kind)
 
     def _stranger(self, rows: Rows, found: list[tuple[str, ...]], where: Path) -> DataError:
         """The complaint about the first row whose labels can't be encoded."""
         for number, labels in zip(rows.numbers, found, strict=True):
-            if self.task != "multilabel" and len(labels) != 1:
-                what = f"the row has {len(labels)} labels, the task ({self.task}) takes one"
+            if self.label_kind != "multilabel" and len(labels) != 1:
+                what = f"the row has {len(labels)} labels, and {self.label_kind} labels have one a row"
                 return DataError(what, where=where, row=number)
             for label in labels:
                 if label not in self.names:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from recurra.config import DataConfig
+from recurra.config import DataConfig, updated
 from recurra.errors import DataError
 from recurra.io.encoding import ascii_compatible, check_encoding
 from recurra.io.files import ROW_LIMIT, Lines, damaged, not_text, undecodable
@@ -51,7 +51,7 @@ def read_stream(
     if first is None:
         return
     if pipe.wide:  # decoded on the way
-        config = config.model_copy(update={"encoding": "utf-8"})
+        config = updated(config, {"encoding": "utf-8"})
     binary = not_text(first, config.encoding)
     if binary is not None:
         raise DataError(binary[0], where=NAME, hint=binary[1])

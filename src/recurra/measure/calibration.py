@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, softmax
 
-__all__ = ["Reliability", "fit_temperature", "reliability"]
+__all__ = ["Reliability", "fit_temperature", "probabilities", "reliability"]
 
 BINS = 15
 _TEMPERATURES = (0.05, 20.0)
@@ -69,6 +69,30 @@ def reliability(
         accuracy=[float(h) if n else None for h, n in zip(hits / filled, counts, strict=True)],
         ece=float(np.abs(sums - hits).sum() / max(1, counts.sum())),
     )
+
+
+def probabilities(
+    logits: NDArray[Any], label_kind: str, temperature: float | None = None
+) -> NDArray[np.float64]:
+    """Returns the probabilities of the classes, of shape ``(N, C)``.
+
+    Args:
+        logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary labels, which gives two columns.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        temperature: Divisor of the logits. If None, they are not scaled.
+
+    Example:
+        >>> probabilities(np.array([[0.0], [800.0]]), "binary").tolist()
+        [[0.5, 0.5], [0.0, 1.0]]
+    """
+    scaled = logits if temperature is None else logits / temperature
+    wide = np.asarray(scaled, dtype=np.float64)
+    if label_kind == "multiclass":
+        return np.asarray(softmax(wide, axis=1))
+    if label_kind == "binary":
+        # Both columns are computed directly: 1 - expit(x) would lose precision near 0.
+        return np.concatenate([expit(-wide), expit(wide)], axis=1)
+    return np.asarray(expit(wide))
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], label_kind: str) -> float:

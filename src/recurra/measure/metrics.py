@@ -43,7 +43,7 @@ class Metrics(BaseModel):
     """All metrics of one model on one set of rows; shares are from 0 to 1.
 
     Attributes:
-        task: Kind of the labels: ``binary``, ``multiclass`` or ``multilabel``.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         rows: Number of rows.
         accuracy: Share of rows predicted right; for multi-label, of rows whose whole label set is right.
         accuracy_low: Lower end of its 95% Wilson interval.
@@ -57,7 +57,7 @@ class Metrics(BaseModel):
         confusion: ``confusion[i][j]`` is the number of rows of class i predicted as j; None for multi-label.
     """
 
-    task: str
+    label_kind: str
     rows: int
     accuracy: float
     accuracy_low: float
@@ -110,7 +110,7 @@ def classification_metrics(
         defined = [a for a in aucs if a is not None]
         auc = float(np.mean(defined)) if defined else None
     return Metrics(
-        task=label_kind,
+        label_kind=label_kind,
         rows=len(p),
         accuracy=hits / len(p),
         accuracy_low=low,
@@ -169,7 +169,7 @@ def _checked(
     if len(p) == 0:
         raise DataError("there is no row to evaluate", hint="give a file with at least one labelled row")
     if label_kind not in ("binary", "multiclass", "multilabel"):
-        raise ValueError(f"{label_kind!r} is not a kind of labels")
+        raise ValueError(f"there is no kind of labels {label_kind!r}")
     if p.shape != (len(p), classes):
         raise ValueError(f"probabilities have shape {p.shape}, but there are {classes} classes")
     if y.shape != (p.shape if label_kind == "multilabel" else p.shape[:1]):

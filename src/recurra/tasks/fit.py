@@ -17,7 +17,7 @@ from recurra.errors import OutputError
 from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
-from recurra.runtime import choose_device, keep_freed_memory, seed_everything, use_threads
+from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import Bundle
 from recurra.tasks.base import Ready, TaskPath, Tested, TestOptions, TrainingSetup
 from recurra.tasks.registry import task_named
@@ -199,37 +199,38 @@ def train_ready(
     use_threads()
     keep_freed_memory()
     config = ready.config
-    seed_everything(config.train.seed)
-    model = task.network(ready)
-    begun_from = {}
-    if start is not None:
-        start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
-        begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
-    report_summary(summarize(model), reporter)
-    if to_be_compiled():
-        reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
-    model.to(choose_device(config.train.device))
-    training_setup = task.training_setup(ready, model)
-    _try_out(model, training_setup)
-    plain = config.plain()
-    settings = {
-        name: section
-        for name, section in plain.items()
-        if name not in ("recipe", "data", "tokenizer", "train")
-    }
-    outcome = train(
-        model,
-        training_setup.batches,
-        training_setup.objective,
-        training_setup.validate,
-        config.train,
-        folder=folder,
-        resume=resume,
-        observer=reporter.observer(),
-        fingerprint=json.dumps({"data": ready.key, **settings, **begun_from}, sort_keys=True),
-        layers=model.layer_groups(),
-    )
-    return model.eval(), outcome
+    device = choose_device(config.train.device)
+    with isolated_training(config.train.seed, device):
+        model = task.network(ready)
+        begun_from = {}
+        if start is not None:
+            start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
+        report_summary(summarize(model), reporter)
+        if to_be_compiled():
+            reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
+        model.to(device)
+        training_setup = task.training_setup(ready, model)
+        _try_out(model, training_setup)
+        plain = config.plain()
+        settings = {
+            name: section
+            for name, section in plain.items()
+            if name not in ("recipe", "data", "tokenizer", "train")
+        }
+        outcome = train(
+            model,
+            training_setup.batches,
+            training_setup.objective,
+            training_setup.validate,
+            config.train,
+            folder=folder,
+            resume=resume,
+            observer=reporter.observer(),
+            fingerprint=json.dumps({"data": ready.key, **settings, **begun_from}, sort_keys=True),
+            layers=model.layer_groups(),
+        )
+        return model.eval(), outcome
 
 
 def _try_out(model: Network, training_setup: TrainingSetup) -> None:

@@ -163,7 +163,7 @@ def _recipe(name: str, data: Path | None) -> _Subject:
     labels = Labels(("no", "yes"), "binary")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        network = Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.task).eval()
+        network = Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.label_kind).eval()
     bundle = ClassifierBundle(config=config, model=network, tokenizer=tokenizer, labels=labels)
     where = "the built-in sample" if data is None else str(data)
     return _Subject(f"{name}, untrained", bundle, vectors_of(bundle, texts()), where)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from recurra import store
-from recurra.config import Config, ModelConfig
+from recurra.config import Config, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
 from recurra.io.vocabulary import Vocabulary, spellings
@@ -122,8 +122,7 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
             where="model.embedding",
             hint="leave it out: it is taken from the vectors",
         )
-    model = config.model.model_copy(update={"embedding": found.width})
-    return config.model_copy(update={"model": model}), found
+    return updated(config, {"model": {"embedding": found.width}}), found
 
 
 def _open(path: Path) -> Pretrained:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from recurra.errors import ConfigError
-from recurra.tasks.classification.loss import classification_loss, probabilities
+from recurra.measure.calibration import probabilities
+from recurra.tasks.classification.loss import classification_loss
 
 
 def bce(logit: float, label: float, positive: float = 1.0) -> float:
@@ -56,7 +57,9 @@ def test_multilabel() -> None:
 
 
 def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no task 'ranking'; there are binary, multiclass, multilabel"):
+    with pytest.raises(
+        ConfigError, match="no kind of labels 'ranking'; there are binary, multiclass, multilabel"
+    ):
         classification_loss("ranking")
 
 

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.measure.calibration import reliability
+from recurra.measure.calibration import probabilities, reliability
 from recurra.measure.comparison import compare_accuracy
 from recurra.measure.explain import Contribution, Explanation
 from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.measure.report import ModelRow, Part, ReportData, render
 from recurra.tasks.classification.assess import Assessment
-from recurra.tasks.classification.loss import probabilities
 from recurra.tasks.classification.mistakes import worst_mistakes
 from recurra.tasks.classification.report import result_fields
 from tests.page import HOSTILE, Page

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from recurra.models import output_softmax
 from torch import Tensor
 from torch.nn import functional
 
 from recurra.layers import Embedding
+from recurra.tasks.language import output_softmax
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
 
 

@@ -129,7 +129,8 @@ def test_unknown_words_differ_by_their_spelling_alone() -> None:
     spelling = tag_logits(made_model(), TaggedBatches(found, None, 2))
     blind = tag_logits(made_model(tagging={"character_units": 0}), TaggedBatches(found, None, 2))
     assert not np.allclose(spelling[0], spelling[1], atol=1e-3)
-    np.testing.assert_array_equal(blind[0], blind[1])
+    # Two rows of one product: some BLAS round them apart in the last digit.
+    np.testing.assert_allclose(blind[0], blind[1], rtol=1e-6)
 
 
 def test_dropped_words_are_unknown_ones_drawn_from_torch() -> None:

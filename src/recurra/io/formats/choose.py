@@ -50,7 +50,7 @@ def choose(source: Source, config: DataConfig, labelled: bool, like: Source | No
         raise _no_column(source, "label", labelled)
     chosen = label[0] if labelled else None
     separator = config.label_separator or (like.label_separator if like else None)
-    if chosen and not separator and not like and config.task in ("auto", "multilabel"):
+    if chosen and not separator and not like and config.label_kind in ("auto", "multilabel"):
         separator = find_separator(columns[source.columns.index(chosen)])
     return replace(
         source,

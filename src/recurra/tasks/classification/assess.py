@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
-from recurra.measure.calibration import Reliability, reliability
+from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
@@ -21,7 +21,6 @@ from recurra.store import ClassifierBundle
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.loss import probabilities
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
@@ -86,7 +85,7 @@ def fit_baseline(train: Part, bundle: ClassifierBundle, reporter: Reporter) -> N
     """The n-gram baseline, trained on the very rows the network was trained on."""
     begun = time.perf_counter()
     baseline = NgramBaseline()
-    baseline.fit(train.texts(train.rows), train.labels, bundle.labels.task, len(bundle.labels.names))
+    baseline.fit(train.texts(train.rows), train.labels, bundle.labels.label_kind, len(bundle.labels.names))
     note = f"; {baseline.note}" if baseline.note else ""
     reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
     return baseline
@@ -110,38 +109,39 @@ def assess(
             for the figures of rows that don't stand there too.
         explained: how many predictions to explain.
     """
-    names, task = bundle.labels.names, bundle.labels.task
+    names, label_kind = bundle.labels.names, bundle.labels.label_kind
     name = network_name(bundle.config.model)
     logits, labels = logits_of(bundle, part), part.labels
-    raw, calibrated = probabilities(logits, task), probabilities(logits / bundle.temperature, task)
-    metrics = classification_metrics(labels, calibrated, names, task)
+    raw = probabilities(logits, label_kind)
+    calibrated = probabilities(logits, label_kind, bundle.temperature)
+    metrics = classification_metrics(labels, calibrated, names, label_kind)
     baseline_metrics = comparison = unseen = baseline_unseen = majority = None
     new = None if training is None else unseen_rows(part, training)
     if new is not None:
-        unseen = classification_metrics(labels[new], calibrated[new], names, task)
+        unseen = classification_metrics(labels[new], calibrated[new], names, label_kind)
     if baseline is not None:
         theirs = baseline.predict_proba(part.texts(part.rows))
-        baseline_metrics = classification_metrics(labels, theirs, names, task)
-        right, theirs_right = (correct_rows(labels, p, task) for p in (calibrated, theirs))
+        baseline_metrics = classification_metrics(labels, theirs, names, label_kind)
+        right, theirs_right = (correct_rows(labels, p, label_kind) for p in (calibrated, theirs))
         comparison = compare_accuracy(right, theirs_right, name, "the n-gram baseline")
         if new is not None:
-            baseline_unseen = classification_metrics(labels[new], theirs[new], names, task)
-    if task != "multilabel" and training is not None:
+            baseline_unseen = classification_metrics(labels[new], theirs[new], names, label_kind)
+    if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
     mistakes = worst_mistakes(
         labels,
         calibrated,
         names,
-        task,
+        label_kind,
         lambda rows: list(part.texts(np.sort(part.rows[rows]))),
         numbers=part.examples.numbers[part.rows],
     )
     explanations = []
-    for row in _worth_explaining(labels, calibrated, task, explained):
+    for row in _worth_explaining(labels, calibrated, label_kind, explained):
         place = part.rows[row : row + 1]
         explanation = explain_text(bundle, next(iter(part.texts(place))))
-        true = names[int(labels[row])] if task != "multilabel" else None
+        true = names[int(labels[row])] if label_kind != "multilabel" else None
         number = int(part.examples.numbers[place[0]])
         explanations.append(explanation.model_copy(update={"true": true, "row": number}))
     return Assessment(
@@ -151,8 +151,8 @@ def assess(
         majority,
         baseline_metrics,
         comparison,
-        reliability(raw, labels, task),
-        reliability(calibrated, labels, task),
+        reliability(raw, labels, label_kind),
+        reliability(calibrated, labels, label_kind),
         mistakes,
         explanations,
         unseen,
@@ -181,12 +181,12 @@ def _digest(text: str) -> bytes:
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Which words of ``text`` the prediction hangs on."""
-    task = bundle.labels.task
+    label_kind = bundle.labels.label_kind
 
     def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
         examples = Examples.from_arrays([v.astype(np.int32) for v in variants])
         logits = predict_logits(bundle.model, Batches(examples, None, EVALUATION_BATCH))
-        return probabilities(logits / bundle.temperature, task)
+        return probabilities(logits, label_kind, bundle.temperature)
 
     tokenizer = bundle.tokenizer
     ids = tokenizer.encode([text]).ids[0]
@@ -232,13 +232,13 @@ def _accuracy(m: Metrics) -> str:
 
 
 def _worth_explaining(
-    labels: NDArray[Any], probability: NDArray[np.float64], task: str, count: int
+    labels: NDArray[Any], probability: NDArray[np.float64], label_kind: str, count: int
 ) -> list[int]:
     """A sure right answer of each class in turn, then the surest mistake last, ``count`` in all."""
     if not count:
         return []
     sure = probability.max(axis=1)
-    if task == "multilabel":
+    if label_kind == "multilabel":
         return [int(row) for row in np.argsort(-sure, kind="stable")[:count]]
     chosen = probability.argmax(axis=1)
     wrong = np.flatnonzero(chosen != labels)

@@ -72,13 +72,15 @@ class NgramBaseline:
         self.note = ""
         self._counter: CountVectorizer | None = None
 
-    def fit(self, texts: Iterable[str], labels: NDArray[Any], task: str, n_classes: int) -> NgramBaseline:
+    def fit(
+        self, texts: Iterable[str], labels: NDArray[Any], label_kind: str, n_classes: int
+    ) -> NgramBaseline:
         """Trains on ``texts``, read once and in order.
 
         Args:
             texts: ``N`` raw texts; they are cleaned here.
             labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-            task: ``binary``, ``multiclass`` or ``multilabel``.
+            label_kind: ``binary``, ``multiclass`` or ``multilabel``.
             n_classes: ``C``, which may be more than occur.
 
         Raises:
@@ -87,8 +89,10 @@ class NgramBaseline:
         """
         labels = np.asarray(labels)
         rows, kept = self._sample(texts, len(labels))
-        truth = labels[rows] > 0 if task == "multilabel" else labels[rows][:, None] == np.arange(n_classes)
-        self.task, self.n_classes = task, n_classes
+        truth = (
+            labels[rows] > 0 if label_kind == "multilabel" else labels[rows][:, None] == np.arange(n_classes)
+        )
+        self.label_kind, self.n_classes = label_kind, n_classes
         counts = self._count(kept)
         del kept
         self._tfidf = TfidfTransformer(sublinear_tf=True)
@@ -111,7 +115,7 @@ class NgramBaseline:
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
-        """``(N, C)`` probabilities; each row adds up to 1 unless the task is multi-label."""
+        """``(N, C)`` probabilities; each row adds up to 1 unless the labels are multi-label."""
         parts = [self._probabilities(chunk) for chunk in _chunks(texts, _CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
@@ -123,7 +127,7 @@ class NgramBaseline:
         the list would be names that stand in three texts, by their product with the mean, full stops.
         """
         effects = [r * w for r, w in zip(self._ratios, self._weights, strict=True)]
-        if self.task == "binary":
+        if self.label_kind == "binary":
             effects = [-effects[0], effects[0]]
         found = {}
         for name, effect in zip(names, effects, strict=True):
@@ -155,7 +159,7 @@ class NgramBaseline:
 
     def _positives(self) -> list[int]:
         """The classes that get a regression of their own; of two, the second is enough."""
-        return [1] if self.task == "binary" else list(range(self.n_classes))
+        return [1] if self.label_kind == "binary" else list(range(self.n_classes))
 
     def _one(
         self, features: csr_matrix | None, present: csr_matrix, positive: NDArray[np.bool_]
@@ -186,9 +190,9 @@ class NgramBaseline:
             effects = np.stack([r * w for r, w in zip(self._ratios, self._weights, strict=True)], axis=1)
             scores = scores + features @ effects
         p = expit(scores)
-        if self.task == "binary":
+        if self.label_kind == "binary":
             return np.concatenate([1 - p, p], axis=1)
-        if self.task == "multiclass":
+        if self.label_kind == "multiclass":
             return np.asarray(p / p.sum(axis=1, keepdims=True))
         return np.asarray(p)
 

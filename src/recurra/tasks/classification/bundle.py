@@ -60,7 +60,7 @@ class ClassifierBundle(Bundle):
         temperature = float(figures.pop("temperature"))
         return cls(
             config=config,
-            model=Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.task),
+            model=Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.label_kind),
             metrics=figures,
             tokenizer=tokenizer,
             labels=labels,

@@ -183,7 +183,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """``(N,)`` the most probable class; for multi-label ``(N, C)`` zeros and ones."""
         found = self.predict_proba(X)
-        if self.bundle_.labels.task == "multilabel":
+        if self.bundle_.labels.label_kind == "multilabel":
             return (found >= 0.5).astype(np.int64)
         return np.asarray(self.classes_[found.argmax(axis=1)])
 

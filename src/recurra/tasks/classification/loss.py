@@ -1,29 +1,27 @@
-"""The loss of each task and the probabilities of its logits."""
+"""The loss of each kind of labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 from torch import Tensor
 from torch.nn import functional
 
 from recurra.errors import ConfigError
 
-__all__ = ["classification_loss", "probabilities"]
+__all__ = ["classification_loss"]
 
 
 def classification_loss(
-    task: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
+    label_kind: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The mean loss of a batch as a function of logits and labels.
 
     Args:
-        task: ``"binary"``: cross entropy of one logit ``(B, 1)`` and labels ``(B,)`` of 0 and 1;
+        label_kind: ``"binary"``: cross entropy of one logit ``(B, 1)`` and labels ``(B,)`` of 0 and 1;
             ``"multiclass"``: cross entropy of ``(B, C)`` logits and ``(B,)`` classes;
             ``"multilabel"``: mean of C binary cross entropies of ``(B, C)`` logits and labels of 0 and 1.
         class_weights: ``(C,)`` (binary: 2). An example's loss is multiplied by the weight of its class and
@@ -31,7 +29,7 @@ def classification_loss(
             Multi-label: the weight of a class multiplies its positive term.
 
     Raises:
-        ConfigError: an unknown task.
+        ConfigError: an unknown kind of labels.
     """
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
@@ -50,22 +48,6 @@ def classification_loss(
         )
 
     losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
-    if task not in losses:
-        raise ConfigError(f"there is no task {task!r}", hint=f"there are {', '.join(losses)}")
-    return losses[task]
-
-
-def probabilities(logits: NDArray[Any], task: str) -> NDArray[np.float64]:
-    """``(N, C)`` probabilities of the classes; binary takes ``(N, 1)`` logits and gives two columns.
-
-    Example:
-        >>> probabilities(np.array([[0.0], [800.0]]), "binary").tolist()
-        [[0.5, 0.5], [0.0, 1.0]]
-    """
-    wide = np.asarray(logits, dtype=np.float64)
-    if task == "multiclass":
-        return np.asarray(softmax(wide, axis=1))
-    # Each sign from its own side: 1 - expit(x) would lose the small one.
-    return (
-        np.concatenate([expit(-wide), expit(wide)], axis=1) if task == "binary" else np.asarray(expit(wide))
-    )
+    if label_kind not in losses:
+        raise ConfigError(f"there is no kind of labels {label_kind!r}", hint=f"there are {', '.join(losses)}")
+    return losses[label_kind]

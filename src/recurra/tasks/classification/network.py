@@ -18,7 +18,7 @@ class Classifier(Network):
         config: the network's settings.
         vocab_size: ``V``; ids run from 0 (padding) to V - 1.
         classes: ``C``, how many classes there are.
-        task: ``"binary"`` (one logit, that of class 1), ``"multiclass"`` or ``"multilabel"``.
+        label_kind: ``"binary"`` (one logit, that of class 1), ``"multiclass"`` or ``"multilabel"``.
         embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
     """
 
@@ -27,18 +27,18 @@ class Classifier(Network):
         config: ModelConfig,
         vocab_size: int,
         classes: int,
-        task: str,
+        label_kind: str,
         *,
         embedding_rows: TrainedRows = "all",
     ) -> None:
         super().__init__()
-        self.task = task
+        self.label_kind = label_kind
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
         self.recurrent = recurrent_stack(config, config.embedding, return_sequences=config.pooling != "last")
         features = self.recurrent.output_size
         self.pooling = pooling_of(config, features)
         self.head_dropout = nn.Dropout(config.head_dropout)
-        self.head = nn.Linear(features, 1 if task == "binary" else classes)
+        self.head = nn.Linear(features, 1 if label_kind == "binary" else classes)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.io.formats import Rows
+from recurra.measure.calibration import probabilities
 from recurra.store import ClassifierBundle
 from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.loss import probabilities
 
 __all__ = ["Answer", "predict_proba", "predict_rows"]
 
@@ -41,14 +41,14 @@ def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.
         return np.empty((0, len(bundle.labels.names)))
     examples = Examples.from_arrays(bundle.tokenizer.encode(texts).ids)
     logits = predict_logits(bundle.model, Batches(examples, None, BATCH))
-    return probabilities(logits / bundle.temperature, bundle.labels.task)
+    return probabilities(logits, bundle.labels.label_kind, bundle.temperature)
 
 
 def predict_rows(bundle: ClassifierBundle, chunks: Iterable[Rows]) -> Iterator[Answer]:
     """Answers to a stream of chunks, each given before the next chunk is read."""
-    names = bundle.labels.names
+    names, several = bundle.labels.names, bundle.labels.label_kind == "multilabel"
     for rows in chunks:
         found = predict_proba(bundle, rows.texts)
         for number, p in zip(rows.numbers, found, strict=True):
-            chosen = np.flatnonzero(p >= 0.5) if bundle.labels.task == "multilabel" else [int(p.argmax())]
+            chosen = np.flatnonzero(p >= 0.5) if several else [int(p.argmax())]
             yield Answer(number, tuple(names[c] for c in chosen), p)

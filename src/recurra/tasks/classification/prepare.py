@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
@@ -60,11 +60,13 @@ def prepare(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
-    config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
+    config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
     report_skipped(skipped, data, reporter)
-    reporter.facts({"task": labels.task, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"})
+    reporter.facts(
+        {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
+    )
     if valid is None:
         train_rows, valid_rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
@@ -133,7 +135,7 @@ def _learn_labels(
     source: Source, config: Config, skipped: Skipped
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
     """Two passes over the file, so that no text is held: first the classes, then every row's."""
-    labels = Labels.learn(read(source, skipped), config.data.task, source)
+    labels = Labels.learn(read(source, skipped), config.data.label_kind, source)
     codes: list[NDArray[Any]] = []
     groups: list[str] = []
     for rows in read(source, Skipped()):

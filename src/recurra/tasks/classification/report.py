@@ -161,7 +161,7 @@ def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
     verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
     return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
 
-A text classifier ({bundle.labels.task}) made with recurra, {today()};
+A text classifier ({bundle.labels.label_kind}) made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 | on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
@@ -208,7 +208,7 @@ def _card_row(name: str, m: Metrics) -> str:
 
 def _lead(found: Assessment) -> str:
     m = found.metrics
-    what = "predicts all labels correctly for" if m.task == "multilabel" else "is right on"
+    what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
     return (
         f"{sentence(found.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {found.part} "
         f"{'row' if m.rows == 1 else 'rows'} "
@@ -266,13 +266,13 @@ def _bar(kind: Literal["model", "baseline"], name: str, m: Metrics) -> Bar:
 
 def _figures(found: Assessment, baseline_note: str) -> Section:
     columns = [found.metrics] if found.baseline is None else [found.metrics, found.baseline]
-    multi = found.metrics.task == "multilabel"
+    multi = found.metrics.label_kind == "multilabel"
     figures: list[tuple[str, str, str]] = [
         ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
         ("interval", "95% interval", "Range of the accuracy on all such texts, given these rows (Wilson)."),
         ("macro_f1", "Macro-F1", "Mean F1 of the classes: small classes count as much as large ones."),
         ("micro_f1", "Micro-F1", "F1 over all labels of all rows together."),
-        ("auc", "AUC", _auc_meaning(found.metrics.task)),
+        ("auc", "AUC", _auc_meaning(found.metrics.label_kind)),
         ("log_loss", "Log loss", "Error of the probabilities, in nats: lower is better, 0 is perfect."),
         ("ece", "Calibration error", "Mean distance of predicted probability and accuracy: lower is better."),
     ]

@@ -20,7 +20,7 @@ from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS
 from recurra.layers.network import Network
-from recurra.measure.calibration import fit_temperature
+from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.measure.report import render
 from recurra.serve.answers import Answers
@@ -35,7 +35,7 @@ from recurra.tasks.classification.assess import (
 )
 from recurra.tasks.classification.evaluation import evaluate_file
 from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.loss import classification_loss, probabilities
+from recurra.tasks.classification.loss import classification_loss
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.predict import Answer, predict_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
@@ -69,14 +69,14 @@ class Classification:
             ready.config.model,
             ready.tokenizer.vocab_size,
             len(ready.labels.names),
-            ready.labels.task,
+            ready.labels.label_kind,
             embedding_rows=ready.config.train.embedding_rows,
         )
 
     def training_setup(self, ready: Prepared, model: nn.Module) -> TrainingSetup:
         """Cross entropy of the training rows; validation gives loss, accuracy, macro-F1 and AUC."""
         labels, train, valid = ready.labels, ready.train, ready.valid
-        kind = labels.task
+        kind = labels.label_kind
 
         def validate(network: nn.Module) -> Mapping[str, float]:
             logits = predict_logits(network, Batches(valid.examples, valid.rows, EVALUATION_BATCH))
@@ -103,7 +103,7 @@ class Classification:
             pretrained=pretrained,
         )
         bundle.temperature = fit_temperature(
-            logits_of(bundle, ready.valid), ready.valid.labels, ready.labels.task
+            logits_of(bundle, ready.valid), ready.valid.labels, ready.labels.label_kind
         )
         return bundle
 
@@ -221,7 +221,7 @@ def class_weights(config: Config, labels: Labels, training: Part) -> torch.Tenso
         return None
     names = labels.names
     if wanted == "balanced":
-        if labels.task == "multilabel":
+        if labels.label_kind == "multilabel":
             present = np.maximum(training.labels.sum(axis=0), 1)
             return torch.tensor((len(training) - present) / present, dtype=torch.float32)
         counts = np.maximum(np.bincount(training.labels.astype(np.int64), minlength=len(names)), 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config, DataConfig, SeriesConfig
+from recurra.config import Config, DataConfig, SeriesConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
@@ -34,7 +34,7 @@ __all__ = [
     "windows_of",
 ]
 
-_MEANINGLESS = ("text", "label", "group", "label_separator", "task", "valid_fraction", "split_seed")
+_MEANINGLESS = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def prepare_tables(
         reporter.warn(warning)
     _report_parts(parts, reporter)
     return PreparedSeries(
-        config.model_copy(update={"series": _found(series, layout, reach)}),
+        updated(config, {"series": _found(series, layout, reach)}),
         key,
         source_name,
         layout,
@@ -224,8 +224,8 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
     return Part(name, where, matrix, rows, first, end)
 
 
-def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
-    """The settings with what was found in the file."""
+def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:
+    """What was found in the file, by the name of the setting that is None."""
     spacing = layout.spacing
     found: dict[str, Any] = {
         "target": layout.target.name,
@@ -234,9 +234,7 @@ def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
         "step": written(reach.step, spacing),
         "delay": written(reach.delay, spacing),
     }
-    return series.model_copy(
-        update={name: value for name, value in found.items() if getattr(series, name) is None}
-    )
+    return {name: value for name, value in found.items() if getattr(series, name) is None}
 
 
 def _refuse_meaningless(data: DataConfig) -> None:

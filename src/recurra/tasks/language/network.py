@@ -31,8 +31,8 @@ class LanguageNetwork(Network):
         >>> import torch
         >>> network = LanguageNetwork(ModelConfig(units=8, embedding=4), LanguageConfig(tie=True), 10)
         >>> features, states = network(torch.tensor([[1, 5, 3]]))
-        >>> network.output.log_probabilities(features[:, -1]).exp().sum().item()  # doctest: +ELLIPSIS
-        1.0...
+        >>> round(network.output.log_probabilities(features[:, -1]).exp().sum().item(), 5)
+        1.0
     """
 
     def __init__(

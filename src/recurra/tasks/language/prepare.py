@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
@@ -73,7 +73,7 @@ def prepare(
     source = detect(data, config.data, labelled=False)
     reporter.facts(source.describe())
     found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
-    config = config.model_copy(update={"data": config.data.model_copy(update=found)})
+    config = updated(config, {"data": found})
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
     report_skipped(skipped, data, reporter)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
 from recurra.tasks.card import network_name
-from recurra.tasks.classification.loss import probabilities
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
@@ -60,7 +60,7 @@ class TagAssessment:
 def probabilities_of(bundle: TaggerBundle, sentences: TaggedSentences) -> NDArray[np.float64]:
     """``(words, K)`` calibrated probabilities of the tags, sentence after sentence."""
     logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH))
-    return probabilities(logits / bundle.temperature, "multiclass")
+    return probabilities(logits, "multiclass", bundle.temperature)
 
 
 def assess(bundle: TaggerBundle, part: TaggedPart, *, baseline: bool) -> TagAssessment:
