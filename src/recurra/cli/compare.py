@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Settings, SkipBadRows, Valid
+from recurra.cli.options import AsJson, ConfigFile, Data, Group, Settings, SkipBadRows, Valid
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
 
 
 def compare(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    data: Data,
     recipes: Annotated[
         str,
         typer.Option(

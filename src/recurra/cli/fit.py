@@ -12,6 +12,7 @@ import typer
 from recurra.cli.options import (
     AsJson,
     ConfigFile,
+    Data,
     Freeze,
     Group,
     LayerwiseRate,
@@ -34,7 +35,7 @@ __all__ = ["fit"]
 
 
 def fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    data: Data,
     task: TaskName = None,
     valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,

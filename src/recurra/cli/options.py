@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recurra.io.formats import format_named, format_names
+
 if TYPE_CHECKING:
     from recurra.config import Config, Task
 
 __all__ = [
     "AsJson",
     "ConfigFile",
+    "Data",
     "Freeze",
     "Group",
     "LayerwiseRate",
@@ -27,9 +30,17 @@ __all__ = [
     "UnfreezeAfter",
     "Valid",
     "build_config",
+    "data_help",
     "transfer_settings",
 ]
 
+
+def data_help() -> str:
+    """The formats of a data file, for the help text."""
+    return ", ".join(format_named(name).title for name in format_names()) + "."
+
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help=data_help())]
 TaskName = Annotated[
     Literal["classify", "tag", "lm", "forecast"] | None,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 from recurra.cli.options import (
     AsJson,
     ConfigFile,
+    Data,
     Freeze,
     Group,
     LayerwiseRate,
@@ -32,7 +33,7 @@ __all__ = ["pretrain"]
 
 
 def pretrain(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The directory to be given as --pretrained later.")],
     task: TaskName = None,
     valid: Valid = None,

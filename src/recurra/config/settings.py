@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from recurra.config.data import DataConfig, TokenizerConfig
 from recurra.config.model import ModelConfig
-from recurra.config.section import Section, Task
+from recurra.config.section import Choice, Section, Task
 from recurra.config.train import TrainConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.settings import SeriesConfig
@@ -140,7 +140,10 @@ def describe_settings() -> str:
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
             default = json.dumps(field.get_default())
-            choices = ", ".join(f"`{choice}`" for choice in _choices(field.annotation))
+            names = [
+                name for choice in field.metadata if isinstance(choice, Choice) for name in choice.names()
+            ]
+            choices = ", ".join(f"`{choice}`" for choice in names or _choices(field.annotation))
             meaning = f"{field.description}: {choices}" if choices else field.description
             lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
     return "\n".join(lines)

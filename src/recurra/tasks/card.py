@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from recurra.cells import cell_named
 from recurra.config import Config, ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.report import ModelRow
@@ -14,7 +15,6 @@ from recurra.train.loop import Outcome
 
 __all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]
 
-_CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
@@ -30,7 +30,7 @@ def network_name(model: ModelConfig) -> str:
         words.append("stacked")
     if model.bidirectional:
         words.append("bidirectional")
-    return " ".join([*words, _CELLS[model.cell]])
+    return " ".join([*words, cell_named(model.cell).title])
 
 
 def today() -> str:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from recurra.config import Config, Task
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.formats import Rows, Source, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, Source, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS
