@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
-from recurra.io.clean import clean
+from recurra.io.text import clean
 from recurra.measure.words import join_words, words_of
 
 __all__ = ["NgramBaseline"]
