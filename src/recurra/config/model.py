@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from recurra.config.section import Cell, Fraction, Section, Width
+from recurra.cells import cell_names
+from recurra.config.section import Choice, Fraction, Section, Width
 
 __all__ = ["ModelConfig"]
 
@@ -19,7 +20,9 @@ Precision = Literal["float32", "bfloat16"]
 class ModelConfig(Section):
     """The network."""
 
-    cell: Cell = Field("lstm", description="the recurrent cell")
+    cell: Annotated[str, Choice(cell_names, "one registered with recurra.register_cell")] = Field(
+        "lstm", description="the recurrent cell"
+    )
     units: Width | list[Width] = Field(
         100, description="hidden units, or a list with the units of each layer"
     )

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Cell", "Choice", "Fraction", "Section", "Task", "Width"]
+__all__ = ["Choice", "Fraction", "Section", "Task", "Width"]
 
 Task = Literal["classify", "tag", "lm", "forecast"]
-Cell = Literal["simple_rnn", "lstm", "gru"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 
@@ -23,9 +22,11 @@ class Choice:
 
     Attributes:
         names: returns the names.
+        others: what else there may be, for the error message.
     """
 
     names: Callable[[], Iterable[str]]
+    others: str = ""
 
     def check(self, value: str) -> str:
         """Returns ``value``.
@@ -35,7 +36,8 @@ class Choice:
         """
         names = list(self.names())
         if value not in names:
-            raise ValueError(f"it should be one of {', '.join(names)}")
+            others = f", or {self.others}" if self.others else ""
+            raise ValueError(f"it should be one of {', '.join(names)}{others}")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
