@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.errors import RecurraError
-    from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
+    from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
@@ -25,6 +25,7 @@ __all__ = [
     "Bundle",
     "CellSpec",
     "Config",
+    "Embedding",
     "Forecaster",
     "LanguageModel",
     "RecurraError",
@@ -32,6 +33,7 @@ __all__ = [
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "load_keras",
     "register_cell",
 ]
 
@@ -39,6 +41,7 @@ _HOMES = {
     "Bundle": "recurra.store",
     "CellSpec": "recurra.cells",
     "Config": "recurra.config",
+    "Embedding": "recurra.layers",
     "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
@@ -48,6 +51,7 @@ _HOMES = {
     "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",
+    "load_keras": "recurra.layers",
     "register_cell": "recurra.cells",
 }
 

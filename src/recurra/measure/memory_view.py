@@ -15,8 +15,8 @@ from markupsafe import Markup
 from recurra.cells import cell_named
 from recurra.errors import OutputError
 from recurra.files import replacing
+from recurra.measure.formatting import share
 from recurra.measure.memory import Curve, Memory, Part
-from recurra.measure.report_numbers import share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
