@@ -10,8 +10,9 @@ import pytest
 from recurra.config import Config, DataConfig
 from recurra.errors import DataError
 from recurra.io.check import DataCheck, check, table
+from recurra.io.detect import detect
 from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
-from recurra.io.formats import detect, read
+from recurra.io.formats import read
 from recurra.io.language import guess_language
 
 SMALL = Config.build({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})

@@ -16,8 +16,9 @@ import pytest
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError, OutputError
 from recurra.io import download as download_module
+from recurra.io.detect import detect
 from recurra.io.fetch import DATA_SETS, DataSet, fetch, fetch_set
-from recurra.io.formats import detect, read
+from recurra.io.formats import read
 
 
 def archive(extra: tarfile.TarInfo | None = None) -> bytes:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from recurra.cells import cell_named
+from recurra.cells.spec import Weights
 from recurra.kernels import dispatch
-from recurra.kernels.dispatch import GATES, Call, Lookup, Weights, recurrence
+from recurra.kernels.dispatch import Call, Lookup, recurrence
 
 ENDINGS = ("", "_reverse")
 
@@ -58,14 +60,14 @@ class Problem:
     def calls(self, mine: dict[str, torch.Tensor], *, reverse: bool = False, **options: Any) -> list[Call]:
         """One call a direction, with these tensors."""
         x = self.view(mine["x"]) if self.index is None else Lookup(mine["x"], self.index)
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        spec = cell_named(self.cell)
         return [
             Call(
                 self.cell,
                 x,
                 self.lengths,
                 tuple(mine[name + end] for name in ("h0", "c0") if name + end in mine) or None,
-                Weights(*(mine[name + end] for name in names if name + end in mine)),
+                Weights({name: mine[name + end] for name in spec.parameter_names}),
                 recurrent_mask=getattr(self, f"mask{end}"),
                 input_mask=getattr(self, f"input_mask{end}"),
                 reverse=reverse or end == "_reverse",
@@ -133,7 +135,7 @@ def _problem(
     def keep(*shape: int) -> torch.Tensor:
         return 2.0 * (randn(*shape) > 0).to(dtype)
 
-    columns = GATES[cell] * H
+    columns = len(cell_named(cell).gates) * H
     tensors = {"x": randn(T, B, E) if rows is None else randn(rows, E)}
     masks: dict[str, torch.Tensor] = {}
     for end in ENDINGS[:directions]:

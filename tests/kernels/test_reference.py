@@ -11,7 +11,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from recurra.kernels.dispatch import GATES, State, Weights, recurrence
+from recurra.cells import cell_named
+from recurra.cells.spec import State, Weights
+from recurra.kernels.dispatch import recurrence
 
 CELLS = ["simple_rnn", "lstm", "gru"]
 SHAPES = [(1, 1, 1, 1), (3, 1, 2, 7), (7, 3, 5, 3), (5, 4, 1, 1), (13, 7, 3, 7)]
@@ -35,7 +37,7 @@ def run_torch_nn(
     kinds: dict[str, Any] = {"simple_rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
     options = {"nonlinearity": activation} if cell == "simple_rnn" else {}
     module = kinds[cell](E, H, bidirectional=reverse, dtype=x.dtype, **options)
-    bias_hh = torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh
+    bias_hh = weights.get("bias_hh", torch.zeros_like(weights.bias_ih))
     suffix = "l0_reverse" if reverse else "l0"
     values = {
         f"weight_ih_{suffix}": weights.weight_ih,
@@ -82,7 +84,7 @@ def test_gradients_are_the_numerical_ones(cell: str, activation: Any, reverse: b
 
     def call(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         mine = dict(zip(names, values, strict=True))
-        weights = Weights(mine["weight_ih"], mine["weight_hh"], mine["bias_ih"], mine.get("bias_hh"))
+        weights = Weights({name: mine[name] for name in cell_named(cell).parameter_names})
         state = tuple(mine[name] for name in ("h0", "c0") if name in mine)
         options = {"recurrent_mask": p.mask, "activation": activation, "reverse": reverse}
         outputs, last = recurrence(cell, mine["x"], p.lengths, state, weights, backend="reference", **options)
@@ -109,7 +111,7 @@ def numpy_formula(p: Any, act: Callable[[Any], Any], *, reverse: bool) -> tuple[
         for t in reversed(steps) if reverse else steps:
             entering = h * p.mask[b].numpy()
             a, u = [], []
-            for gate in range(GATES[p.cell]):
+            for gate in range(len(cell_named(p.cell).gates)):
                 rows = slice(gate * H, (gate + 1) * H)
                 a.append(value["weight_ih"][rows] @ value["x"][t, b] + value["bias_ih"][rows])
                 u.append(value["weight_hh"][rows] @ entering)

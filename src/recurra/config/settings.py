@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from recurra.config.data import DataConfig, TokenizerConfig
 from recurra.config.model import ModelConfig
-from recurra.config.section import Section, Task
+from recurra.config.section import Choice, Section, Task
 from recurra.config.train import TrainConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.settings import SeriesConfig
@@ -148,7 +148,8 @@ def describe_settings() -> str:
 def setting_meaning(section: str, key: str) -> str:
     """Returns the description of a setting and, where there are few, its possible values."""
     setting = _sections()[section].model_fields[key]
-    choices = ", ".join(f"`{choice}`" for choice in _choices(setting.annotation))
+    named = [name for choice in setting.metadata if isinstance(choice, Choice) for name in choice.names()]
+    choices = ", ".join(f"`{choice}`" for choice in named or _choices(setting.annotation))
     return f"{setting.description}: {choices}" if choices else str(setting.description)
 
 

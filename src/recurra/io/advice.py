@@ -7,11 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from recurra.config import Config
+from recurra.io.formats import Source, format_named
 from recurra.io.formats.columns import Column
-from recurra.io.formats.reading import cells
-from recurra.io.formats.table import refuser
+from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.language import NAMES
-from recurra.io.source import Source
 
 if TYPE_CHECKING:
     from recurra.io.check import Leak, PartCheck
@@ -23,13 +22,13 @@ _GROUP_ROWS = 20_000
 
 def find_groups(source: Source, classes: int) -> list[str]:
     """Columns whose values come again and may tie rows together: a film, an author, a document."""
-    if source.format in ("folder", "fasttext", "lines"):
+    if format_named(source.format).cells is None:
         return []
     others = [name for name in source.columns if name not in (*source.text, source.label)]
     if not others:
         return []
     columns = [Column(name, limit=_GROUP_ROWS) for name in others]
-    for _, row in islice(cells(source, others, refuser(source, None)), _GROUP_ROWS):
+    for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS):
         for column, value in zip(columns, row, strict=True):
             column.add(value)
     return [column.name for column in columns if _ties(column, classes)]

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from recurra.config import Config
 from recurra.errors import DataError
 from recurra.io.advice import find_groups, part_warnings, whole_warnings
+from recurra.io.detect import detect
 from recurra.io.figures import LOOSE, Figures, Pair, conflicts, leaks, repeats
-from recurra.io.formats import detect, read
+from recurra.io.formats import Skipped, Source, read
 from recurra.io.language import NAMES
-from recurra.io.source import Skipped, Source
 from recurra.io.tokenizer import TextTokenizer
 
 __all__ = ["DataCheck", "Leak", "PartCheck", "check", "table"]

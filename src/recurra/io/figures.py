@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recurra.io.formats import Rows, Skipped
 from recurra.io.language import language_shares
-from recurra.io.source import Rows, Skipped
 
 __all__ = ["LOOSE", "Figures", "Found", "Pair", "conflicts", "leaks", "repeats"]
 

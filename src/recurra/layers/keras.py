@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recurra.cells.spec import CellSpec
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent
 
 __all__ = ["load_keras"]
-
-# Where each of our gates stands in Keras: LSTM i, f, c, o as ours; GRU z, r, h, ours r, z, n.
-_ORDER = {"simple_rnn": (0,), "lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
 
 
 def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
@@ -39,12 +37,12 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
     new = {}
     for number, suffix in enumerate(suffixes):
         kernel, recurrent, bias = (np.asarray(array) for array in arrays[3 * number : 3 * number + 3])
-        new[f"weight_ih_{suffix}"] = _gates_first(layer.cell, kernel).T
-        new[f"weight_hh_{suffix}"] = _gates_first(layer.cell, recurrent).T
-        if not layer.two_biases:
+        new[f"weight_ih_{suffix}"] = _gates_first(layer.spec, kernel).T
+        new[f"weight_hh_{suffix}"] = _gates_first(layer.spec, recurrent).T
+        if "bias_hh" not in layer.spec.parameter_names:
             new[f"bias_ih_{suffix}"] = bias
         elif bias.ndim == 2 and len(bias) == 2:
-            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _gates_first(layer.cell, bias)
+            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _gates_first(layer.spec, bias)
         else:
             raise ConfigError("the GRU has one bias, so it was made with reset_after=False, which differs")
     for name, parameter in layer.named_parameters():
@@ -55,10 +53,12 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
             parameter.copy_(torch.from_numpy(np.array(new[name])))
 
 
-def _gates_first(cell: str, array: NDArray[Any]) -> NDArray[Any]:
+def _gates_first(spec: CellSpec, array: NDArray[Any]) -> NDArray[Any]:
     """The columns of ``(..., G*H)`` in our order of gates."""
-    order = _ORDER[cell]
-    if array.shape[-1] % len(order):
-        raise ConfigError(f"{array.shape[-1]} columns are not {len(order)} gates")
-    gates = np.split(array, len(order), axis=-1)
-    return np.concatenate([gates[place] for place in order], axis=-1)
+    names = spec.keras_gates
+    if names is None:
+        raise ConfigError(f"Keras has no {spec.title}")
+    if array.shape[-1] % len(names):
+        raise ConfigError(f"{array.shape[-1]} columns are not {len(names)} gates")
+    gates = dict(zip(names, np.split(array, len(names), axis=-1), strict=True))
+    return np.concatenate([gates[name] for name in spec.gates], axis=-1)

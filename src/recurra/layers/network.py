@@ -11,11 +11,9 @@ import torch
 from torch import nn
 
 from recurra.config import ModelConfig
-from recurra.layers import GRU, LSTM, AttentionPooling, MaxPooling, MeanPooling, Recurrent, SimpleRNN
+from recurra.layers import AttentionPooling, MaxPooling, MeanPooling, Recurrent
 
 __all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
-
-_CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,10 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
     """The recurrent layers of the settings, over inputs of ``input_size`` features."""
-    return _CELLS[config.cell](
+    return Recurrent(
         input_size,
         config.layer_units,
+        cell=config.cell,
         bidirectional=config.bidirectional,
         dropout=config.dropout,
         recurrent_dropout=config.recurrent_dropout,
@@ -96,7 +95,7 @@ def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
 
 def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[LayerInfo]:
     """A line for each layer of a stack; ``last_alone``: the last gives one vector, not all states."""
-    kind = type(stack).__name__
+    kind = stack.spec.title
     for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
         name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
         features = stack.directions * H

@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers: SimpleRNN, LSTM and GRU over one base.
+"""Stacks of recurrent layers of any cell; SimpleRNN, LSTM and GRU.
 
 Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``D`` directions (1 or 2).
 """
@@ -6,24 +6,15 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from recurra.cells import cell_named
+from recurra.cells.spec import Activation, CellSpec, State, Weights
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import (
-    BACKENDS,
-    GATES,
-    Activation,
-    Call,
-    Cell,
-    Lookup,
-    Precision,
-    State,
-    Weights,
-    layer,
-)
+from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, check_lengths, gate_sums, layer
 from recurra.layers.dropout import sequence_mask
 from recurra.layers.torch_weights import from_torch, to_torch
 
@@ -31,13 +22,15 @@ __all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "States"]
 
 InitialWeights: TypeAlias = Literal["keras", "torch"]
 States: TypeAlias = tuple[State, ...]
-"""``(h,)`` or ``(h, c)`` of ``(B, H)`` for each layer and direction: layer 0 forward, layer 0 backward..."""
+"""The state parts, such as ``(h, c)``, each ``(B, H)``, of every layer and direction: layer 0 forward, layer
+0 backward, layer 1 forward, ..."""
 
 
 class Recurrent(nn.Module):
-    """What the three cells share: a stack of recurrent layers that never sees padding.
+    """A stack of recurrent layers of one cell; its outputs and states do not depend on padding.
 
     Args:
+        cell: the name of a cell, such as ``"lstm"``; needed unless a subclass gives it.
         input_size: ``E``, features of an input step.
         units: hidden units ``H``; a sequence gives each layer its own width.
         layers: how many layers, where neither ``units`` nor ``activation`` is a sequence.
@@ -51,20 +44,20 @@ class Recurrent(nn.Module):
         initial_weights: ``"keras"``: Glorot-uniform input weights, orthogonal recurrent weights, zero biases
             but 1 for LSTM's forget gate; ``"torch"``: all uniform within ``1 / sqrt(H)``.
 
-    Parameters are named and laid out as in ``torch.nn``.
+    Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction.
 
     Raises:
-        ConfigError: a setting is out of its range, or sequences differ in length.
+        ConfigError: there is no such cell, a setting is out of its range, or sequences differ in length.
     """
 
-    cell: ClassVar[Cell]
-    two_biases: ClassVar[bool] = False  # one more inside the reset gate's product
+    cell: str = ""
 
     def __init__(
         self,
         input_size: int,
         units: int | Sequence[int],
         *,
+        cell: str | None = None,
         layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -76,11 +69,22 @@ class Recurrent(nn.Module):
         initial_weights: InitialWeights = "keras",
     ) -> None:
         super().__init__()
+        if self.cell not in ("", cell or self.cell):
+            raise ConfigError(
+                f"{type(self).__name__} is of cell {self.cell}, not {cell}", hint="use Recurrent"
+            )
+        self.cell = cell or self.cell
+        spec = self.spec
         self.input_size = input_size
-        self.units, self.activations = _per_layer(units, activation, layers)
+        self.units, self.activations = _per_layer(units, activation, layers, spec)
         self.bidirectional = bidirectional
         self.dropout = _share("dropout", dropout)
         self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
+        if recurrent_dropout and not spec.recurrent_dropout:
+            raise ConfigError(
+                f"{spec.title} has no recurrent product for recurrent_dropout to act on",
+                hint="use dropout, which acts on the input of every layer",
+            )
         self.return_sequences = return_sequences
         if backend not in BACKENDS:
             raise ConfigError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
@@ -91,14 +95,15 @@ class Recurrent(nn.Module):
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
             E = input_size if depth == 0 else self.directions * self.units[depth - 1]
-            rows = GATES[self.cell] * H
             for suffix in self.suffixes(depth):
-                self.register_parameter(f"weight_ih_{suffix}", nn.Parameter(torch.zeros(rows, E)))
-                self.register_parameter(f"weight_hh_{suffix}", nn.Parameter(torch.zeros(rows, H)))
-                self.register_parameter(f"bias_ih_{suffix}", nn.Parameter(torch.zeros(rows)))
-                if self.two_biases:
-                    self.register_parameter(f"bias_hh_{suffix}", nn.Parameter(torch.zeros(rows)))
+                for name, shape in spec.shapes(E, H).items():
+                    self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.zeros(shape)))
         self.reset_parameters()
+
+    @property
+    def spec(self) -> CellSpec:
+        """The cell's equations and facts."""
+        return cell_named(self.cell)
 
     @property
     def layers(self) -> int:
@@ -121,8 +126,7 @@ class Recurrent(nn.Module):
 
     def weights(self, suffix: str) -> Weights:
         """The parameters of one layer and direction."""
-        names = ["weight_ih", "weight_hh", "bias_ih"] + ["bias_hh"] * self.two_biases
-        return Weights(*(self.get_parameter(f"{name}_{suffix}") for name in names))
+        return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The weights of each layer, both directions, from the first on."""
@@ -131,20 +135,12 @@ class Recurrent(nn.Module):
         return [[weight for name, weight in named if name.endswith(ending)] for ending in endings]
 
     def reset_parameters(self) -> None:
-        """The initial values, drawn anew from torch's generator."""
-        for name, parameter in self.named_parameters():
-            if self.initial_weights == "torch":
-                H = len(parameter) // GATES[self.cell]
-                nn.init.uniform_(parameter, -(H**-0.5), H**-0.5)
-            elif name.startswith("weight_ih"):
-                nn.init.xavier_uniform_(parameter)
-            elif name.startswith("weight_hh"):
-                nn.init.orthogonal_(parameter)
-            else:
-                nn.init.zeros_(parameter)
-                if self.cell == "lstm":
-                    H = len(parameter) // 4
-                    nn.init.ones_(parameter.data[H : 2 * H])
+        """Draw the initial values anew from torch's generator."""
+        for depth, H in enumerate(self.units):
+            for suffix in self.suffixes(depth):
+                for parameter in self.spec.parameters:
+                    fill = parameter.initial if self.initial_weights == "keras" else parameter.initial_torch
+                    fill(self.get_parameter(f"{parameter.name}_{suffix}").data, H)
 
     def forward(
         self, x: Tensor | Lookup, lengths: Tensor | None = None, state: States | None = None
@@ -185,11 +181,31 @@ class Recurrent(nn.Module):
                 for reverse, suffix in enumerate(self.suffixes(depth))
             ]
             wanted = self.return_sequences or depth + 1 < self.layers
-            outputs, final = layer(calls, sequences=wanted, backend=self.backend)
+            outputs, final = layer(calls, sequences=wanted, backend=self.backend, lengths_checked=True)
             steps = outputs
             last += final
         states = tuple(last)
         return (outputs.transpose(0, 1) if self.return_sequences else self.last(states)), states
+
+    def gate_sums(self, x: Tensor, lengths: Tensor | None = None) -> list[dict[str, Tensor]]:
+        """The sums ``(B, T, H)`` whose sigmoid is a gate of the first layer, by the gate's name.
+
+        Args:
+            x: ``(B, T, E)`` inputs.
+            lengths: ``(B,)`` true steps of each row; None where every row has ``T``.
+
+        Returns:
+            A dictionary for each direction; empty where the cell has no gates.
+        """
+        lengths = self._checked(x, lengths, None)
+        found = []
+        for reverse, suffix in enumerate(self.suffixes(0)):
+            call = Call(
+                self.cell, x.transpose(0, 1), lengths, None, self.weights(suffix),
+                activation=self.activations[0], reverse=bool(reverse),
+            )  # fmt: skip
+            found.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
+        return found
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
@@ -214,6 +230,9 @@ class Recurrent(nn.Module):
         """``(B, D*H)`` the last state of the last layer, both directions joined."""
         return torch.cat([state[0] for state in states[-self.directions :]], dim=1)
 
+    def _get_name(self) -> str:
+        return self.spec.title
+
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
         parts = [f"{self.input_size}, {self.units if self.layers > 1 else self.units[0]}"]
@@ -235,20 +254,14 @@ class Recurrent(nn.Module):
         if len(x.shape) != 3 or x.shape[2] != self.input_size or x.shape[1] == 0:
             raise ValueError(f"x is {tuple(x.shape)}, not (B, T, {self.input_size}) with T of 1 or more")
         B, T, _ = x.shape
-        parts = 2 if self.cell == "lstm" else 1
+        parts = len(self.spec.state)
         expected = [[(B, H)] * parts for H in self.units for _ in range(self.directions)]
         given = [[tuple(part.shape) for part in each] for each in state or ()]
         if state is not None and given != expected:
             raise ValueError(f"state has {given}, not {expected}")
         if lengths is None:
             return None
-        if lengths.shape != (B,):
-            raise ValueError(f"lengths is {tuple(lengths.shape)}, not ({B},)")
-        if B == 0:
-            return None
-        shortest, longest = (int(value) for value in torch.aminmax(lengths))
-        if shortest < 0 or longest > T:
-            raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")
+        shortest, _ = check_lengths(lengths, T, B)
         return None if shortest == T else lengths.to(x.device)
 
 
@@ -268,11 +281,10 @@ class GRU(Recurrent):
     """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after)."""
 
     cell = "gru"
-    two_biases = True
 
 
 def _per_layer(
-    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int
+    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
 ) -> tuple[list[int], list[Activation]]:
     widths = None if isinstance(units, int) else list(units)
     functions = None if isinstance(activation, str) or callable(activation) else list(activation)
@@ -285,8 +297,11 @@ def _per_layer(
     each_width = widths if widths is not None else [cast(int, units)] * depth
     each_function = functions if functions is not None else [cast(Activation, activation)] * depth
     for function in each_function:
-        if isinstance(function, str) and function not in ("tanh", "relu"):
-            raise ConfigError(f"there is no activation {function!r}", hint="use tanh, relu or a function")
+        if isinstance(function, str) and function not in spec.activations:
+            raise ConfigError(
+                f"{spec.title} has no activation {function!r}",
+                hint=f"use {', '.join(spec.activations)} or a function",
+            )
     return each_width, each_function
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from recurra.cells import cell_named
 from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["from_torch", "to_torch"]
 
 _Layer = TypeVar("_Layer", bound="Recurrent")
-_MODULES: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {
-    "simple_rnn": nn.RNN,
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
-}
 
 
 def from_torch(kind: type[_Layer], module: nn.RNNBase, **settings: Any) -> _Layer:
@@ -35,8 +31,8 @@ def from_torch(kind: type[_Layer], module: nn.RNNBase, **settings: Any) -> _Laye
     Raises:
         ConfigError: the module is of another cell or has a projection.
     """
-    expected = _MODULES[kind.cell]
-    if not isinstance(module, expected):
+    expected = cell_named(kind.cell).torch_module
+    if expected is None or not isinstance(module, expected):
         raise ConfigError(f"{kind.__name__} can't be made from {type(module).__name__}")
     if module.proj_size:
         raise ConfigError("an LSTM with proj_size has no counterpart here")
@@ -66,11 +62,14 @@ def to_torch(layer: Recurrent) -> nn.RNNBase:
         raise ConfigError("torch.nn has no stack whose layers differ in width or activation")
     (activation,) = activations
     options: dict[str, Any] = {}
-    if layer.cell == "simple_rnn" and activation in ("tanh", "relu"):
+    kind = layer.spec.torch_module
+    if kind is None:
+        raise ConfigError(f"torch.nn has no {layer.spec.title}")
+    if kind is nn.RNN and activation in ("tanh", "relu"):
         options["nonlinearity"] = activation
     elif activation != "tanh":
-        raise ConfigError(f"torch.nn has no {type(layer).__name__} with activation {activation}")
-    module = _MODULES[layer.cell](
+        raise ConfigError(f"torch.nn has no {layer.spec.title} with activation {activation}")
+    module = kind(
         layer.input_size,
         layer.units[0],
         num_layers=layer.layers,
@@ -91,7 +90,7 @@ def _our_names(theirs: Mapping[str, Tensor], layer: Recurrent) -> dict[str, Tens
     ours = {}
     for name, value in layer.state_dict().items():
         found = theirs.get(name, torch.zeros_like(value))
-        if name.startswith("bias_ih") and not layer.two_biases:
+        if name.startswith("bias_ih") and "bias_hh" not in layer.spec.parameter_names:
             other = theirs.get(name.replace("bias_ih", "bias_hh"))
             found = found if other is None else found + other
         ours[name] = found

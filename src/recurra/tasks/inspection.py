@@ -8,8 +8,8 @@ from typing import Any
 from recurra import store
 from recurra.config import Config
 from recurra.io.check import check, table
+from recurra.io.detect import detect
 from recurra.io.fetch import fetch
-from recurra.io.formats import detect
 from recurra.layers.summary import summarize
 from recurra.store import ClassifierBundle
 from recurra.tasks.classification.assess import explain_text

@@ -17,11 +17,11 @@ from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
-from recurra.measure.mistakes import Mistake, worst_mistakes
 from recurra.store import ClassifierBundle
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.logits import predict_logits
+from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from recurra.config import Config, Task
+from recurra.io.formats import Source
 from recurra.io.labels import Labels
-from recurra.io.source import Source
 from recurra.io.tokenizer import TextTokenizer
 from recurra.io.vocabulary import trained_words
 from recurra.store.base import Bundle

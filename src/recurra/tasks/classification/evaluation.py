@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recurra.measure.report import write_report
-from recurra.measure.report_data import ReportData
 from recurra.store import ClassifierBundle
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
-from recurra.tasks.classification.card import assessed
 from recurra.tasks.classification.prepare import open_part, prepare
+from recurra.tasks.classification.report import evaluation_report
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
@@ -49,12 +48,7 @@ def evaluate_file(
     found = assess(fitted, part, baseline=ngrams, training=training, explained=3 if report else 0)
     report_assessment(found, reporter)
     if report is not None:
-        title = f"{found.model_name.removeprefix('the ')} on {data.name}"
-        fields = {
-            "title": title,
-            **assessed(fitted, found),
-        }
-        write_report(report, ReportData.model_validate(fields))
+        write_report(report, evaluation_report(fitted, found, data.name))
         reporter.note(f"report: {report}")
     return found.as_json()
 

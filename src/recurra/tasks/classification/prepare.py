@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from recurra.config import Config, updated
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
-from recurra.io.formats import Skipped, Source, detect, read
+from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.io.tokenizer import TextTokenizer

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from recurra.config import Config, Task
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.formats import Rows, Source, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, Source, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS
@@ -33,13 +34,13 @@ from recurra.tasks.classification.assess import (
     logits_of,
     report_assessment,
 )
-from recurra.tasks.classification.card import model_card, report_data
 from recurra.tasks.classification.evaluation import evaluate_file
 from recurra.tasks.classification.logits import predict_logits
 from recurra.tasks.classification.loss import classification_loss
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.predict import Answer, predict_rows
 from recurra.tasks.classification.prepare import Prepared, prepare
+from recurra.tasks.classification.report import model_card, report_data
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.tasks.transfer import Vocabulary

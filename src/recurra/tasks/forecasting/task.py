@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from recurra.config import Config, Task
 from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
-from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, report_assessment
 from recurra.tasks.forecasting.baseline import RidgeBaseline
 from recurra.tasks.forecasting.bundle import ForecasterBundle
-from recurra.tasks.forecasting.card import assessed, model_card, report_data
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import PreparedSeries, open_series, prepare, windows_of
+from recurra.tasks.forecasting.report import evaluation_report, model_card, report_data
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
@@ -118,9 +117,7 @@ class Forecasting:
         found = assess(bundle, part, ridge, baselines=baseline)
         report_assessment(found, reporter)
         if report is not None:
-            title = f"{found.network.removeprefix('the ')} on {data.name}"
-            fields = {"title": title, "warnings": warnings, **assessed(bundle, found)}
-            write_report(report, ReportData.model_validate(fields))
+            write_report(report, evaluation_report(bundle, found, data.name, warnings))
             reporter.note(f"report: {report}")
         return found.as_json()
 

@@ -16,16 +16,15 @@ from recurra.io.tokenizer import SPECIALS
 from recurra.io.vocabulary import Vocabulary
 from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
-from recurra.measure.report_data import ReportData
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest, Tested, TestOptions, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.bundle import LanguageBundle
-from recurra.tasks.language.card import assessed, model_card, report_data
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageReady, open_part, prepare, stream_of
+from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.reporter import Reporter
@@ -127,8 +126,7 @@ class LanguageModelling:
         found = assess(bundle, part, baseline=ngrams)
         report_assessment(found, reporter)
         if report is not None:
-            title = f"{found.model_name.removeprefix('the ')} language model on {data.name}"
-            write_report(report, ReportData.model_validate({**assessed(bundle, found), "title": title}))
+            write_report(report, evaluation_report(bundle, found, data.name))
             reporter.note(f"report: {report}")
         return found.as_json()
 

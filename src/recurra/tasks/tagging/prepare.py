@@ -15,8 +15,8 @@ from recurra.config import Config, DataConfig, ModelConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.io.examples import Examples
+from recurra.io.formats import Skipped
 from recurra.io.labels import Labels
-from recurra.io.source import Skipped
 from recurra.io.splits import split
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences

@@ -22,9 +22,9 @@ from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
 from recurra.tasks.tagging.network import Tagger, tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady, open_part, prepare
+from recurra.tasks.tagging.report import evaluation_report, model_card, report_data
 from recurra.tasks.transfer import Vocabulary
 from recurra.train.loop import Outcome
 from recurra.train.objective import StatelessLoss

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: rounded, with units, never more certain than they are."""
+"""Numbers and names formatted for readers: rounded, with units, and never more precise than they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def count(value: float) -> str:
 
 
 def share(value: float | None) -> str:
-    """``0.8765`` as ``87.7%``; None as a dash. What is not all is never rounded up to it.
+    """``0.8765`` as ``87.7%``, None as a dash; only 0 and 1 themselves are shown as 0% and 100%.
 
     Example:
         >>> share(0.99997), share(1.0), share(None), share(0.0001)
@@ -34,7 +34,7 @@ def share(value: float | None) -> str:
 
 
 def three(value: float | None) -> str:
-    """``0.87654`` as ``0.877``; None as a dash."""
+    """``0.87654`` as ``0.877``, None as a dash."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -48,13 +48,13 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def sentence(words: str) -> str:
-    """``words`` with a capital in front."""
-    return words[:1].upper() + words[1:]
+def sentence(text: str) -> str:
+    """``text`` with its first letter capitalized."""
+    return text[:1].upper() + text[1:]
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
+    """A time in seconds, minutes or hours, depending on its length."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
@@ -63,17 +63,17 @@ def duration(seconds: float) -> str:
 
 
 def short(name: str) -> str:
-    """A class name cut to what fits above a column."""
+    """A class name cut to the length of a column header."""
     return name if len(name) <= _SHORT else f"{name[: _SHORT - 1].rstrip()}…"
 
 
 def keep(name: str) -> Markup:
-    """The attribute that keeps a short name on one line; nothing for a long one."""
+    """The HTML attribute that keeps a short name on one line; empty for a long name."""
     return Markup(' class="keep"') if len(name) <= _SHORT else Markup("")
 
 
 def is_figure(cell: str) -> bool:
-    """Whether a table's cell reads as a number, a dash or nothing.
+    """Whether a table cell holds a number, a dash or nothing.
 
     Example:
         >>> is_figure("+0.8 ± 0.3"), is_figure("–"), is_figure("a 2")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.measure.mistakes import excerpt, worst_mistakes, worst_rows
+from recurra.tasks.classification.mistakes import excerpt, worst_mistakes, worst_rows
 
 P = np.array([[0.9, 0.1], [0.4, 0.6], [0.05, 0.95], [0.7, 0.3], [0.2, 0.8]])
 Y = np.array([1, 1, 0, 1, 0])

@@ -1,4 +1,4 @@
-"""The worst mistakes: rows predicted wrong with the greatest confidence, with an excerpt of their text."""
+"""The worst mistakes: rows predicted wrong with the highest probability, with an excerpt of their text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ __all__ = ["Mistake", "excerpt", "worst_mistakes", "worst_rows"]
 class Mistake(BaseModel):
     """One row predicted wrong.
 
-    ``row`` is its number in the data file; ``true`` and ``predicted`` are class names (multi-label: joined
-    by commas, "none" for the empty set); ``probability`` is how sure the model was of what is wrong;
-    ``true_probability`` what it gave the true class (None for multi-label).
+    Attributes:
+        row: Its number in the data file.
+        true: True class; for multi-label, classes joined by commas, "none" for the empty set.
+        predicted: Predicted class, in the same form.
+        probability: Probability of the wrong prediction.
+        true_probability: Probability of the true class; None for multi-label.
+        text: Excerpt of the text.
     """
 
     row: int
@@ -31,13 +35,13 @@ class Mistake(BaseModel):
 def worst_rows(
     labels: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str, count: int = 12
 ) -> NDArray[np.int64]:
-    """Indices ``(at most count,)`` of the most confident wrong rows, the worst first, ties by index.
+    """Returns the indices of the wrong rows with the highest probability, highest first, ties by index.
 
     Args:
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        probabilities: ``(N, C)``.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        probabilities: Probabilities of shape ``(N, C)``.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        count: how many at most.
+        count: Maximum number of rows.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
@@ -60,28 +64,28 @@ def worst_mistakes(
     count: int = 12,
     characters: int = 320,
 ) -> list[Mistake]:
-    """The worst mistakes, ready to print.
+    """Returns the worst mistakes with excerpts of their texts.
 
     Args:
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        probabilities: ``(N, C)``.
-        names: the ``C`` classes.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        probabilities: Probabilities of shape ``(N, C)``.
+        names: The ``C`` classes.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        texts_of: gives the texts of rows by index; asked once, for the few rows that are shown, in
-            ascending order, so that one pass over a large file is enough.
-        numbers: ``(N,)`` row numbers in the data file; counted from 1 if not given.
-        count: how many at most.
-        characters: a longer text is shown with its middle left out.
+        texts_of: Function from ascending row indices to their texts; called once, so that one pass over a
+            large file is enough.
+        numbers: Row numbers in the data file of shape ``(N,)``. If None, rows are numbered from 1.
+        count: Maximum number of mistakes.
+        characters: Maximum length of an excerpt.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
     rows = worst_rows(y, p, label_kind, count)
     wrongness = _wrongness(y, p, label_kind)
-    asked = np.sort(rows)
-    given = texts_of(asked) if len(rows) else []
-    if len(given) != len(rows):
-        raise ValueError(f"{len(given)} texts were given for {len(rows)} rows")
-    texts = dict(zip(asked.tolist(), given, strict=True))
-    found = []
+    ascending = np.sort(rows)
+    row_texts = texts_of(ascending) if len(rows) else []
+    if len(row_texts) != len(rows):
+        raise ValueError(f"{len(row_texts)} texts were given for {len(rows)} rows")
+    texts = dict(zip(ascending.tolist(), row_texts, strict=True))
+    mistakes = []
     for row in rows.tolist():
         if label_kind == "multilabel":
             true, predicted = _set_of(y[row] > 0, names), _set_of(p[row] >= 0.5, names)
@@ -89,7 +93,7 @@ def worst_mistakes(
         else:
             true, predicted = str(names[int(y[row])]), str(names[int(p[row].argmax())])
             true_probability = float(p[row, int(y[row])])
-        found.append(
+        mistakes.append(
             Mistake(
                 row=row + 1 if numbers is None else int(numbers[row]),
                 true=true,
@@ -99,26 +103,26 @@ def worst_mistakes(
                 text=excerpt(texts[row], characters),
             )
         )
-    return found
+    return mistakes
 
 
 def excerpt(text: str, characters: int = 320) -> str:
-    """``text`` on one line, its middle left out where it is longer than ``characters``.
+    """Returns ``text`` on one line; the middle of a text longer than ``characters`` is left out.
 
     Example:
         >>> excerpt("one two  three four five six", 21)
         'one two … five six'
     """
-    # The ends of a huge text are enough to cut from, white space included.
+    # The ends of a very long text are enough.
     if len(text) > 8 * characters:
         text = text[: 4 * characters] + " " + text[-4 * characters :]
-    # A lone surrogate (half a character, as broken JSON may hold) is no text that could be saved.
+    # A lone surrogate, as broken JSON may contain, cannot be encoded as UTF-8.
     line = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if len(line) <= characters:
         return line
     half = (characters - 3) // 2
     head, tail = line[:half], line[-half:]
-    # A cut inside a word moves to the word's edge, unless there is none nearby (Chinese, long strings).
+    # A cut inside a word is moved to the edge of the word, unless there is none nearby (Chinese).
     if " " in head[-20:] and line[half] != " ":
         head = head.rsplit(" ", 1)[0]
     if " " in tail[:20] and line[-half - 1] != " ":
@@ -127,7 +131,7 @@ def excerpt(text: str, characters: int = 320) -> str:
 
 
 def _wrongness(y: NDArray[Any], p: NDArray[np.float64], label_kind: str) -> NDArray[np.float64]:
-    """``(N,)`` the probability given to what is wrong, 0 for rows that are right."""
+    """The probability of each wrong prediction, 0 for rows that are right, of shape ``(N,)``."""
     if label_kind == "multilabel":
         chosen = p >= 0.5
         sure = np.where(chosen, p, 1 - p)

@@ -1,4 +1,4 @@
-"""What is written about a trained tagger for people: its report's data and its model card."""
+"""The report and the model card of a trained tagger."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from recurra.layers.summary import summarize
-from recurra.measure.report_data import Bar, ReportData, ReportTable, Section
-from recurra.measure.report_data import Part as ReportPart
+from recurra.measure.formatting import sentence
+from recurra.measure.report import Bar, ReportData, ReportTable, Section
+from recurra.measure.report import Part as ReportPart
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.tagging.assess import BASELINE, TagAssessment
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -25,7 +26,7 @@ _LONG = 30  # tags beyond which their table is folded
 def report_data(
     bundle: TaggerBundle, ready: TaggingReady, outcome: Outcome, found: TagAssessment, command: str
 ) -> ReportData:
-    """All that the report of a fit shows."""
+    """Returns the report of a fit."""
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     vocabulary = bundle.vocabulary
     source = bundle.source.describe() if bundle.source else {}
@@ -49,13 +50,13 @@ def report_data(
 
 
 def evaluation_report(bundle: TaggerBundle, found: TagAssessment, name: str) -> ReportData:
-    """The report of a saved tagger on the file called ``name``."""
+    """Returns the report of a saved tagger on the file called ``name``."""
     title = f"{found.model_name.removeprefix('the ')} on {name}"
     return ReportData.model_validate({**_assessed(bundle, found), "title": title})
 
 
 def _assessed(bundle: TaggerBundle, found: TagAssessment) -> dict[str, Any]:
-    """The fields of a report that any assessment fills, of a fit or of a saved model."""
+    """Returns the fields of a report that show an assessment."""
     m, comparison = found.metrics, found.comparison
     bars = [_bar("model", found.model_name.removeprefix("the "), m.words)]
     if found.baseline is not None:
@@ -70,22 +71,21 @@ def _assessed(bundle: TaggerBundle, found: TagAssessment) -> dict[str, Any]:
     cautions = []
     if found.part != "test":
         cautions.append(
-            f"These are {found.part} sentences, which also chose the epoch: expect a little less on new ones."
+            f"These are {found.part} sentences, which also chose the epoch: expect slightly lower figures on "
+            "new ones."
         )
     if m.sentences.count < 100:
-        cautions.append("So few sentences say little: mind the interval.")
+        cautions.append("There are few sentences: note the width of the interval.")
     return {
         **network_fields(bundle),
-        "evaluated_on": found.part,
-        "lead": f"{_sentence(found.model_name)} gives {_percent(m.words)} of {m.words.count:,} {found.part} "
+        "lead": f"{sentence(found.model_name)} gives {_percent(m.words)} of {m.words.count:,} {found.part} "
         f"words the right tag (95% interval {_ends(m.words)}).",
-        "verdict": "" if comparison is None else f"{_sentence(comparison.sentence)}.",
+        "verdict": "" if comparison is None else f"{sentence(comparison.sentence)}.",
         "verdict_kind": kind,
         "caution": " ".join(cautions),
         "bars": bars,
         "bars_label": "Words with the right tag, in percent: higher is better",
         "sections": _sections(found),
-        "temperature": bundle.temperature,
     }
 
 
@@ -104,17 +104,19 @@ def _sections(found: TagAssessment) -> list[Section]:
     ]
     known, unknown = (0 if one is None else one.count for one in (m.known, m.unknown))
     paragraphs = [
-        f"{known:,} of the words stand in the training sentences as they are, {unknown:,} do not: these are "
-        "the unknown ones. The intervals of words are over sentences, since the words of one sentence are no "
-        "independent draws (Wilson's interval of the number of words that would say as much).",
+        f"{known:,} of the words occur in the training sentences in the same form (known words), {unknown:,} "
+        "do not (unknown words). The words of one sentence are not independent, so the intervals are "
+        "computed over sentences (Wilson's interval with the effective number of words).",
     ]
     if b is not None:
         paragraphs.append(
-            f"The baseline gives each word {BASELINE} that training had for it, and an unknown word "
-            f"{found.unknown_tag}, the most frequent one of the words seen once."
+            f"The baseline gives each word {BASELINE} that it has in training, and an unknown word "
+            f"{found.unknown_tag}, the most frequent tag of the words that occur once."
         )
     if m.foreign:
-        paragraphs.append(f"{m.foreign:,} words have a tag that training has not; they count as wrong.")
+        paragraphs.append(
+            f"{m.foreign:,} words have a tag that does not occur in training; they count as wrong."
+        )
     sections = [
         Section(
             anchor="figures",
@@ -122,7 +124,7 @@ def _sections(found: TagAssessment) -> list[Section]:
             paragraphs=paragraphs,
             tables=[ReportTable(header=header, rows=figures)],
         ),
-        Section(anchor="tags", title="Tag by tag", tables=[_tags_table(m)]),
+        Section(anchor="tags", title="Tags", tables=[_tags_table(m)]),
     ]
     if m.entities is not None:
         sections.append(_spans(m))
@@ -131,8 +133,8 @@ def _sections(found: TagAssessment) -> list[Section]:
             [c.true, c.predicted, f"{c.count:,}", f"{100 * c.share:.1f}%", " ".join(c.words)]
             for c in found.confusions
         ]
-        table = ReportTable(header=["tag", "taken for", "times", "of all mistakes", "words"], rows=rows)
-        sections.append(Section(anchor="confusions", title="What is confused most", tables=[table]))
+        table = ReportTable(header=["tag", "predicted as", "times", "of all mistakes", "words"], rows=rows)
+        sections.append(Section(anchor="confusions", title="Most frequent confusions", tables=[table]))
     return sections
 
 
@@ -151,13 +153,16 @@ def _tags_table(m: TaggingMetrics) -> ReportTable:
     ]
     header = ["tag", "words", "predicted", "precision", "recall", "F1"]
     return ReportTable(
-        caption=f"{len(rows)} tags, the frequent first", header=header, rows=rows, folded=len(rows) > _LONG
+        caption=f"{len(rows)} tags, the most frequent first",
+        header=header,
+        rows=rows,
+        folded=len(rows) > _LONG,
     )
 
 
 def _spans(m: TaggingMetrics) -> Section:
     found = m.entities
-    assert found is not None  # noqa: S101  # asked before
+    assert found is not None  # noqa: S101  # checked by the caller
     rows = [
         [kind, f"{count:,}", _three(precision), _three(recall), _three(f1)]
         for kind, (precision, recall, f1, count) in found.kinds.items()
@@ -168,8 +173,8 @@ def _spans(m: TaggingMetrics) -> Section:
     return Section(
         anchor="spans",
         title="Whole spans",
-        paragraphs=["A span is right where its kind and both its ends are."],
-        tables=[ReportTable(header=["kind", "there are", "precision", "recall", "F1"], rows=rows)],
+        paragraphs=["A span is right if its kind and both its ends are right."],
+        tables=[ReportTable(header=["kind", "spans", "precision", "recall", "F1"], rows=rows)],
     )
 
 
@@ -186,12 +191,12 @@ def _part(part: TaggedPart, bundle: TaggerBundle) -> ReportPart:
 
 
 def model_card(bundle: TaggerBundle, found: TagAssessment) -> str:
-    """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
+    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
     config, names = bundle.config, bundle.labels.names
     rows = [_card_row(found.model_name, found.metrics)]
     if found.baseline is not None:
         rows.append(_card_row(BASELINE, found.baseline))
-    verdict = f"\n{_sentence(found.comparison.sentence)}.\n" if found.comparison else ""
+    verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
     few = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return f"""# {found.model_name.removeprefix("the ")}: a tag for each word
 
@@ -208,13 +213,14 @@ Its tags: {few}.
     recurra predict . --text "..."
     recurra evaluate . DATA
 
-SENTENCES has a sentence a line, words apart by spaces, or is laid out like the training file.
+SENTENCES has one sentence per line with words separated by spaces, or the format of the training file.
 
 ## Limits
 
-It knows {len(bundle.vocabulary.words):,} words of the sentences it was trained on, and others by their
-characters. Words must be cut as they are there. On texts of another kind or time its figures will differ:
-measure there first. `report.html` shows each tag's figures and what it confuses.
+The vocabulary has {len(bundle.vocabulary.words):,} words of the training sentences; other words are
+represented by their characters. Words must be split as in the training sentences. The figures will differ on
+texts of another kind or time: measure the model on such texts first. `report.html` shows the figures of each
+tag and the most frequent confusions.
 """
 
 
@@ -250,7 +256,3 @@ def _ends(found: Share) -> str:
 
 def _three(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

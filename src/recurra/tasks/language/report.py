@@ -1,4 +1,4 @@
-"""What is written about a trained language model for people: its report's data and its model card."""
+"""The report and the model card of a trained language model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from recurra.layers.summary import summarize
-from recurra.measure.report_data import Bar, ReportData, ReportTable, Section
-from recurra.measure.report_data import Part as ReportPart
+from recurra.measure.formatting import sentence
+from recurra.measure.report import Bar, ReportData, ReportTable, Section
+from recurra.measure.report import Part as ReportPart
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
@@ -19,7 +20,7 @@ from recurra.tasks.language.prepare import LanguageReady, stream_of
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
-__all__ = ["assessed", "model_card", "report_data"]
+__all__ = ["evaluation_report", "model_card", "report_data"]
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
@@ -32,48 +33,51 @@ def report_data(
     baseline: LanguageBaseline | None,
     command: str,
 ) -> ReportData:
-    """All that the report of a fit shows."""
+    """Returns the report of a fit."""
     config, tokenizer = bundle.config, bundle.tokenizer
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     fields = {
-        **assessed(bundle, found),
+        **result_fields(bundle, found, baseline.note if baseline else ""),
         **training_fields(config, outcome, command),
         "title": f"{found.model_name.removeprefix('the ')} language model of {ready.source_name}",
-        "baseline_note": baseline.note if baseline else "",
         "curves": {
-            "loss": "Loss, in nats a token: lower is better",
+            "loss": "Loss, in nats per token: lower is better",
             "perplexity": "Perplexity: lower is better",
         },
         "data": {
             "file": ready.train.where,
             "text": " + ".join(config.data.text or ["lines"]),
             "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
-            "windows": f"{config.language.bptt} steps, states carried on",
+            "windows": f"{config.language.bptt} steps, states carried over",
         },
         "parts": [_part(part) for part in parts],
     }
     return ReportData.model_validate(fields)
 
 
-def assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any]:
-    """The fields of a report that any assessment fills, of a fit or of a saved model."""
+def result_fields(
+    bundle: LanguageBundle, found: LanguageAssessment, baseline_note: str = ""
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment.
+
+    ``baseline_note`` names limits of the baseline, such as that only a part of the tokens was counted.
+    """
     named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
         (found.model_name.removeprefix("the "), found.model, "model")
     ]
     if found.baseline is not None:
         named.append((f"{found.order}-grams (Kneser-Ney)", found.baseline, "baseline"))
     if found.unigram is not None:
-        named.append(("Frequencies alone", found.unigram, "majority"))
+        named.append(("Token frequencies", found.unigram, "majority"))
     verdict, kind = "", ""
     if found.comparison is not None:
-        verdict = f"{found.comparison.sentence[:1].upper()}{found.comparison.sentence[1:]}."
+        verdict = f"{sentence(found.comparison.sentence)}."
         ahead = found.comparison.ratio < 1
         kind = ("good" if ahead else "bad") if found.comparison.shown else ""
     return {
         **network_fields(bundle),
-        "evaluated_on": found.part,
         "lead": f"On {found.model.tokens:,} {found.part} tokens {found.model_name} has a perplexity of "
-        f"{found.model.value:,.2f}: {found.model.bits:.3f} bits a {found.unit}.",
+        f"{found.model.value:,.2f}: {found.model.bits:.3f} bits per {found.unit}.",
         "verdict": verdict,
         "verdict_kind": kind,
         "bars": [
@@ -82,31 +86,37 @@ def assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any
                 value=figures.value,
                 low=figures.low,
                 high=figures.high,
-                text=_words(figures),
+                text=_formatted(figures),
                 kind=style,
             )
             for name, figures, style in named
         ],
-        "bars_label": f"Perplexity a {found.unit}: lower is better",
-        "sections": [*_by_rank(found), _samples(bundle, found)],
+        "bars_label": f"Perplexity per {found.unit}: lower is better",
+        "sections": [*_by_rank(found, baseline_note), _samples(bundle, found)],
     }
 
 
+def evaluation_report(bundle: LanguageBundle, found: LanguageAssessment, name: str) -> ReportData:
+    """Returns the report of a saved language model on the file called ``name``."""
+    title = f"{found.model_name.removeprefix('the ')} language model on {name}"
+    return ReportData.model_validate({**result_fields(bundle, found), "title": title})
+
+
 def model_card(bundle: LanguageBundle, found: LanguageAssessment) -> str:
-    """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
-    rows = [f"| {found.model_name} | {_words(found.model)} | {found.model.bits:.3f} |"]
+    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
+    rows = [f"| {found.model_name} | {_formatted(found.model)} | {found.model.bits:.3f} |"]
     if found.baseline is not None:
-        words = _words(found.baseline)
-        rows.append(f"| {found.order}-grams (Kneser-Ney) | {words} | {found.baseline.bits:.3f} |")
+        value = _formatted(found.baseline)
+        rows.append(f"| {found.order}-grams (Kneser-Ney) | {value} | {found.baseline.bits:.3f} |")
     verdict = ""
     if found.comparison is not None:
-        verdict = f"\n{found.comparison.sentence[:1].upper()}{found.comparison.sentence[1:]}.\n"
+        verdict = f"\n{sentence(found.comparison.sentence)}.\n"
     return f"""# {found.model_name.removeprefix("the ")} language model
 
 A language model made with recurra, {today()};
 recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
-| on {found.model.tokens:,} {found.part} tokens | perplexity (95% interval) | bits a {found.unit} |
+| on {found.model.tokens:,} {found.part} tokens | perplexity (95% interval) | bits per {found.unit} |
 |---|---|---|
 {chr(10).join(rows)}
 {verdict}{began_from(bundle)}
@@ -114,17 +124,17 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
     recurra predict . --text "..."                 how likely a text is
     recurra predict . --text "..." --next 5        the words most likely to come next
-    recurra predict . --text "..." --generate 50   a text that goes on
-    recurra fit SMALL --pretrained .               a classifier that begins from its words
+    recurra predict . --text "..." --generate 50   a continuation of the text
+    recurra fit SMALL --pretrained .               a classifier initialized from its embedding
 
 ## Limits
 
-It knows {bundle.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely is
-what was usual there. What it writes is fluent at best, and not true.
+The vocabulary has {bundle.tokenizer.vocab_size:,} entries of the training texts; the probabilities reflect
+these texts. Generated text may be fluent, but is not reliable.
 """
 
 
-def _by_rank(found: LanguageAssessment) -> list[Section]:
+def _by_rank(found: LanguageAssessment, baseline_note: str) -> list[Section]:
     if not found.bands:
         return []
     rows = [
@@ -142,6 +152,7 @@ def _by_rank(found: LanguageAssessment) -> list[Section]:
             anchor="frequency",
             title=f"Frequent and rare {found.unit}s",
             paragraphs=["Perplexity of the tokens by their rank in training frequency."],
+            notes=[f"The {found.order}-grams were counted {baseline_note}."] if baseline_note else [],
             tables=[ReportTable(header=header, rows=rows)],
         )
     ]
@@ -149,18 +160,24 @@ def _by_rank(found: LanguageAssessment) -> list[Section]:
 
 def _samples(bundle: LanguageBundle, found: LanguageAssessment) -> Section:
     count = _SAMPLE_TOKENS[found.unit]
-    written = [
+    generated = [
         [f"{temperature:g}", continuation(bundle, "", count, temperature=temperature, seed=1)]
         for temperature in (0.5, 0.8, 1.0)
     ]
     first = [[token, f"{100 * p:.2f}%"] for token, p in following(bundle, "", 8)]
     return Section(
         anchor="samples",
-        title="What it writes",
-        paragraphs=[f"{count} {found.unit}s drawn from nothing (seed 1), and how it begins a text."],
+        title="Samples",
+        paragraphs=[
+            f"{count} {found.unit}s generated without a prompt (seed 1), and the first {found.unit}s."
+        ],
         tables=[
-            ReportTable(header=["temperature", "text"], rows=written),
-            ReportTable(caption="The first of a text", header=[found.unit, "probability"], rows=first),
+            ReportTable(header=["temperature", "text"], rows=generated),
+            ReportTable(
+                caption=f"Most likely first {found.unit}s of a text",
+                header=[found.unit, "probability"],
+                rows=first,
+            ),
         ],
     )
 
@@ -173,10 +190,10 @@ def _part(part: Part) -> ReportPart:
         name=part.name,
         rows=len(part),
         source=PurePath(part.where).name,
-        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} a text",
+        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text",
     )
 
 
-def _words(figures: Perplexity) -> str:
+def _formatted(figures: Perplexity) -> str:
     interval = f" ({span(figures)})" if figures.low is not None else ""
     return f"{figures.value:,.2f}{interval}"
