@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.errors import RecurraError
-    from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.layers import GRU, LSTM, Embedding, SimpleRNN, load_keras
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
@@ -23,17 +23,20 @@ __all__ = [
     "LSTM",
     "Bundle",
     "Config",
+    "Embedding",
     "Forecaster",
     "LanguageModel",
     "RecurraError",
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "load_keras",
 ]
 
 _HOMES = {
     "Bundle": "recurra.store",
     "Config": "recurra.config",
+    "Embedding": "recurra.layers",
     "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
@@ -42,6 +45,7 @@ _HOMES = {
     "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",
+    "load_keras": "recurra.layers",
 }
 
 
