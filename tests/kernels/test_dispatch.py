@@ -16,6 +16,7 @@ from recurra.cells import cell_named
 from recurra.cells.spec import Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
+from recurra.kernels.dispatch import layer
 from recurra.kernels.terms import Call
 from recurra.layers import Recurrent
 
@@ -188,6 +189,19 @@ def test_parts_that_do_not_fit_are_refused_before_a_kernel_reads_past_them(
         p.run(p.leaves(), backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["auto", "cpu", "reference", "torch"])
+def test_a_missing_parameter_and_a_wrong_number_of_states_are_refused(backend: str, problem: Any) -> None:
+    p = problem("gru", 3, 2, 2, 3, dtype=torch.float32)
+    (call,) = p.calls(p.tensors)
+    weights = Weights({name: value for name, value in call.weights.items() if name != "bias_hh"})
+    with pytest.raises(
+        ValueError, match="gru has the parameters .*, bias_hh, not weight_ih, weight_hh, bias_ih"
+    ):
+        layer([call._replace(weights=weights)], backend=backend)
+    with pytest.raises(ValueError, match=r"the state of gru is \(h\), not of 2"):
+        layer([call._replace(state=(call.state[0],) * 2)], backend=backend)
+
+
 @pytest.fixture
 def default_dtype() -> Iterator[Callable[[torch.dtype], None]]:
     """Sets torch's default dtype for the test."""
@@ -221,14 +235,14 @@ def test_a_layer_made_under_another_default_dtype_works_or_says_what_is_missing(
     cell: str, default: torch.dtype, default_dtype: Any
 ) -> None:
     default_dtype(default)
-    layer, x = Recurrent(3, 5, cell=cell, bidirectional=True), torch.randn(2, 4, 3)
-    outputs, _ = layer(x, torch.tensor([4, 2]))
+    module, x = Recurrent(3, 5, cell=cell, bidirectional=True), torch.randn(2, 4, 3)
+    outputs, _ = module(x, torch.tensor([4, 2]))
     outputs.sum().backward()
-    assert outputs.dtype == layer.weight_ih_l0.grad.dtype == default
-    layer.backend = "cpu"
+    assert outputs.dtype == module.weight_ih_l0.grad.dtype == default
+    module.backend = "cpu"
     missing = "cell min_gru" if cell == "min_gru" else f"{str(default)[6:]} numbers"
     with pytest.raises(BackendError, match=f"'cpu' has no {missing}; use backend 'auto' or 'reference'"):
-        layer(x)
+        module(x)
 
 
 def test_lengths_are_checked_once_a_layer(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
