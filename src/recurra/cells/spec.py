@@ -54,10 +54,10 @@ class Weights(dict[str, Tensor]):
     """
 
     def __getattr__(self, name: str) -> Tensor:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}") from None
+        if name not in self:
+            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}")
+        self.__dict__[name] = value = self[name]  # found there from now on, in a tenth of the time
+        return value
 
 
 class Product(Protocol):
