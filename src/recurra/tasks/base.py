@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from recurra.config import Config, Task
-from recurra.io.vocabulary import Vocabulary
+from recurra.io.tokenizer import Vocabulary
 from recurra.layers.network import Network
 from recurra.serve.answers import Answers
 from recurra.store import Bundle

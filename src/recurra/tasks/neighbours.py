@@ -9,8 +9,7 @@ import numpy as np
 
 from recurra import store
 from recurra.errors import DataError
-from recurra.io.tokenizer import SPECIALS
-from recurra.io.vocabulary import spellings
+from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.measure.neighbours import nearest
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.transfer import embedding_of

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from recurra import store
 from recurra.config import Config, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
+from recurra.io.tokenizer import Vocabulary, spellings
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
-from recurra.io.vocabulary import Vocabulary, spellings
 from recurra.layers import Embedding, Recurrent
 from recurra.layers.network import Network
 from recurra.store import Bundle

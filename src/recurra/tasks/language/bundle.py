@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Self
 
 from recurra.config import Config, Task
 from recurra.io.formats import Source
-from recurra.io.tokenizer import TextTokenizer
-from recurra.io.vocabulary import trained_words
+from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.store.base import Bundle
 from recurra.tasks.language.network import LanguageNetwork
 

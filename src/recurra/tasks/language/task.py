@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import Config, Task
-from recurra.io.tokenizer import SPECIALS
-from recurra.io.vocabulary import Vocabulary
+from recurra.io.tokenizer import SPECIALS, Vocabulary
 from recurra.layers.network import Network
 from recurra.measure.report import render, write_report
 from recurra.serve.answers import Answers
