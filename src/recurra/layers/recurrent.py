@@ -93,7 +93,7 @@ class Recurrent(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if self.cell not in ("", cell or self.cell):
+        if self.cell and cell and cell != self.cell:
             raise ConfigError(
                 f"{type(self).__name__} is of cell {self.cell}, not {cell}", hint="use Recurrent"
             )
