@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.errors import RecurraError
-    from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
@@ -22,26 +23,36 @@ __all__ = [
     "GRU",
     "LSTM",
     "Bundle",
+    "CellSpec",
     "Config",
+    "Embedding",
     "Forecaster",
     "LanguageModel",
     "RecurraError",
+    "Recurrent",
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "load_keras",
+    "register_cell",
 ]
 
 _HOMES = {
     "Bundle": "recurra.store",
+    "CellSpec": "recurra.cells",
     "Config": "recurra.config",
+    "Embedding": "recurra.layers",
     "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
     "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
+    "Recurrent": "recurra.layers",
     "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",
+    "load_keras": "recurra.layers",
+    "register_cell": "recurra.cells",
 }
 
 

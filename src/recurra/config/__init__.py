@@ -11,6 +11,7 @@ from recurra.config.settings import (
     read_settings,
     recipe_names,
     recipe_under,
+    setting_meaning,
     updated,
 )
 from recurra.config.train import TrainConfig
@@ -34,5 +35,6 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "recipe_under",
+    "setting_meaning",
     "updated",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "recipe_under",
+    "setting_meaning",
     "updated",
 ]
 
@@ -140,13 +141,16 @@ def describe_settings() -> str:
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
             default = json.dumps(field.get_default())
-            names = [
-                name for choice in field.metadata if isinstance(choice, Choice) for name in choice.names()
-            ]
-            choices = ", ".join(f"`{choice}`" for choice in names or _choices(field.annotation))
-            meaning = f"{field.description}: {choices}" if choices else field.description
-            lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
+            lines.append(f"| `{section}.{key}` | `{default}` | {setting_meaning(section, key)} |")
     return "\n".join(lines)
+
+
+def setting_meaning(section: str, key: str) -> str:
+    """Returns the description of a setting and, where there are few, its possible values."""
+    setting = _sections()[section].model_fields[key]
+    named = [name for choice in setting.metadata if isinstance(choice, Choice) for name in choice.names()]
+    choices = ", ".join(f"`{choice}`" for choice in named or _choices(setting.annotation))
+    return f"{setting.description}: {choices}" if choices else str(setting.description)
 
 
 def _choices(annotation: Any) -> list[str]:
