@@ -243,7 +243,7 @@ def report(watch: Stopwatch, watched: Watched) -> str:
     lines += [
         "",
         f"Training took {plain:.3f} s per epoch without the watch ({rate:,.0f} tokens/s), {timed:.3f} s",
-        f"with it, of which {overhead:.3f} s are overhead (medians of {len(watched.without)} and {epochs} epochs).",
+        f"with it, {overhead:.3f} s of it overhead (medians of {len(watched.without)} and {epochs} epochs).",
         f"Of a whole epoch {100 * (1 - kernels / whole):.1f}% is outside the kernels of training.",
     ]
     return "\n".join(lines)
