@@ -158,9 +158,7 @@ def _refuse_other_arguments(lengths: Any, B: int, T: int) -> None:
         raise ValueError(f"lengths is {tuple(lengths.shape)}, not ({B},); {hint}")
 
 
-def read_state(
-    state: States | TorchState | None, widths: Sequence[int], names: Sequence[str], B: int
-) -> States | None:
+def read_state(state: States | TorchState, widths: Sequence[int], names: Sequence[str], B: int) -> States:
     """An initial state in either form as one ``(h,)`` or ``(h, c)`` for each layer and direction.
 
     Args:
@@ -172,8 +170,6 @@ def read_state(
     Raises:
         ValueError: a shape or the number of parts does not fit.
     """
-    if state is None:
-        return None
     parts = (state,) if isinstance(state, Tensor) else state
     if parts and all(isinstance(part, Tensor) for part in parts):
         return _read_torch_state(parts, widths, names, B)  # type: ignore[arg-type]  # checked one line above

@@ -218,8 +218,10 @@ class Recurrent(nn.Module):
         dtype = next(self.parameters()).dtype if like is None else like.dtype
         padded, lengths = read_input(x, lengths, mask, self.input_size, dtype)
         steps: Tensor | Lookup = padded.transpose(0, 1)
-        widths = [H for H in self.units for _ in range(self.directions)]
-        states = read_state(state, widths, self.spec.state, steps.shape[1])
+        states = None
+        if state is not None:
+            widths = [H for H in self.units for _ in range(self.directions)]
+            states = read_state(state, widths, self.spec.state, steps.shape[1])
         last: list[State] = []
         for depth in range(self.layers):
             calls = [
