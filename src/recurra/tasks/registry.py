@@ -46,7 +46,7 @@ def task_named(name: Task) -> TaskPath[Any, Any]:
 
 def task_of_file(data: Path) -> Task:
     """The task that a file's name speaks for: tagging for CoNLL-U and its like, else classification."""
-    from recurra.tasks.tagging.sentences.detect import is_sentences
+    from recurra.tasks.tagging.sentences.formats import is_sentences
 
     return "tag" if is_sentences(data) else "classify"
 

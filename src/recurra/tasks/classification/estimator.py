@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
 
 from recurra.config import Config
 from recurra.errors import DataError
@@ -19,6 +18,7 @@ from recurra.tasks.classification.predict import predict_proba
 from recurra.tasks.classification.prepare import Prepared
 from recurra.tasks.estimator import (
     RECIPE,
+    ClassifierMixin,
     RecurrentEstimator,
     TextFields,
     parameters,
@@ -31,7 +31,7 @@ __all__ = ["TextClassifier"]
 
 
 @parameters
-class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: ignore[misc]  # sklearn has no types
+class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     """A recurrent text classifier for two classes, several classes, or several labels at once.
 
     Works with ``clone``, ``cross_val_score``, ``GridSearchCV`` and ``Pipeline``. A parameter that is None has

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from recurra.config import Config
 from recurra.errors import DataError
-from recurra.tasks.estimator import (
-    RECIPE,
-    RecurrentEstimator,
-    TextFields,
-    parameters,
-    setting,
-)
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
