@@ -6,8 +6,7 @@
     python benchmarks/long_dependency.py table               # of what has been measured
     python benchmarks/long_dependency.py plot docs/long-dependency.svg
 
-`recurra.tasks.language.probes` makes the sentences: "the guest near the tall garden still | runs" (the verb
-agrees
+`probes.py` makes the sentences: "the guest near the tall garden still | runs" (the verb agrees
 with the first noun), and "i grew up in japan ... i speak fluent | japanese". Training sentences are of both
 kinds, up to 60 words apart; test sentences are others. A model is right where it gives the right word more
 probability than any wrong one: of 2 verb forms (chance 50%), of 8 languages (12.5%). All cells have the same
@@ -30,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from probes import KINDS, Kind, make_probes, recall_by_distance
 
 from recurra import LanguageModel
 from recurra.runtime import facts
-from recurra.tasks.language.probes import KINDS, Kind, make_probes, recall_by_distance
 from recurra.tasks.language.scores import next_tokens
 
 RESULTS = Path(__file__).parent / "results" / "long_dependency.jsonl"
