@@ -1,4 +1,4 @@
-"""Probe sentences have the stated distance, and the right word depends on the first one; recall is counted."""
+"""Probe sentences have the stated distance; the right word depends on the first one; recall is counted."""
 
 from __future__ import annotations
 
