@@ -6,12 +6,12 @@
     python benchmarks/long_dependency.py table               # of the results
     python benchmarks/long_dependency.py plot docs/long-dependency.svg
 
-`recurra.tasks.language.probes` generates the sentences: "the guest near the tall garden still | runs" (the
-verb agrees with the first noun), and "i grew up in japan ... i speak fluent | japanese". Training sentences
-are of both kinds, with up to 60 words in between; test sentences are different ones. A model is correct if it
-assigns the correct word a higher probability than every wrong one: of 2 verb forms (chance 50%), of 8
-languages (12.5%). All cells have the same units, steps and learning rate; a window of 80 steps contains most
-sentences completely.
+`probes.py` generates the sentences: "the guest near the tall garden still | runs" (the verb agrees with the
+first noun), and "i grew up in japan ... i speak fluent | japanese". Training sentences are of both kinds,
+with up to 60 words in between; test sentences are different ones. A model is correct if it assigns the
+correct word a higher probability than every wrong one: of 2 verb forms (chance 50%), of 8 languages (12.5%).
+All cells have the same units, steps and learning rate; a window of 80 steps contains most sentences
+completely.
 
 Many training sentences are short, as in any language, so a rule may be learned over few words and kept over
 many. `--alone K` tests whether it can be learned if all sentences have K words in between.
@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from probes import KINDS, Kind, make_probes, recall_by_distance
 
 from recurra import LanguageModel
 from recurra.runtime import facts
-from recurra.tasks.language.probes import KINDS, Kind, make_probes, recall_by_distance
 from recurra.tasks.language.scores import next_tokens
 
 RESULTS = Path(__file__).parent / "results" / "long_dependency.jsonl"

@@ -33,6 +33,7 @@ __all__ = [
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "deterministic",
     "load_keras",
     "register_cell",
 ]
@@ -51,6 +52,7 @@ _HOMES = {
     "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
     "TextClassifier": "recurra.tasks.classification.estimator",
+    "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
     "register_cell": "recurra.cells",
 }
