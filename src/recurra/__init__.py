@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from recurra.tasks.registry import TASKS
+
 if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.errors import RecurraError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
+    from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
 
 __all__ = [
@@ -29,19 +32,18 @@ __all__ = [
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "build_config",
 ]
 
 _HOMES = {
     "Bundle": "recurra.store",
     "Config": "recurra.config",
-    "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
-    "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
-    "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
-    "TextClassifier": "recurra.tasks.classification.estimator",
+    "build_config": "recurra.tasks.settings",
+    **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 
 

@@ -19,7 +19,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Make a sample, train on it, test, explain three predictions; all in under a minute."""
-    from recurra.tasks.demo import run
+    from recurra.tasks.data import demonstrate
 
     screen = Screen(as_json)
-    screen.finish(run(out, language, screen))
+    screen.finish(demonstrate(out, language, screen))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
 from recurra.config.section import Section
+from recurra.config.train import TrainConfig
 
-__all__ = ["DataConfig", "TokenizerConfig"]
+__all__ = ["DataConfig", "TextSettings", "TokenizerConfig"]
 
 Labels = Literal["auto", "binary", "multiclass", "multilabel"]
 
@@ -66,3 +67,19 @@ class TokenizerConfig(Section):
         "characters", description="Chinese by character, or by word (which needs the extra zh)"
     )
     start_token: bool = Field(True, description="every text begins with a start token")
+
+
+class TextSettings(Protocol):
+    """The settings of a task that tokenizes texts."""
+
+    @property
+    def data(self) -> DataConfig:
+        """How the file is read."""
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        """How a text becomes token ids."""
+
+    @property
+    def train(self) -> TrainConfig:
+        """How the network is trained."""

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Cell", "Fraction", "Section", "Task", "Width"]
+__all__ = ["Cell", "Fraction", "Section", "Width"]
 
-Task = Literal["classify", "tag", "lm", "forecast"]
 Cell = Literal["simple_rnn", "lstm", "gru"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]

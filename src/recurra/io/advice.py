@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from recurra.config import Config
+from recurra.config import TextSettings
 from recurra.io.formats.columns import Column
 from recurra.io.formats.reading import cells
 from recurra.io.formats.table import refuser
@@ -48,7 +48,7 @@ def _ties(column: Column, classes: int) -> bool:
     )
 
 
-def part_warnings(name: str, part: PartCheck, config: Config, groups: Sequence[str]) -> list[str]:
+def part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Sequence[str]) -> list[str]:
     """What to do about one file."""
     warnings = []
     if part.skipped:
@@ -75,7 +75,7 @@ def part_warnings(name: str, part: PartCheck, config: Config, groups: Sequence[s
     return warnings + (_training_warnings(part, config) if name == "train" else [])
 
 
-def _training_warnings(part: PartCheck, config: Config) -> list[str]:
+def _training_warnings(part: PartCheck, config: TextSettings) -> list[str]:
     warnings = []
     if part.sorted_by_class:
         warnings.append(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from recurra.config import Config
+from recurra.config import TextSettings
 from recurra.errors import DataError
 from recurra.io.advice import find_groups, part_warnings, whole_warnings
 from recurra.io.figures import LOOSE, Figures, Pair, conflicts, leaks, repeats
@@ -102,7 +102,7 @@ class DataCheck(_Model):
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: Config
+    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextSettings
 ) -> DataCheck:
     """Count what may go wrong in a training file, and between it and the files held out.
 
@@ -185,7 +185,7 @@ def _counted(exact: int, loose: int) -> str:
     return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
 
 
-def _source(given: Source | Path, config: Config, like: Source | None) -> Source:
+def _source(given: Source | Path, config: TextSettings, like: Source | None) -> Source:
     return given if isinstance(given, Source) else detect(given, config.data, like=like)
 
 

@@ -9,7 +9,7 @@ from recurra.config import Config, ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.report_data import ModelRow
 from recurra.runtime import facts
-from recurra.store import Bundle
+from recurra.store import AnyBundle
 from recurra.train.loop import Outcome
 
 __all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]
@@ -38,7 +38,7 @@ def today() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def network_fields(bundle: Bundle) -> dict[str, Any]:
+def network_fields(bundle: AnyBundle) -> dict[str, Any]:
     """The fields of a report that say which network it is of: name, time, layers, settings."""
     return {
         "model_name": network_name(bundle.config.model),
@@ -71,7 +71,7 @@ def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str,
     }
 
 
-def began_from(bundle: Bundle) -> str:
+def began_from(bundle: AnyBundle) -> str:
     """A paragraph on what training began from; nothing where it began from nothing."""
     found = bundle.pretrained
     if found is None:

@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
-from recurra.config import Config, Task, recipe_under
 from recurra.errors import BundleError
 from recurra.layers.summary import summarize
-from recurra.store import Bundle
-from recurra.train.loop import Outcome
+from recurra.tasks.fit import Trained
+from recurra.tasks.settings import build_config, recipe_under
+from recurra.tasks.use import load
 
 __all__ = ["MODEL", "TRAIN", "TRANSFER", "RecurrentEstimator"]
 
@@ -51,7 +51,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         history_: a dictionary of figures for each epoch.
     """
 
-    task: ClassVar[Task]
+    task: ClassVar[str]
     sections: ClassVar[dict[str, str]]
     """A parameter's name to the section of the settings it belongs to."""
     default_recipe: ClassVar[str]
@@ -59,7 +59,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     recipe: str
     random_state: int
     settings: dict[str, Any] | None
-    bundle_: Bundle
+    bundle_: Any
     history_: list[dict[str, Any]]
 
     def _keep(self, given: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Raises:
             BundleError: no model is there, it is damaged, or it is of another task.
         """
-        found = store.load(Path(folder))
+        found = load(Path(folder))
         if found.task != cls.task:
             raise BundleError(
                 f"is a model of task {found.task}, and {cls.__name__} has {cls.task}", where=folder
@@ -106,7 +106,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         estimator._take(found)
         return estimator
 
-    def _config(self) -> Config:
+    def _config(self) -> Any:
         """The settings: the recipe's, then ``settings``, then the parameters that are not None."""
         given: dict[str, Any] = {"task": self.task, "train": {"seed": self.random_state}}
         for name, section in self.sections.items():
@@ -114,12 +114,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             if value is not None:
                 given.setdefault(section, {})[name] = _plain(value)
         mine = (self.settings or {}, given)
-        return Config.build(recipe_under(self.recipe, *mine), *mine)
+        return build_config(recipe_under(self.recipe, *mine), *mine)
 
-    def _remember(self, bundle: Bundle, outcome: Outcome) -> Self:
+    def _remember(self, trained: Trained[Any, Any]) -> Self:
         """Keeps what a fit gave."""
-        self.bundle_ = bundle
-        self.history_ = [record.row() for record in outcome.history]
+        self.bundle_ = trained.bundle
+        self.history_ = [record.row() for record in trained.outcome.history]
         return self
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.config import DataConfig, TaggingConfig
+from recurra.config import DataConfig
 from recurra.errors import BundleError, DataError
 from recurra.io.files import Lines
 from recurra.io.source import Skipped
@@ -24,6 +24,7 @@ from recurra.tasks.tagging.sentences import (
     read_sentences_from,
     split_words,
 )
+from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()
 

@@ -11,20 +11,20 @@ from recurra.layers.summary import summarize
 from recurra.measure.metrics import Metrics
 from recurra.measure.report_data import Part as ReportPart
 from recurra.measure.report_data import ReportData
-from recurra.store import ClassifierBundle
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.prepare import Prepared
+from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
-__all__ = ["assessed", "model_card", "report_data"]
+__all__ = ["evaluation_report", "model_card", "report_data"]
 
 
 def report_data(
     bundle: ClassifierBundle,
-    prepared: Prepared,
+    prepared: ClassifierData,
     outcome: Outcome,
     found: Assessment,
     baseline: NgramBaseline | None,
@@ -34,29 +34,35 @@ def report_data(
     parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
     config = bundle.config
     fields = {
-        **assessed(bundle, found),
+        **_assessed(bundle, found),
         **training_fields(config, outcome, command),
         "title": f"{found.model_name.removeprefix('the ')} on {prepared.source_name}",
         "baseline_note": baseline.note if baseline else "",
         "data": {
             "file": prepared.train.where,
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
-            "classes": str(len(bundle.labels.names)),
-            "vocabulary": f"{bundle.tokenizer.vocab_size:,} entries, from the training rows only",
+            "classes": str(len(bundle.assets.labels.names)),
+            "vocabulary": f"{bundle.assets.tokenizer.vocab_size:,} entries, from the training rows only",
             "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
         },
         "parts": [_part(part, bundle) for part in parts],
-        "ngrams": baseline.strongest(bundle.labels.names) if baseline else {},
+        "ngrams": baseline.strongest(bundle.assets.labels.names) if baseline else {},
     }
     return ReportData.model_validate(fields)
 
 
-def assessed(bundle: ClassifierBundle, found: Assessment) -> dict[str, Any]:
+def evaluation_report(bundle: ClassifierBundle, found: Assessment, name: str) -> ReportData:
+    """The report of a saved classifier on the file called ``name``."""
+    title = f"{found.model_name.removeprefix('the ')} on {name}"
+    return ReportData.model_validate({"title": title, **_assessed(bundle, found)})
+
+
+def _assessed(bundle: ClassifierBundle, found: Assessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     return {
         **network_fields(bundle),
-        "label_kind": bundle.labels.label_kind,
-        "class_names": list(bundle.labels.names),
+        "label_kind": bundle.assets.labels.label_kind,
+        "class_names": list(bundle.assets.labels.names),
         "evaluated_on": found.part,
         "metrics": found.metrics,
         "baseline": found.baseline,
@@ -72,7 +78,7 @@ def assessed(bundle: ClassifierBundle, found: Assessment) -> dict[str, Any]:
 
 
 def _part(part: Part, bundle: ClassifierBundle) -> ReportPart:
-    classes = len(bundle.labels.names)
+    classes = len(bundle.assets.labels.names)
     if part.labels.ndim == 2:
         counts = part.labels.sum(axis=0).astype(int)
     else:
@@ -101,9 +107,9 @@ def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
         if found.comparison
         else ""
     )
-    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
+    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
 
-A text classifier ({bundle.labels.label_kind}) made with recurra, {today()};
+A text classifier ({bundle.assets.labels.label_kind}) made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 | on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
@@ -117,9 +123,10 @@ recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 ## Limits
 
-It knows {bundle.tokenizer.vocab_size:,} words of the texts it was trained on and reads the first or last
-{config.tokenizer.max_tokens:,} of a text. On texts of another kind, place or time its figures will differ:
-measure there first. `report.html` shows its worst mistakes and how far its probabilities can be trusted.
+It knows {bundle.assets.tokenizer.vocab_size:,} words of the texts it was trained on and reads the first
+or last {config.tokenizer.max_tokens:,} of a text. On texts of another kind, place or time its figures
+will differ: measure there first. `report.html` shows its worst mistakes and how far its probabilities
+can be trusted.
 """
 
 

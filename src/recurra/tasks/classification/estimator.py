@@ -16,15 +16,15 @@ from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.io.tokenizer import TextTokenizer
 from recurra.runtime import use_threads
-from recurra.store import ClassifierBundle
-from recurra.tasks.classification.predict import predict_proba
-from recurra.tasks.classification.prepare import Prepared
-from recurra.tasks.classification.task import Classification
+from recurra.tasks.base import Prepared
+from recurra.tasks.classification.answers import predict_proba
+from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.task import TASK
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fit import train_ready
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, checked_texts, part_of
-from recurra.tasks.transfer import open_pretrained, start_from
+from recurra.tasks.transfer import open_pretrained
 
 __all__ = ["TextClassifier"]
 
@@ -166,13 +166,8 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         else:
             theirs = self._encode(validation_data[1])
             validation = part_of("validation", tokenizer, checked_texts(validation_data[0]), theirs)
-        ready = Prepared(config, None, labels, tokenizer, training, validation, None, "")
-        reporter, path = reporter or Reporter(), Classification()
-        start = (
-            None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
-        )
-        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
-        return self._remember(path.bundle(ready, model, start.origin if start else None), outcome)
+        prepared = Prepared(config, ClassifierAssets(tokenizer, labels), training, validation)
+        return self._remember(train_bundle(TASK, prepared, pretrained=pretrained, reporter=reporter))
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
         """``(N, C)`` calibrated probabilities of the classes, in the order of ``classes_``."""
@@ -183,7 +178,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """``(N,)`` the most probable class; for multi-label ``(N, C)`` zeros and ones."""
         found = self.predict_proba(X)
-        if self.bundle_.labels.label_kind == "multilabel":
+        if self.bundle_.assets.labels.label_kind == "multilabel":
             return (found >= 0.5).astype(np.int64)
         return np.asarray(self.classes_[found.argmax(axis=1)])
 
@@ -194,7 +189,7 @@ class TextClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]
         super().save(folder)
 
     def _take(self, bundle: ClassifierBundle) -> None:
-        self.classes_ = np.array(bundle.metrics.get("classes", bundle.labels.names))
+        self.classes_ = np.array(bundle.metrics.get("classes", bundle.assets.labels.names))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

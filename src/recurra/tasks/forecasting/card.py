@@ -10,36 +10,37 @@ from recurra.measure.report_data import Part as ReportPart
 from recurra.measure.report_data import ReportData
 from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.charts import bars, forecast_sections
 from recurra.tasks.forecasting.figures import ForecastFigures
 from recurra.tasks.forecasting.prepare import (
     Part,
-    PreparedSeries,
+    SeriesData,
     layout_facts,
     reach_in_words,
     rows_in_words,
 )
 from recurra.train.loop import Outcome
 
-__all__ = ["assessed", "model_card", "report_data"]
+__all__ = ["evaluation_report", "model_card", "report_data"]
 
 
 def report_data(
     bundle: ForecasterBundle,
-    ready: PreparedSeries,
+    ready: SeriesData,
     outcome: Outcome,
     found: ForecastAssessment,
+    baseline: object,
     command: str,
 ) -> ReportData:
     """All that the report of a fit shows."""
     counted = f", in {found.metrics.unit}" if found.metrics.unit else ""
     squared = "squared " if bundle.config.series.loss == "mse" else ""
     fields = {
-        **assessed(bundle, found),
+        **_assessed(bundle, found),
         **training_fields(bundle.config, outcome, command),
         "title": f"{found.network.removeprefix('the ')} on {ready.source_name}",
-        "data": {"file": ready.train.where, **layout_facts(bundle.layout, bundle.reach)},
+        "data": {"file": ready.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
         "parts": [_part(part) for part in (ready.train, ready.valid, ready.test) if part is not None],
         "warnings": ready.warnings,
         "curves": {
@@ -50,11 +51,18 @@ def report_data(
     return ReportData.model_validate(fields)
 
 
-def assessed(bundle: ForecasterBundle, found: ForecastAssessment) -> dict[str, Any]:
+def evaluation_report(bundle: ForecasterBundle, found: ForecastAssessment, name: str) -> ReportData:
+    """The report of a saved forecaster on the file called ``name``."""
+    title = f"{found.network.removeprefix('the ')} on {name}"
+    fields = {"title": title, "warnings": found.warnings, **_assessed(bundle, found)}
+    return ReportData.model_validate(fields)
+
+
+def _assessed(bundle: ForecasterBundle, found: ForecastAssessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     metrics = found.metrics
     named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
-    reach, spacing = bundle.reach, bundle.layout.spacing
+    reach, spacing = reach_of(bundle), bundle.assets.layout.spacing
     sections = forecast_sections(
         metrics,
         found.truth,
@@ -91,7 +99,7 @@ def _part(part: Part) -> ReportPart:
 
 def model_card(bundle: ForecasterBundle, found: ForecastAssessment) -> str:
     """``README.md`` of a model directory: what it is, how good, how to use it, what it can't do."""
-    metrics, config, reach = found.metrics, bundle.config, bundle.reach
+    metrics, config, reach = found.metrics, bundle.config, reach_of(bundle)
     unit = f" ({metrics.unit})" if metrics.unit else ""
     figures = "\n".join(_figures(one, metrics.decimals) for one in metrics.figures)
     verdict = f"\n{found.verdict}.\n" if found.verdict else ""
@@ -99,7 +107,7 @@ def model_card(bundle: ForecasterBundle, found: ForecastAssessment) -> str:
 
 A forecaster made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
-It forecasts {metrics.target}, {reach_in_words(reach, bundle.layout.spacing)}.
+It forecasts {metrics.target}, {reach_in_words(reach, bundle.assets.layout.spacing)}.
 
 | on {metrics.windows:,} {found.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
 |---|---|---|---|
@@ -123,7 +131,7 @@ grow: measure it on new rows from time to time, beside persistence.
 
 
 def _columns(bundle: ForecasterBundle) -> list[str]:
-    layout = bundle.layout
+    layout = bundle.assets.layout
     read = [*layout.time, *(one.name for one in layout.numbers), *(one.name for one in layout.categories)]
     return list(dict.fromkeys([*read, layout.target.name]))
 

@@ -12,16 +12,15 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.config import Task
 from recurra.errors import DataError
 from recurra.runtime import use_threads
 from recurra.tasks.estimator import MODEL, TRAIN, RecurrentEstimator
-from recurra.tasks.fit import train_ready
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import prepare_tables
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
-from recurra.tasks.forecasting.task import Forecasting
+from recurra.tasks.forecasting.task import TASK
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
@@ -90,7 +89,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         ((100,), True, True)
     """
 
-    task: ClassVar[Task] = "forecast"
+    task: ClassVar[str] = "forecast"
     sections: ClassVar[dict[str, str]] = {
         **dict.fromkeys(_SERIES, "series"),
         **dict.fromkeys(MODEL, "model"),
@@ -162,10 +161,8 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         tables = {"training": _table(X, self)}
         if validation_data is not None:
             tables["validation"] = _table(validation_data, self)
-        reporter, path = reporter or Reporter(), Forecasting()
-        ready = prepare_tables(tables, config, "", "the table", reporter, tested=False)
-        model, outcome = train_ready(path, ready, reporter=reporter)
-        return self._remember(path.bundle(ready, model, None), outcome)
+        prepared = prepare_tables(tables, config, "", reporter or Reporter(), tested=False)
+        return self._remember(train_bundle(TASK, prepared, reporter=reporter))
 
     def predict(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:
         """``(M,)`` what is forecast from each row, in the target's unit; ``(M, horizon)`` for several values.
@@ -195,7 +192,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         shape = (len(table), values.shape[1])
         found, truth = np.full(shape, np.nan), np.full(shape, np.nan)
         found[places] = values
-        truth[places] = self.bundle_.layout.target.in_unit(windows.truth())
+        truth[places] = self.bundle_.assets.layout.target.in_unit(windows.truth())
         return found, truth
 
     def _take(self, bundle: ForecasterBundle) -> None:

@@ -15,28 +15,28 @@ from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import Perplexity
-from recurra.tasks.language.prepare import LanguageReady, stream_of
+from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
-__all__ = ["assessed", "model_card", "report_data"]
+__all__ = ["evaluation_report", "model_card", "report_data"]
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
 
 def report_data(
     bundle: LanguageBundle,
-    ready: LanguageReady,
+    ready: LanguageData,
     outcome: Outcome,
     found: LanguageAssessment,
     baseline: LanguageBaseline | None,
     command: str,
 ) -> ReportData:
     """All that the report of a fit shows."""
-    config, tokenizer = bundle.config, bundle.tokenizer
+    config, tokenizer = bundle.config, bundle.assets.tokenizer
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     fields = {
-        **assessed(bundle, found),
+        **_assessed(bundle, found),
         **training_fields(config, outcome, command),
         "title": f"{found.model_name.removeprefix('the ')} language model of {ready.source_name}",
         "baseline_note": baseline.note if baseline else "",
@@ -55,7 +55,13 @@ def report_data(
     return ReportData.model_validate(fields)
 
 
-def assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any]:
+def evaluation_report(bundle: LanguageBundle, found: LanguageAssessment, name: str) -> ReportData:
+    """The report of a saved language model on the file called ``name``."""
+    title = f"{found.model_name.removeprefix('the ')} language model on {name}"
+    return ReportData.model_validate({**_assessed(bundle, found), "title": title})
+
+
+def _assessed(bundle: LanguageBundle, found: LanguageAssessment) -> dict[str, Any]:
     """The fields of a report that any assessment fills, of a fit or of a saved model."""
     named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
         (found.model_name.removeprefix("the "), found.model, "model")
@@ -119,8 +125,8 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 ## Limits
 
-It knows {bundle.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely is
-what was usual there. What it writes is fluent at best, and not true.
+It knows {bundle.assets.tokenizer.vocab_size:,} entries of the texts it was trained on; what it finds likely
+is what was usual there. What it writes is fluent at best, and not true.
 """
 
 

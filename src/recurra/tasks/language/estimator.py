@@ -14,16 +14,17 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.errors import DataError
 from recurra.io.tokenizer import TextTokenizer
 from recurra.runtime import use_threads
+from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fit import train_ready
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.bundle import LanguageBundle
-from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
+from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle
+from recurra.tasks.language.prepare import check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
-from recurra.tasks.language.task import LanguageModelling
+from recurra.tasks.language.task import TASK
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, checked_texts, part_of
-from recurra.tasks.transfer import open_pretrained, start_from
+from recurra.tasks.transfer import open_pretrained
 
 __all__ = ["LanguageModel"]
 
@@ -162,13 +163,8 @@ class LanguageModel(RecurrentEstimator):
             validation = Part("validation", "", whole.examples, held_out, whole.texts)
         else:
             validation = part_of("validation", tokenizer, checked_texts(validation_data))
-        ready = LanguageReady(config, None, tokenizer, training, validation, None, "")
-        reporter, path = reporter or Reporter(), LanguageModelling()
-        start = (
-            None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
-        )
-        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
-        return self._remember(path.bundle(ready, model, start.origin if start else None), outcome)
+        prepared = Prepared(config, LanguageAssets(tokenizer), training, validation)
+        return self._remember(train_bundle(TASK, prepared, pretrained=pretrained, reporter=reporter))
 
     def log_probability(self, X: Sequence[str]) -> NDArray[np.float64]:
         """``(N,)`` the natural logarithm of each text's probability, its end included, each read alone."""
@@ -219,7 +215,7 @@ class LanguageModel(RecurrentEstimator):
         texts = checked_texts(X)
         if not texts:
             raise DataError("there is no text")
-        tokenizer = self.bundle_.tokenizer
+        tokenizer = self.bundle_.assets.tokenizer
         ids = tokenizer.encode(texts).ids
         return text_log_probabilities(self.bundle_.model, ids, end=tokenizer.start_id)
 

@@ -13,15 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.errors import DataError
 from recurra.io.splits import split
 from recurra.runtime import use_threads
+from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import MODEL, TRAIN, TRANSFER, RecurrentEstimator
-from recurra.tasks.fit import train_ready
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.assess import probabilities_of
-from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.prepare import TaggingReady, check_settings, learn, numbered
+from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
+from recurra.tasks.tagging.prepare import check_settings, learn, numbered
 from recurra.tasks.tagging.sentences import Sentence
-from recurra.tasks.tagging.task import Tagging
-from recurra.tasks.transfer import open_pretrained, start_from
+from recurra.tasks.tagging.task import TASK
+from recurra.tasks.transfer import open_pretrained
 
 __all__ = ["SequenceTagger"]
 
@@ -174,15 +175,10 @@ class SequenceTagger(RecurrentEstimator):
             numbered(name, name, some, vocabulary, labels, config)
             for name, some in (("training", training), ("validation", held))
         ]
-        ready = TaggingReady(config, None, labels, vocabulary, counts, parts[0], parts[1], None, "")
-        reporter, path = reporter or Reporter(), Tagging()
-        start = (
-            None if pretrained is None else start_from(pretrained, config, path.vocabulary(ready), reporter)
-        )
-        model, outcome = train_ready(path, ready, reporter=reporter, start=start)
-        bundle = path.bundle(ready, model, start.origin if start else None)
-        self._take(bundle)
-        return self._remember(bundle, outcome)
+        prepared = Prepared(config, TaggerAssets(vocabulary, labels, counts), parts[0], parts[1])
+        trained = train_bundle(TASK, prepared, pretrained=pretrained, reporter=reporter)
+        self._take(trained.bundle)
+        return self._remember(trained)
 
     def predict_proba(self, X: Words) -> list[NDArray[np.float64]]:
         """``(T, K)`` calibrated probabilities of the tags of each sentence's ``T`` words."""
@@ -193,7 +189,7 @@ class SequenceTagger(RecurrentEstimator):
         if not some:
             return [np.zeros((0, len(self.classes_)))] * len(lengths)
         bundle = self.bundle_
-        part = numbered("texts", "", some, bundle.vocabulary, None, bundle.config)
+        part = numbered("texts", "", some, bundle.assets.vocabulary, None, bundle.config)
         return np.split(probabilities_of(bundle, part.numbers), np.cumsum(lengths)[:-1])
 
     def predict(self, X: Words) -> list[list[str]]:
@@ -207,7 +203,7 @@ class SequenceTagger(RecurrentEstimator):
         return float(np.mean([one == other for one, other in zip(found, truth, strict=True)]))
 
     def _take(self, bundle: TaggerBundle) -> None:
-        self.classes_ = np.array(bundle.labels.names)
+        self.classes_ = np.array(bundle.assets.labels.names)
 
 
 def _sentences(X: Words, y: Words | None) -> list[Sentence]:

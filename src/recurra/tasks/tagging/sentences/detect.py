@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recurra.config import DataConfig, TaggingConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.encoding import check_encoding
 from recurra.io.files import look, not_text
 from recurra.tasks.tagging.sentences.columns import find_columns
 from recurra.tasks.tagging.sentences.conllu import looks_like_conllu
 from recurra.tasks.tagging.sentences.source import Form, SentenceSource
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["detect_sentences", "is_sentences"]
 
