@@ -1,12 +1,12 @@
-# Two commands from a fresh clone: `make demo` and `make test`. Both make their own virtual environment.
-# `make bench` makes another, with the peers that the kernels are measured beside.
+# `make demo` and `make test` run in a fresh clone; both create a virtual environment in $(VENV).
+# `make bench` creates a second one with the libraries that the kernels are compared with.
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(INSTALL)
-# More for the run, such as `make bench BENCH="--cell lstm --resume"`.
+# Additional options of the benchmark, e.g. `make bench BENCH="--cell lstm --resume"`.
 BENCH ?=
 BENCH_ROWS ?= benchmarks/results/kernels.csv
 
@@ -27,11 +27,11 @@ types: $(VENV)/.installed-dev
 contract: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-# One thread a worker: the thread pools of two workers would compete for the same cores.
+# One thread per worker: the thread pools of two workers would compete for the same cores.
 unit: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-# About 20 minutes on 2 cores, which should have nothing else to do.
+# Takes about 20 minutes on 2 otherwise idle cores.
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks.kernels run --grid table --out $(BENCH_ROWS) $(BENCH)
 	$(BENCH_VENV)/bin/python -m benchmarks.kernels table $(BENCH_ROWS)

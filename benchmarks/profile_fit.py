@@ -37,8 +37,8 @@ from recurra.runtime import facts, use_threads
 from recurra.tasks import fit as fitting
 from recurra.tasks.settings import build_config
 from recurra.train import loop
-from recurra.train.history import EpochRecord
 from recurra.train.observer import Observer, Observers
+from recurra.train.state import EpochRecord
 
 KERNELS = ("recurrent kernels, forward", "recurrent kernels, backward")
 PARTS = (

@@ -21,8 +21,8 @@ let_idle_threads_sleep()  # as the command does, before it imports torch
 
 from recurra.cli.main import main  # noqa: E402
 from recurra.cli.screen import Screen  # noqa: E402
-from recurra.train.history import EpochRecord  # noqa: E402
 from recurra.train.observer import Observer, Observers  # noqa: E402
+from recurra.train.state import EpochRecord  # noqa: E402
 
 turns = Turns()
 shown = Screen.observer
@@ -33,7 +33,7 @@ class TakeTurns(Observer):
         turns.over("ready")
 
     def on_epoch(self, record: EpochRecord, improved: bool) -> None:
-        figures = {name: record.figures[name] for name in ("valid_loss", "valid_accuracy")}
+        figures = {name: record.metrics[name] for name in ("valid_loss", "valid_accuracy")}
         turns.over("epoch", train_seconds=record.seconds, **figures)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before recurra is imported: the tests must not use, or fill, the token cache of whoever runs them.
+# Set before recurra is imported: the tests must not use or fill the user's token cache.
 os.environ["RECURRA_CACHE"] = tempfile.mkdtemp(prefix="recurra-tests-")
-# Compiled kernels have a folder for each version of their sources: all workers and later runs share them.
+# The kernel cache has a folder for each version of the sources: all workers and later runs share it.
 os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".pytest_cache/kernels"))
 
 from recurra.cli.main import main
@@ -22,7 +22,7 @@ from recurra.io.sample import write_sample
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.settings import build_config
 
-# A busy machine is no failure: what is tested is behaviour, never speed.
+# No deadlines: the tests check behaviour, not speed, and must pass on a busy machine.
 settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("recurra")
 
@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder of real data, or a skip where it is not there."""
+    """The folder of real data; skips the test if it is missing."""
     folder = Path(os.environ.get("RECURRA_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip("the real data is not here (set RECURRA_DATA)")
+        pytest.skip("no folder of real data (set RECURRA_DATA)")
     return folder
 
 
@@ -68,13 +68,13 @@ def small_config() -> Config:
 
 @pytest.fixture(scope="session")
 def trained(sample: Files, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    """A small model, trained, tested and saved. Tests must not change its directory."""
+    """A small trained and saved model. Tests must not change its directory."""
     out = tmp_path_factory.mktemp("trained") / "model"
     return fit_files(sample.train, small_config, out, valid=sample.valid, test=sample.test)
 
 
 class Ran(NamedTuple):
-    """How a command ended and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -86,7 +86,7 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs ``recurra`` in this process with the given arguments."""
+    """Returns a function that runs ``recurra`` in this process with the given arguments."""
 
     def call(*arguments: object) -> Ran:
         monkeypatch.setattr("sys.argv", ["recurra", *map(str, arguments)])
@@ -96,7 +96,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
             main()
         except SystemExit as stop:
             code = int(stop.code or 0)
-        written = capsys.readouterr()
-        return Ran(code, written.out, written.err)
+        output = capsys.readouterr()
+        return Ran(code, output.out, output.err)
 
     return call

@@ -1,4 +1,4 @@
-"""An HTML page read back: its tags, attributes and words, and whether every tag is closed."""
+"""Parses an HTML page for tests: its tags, attributes and text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)>&amp;\'"></tit
 
 
 class Page(HTMLParser):
-    """Checks that tags are closed in their order, and keeps text, tags and attributes."""
+    """Checks that all tags are closed in order, and collects tags, attributes and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,10 +1,13 @@
-"""What the documents say is true of the code: the tree, the links, the settings."""
+"""The documents agree with the code: the tree of packages, links, recipes, settings."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,23 +20,29 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "recurra"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+EXECUTED = "<!-- executed by tests/test_documents.py -->"
+"""A page with this line: its Python blocks run from top to bottom, as one program in an empty folder.
+
+A block marked ``text`` that follows a Python block is what that block prints.
+"""
+PAGES = [path for path in DOCUMENTS if EXECUTED in path.read_text(encoding="utf-8")]
 
 
 def drawn_tree(text: str) -> set[str]:
-    """Paths under the package as ARCHITECTURE.md draws them."""
+    """Returns the paths in the package tree of ARCHITECTURE.md."""
     block = text.split("```")[1].strip().splitlines()[1:]
-    found, parents = set(), [""]
+    paths, parents = set(), [""]
     for line in block:
         match = re.match(r"([│ ]*)(?:├──|└──) (\S+)", line)
         assert match, line
         depth = len(match[1]) // 4
         path = parents[depth] + match[2]
-        found.add(path)
+        paths.add(path)
         parents[depth + 1 :] = [path]
-    return found
+    return paths
 
 
-def test_the_tree_in_architecture_is_the_disks() -> None:
+def test_the_tree_in_architecture_equals_the_package() -> None:
     drawn = drawn_tree((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     folders = {
         f"{path.parent.relative_to(PACKAGE).as_posix()}/"
@@ -45,7 +54,7 @@ def test_the_tree_in_architecture_is_the_disks() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
+def test_links_between_documents_are_valid(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), target
@@ -57,17 +66,49 @@ def test_the_readme_names_every_recipe(name: str) -> None:
     assert all(f"`{recipe}`" in text for recipe in recipe_names())
 
 
-def test_the_page_of_settings_is_the_codes() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert text.endswith(f"{describe_settings()}\n")
 
 
-def test_every_file_explains_itself_and_stays_a_room() -> None:
+def test_every_file_has_a_docstring_and_at_most_420_lines() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if text.strip():
-            assert text.startswith('"""'), f"{path} has no first sentence"
-        assert text.count("\n") <= 420, f"{path} is two rooms"
+            assert text.startswith('"""'), f"{path} has no docstring"
+        assert text.count("\n") <= 420, f"{path} is too long"
+
+
+def python_blocks(text: str) -> list[tuple[int, str, str | None]]:
+    """The line, the code and, where it is given, the output of each Python block of a page."""
+    fences = list(re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    blocks = []
+    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+        if fence[1] != "python":
+            continue
+        shows_output = (
+            following and following[1] == "text" and not text[fence.end() : following.start()].strip()
+        )
+        line = text.count("\n", 0, fence.start(2))
+        blocks.append((line, fence[2], following[2] if following and shows_output else None))
+    return blocks
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_the_python_of_a_page_runs_and_prints_what_the_page_shows(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(document.read_text(encoding="utf-8"))
+    assert blocks
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code, expected in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            # the empty lines make a traceback name the page's own line
+            exec(compile("\n" * line + code, str(document), "exec"), namespace)
+        if expected is not None:
+            assert printed.getvalue() == expected, f"{document.name}, line {line}"
 
 
 def test_public_names_are_importable_and_documented() -> None:
@@ -84,7 +125,7 @@ def test_the_estimator_of_each_task_is_public() -> None:
 def test_torch_is_pinned_in_the_constraints_only() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "torch>=2.4" in project["dependencies"]
-    assert not [one for one in project["dependencies"] if "==" in one]
+    assert not [requirement for requirement in project["dependencies"] if "==" in requirement]
     assert "\ntorch==2.13.0\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A file takes its place whole or not at all, whoever else writes there."""
+"""Atomic replacement of files, also with several writers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
+def test_the_file_appears_at_the_end_of_the_block(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     with replacing(path) as draft:
         draft.write_text("whole")
@@ -26,16 +26,16 @@ def test_the_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
     assert names(path.parent) == ["file.txt"]
 
 
-def test_an_error_in_the_block_leaves_the_former_file(tmp_path: Path) -> None:
+def test_an_error_in_the_block_keeps_the_previous_file(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
-    path.write_text("former")
+    path.write_text("previous")
     with pytest.raises(UnicodeEncodeError), replacing(path) as draft:
         draft.write_text("half, and then \ud800", encoding="utf-8")
-    assert path.read_text() == "former"
+    assert path.read_text() == "previous"
     assert names(tmp_path) == ["file.txt"]
 
 
-def test_an_error_of_the_disk_is_one_line(tmp_path: Path) -> None:
+def test_a_disk_error_is_one_line(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"file\.txt: can't be written \(No space left"),
         replacing(tmp_path / "file.txt"),
@@ -43,13 +43,13 @@ def test_an_error_of_the_disk_is_one_line(tmp_path: Path) -> None:
         raise OSError(28, os.strerror(28))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX alone says whether a process is there")
-def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX can tell whether a process exists")
+def test_temporary_files_of_killed_processes_are_removed_and_others_kept(tmp_path: Path) -> None:
     path = tmp_path / "file[1].txt"
-    gone = subprocess.run(
+    killed = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    (tmp_path / f".file[1].txt.{int(gone.stdout)}.tmp").write_text("half")
+    (tmp_path / f".file[1].txt.{int(killed.stdout)}.tmp").write_text("half")
     living = tmp_path / f".file[1].txt.{os.getppid()}.tmp"
     living.write_text("being written")
     with replacing(path) as draft:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_it_loads_neither_torch_nor_numpy() -> None:
+def test_importing_runtime_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, recurra.runtime; print([n for n in ('torch', 'numpy') if n in sys.modules])"
     assert python(code) == "[]"
 
@@ -41,18 +42,18 @@ def test_threads_come_from_the_environment_or_torch(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "", "1.5", "³"])
-def test_threads_that_are_no_number_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_number_of_threads_is_an_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECURRA_THREADS", value)
-    with pytest.raises(ConfigError, match=r"RECURRA_THREADS is .*; give a number of 1 or more"):
+    with pytest.raises(ConfigError, match=r"RECURRA_THREADS is .*; set it to a positive integer"):
         runtime.threads()
 
 
-@pytest.mark.parametrize(("there", "expected"), [(False, "cpu"), (True, "cuda")])
-def test_the_device_is_cuda_where_there_is_one(
-    there: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("available", "expected"), [(False, "cpu"), (True, "cuda")])
+def test_the_device_is_cuda_if_there_is_one(
+    available: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(there))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(available))
     assert runtime.choose_device().type == expected
     assert runtime.choose_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match="'cuda:1' is not on this machine; use auto or cpu"):
@@ -61,7 +62,7 @@ def test_the_device_is_cuda_where_there_is_one(
         runtime.choose_device("gpu")
 
 
-def test_a_seed_decides_every_generator() -> None:
+def test_a_seed_determines_every_generator() -> None:
     def draw() -> tuple[Any, ...]:
         return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
 
@@ -73,22 +74,43 @@ def test_a_seed_decides_every_generator() -> None:
     assert all(a != b for a, b in zip(draw(), first, strict=True))
 
 
-def test_deterministic_ends_with_its_block() -> None:
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_training_is_isolated_from_the_callers_state(mode: Callable[[], Any]) -> None:
+    def states() -> tuple[object, ...]:
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    def fail() -> None:
+        with runtime.isolated_training(3, torch.device("cpu")):
+            assert torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+            assert torch.initial_seed() == 3
+            torch.rand(3), np.random.rand(), random.random()  # noqa: NPY002
+            raise ValueError("stop")
+
+    before = states()
+    with mode():
+        with pytest.raises(ValueError, match="stop"):
+            fail()
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+    assert states() == before
+
+
+def test_deterministic_is_restored_after_the_block() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
     with runtime.deterministic():
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_deterministic_ends_with_an_error() -> None:
+def test_deterministic_is_restored_after_an_error() -> None:
     with pytest.raises(KeyError), runtime.deterministic():
         raise KeyError
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc alone has these settings")
-def test_kept_memory_is_not_faulted_in_again() -> None:
-    """64 fresh arrays of 8 MiB, one after the other: 131,072 page faults, or those of one array."""
+@pytest.mark.skipif(sys.platform != "linux", reason="only the malloc of glibc has these settings")
+def test_kept_memory_causes_no_further_page_faults() -> None:
+    """64 arrays of 8 MiB, one after the other, cause 131,072 page faults, or only those of one array."""
     code = """
 import resource, sys
 import numpy as np
@@ -103,11 +125,11 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     kept, faults = python(code.replace("sys.argv[1:]", "True")).split()
     if kept == "False":
         pytest.skip("not glibc")
-    usual = int(python(code.replace("sys.argv[1:]", "False")).split()[1])
-    assert int(faults) * 10 < usual
+    default_faults = int(python(code.replace("sys.argv[1:]", "False")).split()[1])
+    assert int(faults) * 10 < default_faults
 
 
-def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.ctypes, "CDLL", None)
     monkeypatch.setattr(runtime.sys, "platform", "darwin")
     assert runtime.keep_freed_memory() is False
@@ -127,15 +149,15 @@ print(peak_memory() - before)
     assert 240 << 20 < int(python(code)) < 300 << 20
 
 
-def test_facts_are_of_this_machine() -> None:
-    found = runtime.facts()
-    assert found["torch"] == torch.__version__
-    assert found["python"] == sys.version.split()[0]
-    assert int(found["threads"]) == torch.get_num_threads()
-    assert all(found.values())
+def test_facts_describe_this_machine() -> None:
+    facts = runtime.facts()
+    assert facts["torch"] == torch.__version__
+    assert facts["python"] == sys.version.split()[0]
+    assert int(facts["threads"]) == torch.get_num_threads()
+    assert all(facts.values())
 
 
-def test_idle_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_threads_sleep_unless_omp_wait_policy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     runtime.let_idle_threads_sleep()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

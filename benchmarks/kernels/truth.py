@@ -26,7 +26,7 @@ def make_data(case: Case, path: Path) -> None:
     """Input, upstream gradient, lengths, recurrent mask and weights, as arrays of an ``.npz``."""
     import torch
 
-    from recurra.layers.dropout import sequence_mask
+    from recurra.layers import sequence_mask
 
     torch.manual_seed(case.seed)
     weights = make_layer(case).state_dict()
@@ -80,20 +80,22 @@ def make_truth(case: Case, data: Path, path: Path) -> None:
 def _loop(case: Case, x: Any, weights: dict[str, Any], lengths: Any, mask: Any) -> Any:
     import torch
 
-    from recurra.kernels.dispatch import Weights, recurrence
+    from recurra.cells import cell_named
+    from recurra.cells.spec import Weights
+    from recurra.kernels.dispatch import recurrence
 
     steps = x.transpose(0, 1)
     for layer in range(case.layers):
         joined = []
         for reverse in range(case.directions):
             suffix = case.suffixes[layer * case.directions + reverse]
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            names = cell_named(case.cell).parameter_names
             outputs, _ = recurrence(
                 case.cell,
                 steps,
                 lengths if case.has_lengths else None,
                 None,
-                Weights(*(weights.get(f"{name}_{suffix}") for name in names)),
+                Weights({name: weights[f"{name}_{suffix}"] for name in names}),
                 recurrent_mask=mask if case.has_mask else None,
                 reverse=bool(reverse),
                 backend="reference",

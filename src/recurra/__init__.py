@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from recurra.tasks.registry import TASKS
 
 if TYPE_CHECKING:
+    from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.errors import RecurraError
-    from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
@@ -25,24 +26,34 @@ __all__ = [
     "GRU",
     "LSTM",
     "Bundle",
+    "CellSpec",
     "Config",
+    "Embedding",
     "Forecaster",
     "LanguageModel",
     "RecurraError",
+    "Recurrent",
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
     "build_config",
+    "load_keras",
+    "register_cell",
 ]
 
 _HOMES = {
     "Bundle": "recurra.store",
+    "CellSpec": "recurra.cells",
     "Config": "recurra.config",
+    "Embedding": "recurra.layers",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
     "RecurraError": "recurra.errors",
+    "Recurrent": "recurra.layers",
     "SimpleRNN": "recurra.layers",
     "build_config": "recurra.tasks.settings",
+    "load_keras": "recurra.layers",
+    "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 

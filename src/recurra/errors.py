@@ -1,15 +1,15 @@
-"""Every error a user can meet, each of which reads as one line: what, where, how to fix it.
+"""The errors that recurra raises. Each message is one line: what is wrong, where, and how to fix it.
 
     RecurraError
-    ├── DataError         a file or a row that can't be used
-    ├── ConfigError       a setting that is unknown or out of its range
-    ├── BundleError       a model directory that is incomplete, newer, or tampered with
-    ├── TrainingError     training that can't go on (a loss that is not finite)
-    ├── OutputError       a place that can't be written
-    ├── BackendError      a kernel asked for by name that can't serve here
-    └── DependencyError   an optional package that is not installed
+    ├── DataError         a file or a row can't be used
+    ├── ConfigError       a setting is unknown or out of range
+    ├── BundleError       a model directory is incomplete, of a newer format, or modified
+    ├── TrainingError     training can't continue (e.g. the loss is not finite)
+    ├── OutputError       a file or folder can't be written
+    ├── BackendError      the requested kernel backend does not support the case
+    └── DependencyError   an optional package is not installed
 
-The command line prints ``str(error)`` and ends with exit code 2 for all of them.
+For all of them the command line prints ``str(error)`` and exits with code 2.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ __all__ = [
 
 
 class RecurraError(Exception):
-    """The root of the tree.
+    """Base class of all errors that recurra raises.
 
     Args:
         what: what is wrong, in one clause, without a full stop.
-        where: the file (and row) or the setting it is wrong in.
-        hint: what the user can do about it.
+        where: the file or the setting.
+        row: the row of the file, from 1.
+        hint: how the user can fix it.
 
     Example:
         >>> print(DataError("the file is empty", where="a.csv", hint="give a file with rows"))
@@ -65,28 +66,28 @@ class RecurraError(Exception):
 
 
 class DataError(RecurraError):
-    """A file or a row that can't be used as data."""
+    """A file or a row can't be used as data."""
 
 
 class ConfigError(RecurraError):
-    """A setting that is unknown, of the wrong type, or out of its range."""
+    """A setting is unknown, of the wrong type, or out of range."""
 
 
 class BundleError(RecurraError):
-    """A model directory that is incomplete, of a newer format, or changed since it was saved."""
+    """A model directory is incomplete, of a newer format, or modified since it was saved."""
 
 
 class TrainingError(RecurraError):
-    """Training that can't go on."""
+    """Training can't continue."""
 
 
 class OutputError(RecurraError):
-    """A place that can't be written: no permission, no room, or something already there."""
+    """A file or folder can't be written: no permission, a full disk, or it exists already."""
 
 
 class BackendError(RecurraError):
-    """A kernel backend that was asked for by name and can't serve the case."""
+    """The kernel backend that was requested by name does not support the case."""
 
 
 class DependencyError(RecurraError):
-    """An optional package that a feature needs and that is not installed."""
+    """An optional package that a feature needs is not installed."""

@@ -1,4 +1,4 @@
-"""A file takes its place complete or not at all: written beside it, synced to the disk, then renamed."""
+"""Atomic file replacement: write a temporary file, sync it to the disk, then rename it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from recurra.errors import OutputError
 
 __all__ = ["replacing"]
 
-_ABANDONED = 24 * 3600  # seconds after which a temporary file is taken for that of a killed process
+_ABANDONED = 24 * 3600  # seconds after which a temporary file is considered abandoned
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path; what is written there becomes ``path`` when the block ends well.
+    """Context that yields a temporary path; the file written there replaces ``path`` at the end.
 
-    If the block raises, or the process is killed in it, the former file at ``path`` is untouched. Several
-    processes may write the same path: the last one stays. What a killed one left goes with the next write.
+    If the block raises an exception, or the process is killed, the previous file at ``path`` is unchanged.
+    Several processes can write the same path: the last one wins. Temporary files of killed processes are
+    removed by the next write.
 
     Args:
-        path: the file to write; its folder is made when missing.
+        path: the file to write; its folder is created if necessary.
 
     Raises:
-        OutputError: the place can't be written, or is full.
+        OutputError: ``path`` can't be written, or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -44,39 +45,41 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"can't be written ({error.strerror or error})",
             where=path,
-            hint="make room or choose another folder; what was there before is unchanged",
+            hint="free some space or choose another folder; the previous file is unchanged",
         ) from error
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Clear what processes that are gone left beside ``path``."""
+    """Removes the temporary files for ``path`` of processes that no longer exist."""
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        owner = old.name.split(".")[-2]
-        with suppress(FileNotFoundError):  # its owner may just have renamed it
-            if time.time() - old.stat().st_mtime > _ABANDONED or (owner.isdigit() and _is_gone(int(owner))):
+        process = old.name.split(".")[-2]
+        with suppress(FileNotFoundError):  # its process may just have renamed it
+            if time.time() - old.stat().st_mtime > _ABANDONED or (
+                process.isdigit() and _is_gone(int(process))
+            ):
                 old.unlink()
 
 
 def _is_gone(process: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is no mere question
+    if os.name != "posix":  # on Windows, os.kill(pid, 0) can end the process
         return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it is there, and another user's
+    except OSError:  # the process exists and belongs to another user
         return False
     return False
 
 
 def _sync(path: Path) -> None:
-    """Waits until the bytes are on the disk: a rename may otherwise outlive a power cut that they don't."""
+    """Waits until the contents are on the disk; a power failure could otherwise keep the rename only."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
-    """Waits until the rename itself is on the disk, where the system lets a folder be opened."""
+    """Waits until the rename is on the disk, on systems that can open a folder."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

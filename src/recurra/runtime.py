@@ -1,4 +1,4 @@
-"""Facts about where we run, and the few switches that depend on it: device, threads, seed, memory."""
+"""The runtime environment: threads, device, random seeds, memory, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ __all__ = [
     "choose_device",
     "deterministic",
     "facts",
+    "isolated_training",
     "keep_freed_memory",
     "let_idle_threads_sleep",
     "peak_memory",
@@ -34,35 +35,35 @@ __all__ = [
 
 
 def threads() -> int:
-    """The number of threads to compute with: ``RECURRA_THREADS``, else what torch chose.
+    """Returns the number of threads to compute with: ``RECURRA_THREADS``, or torch's number if it is not set.
 
     Raises:
-        ConfigError: RECURRA_THREADS is not a number of 1 or more.
+        ConfigError: ``RECURRA_THREADS`` is not a positive integer.
     """
-    asked = threads_asked()
-    if asked is None:
+    count = threads_asked()
+    if count is None:
         import torch
 
         return torch.get_num_threads()
-    return asked
+    return count
 
 
 def threads_asked() -> int | None:
-    """``RECURRA_THREADS``; None where it is not set.
+    """Returns the value of ``RECURRA_THREADS``, or None if it is not set.
 
     Raises:
-        ConfigError: it is not a number of 1 or more.
+        ConfigError: the value is not a positive integer.
     """
-    asked = os.environ.get("RECURRA_THREADS")
-    if asked is None:
+    value = os.environ.get("RECURRA_THREADS")
+    if value is None:
         return None
-    if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
-        raise ConfigError(f"RECURRA_THREADS is {asked!r}", hint="give a number of 1 or more, or unset it")
-    return int(asked)
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise ConfigError(f"RECURRA_THREADS is {value!r}", hint="set it to a positive integer, or unset it")
+    return int(value)
 
 
 def use_threads() -> int:
-    """Make torch compute with ``threads()`` threads, and return their number."""
+    """Sets torch's number of threads to ``threads()`` and returns it."""
     import torch
 
     count = threads()
@@ -72,10 +73,10 @@ def use_threads() -> int:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is a CUDA device where there is one.
+    """Returns the device of a name such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is a GPU if there is one.
 
     Raises:
-        ConfigError: the name is no device, or one that is not here.
+        ConfigError: the name is not a device, or the machine does not have it.
     """
     import torch
 
@@ -94,75 +95,98 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's (the old global one) and torch's generators, on every device."""
+    """Seeds the global random generators of Python, numpy and torch, on every device."""
     import numpy as np
     import torch
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries beside us draw from the global generator
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - other libraries use the global generator
     torch.manual_seed(seed)
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """Within it torch uses deterministic algorithms alone; the former setting returns after."""
+def isolated_training(seed: int, device: torch.device) -> Iterator[None]:
+    """Context for training that does not depend on the caller's torch state and restores it on exit.
+
+    The global generators of Python, numpy and torch start at ``seed``. Gradients are recorded, also inside
+    the caller's ``torch.no_grad()`` or ``torch.inference_mode()``.
+    """
+    import numpy as np
     import torch
 
-    former = torch.are_deterministic_algorithms_enabled()
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    in_use = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if in_use else ()
+    try:
+        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+            seed_everything(seed)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Context in which torch uses deterministic algorithms only; the previous setting is restored on exit."""
+    import torch
+
+    enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    # cuBLAS reads this when it starts; without it, deterministic matrix products are refused
+    # cuBLAS reads this when it starts; without it, deterministic matrix products raise an error
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(former, warn_only=warn_only)
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory instead of giving it back, and return whether it will.
+    """Makes glibc keep freed memory instead of returning it to the system. Returns whether this succeeded.
 
-    Torch asks for large fresh buffers at every training step; by default each of them is mapped anew and
-    every page of it costs a fault. Kept, the pages are reused. Elsewhere than on glibc this does nothing.
+    Torch allocates large buffers in every training step. By default each of them is mapped again, and each of
+    its pages causes a page fault; if freed memory is kept, the pages are reused. Without glibc this does
+    nothing.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False
-    # from malloc.h; the largest values that glibc takes for an int
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, most = -1, -3, 2**31 - 1
+    # From malloc.h; the largest values that an int can have.
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, largest = -1, -3, 2**31 - 1
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(M_MMAP_THRESHOLD, most) and mallopt(M_TRIM_THRESHOLD, most))
+    return bool(mallopt(M_MMAP_THRESHOLD, largest) and mallopt(M_TRIM_THRESHOLD, largest))
 
 
 def user_cache() -> Path | None:
-    """``RECURRA_CACHE``, else recurra's folder among the user's caches; None where the user has no home."""
-    named = os.environ.get("RECURRA_CACHE")
+    """Returns ``RECURRA_CACHE``, or recurra's folder in the user's cache; None without a home directory."""
+    folder = os.environ.get("RECURRA_CACHE")
     try:
-        if named:
-            return Path(named).expanduser()
+        if folder:
+            return Path(folder).expanduser()
         if sys.platform == "win32":
             base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
         elif sys.platform == "darwin":
             base = Path.home() / "Library/Caches"
         else:
             base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # there is no home
+    except RuntimeError:  # there is no home directory
         return None
     return base / "recurra"
 
 
 def let_idle_threads_sleep() -> None:
-    """Have OpenMP's threads sleep while torch has nothing for them, unless the environment says otherwise.
+    """Makes idle OpenMP threads sleep instead of spin, unless ``OMP_WAIT_POLICY`` is set.
 
-    By default they spin for a while, and so take the cores from the kernels' threads: an epoch of the LSTM
-    on IMDB takes 15% longer. OpenMP reads this once: call it before torch is imported.
+    Spinning threads occupy the cores that the kernels' threads need: an epoch of the LSTM on IMDB takes 15%
+    longer. OpenMP reads the variable once, so this must be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def peak_memory() -> int | None:
-    """The most memory this process has had in use, in bytes; None where the system does not say."""
+    """Returns the peak memory of this process in bytes, or None if the system does not report it."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux, where getrusage would start a child at what its parent had in use
+    if status.exists():  # Linux: getrusage of a child would include the memory of its parent
         lines = status.read_text(encoding="utf-8").splitlines()
         return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
     try:
@@ -170,14 +194,14 @@ def peak_memory() -> int | None:
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # KiB but on macOS
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB elsewhere
 
 
 def facts() -> dict[str, str]:
-    """What a report says about the machine and the software."""
+    """Returns the versions, the CPU and the threads that a report lists."""
     import torch
 
-    found = {
+    values = {
         "recurra": metadata.version("recurra"),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -188,8 +212,8 @@ def facts() -> dict[str, str]:
         "threads": str(threads()),
     }
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        values["gpu"] = torch.cuda.get_device_name()
+    return values
 
 
 def _cpu_model() -> str:

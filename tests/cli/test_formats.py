@@ -1,4 +1,4 @@
-"""The same rows in every format give the same model, and every task goes the whole path."""
+"""`recurra fit` on every file format, and with several labels per row."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_every_format_gives_the_same_model(
         assert run("fit", data, "--out", reference, *QUICK).code == 0
     ran = run("fit", write(tmp_path, form), "--out", tmp_path / "model", *QUICK)
     assert ran.code == 0, ran.err
-    one, other = (
+    expected, weights = (
         safetensors.numpy.load_file(f / "model.safetensors") for f in (reference, tmp_path / "model")
     )
-    assert all((one[name] == other[name]).all() for name in one)
+    assert all((expected[name] == weights[name]).all() for name in expected)
 
 
-def test_a_folder_with_train_and_test_inside_is_both_at_once(run: Run, tmp_path: Path) -> None:
+def test_a_folder_with_train_and_test_is_used_for_both(run: Run, tmp_path: Path) -> None:
     for part, rows in (("train", ROWS), ("test", ROWS[:6])):
         for number, (text, label) in enumerate(rows):
             place = tmp_path / "aclImdb" / part / label
@@ -70,12 +70,12 @@ def test_a_folder_with_train_and_test_inside_is_both_at_once(run: Run, tmp_path:
     (tmp_path / "aclImdb" / "train" / "unsup" / "0_0.txt").write_text("unlabelled", encoding="utf-8")
     ran = run("fit", tmp_path / "aclImdb", "--out", tmp_path / "model", *QUICK)
     assert ran.code == 0, ran.err
-    found = json.loads(ran.out)
-    assert (found["evaluated_on"], found["model"]["rows"]) == ("test", 6)
-    assert [one["name"] for one in found["model"]["classes"]] == ["bad", "good"]
+    result = json.loads(ran.out)
+    assert (result["evaluated_on"], result["model"]["rows"]) == ("test", 6)
+    assert [row["name"] for row in result["model"]["classes"]] == ["bad", "good"]
 
 
-def test_several_labels_a_row_go_the_whole_path(run: Run, tmp_path: Path) -> None:
+def test_several_labels_per_row(run: Run, tmp_path: Path) -> None:
     rows = [(f"{a} {b} {n}", "|".join(sorted({a, b} - {"nothing"}))) for n in range(8)
             for a in ("food", "service") for b in ("price", "nothing")]  # fmt: skip
     data = write(tmp_path, "csv", rows)
@@ -83,16 +83,16 @@ def test_several_labels_a_row_go_the_whole_path(run: Run, tmp_path: Path) -> Non
         "fit", data, "--out", tmp_path / "model", "--recipe", "lstm", "--json", "--set", "train.epochs=2"
     )
     assert ran.code == 0, ran.err
-    found = json.loads(ran.out)["model"]
-    assert (found["label_kind"], len(found["classes"]), found["confusion"]) == ("multilabel", 3, None)
-    assert 0 <= found["micro_f1"] <= 1
+    metrics = json.loads(ran.out)["model"]
+    assert (metrics["label_kind"], len(metrics["classes"]), metrics["confusion"]) == ("multilabel", 3, None)
+    assert 0 <= metrics["micro_f1"] <= 1
     answer = json.loads(run("predict", tmp_path / "model", "--text", "food", "--format", "jsonl").out)
     assert set(answer["probabilities"]) == {"food", "price", "service"}
     assert run("evaluate", tmp_path / "model", data, "--report", tmp_path / "r.html").code == 0
     assert "food" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_columns_and_task_can_be_set(run: Run, tmp_path: Path) -> None:
+def test_columns_can_be_set(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -101,11 +101,11 @@ def test_columns_and_task_can_be_set(run: Run, tmp_path: Path) -> None:
     ran = run("fit", path, "--out", tmp_path / "model", *QUICK,
               "--set", "data.text=[head, body]", "--set", "data.label=stars")  # fmt: skip
     assert ran.code == 0, ran.err
-    assert [one["name"] for one in json.loads(ran.out)["model"]["classes"]] == ["0", "1", "2"]
+    assert [row["name"] for row in json.loads(ran.out)["model"]["classes"]] == ["0", "1", "2"]
     assert "label_kind: auto" in (tmp_path / "model" / "config.yaml").read_text(encoding="utf-8")
 
 
-def test_tensorboard_logs_are_written_when_asked(run: Run, tmp_path: Path) -> None:
+def test_tensorboard_logs_are_written_if_set(run: Run, tmp_path: Path) -> None:
     data = write(tmp_path, "csv")
     assert run("fit", data, "--out", tmp_path / "model", *QUICK, "--set", "train.tensorboard=true").code == 0
     assert list((tmp_path / "model" / "training" / "tensorboard").glob("events.*"))

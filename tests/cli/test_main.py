@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, verbs, JSON, and one line for every mistake."""
+"""The command line: help, verbs, JSON output, and one-line error messages."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ QUICK = (
 
 
 def last_json(text: str) -> dict[str, object]:
-    found = json.loads(text.strip().splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    result = json.loads(text.strip().splitlines()[-1])
+    assert isinstance(result, dict)
+    return result
 
 
-def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
+def test_the_command_line_imports_no_heavy_library() -> None:
     heavy = ("torch", "numpy", "sklearn", "pyarrow", "pydantic")
     check = f"import sys, recurra.cli.main; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
@@ -60,31 +60,31 @@ def test_fit_predict_evaluate_and_inspect_agree(run: Run, sample: Files, tmp_pat
         "fit", sample.train, "--valid", sample.valid, "--test", sample.test, "--out", out, *QUICK, "--json"
     )
     assert fitted.code == 0, fitted.err
-    figures = last_json(fitted.out)
+    result = last_json(fitted.out)
     assert fitted.out.count("\n") == 1
-    assert figures["evaluated_on"] == "test"
-    assert {"model", "baseline", "comparison", "majority_accuracy", "best_epoch"} <= set(figures)
+    assert result["evaluated_on"] == "test"
+    assert {"model", "baseline", "comparison", "majority_accuracy", "best_epoch"} <= set(result)
     assert (out / "report.html").read_text(encoding="utf-8").startswith("<!")
 
     evaluated = last_json(run("evaluate", out, sample.test, "--json").out)
-    assert evaluated["model"] == figures["model"]
-    assert evaluated["baseline"] == figures["baseline"]
+    assert evaluated["model"] == result["model"]
+    assert evaluated["baseline"] == result["baseline"]
 
     ran = run("predict", out, sample.test)
     rows = list(csv.DictReader(io.StringIO(ran.out)))
     truth = [row["label"] for row in csv.DictReader(io.StringIO(sample.test.read_text(encoding="utf-8")))]
-    right = sum(row["label"] == label for row, label in zip(rows, truth, strict=True))
-    assert right / len(truth) == pytest.approx(figures["model"]["accuracy"])  # type: ignore[index]
+    correct = sum(row["label"] == label for row, label in zip(rows, truth, strict=True))
+    assert correct / len(truth) == pytest.approx(result["model"]["accuracy"])  # type: ignore[index]
     assert all(float(row["p_neg"]) + float(row["p_pos"]) == pytest.approx(1, abs=2e-6) for row in rows)
 
     summary = last_json(run("inspect", out, "summary", "--json").out)
-    assert summary["total"] == figures["parameters"]
+    assert summary["total"] == result["parameters"]
     explained = last_json(run("inspect", out, "explain", "It was a zebra.", "--json").out)
     assert explained["label"] in ("neg", "pos")
     assert [part["text"] for part in explained["parts"]][:3] == ["it", "was", "a"]  # type: ignore[attr-defined]
 
 
-def test_predict_gives_the_same_from_file_stdin_and_text(
+def test_predict_gives_the_same_for_file_stdin_and_text(
     run: Run, trained: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["It was great", "I hoped for more, alas", 'quite, "quite" good']
@@ -121,13 +121,13 @@ def test_predict_answers_a_pipe_line_by_line(trained: Fitted) -> None:
         for number, text in enumerate((b"It was great\n", b"It was dull\n"), 1):
             process.stdin.write(text)
             process.stdin.flush()
-            # Were answers held back until the end of the input, this would wait for ever.
+            # This would block if predictions were written only at the end of the input.
             assert json.loads(process.stdout.readline())["row"] == number
         process.stdin.close()
         assert process.wait(60) == 0
 
 
-def test_a_reader_that_goes_away_is_no_error(trained: Fitted, tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(trained: Fitted, tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     path.write_text("text\n" + "It was great\n" * 5000, encoding="utf-8")
     command = f"{sys.executable} -m recurra predict {trained.folder} {path} | head -n 2"
@@ -137,15 +137,15 @@ def test_a_reader_that_goes_away_is_no_error(trained: Fitted, tmp_path: Path) ->
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_data_check_finds_what_was_planted(run: Run, tmp_path: Path) -> None:
+def test_data_check_finds_duplicates_conflicts_and_leaks(run: Run, tmp_path: Path) -> None:
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
     rows = [(f"text number {n} is here", "ab"[n % 2]) for n in range(20)]
     write_csv(train, [*rows, rows[3], (rows[4][0], "b"), ("", "a")])
     write_csv(test, [rows[5], ("a new one stands here", "a")])
-    found = last_json(run("data", "check", train, "--test", test, "--json").out)
-    part = found["parts"]["train"]  # type: ignore[index]
+    result = last_json(run("data", "check", train, "--test", test, "--json").out)
+    part = result["parts"]["train"]  # type: ignore[index]
     assert (part["rows"], part["duplicates"], part["conflicts"], part["empty"]) == (23, 2, 1, 1)
-    assert [leak["rows"] for leak in found["leaks"]] == [1]  # type: ignore[attr-defined]
+    assert [leak["rows"] for leak in result["leaks"]] == [1]  # type: ignore[attr-defined]
     assert "! " in run("data", "check", train, "--test", test).out
 
 
@@ -160,7 +160,7 @@ GOOD = [(f"a text of number {n}", "ab"[n % 2]) for n in range(30)]
 
 
 def bad_files(folder: Path) -> dict[str, tuple[list[object], str]]:
-    """Arguments of `fit` and what its one line must say, by name of the mistake."""
+    """Returns arguments of `fit` and a part of the expected error message, by name of the mistake."""
     write_csv(folder / "good.csv", GOOD)
     write_csv(folder / "one.csv", [(text, "a") for text, _ in GOOD])
     write_csv(folder / "stranger.csv", [*GOOD[:3], ("another text", "c")])
@@ -206,29 +206,29 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_mistake_gets_one_line_exit_code_2_and_leaves_nothing(
+def test_a_mistake_gives_one_line_and_exit_code_2_and_writes_nothing(
     run: Run, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments, said = bad_files(tmp_path)[name]
-    place = tmp_path / "work"
-    place.mkdir()
-    monkeypatch.chdir(place)
+    arguments, message = bad_files(tmp_path)[name]
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
     before = sorted(path.name for path in tmp_path.iterdir())
     ran = run("fit", *arguments, *(() if "--recipe" in arguments else QUICK), "--set", "train.epochs=1")
     assert ran.code == 2, ran
     assert ran.err.startswith("recurra: ")
-    assert said in ran.err
+    assert message in ran.err
     assert ran.err.count("\n") == 1
     assert "Traceback" not in ran.err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert list(place.iterdir()) == []
+    assert list(work.iterdir()) == []
 
 
-def test_every_planted_mistake_is_tried(tmp_path: Path) -> None:
+def test_the_list_of_mistakes_is_complete(tmp_path: Path) -> None:
     assert sorted(bad_files(tmp_path)) == sorted(NAMES)
 
 
-def test_broken_rows_can_be_left_out(run: Run, tmp_path: Path) -> None:
+def test_malformed_rows_can_be_skipped(run: Run, tmp_path: Path) -> None:
     bad_files(tmp_path)
     write_csv(tmp_path / "mixed.csv", GOOD)
     with (tmp_path / "mixed.csv").open("a", encoding="utf-8") as file:
@@ -239,7 +239,7 @@ def test_broken_rows_can_be_left_out(run: Run, tmp_path: Path) -> None:
     assert "row 31" in ran.out
 
 
-def test_a_model_in_the_way_is_kept_unless_overwritten(run: Run, sample: Files, tmp_path: Path) -> None:
+def test_an_existing_model_is_kept_unless_overwritten(run: Run, sample: Files, tmp_path: Path) -> None:
     out = tmp_path / "model"
     assert run("fit", sample.train, "--out", out, *QUICK).code == 0
     weights = (out / "model.safetensors").read_bytes()
@@ -277,30 +277,28 @@ def test_a_model_in_the_way_is_kept_unless_overwritten(run: Run, sample: Files, 
         "zh",
     ],
 )
-def test_any_text_is_answered(run: Run, trained: Fitted, text: str) -> None:
+def test_any_text_gets_a_prediction(run: Run, trained: Fitted, text: str) -> None:
     ran = run("predict", trained.folder, "--text", text, "--format", "jsonl")
     assert ran.code == 0, ran.err
-    found = last_json(ran.out)["probabilities"]
-    assert isinstance(found, dict)
-    assert sum(found.values()) == pytest.approx(1, abs=2e-6)
+    probabilities = last_json(ran.out)["probabilities"]
+    assert isinstance(probabilities, dict)
+    assert sum(probabilities.values()) == pytest.approx(1, abs=2e-6)
 
 
-def test_an_output_that_fails_half_way_leaves_the_former_file(
-    run: Run, trained: Fitted, tmp_path: Path
-) -> None:
+def test_a_failed_prediction_keeps_the_previous_file(run: Run, trained: Fitted, tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
-    out.write_text("former")
+    out.write_text("previous")
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"text": "one"}\n' * 3000 + '{"text": \n')
     ran = run("predict", trained.folder, broken, "--out", out)
-    assert (ran.code, out.read_text()) == (2, "former")
+    assert (ran.code, out.read_text()) == (2, "previous")
     assert "row 3,001" in ran.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "broken.jsonl"]
 
 
-def test_a_full_disk_during_prediction_is_one_line(run: Run, trained: Fitted) -> None:
+def test_a_full_disk_during_prediction_is_a_one_line_error(run: Run, trained: Fitted) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full here")
+        pytest.skip("this system has no /dev/full")
     command = [sys.executable, "-m", "recurra", "predict", trained.folder, "--text", "good"]
     with Path("/dev/full").open("wb") as full:
         ran = subprocess.run(

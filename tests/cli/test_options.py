@@ -1,4 +1,4 @@
-"""Settings come from the recipe, the file, --set and the options, later ones winning."""
+"""Settings from the recipe, the file, --set and the options; later ones take precedence."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from recurra.cli.options import chosen_config
 from recurra.errors import ConfigError
 
 
-def test_later_ones_win(tmp_path: Path) -> None:
+def test_later_settings_take_precedence(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("recipe: gru\nmodel: {units: 7, dropout: 0.5}\ndata: {group: a}\n", encoding="utf-8")
-    found = chosen_config(None, path, ["model.dropout=0.25"], "movie", True)
-    assert (found.recipe, found.model.cell) == ("gru", "gru")
-    assert (found.model.units, found.model.dropout) == (7, 0.25)
-    assert (found.data.group, found.data.skip_bad_rows) == ("movie", True)
+    config = chosen_config(None, path, ["model.dropout=0.25"], "movie", True)
+    assert (config.recipe, config.model.cell) == ("gru", "gru")
+    assert (config.model.units, config.model.dropout) == (7, 0.25)
+    assert (config.data.group, config.data.skip_bad_rows) == ("movie", True)
     assert chosen_config("lstm", path, None).recipe == "lstm"
     assert chosen_config("lstm", path, None).model.cell == "lstm"
     assert chosen_config(None, None, None).recipe == "default"
 
 
-def test_a_models_own_settings_can_be_given_again(tmp_path: Path) -> None:
+def test_the_settings_of_a_model_can_be_used_again(tmp_path: Path) -> None:
     first = chosen_config("stacked-gru", None, ["train.seed=9"])
     (tmp_path / "config.yaml").write_text(first.to_yaml(), encoding="utf-8")
     assert chosen_config(None, tmp_path / "config.yaml", None) == first
 
 
 @pytest.mark.parametrize("recipe", ["[1]", "nothing", "5"])
-def test_a_strange_recipe_in_a_file_is_refused(tmp_path: Path, recipe: str) -> None:
+def test_an_unknown_recipe_in_a_file_is_an_error(tmp_path: Path, recipe: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(f"recipe: {recipe}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="there is no recipe"):
         chosen_config(None, path, None)
 
 
-def test_the_task_is_said_or_follows_from_target_recipe_or_file(tmp_path: Path) -> None:
-    def task(**given: Any) -> tuple[str, str | None]:
-        built = chosen_config(given.pop("recipe", None), None, None, **given)
+def test_the_task_is_given_or_follows_from_target_recipe_or_file(tmp_path: Path) -> None:
+    def task(**options: Any) -> tuple[str, str | None]:
+        built = chosen_config(options.pop("recipe", None), None, None, **options)
         return built.task, built.recipe
 
     assert task(data=Path("a.csv")) == ("classify", "default")

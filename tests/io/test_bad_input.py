@@ -12,7 +12,8 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.formats import Rows, Skipped, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, Skipped, read
 from recurra.io.labels import Labels
 
 AUTO = DataConfig()

@@ -10,9 +10,9 @@ import pytest
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.check import DataCheck, check, table
+from recurra.io.detect import detect
 from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
-from recurra.io.formats import detect, read
-from recurra.io.language import guess_language
+from recurra.io.formats import read
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.settings import build_config
 
@@ -87,9 +87,9 @@ def test_warnings_say_what_to_do(found: DataCheck) -> None:
     text = "\n".join(found.warnings)
     assert "train: 2 texts are empty (first: row 5); remove them" in text
     assert "train: 2 rows repeat the text of an earlier one (first: row 3 repeats row 1); remove them" in text
-    assert "train: 1 text stands there with different labels (first: rows 7 and 8)" in text
+    assert "train: 1 text has different labels (first: rows 7 and 8)" in text
     assert "test: 1 text is also in train (first: row 1 is row 1 there)" in text
-    assert "test: labels that train lacks: 2" in text
+    assert "test: labels that are not in train: 2" in text
     assert "raise tokenizer.vocab_size" in text
 
 
@@ -147,28 +147,6 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
     found = check(path, None, None, lenient)
     assert (found.parts["train"].rows, found.parts["train"].skipped) == (2, 1)
     assert "1 broken row is left out" in found.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("language", "text"),
-    [
-        ("en", "a stirring , funny and finally transporting re imagining of beauty and the beast"),
-        ("de", "Der Film ist nicht schlecht, aber auch nicht besonders gut."),
-        ("fr", "Ce film n'est pas mauvais, mais il ne dure que trop pour les enfants."),
-        ("es", "La película no es mala, pero tampoco es muy buena para los niños."),
-        ("it", "Il film non è brutto, ma anche per i bambini non è molto bello."),
-        ("pt", "O filme não é ruim, mas também não é muito bom para uma criança."),
-        ("nl", "De film is niet slecht, maar het is ook geen goede film voor een kind."),
-        ("ru", "Фильм неплохой, но слишком длинный."),
-        ("ar", "الفيلم ليس سيئا"),
-        ("zh", "这个iPhone手机很好用，下次还买"),
-        ("ja", "この映画はとても面白かったです"),
-        ("ko", "이 영화는 정말 재미있어요"),
-        ("other", "12345 !!"),
-    ],
-)
-def test_languages(language: str, text: str) -> None:
-    assert guess_language(text) == language
 
 
 def count(path: Path) -> Figures:

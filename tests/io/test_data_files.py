@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recurra.config import DataConfig
-from recurra.io.formats import detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import read
 from recurra.io.labels import Labels
 
 pytestmark = pytest.mark.data

@@ -12,7 +12,8 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError
-from recurra.io.formats import Rows, Source, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, Source, read
 
 GOOD = "a film that one likes to see again, with actors who mean it"
 BAD = "nothing happens; then, at last, nothing happens again"

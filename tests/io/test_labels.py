@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recurra.errors import BundleError, DataError
+from recurra.io.formats import Rows, Source
 from recurra.io.labels import Labels
-from recurra.io.source import Rows, Source
 
 HERE = Path("a.csv")
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from recurra.config import DataConfig
 from recurra.errors import RecurraError
-from recurra.io.formats import Rows, Skipped, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, Skipped, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 

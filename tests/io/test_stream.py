@@ -10,7 +10,7 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.source import Rows, Skipped, Source
+from recurra.io.formats import Rows, Skipped, Source
 from recurra.io.stream import read_stream
 
 AUTO = DataConfig()

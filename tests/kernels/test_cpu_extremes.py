@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from recurra.kernels.dispatch import GATES
+from recurra.cells import cell_named
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -81,10 +81,10 @@ def test_an_infinite_input_saturates(cell: str, activation: str, sign: int, prob
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_each_gate_opens_and_shuts(cell: str, size: float, problem: Any, alike: Any) -> None:
     """The sigmoid of what is far below zero is zero, of what is far above it one, and its slope zero."""
-    for gate in range(GATES[cell]):
+    for gate in range(len(cell_named(cell).gates)):
         for sign in (1, -1):
             p = problem(cell, 4, 3, 2, 5, dtype=torch.float32)
-            p.tensors["bias_ih"].view(GATES[cell], 5)[gate] = sign * size
+            p.tensors["bias_ih"].view(len(cell_named(cell).gates), 5)[gate] = sign * size
             alike(p)
 
 

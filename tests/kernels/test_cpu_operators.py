@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from recurra.cells.spec import Weights
 from recurra.errors import BackendError
-from recurra.kernels.dispatch import Call, Lookup, Weights, layer, recurrence, release_workspaces
+from recurra.kernels.dispatch import Call, Lookup, layer, recurrence, release_workspaces
 from recurra.layers import GRU, LSTM, SimpleRNN
 
 CELLS = ["simple_rnn", "lstm", "gru"]
@@ -36,7 +37,7 @@ def arguments(p: Any, mine: dict[str, torch.Tensor], *, sequences: bool = True) 
     first = calls[0]
     x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     state = [part for call in calls for part in call.state or ()]
-    weights = [part for call in calls for part in call.weights if part is not None]
+    weights = [part for call in calls for part in call.weights.values()]
     masks = [
         [m for call in calls if (m := getattr(call, name)) is not None]
         for name in ("input_mask", "recurrent_mask")
@@ -339,7 +340,7 @@ def test_a_forked_child_computes_too(busy: bool, problem: Any, dealt: Any) -> No
 
 
 def test_an_index_outside_its_table_is_refused() -> None:
-    weights = Weights(torch.zeros(5, 3), torch.zeros(5, 5), torch.zeros(5))
+    weights = Weights(weight_ih=torch.zeros(5, 3), weight_hh=torch.zeros(5, 5), bias_ih=torch.zeros(5))
     for wrong in (-1, 4):
         x = Lookup(torch.zeros(4, 3), torch.tensor([[0, wrong]]))
         with pytest.raises(IndexError, match=f"the index names row {wrong}, the table has 4"):

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from recurra.kernels.dispatch import Lookup, Weights, recurrence
+from recurra.cells.spec import Weights
+from recurra.kernels.dispatch import Lookup, recurrence
 
 T, B, E, H, ROWS = 7, 4, 3, 5, 9
 
 
 def solve(p: Any, x: Any, **options: Any) -> list[torch.Tensor]:
-    weights = Weights(*(p.tensors[name] for name in p.tensors if name.startswith(("weight", "bias"))))
+    weights = Weights({name: p.tensors[name] for name in p.tensors if name.startswith(("weight", "bias"))})
     state = tuple(p.tensors[name] for name in ("h0", "c0") if name in p.tensors)
     outputs, last = recurrence(p.cell, x, p.lengths, state, weights, **options)
     return [outputs, *last]
@@ -53,7 +54,8 @@ def test_a_lookup_is_computed_as_the_rows_it_names(
 @pytest.mark.parametrize("backend", ["auto", "cpu", "reference", "torch"])
 def test_a_lookup_begins_from_zeros_of_its_tables_dtype(backend: str, index: torch.Tensor) -> None:
     for dtype in (torch.float32, torch.float64)[: 1 if backend == "cpu" else 2]:
-        weights = Weights(*(torch.ones(shape, dtype=dtype) for shape in [(H, E), (H, H), (H,)]))
+        shapes = {"weight_ih": (H, E), "weight_hh": (H, H), "bias_ih": (H,)}
+        weights = Weights({name: torch.ones(shape, dtype=dtype) for name, shape in shapes.items()})
         x = Lookup(torch.ones(ROWS, E, dtype=dtype), index)
         outputs, (h,) = recurrence("simple_rnn", x, None, None, weights, backend=backend)
         assert outputs.dtype == h.dtype == dtype

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from recurra.measure.explain import Contribution, Explanation, explain, to_html, to_rich
+from recurra.measure.explain import Contribution, Explanation, explain, join_words, to_html, to_rich
 
 UNKNOWN = 2
 
@@ -52,7 +52,7 @@ def test_unknown_words_count_nothing_and_are_not_scored() -> None:
     found = explain(["good", "zzz"], np.array([5, UNKNOWN]), score, ["neg", "pos"])
     assert [p.contribution for p in found.parts] == pytest.approx([1.0, 0.0])
     assert score.calls == [1, 1]
-    assert found.note == "1 word is outside the vocabulary and can't count"
+    assert found.note == "1 word is outside the vocabulary and has no contribution"
 
 
 def test_long_texts_go_in_groups_at_a_bounded_cost() -> None:
@@ -128,3 +128,11 @@ def test_any_words_are_safe_in_html_and_whole_in_the_terminal(words: list[tuple[
     drawn = "".join(to_rich(e).plain.split())
     # Rich drops a few control characters from text.
     assert drawn == "".join("".join(c for c in letters if c not in "\x07\x08\x0b\x0c\r").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [(["(", "a", ")", "b", "."], "(a) b."), (["5", "星", "级"], "5 星级"), (["", "a"], "a"), ([], "")],
+)
+def test_words_joined_as_a_reader_expects(words: list[str], line: str) -> None:
+    assert join_words(words) == line

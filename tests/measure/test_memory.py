@@ -109,7 +109,7 @@ def by_hand(layer: Recurrent, text: torch.Tensor) -> dict[str, torch.Tensor]:
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for t, x in enumerate(text):
         product = w.weight_ih @ x + w.bias_ih + w.weight_hh @ state
-        product = product if w.bias_hh is None else product + w.bias_hh
+        product = product + w.get("bias_hh", 0)
         for name, block in names.items():
             found[name].append(torch.sigmoid(product[block * H : (block + 1) * H]))
         state = outputs[0, t]
@@ -147,9 +147,8 @@ def test_the_backward_directions_gates_are_a_forward_layers_on_the_text_reversed
 ) -> None:
     both = made(kind, 3, 4, std=1.0, bidirectional=True)
     alone = kind(3, 4)
-    for mine, theirs in zip(alone.weights("l0"), both.weights("l0_reverse"), strict=True):
-        if mine is not None and theirs is not None:
-            mine.data.copy_(theirs.data)
+    for name, value in both.weights("l0_reverse").items():
+        alone.weights("l0")[name].data.copy_(value.data)
     given = texts([9, 14, 8], 3)
     backward = measure(both, given, 5).parts[1]
     forward = measure(alone, [text.flip(0) for text in given], 5).parts[0]

@@ -175,4 +175,4 @@ def test_options_of_memory_go_with_memory_alone(run: Run, trained: Fitted) -> No
     for option in (["--fresh"], ["--steps", 3], ["--texts", 3], ["--out", "x.svg"]):
         ran = run("inspect", trained.folder, "summary", *option)
         assert ran.code == 2
-        assert "goes with memory" in ran.err
+        assert "only valid with memory" in ran.err

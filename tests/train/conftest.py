@@ -1,4 +1,4 @@
-"""Lets this room's tests (and the processes they start) import their shared stand-ins."""
+"""Makes the shared test doubles importable in these tests and in the processes that they start."""
 
 from __future__ import annotations
 

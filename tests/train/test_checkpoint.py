@@ -1,4 +1,4 @@
-"""The checkpoint file: what goes in comes out, damage is noticed, and a full disk takes nothing away."""
+"""Checkpoint files: round trips, detection of damaged files, and behaviour on a full disk."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from train_stand_ins import StandInBatches, loss, make_config, make_model, no_va
 from recurra.errors import BundleError, OutputError
 from recurra.files import replacing
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
-from recurra.train.history import EpochRecord, write_history
 from recurra.train.loop import train
 from recurra.train.observer import Observer
+from recurra.train.state import EpochRecord, write_history
 
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond ``size`` bytes: the system refuses the write in the middle of the file."""
+    """Limits files to ``size`` bytes: the system refuses a write in the middle of the file."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -38,7 +38,7 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_every_kind_of_tensor_and_number_comes_back(tmp_path: Path) -> None:
+def test_tensors_of_every_dtype_and_numbers_round_trip(tmp_path: Path) -> None:
     weight = torch.randn(3, 5)
     tensors = {
         "a/weight": weight,
@@ -55,8 +55,8 @@ def test_every_kind_of_tensor_and_number_comes_back(tmp_path: Path) -> None:
     state = {"numbers": [0.1 + 0.2, 1e-320, math.inf], "text": "中文", "none": None, "deep": {"x": [1, 2]}}
     path = tmp_path / "new" / FILE_NAME
     save_checkpoint(path, tensors, state)
-    loaded, found = load_checkpoint(path)
-    assert found == state
+    loaded, loaded_state = load_checkpoint(path)
+    assert loaded_state == state
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert loaded[name].dtype == tensor.dtype
@@ -72,7 +72,7 @@ def test_the_file_is_plain_safetensors_and_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 100, 0.5, -1])
-def test_a_truncated_file_is_one_clear_line(tmp_path: Path, keep: float) -> None:
+def test_a_truncated_file_raises_a_one_line_error(tmp_path: Path, keep: float) -> None:
     path = tmp_path / FILE_NAME
     save_checkpoint(path, {"x": torch.arange(1000.0)}, {"step": 1})
     content = path.read_bytes()
@@ -83,36 +83,36 @@ def test_a_truncated_file_is_one_clear_line(tmp_path: Path, keep: float) -> None
     assert "\n" not in str(caught.value)
 
 
-_SOUND: list[bytes] = []
+_INTACT: list[bytes] = []
 
 
 @settings(max_examples=60, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
-def test_any_altered_byte_is_noticed(
+def test_any_changed_byte_is_detected(
     tmp_path_factory: pytest.TempPathFactory, place: float, change: int
 ) -> None:
     path = tmp_path_factory.mktemp("altered") / FILE_NAME
     tensors, state = {"weight": torch.arange(40.0), "n": torch.tensor(3)}, {"step": 12, "loss": 0.25}
-    if not _SOUND:
+    if not _INTACT:
         save_checkpoint(path, tensors, state)
-        _SOUND.append(path.read_bytes())
-    content = bytearray(_SOUND[0])
+        _INTACT.append(path.read_bytes())
+    content = bytearray(_INTACT[0])
     content[int(place * len(content))] ^= change
     path.write_bytes(content)
-    # A few bytes carry no meaning (white space that pads the header): then all must be as it was.
+    # A few bytes have no meaning (the white space that pads the header): then the content must be equal.
     with contextlib.suppress(BundleError):
-        loaded, found = load_checkpoint(path)
-        assert found == state
+        loaded, loaded_state = load_checkpoint(path)
+        assert loaded_state == state
         assert {name: tensor.tolist() for name, tensor in loaded.items()} == {
             name: tensor.tolist() for name, tensor in tensors.items()
         }
 
 
-def test_another_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_safetensors_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(2)}, tmp_path / FILE_NAME)
-    with pytest.raises(BundleError, match="no checkpoint"):
+    with pytest.raises(BundleError, match="the checkpoint has format None"):
         load_checkpoint(tmp_path / FILE_NAME)
     save_checkpoint(tmp_path / FILE_NAME, {"x": torch.zeros(2)}, {"settings": {}})
     with pytest.raises(BundleError, match="the checkpoint has no"):
@@ -120,8 +120,8 @@ def test_another_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
-def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path) -> None:
-    """The disk is full from the middle of epoch 2 on; training then goes on from the end of epoch 1."""
+def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    """The disk is full from the middle of epoch 2 on; training then resumes from the end of epoch 1."""
     config = make_config()
     limit = full_disk(2000)
 
@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
-def test_a_full_disk_leaves_the_former_history(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_previous_history(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     write_history(path, [EpochRecord(1, 1, 1.0, 1.0, 1.0, 1.0)])
     before = path.read_bytes()
@@ -159,7 +159,9 @@ def test_a_full_disk_leaves_the_former_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_block_that_raises_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_exception_while_writing_keeps_the_previous_file(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     path = tmp_path / "file"
     path.write_text("before")
 
@@ -174,20 +176,22 @@ def test_a_block_that_raises_changes_nothing(tmp_path: Path, error: type[BaseExc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_new_training_does_not_mix_with_a_former_one(tmp_path: Path) -> None:
-    """A run that died before its first epoch's end must not be resumed from the run before it."""
+def test_a_new_training_replaces_the_checkpoint_of_an_earlier_one(tmp_path: Path) -> None:
+    """A run that stops before the end of its first epoch must not be resumed from an earlier run."""
     train(make_model(), StandInBatches(), loss, validate, make_config(), folder=tmp_path)
 
-    class Dies(Observer):
+    class Exits(Observer):
         def on_batch(self, *_: Any) -> None:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        train(make_model(), StandInBatches(), loss, validate, make_config(), folder=tmp_path, observer=Dies())
+        train(
+            make_model(), StandInBatches(), loss, validate, make_config(), folder=tmp_path, observer=Exits()
+        )
     assert load_checkpoint(tmp_path / FILE_NAME)[1]["state"]["step"] == 0
 
 
-def test_checkpoints_within_an_epoch_follow_the_clock(tmp_path: Path) -> None:
+def test_checkpoints_within_an_epoch_follow_checkpoint_minutes(tmp_path: Path) -> None:
     steps: list[int] = []
 
     class Reader(Observer):

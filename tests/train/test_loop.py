@@ -1,4 +1,4 @@
-"""The loop itself: what it computes, what it keeps, what it refuses."""
+"""The training loop: its updates, the weights that it keeps, its observer, and its errors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from train_stand_ins import (
 )
 
 from recurra.errors import ConfigError, DataError, OutputError, TrainingError
-from recurra.train.history import EpochRecord
 from recurra.train.loop import train
 from recurra.train.objective import supervised
 from recurra.train.observer import Observer
+from recurra.train.state import EpochRecord
 
 
 class Log(Observer):
@@ -44,8 +44,8 @@ class Log(Observer):
         self.calls.append(("end",))
 
 
-def test_it_is_plain_gradient_descent() -> None:
-    """Against the same steps written out, with the same masks from the same seed."""
+def test_sgd_equals_steps_written_out() -> None:
+    """Compares with explicit gradient descent steps that draw the same dropout masks from the same seed."""
     config = make_config(optimizer="sgd", learning_rate=0.5, clip_norm=None, epochs=2)
     model = make_model()
     outcome = train(model, StandInBatches(), loss, no_validation, config)
@@ -67,35 +67,35 @@ def test_it_is_plain_gradient_descent() -> None:
         torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-7)
 
 
-def test_it_learns() -> None:
+def test_the_validation_loss_decreases() -> None:
     model = make_model()
     before = validate(model.eval())["loss"]
     outcome = train(model, StandInBatches(), loss, validate, make_config(epochs=10))
-    assert min(record.figures["valid_loss"] for record in outcome.history) < 0.6 * before
+    assert min(record.metrics["valid_loss"] for record in outcome.history) < 0.6 * before
 
 
 def test_the_model_ends_with_the_weights_of_the_best_epoch() -> None:
     model = make_model()
     config = make_config(epochs=12, learning_rate=0.3)
     outcome = train(model, StandInBatches(), loss, validate, config)
-    losses = [record.figures["valid_loss"] for record in outcome.history]
+    losses = [record.metrics["valid_loss"] for record in outcome.history]
     assert outcome.best_epoch == losses.index(min(losses)) + 1 < 12
     assert validate(model)["loss"] == min(losses)
 
 
 @pytest.mark.parametrize("monitor", ["loss", "accuracy"])
 def test_the_monitor_chooses_the_epoch(monitor: str) -> None:
-    figures = iter([(0.5, 0.7), (0.4, 0.6), (0.3, 0.9), (0.2, 0.8)])
+    results = iter([(0.5, 0.7), (0.4, 0.6), (0.3, 0.9), (0.2, 0.8)])
 
-    def given(model: nn.Module) -> Mapping[str, float]:
-        loss, accuracy = next(figures)
+    def validation(model: nn.Module) -> Mapping[str, float]:
+        loss, accuracy = next(results)
         return {"loss": loss, "accuracy": accuracy}
 
-    outcome = train(make_model(), StandInBatches(), loss, given, make_config(monitor=monitor))
+    outcome = train(make_model(), StandInBatches(), loss, validation, make_config(monitor=monitor))
     assert outcome.best_epoch == {"loss": 4, "accuracy": 3}[monitor]
 
 
-def test_the_observer_hears_everything_in_order() -> None:
+def test_the_observer_receives_all_events_in_order() -> None:
     log, config = Log(), make_config(epochs=2)
     train(make_model(), StandInBatches(), loss, no_validation, config, observer=log)
     kinds = [call[0] for call in log.calls]
@@ -105,7 +105,7 @@ def test_the_observer_hears_everything_in_order() -> None:
     assert sum(call[4] for call in log.calls[1:9]) == StandInBatches().lengths.sum()
 
 
-def test_the_observer_hears_the_end_after_an_error() -> None:
+def test_the_observer_receives_the_end_after_an_error() -> None:
     def broken(model: nn.Module) -> Mapping[str, float]:
         raise OSError("validation failed")
 
@@ -115,16 +115,16 @@ def test_the_observer_hears_the_end_after_an_error() -> None:
     assert log.calls[-1] == ("end",)
 
 
-def test_a_record_counts_steps_and_true_tokens() -> None:
+def test_a_record_counts_steps_and_tokens_without_padding() -> None:
     config = make_config(epochs=2)
     first, second = train(make_model(), StandInBatches(), loss, no_validation, config).history
     assert (first.step, second.step) == (8, 16)
     tokens = first.tokens_per_second * first.seconds
     assert tokens == pytest.approx(StandInBatches().lengths.sum())
-    assert first.figures == {}
+    assert first.metrics == {}
 
 
-def test_the_same_seed_gives_the_same_result_whatever_the_caller_drew_before() -> None:
+def test_the_result_depends_on_the_seed_and_not_on_the_global_random_state() -> None:
     def run(drawn: int, seed: int = 1) -> list[float]:
         model = make_model()
         torch.rand(drawn)
@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_result_whatever_the_caller_drew_before() -
     assert run(1) != run(1, seed=2)
 
 
-def test_the_callers_random_state_is_left_alone() -> None:
+def test_the_global_random_state_is_restored() -> None:
     model = make_model()
     torch.manual_seed(11)
     expected = torch.rand(3)
@@ -144,7 +144,7 @@ def test_the_callers_random_state_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_validation_sees_an_evaluating_model_without_gradients() -> None:
+def test_validation_runs_in_evaluation_mode_without_gradients() -> None:
     def check(model: nn.Module) -> Mapping[str, float]:
         assert not model.training
         assert not torch.is_grad_enabled()
@@ -153,19 +153,19 @@ def test_validation_sees_an_evaluating_model_without_gradients() -> None:
 
     model = make_model()
     outcome = train(model, StandInBatches(), loss, check, make_config(epochs=2))
-    assert int(model.calls) == 8  # the best epoch is the first: a tie is no improvement
+    assert int(model.calls) == 8  # the best epoch is the first: an equal value is not an improvement
     assert outcome.best_epoch == 1
     assert not model.training
 
 
-def test_a_missing_monitor_is_named() -> None:
-    with pytest.raises(ConfigError, match="validation gives no auc; choose one of accuracy, loss"):
+def test_a_monitor_that_validation_lacks_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="validation computes no auc; choose one of accuracy, loss"):
         train(make_model(), StandInBatches(), loss, validate, make_config(monitor="auc"))
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_and_the_checkpoint_stays_good(
+def test_a_loss_that_is_not_finite_is_an_error_and_the_checkpoint_stays_valid(
     tmp_path: Path, bad: float, clip_norm: float | None
 ) -> None:
     steps = 0
@@ -196,10 +196,8 @@ class _BrokenGradient(torch.autograd.Function):
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
-def test_weights_that_are_not_finite_never_reach_a_checkpoint(
-    tmp_path: Path, clip_norm: float | None
-) -> None:
-    """The last step before a checkpoint has a finite loss, but gradients that are not."""
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, clip_norm: float | None) -> None:
+    """The last step before a checkpoint has a finite loss but gradients that are not finite."""
     steps = 0
 
     def breaking(logits: Tensor, labels: Tensor) -> Tensor:
@@ -217,15 +215,15 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(
     assert torch.equal(resumed.embedding.weight, whole.embedding.weight)
 
 
-def test_a_validation_figure_that_is_no_number_is_never_the_best() -> None:
-    figures = iter([math.nan, 0.5, math.nan, 0.6])
+def test_a_nan_metric_is_never_the_best() -> None:
+    losses = iter([math.nan, 0.5, math.nan, 0.6])
     model = make_model()
-    outcome = train(model, StandInBatches(), loss, lambda _: {"loss": next(figures)}, make_config())
+    outcome = train(model, StandInBatches(), loss, lambda _: {"loss": next(losses)}, make_config())
     assert outcome.best_epoch == 2
     assert int(model.calls) == 16
 
 
-def test_nothing_to_train_is_said() -> None:
+def test_nothing_to_train_is_an_error() -> None:
     frozen = make_model().requires_grad_(False)
     with pytest.raises(TrainingError, match="frozen"):
         train(frozen, StandInBatches(), loss, validate, make_config())
@@ -235,7 +233,7 @@ def test_nothing_to_train_is_said() -> None:
         train(make_model(), StandInBatches(labelled=False), loss, validate, make_config())
 
 
-def test_a_place_that_cannot_be_written_is_said_before_training(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     batches = StandInBatches()
     with pytest.raises(OutputError, match="file"):

@@ -1,4 +1,4 @@
-"""Optimizers against their formulas in NumPy's float64, schedules against their definition, clipping."""
+"""Optimizers compared with their formulas in float64, learning rate schedules, and clipping."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rmsprop(w: Any, gradients: Any, lr: float, decay: float) -> Any:
     for g in gradients:
         g = g + decay * w
         v = 0.9 * v + 0.1 * g**2
-        w = w - lr * g / np.sqrt(v + 1e-7)  # epsilon inside the root: Keras and TensorFlow
+        w = w - lr * g / np.sqrt(v + 1e-7)  # epsilon inside the root, as in Keras and TensorFlow
     return w
 
 
@@ -61,7 +61,7 @@ def sgd(w: Any, gradients: Any, lr: float, decay: float) -> Any:
 @pytest.mark.parametrize("size", [1.0, 1e-4, 1e-7], ids=["large", "small", "tiny"])
 @pytest.mark.parametrize("decay", [0.0, 0.03])
 @pytest.mark.parametrize("formula", [adam, adamw, rmsprop, sgd], ids=lambda f: f.__name__)
-def test_each_follows_its_formula(formula: Any, decay: float, size: float) -> None:
+def test_optimizers_follow_their_formulas(formula: Any, decay: float, size: float) -> None:
     rng = np.random.default_rng(4)
     start = rng.normal(size=SHAPE)
     gradients = size * rng.normal(size=(STEPS, *SHAPE))
@@ -75,7 +75,7 @@ def test_each_follows_its_formula(formula: Any, decay: float, size: float) -> No
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
-def test_weight_decay_leaves_vectors_alone(name: str) -> None:
+def test_weight_decay_does_not_apply_to_vectors(name: str) -> None:
     matrix, vector = torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.ones(3))
     optimizer = make_optimizer([vector, matrix], make_config(optimizer=name, weight_decay=0.1))
     matrix.grad, vector.grad = torch.zeros(3, 2), torch.zeros(3)
@@ -84,7 +84,7 @@ def test_weight_decay_leaves_vectors_alone(name: str) -> None:
     assert bool((vector == 1).all())
 
 
-def test_a_weight_without_gradient_stays() -> None:
+def test_a_weight_without_gradient_does_not_change() -> None:
     used, unused = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2, 2))
     optimizer = RMSprop([used, unused])
     used.grad = torch.ones(2, 2)
@@ -93,7 +93,7 @@ def test_a_weight_without_gradient_stays() -> None:
     assert bool((unused == 1).all())
 
 
-def test_the_rate_that_is_set_is_the_rate_that_is_used() -> None:
+def test_the_learning_rate_that_is_set_is_used() -> None:
     weight = torch.nn.Parameter(torch.zeros(2, 1))
     optimizer = make_optimizer([weight], make_config(optimizer="sgd"))
     set_learning_rate(optimizer, 0.25)
@@ -109,7 +109,7 @@ def test_the_rate_that_is_set_is_the_rate_that_is_used() -> None:
     st.integers(1, 60),
     st.floats(1e-6, 10),
 )
-def test_a_schedule_rises_to_the_rate_then_never_rises_again(
+def test_a_schedule_increases_during_warmup_and_never_afterwards(
     schedule: Any, warmup: int, total: int, peak: float
 ) -> None:
     config = TrainConfig(schedule=schedule, warmup_steps=warmup, learning_rate=peak)
@@ -124,7 +124,7 @@ def test_a_schedule_rises_to_the_rate_then_never_rises_again(
         assert set(falling) <= {peak}
 
 
-def test_cosine_is_half_way_down_in_the_middle() -> None:
+def test_the_cosine_schedule_has_half_the_rate_in_the_middle() -> None:
     config = TrainConfig(schedule="cosine", learning_rate=2.0, warmup_steps=10)
     assert learning_rate(config, 60, 110) == pytest.approx(1.0)
     assert learning_rate(config, 35, 110) == pytest.approx(1 + math.cos(math.pi / 4))
@@ -135,19 +135,19 @@ def test_cosine_is_half_way_down_in_the_middle() -> None:
     st.lists(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=5), min_size=1, max_size=4),
     st.floats(0.01, 200),
 )
-def test_clipping_keeps_the_direction_and_bounds_the_norm(values: list[list[float]], most: float) -> None:
+def test_clipping_keeps_the_direction_and_bounds_the_norm(values: list[list[float]], max_norm: float) -> None:
     gradients = [torch.tensor(value, dtype=torch.float64) for value in values]
     before = torch.cat(gradients)
     expected = float(np.linalg.norm(before.numpy()))
-    assert clip_by_global_norm(gradients, most) == pytest.approx(expected)
+    assert clip_by_global_norm(gradients, max_norm) == pytest.approx(expected)
     after = torch.cat(gradients)
-    if expected <= most:
+    if expected <= max_norm:
         assert torch.equal(after, before)
     else:
-        torch.testing.assert_close(after, before * (most / expected))
+        torch.testing.assert_close(after, before * (max_norm / expected))
 
 
-def test_a_norm_that_is_not_finite_is_returned_and_scales_nothing() -> None:
+def test_a_norm_that_is_not_finite_is_returned_without_scaling() -> None:
     for bad in (math.nan, math.inf):
         gradients = [torch.tensor([1.0, bad]), torch.tensor([3.0])]
         norm = clip_by_global_norm(gradients, 1.0)

@@ -1,4 +1,4 @@
-"""Training that was stopped, however hard, and resumed equals training that never stopped."""
+"""Training that is interrupted or killed and then resumed equals uninterrupted training, bit for bit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TIMES = ("seconds", "tokens_per_second")
 
 
 class Interrupter(Observer):
-    """Presses Ctrl-C after one batch."""
+    """Sends SIGINT, as Ctrl-C does, after one batch."""
 
     def __init__(self, epoch: int, batch: int, times: int = 1) -> None:
         self.place, self.times = (epoch, batch), times
@@ -61,8 +61,8 @@ def fit(folder: Path | None, **options: Any) -> tuple[TinyModel, Outcome]:
     return model, train(model, batches, objective, check, config, folder=folder, **options)
 
 
-class Carrying:
-    """Its loss is weighted by a number that grows from batch to batch, as a stream's state would change."""
+class StatefulLoss:
+    """Multiplies the loss by a number that grows from batch to batch, as the state of a stream changes."""
 
     def __init__(self) -> None:
         self.state = torch.ones(2)
@@ -78,50 +78,50 @@ class Carrying:
         self.state = state_dict["state"]
 
 
-def assert_same_weights(one: torch.nn.Module, two: torch.nn.Module) -> None:
-    first, second = one.state_dict(), two.state_dict()
-    assert first.keys() == second.keys()
-    for name in first:
-        assert torch.equal(first[name], second[name]), name
+def assert_same_weights(model: torch.nn.Module, expected: torch.nn.Module) -> None:
+    actual_weights, expected_weights = model.state_dict(), expected.state_dict()
+    assert actual_weights.keys() == expected_weights.keys()
+    for name in actual_weights:
+        assert torch.equal(actual_weights[name], expected_weights[name]), name
 
 
 def rows(folder: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns of history.csv, and its rows as text without the times."""
+    """Returns the columns of history.csv, and its rows as text without the columns of times."""
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        kept = [{key: row[key] for key in row if key not in TIMES} for row in reader]
+        values = [{key: row[key] for key in row if key not in TIMES} for row in reader]
         assert reader.fieldnames is not None
-        return list(reader.fieldnames), kept
+        return list(reader.fieldnames), values
 
 
 def records(outcome: Outcome) -> list[dict[str, Any]]:
     return [{k: v for k, v in r.row().items() if k not in TIMES} for r in outcome.history]
 
 
-def test_what_the_objective_carries_goes_on_where_it_was(tmp_path: Path) -> None:
-    whole, _ = fit(None, objective=Carrying())
-    fit(tmp_path, objective=Carrying(), observer=Interrupter(2, 3))
-    resumed, _ = fit(tmp_path, objective=Carrying(), model=make_model(9), resume=True)
+def test_the_state_of_the_objective_is_restored(tmp_path: Path) -> None:
+    whole, _ = fit(None, objective=StatefulLoss())
+    fit(tmp_path, objective=StatefulLoss(), observer=Interrupter(2, 3))
+    resumed, _ = fit(tmp_path, objective=StatefulLoss(), model=make_model(9), resume=True)
     assert_same_weights(whole, resumed)
-    forgetful, _ = fit(None)
-    assert not torch.equal(forgetful.head.weight, whole.head.weight)
+    stateless, _ = fit(None)
+    assert not torch.equal(stateless.head.weight, whole.head.weight)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_killed_twice_and_resumed_equals_never_killed(tmp_path: Path) -> None:
+def test_killed_twice_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     from train_stand_ins_run import run
 
     script = Path(__file__).with_name("train_stand_ins_run.py")
     killed = tmp_path / "killed"
-    # In the middle of an epoch, then, resumed, in the middle of writing a checkpoint.
-    for arguments in (["anew", "batch", "2", "5"], ["resume", "write", "3", "7"]):
+    # First in the middle of an epoch, then, after resuming, while a checkpoint is written.
+    for arguments in (["new", "batch", "2", "5"], ["resume", "write", "3", "7"]):
         child = subprocess.run(
             [sys.executable, str(script), str(killed), *arguments], capture_output=True, text=True
         )
         assert child.returncode == -signal.SIGKILL, child.stderr
     start = Start()
     resumed_model, resumed = run(killed, resume=True, observer=start)
-    assert start.resumed_from == 2 * 11 + 6  # 11 batches an epoch; batch 7's checkpoint was the one cut off
+    assert start.resumed_from == 2 * 11 + 6  # 11 batches an epoch; the checkpoint of batch 7 was incomplete
 
     whole_model, whole = run(tmp_path / "whole", resume=False)
     assert_same_weights(resumed_model, whole_model)
@@ -133,9 +133,7 @@ def test_killed_twice_and_resumed_equals_never_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
-def test_interrupted_and_resumed_equals_never_interrupted(
-    tmp_path: Path, optimizer: str, sparse: bool
-) -> None:
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str, sparse: bool) -> None:
     config = make_config(
         optimizer=optimizer, momentum=0.9, weight_decay=0.01, schedule="linear", warmup_steps=3, clip_norm=0.1
     )
@@ -147,7 +145,7 @@ def test_interrupted_and_resumed_equals_never_interrupted(
 
     read, other = StandInBatches(), make_model(99, sparse=sparse)
     resumed_model, resumed = fit(tmp_path, config=config, resume=True, model=other, batches=read)
-    assert read.read[0] == (3, 4)  # batches that were done are not even read
+    assert read.read[0] == (3, 4)  # batches that are done are not read
     whole_model, whole = fit(None, config=config, model=make_model(sparse=sparse))
     assert_same_weights(resumed_model, whole_model)
     assert records(resumed) == records(whole)
@@ -176,7 +174,7 @@ def test_any_number_of_interruptions_changes_nothing(
     assert records(outcome) == records(whole)
 
 
-def test_an_interruption_leaves_the_best_weights_in_the_model(tmp_path: Path) -> None:
+def test_after_an_interruption_the_model_has_the_best_weights(tmp_path: Path) -> None:
     best_model, best = fit(None, config=make_config(epochs=2))
     assert best.best_epoch == 2
     model, outcome = fit(tmp_path, observer=Interrupter(3, 5))
@@ -184,20 +182,20 @@ def test_an_interruption_leaves_the_best_weights_in_the_model(tmp_path: Path) ->
     assert_same_weights(model, best_model)
 
 
-def test_an_interruption_before_any_validation_keeps_the_weights_so_far(tmp_path: Path) -> None:
+def test_an_interruption_before_validation_keeps_the_current_weights(tmp_path: Path) -> None:
     model, outcome = fit(tmp_path, observer=Interrupter(1, 3))
     assert (outcome.history, outcome.best_epoch, outcome.stopped) == ([], 1, "interrupted")
     assert int(model.calls) == 3
 
 
-def test_an_interruption_at_the_end_of_an_epoch_still_validates(tmp_path: Path) -> None:
+def test_after_an_interruption_at_the_end_of_an_epoch_validation_runs(tmp_path: Path) -> None:
     _, outcome = fit(tmp_path, observer=Interrupter(2, 8))
     assert (len(outcome.history), outcome.stopped) == (2, "interrupted")
     _, outcome = fit(tmp_path, resume=True, observer=Interrupter(4, 8))
     assert (len(outcome.history), outcome.stopped) == (4, "epochs")
 
 
-def test_a_second_interruption_stops_at_once_and_handlers_return(tmp_path: Path) -> None:
+def test_a_second_interruption_raises_and_the_handler_is_restored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, observer=Interrupter(2, 2, times=2))
@@ -208,7 +206,7 @@ def test_a_second_interruption_stops_at_once_and_handlers_return(tmp_path: Path)
     assert_same_weights(model, whole_model)
 
 
-def test_training_in_another_thread_leaves_signals_alone() -> None:
+def test_training_in_another_thread_installs_no_signal_handler() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
@@ -225,7 +223,7 @@ def test_resuming_a_finished_training_trains_nothing(tmp_path: Path) -> None:
     assert_same_weights(again_model, model)
 
 
-def test_patience_survives_resuming(tmp_path: Path) -> None:
+def test_the_patience_count_is_restored(tmp_path: Path) -> None:
     config = make_config(epochs=30, patience=2, learning_rate=0.3)
     whole_model, whole = fit(None, config=config)
     assert whole.stopped == "patience"
@@ -238,7 +236,7 @@ def test_patience_survives_resuming(tmp_path: Path) -> None:
     assert (outcome.stopped, len(outcome.history)) == ("patience", len(whole.history))
 
 
-def test_epochs_may_be_raised(tmp_path: Path) -> None:
+def test_epochs_can_be_increased(tmp_path: Path) -> None:
     fit(tmp_path, config=make_config(epochs=2))
     model, outcome = fit(tmp_path, config=make_config(epochs=5), resume=True)
     whole_model, whole = fit(None, config=make_config(epochs=5))
@@ -246,7 +244,7 @@ def test_epochs_may_be_raised(tmp_path: Path) -> None:
     assert_same_weights(model, whole_model)
 
 
-def test_without_validation_resuming_goes_on_from_the_last_weights(tmp_path: Path) -> None:
+def test_without_validation_training_resumes_from_the_last_weights(tmp_path: Path) -> None:
     fit(tmp_path, validate=no_validation, observer=Interrupter(2, 3))
     model, outcome = fit(tmp_path, validate=no_validation, resume=True, model=make_model(4))
     whole_model, _ = fit(None, validate=no_validation)
@@ -255,30 +253,32 @@ def test_without_validation_resuming_goes_on_from_the_last_weights(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"config": make_config(learning_rate=0.1)}, "train.learning_rate was 0.05, now 0.1"),
         ({"config": make_config(seed=2)}, "train.seed was 1, now 2"),
-        ({"config": make_config(epochs=3)}, "train.epochs was 4, now 3 (it may be raised only)"),
+        ({"config": make_config(epochs=3)}, "train.epochs was 4, now 3 (it can only be increased)"),
         ({"fingerprint": '{"model": {"units": 64}, "x": 1}'}, "model.units was 100, now 64"),
         ({"fingerprint": '{"model": {}, "x": 1}'}, "model.units was 100, now None"),
         ({"fingerprint": "opaque"}, "the data, the tokenizer or the model differ"),
         ({"batches": StandInBatches(examples=70)}, "an epoch had 8 batches, now 9"),
     ],
 )
-def test_another_setup_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_resuming_with_other_settings_names_the_difference(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     before = {"fingerprint": '{"model": {"units": 100}, "x": 1}'}
     fit(tmp_path, **before)
     content = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(ConfigError) as caught:
         fit(tmp_path, resume=True, **{**before, **changes})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "checkpoint.safetensors" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == content
 
 
-def test_another_model_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+def test_another_model_is_refused_and_not_changed(tmp_path: Path) -> None:
     fit(tmp_path)
     other = make_model()
     other.head = torch.nn.Linear(6, 2)
@@ -289,14 +289,14 @@ def test_another_model_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
         assert torch.equal(tensor, before[name])
 
 
-def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+def test_resuming_without_a_checkpoint_or_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no checkpoint"):
         fit(tmp_path, resume=True)
     with pytest.raises(ConfigError, match="no folder"):
         fit(None, resume=True)
 
 
-def test_frozen_weights_stay_and_training_resumes(tmp_path: Path) -> None:
+def test_frozen_weights_do_not_change_after_resuming(tmp_path: Path) -> None:
     def frozen() -> TinyModel:
         model = make_model()
         model.embedding.weight.requires_grad_(False)

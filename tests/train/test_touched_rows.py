@@ -1,4 +1,4 @@
-"""Steps of touched rows: as dense steps in those rows, and nothing at all in the others."""
+"""Optimizer steps on sparse gradients: touched rows as with dense gradients, other rows unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sparse(rows: list[int], values: torch.Tensor) -> torch.Tensor:
 
 
 class Pair:
-    """The same table and the same bias, under dense gradients and under sparse ones."""
+    """The same embedding table and bias, trained with dense gradients and with sparse ones."""
 
     def __init__(self, optimizer: str, *, decay: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
         self.generator = torch.Generator().manual_seed(7)
@@ -42,7 +42,7 @@ class Pair:
         self.optimizers = [make_optimizer(pair, config) for pair in weights]
 
     def step(self, rows: list[int]) -> torch.Tensor:
-        """One step of both from the same gradient of these rows; gives the gradient."""
+        """Makes one step of both with the same gradient in ``rows``; returns the dense gradient."""
         values = torch.randn(len(rows), E, generator=self.generator).to(self.dtype)
         self.sparse.grad = sparse(rows, values)
         self.dense.grad = self.sparse.grad.to_dense()
@@ -55,13 +55,13 @@ class Pair:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_rows_touched_in_every_step_move_bit_for_bit_as_in_dense_steps(
+def test_rows_touched_in_every_step_equal_dense_steps_bit_for_bit(
     optimizer: str, decay: float, dtype: torch.dtype
 ) -> None:
-    """Whatever other rows come and go beside them."""
+    """The other rows of a step make no difference."""
     pair = Pair(optimizer, decay=decay, dtype=dtype)
-    for others in ([], [3, 9], [4], [0, 11, 5, 6], [3]):
-        pair.step(sorted([1, 2, 8, *others]))
+    for other_rows in ([], [3, 9], [4], [0, 11, 5, 6], [3]):
+        pair.step(sorted([1, 2, 8, *other_rows]))
     for row in (1, 2, 8):
         assert torch.equal(pair.sparse[row], pair.dense[row])
         assert not torch.equal(pair.sparse[row], pair.start[row])
@@ -69,7 +69,7 @@ def test_rows_touched_in_every_step_move_bit_for_bit_as_in_dense_steps(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_row_that_is_not_touched_stays_bit_for_bit_where_dense_steps_move_it(optimizer: str) -> None:
+def test_untouched_rows_and_averages_do_not_change_while_dense_steps_move_them(optimizer: str) -> None:
     pair = Pair(optimizer, decay=0.0 if optimizer in ("adam", "sgd") else 0.1)
     pair.step([1, 2])
     before = pair.sparse.detach().clone()
@@ -93,7 +93,7 @@ def test_a_row_that_is_not_touched_stays_bit_for_bit_where_dense_steps_move_it(o
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_adam_of_touched_rows_follows_its_formula(decay: float) -> None:
-    """A row's averages go on from its last touch; the count in the corrections is of all steps."""
+    """A row's averages continue from its last update; bias correction counts all steps."""
     pair = Pair("adam", decay=decay, dtype=torch.float64)
     w = pair.start.numpy().copy()
     m, v = np.zeros((V, E)), np.zeros((V, E))
@@ -105,8 +105,8 @@ def test_adam_of_touched_rows_follows_its_formula(decay: float) -> None:
 
 
 @given(st.lists(st.integers(0, V - 1), max_size=9))
-def test_rows_may_come_more_than_once_in_any_order_or_not_at_all(rows: list[int]) -> None:
-    pair = Pair("rmsprop", dtype=torch.float64)  # without decay its dense steps move touched rows alone
+def test_rows_can_be_repeated_unsorted_or_empty(rows: list[int]) -> None:
+    pair = Pair("rmsprop", dtype=torch.float64)  # without decay its dense steps move touched rows only
     before = pair.sparse.detach().clone()
     pair.step(rows)
     torch.testing.assert_close(pair.sparse, pair.dense, rtol=1e-12, atol=0)
@@ -115,8 +115,8 @@ def test_rows_may_come_more_than_once_in_any_order_or_not_at_all(rows: list[int]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_batch_of_padding_alone_moves_no_row(optimizer: str) -> None:
-    """In the first step too, when the optimizer makes its averages."""
+def test_a_batch_of_padding_only_moves_no_row(optimizer: str) -> None:
+    """Also in the first step, in which the optimizer creates its averages."""
     pair = Pair(optimizer)
     pair.step([])
     assert torch.equal(pair.sparse, pair.start)
@@ -126,42 +126,42 @@ def test_a_batch_of_padding_alone_moves_no_row(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_optimizer_keeps_its_weights_and_the_layout_of_its_state(optimizer: str) -> None:
+def test_the_optimizer_keeps_its_weights_and_the_shapes_of_its_state(optimizer: str) -> None:
     pair = Pair(optimizer)
     for _ in range(2):
         pair.step([1, 3])
-    dense, sparse_one = pair.optimizers
-    assert sparse_one.param_groups[0]["params"][0] is pair.sparse
-    assert set(sparse_one.state) == {pair.sparse, pair.biases[1]}
-    layouts = [
+    dense_optimizer, sparse_optimizer = pair.optimizers
+    assert sparse_optimizer.param_groups[0]["params"][0] is pair.sparse
+    assert set(sparse_optimizer.state) == {pair.sparse, pair.biases[1]}
+    shapes = [
         {number: {key: value.shape for key, value in entries.items()} for number, entries in state.items()}
-        for state in (dense.state_dict()["state"], sparse_one.state_dict()["state"])
+        for state in (dense_optimizer.state_dict()["state"], sparse_optimizer.state_dict()["state"])
     ]
-    assert layouts[0] == layouts[1]
+    assert shapes[0] == shapes[1]
 
 
-def test_rows_in_order_are_taken_as_they_are() -> None:
+def test_a_gradient_of_unique_sorted_rows_is_returned_unchanged() -> None:
     in_order = sparse([1, 4, 6], torch.ones(3, E))
     assert coalesced(in_order) is in_order
     for rows in ([4, 1, 6], [1, 4, 4]):
-        found = coalesced(sparse(rows, torch.ones(3, E)))
-        assert found.indices()[0].tolist() == sorted(set(rows))
-        assert float(found.values().sum()) == 3 * E
+        gradient = coalesced(sparse(rows, torch.ones(3, E)))
+        assert gradient.indices()[0].tolist() == sorted(set(rows))
+        assert float(gradient.values().sum()) == 3 * E
 
 
 @given(
     st.lists(st.integers(0, V - 1), max_size=9),
     st.floats(0.01, 30),
 )
-def test_clipping_takes_sparse_gradients_for_what_they_are(rows: list[int], most: float) -> None:
-    """Rows that come twice count as their sum."""
+def test_clipping_sparse_gradients_equals_clipping_dense_ones(rows: list[int], max_norm: float) -> None:
+    """Repeated rows count as their sum."""
     values = torch.arange(1.0, len(rows) * E + 1, dtype=torch.float64).view(len(rows), E)
     other = torch.tensor([3.0, -4.0], dtype=torch.float64)
     mixed = [sparse(rows, values), other.clone()]
     dense = [sparse(rows, values).to_dense(), other.clone()]
-    assert clip_by_global_norm(mixed, most) == pytest.approx(clip_by_global_norm(dense, most))
-    for found, expected in zip(mixed, dense, strict=True):
-        torch.testing.assert_close(found.to_dense(), expected)
+    assert clip_by_global_norm(mixed, max_norm) == pytest.approx(clip_by_global_norm(dense, max_norm))
+    for gradient, expected in zip(mixed, dense, strict=True):
+        torch.testing.assert_close(gradient.to_dense(), expected)
 
 
 def test_a_sparse_norm_that_is_not_finite_is_returned() -> None:
@@ -171,7 +171,7 @@ def test_a_sparse_norm_that_is_not_finite_is_returned() -> None:
 
 
 class Interrupter(Observer):
-    """Presses Ctrl-C after the fourth batch of the third epoch."""
+    """Sends SIGINT, as Ctrl-C does, after the fourth batch of the third epoch."""
 
     def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
         if (epoch, batch) == (3, 4):
@@ -179,7 +179,7 @@ class Interrupter(Observer):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_classifier_of_touched_rows_interrupted_and_resumed_equals_one_that_was_not(
+def test_a_classifier_with_touched_rows_interrupted_and_resumed_equals_uninterrupted(
     tmp_path: Path, optimizer: str
 ) -> None:
     settings = {"rows": "touched", "optimizer": optimizer, "momentum": 0.9, "weight_decay": 0.01}
@@ -197,8 +197,8 @@ def test_a_classifier_of_touched_rows_interrupted_and_resumed_equals_one_that_wa
     assert not dense.embedding.weight[0].any()
 
 
-def test_plain_gradient_descent_is_the_same_either_way() -> None:
-    """It has no memory; what differs is rounding in the norm that clips."""
+def test_sgd_without_momentum_is_equal_with_touched_and_all_rows() -> None:
+    """SGD has no state; only the rounding of the norm used for clipping differs."""
     settings = {"optimizer": "sgd", "learning_rate": 0.5}
     touched, _ = run(None, False, rows="touched", **settings)
     dense, _ = run(None, False, rows="all", **settings)

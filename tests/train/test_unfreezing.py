@@ -1,4 +1,4 @@
-"""Weights that are frozen for a while and layers that learn at rates of their own, resumed exactly."""
+"""Unfreezing after some epochs and layer-wise learning rates, also when training is resumed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from recurra.train.optimizers import layer_shares, make_optimizer, set_learning_
 OPTIMIZERS = ["adam", "adamw", "rmsprop", "sgd"]
 
 
-class Watcher(Observer):
-    """Keeps the embedding after each epoch, and presses Ctrl-C after one batch."""
+class EmbeddingLog(Observer):
+    """Records the embedding after each epoch, and sends SIGINT (Ctrl-C) after one batch."""
 
     def __init__(self, model: TinyModel, stop: tuple[int, int] | None = None) -> None:
         self.model, self.stop = model, stop
@@ -43,17 +43,17 @@ def fit(
     config = make_config(**{"weight_decay": 0.01, "momentum": 0.9, "schedule": "cosine", **options})
     model = make_model(99 if resume else 3, sparse=sparse)
     model.embedding.weight.requires_grad_(False)
-    watcher = Watcher(model, stop)
+    log = EmbeddingLog(model, stop)
     layers = [model.embedding.parameters(), model.head.parameters()]
     outcome = train(
         model, StandInBatches(), loss, check, config,
-        folder=folder, resume=resume, observer=watcher, layers=[list(layer) for layer in layers],
+        folder=folder, resume=resume, observer=log, layers=[list(layer) for layer in layers],
     )  # fmt: skip
-    return model, outcome, watcher.after
+    return model, outcome, log.after
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_frozen_weights_are_the_same_bits_until_they_are_unfrozen(optimizer: str) -> None:
+def test_frozen_weights_do_not_change_until_they_are_unfrozen(optimizer: str) -> None:
     start = make_model().embedding.weight
     model, _, after = fit(None, optimizer=optimizer, unfreeze_after=2)
     assert [torch.equal(weight, start) for weight in after] == [True, True, False, False]
@@ -68,7 +68,7 @@ def test_frozen_weights_are_the_same_bits_until_they_are_unfrozen(optimizer: str
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("rate", [None, 0.3], ids=["one rate", "layerwise"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_interrupted_around_the_unfreezing_ends_in_the_same_bits(
+def test_interrupted_around_unfreezing_and_resumed_equals_uninterrupted(
     tmp_path: Path, optimizer: str, sparse: bool, stop: tuple[int, int], rate: float | None
 ) -> None:
     options = {"optimizer": optimizer, "unfreeze_after": 2, "layerwise_lr": rate, "epochs": 3}
@@ -81,7 +81,7 @@ def test_interrupted_around_the_unfreezing_ends_in_the_same_bits(
     assert again.best_epoch == once.best_epoch
 
 
-def test_patience_begins_when_all_is_trained() -> None:
+def test_patience_counts_from_unfreezing() -> None:
     def never_better(model: nn.Module) -> Mapping[str, float]:
         return {"loss": 1.0}
 
@@ -91,8 +91,8 @@ def test_patience_begins_when_all_is_trained() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_layers_rate_is_its_share(optimizer: str) -> None:
-    """A weight with share 0.25 moves as one alone would at a quarter of the rate, to the bit."""
+def test_layer_learning_rates_are_scaled_by_their_share(optimizer: str) -> None:
+    """A weight with share 0.25 is updated exactly as with a quarter of the learning rate."""
     config = make_config(optimizer=optimizer, weight_decay=0.01, momentum=0.9)
     low, high, alone = (nn.Parameter(torch.linspace(-1, 1, 6).reshape(3, 2)) for _ in range(3))
     optimizers = make_optimizer([low, high], config, layer_shares([[low], [], [high]], 0.5))
@@ -108,13 +108,13 @@ def test_a_layers_rate_is_its_share(optimizer: str) -> None:
     assert not torch.equal(high, alone)
 
 
-def test_shares_fall_by_the_factor_from_the_top_down() -> None:
+def test_shares_decrease_by_the_factor_from_the_top_down() -> None:
     layers = [[nn.Parameter(torch.zeros(1))], [nn.Parameter(torch.zeros(1)) for _ in range(2)], []]
     shares = layer_shares(layers, 0.5)
     assert [[shares[weight] for weight in layer] for layer in layers] == [[0.25], [0.5, 0.5], []]
 
 
-def test_without_layerwise_rates_training_is_as_it_was() -> None:
+def test_a_layerwise_factor_of_1_equals_no_layerwise_rates() -> None:
     plain, same = make_model(), make_model()
     train(plain, StandInBatches(), loss, validate, make_config())
     layers = [list(same.embedding.parameters()), list(same.head.parameters())]

@@ -1,7 +1,7 @@
-"""A tiny task with the interfaces of batches and models, so that these tests see the training loop alone.
+"""Test doubles for batches and models, so that these tests exercise the training loop only.
 
-The task: does a text hold more even tokens than odd ones? The model has dropout, so that a resumed run
-shows whether its random state came back.
+The task is to classify whether a text has more even tokens than odd ones. The model has dropout, so that a
+resumed run shows whether the random state was restored.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def validate(model: nn.Module) -> Mapping[str, float]:
     held_out = StandInBatches(40, 40)
     (batch,) = held_out.epoch(0)
     logits = model(batch.tokens, batch.lengths)
-    right = (logits[:, 0] > 0) == (batch.labels == 1)
-    return {"loss": cross_entropy(logits, batch.labels).item(), "accuracy": right.float().mean().item()}
+    correct = (logits[:, 0] > 0) == (batch.labels == 1)
+    return {"loss": cross_entropy(logits, batch.labels).item(), "accuracy": correct.float().mean().item()}
 
 
 def no_validation(model: nn.Module) -> Mapping[str, float]:

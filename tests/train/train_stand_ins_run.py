@@ -1,7 +1,8 @@
-"""A training of the real classifier in a process of its own, which kills itself where it is told to.
+"""Trains the classifier in a separate process that kills itself at a given batch.
 
-python train_stand_ins_run.py FOLDER resume|anew batch EPOCH BATCH      SIGKILL after that batch
-python train_stand_ins_run.py FOLDER resume|anew write EPOCH BATCH      SIGKILL in the next checkpoint's write
+python train_stand_ins_run.py FOLDER resume|new batch EPOCH BATCH      SIGKILL after that batch
+python train_stand_ins_run.py FOLDER resume|new write EPOCH BATCH      SIGKILL while the next checkpoint is
+written
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def examples(count: int, seed: int) -> Examples:
 def run(
     folder: Path | None, resume: bool, observer: Any = None, rows: Any = "all", **settings: Any
 ) -> tuple[Classifier, Outcome]:
-    given = {"learning_rate": 0.02, "schedule": "cosine", "warmup_steps": 5, "epochs": 4, "batch_size": 8}
-    config = TrainConfig(**{**given, "checkpoint_minutes": 1e-9, **settings})
+    defaults = {"learning_rate": 0.02, "schedule": "cosine", "warmup_steps": 5, "epochs": 4, "batch_size": 8}
+    config = TrainConfig(**{**defaults, "checkpoint_minutes": 1e-9, **settings})
     torch.manual_seed(1)
     model = Classifier(
         ModelConfig(units=[5, 6], embedding=4, dropout=0.2, recurrent_dropout=0.3, bidirectional=True),
@@ -46,7 +47,7 @@ def run(
         label_kind="binary",
         embedding_rows=rows,
     )
-    torch.rand(100 if resume else 3)  # what the caller drew before must not matter
+    torch.rand(100 if resume else 3)  # the global random state must make no difference
     held_out = examples(37, seed=9)
 
     def validate(network: torch.nn.Module) -> dict[str, float]:
@@ -61,18 +62,19 @@ def run(
 
 
 class Killer(Observer):
-    def __init__(self, how: str, epoch: int, batch: int) -> None:
-        self.how, self.place = how, (epoch, batch)
+    """Kills the process after a batch, or while the checkpoint after it is written."""
+
+    def __init__(self, moment: str, epoch: int, batch: int) -> None:
+        self.moment, self.place = moment, (epoch, batch)
 
     def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
         if (epoch, batch) != self.place:
             return
-        if self.how == "batch":
+        if self.moment == "batch":
             os.kill(os.getpid(), signal.SIGKILL)
 
         def write_half(tensors: Any, path: Path, metadata: Any) -> None:
-            whole = checkpoint.save_file_itself(tensors, path, metadata=metadata)  # type: ignore[attr-defined]
-            assert whole is None
+            checkpoint.save_file_itself(tensors, path, metadata=metadata)  # type: ignore[attr-defined]
             os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -81,5 +83,5 @@ class Killer(Observer):
 
 
 if __name__ == "__main__":
-    where, mode, how, epoch, batch = sys.argv[1:]
-    run(Path(where), mode == "resume", Killer(how, int(epoch), int(batch)))
+    folder, mode, moment, epoch, batch = sys.argv[1:]
+    run(Path(folder), mode == "resume", Killer(moment, int(epoch), int(batch)))

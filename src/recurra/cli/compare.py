@@ -1,73 +1,86 @@
-"""`recurra compare`: which technique helps on these texts, and is it more than chance?"""
+"""`recurra compare`: recipes and techniques compared on the same data, with confidence intervals."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Settings, SkipBadRows, Valid
+from recurra.cli.options import AsJson, ConfigFile, Data, Group, Settings, SkipBadRows, Valid
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
 
 
 def compare(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    data: Data,
     recipes: Annotated[
         str,
         typer.Option(
             metavar="A,B,...",
-            help="What to compare: recipes, each with +recurrent-dropout, +pretrained, +pretrained-tuned or "
-            "+KEY=VALUE on top, such as lstm,bi-lstm,lstm+model.units=64.",
+            help="Recipes to compare, each with optional +recurrent-dropout, +pretrained, +pretrained-tuned "
+            "or "
+            "+KEY=VALUE, such as lstm,bi-lstm,lstm+model.units=64.",
         ),
     ],
-    seeds: Annotated[int, typer.Option(help="Runs of each, at most.", max=1000)] = 5,
+    seeds: Annotated[int, typer.Option(help="Maximum number of runs of each.", max=1000)] = 5,
     valid: Valid = None,
-    test: Annotated[Path | None, typer.Option(help="A file to compare on.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A file to measure on.")] = None,
     sizes: Annotated[
-        str, typer.Option(metavar="N,...,all", help="Training rows, for learning curves: 250,1000,all.")
+        str,
+        typer.Option(
+            metavar="N,...,all", help="Numbers of training rows, for learning curves: 250,1000,all."
+        ),
     ] = "all",
     against: Annotated[
-        str | None, typer.Option(metavar="A", help="What the others are compared to.  [default: the first]")
+        str | None,
+        typer.Option(metavar="A", help="The recipe that the others are compared with.  [default: the first]"),
     ] = None,
     pretrained: Annotated[
         Path | None,
         typer.Option(metavar="EMB", help="A model or a file of word vectors, for +pretrained."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The comparison's directory.  [default: NAME-comparison]")
+        Path | None, typer.Option(help="Directory of the results.  [default: NAME-comparison]")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs side by side.  [default: one a processor]")
+        int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
     ] = None,
     enough: Annotated[
-        float, typer.Option(min=0.0, help="Points of accuracy that do not matter: within them seeds stop.")
+        float,
+        typer.Option(
+            min=0.0, help="Difference in accuracy points that is negligible; no more seeds within it."
+        ),
     ] = 0.5,
-    stop_early: Annotated[bool, typer.Option(help="No more seeds for what has a clear verdict.")] = True,
-    baseline: Annotated[bool, typer.Option(help="Measure the n-gram baseline beside them.")] = True,
+    stop_early: Annotated[
+        bool, typer.Option(help="Run no more seeds of a recipe whose result is clear.")
+    ] = True,
+    baseline: Annotated[bool, typer.Option(help="Also measure the n-gram baseline.")] = True,
     config: ConfigFile = None,
     settings: Settings = None,
     group: Group = None,
     skip_bad_rows: SkipBadRows = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare recipes and techniques on the same rows, with intervals that count seeds and rows."""
+    """Compare recipes and techniques on the same rows, with intervals over seeds and rows."""
     from recurra.compare.arms import parse_arms
     from recurra.compare.rounds import Study
     from recurra.compare.study import compare_files, parse_sizes
     from recurra.config import parse_set, read_settings
 
     arms = parse_arms(recipes, pretrained)
-    columns = {"group": group} if group is not None else {}
-    options = {**columns, "skip_bad_rows": True} if skip_bad_rows else columns
+    data_settings: dict[str, Any] = {}
+    if group is not None:
+        data_settings["group"] = group
+    if skip_bad_rows:
+        data_settings["skip_bad_rows"] = True
     layers = [read_settings(config)] if config else []
-    layers += [parse_set(one) for one in settings or []]
-    if options:
-        layers.append({"data": options})
+    layers += [parse_set(assignment) for assignment in settings or []]
+    if data_settings:
+        layers.append({"data": data_settings})
     study = Study(
         arms,
         against or arms[0].key,
@@ -79,7 +92,7 @@ def compare(
         baseline=baseline,
     )
     screen = Screen(as_json)
-    found = compare_files(
+    comparison = compare_files(
         data,
         study,
         out or Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-comparison"),
@@ -89,6 +102,6 @@ def compare(
         command=shlex.join(["recurra", *sys.argv[1:]]),
         reporter=screen,
     )
-    screen.finish(found.as_json())
-    if found.interrupted:
+    screen.finish(comparison.as_json())
+    if comparison.interrupted:
         raise typer.Exit(130)

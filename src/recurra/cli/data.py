@@ -1,4 +1,4 @@
-"""`recurra data`: look at a file before training on it, or fetch a public one."""
+"""`recurra data`: check a data file before training, or download a public data set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recurra.cli.screen import Screen
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Check a data file, or fetch a public data set.", no_args_is_help=True)
+app = typer.Typer(help="Check a data file, or download a public data set.", no_args_is_help=True)
 
 
 @app.command("check")
 def check(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to look at.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to check.")],
     valid: Annotated[Path | None, typer.Option(help="A validation file, checked for leaks.")] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, checked for leaks.")] = None,
     recipe: Recipe = None,
@@ -27,7 +27,7 @@ def check(
     skip_bad_rows: SkipBadRows = False,
     as_json: AsJson = False,
 ) -> None:
-    """Columns, classes, lengths, duplicates, leaks, label conflicts, out-of-vocabulary, language."""
+    """Report columns, classes, lengths, duplicates, leaks, label conflicts, unknown words, languages."""
     built = chosen_config(recipe, config, settings, group, skip_bad_rows)
     from recurra.tasks.data import check_data
 
@@ -37,13 +37,13 @@ def check(
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The data set: imdb.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the data set: imdb.")],
     out: Annotated[Path, typer.Option(help="The folder to unpack into.")] = Path("data"),
-    url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
-    local: Annotated[Path | None, typer.Option(help="A copy of the archive on this machine.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another URL of the same file.")] = None,
+    local: Annotated[Path | None, typer.Option(help="A local copy of the archive.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a public data set from its authors: checked, resumable, unpacked safely."""
+    """Download a public data set from its authors' site, verify it and unpack it; resumes if interrupted."""
     from recurra.tasks.data import fetch_data
 
     screen = Screen(as_json)

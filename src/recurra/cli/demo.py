@@ -1,4 +1,4 @@
-"""`recurra demo`: the whole path on the built-in sample, in under a minute on 2 cores."""
+"""`recurra demo`: train and explain a model on the built-in sample, in under a minute on 2 cores."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["demo"]
 
 def demo(
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample.")] = "en",
-    out: Annotated[Path, typer.Option(help="Folder for the sample and the model.")] = Path("recurra-demo"),
+    out: Annotated[Path, typer.Option(help="Folder of the sample and the model.")] = Path("recurra-demo"),
     as_json: AsJson = False,
 ) -> None:
-    """Make a sample, train on it, test, explain three predictions; all in under a minute."""
+    """Create a sample, train and test a model on it, and explain three predictions, in under a minute."""
     from recurra.tasks.data import demonstrate
 
     screen = Screen(as_json)

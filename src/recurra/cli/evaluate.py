@@ -1,4 +1,4 @@
-"""`recurra evaluate`: a saved model's figures on labelled texts, beside the baseline's."""
+"""`recurra evaluate`: metrics of a saved model and of the baseline on labelled data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their answers, as fit takes.")],
-    report: Annotated[Path | None, typer.Option(help="Write the figures as an HTML page too.")] = None,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled rows, in the format of fit.")],
+    report: Annotated[Path | None, typer.Option(help="Also write the metrics as an HTML page.")] = None,
     train: Annotated[
-        Path | None, typer.Option(help="The training file, for the baseline.  [default: where it was]")
+        Path | None, typer.Option(help="The training file, for the baseline.  [default: its path at fit]")
     ] = None,
-    baseline: Annotated[bool, typer.Option(help="Measure the baseline beside it.")] = True,
+    baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a saved model on a file with its answers: figures with intervals, beside the baseline."""
+    """Measure a saved model on labelled data: metrics with confidence intervals, beside the baseline."""
     from recurra.tasks.use import evaluate_files
 
     screen = Screen(as_json)

@@ -1,4 +1,4 @@
-"""`recurra fit`: a file becomes a trained, tested, saved model."""
+"""`recurra fit`: train, test and save a model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from recurra.cli.options import (
     AsJson,
     ConfigFile,
+    Data,
     Freeze,
     Group,
     LayerwiseRate,
@@ -34,13 +35,13 @@ __all__ = ["fit"]
 
 
 def fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
+    data: Data,
     task: TaskName = None,
     valid: Valid = None,
-    test: Annotated[Path | None, typer.Option(help="A file to test on, once, at the end.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The model's directory.  [default: NAME-model]")] = None,
+    test: Annotated[Path | None, typer.Option(help="A file to test on at the end.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The model directory.  [default: NAME-model]")] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column to forecast (forecast, and means it).")
+        str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
     ] = None,
     recipe: Recipe = None,
     config: ConfigFile = None,
@@ -54,10 +55,10 @@ def fit(
     layerwise_lr: LayerwiseRate = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    baseline: Annotated[bool, typer.Option(help="Measure the baseline beside it.")] = True,
+    baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network on a file, test it beside a baseline, and save it with a report."""
+    """Train a network on a file, compare it with a baseline, and save it with a report."""
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
     built = chosen_config(
         recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target

@@ -1,6 +1,6 @@
-"""The command `recurra`: its verbs, and how errors end.
+"""The command `recurra`: its verbs, and the handling of errors.
 
-Each verb imports what it needs when it runs, so that `recurra --help` answers at once.
+Each verb imports what it needs when it runs, so that `recurra --help` is fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="recurra",
-    help="Recurrent networks on sequences, text first: trained, measured, explained.",
+    help="Train, measure and explain recurrent networks on sequences, mainly texts.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,19 +47,19 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit code 2."""
+    """Runs the command line. A user's error is printed as one line on stderr, with exit code 2."""
     let_idle_threads_sleep()
     try:
         app()
     except RecurraError as error:
         _fail(str(error))
     except OSError as error:
-        # What no room foresaw, such as a full disk behind stdout.
+        # Not converted to an OutputError before, e.g. if stdout is redirected to a full disk.
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):
             raise
-        # The reader of our pipe (head, say) has gone, for which Typer exits with 1: it is no error.
+        # The reader of the pipe (e.g. head) has exited. Typer exits with 1, but this is not an error.
         _silence_stdout()
         sys.exit(0)
 
@@ -71,6 +71,6 @@ def _fail(line: str) -> NoReturn:
 
 
 def _silence_stdout() -> None:
-    """What is left in stdout's buffer goes nowhere: Python would complain when it flushes at exit."""
+    """Redirects stdout to /dev/null: otherwise Python reports an error when it flushes the buffer at exit."""
     with contextlib.suppress(OSError, io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

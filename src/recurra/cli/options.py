@@ -1,4 +1,4 @@
-"""Options that several verbs share, declared once."""
+"""Options that several verbs share, and the settings built from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recurra.io.formats import format_named, format_names
 from recurra.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "ConfigFile",
+    "Data",
     "Freeze",
     "Group",
     "LayerwiseRate",
@@ -29,6 +31,7 @@ __all__ = [
     "UnfreezeAfter",
     "Valid",
     "chosen_config",
+    "data_help",
     "transfer_settings",
 ]
 
@@ -37,58 +40,68 @@ if TYPE_CHECKING:
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
 _TITLES = [task.title for task in TASKS]
+
+
+def data_help() -> str:
+    """The formats of a data file, for the help text."""
+    return ", ".join(format_named(name).title for name in format_names()) + "."
+
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help=data_help())]
 TaskName = Annotated[
     _Name | None,
     typer.Option(
         "--task",
-        help=f"What to learn: {', '.join(_TITLES[:-1])}, or {_TITLES[-1]}.  "
-        "[default: the recipe's; tag for .conllu; else classify]",
+        help=f"The task: {', '.join(_TITLES[:-1])}, or {_TITLES[-1]}.  "
+        "[default: that of the recipe; tag for .conllu; else classify]",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[
     str | None,
-    typer.Option("--recipe", help="Named settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"),
+    typer.Option(
+        "--recipe", help="A named set of settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"
+    ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as model.units=64. May be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as model.units=64. Can be repeated."),
 ]
 Group = Annotated[
     str | None,
-    typer.Option("--group", help="Column whose equal values stay on one side of the validation split."),
+    typer.Option(
+        "--group", help="Column of groups; rows of a group are not split between training and validation."
+    ),
 ]
-SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Leave broken rows out, counted and listed.")
-]
+SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.")]
 
-Valid = Annotated[Path | None, typer.Option(help="A file to validate on, in place of held-out rows.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model in --out.")]
+Valid = Annotated[Path | None, typer.Option(help="A validation file, instead of held-out rows.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing model in --out.")]
 
 Pretrained = Annotated[
     Path | None,
     typer.Option(
         "--pretrained",
         metavar="EMB",
-        help="Begin with the word vectors of a model, or of a word2vec, GloVe or fastText file.",
+        help="Initialize the embedding from a model, or from a word2vec, GloVe or fastText file.",
     ),
 ]
 PretrainedLayers = Annotated[
     bool,
     typer.Option(
         "--pretrained-layers",
-        help="Begin with that model's recurrent layers too, as many as fit.",
+        help="Initialize the recurrent layers from that model too, as many as match.",
     ),
 ]
-Freeze = Annotated[bool, typer.Option("--freeze", help="What was pretrained stays as it is.")]
+Freeze = Annotated[bool, typer.Option("--freeze", help="Do not train the pretrained weights.")]
 UnfreezeAfter = Annotated[
     int | None,
     typer.Option(
         "--unfreeze-after",
         metavar="N",
-        help="What was pretrained stays as it is for N epochs, then is trained too.",
+        help="Freeze the pretrained weights for N epochs, then train them.",
     ),
 ]
 LayerwiseRate = Annotated[
@@ -96,7 +109,7 @@ LayerwiseRate = Annotated[
     typer.Option(
         "--layerwise-lr",
         metavar="X",
-        help="Each layer learns at X times the rate of the layer above it, such as 0.4.",
+        help="Learning rate of each layer: X times that of the layer above, e.g. 0.4.",
     ),
 ]
 
@@ -104,15 +117,15 @@ LayerwiseRate = Annotated[
 def transfer_settings(
     pretrained: Path | None, layers: bool, freeze: bool, unfreeze_after: int | None, rate: float | None
 ) -> dict[str, Any]:
-    """The options on pretrained weights as settings of ``train``; those not given are left out."""
-    given = {
+    """Returns the options on pretrained weights as settings of ``train``; options not set are omitted."""
+    options = {
         "pretrained": str(pretrained) if pretrained else None,
         "pretrained_layers": layers or None,
         "freeze": freeze or None,
         "unfreeze_after": unfreeze_after,
         "layerwise_lr": rate,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def chosen_config(

@@ -1,4 +1,4 @@
-"""`recurra predict`: answers to rows of a file, of a stream, or to texts on the command line."""
+"""`recurra predict`: predictions for the rows of a file, of stdin, or for texts on the command line."""
 
 from __future__ import annotations
 
@@ -15,38 +15,44 @@ __all__ = ["predict"]
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A directory that recurra fit made.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Texts; - or nothing reads them from stdin.")
+        Path | None, typer.Argument(metavar="FILE", help="A file of rows; - or none: stdin.")
     ] = None,
-    text: Annotated[list[str] | None, typer.Option(help="A text. May be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write there (.csv or .jsonl), not to stdout.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text. Can be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file (.csv or .jsonl) instead of stdout.")
+    ] = None,
     form: Annotated[
-        Literal["csv", "jsonl"] | None, typer.Option("--format", help="CSV or JSON lines.")
+        Literal["csv", "jsonl"] | None, typer.Option("--format", help="Output format: CSV or JSON lines.")
     ] = None,
     next_tokens: Annotated[
-        int | None, typer.Option("--next", metavar="K", help="The K words most likely to come next (lm).")
+        int | None, typer.Option("--next", metavar="K", help="Predict the K most likely next words (lm).")
     ] = None,
-    generate: Annotated[int | None, typer.Option(metavar="N", help="The text and N words more (lm).")] = None,
+    generate: Annotated[
+        int | None, typer.Option(metavar="N", help="Continue the text by N words (lm).")
+    ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="How boldly to generate: 0 takes the most likely, 1 as learned (lm).")
+        float | None,
+        typer.Option(help="Sampling temperature: 0 is greedy, 1 is the model's distribution (lm)."),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", metavar="K", help="Generate from the K likeliest alone (lm).")
+        int | None,
+        typer.Option("--top-k", metavar="K", help="Sample from the K most likely words only (lm)."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed generates the same text (lm).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling (lm).")] = None,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="The score of each word in place of the text's (lm).")
+        bool, typer.Option("--tokens", help="Score each word instead of the text (lm).")
     ] = False,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Forecast from every row, not from the last alone (forecast)."),
+        typer.Option("--all", help="Forecast from every row instead of only the last (forecast)."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer rows as CSV or JSON lines: a text's label and the probability of each class, and so on.
+    """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
 
-    A language model (lm) gives each text's score: its log2-probability and its perplexity a word.
+    A language model (lm) scores each text: its log2-probability and its perplexity per word.
     """
     if text and file:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
@@ -56,7 +62,7 @@ def predict(
     from recurra.tasks.use import answers_for
 
     screen = Screen(as_json)
-    own = {
+    task_options = {
         "next": next_tokens,
         "generate": generate,
         "temperature": temperature,
@@ -65,7 +71,7 @@ def predict(
         "tokens": tokens or None,
         "all": every or None,
     }
-    options = {name: value for name, value in own.items() if value is not None}
+    options = {name: value for name, value in task_options.items() if value is not None}
     answers = answers_for(model, PredictRequest(file, text or [], options))
     form = form or format_of(out)
     if out is None:

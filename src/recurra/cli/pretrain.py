@@ -1,4 +1,4 @@
-"""`recurra pretrain`: a network trained on a large set, labelled or not, for others to begin from."""
+"""`recurra pretrain`: train a network on a large data set, as a starting point for other models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from recurra.cli.options import (
     AsJson,
     ConfigFile,
+    Data,
     Freeze,
     Group,
     LayerwiseRate,
@@ -32,8 +33,8 @@ __all__ = ["pretrain"]
 
 
 def pretrain(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSON lines, Parquet, a folder ...")],
-    out: Annotated[Path, typer.Option(help="The directory to be given as --pretrained later.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model directory, for --pretrained later.")],
     task: TaskName = None,
     valid: Valid = None,
     recipe: Recipe = None,
@@ -50,9 +51,9 @@ def pretrain(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network on a large set for `recurra fit SMALL --pretrained` to begin from.
+    """Train a network on a large data set, to initialize others with `recurra fit SMALL --pretrained`.
 
-    Labelled texts train a classifier; texts without labels a language model (--task lm).
+    Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
     built = chosen_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)

@@ -1,4 +1,4 @@
-"""What every verb shares at the terminal: where words go, how JSON and errors end, how a task is told."""
+"""The reporter of the command line: prints to the terminal, and the result as JSON."""
 
 from __future__ import annotations
 
@@ -24,27 +24,31 @@ __all__ = ["Screen"]
 
 
 class Screen(Reporter):
-    """Words for a person on stdout; with ``--json`` they go to stderr and stdout holds one JSON object."""
+    """Prints the progress of a task to stdout.
+
+    Args:
+        as_json: whether to print to stderr instead, and the result as one JSON object to stdout.
+    """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         stream = sys.stderr if as_json else sys.stdout
-        # A log file has no width to fold lines to.
+        # If the output is not a terminal, it has no width; 160 keeps most lines unwrapped.
         self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
         self._bytes: tuple[str, Progress, TaskID] | None = None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Print ``result`` as the last line, if JSON was asked for."""
+        """Prints ``result`` as JSON on the last line, if ``as_json`` is set."""
         if self.as_json:
             sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) + "\n")
             sys.stdout.flush()
 
     def step(self, title: str) -> None:
-        """A heading."""
+        """Prints a heading."""
         self.console.print(f"\n[bold]{escape(title)}[/bold]")
 
     def facts(self, facts: Mapping[str, str]) -> None:
-        """A line each: name, then value."""
+        """Prints one line per fact: name, then value."""
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True, min_width=16)
         grid.add_column(overflow="fold")
@@ -53,15 +57,15 @@ class Screen(Reporter):
         self.console.print(grid)
 
     def note(self, text: str) -> None:
-        """A sentence."""
+        """Prints a sentence."""
         self.console.print("  " + escape(text))
 
     def warn(self, text: str) -> None:
-        """A sentence in yellow."""
+        """Prints a sentence in yellow."""
         self.console.print(f"  [yellow]! {escape(text)}[/yellow]")
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table whose columns after the first are figures, set to the right."""
+        """Prints a table; the columns after the first are numbers and are right-aligned."""
         gap = 2 if self.console.width >= 70 else 1
         table = Table(title=title or None, title_justify="left", box=None, padding=(0, gap))
         for number, name in enumerate(header):
@@ -70,26 +74,29 @@ class Screen(Reporter):
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
 
-    def explanation(self, found: Explanation) -> None:
-        """The text with its telling words in colour, and the strongest of them with figures."""
+    def explanation(self, explanation: Explanation) -> None:
+        """Prints the prediction, the text with words coloured by contribution, and the strongest words."""
         from recurra.measure.explain import to_rich
 
-        truth = f", in truth {found.true}" if found.true not in (None, found.label) else ""
-        self.console.print(
-            f"  [bold]{escape(found.label)}[/bold] {100 * found.probability:.1f}%{escape(truth)}"
+        truth = (
+            f", true label {explanation.true}" if explanation.true not in (None, explanation.label) else ""
         )
-        self.console.print(Padding(to_rich(found), (0, 0, 0, 4)))
-        strongest = sorted(found.parts, key=lambda part: -abs(part.contribution))[:4]
-        telling = [
+        self.console.print(
+            f"  [bold]{escape(explanation.label)}[/bold] {100 * explanation.probability:.1f}%{escape(truth)}"
+        )
+        self.console.print(Padding(to_rich(explanation), (0, 0, 0, 4)))
+        strongest = sorted(explanation.parts, key=lambda part: -abs(part.contribution))[:4]
+        words = [
             f"{part.text} {part.contribution:+.1f}" for part in strongest if abs(part.contribution) > 0.05
         ]
-        if telling:
-            self.console.print(Padding(escape("hangs on: " + ", ".join(telling)), (0, 0, 0, 4)), style="dim")
-        if found.note:
-            self.console.print(Padding(escape(found.note), (0, 0, 0, 4)), style="dim")
+        if words:
+            line = "strongest words: " + ", ".join(words)
+            self.console.print(Padding(escape(line), (0, 0, 0, 4)), style="dim")
+        if explanation.note:
+            self.console.print(Padding(escape(explanation.note), (0, 0, 0, 4)), style="dim")
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A bar of bytes on a terminal; a line a step where the output is no terminal."""
+        """Shows a progress bar of bytes on a terminal, or prints one line if the output is not a terminal."""
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
         if self._bytes is None or self._bytes[0] != what:
@@ -116,7 +123,7 @@ class Screen(Reporter):
             self._bytes = None
 
     def observer(self) -> Observer:
-        """A progress bar, or plain lines where the output is no terminal."""
+        """Returns an observer that shows a progress bar, or prints lines if the output is no terminal."""
         from recurra.train.progress import ProgressObserver
 
         return ProgressObserver(self.console)

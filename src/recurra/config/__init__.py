@@ -10,6 +10,7 @@ from recurra.config.settings import (
     read_settings,
     recipe_names,
     setting_error,
+    updated,
 )
 from recurra.config.train import TrainConfig
 
@@ -26,4 +27,5 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "setting_error",
+    "updated",
 ]

@@ -1,4 +1,4 @@
-"""Settings of reading: where texts and labels stand in a file, and how a text becomes tokens."""
+"""Settings of data files (columns, labels, the validation split) and of the tokenizer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from recurra.config.section import Section
+from recurra.config.section import Choice, Section
 from recurra.config.train import TrainConfig
+from recurra.io.formats import format_names
 
 __all__ = ["DataConfig", "TextSettings", "TokenizerConfig"]
 
@@ -15,58 +16,63 @@ Labels = Literal["auto", "binary", "multiclass", "multilabel"]
 
 
 class DataConfig(Section):
-    """Where the texts and labels stand in a file; what is left at None is found by itself."""
+    """The columns and format of a data file; settings that are None are detected."""
 
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "folder", "fasttext"] = Field(
-        "auto", description="the file's format"
+    format: Annotated[str, Choice(lambda: ["auto", *format_names()])] = Field(
+        "auto", description="format of the data file"
     )
     text: list[str] | None = Field(
-        None, description="text column(s), joined by a space; a number counts from 0 without a header"
+        None, description="text columns, joined by a space; without a header, column numbers from 0"
     )
     label: str | None = Field(None, description="label column")
     group: str | None = Field(
-        None, description="column whose equal values stay on one side of the validation split"
+        None,
+        description="column of groups: rows of one group are never split between training and validation",
     )
     header: bool | None = Field(None, description="whether the first row names the columns")
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="the character between the fields of a CSV"
+        None, min_length=1, max_length=1, description="field separator of a CSV file"
     )
     label_separator: str | None = Field(
-        None, min_length=1, description="splits one label cell into several labels (multi-label)"
+        None, min_length=1, description="separator between the labels of one row (multi-label)"
     )
-    label_kind: Labels = Field("auto", description="what the labels are")
+    label_kind: Labels = Field("auto", description="kind of the labels")
     encoding: str = Field("utf-8", description="encoding of text files")
-    skip_bad_rows: bool = Field(False, description="leave broken rows out, counted and listed")
+    skip_bad_rows: bool = Field(False, description="skip malformed rows and report them")
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
-        0.1, description="share of the training rows held out where no validation file is given"
+        0.1,
+        description="fraction of the training rows held out for validation, if no validation file is given",
     )
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        1, description="which rows are held out; apart from train.seed, so that seeds share a split"
+        1,
+        description="seed of the validation split; separate from train.seed, so that all seeds have one "
+        "split",
     )
 
 
 class TokenizerConfig(Section):
-    """How a text becomes token ids."""
+    """The tokenizer."""
 
     level: Literal["word", "subword", "character", "whitespace"] = Field(
         "word",
-        description="words; byte-pair pieces of words; characters, spaces too; or what stands between "
-        "spaces, as it is, <unk> being the unknown word (for text that was cut into words before)",
+        description="unit of a token: word; subword, by byte-pair encoding; character, spaces included; or "
+        "whitespace, for text that is already tokenized, where <unk> is the unknown word",
     )
     vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
-        10_000, description="entries, the three special ones (padding, start, unknown) included"
+        10_000, description="size of the vocabulary, with the three special tokens (padding, start, unknown)"
     )
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        500, description="a longer text is cut to this many, the start token included"
+        500,
+        description="maximum number of tokens of a text, with the start token; longer texts are truncated",
     )
-    cut: Literal["start", "end"] = Field("end", description="which end of a long text is cut off")
-    lowercase: bool = Field(True, description="capitals become small letters")
-    strip_html: bool = Field(True, description="tags out, entities such as &amp; or #39; resolved")
-    punctuation: Literal["drop", "keep"] = Field("keep", description="whether marks are tokens")
+    cut: Literal["start", "end"] = Field("end", description="end at which a long text is truncated")
+    lowercase: bool = Field(True, description="convert to lower case")
+    strip_html: bool = Field(True, description="remove HTML tags and decode entities such as &amp; or #39;")
+    punctuation: Literal["drop", "keep"] = Field("keep", description="drop punctuation, or keep it as tokens")
     chinese: Literal["characters", "words"] = Field(
-        "characters", description="Chinese by character, or by word (which needs the extra zh)"
+        "characters", description="split Chinese into characters, or into words (requires the extra zh)"
     )
-    start_token: bool = Field(True, description="every text begins with a start token")
+    start_token: bool = Field(True, description="add a start token to every text")
 
 
 class TextSettings(Protocol):

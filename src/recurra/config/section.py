@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Cell", "Fraction", "Section", "Width"]
+__all__ = ["Choice", "Fraction", "Section", "Width"]
 
-Cell = Literal["simple_rnn", "lstm", "gru"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Annotates a text setting whose values are the names of a table, which may be extended at run time.
+
+    Attributes:
+        names: returns the names.
+        others: what else there may be, for the error message.
+    """
+
+    names: Callable[[], Iterable[str]]
+    others: str = ""
+
+    def check(self, value: str) -> str:
+        """Returns ``value``.
+
+        Raises:
+            ValueError: it is not one of the names.
+        """
+        names = list(self.names())
+        if value not in names:
+            others = f", or {self.others}" if self.others else ""
+            raise ValueError(f"it should be one of {', '.join(names)}{others}")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
 class Section(BaseModel):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -26,7 +26,10 @@ __all__ = [
     "read_settings",
     "recipe_names",
     "setting_error",
+    "updated",
 ]
+
+S = TypeVar("S", bound=Section)
 
 
 class Config(Section):
@@ -128,6 +131,33 @@ def load_recipe(name: str) -> dict[str, Any]:
     return {**yaml.safe_load(text), "recipe": name}
 
 
+def updated(section: S, changes: Mapping[str, Any]) -> S:
+    """Returns a copy of some settings with ``changes``, validated as a whole.
+
+    Args:
+        section: a section, or all settings.
+        changes: new values by name; for all settings nested dictionaries.
+
+    Raises:
+        ConfigError: an unknown key or a value out of range.
+    """
+    merged = section.model_dump(exclude_unset=True)
+    _merge(merged, changes)
+    try:
+        return type(section).model_validate(merged)
+    except ValidationError as error:
+        raise setting_error(error, _keys(type(section))) from None
+
+
+def _keys(kind: type[BaseModel]) -> list[str]:
+    """The names of the fields, and of those of sections among them."""
+    sections = kind.sections() if issubclass(kind, Config) else {}
+    return [
+        *kind.model_fields,
+        *(f"{name}.{key}" for name in sections for key in sections[name].model_fields),
+    ]
+
+
 def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
     data = settings.get("data")
@@ -136,7 +166,7 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "data": {"label_kind" if key == "task" else key: data[key] for key in data}}
 
 
-def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
@@ -165,7 +195,7 @@ def setting_error(
         hint = f"did you mean {near[0]}?" if near else "see recurra fit --help"
         return ConfigError(f"there is no setting {name!r}", where=where, hint=hint)
     # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
-    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "")
+    name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "".join(path[:1]))
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if not path:

@@ -12,62 +12,66 @@ __all__ = ["TrainConfig"]
 
 
 class TrainConfig(Section):
-    """Training: optimizer, schedule, stopping, checkpoints."""
+    """Training: optimizer, learning rate schedule, early stopping, transfer, checkpoints."""
 
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="the step rule")
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(0.001, description="its step size")
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="the optimizer")
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(0.001, description="the learning rate")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="how the learning rate falls towards the last epoch"
+        "constant", description="how the learning rate decreases until the last epoch"
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps in which the rate rises from 0")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="number of steps in which the learning rate increases from 0"
+    )
     weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
-        0.0, description="pull towards 0; decoupled in adamw"
+        0.0, description="weight decay: decoupled for adamw, L2 regularisation for the others"
     )
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="of sgd")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="momentum of sgd")
     embedding_rows: Literal["auto", "all", "touched"] = Field(
         "auto",
-        description="rows of the embedding that a step moves; touched: those of the batch's words alone, so "
-        "that neither momentum nor decay moves others; auto: touched if the table has 5,000,000 numbers",
+        description="embedding rows that a step updates; touched: only those of tokens in the batch, so that "
+        "momentum and weight decay do not act on others; auto: touched from 5,000,000 weights on",
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        1.0, description="gradients are scaled down to this norm; null for none"
+        1.0, description="maximum global norm of the gradients; null: no clipping"
     )
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="texts a step")
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="number of texts per step")
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10, description="passes over the training rows, at most"
+        10, description="maximum number of passes over the training rows"
     )
     patience: Annotated[int, Field(ge=1)] = Field(
-        3, description="epochs without improvement of the monitor before training stops"
+        3, description="epochs without improvement of the monitored metric before training stops"
     )
     monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
-        "loss", description="the figure on the validation part that stops training"
+        "loss", description="validation metric that chooses the best epoch and stops training"
     )
     class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
-        "none", description="weights in the loss: none, balanced, or by class name"
+        "none", description="class weights in the loss: none, balanced, or a mapping by class name"
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        1, description="of weights, masks and the order of batches"
+        1, description="seed of the initial weights, the dropout masks and the order of batches"
     )
     device: str = Field(
-        "cpu", description="cpu, cuda, or auto for a GPU where there is one (so far run on the CPU alone)"
+        "cpu", description="cpu, cuda, or auto: a GPU if there is one (so far tested on the CPU only)"
     )
     pretrained: str | None = Field(
         None,
-        description="a model's directory or a file of word vectors (word2vec, GloVe, fastText) that the "
-        "embedding begins from; its width is model.embedding",
+        description="model directory or file of word vectors (word2vec, GloVe, fastText) to initialize the "
+        "embedding from; model.embedding is then the size of the vectors",
     )
     pretrained_layers: bool = Field(
-        False, description="begin from the pretrained model's recurrent layers too, as many as fit"
+        False, description="initialize the recurrent layers from the pretrained model too, as many as match"
     )
-    freeze: bool = Field(False, description="what was pretrained stays as it is")
+    freeze: bool = Field(False, description="do not train the pretrained weights")
     unfreeze_after: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="what was pretrained stays as it is for so many epochs, then is trained too"
+        None, description="number of epochs in which the pretrained weights are frozen; then they are trained"
     )
     layerwise_lr: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,
-        description="each layer's learning rate as a share of that of the layer above; null for one rate",
+        description="factor between the learning rates of a layer and the layer above; null: the same rate",
     )
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="a checkpoint at least this often, besides one each epoch"
+        10.0, description="minutes between checkpoints within an epoch; there is also one after each epoch"
     )
-    tensorboard: bool = Field(False, description="write TensorBoard logs beside the model")
+    tensorboard: bool = Field(
+        False, description="write TensorBoard logs to training/tensorboard in the model directory"
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recurra.errors import BundleError, DataError
-from recurra.io.source import Rows, Source
+from recurra.io.formats import Rows, Source
 
 __all__ = ["Labels"]
 

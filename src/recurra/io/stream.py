@@ -1,29 +1,33 @@
-"""Texts from a pipe, answered as they flow: JSON lines, CSV like the training file, or a text a line."""
+"""Texts from a stream such as standard input: each is passed on as soon as its line is complete."""
 
 from __future__ import annotations
 
 import codecs
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.encoding import ascii_compatible, check_encoding
-from recurra.io.files import ROW_LIMIT, Lines, damaged, not_text, undecodable
-from recurra.io.formats import delimited, jsonl, plain, table
-from recurra.io.formats.columns import find_text, study
-from recurra.io.formats.dialect import parse_sample
-from recurra.io.formats.table import Record, Refuse
-from recurra.io.source import Rows, Skipped, Source
+from recurra.io.detect import detect_stream
+from recurra.io.files import (
+    ROW_LIMIT,
+    Lines,
+    ascii_compatible,
+    check_encoding,
+    damaged,
+    not_text,
+    undecodable,
+)
+from recurra.io.formats.reading import chunks, records_of, refuser
+from recurra.io.formats.spec import Rows, Skipped, Source
 
 __all__ = ["NAME", "Pipe", "read_stream"]
 
 NAME = "standard input"
-"""What messages call it."""
+"""Its name in messages."""
 _BLOCK = 1 << 16
 
 
@@ -32,15 +36,16 @@ def read_stream(
 ) -> Iterator[Rows]:
     """Rows without labels from a binary stream, in constant memory.
 
-    A chunk goes out as soon as the stream has no whole line left, so that a program on the other end
-    of a pipe is answered line by line. If the first character is ``{`` the lines are JSON objects; if
-    the first line is a header with the text columns (``like``'s, or ``config.text``) it is a CSV or
-    TSV; else each line is a text, blank ones too.
+    A chunk ends as soon as the stream has no further complete line, so that a program at the other end of a
+    pipe gets its answers line by line. The format is detected from the first line: a line that begins with
+    ``{`` starts JSON lines; a header with the text columns (those of ``config.text``, or of ``like``) starts
+    a CSV or TSV; ``__label__`` starts fastText lines, whose labels are not read; otherwise each line is a
+    text, blank ones included.
 
     Args:
         file: for example ``sys.stdin.buffer``.
         like: the training source.
-        config: ``text``, ``encoding``, ``delimiter`` and ``skip_bad_rows`` count here.
+        config: ``text``, ``encoding``, ``delimiter`` and ``skip_bad_rows`` are used.
         skipped: counts the broken rows that ``skip_bad_rows`` leaves out.
 
     Raises:
@@ -50,58 +55,37 @@ def read_stream(
     first = next(pipe, None)
     if first is None:
         return
-    if pipe.wide:  # decoded on the way
-        config = config.model_copy(update={"encoding": "utf-8"})
-    binary = not_text(first, config.encoding)
+    encoding = "utf-8" if pipe.wide else config.encoding  # the pipe decodes wide encodings itself
+    binary = not_text(first, encoding)
     if binary is not None:
         raise DataError(binary[0], where=NAME, hint=binary[1])
-    lines = Lines(chain([first], pipe), NAME, config.encoding, config.skip_bad_rows)
-    head = Lines(iter([first]), NAME, config.encoding, True)
-    source = _source("".join(head), like, config)
-    refuse = table.refuser(source, skipped)
-    if source.format == "lines":
-        found = plain.records(source, refuse, lines)
-    elif source.format == "jsonl":
-        taken = {like.label} if like is not None and like.label is not None else set()
-        found = _json_records(source, taken, lines, refuse)
+    source = Source(Path(NAME), "", encoding=encoding, skip_bad_rows=config.skip_bad_rows)
+    head = "".join(Lines(iter([first]), NAME, encoding, True))
+    format, start = detect_stream(head, source, config, like)
+    lines = Lines(chain([first], pipe), NAME, encoding, config.skip_bad_rows)
+    refuse = refuser(source, skipped)
+    if format.stream is not None:
+        rows = format.stream(start, lines, refuse)
     else:
-        found = table.records(source, delimited.cells(source, source.text, refuse, lines), refuse)
-    yield from table.chunks(found, lambda: not pipe.waiting)
-
-
-def _json_records(source: Source, taken: set[str], lines: Lines, refuse: Refuse) -> Iterator[Record]:
-    """Records of JSON objects; the first whole one says where the text is, if it isn't known or there."""
-    known = False
-    for number, found in jsonl.objects(lines):
-        if isinstance(found, DataError):
-            refuse(number, found)
-            continue
-        if not known and not (source.text and set(source.text) <= set(found)):
-            text = find_text(study(tuple(found), [list(found.values())]), True, taken)
-            if not text:
-                hint = f"there are {', '.join(found) or 'no keys'}: choose with --set data.text='[NAME]'"
-                raise DataError("no text is found", where=NAME, row=number, hint=hint)
-            source = replace(source, text=text)
-        known = True
-        values = [found.get(name, table.MISSING) for name in source.text]
-        yield from table.records(source, [(number, values)], refuse)
+        rows = records_of(format.layout(start), refuse, lines)
+    yield from chunks(rows, lambda: not pipe.waiting)
 
 
 class Pipe:
-    """Whole lines of bytes as they arrive; ``waiting`` says whether one is there already."""
+    """The complete lines of a stream of bytes, as they arrive."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
         self._encoding = encoding
         self.wide = not ascii_compatible(check_encoding(encoding))
         self._decoder = codecs.getincrementaldecoder(encoding)() if self.wide else None
-        self._read = getattr(file, "read1", file.read)  # read1 gives what is there, read waits for all
+        self._read = getattr(file, "read1", file.read)  # read1 returns what is there, read waits for all
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
         self._size = 0
 
     @property
     def waiting(self) -> bool:
-        """Whether a whole line is there already."""
+        """Whether a complete line has arrived that was not read yet."""
         return bool(self._lines)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -112,7 +96,7 @@ class Pipe:
             with damaged(NAME):
                 block = self._read(_BLOCK)
             if self._decoder is not None and block:
-                # UTF-16 and its like: newlines can't be found in the bytes.
+                # In UTF-16 and similar encodings newlines can't be found in the bytes.
                 try:
                     block = self._decoder.decode(block).encode("utf-8", "replace")
                 except UnicodeError as error:
@@ -137,35 +121,3 @@ class Pipe:
                 self._lines.append(b"".join(self._rest))  # refused by its length
                 self._rest, self._size = [], 0
         return self._lines.popleft()
-
-
-def _source(first: str, like: Source | None, config: DataConfig) -> Source:
-    """What the stream is, by its first line."""
-    wanted = tuple(config.text or (like.text if like is not None else ()))
-    base = Source(
-        Path(NAME),
-        "lines",
-        encoding=config.encoding,
-        columns=("text",),
-        text=("text",),
-        skip_bad_rows=config.skip_bad_rows,
-    )
-    if first.lstrip("\ufeff \t\r\n").startswith("{"):
-        return replace(base, format="jsonl", text=wanted, columns=wanted)
-    delimiter = config.delimiter or (like.delimiter if like is not None else None)
-    for candidate in (delimiter,) if delimiter else (",", "\t"):
-        rows = parse_sample([first], True, candidate, True)
-        names = tuple(cell.strip().lstrip("\ufeff") for cell in rows[0]) if rows else ()
-        if wanted and set(wanted) <= set(names):
-            kind = "tsv" if candidate == "\t" else "csv"
-            quoted = like.quoted if like is not None and like.delimiter == candidate else True
-            return replace(
-                base,
-                format=kind,
-                delimiter=candidate,
-                header=True,
-                columns=names,
-                text=wanted,
-                quoted=quoted,
-            )
-    return base

@@ -9,31 +9,20 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from recurra.cells.spec import Activation, State, Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import release_workspaces, to_be_compiled
-from recurra.kernels.terms import (
-    GATES,
-    Activation,
-    Call,
-    Cell,
-    Lookup,
-    Precision,
-    State,
-    Weights,
-    check_shapes,
-)
+from recurra.kernels.reference import gate_sums
+from recurra.kernels.terms import Call, Lookup, Precision, check_lengths, check_shapes
 
 __all__ = [
     "BACKENDS",
-    "GATES",
-    "Activation",
     "Call",
-    "Cell",
     "Lookup",
     "Precision",
-    "State",
-    "Weights",
+    "check_lengths",
+    "gate_sums",
     "layer",
     "recurrence",
     "release_workspaces",
@@ -44,7 +33,7 @@ BACKENDS = ("auto", "cpu", "reference", "torch")
 
 
 def recurrence(
-    cell: Cell,
+    cell: str,
     x: Tensor | Lookup,
     lengths: Tensor | None,
     state: State | None,
@@ -60,10 +49,10 @@ def recurrence(
     """One layer in one direction over all steps.
 
     Args:
-        cell: ``"simple_rnn"``, ``"lstm"`` or ``"gru"``.
+        cell: its name, such as ``"lstm"``.
         x: ``(T, B, E)`` inputs, time first; or a table and which of its rows they are.
         lengths: ``(B,)`` true steps of each row; None where every row has ``T``.
-        state: initial ``(h,)``, for LSTM ``(h, c)``, each ``(B, H)``; None for zeros.
+        state: initial state parts, each ``(B, H)``, such as ``(h, c)`` of LSTM; None for zeros.
         weights: of this layer and direction.
         input_mask: ``(B, E)`` multiplied with the input at every step.
         recurrent_mask: ``(B, H)`` multiplied with the state entering the recurrent product at every step.
@@ -84,7 +73,7 @@ def recurrence(
 
 
 def layer(
-    calls: Sequence[Call], *, sequences: bool = True, backend: str = "auto"
+    calls: Sequence[Call], *, sequences: bool = True, backend: str = "auto", lengths_checked: bool = False
 ) -> tuple[Tensor, tuple[State, ...]]:
     """One layer in one direction or in two over the same input.
 
@@ -93,6 +82,7 @@ def layer(
         sequences: whether all states are wanted.
         backend: ``"cpu"``, our kernels; ``"torch"``, its own; ``"reference"``, plain loops; ``"auto"``, the
             first of these that can serve.
+        lengths_checked: whether the caller has checked the lengths with ``check_lengths``.
 
     Returns:
         Outputs ``(T, B, D*H)`` in time order, zero past each length (anything, where not wanted), and the
@@ -104,6 +94,9 @@ def layer(
     """
     for call in calls:
         check_shapes(call)
+    lengths = calls[0].lengths  # of every direction
+    if lengths is not None and not lengths_checked and not torch.compiler.is_compiling():
+        check_lengths(lengths, *calls[0].x.shape[:2])
     if backend == "auto":
         backend = _fastest(calls[0])
     elif backend not in BACKENDS:

@@ -1,13 +1,11 @@
-"""The words every backend shares: weights, state, activation, and one call of the recurrence.
+"""The types that all backends share: one call of the recurrence, and inputs given as rows of a table.
 
-Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``G`` gates
-(SimpleRNN 1; LSTM 4, in the order i, f, g, o; GRU 3, in the order r, z, n).
+Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units.
 Inside the kernels time comes first: ``(T, B, E)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -15,39 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = [
-    "GATES",
-    "Activation",
-    "Call",
-    "Cell",
-    "Lookup",
-    "Precision",
-    "State",
-    "Weights",
-    "check_shapes",
-    "valid_steps",
-]
+from recurra.cells import cell_named
+from recurra.cells.spec import Activation, State, Weights
 
-Cell: TypeAlias = Literal["simple_rnn", "lstm", "gru"]
-Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+__all__ = ["Call", "Lookup", "Precision", "check_lengths", "check_shapes", "valid_steps"]
+
 Precision: TypeAlias = Literal["float32", "bfloat16"]
-State: TypeAlias = tuple[Tensor, ...]
-"""``(h,)``, for LSTM ``(h, c)``; each ``(B, H)``."""
-
-GATES: dict[Cell, int] = {"simple_rnn": 1, "lstm": 4, "gru": 3}
-
-
-class Weights(NamedTuple):
-    """The parameters of one layer and one direction, laid out as in ``torch.nn``."""
-
-    weight_ih: Tensor
-    """``(G*H, E)``"""
-    weight_hh: Tensor
-    """``(G*H, H)``"""
-    bias_ih: Tensor
-    """``(G*H,)``"""
-    bias_hh: Tensor | None = None
-    """``(G*H,)``, only for GRU, where the reset gate multiplies the product with its bias."""
 
 
 class Lookup(NamedTuple):
@@ -83,9 +54,9 @@ class Lookup(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the recurrence: everything a backend needs, and needs to refuse it."""
+    """One layer in one direction over one batch: what a backend computes, or refuses to."""
 
-    cell: Cell
+    cell: str
     x: Tensor | Lookup
     """``(T, B, E)``"""
     lengths: Tensor | None
@@ -102,13 +73,17 @@ class Call:
     precision: Precision = "float32"
     """Of the numbers that are multiplied; ``"float32"`` stands for whatever the tensors have."""
 
+    @property
+    def units(self) -> int:
+        """``H``"""
+        return cell_named(self.cell).units(self.weights)
+
     def initial(self) -> State:
         """The state before the first step."""
         if self.state is not None:
             return self.state
         values = self.x.table if isinstance(self.x, Lookup) else self.x
-        zeros = values.new_zeros(self.x.shape[1], self.weights.weight_hh.shape[1])
-        return (zeros, zeros) if self.cell == "lstm" else (zeros,)
+        return (values.new_zeros(self.x.shape[1], self.units),) * len(cell_named(self.cell).state)
 
     def inputs(self) -> Tensor:
         """``(T, B, E)`` the input as one tensor, multiplied with its mask."""
@@ -125,24 +100,42 @@ def check_shapes(call: Call) -> None:
     """Refuse a call whose parts don't fit each other: a kernel would read past their ends.
 
     Raises:
-        ValueError: the first part that does not fit, with both shapes, or the lengths out of range.
+        ValueError: the first part that does not fit, with both shapes.
     """
-    (T, B, E), (rows, H) = call.x.shape, call.weights.weight_hh.shape
-    states = ("h", "c")[: len(call.state or ())]
-    parts = [
-        ("weight_ih", call.weights.weight_ih, (rows, E)),
-        ("weight_hh", call.weights.weight_hh, (GATES[call.cell] * H, H)),
-        ("bias_ih", call.weights.bias_ih, (rows,)),
-        ("bias_hh", call.weights.bias_hh, (rows,)),
-        ("input_mask", call.input_mask, (B, E)),
-        ("recurrent_mask", call.recurrent_mask, (B, H)),
-        ("lengths", call.lengths, (B,)),
-        *((name, part, (B, H)) for name, part in zip(states, call.state or (), strict=True)),
-    ]
-    for name, part, shape in parts:
-        if part is not None and part.shape != shape:
-            raise ValueError(f"{name} is {tuple(part.shape)}, not {shape}")
-    if call.lengths is not None and B > 0 and not torch.compiler.is_compiling():
-        shortest, longest = (int(value) for value in torch.aminmax(call.lengths))
-        if shortest < 0 or longest > T:
-            raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")
+    spec = cell_named(call.cell)
+    (_, B, E), H = call.x.shape, spec.units(call.weights)
+    for name, shape in spec.shapes(E, H).items():
+        _check(name, call.weights[name], shape)
+    if call.state is not None:
+        if len(call.state) != len(spec.state):
+            raise ValueError(
+                f"the state of {call.cell} is ({', '.join(spec.state)}), not of {len(call.state)}"
+            )
+        for name, part in zip(spec.state, call.state, strict=True):
+            _check(name, part, (B, H))
+    if call.input_mask is not None:
+        _check("input_mask", call.input_mask, (B, E))
+    if call.recurrent_mask is not None:
+        if not spec.recurrent_dropout:
+            raise ValueError(f"{call.cell} has no recurrent product, so it takes no recurrent_mask")
+        _check("recurrent_mask", call.recurrent_mask, (B, H))
+
+
+def check_lengths(lengths: Tensor, T: int, B: int) -> tuple[int, int]:
+    """The shortest and the longest length; ``(T, T)`` where there is no row.
+
+    Raises:
+        ValueError: the shape is not ``(B,)``, or a length is not from 0 to ``T``.
+    """
+    _check("lengths", lengths, (B,))
+    if B == 0:
+        return T, T
+    shortest, longest = (int(value) for value in torch.aminmax(lengths))
+    if shortest < 0 or longest > T:
+        raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")
+    return shortest, longest
+
+
+def _check(name: str, part: Tensor, shape: tuple[int, ...]) -> None:
+    if part.shape != shape:
+        raise ValueError(f"{name} is {tuple(part.shape)}, not {shape}")

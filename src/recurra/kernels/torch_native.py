@@ -9,15 +9,26 @@ puts the padding at the end again.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from recurra.kernels.terms import Call, State, valid_steps
+from recurra.cells import cell_named
+from recurra.cells.spec import State
+from recurra.kernels.terms import Call, valid_steps
 
 __all__ = ["run", "unsupported_reason"]
+
+_FUNCTIONS: dict[tuple[Any, Any], Callable[..., Any]] = {
+    (nn.RNN, "tanh"): torch.rnn_tanh,
+    (nn.RNN, "relu"): torch.rnn_relu,
+    (nn.LSTM, "tanh"): torch.lstm,
+    (nn.GRU, "tanh"): torch.gru,
+}
+"""What computes a cell, by its module in torch.nn and the activation."""
 
 
 def unsupported_reason(call: Call) -> str | None:
@@ -26,18 +37,20 @@ def unsupported_reason(call: Call) -> str | None:
         return f"products of {call.precision}"
     if call.recurrent_mask is not None:
         return "recurrent dropout"
-    if call.activation == "tanh" or (call.activation == "relu" and call.cell == "simple_rnn"):
-        return None
+    module = cell_named(call.cell).torch_module
+    if module is None:
+        return f"cell {call.cell}"
     name = call.activation if isinstance(call.activation, str) else "custom activation"
-    return f"{name} in {call.cell}"
+    return None if (module, name) in _FUNCTIONS else f"{name} in {call.cell}"
 
 
 def run(call: Call) -> tuple[Tensor, State]:
     """Outputs ``(T, B, H)``, zero past each length, and the last state."""
+    function = _FUNCTIONS[cell_named(call.cell).torch_module, call.activation]
     x = call.inputs()
     if call.lengths is None:
         x = x.flip(0) if call.reverse else x
-        outputs, state = _native(call, x, call.weights.weight_ih)
+        outputs, state = _native(call, function, x, call.weights.weight_ih)
         return (outputs.flip(0) if call.reverse else outputs), state
 
     T, B, _ = x.shape
@@ -46,12 +59,14 @@ def run(call: Call) -> tuple[Tensor, State]:
     if order is not None:
         x = _permuted(x, order)
     weight_ih = call.weights.weight_ih
-    if call.cell == "lstm" or call.activation == "relu":
+    padding = _padding_weights(function, x)
+    if padding is not None:
         # One more input is 1 at padded steps and shuts their gates: LSTM's cell then keeps its last true
         # value (torch returns no other), and a relu state can't grow to infinity over the padding.
         x = torch.cat([x, (~valid)[:, :, None].to(x.dtype)], dim=2)
-        weight_ih = torch.cat([weight_ih, _shutter(call, x)], dim=1)
-    outputs, state = _native(call, x, weight_ih)
+        column = torch.tensor(padding, dtype=x.dtype, device=x.device).repeat_interleave(call.units)
+        weight_ih = torch.cat([weight_ih, column[:, None]], dim=1)
+    outputs, state = _native(call, function, x, weight_ih)
     # where an empty row has no last step, its state is the initial one
     rows = torch.arange(B, device=call.lengths.device)
     last = outputs[(call.lengths - 1).clamp(min=0), rows]
@@ -60,10 +75,10 @@ def run(call: Call) -> tuple[Tensor, State]:
     return (outputs if order is None else _permuted(outputs, order)), (h, *state[1:])
 
 
-def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
+def _native(call: Call, function: Callable[..., Any], x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
     """One of torch's kernels over all steps of ``x`` ``(T, B, E)``."""
     weights = call.weights
-    bias_hh = torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh
+    bias_hh = weights["bias_hh"] if "bias_hh" in weights else torch.zeros_like(weights.bias_ih)
     parameters = [weight_ih, weights.weight_hh, weights.bias_ih, bias_hh]
     state = [part[None] for part in call.initial()]
     options: dict[str, Any] = {
@@ -77,25 +92,17 @@ def _native(call: Call, x: Tensor, weight_ih: Tensor) -> tuple[Tensor, State]:
     with warnings.catch_warnings() if x.is_cuda else nullcontext():
         if x.is_cuda:  # cuDNN wants the parameters of a layer in one piece, and says so; the copy is small
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
-        if call.cell == "lstm":
-            outputs, h, c = torch.lstm(x, state, parameters, **options)
-            return outputs, (h[0], c[0])
-        if call.cell == "gru":
-            outputs, h = torch.gru(x, state[0], parameters, **options)
-        elif call.activation == "relu":
-            outputs, h = torch.rnn_relu(x, state[0], parameters, **options)
-        else:
-            outputs, h = torch.rnn_tanh(x, state[0], parameters, **options)
-    return outputs, (h[0],)
+        outputs, *last = function(x, state if len(state) > 1 else state[0], parameters, **options)
+    return outputs, tuple(part[0] for part in last)
 
 
-def _shutter(call: Call, x: Tensor) -> Tensor:
-    """``(G*H, 1)`` the weights of the padding input."""
-    H = call.weights.weight_hh.shape[1]
-    # sigmoid is 0 or 1 at the one in every dtype; relu is below whatever a state can add at the other
-    gates = [-4096.0, 4096.0, 0.0, -4096.0]  # i, f, g, o
-    shut = gates if call.cell == "lstm" else [-torch.finfo(x.dtype).max / 16]
-    return torch.tensor(shut, dtype=x.dtype, device=x.device).repeat_interleave(H)[:, None]
+def _padding_weights(function: Callable[..., Any], x: Tensor) -> list[float] | None:
+    """The weight of the padding input for each gate; None where the function needs no such input."""
+    if function is torch.lstm:  # i, f, g, o: sigmoid is 0 or 1 at that in every dtype
+        return [-4096.0, 4096.0, 0.0, -4096.0]
+    if function is torch.rnn_relu:  # below whatever a state can add
+        return [-torch.finfo(x.dtype).max / 16]
+    return None
 
 
 def _reading_order(lengths: Tensor, T: int) -> Tensor:

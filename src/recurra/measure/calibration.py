@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability curve, expected calibration error, temperature.
+"""Calibration of probabilities: reliability curve, expected calibration error, temperature scaling.
 
 Source: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 """
@@ -20,10 +20,14 @@ _TEMPERATURES = (0.05, 20.0)
 
 
 class Reliability(BaseModel):
-    """A reliability curve: predictions in equal-width bins of confidence, empty bins included.
+    """A reliability curve: predictions grouped by confidence in bins of equal width, including empty bins.
 
-    ``edges`` has one entry more than the other lists; ``confidence`` and ``accuracy`` are the means of
-    each bin, None where ``counts`` is 0; ``ece`` is the expected calibration error, 0 to 1.
+    Attributes:
+        edges: Edges of the bins, one more than there are bins.
+        counts: Number of predictions in each bin.
+        confidence: Mean confidence of each bin; None for an empty bin.
+        accuracy: Accuracy in each bin; None for an empty bin.
+        ece: Expected calibration error, from 0 to 1.
     """
 
     edges: list[float]
@@ -36,16 +40,16 @@ class Reliability(BaseModel):
 def reliability(
     probabilities: NDArray[np.float64], labels: NDArray[Any], label_kind: str, bins: int = BINS
 ) -> Reliability:
-    """The reliability curve of the predicted label's probability.
+    """Returns the reliability curve of the probability of the predicted class.
 
-    The m-th of ``M`` bins holds the confidences in ``((m - 1) / M, m / M]``. For multi-label every label
-    of every row is one decision, whose confidence is ``max(p, 1 - p)``.
+    The m-th of ``M`` bins holds the confidences in ``((m - 1) / M, m / M]``. For multi-label, each label of
+    each row is one decision with the confidence ``max(p, 1 - p)``.
 
     Args:
-        probabilities: ``(N, C)``.
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
+        probabilities: Probabilities of shape ``(N, C)``.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        bins: how many bins.
+        bins: Number of bins.
 
     Example:
         >>> curve = reliability(np.array([[0.2, 0.8], [0.4, 0.6]]), np.array([1, 0]), "binary", bins=2)
@@ -53,10 +57,10 @@ def reliability(
         ([0, 2], [None, 0.7], [None, 0.5], 0.2)
     """
     confidence, correct = _decisions(np.asarray(probabilities, np.float64), np.asarray(labels), label_kind)
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, confidence, minlength=bins)
-    hits = np.bincount(place, correct, minlength=bins)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    sums = np.bincount(bin_of, confidence, minlength=bins)
+    hits = np.bincount(bin_of, correct, minlength=bins)
     filled = np.maximum(counts, 1)
     return Reliability(
         edges=(np.arange(bins + 1) / bins).tolist(),
@@ -70,12 +74,12 @@ def reliability(
 def probabilities(
     logits: NDArray[Any], label_kind: str, temperature: float | None = None
 ) -> NDArray[np.float64]:
-    """``(N, C)`` probabilities of the classes.
+    """Returns the probabilities of the classes, of shape ``(N, C)``.
 
     Args:
-        logits: ``(N, C)``; ``(N, 1)`` for binary labels, which gives two columns.
+        logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary labels, which gives two columns.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        temperature: the logits are divided by it; None leaves them as they are.
+        temperature: Divisor of the logits. If None, they are not scaled.
 
     Example:
         >>> probabilities(np.array([[0.0], [800.0]]), "binary").tolist()
@@ -86,23 +90,24 @@ def probabilities(
     if label_kind == "multiclass":
         return np.asarray(softmax(wide, axis=1))
     if label_kind == "binary":
-        # Each sign from its own side: 1 - expit(x) would lose the small one.
+        # Both columns are computed directly: 1 - expit(x) would lose precision near 0.
         return np.concatenate([expit(-wide), expit(wide)], axis=1)
     return np.asarray(expit(wide))
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], label_kind: str) -> float:
-    """The temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
+    """Returns the temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
 
-    Targets are Platt's rather than 0 and 1: a class of ``n`` rows counts as one that was seen right ``n + 1``
-    times in ``n + C``. Where almost every validation row is right, plain targets ask for a temperature
-    near 0, and a few mistakes elsewhere then cost more than all the sureness gains.
+    The targets are those of Platt, not 0 and 1: a class of ``n`` rows has the target ``(n + 1) / (n + C)``.
+    If almost all validation rows are right, the targets 0 and 1 would give a temperature near 0, and a few
+    mistakes on other rows would then have a very large loss.
 
-    It lies between 0.05 and 20 and is 1.0 where there is no row. Above 1: the model was too sure of itself.
+    The temperature is between 0.05 and 20, and 1.0 if there is no row. A value above 1 means that the model
+    was overconfident.
 
     Args:
-        logits: ``(N, C)``, or ``(N, 1)`` for binary; of rows the model was not trained on.
-        labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
+        logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary, of rows that were not trained on.
+        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Sources: Guo et al. 2017, section 4.2; Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
@@ -128,15 +133,15 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], l
             return float(-(target * log_softmax(z / np.exp(log_temperature), axis=1)).sum(axis=1).mean())
 
     low, high = np.log(_TEMPERATURES)
-    found = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    # A flat loss (logits all zero) leaves the search anywhere: then nothing is to be scaled.
-    return float(np.exp(found.x)) if found.fun < log_loss(0.0) else 1.0
+    minimum = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    # If the loss is flat (all logits are 0), the search ends anywhere; 1 is then the right answer.
+    return float(np.exp(minimum.x)) if minimum.fun < log_loss(0.0) else 1.0
 
 
 def _decisions(
     p: NDArray[np.float64], y: NDArray[Any], label_kind: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Confidence and correctness (0 or 1) of each decision, both flat."""
+    """Confidence and correctness (0 or 1) of each decision, as flat arrays."""
     if label_kind == "multilabel":
         chosen = p >= 0.5
         return np.where(chosen, p, 1 - p).ravel(), (chosen == (y > 0)).ravel().astype(np.float64)

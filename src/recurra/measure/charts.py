@@ -1,7 +1,7 @@
-"""The report's charts as inline SVG: drawn by matplotlib, coloured and lettered by the page's style sheet.
+"""The charts of reports as inline SVG, drawn by matplotlib and coloured by the style sheet of the page.
 
-Each colour is drawn as a stand-in that becomes a CSS variable afterwards, so one drawing serves a light and a
-dark page; text stays text, in the page's font.
+Colours are drawn as placeholders that are then replaced by CSS variables, so one drawing serves a light and a
+dark page. Text remains text, in the font of the page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["interval_chart", "line_chart", "reliability_chart"]
 
 Ends = tuple[Sequence[float], Sequence[float]]
 
-# Stand-in colour -> the variable of the style sheet. Odd values, so that nothing else is drawn in them.
+# Placeholder colour -> variable of the style sheet; values that nothing else is drawn in.
 _COLOURS = {
     "#010203": "var(--ink-soft)",
     "#010204": "var(--line)",
@@ -42,7 +42,7 @@ _COLOURS = {
     "#01020b": "var(--sixth)",
 }
 _INK, _LINE, _ACCENT, _SECOND, _PAPER, *_MORE = _COLOURS
-# A line is told from others by its colour, its dashes and its marks.
+# Lines differ in colour, dashes and markers.
 _LOOKS = list(
     zip(
         (_ACCENT, _SECOND, *_MORE, _INK),
@@ -86,20 +86,20 @@ def line_chart(
     log_x: bool = False,
     wide: bool = False,
 ) -> Markup:
-    """Curves over epochs, time, or any other number; values that are not finite are left out.
+    """Returns a chart of curves over epochs, time or another number; values that are not finite are skipped.
 
     Args:
-        x: ``n`` places, ascending, such as epochs or points in time.
-        lines: curves by name, ``n`` values each, the most important first.
-        title: what the picture shows, read out to those who can't see it.
-        name: of the chart, unique on the page.
-        bands: the intervals of some lines by name, ``n`` lower and ``n`` upper ends each.
-        x_label: below the chart.
-        y_label: beside it, with the unit.
-        marked: places with an upright line, by what the legend calls them.
-        percent: whether values are shares, written in percent.
-        log_x: whether places are drawn by their logarithm, each with its own tick.
-        wide: whether it is drawn for the whole width of the page.
+        x: ``n`` ascending positions, such as epochs or times.
+        lines: ``n`` values of each curve by name, the most important curve first.
+        title: Text alternative of the chart for screen readers.
+        name: Name of the chart, unique on the page.
+        bands: ``n`` lower and ``n`` upper ends of the intervals of curves, by name.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis, with the unit.
+        marked: Positions of vertical lines, by their name in the legend.
+        percent: Whether values are shares, written in percent.
+        log_x: Whether the x axis is logarithmic, with a tick at each position.
+        wide: Whether the chart takes the whole width of the page.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -130,13 +130,13 @@ def line_chart(
 def interval_chart(
     rows: Sequence[tuple[str, float, float, float]], *, title: str, name: str, x_label: str
 ) -> Markup:
-    """Differences with their intervals, one below the other, and an upright line at 0.
+    """Returns a chart of differences with their intervals, and a vertical line at 0.
 
     Args:
-        rows: name, value, lower and upper end of each, the topmost first.
-        title: what the picture shows, read out to those who can't see it.
-        name: of the chart, unique on the page.
-        x_label: below the chart, with the unit.
+        rows: Name, value, lower and upper end of each difference, from top to bottom.
+        title: Text alternative of the chart for screen readers.
+        name: Name of the chart, unique on the page.
+        x_label: Label of the x axis, with the unit.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -160,14 +160,14 @@ def interval_chart(
 
 
 def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: str) -> Markup:
-    """One or two reliability curves over the diagonal of perfect honesty, and how many rows lie where.
+    """Returns a chart of one or two reliability curves, the diagonal, and the number of rows in each bin.
 
-    Upright lines are 95% intervals: a bin of few rows says little.
+    Vertical lines are 95% intervals.
 
     Args:
-        curves: by name, the last one drawn strongest.
-        title: what the picture shows, read out to those who can't see it.
-        name: of the chart, unique on the page.
+        curves: Reliability curves by name, the most important one last.
+        title: Text alternative of the chart for screen readers.
+        name: Name of the chart, unique on the page.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -198,9 +198,9 @@ def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: st
         )
         axes.set_xlim(start, 1)
         axes.set_ylim(floor - 0.02, 1.02)
-        axes.set_ylabel("share that was right")
+        axes.set_ylabel("accuracy")
         below.set_ylabel("rows")
-        below.set_xlabel("how sure the model was")
+        below.set_xlabel("predicted probability")
         below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
         below.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -215,7 +215,7 @@ def _first_edge(curve: Reliability) -> float:
 
 
 def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> None:
-    """Ticks that suit the places: whole numbers, dates, or the places themselves on a logarithmic axis."""
+    """Sets the ticks: whole numbers, dates, or the positions themselves on a logarithmic axis."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
@@ -231,39 +231,37 @@ def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> N
         if min(numbers) == max(numbers):
             axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
     else:
-        # Short dates, the year and month once at the end: whole ones run into each other.
+        # Short dates with year and month only once: complete dates would overlap.
         ticks = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(ticks)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(ticks))  # type: ignore[no-untyped-call]
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """A legend above the chart, where it hides nothing, in as many columns as its words leave room for."""
+    """Adds a legend above the chart, with as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:
-        letters = 16 * figure.get_figwidth()  # that fit side by side
+        letters = 16 * figure.get_figwidth()  # that fit into one line
         columns = max(1, int(letters / (max(map(len, labels)) + 8)))
         figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.2)
 
 
 def _svg(figure: Figure, title: str) -> Markup:
-    """The figure as one ``<svg>`` element without outside references, sized by the page."""
+    """Returns the figure as one ``<svg>`` element without outside references; the page sets its size."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"<!--.*?-->\s*", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(
-        r"<style.*?</style>", "", drawn, flags=re.DOTALL
-    )  # in a page it would reach beyond the chart
-    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # the same in every chart, and never referred to
+    drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)  # it would apply to the whole page
+    drawn = re.sub(r'<g id="[^"]*">', "<g>", drawn)  # not unique among charts, and never referenced
     drawn = re.sub(r" font-family: [^;]+;", "", drawn)
     drawn = re.sub(r"\s+", " ", drawn.replace("xlink:href=", "href="))
-    for stand_in, variable in _COLOURS.items():
-        drawn = drawn.replace(stand_in, variable)
+    for placeholder, variable in _COLOURS.items():
+        drawn = drawn.replace(placeholder, variable)
     box = re.search(r'viewBox="([^"]+)"', drawn)
     size = box.group(1) if box else "0 0 302 194"
     head = f'<svg viewBox="{size}" role="img" aria-label="{escape(title)}">'
-    # matplotlib's own markup around numbers and our words; what it draws as text, it has escaped.
+    # The markup is matplotlib's, which escapes all text.
     return Markup(re.sub(r"^<svg[^>]*>", lambda _: head, drawn.strip()))  # noqa: S704

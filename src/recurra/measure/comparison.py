@@ -1,4 +1,4 @@
-"""Two models on the same rows: the difference of their accuracies, its interval, and a sentence."""
+"""Comparison of the accuracies of two models on the same rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ __all__ = ["Comparison", "compare_accuracy", "describe_difference"]
 
 
 class Comparison(BaseModel):
-    """The first model's accuracy less the second's, with its 95% interval; all are shares, not points.
+    """The difference of two accuracies with its 95% interval, as shares (not points).
 
-    ``only_first`` and ``only_second`` count the rows that just one of them has right; ``p_value`` is
-    McNemar's exact test of these two counts. ``sentence`` says it in words.
+    Attributes:
+        first: Name of the first model in sentences.
+        second: Name of the second model.
+        rows: Number of rows.
+        difference: Accuracy of the first model minus that of the second.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        only_first: Number of rows that only the first model has right.
+        only_second: Number of rows that only the second model has right.
+        p_value: McNemar's exact test of these two counts.
+        shown: Whether the interval excludes 0.
+        sentence: The result in words.
     """
 
     first: str
@@ -41,20 +51,19 @@ def compare_accuracy(
     first: str = "the model",
     second: str = "the baseline",
 ) -> Comparison:
-    """Compares two models by the rows each has right.
+    """Compares two models by the rows that each predicts right.
 
-    The interval is Newcombe's for paired proportions: two Wilson intervals, squared and added, less
-    what the pairing explains (Newcombe, Statistics in Medicine 17 (1998), method 10). A difference counts as
-    shown when the interval leaves out 0.
+    The interval is Newcombe's for paired proportions (Newcombe, Statistics in Medicine 17 (1998), method 10).
+    A difference is shown if the interval excludes 0.
 
     Args:
-        first_correct: ``(N,)`` whether the first model has each row right (see ``correct_rows``).
-        second_correct: the same rows for the second.
-        first: what the sentence calls the first model.
-        second: what it calls the second.
+        first_correct: Whether the first model has each row right, of shape ``(N,)`` (see ``correct_rows``).
+        second_correct: The same for the second model.
+        first: Name of the first model in the sentence.
+        second: Name of the second model.
 
     Raises:
-        DataError: there is no row.
+        DataError: If there is no row.
 
     Example:
         >>> a, b = np.arange(1000) < 900, np.arange(1000) < 880
@@ -110,7 +119,7 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float,
 def describe_difference(
     first: str, second: str, difference: float, low: float, high: float, shown: bool
 ) -> str:
-    """A difference of two shares and its interval, in words."""
+    """Returns a sentence on the difference of two shares and its interval."""
     points, ends = 100 * difference, sorted((100 * low, 100 * high))
     if shown:
         word = "ahead of" if points > 0 else "behind"

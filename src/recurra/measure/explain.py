@@ -1,13 +1,13 @@
-"""Why a text was given its class: what each word changes when it is hidden from the model.
+"""Explanations of predicted classes by occlusion: how much the prediction changes when a word is hidden.
 
-Leave-one-out ("occlusion"): a word is replaced by the unknown token, the text is scored again, and the fall
-in the log-odds of the predicted class is the word's contribution. It needs nothing of the model but its
-probabilities, and it is exact about what it says; what it can't see is words that only count together.
+A word is replaced by the unknown token, the text is scored again, and the decrease of the log-odds of the
+predicted class is the contribution of the word (leave-one-out). The method needs only the probabilities of
+the model. It does not detect words that have an effect only together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,30 +15,33 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from recurra.measure.words import join_words, space_between
-
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["Contribution", "Explanation", "Score", "explain", "to_html", "to_rich"]
+__all__ = ["Contribution", "Explanation", "Score", "explain", "join_words", "to_html", "to_rich"]
 
 Score = Callable[[list[NDArray[np.integer]]], NDArray[np.floating]]
 _EDGE = 1e-12  # probabilities are kept this far from 0 and 1, so log-odds stay finite
 
 
 class Contribution(BaseModel):
-    """One word (or group of words) and by how much it raises the log-odds of the explained class."""
+    """One word or group of words, and its contribution to the log-odds of the explained class."""
 
     text: str
     contribution: float
 
 
 class Explanation(BaseModel):
-    """Why one text was given its class.
+    """The explanation of one prediction.
 
-    ``parts`` cover the text in its order. ``group`` is how many tokens a part holds (1: each word by itself).
-    ``note`` says what a reader should know, such as that words were taken in groups; it may be empty.
-    ``true`` is the true class where it is known, ``row`` the row in the data file.
+    Attributes:
+        label: Explained class.
+        probability: Its probability.
+        parts: Contributions in the order of the text.
+        group: Number of tokens in a part; 1 if each word is a part.
+        note: Limits of the explanation, such as that words were hidden in groups; may be empty.
+        true: True class; None if it is not known.
+        row: Row in the data file; None if there is none.
     """
 
     label: str
@@ -61,21 +64,21 @@ def explain(
     target: int | None = None,
     limit: int = 200,
 ) -> Explanation:
-    """The contribution of each token to the probability of one class.
+    """Returns the contribution of each token to the probability of one class.
 
     Args:
-        tokens: ``T`` tokens as words; may still show the word where ``ids`` has the unknown token.
-        ids: ``(T,)`` their ids.
-        score: gives ``(M, C)`` probabilities for a list of ``M`` id arrays; called twice at most.
-        names: the ``C`` classes.
-        unknown_id: what a hidden token is replaced by.
-        hidden_ids: ids (padding, start) that are no words: never replaced, never shown.
-        target: the class to explain; the most probable one if not given.
-        limit: texts scored at most, the text itself not counted. Where there are more tokens, neighbours
-            are hidden together, in groups just large enough.
+        tokens: ``T`` tokens as text; may contain words whose id is the unknown token.
+        ids: Token ids of shape ``(T,)``.
+        score: Function from a list of ``M`` id arrays to probabilities ``(M, C)``; called at most twice.
+        names: The ``C`` classes.
+        unknown_id: Id that replaces a hidden token.
+        hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.
+        target: Class to explain. If None, the most probable class.
+        limit: Maximum number of scored variants. If there are more tokens, neighbours are hidden together in
+            groups of the smallest sufficient size.
 
     Raises:
-        ValueError: ``tokens`` and ``ids`` differ in length, or ``limit`` is below 1.
+        ValueError: If ``tokens`` and ``ids`` differ in length, or ``limit`` is below 1.
     """
     ids = np.asarray(ids)
     if len(tokens) != len(ids):
@@ -84,27 +87,27 @@ def explain(
         raise ValueError("limit must be at least 1")
     whole = np.asarray(score([ids]), np.float64)
     target = int(whole[0].argmax()) if target is None else target
-    places = [t for t in range(len(ids)) if int(ids[t]) not in hidden_ids]
-    size = max(1, -(-len(places) // limit))
-    groups = [places[start : start + size] for start in range(0, len(places), size)]
-    # Hiding what is unknown already changes nothing: such groups are not scored.
-    asked = [g for g, group in enumerate(groups) if (ids[group] != unknown_id).any()]
+    positions = [t for t in range(len(ids)) if int(ids[t]) not in hidden_ids]
+    size = max(1, -(-len(positions) // limit))
+    groups = [positions[start : start + size] for start in range(0, len(positions), size)]
+    # Hiding unknown tokens changes nothing: groups of only such tokens are not scored.
+    scored_groups = [g for g, group in enumerate(groups) if (ids[group] != unknown_id).any()]
     contributions = np.zeros(len(groups))
-    if asked:
+    if scored_groups:
         variants = []
-        for g in asked:
+        for g in scored_groups:
             variant = ids.copy()
             variant[groups[g]] = unknown_id
             variants.append(variant)
         scored = np.asarray(score(variants), np.float64)
-        contributions[asked] = _log_odds(whole[0, target]) - _log_odds(scored[:, target])
+        contributions[scored_groups] = _log_odds(whole[0, target]) - _log_odds(scored[:, target])
     notes = []
     if size > 1:
         notes.append(f"the text is long, so words were hidden in groups of {size}")
-    unknown = int((ids[places] == unknown_id).sum())
+    unknown = int((ids[positions] == unknown_id).sum())
     if unknown:
-        verb = "word is" if unknown == 1 else "words are"
-        notes.append(f"{unknown} {verb} outside the vocabulary and can't count")
+        words, has = ("word is", "has") if unknown == 1 else ("words are", "have")
+        notes.append(f"{unknown} {words} outside the vocabulary and {has} no contribution")
     return Explanation(
         label=str(names[target]),
         probability=float(whole[0, target]),
@@ -118,18 +121,18 @@ def explain(
 
 
 def to_html(explanation: Explanation) -> Markup:
-    """The text as HTML spans, coloured by contribution; whatever the text holds is escaped.
+    """Returns the text as HTML spans coloured by contribution; the text is escaped.
 
-    Words for the class carry the class ``for``, words against it ``against``, and the custom property ``--w``
-    (0 to 1) says how strongly; the report's style sheet gives them colour, and a line under words against,
-    so that colour isn't the only sign. ``title`` holds the figure.
+    Words with a positive contribution have the CSS class ``for``, others ``against``; the custom property
+    ``--w`` (0 to 1) is the relative size. The style sheet of the report also underlines words of the second
+    class, so that colour is not the only sign. ``title`` has the figure.
     """
-    most = _most(explanation)
+    largest = _largest(explanation)
     pieces: list[Markup] = []
     before = ""
     for part in explanation.parts:
-        pieces.append(escape(" " if space_between(before, part.text) else ""))
-        weight = part.contribution / most
+        pieces.append(escape(" " if _space_between(before, part.text) else ""))
+        weight = part.contribution / largest
         if abs(weight) < 0.05:
             pieces.append(escape(part.text))
         else:
@@ -146,16 +149,16 @@ def to_html(explanation: Explanation) -> Markup:
 
 
 def to_rich(explanation: Explanation) -> Text:
-    """The text for the terminal: words for the class green, words against it red, strong ones bold."""
+    """Returns the text for a terminal: positive contributions green, negative ones red, large ones bold."""
     from rich.text import Text
 
-    most = _most(explanation)
+    largest = _largest(explanation)
     line = Text()
     before = ""
     for part in explanation.parts:
-        if space_between(before, part.text):
+        if _space_between(before, part.text):
             line.append(" ")
-        weight = part.contribution / most
+        weight = part.contribution / largest
         style = "" if abs(weight) < 0.1 else "green" if weight > 0 else "red underline"
         line.append(part.text, f"{style} bold" if style and abs(weight) >= 0.5 else style)
         before = part.text
@@ -167,5 +170,34 @@ def _log_odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return np.asarray(np.log(q) - np.log1p(-q))
 
 
-def _most(explanation: Explanation) -> float:
+def _largest(explanation: Explanation) -> float:
     return max((abs(part.contribution) for part in explanation.parts), default=0.0) or 1.0
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Returns the words joined by spaces, without spaces between Chinese characters or before punctuation.
+
+    Example:
+        >>> join_words(["not", "good", ",", "不", "错", "。"])
+        'not good, 不错。'
+    """
+    line = ""
+    before = ""
+    for word in words:
+        line += (" " if _space_between(before, word) else "") + word
+        before = word or before
+    return line
+
+
+def _space_between(before: str, after: str) -> bool:
+    """Whether two neighbouring words are separated by a space."""
+    if not before or not after:
+        return False
+    if _wide(before[-1]) and _wide(after[0]):
+        return False
+    return after[0] not in ".,;:!?)]}%’”，。！？；：、）》" and before[-1] not in "([{“‘（《"
+
+
+def _wide(character: str) -> bool:
+    """Whether the character is of a script written without spaces, or its punctuation."""
+    return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\uffef" or character >= "\U00020000"

@@ -25,19 +25,10 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional
 
+from recurra.cells.spec import CellSpec
 from recurra.layers import Recurrent
 
 __all__ = ["Carry", "Curve", "Gate", "Gradient", "Memory", "Part", "measure"]
-
-BLOCKS = {
-    "simple_rnn": ("recurrent",),
-    "lstm": ("input", "forget", "candidate", "output"),
-    "gru": ("reset", "update", "candidate"),
-}
-"""The blocks of each cell's recurrent matrix, in the order of its rows."""
-
-KEEPS = {"lstm": "forget", "gru": "update"}
-"""The gate that the state is multiplied by on its way to the next step."""
 
 OPEN, SHUT = 0.9, 0.1
 _LARGEST = 1e150  # stands for a gradient whose square is beyond any number
@@ -99,9 +90,10 @@ class Carry(BaseModel):
 
 
 class Part(BaseModel):
-    """One layer (from 1) in one direction; SimpleRNN has no gates.
+    """One layer (from 1) in one direction; ``gates`` is empty for cells without gates.
 
-    ``spectral_radius`` is by block of the recurrent matrix, ``eigenvalues`` are real and imaginary parts.
+    ``spectral_radius`` is by block of the recurrent matrix (empty where the cell has none), ``eigenvalues``
+    are real and imaginary parts.
     """
 
     layer: int
@@ -130,20 +122,21 @@ class Memory(BaseModel):
 
 
 class _Openness(NamedTuple):
-    """The gates of one layer and direction on ``B`` texts, ``g`` of them, the candidate left out."""
+    """The ``g`` gates of one layer and direction on ``B`` texts."""
 
-    sums: Tensor  # (g, 3) of openness, nearly open, nearly shut
-    entries: int  # what the sums are of: units times steps
-    by_distance: Tensor  # (g, B, steps + 1), means over units
-    logs: Tensor  # (H,) sums of the keeping gate's logarithm over all steps
-    kept: Tensor  # (B,)
+    names: tuple[str, ...]
+    sums: Tensor = torch.empty(0)  # (g, 3) of openness, nearly open, nearly shut
+    entries: int = 0  # what the sums are of: units times steps
+    by_distance: Tensor = torch.empty(0)  # (g, B, steps + 1), means over units
+    logs: Tensor | None = None  # (H,) sums of the keeping gate's logarithm over all steps; None without such
+    kept: Tensor | None = None  # (B,)
 
 
 def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int = 0) -> Memory:
     """The memory of a stack on texts.
 
     Args:
-        stack: any of the three cells; it is not changed.
+        stack: recurrent layers of any cell; they are not changed.
         texts: ``N`` tensors ``(T, E)``, the vectors of a text's words, each with more than ``steps`` steps.
         steps: how far back to look, 1 or more.
         seed: of the random directions and states.
@@ -168,26 +161,25 @@ def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int 
             for depth in range(stack.layers)
             for suffix in stack.suffixes(depth)
         ]
-    if stack.cell in KEEPS:
-        for part, gates in zip(parts, zip(*batches, strict=True), strict=True):
-            part.gates, part.carry = _gates(stack.cell, gates)
+    for part, gates in zip(parts, zip(*batches, strict=True), strict=True):
+        part.gates, part.carry = _gates(stack.spec, gates)
     return Memory(cell=stack.cell, steps=steps, gradient=_gradient(torch.cat(norms).numpy()), parts=parts)
 
 
 def _alone(stack: Recurrent, depth: int, suffixes: Sequence[str], *, linear: bool = False) -> Recurrent:
     """One layer of the stack by itself, in float64; a backward direction alone becomes a forward one."""
     weights = [stack.weights(suffix) for suffix in suffixes]
-    layer = type(stack)(
-        weights[0].weight_ih.shape[1],
+    layer = Recurrent(
+        stack.input_size if depth == 0 else stack.directions * stack.units[depth - 1],
         stack.units[depth],
+        cell=stack.cell,
         bidirectional=len(suffixes) == 2,
         activation=_identity if linear else stack.activations[depth],
         backend="reference",
     ).double()
     for suffix, theirs in zip(layer.suffixes(0), weights, strict=True):
-        for mine, value in zip(layer.weights(suffix), theirs, strict=True):
-            if mine is not None and value is not None:
-                mine.data.copy_(value)
+        for name, value in theirs.items():
+            layer.get_parameter(f"{name}_{suffix}").data.copy_(value)
     return layer.eval().requires_grad_(False)
 
 
@@ -207,8 +199,7 @@ def _read(
     for layer in layers:
         inputs = outputs
         outputs, _ = layer(inputs, lengths)
-        if layer.cell in KEEPS:
-            openness += _openness(layer, inputs.detach(), outputs.detach(), lengths, steps)
+        openness += _openness(layer, inputs.detach(), lengths, steps)
     B, H = len(texts), layers[-1].units[0]
     last = outputs[torch.arange(B), lengths - 1, :H]
     # For random orthonormal v, H times the mean of |v' J|^2 is |J|^2 in expectation; with H of them, exactly.
@@ -226,63 +217,64 @@ def _from_end(lengths: Tensor, steps: int) -> Tensor:
     return lengths[:, None] - 1 - torch.arange(steps + 1)
 
 
-def _openness(
-    layer: Recurrent, inputs: Tensor, outputs: Tensor, lengths: Tensor, steps: int
-) -> list[_Openness]:
-    """The gates of a layer of each direction, from its inputs and states by one product for all steps."""
-    (B, T), H = inputs.shape[:2], layer.units[0]
-    names = BLOCKS[layer.cell]
-    chosen = [number for number, name in enumerate(names) if name != "candidate"]
+def _openness(layer: Recurrent, inputs: Tensor, lengths: Tensor, steps: int) -> list[_Openness]:
+    """The gates of a layer in each direction."""
+    B, T = inputs.shape[:2]
     inside = torch.arange(T) < lengths[:, None]
     places = _from_end(lengths, steps)
+    rows = torch.arange(B)[:, None]
     found = []
-    for number, suffix in enumerate(layer.suffixes(0)):
-        states = outputs[:, :, number * H : (number + 1) * H]
-        # what enters a step: the state before it, read backward the one after, which is 0 past the text's end
-        entering = functional.pad(states, (0, 0, 1, -1) if number == 0 else (0, 0, -1, 1))
-        weights = layer.weights(suffix)
-        products = functional.linear(inputs, weights.weight_ih, weights.bias_ih)
-        products += functional.linear(entering, weights.weight_hh, weights.bias_hh)
-        logs = functional.logsigmoid(products.view(B, T, len(names), H)[:, :, chosen])
+    for sums in layer.gate_sums(inputs, lengths):
+        names = tuple(sums)
+        if not names:
+            found.append(_Openness(names))
+            continue
+        logs = functional.logsigmoid(torch.stack(list(sums.values()), dim=2))  # (B, T, g, H)
         gates = logs.exp()
         real = gates[inside]  # (steps of all texts, g, H)
-        kept = logs[:, :, [names[n] for n in chosen].index(KEEPS[layer.cell])]
-        rows = torch.arange(B)[:, None]
+        gate = layer.spec.keeps
+        kept = logs[:, :, names.index(gate)] if gate in names else None
         found.append(
             _Openness(
+                names,
                 torch.stack(
                     [part.sum((0, 2)) for part in (real, 1.0 * (real > OPEN), 1.0 * (real < SHUT))], 1
                 ),
-                len(real) * H,
+                real[:, 0].numel(),
                 gates.mean(3)[rows, places].permute(2, 0, 1),
-                kept[inside].sum(0),
+                None if kept is None else kept[inside].sum(0),
                 # distance 0 is the last step, whose gate acts on the state before it
-                kept[rows, places[:, :-1]].sum(1).exp().mean(1),
+                None if kept is None else kept[rows, places[:, :-1]].sum(1).exp().mean(1),
             )
         )
     return found
 
 
-def _gates(cell: str, batches: Sequence[_Openness]) -> tuple[list[Gate], Carry]:
+def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Carry | None]:
     """The gates of one layer and direction over all batches."""
+    names = batches[0].names
+    if not names:
+        return [], None
     count = sum(batch.entries for batch in batches)
     shares = torch.stack([batch.sums for batch in batches]).sum(0) / count
     by_distance = torch.cat([batch.by_distance for batch in batches], 1).mean(1)
-    names = [name for name in BLOCKS[cell] if name != "candidate"]
     gates = [
         Gate(name=name, mean=mean, nearly_open=opened, nearly_shut=shut, by_distance=line)
         for name, (mean, opened, shut), line in zip(names, shares.tolist(), by_distance.tolist(), strict=True)
     ]
-    logs = torch.stack([batch.logs for batch in batches]).sum(0)
+    parts = [(batch.logs, batch.kept) for batch in batches if batch.logs is not None]
+    if spec.keeps is None or not parts:
+        return gates, None
+    logs = torch.stack([part for part, _ in parts]).sum(0)
     steps = count / len(logs)
     # a gate that never closes at all would keep for ever, which no JSON number says
     constants = steps / (-logs).clamp(min=1e-12 * steps)
     carry = Carry(
-        gate=KEEPS[cell],
+        gate=spec.keeps,
         typical=float(constants.quantile(0.5)),
         mean=float(constants.mean()),
         longest=float(constants.max()),
-        kept=float(torch.cat([batch.kept for batch in batches]).quantile(0.5)),
+        kept=float(torch.cat([kept for _, kept in parts if kept is not None]).quantile(0.5)),
     )
     return gates, carry
 
@@ -313,11 +305,9 @@ def _stays_below(curve: NDArray[np.float64], share: float) -> int | None:
 def _part(stack: Recurrent, depth: int, suffix: str, steps: int, draws: torch.Generator) -> Part:
     """One layer and direction without its gates: its matrix, and what it does with a state left alone."""
     activation = stack.activations[depth]
-    blocks = stack.weights(suffix).weight_hh.detach().double().cpu().chunk(len(BLOCKS[stack.cell]))
-    values = {
-        name: torch.linalg.eigvals(block) for name, block in zip(BLOCKS[stack.cell], blocks, strict=True)
-    }
-    H, parts = stack.units[depth], 2 if stack.cell == "lstm" else 1
+    blocks = stack.spec.recurrent_blocks(stack.weights(suffix))
+    values = {name: torch.linalg.eigvals(block.detach().double().cpu()) for name, block in blocks.items()}
+    H, parts = stack.units[depth], len(stack.spec.state)
     state = tuple(2 * torch.rand(parts, _STATES, H, generator=draws, dtype=torch.float64) - 1)
     return Part(
         layer=depth + 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from recurra.cells import cell_named
 from recurra.errors import OutputError
 from recurra.files import replacing
-from recurra.measure.memory import KEEPS, Curve, Memory, Part
-from recurra.measure.report_numbers import share
+from recurra.measure.formatting import share
+from recurra.measure.memory import Curve, Memory, Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["check_place", "sentences", "table", "write_figure"]
 
 _FORMS = (".html", ".png", ".svg")
-_CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 _INK, _SOFT = "#1d1f23", "#8a8f99"
 _COLOURS = ("#1f5fae", "#b2560d", "#1c7a43", "#7a3b9a")
 _STYLE: dict[Any, Any] = {
@@ -50,12 +50,11 @@ _FLOOR, _CEILING = 1e-30, 1e30  # less is drawn as that, a line that rises above
 def sentences(found: Memory) -> dict[str, str]:
     """What the figures of the last layer's forward direction mean, one sentence a measurement."""
     part = found.last
-    told = {
-        "gradient": _gradient_sentence(found),
-        "matrix": _matrix_sentence(found.cell, part),
-        "alone": _alone_sentence(part, found.steps),
-    }
-    return {**told, "gates": _gates_sentence(found)} if part.gates else told
+    told = {"gradient": _gradient_sentence(found)}
+    if part.spectral_radius:
+        told["matrix"] = _matrix_sentence(found.cell, part)
+    told["alone"] = _alone_sentence(part, found.steps)
+    return {**told, "gates": _gates_sentence(found)} if part.carry else told
 
 
 def table(found: Memory) -> tuple[list[str], list[list[str]]]:
@@ -151,17 +150,18 @@ def _gradient_sentence(found: Memory) -> str:
 
 def _matrix_sentence(cell: str, part: Part) -> str:
     radii = part.spectral_radius
-    if cell in KEEPS:
+    if part.carry is not None:
         each = ", ".join(f"{name} {value:.2f}" for name, value in radii.items())
-        way = (
-            "cell state passes through the forget gate"
-            if cell == "lstm"
-            else "state passes by the update gate"
-        )
+        kept = "state" if len(cell_named(cell).state) == 1 else "cell state"
         return (
-            f"Spectral radii by block: {each}; they do not decide alone, since the {way}, not these matrices."
+            f"Spectral radii by block: {each}; they do not decide alone, since the {kept} passes through the "
+            f"{part.carry.gate} gate, not these matrices."
         )
-    radius = radii["recurrent"]
+    if len(radii) > 1:
+        return (
+            f"Spectral radii by block: {', '.join(f'{name} {value:.2f}' for name, value in radii.items())}."
+        )
+    (radius,) = radii.values()
     told = f"The spectral radius is {radius:.3f}"
     if radius < 0.99:
         return (
@@ -225,7 +225,7 @@ def _all(found: Memory) -> range:
 def _name(part: Part, found: Memory) -> str:
     several = found.parts[-1].layer > 1
     both = any(part.direction == "backward" for part in found.parts)
-    words = [_CELLS[found.cell]]
+    words = [cell_named(found.cell).title]
     words += [f"layer {part.layer}"] if several else []
     words += [part.direction] if both else []
     return " ".join(words)
@@ -237,19 +237,18 @@ def _draw(found: Memory, title: str | None, form: str) -> bytes:
 
     part = found.last
     with matplotlib.rc_context(_STYLE):
+        draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, found)]
+        if part.eigenvalues:
+            draws.append(lambda axes: _draw_matrix(axes, part))
+        draws.append(lambda axes: _draw_alone(axes, part))
         if part.gates:
-            figure = Figure(figsize=(9, 6.6), layout="constrained")
-            panels = figure.subplots(2, 2).ravel()
-        else:
-            figure = Figure(figsize=(11, 3.5), layout="constrained")
-            panels = figure.subplots(1, 3)
+            draws.append(lambda axes: _draw_gates(axes, part))
+        rows, columns = (2, 2) if len(draws) == 4 else (1, len(draws))
+        figure = Figure(figsize=(9, 6.6) if rows == 2 else (3 * columns + 2, 3.5), layout="constrained")
         if title is not None:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
-        _draw_gradient(panels[0], found)
-        _draw_matrix(panels[1], part)
-        _draw_alone(panels[2], part)
-        if part.gates:
-            _draw_gates(panels[3], part)
+        for axes, draw in zip(figure.subplots(rows, columns).ravel(), draws, strict=True):
+            draw(axes)
         return _saved(figure, form)
 
 
@@ -291,7 +290,7 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
     axes.set_ylabel("imaginary part")
     if len(part.eigenvalues) == 1:  # a legend's mark would pass for an eigenvalue
         axes.annotate(
-            f"spectral radius\n{part.spectral_radius['recurrent']:.2f}", (0, 0), ha="center", va="center"
+            f"spectral radius\n{max(part.spectral_radius.values()):.2f}", (0, 0), ha="center", va="center"
         )
     else:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,4 +1,4 @@
-"""The figures of a classifier on labelled rows, each from scikit-learn where it has it."""
+"""Metrics of class probabilities on labelled rows, computed by scikit-learn where it has them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ __all__ = ["ClassFigures", "Metrics", "classification_metrics", "correct_rows", 
 
 
 class ClassFigures(BaseModel):
-    """One class: its figures are 0 to 1, and None where they are undefined.
+    """Metrics of one class, from 0 to 1; None if undefined.
 
-    ``precision`` is None for a class never predicted, ``recall`` for one without a row here, ``f1`` where
-    both hold, ``auc`` where all rows or none are of the class. ``support`` counts the class's rows,
-    ``predicted`` the rows it was predicted for.
+    Attributes:
+        name: The class.
+        precision: None if the class was never predicted.
+        recall: None if no row is of the class.
+        f1: None if neither precision nor recall is defined.
+        auc: None if all rows or no row are of the class.
+        support: Number of rows of the class.
+        predicted: Number of rows predicted as the class.
     """
 
     name: str
@@ -35,15 +40,21 @@ class ClassFigures(BaseModel):
 
 
 class Metrics(BaseModel):
-    """All figures of one model on one set of rows; shares are 0 to 1.
+    """All metrics of one model on one set of rows; shares are from 0 to 1.
 
-    ``accuracy`` (for multi-label: the share of rows whose whole label set is right) has its 95% Wilson
-    interval ``accuracy_low`` to ``accuracy_high``. ``log_loss`` is in nats, a mean over rows (multi-label:
-    over rows and labels). ``macro_f1`` is the mean over the classes that occur or were predicted.
-    ``micro_f1`` is there for multi-label only. ``auc`` is the mean of one class against the rest (for
-    binary the second class's), None where no class has both kinds of rows. ``ece`` is the expected
-    calibration error (15 bins). ``confusion[i][j]`` counts rows of class i predicted as j; None for
-    multi-label.
+    Attributes:
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        rows: Number of rows.
+        accuracy: Share of rows predicted right; for multi-label, of rows whose whole label set is right.
+        accuracy_low: Lower end of its 95% Wilson interval.
+        accuracy_high: Upper end of the interval.
+        log_loss: In nats, mean over rows (multi-label: over rows and labels).
+        macro_f1: Mean F1 of the classes that occur or were predicted.
+        micro_f1: F1 over all labels of all rows; None unless multi-label.
+        auc: Mean of one class against the rest (binary: of the second class); None if undefined.
+        ece: Expected calibration error with 15 bins.
+        classes: Metrics of each class.
+        confusion: ``confusion[i][j]`` is the number of rows of class i predicted as j; None for multi-label.
     """
 
     label_kind: str
@@ -63,23 +74,23 @@ class Metrics(BaseModel):
 def classification_metrics(
     labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], label_kind: str
 ) -> Metrics:
-    """The figures of ``probabilities`` against the truth.
+    """Returns the metrics of predicted probabilities.
 
     Args:
-        labels_true: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
-        probabilities: ``(N, C)``; binary has two columns. The largest is the prediction, for multi-label
-            each one from 0.5.
-        names: the ``C`` classes.
+        labels_true: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        probabilities: Probabilities of shape ``(N, C)``; two columns for binary. The class with the largest
+            one is predicted; for multi-label, each class with at least 0.5.
+        names: The ``C`` classes.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
     Raises:
-        DataError: there is no row.
-        ValueError: shapes don't fit, or a probability is not a number from 0 to 1.
+        DataError: If there is no row.
+        ValueError: If shapes do not match, or a probability is not a number from 0 to 1.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-        >>> found = classification_metrics(np.array([0, 1, 1]), p, ["neg", "pos"], "binary")
-        >>> found.confusion, round(found.accuracy, 3), found.auc
+        >>> metrics = classification_metrics(np.array([0, 1, 1]), p, ["neg", "pos"], "binary")
+        >>> metrics.confusion, round(metrics.accuracy, 3), metrics.auc
         ([[1, 0], [1, 1]], 0.667, 1.0)
     """
     y, p = _checked(labels_true, probabilities, len(names), label_kind)
@@ -130,7 +141,7 @@ def classification_metrics(
 def correct_rows(
     labels_true: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str
 ) -> NDArray[np.bool_]:
-    """``(N,)`` whether each row is predicted right (multi-label: its whole label set)."""
+    """Returns whether each row is predicted right (multi-label: its whole label set), of shape ``(N,)``."""
     p = np.asarray(probabilities, np.float64)
     if label_kind == "multilabel":
         return np.asarray((_predicted(p, label_kind) == (np.asarray(labels_true) > 0)).all(axis=1))
@@ -138,7 +149,7 @@ def correct_rows(
 
 
 def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share: sound for small counts and for shares near 0 and 1.
+    """Returns Wilson's score interval of a share, valid for small counts and shares near 0 and 1.
 
     Source: Wilson, JASA 22 (1927).
 
@@ -146,8 +157,8 @@ def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[flo
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
-    found = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _checked(
@@ -160,9 +171,9 @@ def _checked(
     if label_kind not in ("binary", "multiclass", "multilabel"):
         raise ValueError(f"there is no kind of labels {label_kind!r}")
     if p.shape != (len(p), classes):
-        raise ValueError(f"probabilities are {p.shape}, the classes {classes}")
+        raise ValueError(f"probabilities have shape {p.shape}, but there are {classes} classes")
     if y.shape != (p.shape if label_kind == "multilabel" else p.shape[:1]):
-        raise ValueError(f"labels are {y.shape}, probabilities {p.shape} ({label_kind})")
+        raise ValueError(f"labels have shape {y.shape}, probabilities {p.shape} ({label_kind})")
     if not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1 + 1e-6):
         raise ValueError("a probability is not a number from 0 to 1")
     y = (y > 0).astype(np.int64) if label_kind == "multilabel" else y.astype(np.int64)
@@ -172,7 +183,7 @@ def _checked(
 
 
 def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
-    """``(N, C)`` of 0 and 1: what is predicted."""
+    """The predictions as 0 and 1, of shape ``(N, C)``."""
     if label_kind == "multilabel":
         return (p >= 0.5).astype(np.int64)
     return np.asarray(np.eye(p.shape[1], dtype=np.int64)[p.argmax(axis=1)])
@@ -181,7 +192,7 @@ def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
 def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], label_kind: str) -> float:
     if label_kind == "multilabel":
         return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
-    # float32 probabilities need not add up to one exactly, and scikit-learn would warn.
+    # The sum of float32 probabilities may differ from 1, of which scikit-learn would warn.
     return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))
 
 

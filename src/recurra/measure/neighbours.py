@@ -1,4 +1,4 @@
-"""The words nearest to a word, by the angle between their vectors."""
+"""Nearest neighbours of a word by the cosine of vectors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["nearest"]
 def nearest(
     table: NDArray[np.float32], row: int, candidates: NDArray[np.int64], count: int
 ) -> list[tuple[int, float]]:
-    """The rows among ``candidates`` whose vectors have the largest cosine with ``row``'s, and the cosines.
+    """Returns the rows among ``candidates`` with the largest cosine to ``row``, and the cosines.
 
     Args:
-        table: ``(V, E)`` vectors.
-        row: the one to compare with; it is no neighbour of itself.
-        candidates: rows that may be answers; of equal cosines the first comes first, zeros have none.
-        count: how many at most.
+        table: Vectors of shape ``(V, E)``.
+        row: Row to compare with; it is excluded from the result.
+        candidates: Rows to choose from; ties keep their order, zero vectors are excluded.
+        count: Maximum number of neighbours.
     """
     lengths = np.linalg.norm(table, axis=1)
     others = candidates[(candidates != row) & (lengths[candidates] > 0)]
@@ -25,4 +25,4 @@ def nearest(
         return []
     cosines = (table[others] @ table[row]) / (lengths[others] * lengths[row])
     order = np.argsort(-cosines, kind="stable")[:count]
-    return [(int(others[place]), float(cosines[place])) for place in order]
+    return [(int(others[index]), float(cosines[index])) for index in order]

@@ -8,8 +8,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from recurra.measure.charts import interval_chart, line_chart
-from recurra.measure.report_data import Bar, Chart, ReportTable, Section
-from recurra.measure.report_numbers import count, duration
+from recurra.measure.formatting import count, duration
+from recurra.measure.report import Bar, Chart, ReportTable, Section
 from recurra.measure.study import Judgement, Mean
 
 __all__ = [

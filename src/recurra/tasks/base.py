@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from recurra.config import Config
-    from recurra.io.vocabulary import Vocabulary
+    from recurra.io.tokenizer import Vocabulary
     from recurra.layers.network import Network
     from recurra.measure.explain import Explanation
-    from recurra.measure.report_data import ReportData
+    from recurra.measure.report import ReportData
     from recurra.serve.answers import Answers
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.reporter import Reporter

@@ -1,25 +1,25 @@
-"""What the report and the card of every trained network say alike."""
+"""Report fields and model card text that all tasks share."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
+from recurra.cells import cell_named
 from recurra.config import Config, ModelConfig
 from recurra.layers.summary import summarize
-from recurra.measure.report_data import ModelRow
+from recurra.measure.report import ModelRow
 from recurra.runtime import facts
 from recurra.store import AnyBundle
 from recurra.train.loop import Outcome
 
 __all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]
 
-_CELLS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
 def network_name(model: ModelConfig) -> str:
-    """What sentences call the network, such as ``the bidirectional LSTM``.
+    """Returns the name of the network in sentences, such as ``the bidirectional LSTM``.
 
     Example:
         >>> network_name(ModelConfig(cell="gru", layers=2))
@@ -30,18 +30,17 @@ def network_name(model: ModelConfig) -> str:
         words.append("stacked")
     if model.bidirectional:
         words.append("bidirectional")
-    return " ".join([*words, _CELLS[model.cell]])
+    return " ".join([*words, cell_named(model.cell).title])
 
 
 def today() -> str:
-    """The date in UTC."""
+    """Returns the date in UTC."""
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def network_fields(bundle: AnyBundle) -> dict[str, Any]:
-    """The fields of a report that say which network it is of: name, time, layers, settings."""
+    """Returns the fields of a report that describe the network: time of creation, settings, layers."""
     return {
-        "model_name": network_name(bundle.config.model),
         "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "settings": bundle.config.plain(),
         "summary": [
@@ -58,7 +57,7 @@ def network_fields(bundle: AnyBundle) -> dict[str, Any]:
 
 
 def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str, Any]:
-    """The fields of a report that say how it was trained, and how to do it again."""
+    """Returns the fields of a report that describe the training and how to reproduce it."""
     machine = facts()
     return {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
@@ -72,19 +71,20 @@ def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str,
 
 
 def began_from(bundle: AnyBundle) -> str:
-    """A paragraph on what training began from; nothing where it began from nothing."""
-    found = bundle.pretrained
-    if found is None:
+    """Returns a paragraph on the pretrained weights that training started from; empty without them."""
+    origin = bundle.pretrained
+    if origin is None:
         return ""
     train = bundle.config.train
-    layers = f" and its lowest recurrent layers ({found['layers']})" if found["layers"] else ""
-    then = "trained on"
+    layers = f" and the lowest recurrent layers ({origin['layers']})" if origin["layers"] else ""
+    treatment = "trained further"
     if train.freeze:
-        then = "left as they were"
+        treatment = "not trained further"
     elif train.unfreeze_after is not None:
-        then = f"left as they were for {train.unfreeze_after} epochs"
+        treatment = f"trained further after {train.unfreeze_after} epochs"
+    share = f"{100 * origin['token_share']:.1f}%"
     return f"""
-Its word vectors{layers} were taken from `{found["name"]}` and {then}.
-SHA-256 of its weights: `{found["sha256"]}`.
-It had {found["words"]:,} of {found["vocabulary"]:,} words, {100 * found["token_share"]:.1f}% of the tokens.
+The word vectors{layers} were initialized from `{origin["name"]}` and {treatment}.
+They cover {origin["words"]:,} of {origin["vocabulary"]:,} words, {share} of the tokens.
+SHA-256 of the weights: `{origin["sha256"]}`.
 """

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from recurra.config import Config, TokenizerConfig, load_recipe
 from recurra.io.check import check, table
+from recurra.io.detect import detect
 from recurra.io.fetch import fetch
-from recurra.io.formats import detect
 from recurra.io.sample import write_sample
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.fit import fit_files

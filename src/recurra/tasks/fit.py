@@ -18,7 +18,7 @@ from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
 from recurra.measure.report import render
-from recurra.runtime import choose_device, keep_freed_memory, seed_everything, use_threads
+from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
 from recurra.tasks.card import began_from, today
@@ -274,32 +274,33 @@ def train_bundle(
     if folder is not None and folder.exists() and not resume:
         shutil.rmtree(folder)
     reporter.step("Training")
-    seed_everything(config.train.seed)
-    model = task.build(config, prepared.assets)
-    fingerprint = {"data": prepared.key, **_of_network(config)}
-    if start is not None:
-        start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
-        fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
-    report_summary(summarize(model), reporter)
-    if to_be_compiled():
-        reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
-    model.to(choose_device(config.train.device))
-    training_setup = task.training_setup(prepared, model)
-    _try_out(model, training_setup)
-    begun = time.perf_counter()
-    outcome = train(
-        model,
-        training_setup.batches,
-        training_setup.objective,
-        training_setup.validate,
-        config.train,
-        folder=folder,
-        resume=resume,
-        observer=reporter.observer(),
-        fingerprint=json.dumps(fingerprint, sort_keys=True),
-        layers=model.layer_groups(),
-    )
-    seconds = time.perf_counter() - begun
+    device = choose_device(config.train.device)
+    with isolated_training(config.train.seed, device):
+        model = task.build(config, prepared.assets)
+        fingerprint = {"data": prepared.key, **_of_network(config)}
+        if start is not None:
+            start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
+        report_summary(summarize(model), reporter)
+        if to_be_compiled():
+            reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
+        model.to(device)
+        training_setup = task.training_setup(prepared, model)
+        _try_out(model, training_setup)
+        begun = time.perf_counter()
+        outcome = train(
+            model,
+            training_setup.batches,
+            training_setup.objective,
+            training_setup.validate,
+            config.train,
+            folder=folder,
+            resume=resume,
+            observer=reporter.observer(),
+            fingerprint=json.dumps(fingerprint, sort_keys=True),
+            layers=model.layer_groups(),
+        )
+        seconds = time.perf_counter() - begun
     reporter.note(_how_it_ended(outcome))
     bundle: Any = Bundle(
         config=config,

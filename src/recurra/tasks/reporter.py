@@ -1,4 +1,4 @@
-"""What a long task tells whoever started it: the rooms below never print."""
+"""Reports the progress of a task to its caller; the lower packages never print."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ class Reporter:
     """Receives the steps of a task as they happen; every method does nothing, for subclasses to override."""
 
     def step(self, title: str) -> None:
-        """A new step begins."""
+        """Reports the start of a step."""
 
     def facts(self, facts: Mapping[str, str]) -> None:
-        """Named facts, such as what was found in a file."""
+        """Reports facts by name, e.g. what was detected in a file."""
 
     def note(self, text: str) -> None:
-        """A sentence the user should read."""
+        """Reports a note to the user."""
 
     def warn(self, text: str) -> None:
-        """A sentence the user should not miss."""
+        """Reports a warning to the user."""
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; columns after the first are figures."""
+        """Reports a table; columns after the first are numbers."""
 
-    def explanation(self, found: Explanation) -> None:
-        """Which words an answer hangs on."""
+    def explanation(self, explanation: Explanation) -> None:
+        """Reports the contribution of each word to a prediction."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` bytes of a long step such as a download."""
+        """Reports that ``done`` of ``total`` bytes of a long step, e.g. a download, are finished."""
 
     def observer(self) -> Observer:
-        """The observer of the training loop."""
+        """Returns the observer of the training loop."""
         from recurra.train.observer import Observer
 
         return Observer()
 
 
-def report_summary(found: Summary, reporter: Reporter) -> None:
-    """The layers of a model as a table."""
+def report_summary(summary: Summary, reporter: Reporter) -> None:
+    """Reports the layers of a model as a table."""
     header = ["layer", "output shape", "parameters"]
-    rows = [[f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}"] for row in found.rows]
-    rows.append(["total", "", f"{found.total:,}"])
-    if found.frozen:
+    rows = [[f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}"] for row in summary.rows]
+    rows.append(["total", "", f"{summary.total:,}"])
+    if summary.frozen:
         header.append("trained")
-        answers = ["" if not row.parameters else "yes" if row.trainable else "no" for row in found.rows]
-        rows = [[*cells, answer] for cells, answer in zip(rows, [*answers, ""], strict=True)]
+        trained = ["" if not row.parameters else "yes" if row.trainable else "no" for row in summary.rows]
+        rows = [[*cells, answer] for cells, answer in zip(rows, [*trained, ""], strict=True)]
     reporter.table("", header, rows)
-    if found.frozen:
-        reporter.note(f"{found.trainable:,} are trained, {found.frozen:,} are frozen")
+    if summary.frozen:
+        reporter.note(f"{summary.trainable:,} are trained, {summary.frozen:,} are frozen")

@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from recurra.config import Config, load_recipe, merged_settings, setting_error
+from recurra.config.section import Choice
 from recurra.errors import ConfigError
 from recurra.tasks.registry import TASKS, task_info
 
-__all__ = ["build_config", "describe_settings", "recipe_under"]
+__all__ = ["build_config", "describe_settings", "recipe_under", "setting_meaning"]
 
 
 def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Config:
@@ -77,10 +78,16 @@ def describe_settings() -> str:
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
             default = json.dumps(field.get_default())
-            choices = ", ".join(f"`{choice}`" for choice in _choices(field.annotation))
-            meaning = f"{field.description}: {choices}" if choices else field.description
-            lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
+            lines.append(f"| `{section}.{key}` | `{default}` | {setting_meaning(section, key)} |")
     return "\n".join(lines)
+
+
+def setting_meaning(section: str, key: str) -> str:
+    """Returns the description of a setting and, where there are few, its possible values."""
+    setting = _sections()[section].model_fields[key]
+    named = [name for choice in setting.metadata if isinstance(choice, Choice) for name in choice.names()]
+    choices = ", ".join(f"`{choice}`" for choice in named or _choices(setting.annotation))
+    return f"{setting.description}: {choices}" if choices else str(setting.description)
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from recurra import store
-from recurra.config import Config, ModelConfig
+from recurra.config import Config, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
+from recurra.io.tokenizer import Vocabulary, spellings
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
-from recurra.io.vocabulary import Vocabulary, spellings
 from recurra.layers.network import Network, embedding_of, stack_of
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.reporter import Reporter
@@ -124,8 +124,7 @@ def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
             where="model.embedding",
             hint="leave it out: it is taken from the vectors",
         )
-    model = config.model.model_copy(update={"embedding": found.width})
-    return config.model_copy(update={"model": model}), found
+    return updated(config, {"model": {"embedding": found.width}}), found
 
 
 def _open(path: Path) -> Pretrained:

@@ -10,8 +10,7 @@ import numpy as np
 
 from recurra import store
 from recurra.errors import BundleError, DataError, OutputError
-from recurra.io.tokenizer import SPECIALS
-from recurra.io.vocabulary import spellings
+from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.network import embedding_of
 from recurra.layers.summary import summarize
 from recurra.measure.neighbours import nearest

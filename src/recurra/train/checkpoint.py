@@ -1,4 +1,4 @@
-"""A checkpoint file: tensors as safetensors, everything else as JSON in its header, one digest over both."""
+"""The checkpoint file: tensors as safetensors, other state as JSON in its header, and a digest of both."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _FORMAT = "1"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Writes a checkpoint; a former one at ``path`` survives a full disk and a killed process.
+    """Writes a checkpoint atomically: if writing fails, the previous file at ``path`` is unchanged.
 
     Args:
-        path: the file.
-        tensors: by name, of any shape and dtype, on any device.
-        state: what JSON can hold; floats come back bit for bit.
+        path: the file to write.
+        tensors: tensors by name, of any shape, dtype and device.
+        state: JSON values; floats are restored bit for bit.
 
     Raises:
-        OutputError: the place can't be written, or is full.
+        OutputError: ``path`` can't be written, or the disk is full.
     """
-    # Copies, since safetensors refuses tensors that share memory (tied weights do).
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
     contiguous = torch.contiguous_format
     copies = {name: t.detach().cpu().clone(memory_format=contiguous) for name, t in tensors.items()}
     text = json.dumps(state)
@@ -48,31 +48,31 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
             raise OutputError(
                 f"can't be written ({_plain(error)})",
                 where=path,
-                hint="make room or choose another folder; what was there before is unchanged",
+                hint="free some space or choose another folder; the previous file is unchanged",
             ) from error
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (on the CPU) and the state that ``save_checkpoint`` wrote.
+    """Returns the tensors (on the CPU) and the state that ``save_checkpoint`` wrote.
 
     Raises:
-        BundleError: the file is missing, truncated, altered, or of a newer format.
+        BundleError: the file is missing, truncated, modified, or of another format version.
     """
     if not path.is_file():
-        raise BundleError("there is no checkpoint", where=path, hint="train without resuming first")
+        raise BundleError("there is no checkpoint", where=path, hint="train without --resume first")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            # Copies: what is loaded must not hang on a map of a file that is soon replaced.
+            # Copies: the tensors must not refer to the memory-mapped file, which will be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _damaged(path, _plain(error)) from error
     text = metadata.get("state", "")
     if metadata.get("format") != _FORMAT:
         raise BundleError(
-            f"is no checkpoint of format {_FORMAT}, which this recurra reads (but {metadata.get('format')})",
+            f"the checkpoint has format {metadata.get('format')}; this version of recurra reads {_FORMAT}",
             where=path,
-            hint="use the recurra that wrote it, or train anew",
+            hint="use the version of recurra that wrote it, or train without --resume",
         )
     if metadata.get("digest") != _digest(tensors, text):
         raise _damaged(path, "its digest does not match")
@@ -81,18 +81,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 over the state and every tensor's name, shape, dtype and bytes."""
+    """Returns the SHA-256 of the state and of every tensor's name, shape, dtype and bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
-        # reshape first: a scalar can't be viewed as bytes.
+        # Reshaped first: a scalar can't be viewed as bytes.
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def _damaged(path: Path, reason: str) -> BundleError:
-    return BundleError(f"the checkpoint is damaged ({reason})", where=path, hint="delete it and train anew")
+    return BundleError(f"the checkpoint is damaged ({reason})", where=path, hint="delete it and train again")
 
 
 def _plain(error: Exception) -> str:

@@ -1,13 +1,16 @@
-"""The training loop: batches forwards, gradients back, validation after each epoch, the best weights kept."""
+"""The training loop: trains on batches, validates after each epoch, and keeps the best weights."""
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 import torch
@@ -15,10 +18,8 @@ from torch import Tensor, nn
 
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
-from recurra.train.history import EpochRecord, write_history
-from recurra.train.interrupt import noting_interrupts
 from recurra.train.objective import AnyBatch, BatchSource, Objective
-from recurra.train.observer import Observer, Observers
+from recurra.train.observer import Observer, Observers, TensorBoardLog
 from recurra.train.optimizers import (
     clip_by_global_norm,
     layer_shares,
@@ -27,8 +28,7 @@ from recurra.train.optimizers import (
     set_learning_rate,
 )
 from recurra.train.resume import Checkpoints
-from recurra.train.state import TrainState
-from recurra.train.stopping import Stopping
+from recurra.train.state import EarlyStopping, EpochRecord, TrainState, write_history
 
 __all__ = ["Outcome", "train"]
 
@@ -37,11 +37,11 @@ Validate = Callable[[nn.Module], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended; the model holds the weights of ``best_epoch``."""
+    """The result of a training; the model has the weights of ``best_epoch``."""
 
     history: list[EpochRecord]
     best_epoch: int
-    """From 1. Without validation the last epoch trained on; 0 if there was none."""
+    """From 1. Without validation, the last epoch trained; 0 if there is none."""
     stopped: Literal["epochs", "patience", "interrupted"]
 
 
@@ -60,43 +60,45 @@ def train(
 ) -> Outcome:
     """Trains ``model`` in place and leaves it in evaluation mode with the best weights.
 
-    The same model weights, batches and ``config.seed`` give the same result, bit for bit on the CPU with the
-    same number of threads, whether or not training was interrupted and resumed on the way.
+    The same initial weights, batches and ``config.seed`` give the same result, bit for bit on the CPU with
+    the same number of threads, also if training is interrupted and resumed.
 
-    Ctrl-C (in the main thread) ends training after the present batch, with a checkpoint; a second one stops
-    at once. Torch's random state is the caller's again at the end.
+    Ctrl-C (in the main thread) ends training after the current batch, with a checkpoint; a second Ctrl-C
+    raises KeyboardInterrupt. Torch's global random state is restored at the end.
 
     Args:
-        model: called by the objective alone; frozen weights (``requires_grad`` False) stay as they are, for
-            ``config.unfreeze_after`` epochs if that is a number: until then training does not stop for want
-            of patience. Trained on the device it is on.
-        batches: the training examples; the same in every epoch but for their order.
-        objective: the mean loss of a batch; what it carries from batch to batch is in every checkpoint.
-        validate: called after each epoch with the model in evaluation mode and gradients off; gives figures
-            by name, among them ``config.monitor``, or nothing: then all epochs are trained and the last
-            weights are kept.
-        config: every setting of training.
-        folder: for ``checkpoint.safetensors``, ``history.csv`` and ``tensorboard/``; None writes nothing.
-        resume: go on from the folder's checkpoint.
-        observer: is told about every batch and epoch.
-        fingerprint: what the training depends on besides ``config`` (data, tokenizer, model); resuming with
-            another one is refused. A JSON object lets the refusal name what differs.
-        layers: the weights of each layer, from the bottom up; ``config.layerwise_lr`` needs them.
+        model: called by the objective alone and trained on its own device. Frozen weights (``requires_grad``
+            False) are not trained; if ``config.unfreeze_after`` is set, they are trained after that many
+            epochs, and early stopping starts then.
+        batches: the training examples; every epoch has the same ones, in another order.
+        objective: the mean loss of a batch; its state is part of every checkpoint.
+        validate: called after each epoch with the model in evaluation mode and without gradients. Returns
+            metrics by name, ``config.monitor`` among them. If it returns none, all epochs are trained and the
+            last weights are kept.
+        config: the training settings.
+        folder: the directory of ``checkpoint.safetensors``, ``history.csv`` and ``tensorboard/``; if None,
+            nothing is written.
+        resume: whether to continue from the checkpoint in ``folder``.
+        observer: receives every batch and epoch.
+        fingerprint: describes what the training depends on besides ``config`` (data, tokenizer, model);
+            resuming with another fingerprint is refused. If it is a JSON object, the error names the entries
+            that differ.
+        layers: the weights of each layer, bottom layer first; required by ``config.layerwise_lr``.
 
     Raises:
-        DataError: there is no training example, or no labels.
-        ConfigError: resuming with other settings; or a monitored figure that validation does not give.
+        DataError: there are no training examples, or they have no labels.
+        ConfigError: the checkpoint was made with other settings, or validation lacks the monitored metric.
         BundleError: the checkpoint to resume from is missing or damaged.
-        TrainingError: the loss, a gradient or a weight is not finite; the last good checkpoint remains.
-        OutputError: a checkpoint can't be written; the former one remains.
-        DependencyError: ``config.tensorboard`` without TensorBoard installed.
+        TrainingError: the loss, a gradient or a weight is not finite; the last good checkpoint is kept.
+        OutputError: a checkpoint can't be written; the previous one is kept.
+        DependencyError: ``config.tensorboard`` is set but TensorBoard is not installed.
     """
     if not any(weight.requires_grad for weight in model.parameters()):
         raise TrainingError("every weight of the model is frozen", hint="unfreeze a layer")
     frozen_epochs = config.unfreeze_after or 0
     later = [weight for weight in model.parameters() if frozen_epochs and not weight.requires_grad]
-    # The optimizer has all that are ever trained, and passes over those without a gradient: so a weight has
-    # the same place in every checkpoint, and its averages begin when it is trained.
+    # The optimizer holds all weights that are ever trained and skips those without a gradient: a weight then
+    # has the same index in every checkpoint, and its running averages start when its training starts.
     weights = [w for w in model.parameters() if w.requires_grad or frozen_epochs]
     if len(batches) == 0:
         raise DataError("there is no training example")
@@ -104,20 +106,20 @@ def train(
     total_steps = config.epochs * len(batches)
     shares = None if config.layerwise_lr is None else layer_shares(layers, config.layerwise_lr)
     optimizer = make_optimizer(weights, config, shares)
-    state = TrainState(Stopping(config.monitor, config.patience))
+    state = TrainState(EarlyStopping(config.monitor, config.patience))
     checkpoints = Checkpoints(folder, model, optimizer, objective, config, len(batches), fingerprint)
 
-    with _own_random_state(device), noting_interrupts() as interrupt:
+    with _isolated_random_state(device), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
         else:
             torch.manual_seed(config.seed)
-            checkpoints.save(state)  # also shows at once, not after an epoch, that the folder can be written
-        watching = _watching(observer, config, folder, state.step)
+            checkpoints.save(state)  # also checks before the first epoch that the folder can be written
+        observer = _with_tensorboard(observer, config, folder, state.step)
         try:
-            watching.on_start(config.epochs, len(batches), state.step if resume else None)
+            observer.on_start(config.epochs, len(batches), state.step if resume else None)
 
-            while state.epoch <= config.epochs and not state.stopping.exhausted and not interrupt.asked():
+            while state.epoch <= config.epochs and not state.stopping.exhausted and not interrupted.is_set():
                 for weight in later:
                     weight.requires_grad_(state.epoch > frozen_epochs)
                 model.train()
@@ -128,28 +130,28 @@ def train(
                     value = _step(model, batch, objective, optimizer, weights, config, state)
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
-                    watching.on_batch(state.epoch, state.batch, value, steps, seconds)
-                    if state.batch < len(batches) and (interrupt.asked() or checkpoints.due):
+                    observer.on_batch(state.epoch, state.batch, value, steps, seconds)
+                    if state.batch < len(batches) and (interrupted.is_set() or checkpoints.due):
                         checkpoints.save(state)
-                        if interrupt.asked():
+                        if interrupted.is_set():
                             break
                     clock = time.perf_counter()
                 else:
                     model.eval()
                     with torch.no_grad():
-                        figures = validate(model)
-                    improved = bool(figures) and state.stopping.update(state.epoch, figures)
+                        metrics = validate(model)
+                    improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
                     if improved:
                         state.best_weights = _copy_of_weights(model)
-                    record = state.end_epoch(rate, figures)
+                    record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
-                        state.stopping.waited = 0  # patience begins when all is trained
+                        state.stopping.waited = 0  # patience counts from the epoch that trains all weights
                     checkpoints.save(state)
                     if folder is not None:
                         write_history(folder / "history.csv", state.history)
-                    watching.on_epoch(record, improved)
+                    observer.on_epoch(record, improved)
         finally:
-            watching.on_end()
+            observer.on_end()
 
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
@@ -171,21 +173,21 @@ def _step(
     config: TrainConfig,
     state: TrainState,
 ) -> float:
-    """One batch: forwards, loss, backwards, clipping, update. Gives the loss."""
+    """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss."""
     optimizer.zero_grad()
     value = objective(model, batch)
     number = value.item()
-    _refuse_non_finite("loss", number, config, state)
+    _require_finite("loss", number, config, state)
     value.backward()  # type: ignore[no-untyped-call]
     if config.clip_norm is not None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
-        _refuse_non_finite("gradient", clip_by_global_norm(gradients, config.clip_norm), config, state)
+        _require_finite("gradient", clip_by_global_norm(gradients, config.clip_norm), config, state)
     optimizer.step()
     return number
 
 
-def _refuse_non_finite(what: str, number: float, config: TrainConfig, state: TrainState) -> None:
-    """A step that can't be made sense of must not touch the weights."""
+def _require_finite(what: str, number: float, config: TrainConfig, state: TrainState) -> None:
+    """Raises TrainingError, before the weights change, if ``number`` is NaN or infinite."""
     if math.isfinite(number):
         return
     clip = "set" if config.clip_norm is None else f"lower (now {config.clip_norm:g})"
@@ -195,23 +197,49 @@ def _refuse_non_finite(what: str, number: float, config: TrainConfig, state: Tra
     )
 
 
-def _watching(
+def _with_tensorboard(
     observer: Observer | None, config: TrainConfig, folder: Path | None, steps_done: int
 ) -> Observer:
-    """The caller's observer, with a TensorBoard log beside it where the settings ask for one."""
+    """Returns the observer, combined with a TensorBoard log if ``config.tensorboard`` is set."""
     observer = observer or Observer()
     if not config.tensorboard:
         return observer
     if folder is None:
-        raise ConfigError("TensorBoard logs need a folder", where="train.tensorboard")
-    from recurra.train.tensorboard import TensorBoardLog  # heavy, and optional
+        raise ConfigError("TensorBoard logs need a folder to write to", where="train.tensorboard")
 
     return Observers(observer, TensorBoardLog(folder / "tensorboard", steps_done))
 
 
-def _own_random_state(device: torch.device) -> AbstractContextManager[None]:
+def _isolated_random_state(device: torch.device) -> AbstractContextManager[None]:
+    """Within the context torch's random generators can be seeded; afterwards their states are restored."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+@contextmanager
+def _deferred_interrupts() -> Iterator[threading.Event]:
+    """Within the context the first SIGINT only sets the event; a second one raises KeyboardInterrupt.
+
+    The previous handler is restored at the end. Outside the main thread, or if SIGINT is ignored (a
+    background job), no handler is installed and the event is never set.
+    """
+    interrupted = threading.Event()
+    previous = signal.getsignal(signal.SIGINT)
+    # None: the handler was not installed from Python, so it could not be restored.
+    if threading.current_thread() is not threading.main_thread() or previous in (signal.SIG_IGN, None):
+        yield interrupted
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,4 +1,4 @@
-"""What training makes small: the loss of a batch under a model, and what the next batch's loss hangs on."""
+"""The training objective: the loss of a batch, and the state that it carries from one batch to the next."""
 
 from __future__ import annotations
 
@@ -17,76 +17,76 @@ __all__ = ["AnyBatch", "BatchSource", "Objective", "StatelessLoss", "supervised"
 
 @runtime_checkable
 class AnyBatch(Protocol):
-    """What the loop must know of a batch; the objective knows the rest."""
+    """What the training loop reads from a batch; everything else is read by the objective alone."""
 
     @property
     def size(self) -> int:
-        """How many things its loss is the mean of: rows, or tokens."""
+        """Number of items that the loss is averaged over: rows, or tokens."""
 
     @property
     def steps(self) -> int:
-        """True time steps, padding not counted."""
+        """Number of time steps, padding not counted."""
 
 
 class BatchSource(Protocol):
     """The batches of every epoch."""
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Number of batches of an epoch."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Those of one epoch from batch ``start`` on, the same each time they are asked for."""
+        """Yields the batches of an epoch from batch ``start`` on; the same ones on every call."""
 
 
 class Objective(Protocol):
     """The mean loss of a batch under a model."""
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        """A scalar to be made small; the batch is moved to the model's device."""
+        """Returns the loss as a scalar; the batch is moved to the model's device."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """What the next batch's loss hangs on besides weights and batch, such as a stream's last states."""
+        """Returns what the next loss depends on besides weights and batch, e.g. a stream's last states."""
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Takes over what ``state_dict`` gave."""
+        """Restores what ``state_dict`` returned."""
 
 
 class StatelessLoss:
-    """An objective that carries nothing from batch to batch.
+    """An objective without state: each batch's loss depends on the model and the batch alone.
 
     Args:
-        loss: of a model and a batch, the mean over the batch's size.
+        loss: a function of model and batch that returns the mean over the batch.
     """
 
     def __init__(self, loss: Callable[[Any, Any], Tensor]) -> None:
         self._loss = loss
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        """The loss of one batch."""
+        """Returns the loss of one batch."""
         return self._loss(model, batch)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Nothing."""
+        """Returns an empty mapping."""
         return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Nothing to take over."""
+        """Does nothing."""
 
 
 def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> StatelessLoss:
-    """The objective of logits ``model(tokens (B, T), lengths (B,))`` beside the batch's labels.
+    """Returns the objective ``loss(model(tokens, lengths), labels)``, with tokens (B, T) and lengths (B,).
 
-    It raises DataError where a batch has no labels.
+    The objective raises DataError if a batch has no labels.
 
     Args:
-        loss: of logits and labels, the mean over the batch.
+        loss: a function of logits and labels that returns the mean over the batch.
     """
 
-    def of_batch(model: nn.Module, batch: Batch) -> Tensor:
+    def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
         if batch.labels is None:
             raise DataError("the training examples have no labels")
         device = next(model.parameters()).device
         logits = model(batch.tokens.to(device), batch.lengths.to(device))
         return loss(logits, batch.labels.to(device))
 
-    return StatelessLoss(of_batch)
+    return StatelessLoss(batch_loss)

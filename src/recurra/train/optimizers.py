@@ -1,6 +1,7 @@
-"""How weights move: optimizers, the learning rate of a step, and clipping by global norm.
+"""Optimizers, learning rate schedules, and gradient clipping by global norm.
 
-The defaults are Keras's (RMSprop with rho 0.9, epsilon 1e-7), since its course recipes are the yardstick.
+The defaults are those of Keras (RMSprop with rho 0.9, epsilon 1e-7), which the course recipes were written
+for.
 """
 
 from __future__ import annotations
@@ -32,20 +33,23 @@ def make_optimizer(
     config: TrainConfig,
     shares: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer that ``config`` names, over ``parameters``.
+    """Returns the optimizer ``config.optimizer`` for ``parameters``.
 
-    ``shares`` has the share of the learning rate that a parameter gets, where it is not the whole.
+    ``weight_decay`` is decoupled from the gradient for ``adamw`` and is L2 regularisation for the others. It
+    does not apply to biases and other vectors.
 
-    ``weight_decay`` is decoupled from the gradient for ``adamw`` and is L2 regularisation for the others.
-    It leaves biases and other vectors alone.
+    If a gradient is sparse (an embedding that trains touched rows only), the rows with a gradient are updated
+    exactly as with a dense gradient; the other rows and their running averages do not change. A dense
+    gradient differs in those other rows: Adam, AdamW and SGD with momentum keep moving a row after its last
+    gradient, running averages decay in all rows, and weight decay acts on all rows. A row with a gradient in
+    every step is therefore trained as with dense gradients; a row that seldom has one moves less.
 
-    Where a gradient is sparse (of an embedding that trains touched rows), the rows that it names take the
-    step of a dense gradient, to the bit, and all others stay as they are, averages and all, until they are
-    named again. Dense steps differ in those others: Adam, AdamW and SGD with momentum go on moving a row
-    after its last gradient, averages of all rows fade, and weight decay pulls at all rows. So a row that is
-    named in every step moves as in dense steps, and one that is named seldom moves less.
+    Args:
+        parameters: the parameters to train, frozen ones included.
+        config: the training settings.
+        shares: factors of the learning rate by parameter; 1 for a parameter that is not in it.
     """
-    # Frozen ones may be trained later: torch's fused SGD wants the members of a group to begin together.
+    # Frozen parameters form their own groups: torch's fused SGD needs the state of a group to start together.
     by_rule: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in parameters:
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
@@ -56,8 +60,9 @@ def make_optimizer(
         {"params": members, "weight_decay": decay, "share": share, "lr": share * lr}
         for (share, decay, _), members in by_rule.items()
     ]
-    # Fused: one pass over memory. For a 10,000 x 32 embedding and an LSTM(100) on one core, Adam takes
-    # 0.21 ms a step fused, 0.52 with foreach and 0.6 to 1.6 as a loop; SGD is equal in all three.
+    # Fused: one pass over memory. For a 10,000 x 32 embedding and an LSTM(100) on one core, a step of Adam
+    # takes 0.21 ms fused, 0.52 ms with foreach and 0.6 to 1.6 ms as a loop; SGD takes the same time in all
+    # three.
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adam":
         optimizer = torch.optim.Adam(groups, lr=lr, eps=EPSILON, fused=True)
@@ -71,10 +76,10 @@ def make_optimizer(
 
 
 class RMSprop(torch.optim.Optimizer):
-    """RMSprop as Keras and TensorFlow have it: epsilon stands inside the root.
+    """RMSprop as in Keras and TensorFlow: epsilon is added inside the square root.
 
-    ``v = rho v + (1 - rho) g^2``, then ``w = w - lr g / sqrt(v + epsilon)``. torch's own divides by
-    ``sqrt(v) + epsilon``, which moves weights of small gradients (an embedding's) ten times further.
+    ``v = rho v + (1 - rho) g^2``, then ``w = w - lr g / sqrt(v + epsilon)``. ``torch.optim.RMSprop`` divides
+    by ``sqrt(v) + epsilon``, which moves weights with small gradients (an embedding's) ten times further.
     """
 
     def __init__(
@@ -89,9 +94,9 @@ class RMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step from the gradients that the parameters hold; a closure is not supported."""
+        """Updates the parameters from their gradients; a closure is not supported."""
         if closure is not None:
-            raise ValueError("RMSprop takes no closure")
+            raise ValueError("RMSprop does not support a closure")
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -108,14 +113,14 @@ class RMSprop(torch.optim.Optimizer):
 
 
 def learning_rate(config: TrainConfig, step: int, total_steps: int) -> float:
-    """The learning rate of a step, from the step's number alone (so that resuming needs no state).
+    """Returns the learning rate of a step. It depends on the step's number alone, so resuming needs no state.
 
-    It rises linearly over ``warmup_steps``, then stays, or falls to nothing at ``total_steps``.
+    The rate increases linearly over ``warmup_steps``, then is constant, or decreases to 0 at ``total_steps``.
 
     Args:
-        config: ``learning_rate``, ``schedule`` and ``warmup_steps``.
+        config: the training settings: ``learning_rate``, ``schedule`` and ``warmup_steps``.
         step: number of the step, from 0.
-        total_steps: steps in all epochs.
+        total_steps: number of steps of all epochs.
 
     Example:
         >>> config = TrainConfig(learning_rate=1.0, schedule="linear", warmup_steps=2)
@@ -133,20 +138,20 @@ def learning_rate(config: TrainConfig, step: int, total_steps: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Gives every parameter group the rate, or its share of it."""
+    """Sets the learning rate of every parameter group to ``rate`` times the group's share."""
     for group in optimizer.param_groups:
         group["lr"] = group["share"] * rate
 
 
 def layer_shares(layers: Sequence[Iterable[nn.Parameter]], factor: float) -> dict[nn.Parameter, float]:
-    """Each parameter's share of the learning rate: 1 in the top layer, below it ``factor`` times that above.
+    """Returns each parameter's factor of the learning rate: ``factor ** n`` for the n-th layer below the top.
 
-    Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text Classification", equation 2, where
-    the factor is 1 / 2.6.
+    This is discriminative fine-tuning: Howard and Ruder (2018), "Universal Language Model Fine-tuning for
+    Text Classification", equation 2, where the factor is 1 / 2.6.
 
     Args:
-        layers: the parameters of each layer, from the bottom up.
-        factor: above 0, at most 1.
+        layers: the parameters of each layer, bottom layer first.
+        factor: greater than 0 and at most 1.
     """
     top = len(layers) - 1
     return {parameter: factor ** (top - depth) for depth, layer in enumerate(layers) for parameter in layer}
@@ -154,18 +159,18 @@ def layer_shares(layers: Sequence[Iterable[nn.Parameter]], factor: float) -> dic
 
 @torch.no_grad()
 def clip_by_global_norm(gradients: Sequence[Tensor], max_norm: float) -> float:
-    """Scales all gradients, dense or sparse, in place so that their joint L2 norm is at most ``max_norm``.
+    """Scales all gradients, dense or sparse, in place so that their global L2 norm is at most ``max_norm``.
 
     Returns:
-        The norm before scaling; where it is not finite the gradients are left as they are.
+        The norm before scaling. If it is not finite, the gradients are unchanged.
     """
     if not gradients:
         return 0.0
     dense = [coalesced(gradient).values() if gradient.is_sparse else gradient for gradient in gradients]
     norms = [torch.linalg.vector_norm(values) for values in dense]
     norm = float(torch.linalg.vector_norm(torch.stack(norms)))
-    # Most steps need no scaling: then this reads the gradients once and writes nothing (68 us against the
-    # 120 us of torch's clip_grad_norm_ for a 10,000 x 32 embedding).
+    # Most steps need no scaling: the gradients are then read once and not written (68 us against 120 us for
+    # torch's clip_grad_norm_ with a 10,000 x 32 embedding).
     if max_norm < norm < math.inf:
         for gradient in gradients:
             gradient.mul_(max_norm / norm)

@@ -1,11 +1,11 @@
-"""What a checkpoint of training holds, and how training goes on from it, bit for bit.
+"""Saves the state of a training and resumes from it, bit for bit. A checkpoint contains:
 
 model/NAME           the weights
-best/NAME            the best weights so far, once there was a validation
+best/NAME            the best weights so far, after the first validation
 optimizer/N/KEY      the optimizer's state of the N-th trained weight
-carried/NAME         what the objective carries to the next batch
-rng/cpu, rng/cuda    torch's random generators: they draw the dropout masks
-(JSON)               TrainState, and the settings that must be the same when training goes on
+carried/NAME         the objective's state
+rng/cpu, rng/cuda    the states of torch's random generators, which draw the dropout masks
+(JSON)               TrainState, and the settings that must be equal when training resumes
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from recurra.train.state import TrainState
 __all__ = ["Checkpoints"]
 
 _FREE = ("epochs", "checkpoint_minutes", "tensorboard", "pretrained")
-"""Settings of training that may change when it goes on: they change no step already made.
+"""Settings that may differ when training resumes: they have no effect on the steps already made.
 
-Of what training began from, the fingerprint has the contents; where it lies does not matter.
+``pretrained`` is among them since it is a path; the fingerprint covers the file's contents.
 """
 
 
 class Checkpoints:
-    """Writes checkpoints of a training and goes on from one.
+    """Writes checkpoints of a training and restores them.
 
     Args:
-        folder: where ``checkpoint.safetensors`` lies; None keeps no checkpoints.
-        model: saved and restored in place.
-        optimizer: saved and restored in place.
-        objective: what it carries is saved and restored.
-        config: the settings; they must agree with the checkpoint's when training goes on.
-        batches_per_epoch: as the settings, since the position counts batches.
-        fingerprint: says what else training depends on (data, tokenizer, model). Where it is a JSON
-            object, an error can name the entries that differ.
+        folder: the directory of ``checkpoint.safetensors``; if None, no checkpoints are written.
+        model: saved, and restored in place.
+        optimizer: saved, and restored in place.
+        objective: its state is saved and restored.
+        config: the settings; when training resumes they must equal those of the checkpoint.
+        batches_per_epoch: must equal that of the checkpoint too, since the position is counted in batches.
+        fingerprint: describes what else training depends on (data, tokenizer, model). If it is a JSON
+            object, an error names the entries that differ.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether ``checkpoint_minutes`` have gone by since the last one."""
+        """Whether ``checkpoint_minutes`` have passed since the last checkpoint."""
         return self.path is not None and time.monotonic() - self._saved_at >= self._every
 
     def save(self, state: TrainState) -> None:
-        """Writes a checkpoint, after a look at the weights.
+        """Checks that the weights are finite and writes a checkpoint.
 
         Raises:
-            OutputError: the place can't be written; the former checkpoint is still there.
-            TrainingError: a weight is not finite; the former checkpoint is still there.
+            OutputError: the file can't be written; the previous checkpoint is kept.
+            TrainingError: a weight is not finite; the previous checkpoint is kept.
         """
-        self._refuse_broken_weights(state)
+        self._require_finite_weights(state)
         if self.path is None:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -106,17 +106,17 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def restore(self, state: TrainState) -> None:
-        """Puts model, optimizer, random generators and ``state`` where the checkpoint has them.
+        """Restores model, optimizer, objective, random generators and ``state`` from the checkpoint.
 
         Raises:
             BundleError: the checkpoint is missing or damaged.
-            ConfigError: it was made with other settings, data or model; the message says which.
+            ConfigError: it was made with other settings, data or another model; the message says which.
         """
         if self.path is None:
-            raise ConfigError("there is no folder to resume from", hint="give the folder of the checkpoint")
+            raise ConfigError("there is no folder to resume from", hint="pass the folder of the checkpoint")
         tensors, saved = load_checkpoint(self.path)
         try:
-            self._refuse_other_settings(saved["settings"])
+            self._require_same_settings(saved["settings"])
             self._load_weights(_below(tensors, "model/"))
             self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
             self.objective.load_state_dict(_below(tensors, "carried/"))
@@ -128,10 +128,10 @@ class Checkpoints:
                 torch.cuda.set_rng_state(tensors["rng/cuda"], device)
         except KeyError as error:
             raise BundleError(
-                f"the checkpoint has no {error.args[0]}", where=self.path, hint="delete it and train anew"
+                f"the checkpoint has no {error.args[0]}", where=self.path, hint="delete it and train again"
             ) from error
 
-    def _refuse_broken_weights(self, state: TrainState) -> None:
+    def _require_finite_weights(self, state: TrainState) -> None:
         for name, weight in self.model.named_parameters():
             if not bool(torch.isfinite(weight).all()):
                 epoch = state.epoch if state.batch else max(1, state.epoch - 1)
@@ -140,7 +140,7 @@ class Checkpoints:
                     hint="lower train.learning_rate or set train.clip_norm",
                 )
 
-    def _refuse_other_settings(self, before: Mapping[str, Any]) -> None:
+    def _require_same_settings(self, before: Mapping[str, Any]) -> None:
         differences = []
         for name, now in self.settings["train"].items():
             old = before["train"].get(name)
@@ -148,7 +148,7 @@ class Checkpoints:
                 differences.append(f"train.{name} was {old}, now {now}")
         if before["train"]["epochs"] > self.epochs:
             differences.append(
-                f"train.epochs was {before['train']['epochs']}, now {self.epochs} (it may be raised only)"
+                f"train.epochs was {before['train']['epochs']}, now {self.epochs} (it can only be increased)"
             )
         differences += _fingerprint_differences(before["fingerprint"], self.settings["fingerprint"])
         old, now = before["batches_per_epoch"], self.settings["batches_per_epoch"]
@@ -156,23 +156,23 @@ class Checkpoints:
             differences.append(f"an epoch had {old} batches, now {now}")
         if differences:
             raise ConfigError(
-                f"the checkpoint was made otherwise: {', '.join(differences)}",
+                f"the checkpoint was made with other settings: {', '.join(differences)}",
                 where=self.path,
-                hint="resume with the former settings and data, or train anew without resuming",
+                hint="resume with the same settings and data as before, or train without --resume",
             )
 
     def _load_weights(self, saved: Mapping[str, Tensor]) -> None:
-        present = self.model.state_dict()
+        current = self.model.state_dict()
         differences = sorted(
-            f"{name} was {_shape(saved.get(name))}, now {_shape(present.get(name))}"
-            for name in saved.keys() | present.keys()
-            if _shape(saved.get(name)) != _shape(present.get(name))
+            f"{name} was {_shape(saved.get(name))}, now {_shape(current.get(name))}"
+            for name in saved.keys() | current.keys()
+            if _shape(saved.get(name)) != _shape(current.get(name))
         )
         if differences:
             raise ConfigError(
                 f"the checkpoint is of another model: {', '.join(differences[:3])}",
                 where=self.path,
-                hint="resume with the former model settings, or train anew without resuming",
+                hint="resume with the same model settings as before, or train without --resume",
             )
         self.model.load_state_dict(dict(saved))
 
@@ -180,24 +180,24 @@ class Checkpoints:
         layout = self.optimizer.state_dict()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Any]] = {}
-        for place, value in [*saved.items(), *values.items()]:
-            index, _, key = place.partition("/")
+        for name, value in [*saved.items(), *values.items()]:
+            index, _, key = name.partition("/")
             parameter = parameters[int(index)]
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
-                # In the weight's own memory layout, which the fused kernels take for granted.
+                # In the memory layout of the weight, which the fused kernels assume.
                 value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({"state": state, "param_groups": layout["param_groups"]})
 
 
 def _fingerprint_differences(before: str, now: str) -> list[str]:
-    """What differs between two fingerprints, entry by entry where both are JSON objects."""
+    """Describes how two fingerprints differ, entry by entry if both are JSON objects."""
     if before == now:
         return []
-    entries = [_json_object(before), _json_object(now)]
-    if entries[0] is None or entries[1] is None:
+    old_entries, new_entries = _json_object(before), _json_object(now)
+    if old_entries is None or new_entries is None:
         return ["the data, the tokenizer or the model differ"]
-    old, new = _flat(entries[0]), _flat(entries[1])
+    old, new = _flatten(old_entries), _flatten(new_entries)
     return [
         f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}"
         for key in sorted(old.keys() | new.keys())
@@ -212,24 +212,24 @@ def _short(value: Any) -> str:
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, named without it."""
+    """Returns the tensors whose names start with ``prefix``, with the prefix removed."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 

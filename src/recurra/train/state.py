@@ -1,32 +1,153 @@
-"""Where training stands: everything besides weights that the next step depends on."""
+"""The state of a training besides its weights: epoch records, early stopping, position in the data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from recurra.train.history import EpochRecord
-from recurra.train.stopping import Stopping
+from recurra.errors import ConfigError
+from recurra.files import replacing
 
-__all__ = ["TrainState"]
+__all__ = ["EarlyStopping", "EpochRecord", "TrainState", "write_history"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """The results of one epoch: one row of ``history.csv``.
+
+    Example:
+        >>> EpochRecord(1, 10, 0.5, 0.001, 2.0, 800.0, {"valid_loss": 0.6}).row()["valid_loss"]
+        0.6
+    """
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    step: int
+    """Number of batches trained so far, over all epochs."""
+    train_loss: float
+    """Mean loss of the training examples, computed during training (with dropout)."""
+    learning_rate: float
+    """Learning rate of the last step."""
+    seconds: float
+    """Time spent on training batches, without validation and checkpoints."""
+    tokens_per_second: float
+    """Tokens trained on per second of ``seconds``, padding not counted."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Validation metrics by name, each name prefixed with ``valid_``; empty without validation."""
+
+    def row(self) -> dict[str, Any]:
+        """Returns the record as a flat mapping, in the column order of ``history.csv``."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "train_loss": self.train_loss,
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+            **self.metrics,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> EpochRecord:
+        """Returns the record of which ``row`` is the ``row()``."""
+        return cls(
+            epoch=int(row["epoch"]),
+            step=int(row["step"]),
+            train_loss=float(row["train_loss"]),
+            learning_rate=float(row["learning_rate"]),
+            seconds=float(row["seconds"]),
+            tokens_per_second=float(row["tokens_per_second"]),
+            metrics={key: float(value) for key, value in row.items() if key.startswith("valid_")},
+        )
+
+
+def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
+    """Writes all records as CSV with a header, floats in full precision; the file is replaced atomically.
+
+    Raises:
+        OutputError: ``path`` can't be written.
+    """
+    rows = [record.row() for record in history]
+    # A dict keeps the order of first appearance: a metric that appears only later gets the last column.
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns or list(EpochRecord(0, 0, 0, 0, 0, 0).row()))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@dataclass
+class EarlyStopping:
+    """Early stopping on one validation metric. A lower loss is better; for every other metric, a higher
+    value.
+
+    Example:
+        >>> stopping = EarlyStopping("loss", patience=2)
+        >>> [stopping.update(epoch, {"loss": loss}) for epoch, loss in enumerate([0.6, 0.5, 0.7, 0.5], 1)]
+        [True, True, False, False]
+        >>> stopping.best_epoch, stopping.exhausted
+        (2, True)
+    """
+
+    monitor: str
+    patience: int
+    best_epoch: int | None = None
+    """The epoch with the best value; None before the first validation."""
+    best_value: float | None = None
+    waited: int = 0
+    """Epochs since the best one."""
+
+    def update(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Records the validation metrics of an epoch. Returns whether the epoch is the best so far.
+
+        An equal value is not an improvement, and neither is NaN.
+
+        Raises:
+            ConfigError: the monitored metric is not in ``metrics``.
+        """
+        if self.monitor not in metrics:
+            raise ConfigError(
+                f"validation computes no {self.monitor}",
+                where="train.monitor",
+                hint=f"choose one of {', '.join(sorted(metrics))}",
+            )
+        if self._is_better(metrics[self.monitor]):
+            self.best_epoch, self.best_value, self.waited = epoch, metrics[self.monitor], 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether ``patience`` epochs have passed without an improvement."""
+        return self.waited >= self.patience
+
+    def _is_better(self, value: float) -> bool:
+        if value != value:  # NaN
+            return False
+        if self.best_value is None:
+            return True
+        return value < self.best_value if self.monitor == "loss" else value > self.best_value
 
 
 @dataclass
 class TrainState:
-    """Position, running sums of the present epoch, history, and the best weights so far."""
+    """Position in the data, running sums of the current epoch, history, and the best weights so far."""
 
-    stopping: Stopping
+    stopping: EarlyStopping
     epoch: int = 1
-    """The epoch being trained, from 1; past the last one when training is over."""
+    """The current epoch, from 1; the number of epochs plus 1 after the last one."""
     batch: int = 0
-    """Batches of this epoch that are done."""
+    """Number of finished batches of this epoch."""
     step: int = 0
-    """Batches of all epochs that are done."""
+    """Number of finished batches of all epochs."""
     loss_sum: float = 0.0
-    """Loss of this epoch's examples, summed over examples."""
+    """Sum of the loss over this epoch's examples."""
     examples: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -35,7 +156,7 @@ class TrainState:
     """On the CPU; None before the first validation."""
 
     def count(self, loss: float, examples: int, tokens: int, seconds: float) -> None:
-        """Adds one trained batch."""
+        """Adds one trained batch to the sums."""
         self.batch += 1
         self.step += 1
         self.loss_sum += loss * examples
@@ -43,8 +164,8 @@ class TrainState:
         self.tokens += tokens
         self.seconds += seconds
 
-    def end_epoch(self, learning_rate: float, figures: Mapping[str, float]) -> EpochRecord:
-        """Closes the epoch: its record joins the history, the sums begin anew."""
+    def end_epoch(self, learning_rate: float, metrics: Mapping[str, float]) -> EpochRecord:
+        """Ends the epoch: appends its record to the history, resets the sums, and returns the record."""
         record = EpochRecord(
             epoch=self.epoch,
             step=self.step,
@@ -52,7 +173,7 @@ class TrainState:
             learning_rate=learning_rate,
             seconds=self.seconds,
             tokens_per_second=self.tokens / max(self.seconds, 1e-9),
-            figures={f"valid_{name}": float(value) for name, value in figures.items()},
+            metrics={f"valid_{name}": float(value) for name, value in metrics.items()},
         )
         self.history.append(record)
         self.epoch += 1
@@ -62,13 +183,13 @@ class TrainState:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch of the best weights; without validation the last one trained on, 0 before any."""
+        """The epoch of the best weights; without validation the last one trained, 0 if there is none."""
         if self.stopping.best_epoch is not None:
             return self.stopping.best_epoch
         return self.epoch if self.batch else self.epoch - 1
 
     def to_json(self) -> dict[str, Any]:
-        """All but the weights, as JSON can hold it."""
+        """Returns everything but the weights as JSON values."""
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -84,7 +205,7 @@ class TrainState:
         }
 
     def load_json(self, saved: Mapping[str, Any]) -> None:
-        """Takes over what ``to_json`` gave."""
+        """Restores what ``to_json`` returned."""
         for name in ("epoch", "batch", "step", "loss_sum", "examples", "tokens", "seconds"):
             setattr(self, name, saved[name])
         self.history = [EpochRecord.from_row(row) for row in saved["history"]]

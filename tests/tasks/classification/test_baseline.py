@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
-from recurra.measure.words import words_of
-from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.baseline import NgramBaseline, words_of
 
 GOOD, BAD = ["fine", "lovely", "superb", "not bad"], ["awful", "dull", "poor", "not good"]
 
@@ -189,3 +190,13 @@ def test_reaches_its_known_accuracy_on_real_topics(data_folder: Path) -> None:
     )
     p = model.predict_proba(f"{row[1]} {row[2]}" for row in test)
     assert (p.argmax(axis=1) == [int(row[0]) - 1 for row in test]).mean() > 0.88
+
+
+def test_chinese_by_character_beside_words() -> None:
+    assert words_of("iPhone不错,5星！") == ["iphone", "不", "错", ",", "5", "星", "！"]
+
+
+@given(st.text())
+def test_no_word_holds_a_space(text: str) -> None:
+    # n-grams are words joined by spaces: one inside a word would make two of it.
+    assert all(word and not any(c.isspace() for c in word) for word in words_of(text))

@@ -11,8 +11,8 @@ from sklearn.linear_model import Ridge
 from recurra.errors import DataError
 from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seasonal
 from recurra.tasks.forecasting.blocks import block_length, block_means, ends
-from recurra.tasks.forecasting.charts import bars, forecast_sections, median_stretch
 from recurra.tasks.forecasting.figures import PERSISTENCE, forecast_metrics
+from recurra.tasks.forecasting.report import bars, forecast_sections, median_stretch
 
 
 def autoregressive(n: int, share: float, seed: int) -> NDArray[np.float64]:

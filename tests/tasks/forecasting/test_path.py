@@ -251,7 +251,7 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
         (LINES[:20], HOURLY, "rows, one window of it needs"),
         (LINES, (), "which column to forecast is not said"),
         (LINES, ("--set", "series.target=temperature"), "names 'temperature'"),
-        (LINES, (*HOURLY, "--set", "series.lookback=2x"), "'2x' is no duration"),
+        (LINES, (*HOURLY, "--set", "series.lookback=2x"), "'2x' is not a duration"),
         (LINES, (*HOURLY, "--set", "series.delay=90min"), "no whole number of rows"),
         (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction means nothing"),
         (LINES, (*HOURLY, "--pretrained", "x"), "x"),

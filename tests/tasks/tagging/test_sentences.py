@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recurra.config import DataConfig
 from recurra.errors import BundleError, DataError
 from recurra.io.files import Lines
-from recurra.io.source import Skipped
+from recurra.io.formats import Skipped
 from recurra.tasks.tagging.sentences import (
     Sentence,
     SentenceSource,

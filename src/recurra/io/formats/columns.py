@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recurra.io.formats.table import MISSING, as_labels, as_text, parse_list
+from recurra.io.formats.reading import MISSING, as_labels, as_text, parse_list
 
 __all__ = ["Column", "find_label", "find_separator", "find_text", "is_known_name", "study"]
 

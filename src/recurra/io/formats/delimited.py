@@ -1,27 +1,35 @@
-"""CSV and TSV, strict: a row with too many or too few fields, or a wild quote, is refused by number."""
+"""CSV and TSV: the dialect is detected, and a broken row is refused by its number."""
 
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from recurra.errors import DataError
 from recurra.io.files import ROW_LIMIT, FileLines, Lines
-from recurra.io.formats.table import Refuse
-from recurra.io.source import Source
+from recurra.io.formats.columns import is_known_name
+from recurra.io.formats.spec import Format, Refuse, Source, Start
 
-__all__ = ["cells", "parse"]
+__all__ = ["CSV", "TSV", "Dialect", "cells", "find_dialect", "has_header", "parse", "parse_sample"]
 
-_PLAIN = {
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_CANDIDATES = ("\t", ",", ";", "|")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_SAMPLE_LINES = 1_000
+_SAMPLE_CHARACTERS = 2_000_000
+_ERRORS = {
     "unexpected end of data": "a quote is opened and never closed",
     "field larger than field limit": "a field is too long (a quote is opened and never closed?)",
 }
 
 
 def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | DataError]:
-    """The rows of a CSV as lists of fields, blank lines left out; a `DataError` for a broken one.
+    """The rows of a CSV as lists of fields, without blank lines; a `DataError` for a broken one.
 
-    Rows are counted in ``lines.row``, which is the number of the row to come.
+    ``lines.row`` is the number of the next row.
     """
     csv.field_size_limit(ROW_LIMIT)
     if quoted:
@@ -34,7 +42,7 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
         except StopIteration:
             return
         except csv.Error as error:
-            what = next((plain for known, plain in _PLAIN.items() if known in str(error)), None)
+            what = next((plain for known, plain in _ERRORS.items() if known in str(error)), None)
             lines.take_fault()
             yield DataError(
                 what or f"the row is broken: {error}",
@@ -71,3 +79,231 @@ def cells(
             refuse(number, f"the row has {len(fields)} fields, {named} has {width}")
         else:
             yield number, [fields[pick] for pick in picks]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV is written.
+
+    Attributes:
+        delimiter: the character between fields.
+        quoted: whether quotes enclose fields.
+        width: the most frequent number of fields in a row.
+        agreement: the share of sample rows that have it.
+    """
+
+    delimiter: str
+    quoted: bool
+    width: int
+    agreement: float
+
+    @property
+    def merit(self) -> float:
+        """How likely the dialect is; 0 if it gives one field a row."""
+        return self.agreement if self.width > 1 else 0.0
+
+
+def parse_sample(lines: Sequence[str], complete: bool, delimiter: str, quoted: bool) -> list[list[str]]:
+    """The whole rows in the first lines of a file, without broken ones and without a last one cut off."""
+    return [row for row in _parse(lines, complete, delimiter, quoted) if not isinstance(row, DataError)]
+
+
+def _parse(lines: Sequence[str], complete: bool, delimiter: str, quoted: bool) -> list[list[str] | DataError]:
+    encoded = iter([line.encode("utf-8", "surrogatepass") for line in lines])
+    rows = list(parse(Lines(encoded, "", "utf-8", True), delimiter, quoted))
+    return rows if complete or len(rows) < 2 else rows[:-1]
+
+
+def find_dialect(
+    lines: Sequence[str], complete: bool, preferred: str, delimiter: str | None = None
+) -> Dialect:
+    """The dialect in which most rows agree on a number of fields above one.
+
+    Args:
+        lines: the first lines of the file, with their ends.
+        complete: whether these are all lines.
+        preferred: the delimiter that the file's name suggests; it is chosen if several are equally likely.
+        delimiter: the only one to consider, if the user gave it.
+    """
+    order = [delimiter] if delimiter else [preferred, *(c for c in _CANDIDATES if c != preferred)]
+    # max returns the first of equals, so the preferred delimiter wins a draw.
+    return max((_try(lines, complete, each) for each in order), key=lambda dialect: dialect.merit)
+
+
+def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
+    unquoted = _parse(lines, complete, delimiter, False)
+    plain = Dialect(delimiter, False, *_widths(unquoted))
+    opens = any(
+        field.lstrip(" ").startswith('"') for row in unquoted if isinstance(row, list) for field in row
+    )
+    if not opens:
+        # A TSV without quotes is likely to be as in GLUE, where a quote is a character; a CSV without
+        # quotes so far has them once a field needs them.
+        return plain if delimiter == "\t" else replace(plain, quoted=True)
+    quoted = Dialect(delimiter, True, *_widths(_parse(lines, complete, delimiter, True)))
+    if delimiter != "\t":
+        return quoted
+    return quoted if quoted.merit >= plain.merit and quoted.agreement == 1.0 else plain
+
+
+def _widths(rows: Sequence[list[str] | DataError]) -> tuple[int, float]:
+    """The most frequent number of fields, and the share of rows that have it; broken rows have none."""
+    counts = Counter(len(row) for row in rows if not isinstance(row, DataError))
+    if not counts:
+        return 0, 0.0
+    width, count = counts.most_common(1)[0]
+    return width, count / len(rows)
+
+
+def has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names the columns.
+
+    Example:
+        >>> has_header([["text", "label"], ["good", "1"]]), has_header([["so bad", "0"], ["good", "1"]])
+        (True, False)
+    """
+    if not rows:
+        return False
+    first = [cell.strip().lstrip("\ufeff") for cell in rows[0]]
+    rest = [row for row in rows[1:] if len(row) == len(first)]
+    if len(set(first)) < len(first) or any(len(cell) > 64 for cell in first):
+        return False
+    if any(_NUMBER.fullmatch(cell) for cell in first):
+        return False
+    if any(is_known_name(cell) for cell in first):
+        return True
+    if len(first) < 2 or not rest or not all(first):
+        return False
+    for i, name in enumerate(first):
+        column = [row[i].strip() for row in rest]
+        if name in column:
+            return False  # a value, since it occurs again
+    for i, name in enumerate(first):
+        column = [row[i] for row in rest]
+        if all(_NUMBER.fullmatch(cell) for cell in column):
+            return True  # a word above numbers
+        mean = sum(map(len, column)) / len(column)
+        if len(name.split()) <= 2 and len(name) <= 24 and mean > 4 * len(name) and mean > 24:
+            return True  # a short word above long texts
+    return False
+
+
+def _layout(start: Start) -> Source:
+    """The source with its delimiter, quoting, header and columns."""
+    return _stream_layout(start) if start.streamed else _file_layout(start)
+
+
+def _file_layout(start: Start) -> Source:
+    source, request = start.source, start.request
+    lines = list(_first(FileLines(source.path, source.gzip, source.encoding, forgiving=True)))
+    complete = lines[-1:] == [""]
+    lines = lines[:-1] if complete else lines
+    preferred = "\t" if source.format == TSV.name else ","
+    dialect = find_dialect(lines, complete, preferred, request.delimiter)
+    rows = parse_sample(lines, complete, dialect.delimiter, dialect.quoted)
+    if not rows:
+        dialect = replace(dialect, width=1)
+        rows = [[""]]
+    first = [cell.strip() for cell in rows[0]]
+    header = request.header
+    if header is None:
+        like = request.like
+        wanted = like.text if like is not None and like.header else request.text
+        wanted = tuple(name for name in wanted if not name.isdigit())
+        named = bool(wanted) and set(wanted) <= set(first)
+        header = named or has_header(rows)
+    if header and len(set(first)) < len(first):
+        twice = next(name for name in first if first.count(name) > 1)
+        raise DataError(f"the header names {twice!r} twice", where=source.path)
+    return replace(
+        source,
+        format=_name(dialect.delimiter),
+        delimiter=dialect.delimiter,
+        quoted=dialect.quoted,
+        header=header,
+        columns=tuple(first) if header else tuple(str(i) for i in range(dialect.width)),
+    )
+
+
+def _first(lines: FileLines) -> Iterator[str]:
+    """The first lines, then "" if these are all."""
+    size = 0
+    for number, line in enumerate(lines):
+        if number >= _SAMPLE_LINES or size > _SAMPLE_CHARACTERS:
+            return
+        size += len(line)
+        yield line
+    yield ""
+
+
+def _stream_layout(start: Start) -> Source:
+    delimiter, names = _header(start) or (",", ())
+    like = start.request.like
+    return replace(
+        start.source,
+        format=_name(delimiter),
+        delimiter=delimiter,
+        header=True,
+        columns=names,
+        text=_wanted(start),
+        quoted=like.quoted if like is not None and like.delimiter == delimiter else True,
+    )
+
+
+def _name(delimiter: str) -> str:
+    return (TSV if delimiter == TSV.delimiter else CSV).name
+
+
+def _wanted(start: Start) -> tuple[str, ...]:
+    """The text columns that the user named, or those of the training source."""
+    request = start.request
+    return request.text or (request.like.text if request.like is not None else ())
+
+
+def _header(start: Start) -> tuple[str, tuple[str, ...]] | None:
+    """Delimiter and names of the columns, if the first line is a header with the wanted text columns."""
+    wanted, like = set(_wanted(start)), start.request.like
+    delimiter = start.request.delimiter or (like.delimiter if like is not None else None)
+    first = start.text.lstrip("\ufeff\r\n").splitlines()[:1]
+    for candidate in (delimiter,) if delimiter else (",", "\t"):
+        rows = parse_sample(first, True, candidate, True)
+        names = tuple(cell.strip().lstrip("\ufeff") for cell in rows[0]) if rows else ()
+        if wanted and wanted <= set(names):
+            return candidate, names
+    return None
+
+
+def _may_be_table(start: Start) -> bool:
+    """Whether a text whose name says nothing is a table.
+
+    With labels it is. Without labels it may be a list of texts, which has commas too, so that a table is
+    recognised by the training file's header, or in a file by its number of columns in every row.
+    """
+    if start.suffix:
+        return False
+    if start.request.labelled or _header(start) is not None:
+        return True
+    like = start.request.like
+    if start.streamed or like is None or like.delimiter is None or len(like.columns) < 2:
+        return False
+    lines = start.text.splitlines(keepends=True)
+    rows = parse_sample(lines, start.complete, like.delimiter, like.quoted)
+    return all(len(row) == len(like.columns) for row in rows)
+
+
+def _sniff_csv(start: Start) -> bool:
+    return start.suffix in CSV.suffixes or _may_be_table(start)
+
+
+def _sniff_tsv(start: Start) -> bool:
+    return start.suffix in TSV.suffixes or ("\t" in start.first_line and _may_be_table(start))
+
+
+def _details(source: Source) -> str:
+    delimiter = source.delimiter or ","
+    header = "the first row names the columns" if source.header else "no header"
+    return f", {_DELIMITERS.get(delimiter, repr(delimiter))} between fields, {header}"
+
+
+CSV = Format("csv", "CSV", _layout, _sniff_csv, cells, suffixes=(".csv",), details=_details)
+TSV = Format("tsv", "TSV", _layout, _sniff_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)

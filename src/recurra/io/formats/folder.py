@@ -1,40 +1,40 @@
-"""A folder a class, one text a file: aclImdb as unpacked, or any other of that form."""
+"""A folder for each class with one text a file, such as aclImdb."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import read_file
-from recurra.io.formats.table import Record, Refuse
-from recurra.io.source import Source
+from recurra.io.files import Lines, read_file
+from recurra.io.formats.spec import Format, Record, Refuse, Source, Start
 
-__all__ = ["find", "records"]
+__all__ = ["FOLDER"]
 
 _UNLABELLED = frozenset({"unsup", "unsupervised", "unlabeled", "unlabelled"})
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".gz")
 _FILE = re.compile(r"(\d+)_\d+\.txt")
-_MOVIE = re.compile(r"tt\d+")
+_FILM = re.compile(r"tt\d+")
 
 
-def find(path: Path, config: DataConfig, labelled: bool) -> Source:
-    """What the folder holds. A folder with ``train/`` and ``test/`` stands for its ``train/``.
+def _layout(start: Start) -> Source:
+    """The source with its classes as columns. Of a folder with ``train/`` and ``test/``, ``train/`` is read.
 
-    Any group that is asked for is the film, which aclImdb lists beside its folders.
+    The only groups are films, which aclImdb lists beside its folders, under whatever name they are asked for.
 
     Raises:
-        DataError: it has no folders of texts, or only one.
+        DataError: there are no folders of texts, or only one.
     """
+    path, labelled = start.source.path, start.request.labelled
     notes = []
     if (path / "train").is_dir() and (path / "test").is_dir() and _classes(path / "train"):
         notes.append(f"{path.name}/train is read; test/ beside it is for --test")
         path = path / "train"
     if not labelled and _texts(path):
-        return Source(path, "folder", encoding=config.encoding, skip_bad_rows=config.skip_bad_rows)
+        return replace(start.source, path=path)
     classes = _classes(path)
     left_out = [name for name in classes if name.lower() in _UNLABELLED]
     if labelled:
@@ -44,31 +44,31 @@ def find(path: Path, config: DataConfig, labelled: bool) -> Source:
     if left_out and labelled:
         count = sum(len(_texts(path / name)) for name in left_out)
         notes.append(f"{', '.join(left_out)}/ is left out ({count:,} texts without labels)")
-    if config.group is not None and labelled and not all(_urls(path, name) for name in classes):
+    group = start.request.group if labelled else None
+    if group is not None and not all(_urls(path, name) for name in classes):
         raise DataError("a folder a class has no groups", where=path, hint="leave --group out")
-    return Source(
-        path,
-        "folder",
-        encoding=config.encoding,
-        group=config.group if labelled else None,
+    return replace(
+        start.source,
+        path=path,
+        group=group,
         columns=tuple(classes),
         text=("text",),
         label="folder" if labelled else None,
-        skip_bad_rows=config.skip_bad_rows,
         notes=tuple(notes),
     )
 
 
-def records(source: Source, refuse: Refuse) -> Iterator[Record]:
-    """A record a file, class after class, files sorted by name."""
+def _records(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
+    """A record for each file, class by class, files sorted by name."""
+    del lines  # a folder cannot be streamed
     number = 0
     for name in source.columns or ("",):
         folder = source.path / name
         labels = (name,) if source.label is not None else None
-        movies = _urls(source.path, name) if source.group is not None else []
+        films = _urls(source.path, name) if source.group is not None else []
         for file in _texts(folder):
             number += 1
-            group = _movie(file, movies) if source.group is not None else None
+            group = _film(file, films) if source.group is not None else None
             try:
                 text = read_file(folder / file, source.encoding)
             except DataError as error:
@@ -78,17 +78,17 @@ def records(source: Source, refuse: Refuse) -> Iterator[Record]:
 
 
 def _urls(path: Path, name: str) -> list[str]:
-    """The films of a class in aclImdb, by the number its files' names begin with."""
+    """The films of a class in aclImdb; the names of its text files begin with an index into this list."""
     file = path / f"urls_{name}.txt"
     if not file.is_file():
         return []
-    found = (_MOVIE.search(line) for line in read_file(file, "utf-8").splitlines())
-    return [movie[0] if movie else "" for movie in found]
+    matches = (_FILM.search(line) for line in read_file(file, "utf-8").splitlines())
+    return [match[0] if match else "" for match in matches]
 
 
-def _movie(file: str, movies: list[str]) -> str:
-    number = _FILE.fullmatch(file)
-    return movies[int(number[1])] if number and int(number[1]) < len(movies) else ""
+def _film(file: str, films: list[str]) -> str:
+    match = _FILE.fullmatch(file)
+    return films[int(match[1])] if match and int(match[1]) < len(films) else ""
 
 
 def _classes(path: Path) -> list[str]:
@@ -99,7 +99,7 @@ def _classes(path: Path) -> list[str]:
 
 
 def _texts(path: Path) -> list[str]:
-    """The text files of a folder, sorted: ``.txt``, or without an ending as in 20 Newsgroups."""
+    """The text files of a folder, sorted: ``.txt``, or without a suffix as in 20 Newsgroups."""
     with _listing(path) as entries:
         return sorted(
             e.name
@@ -109,7 +109,7 @@ def _texts(path: Path) -> list[str]:
 
 
 def _tables(path: Path) -> list[str]:
-    """Data files in a folder: where there are some, the texts beside them are notes, not data."""
+    """The data files in a folder; text files beside them are notes, not data."""
     with _listing(path) as entries:
         return [e.name for e in entries if e.name.endswith(_TABLES) and e.is_file()]
 
@@ -132,3 +132,6 @@ def _no_classes(path: Path, classes: list[str]) -> DataError:
     if inside and not classes:
         hint = f"give a file, for example {path / inside[0]}"
     return DataError(what, where=path, hint=hint)
+
+
+FOLDER = Format("folder", "a folder a class", _layout, lambda start: True, records=_records, is_folder=True)

@@ -1,38 +1,42 @@
-"""Parquet, a batch of rows at a time; a gzipped one is unpacked to a temporary file first."""
+"""Parquet, read a batch of rows at a time; a gzipped file is unpacked to a temporary one first."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from recurra.errors import DataError, OutputError
-from recurra.io.files import damaged, open_bytes
-from recurra.io.formats.table import CHUNK_ROWS, Refuse
-from recurra.io.source import Source
+from recurra.io.files import Lines, damaged, open_bytes
+from recurra.io.formats.reading import CHUNK_ROWS
+from recurra.io.formats.spec import Format, Refuse, Source, Start
 
-__all__ = ["cells", "columns"]
+__all__ = ["PARQUET"]
 
 _BATCH_BYTES = 16_000_000
 
 
-def columns(path: Path, packed: bool) -> tuple[str, ...]:
-    """The names of the columns.
+def _layout(start: Start) -> Source:
+    """The source with its columns.
 
     Raises:
-        DataError: the file is no Parquet, is cut off, or has no rows.
+        DataError: the file is not Parquet, is cut off, or has no rows.
     """
-    with _opened(path, packed) as file:
+    source = start.source
+    with _opened(source.path, source.gzip) as file:
         if file.metadata.num_rows == 0:
-            raise DataError("the file has no rows", where=path)
-        return tuple(file.schema_arrow.names)
+            raise DataError("the file has no rows", where=source.path)
+        return replace(source, columns=tuple(file.schema_arrow.names), encoding="utf-8")
 
 
-def cells(source: Source, columns: Sequence[str], refuse: Refuse) -> Iterator[tuple[int, list[Any]]]:
-    """Row numbers and the values of ``columns``; nothing else of the file is read."""
-    del refuse  # a Parquet file is whole or it isn't
+def _cells(
+    source: Source, columns: Sequence[str], refuse: Refuse, lines: Lines | None
+) -> Iterator[tuple[int, list[Any]]]:
+    """Row numbers and the values of ``columns``; other columns are not read."""
+    del refuse, lines  # a Parquet file is either whole or refused, and cannot be streamed
     number = 0
     with _opened(source.path, source.gzip) as file:
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -85,3 +89,6 @@ def _unpacked(stream: Any, path: Path) -> Any:
                 ) from error
     file.seek(0)
     return file
+
+
+PARQUET = Format("parquet", "Parquet", _layout, cells=_cells, suffixes=(".parquet",), magic=b"PAR1")

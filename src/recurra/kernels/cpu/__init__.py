@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from recurra import runtime
+from recurra.cells import cell_named
+from recurra.cells.spec import State
 from recurra.kernels.cpu.host import host, unavailable_reason
-from recurra.kernels.terms import GATES, Call, Lookup, State
+from recurra.kernels.terms import Call, Lookup
 
 __all__ = ["release_workspaces", "run", "to_be_compiled", "unavailable_reason", "unsupported_reason"]
 
+ACTIVATIONS = {"simple_rnn": ("tanh", "relu"), "lstm": ("tanh",), "gru": ("tanh", "relu")}
+"""The cells that have a kernel here, and the activations that it computes."""
 AT_FIRST = torch.get_num_threads()
 """Threads for compiled graphs, in which torch can't be asked for the number."""
 
@@ -25,10 +29,15 @@ def unsupported_reason(call: Call) -> str | None:
     """What this backend lacks for a call, or None where it can serve it."""
     if unavailable_reason() is not None:
         return unavailable_reason()
+    if call.cell not in ACTIVATIONS:
+        return f"cell {call.cell}"
+    if call.activation not in ACTIVATIONS[call.cell]:
+        name = call.activation if isinstance(call.activation, str) else "custom activation"
+        return f"{name} in {call.cell}"
     x = call.x.table if isinstance(call.x, Lookup) else call.x
     if x.device.type != "cpu":
         return f"kernels for {x.device.type}"
-    others = [*(part for part in call.weights if part is not None), *(call.state or ())]
+    others = [*call.weights.values(), *(call.state or ())]
     masks = [mask for mask in (call.input_mask, call.recurrent_mask) if mask is not None]
     different = [part.dtype for part in (x, *others, *masks) if part.dtype != torch.float32]
     if different:
@@ -37,10 +46,7 @@ def unsupported_reason(call: Call) -> str | None:
         return "products of bfloat16 on this machine"
     if any(mask.requires_grad for mask in masks):
         return "gradients of masks"
-    if call.activation == "tanh" or (call.activation == "relu" and call.cell != "lstm"):
-        return None
-    name = call.activation if isinstance(call.activation, str) else "custom activation"
-    return f"{name} in {call.cell}"
+    return None
 
 
 def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State, ...]]:
@@ -57,31 +63,24 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
 
     first = calls[0]
     T, B, E = first.x.shape
-    H = first.weights.weight_hh.shape[1]
+    spec = cell_named(first.cell)
+    rows, H = first.weights.weight_hh.shape
     x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     initial = [part for call in calls for part in call.initial()] if any(c.state for c in calls) else []
-    weights = [part for call in calls for part in _weights(call)]
+    weights = [call.weights[name] for call in calls for name in spec.parameter_names]
     input_masks = _masks([call.input_mask for call in calls])
     recurrent_masks = _masks([call.recurrent_mask for call in calls])
     compiling = torch.compiler.is_compiling() and "RECURRA_THREADS" not in os.environ
     threads = AT_FIRST if compiling else runtime.threads()
-    work = 2.0 * T * B * GATES[first.cell] * H * (E + H)
+    work = 2.0 * T * B * rows * (E + H)
     outputs, last = autograd.recurrence(
         x, index, first.lengths, (initial, weights, input_masks, recurrent_masks), first.cell,
         first.activation == "relu", first.precision == "bfloat16", first.reverse, sequences,
         engine.shards_for(B, len(calls), work, threads), threads,
     )  # fmt: skip
     parts = last.unbind(0)
-    step = 2 if first.cell == "lstm" else 1
+    step = len(spec.state)
     return outputs, tuple(parts[n : n + step] for n in range(0, len(parts), step))
-
-
-def _weights(call: Call) -> list[Tensor]:
-    """The weights that the cell has: GRU always has two biases, the others one."""
-    weights = call.weights
-    if call.cell != "gru":
-        return list(weights[:3])
-    return [*weights[:3], torch.zeros_like(weights.bias_ih) if weights.bias_hh is None else weights.bias_hh]
 
 
 def _masks(each: list[Tensor | None]) -> list[Tensor]:

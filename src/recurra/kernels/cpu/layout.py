@@ -23,6 +23,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Integers: TypeAlias = NDArray[np.int64]
 
 SIMPLE_RNN, LSTM, GRU = 0, 1, 2
+CODES = {"simple_rnn": SIMPLE_RNN, "lstm": LSTM, "gru": GRU}
 GATES = (1, 4, 3)
 KEPT = (0, 5, 4)
 """States' lengths kept for the gradient of a step: LSTM i, f, g, o and the cell before, GRU r, z, n and q."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra.cells import cell_named
 from recurra.kernels.cpu import engine, layout
 from recurra.kernels.cpu.layout import Floats, Outputs, nothing
 from recurra.kernels.cpu.workspace import borrow
@@ -21,7 +22,6 @@ from recurra.kernels.cpu.workspace import borrow
 __all__ = ["BACKWARD", "FORWARD", "backward", "compute", "compute_backward", "forward"]
 
 FORWARD, BACKWARD = "recurra::recurrence", "recurra::recurrence_backward"
-CELLS = {"simple_rnn": layout.SIMPLE_RNN, "lstm": layout.LSTM, "gru": layout.GRU}
 
 
 def compute(
@@ -39,7 +39,7 @@ def compute(
         weights: ``weight_ih, weight_hh, bias_ih`` (GRU: and ``bias_hh``) of each direction.
         input_masks: ``(B, E)`` of each direction; empty where there are none.
         recurrent_masks: ``(B, H)`` likewise.
-        cell: ``simple_rnn``, ``lstm`` or ``gru``.
+        cell: its name.
         use_relu: relu in tanh's place.
         bf16: whether products are of bfloat16.
         reverse: whether the first direction reads from the end; a second one always does.
@@ -67,7 +67,7 @@ def compute(
         threads,
     )
     D = len(job.directions)
-    parts = 2 if cell == "lstm" else 1
+    parts = len(cell_named(cell).state)
     outputs = borrow(job.B * job.T * D * job.H if sequences or save else 0)
     last = torch.empty(D * parts, job.B, job.H)
     tape = borrow(engine.tape_size(job.cell, job.B * job.T, job.H, D)) if save else nothing()
@@ -128,7 +128,7 @@ def compute_backward(
         threads,
     )
     B, T, E, H, D = job.B, job.T, job.E, job.H, len(job.directions)
-    parts = 2 if cell == "lstm" else 1
+    parts = len(cell_named(cell).state)
     absent = [nothing()] * (D * parts)
     dlast = absent if last_gradient is None else [flat(part.contiguous()) for part in last_gradient]
     given = [Outputs(nothing(), 0, 0, 0, T)] * D
@@ -167,7 +167,7 @@ def _job(
     input_masks: Sequence[Tensor], recurrent_masks: Sequence[Tensor], cell: str, use_relu: bool,
     bf16: bool, reverse: bool, shards: int, threads: int,
 ) -> engine.Job:  # fmt: skip
-    each = 4 if cell == "gru" else 3
+    each = len(cell_named(cell).parameter_names)
     directions = []
     for d in range(len(weights) // each):
         own = [flat(weight) for weight in weights[d * each : (d + 1) * each]]
@@ -186,7 +186,7 @@ def _job(
             )
         dt, db, places = index.stride(0), index.stride(1), span(index)
     return engine.Job(
-        CELLS[cell], use_relu, bf16, reverse, T, B, x.shape[-1], weights[1].shape[1],
+        layout.CODES[cell], use_relu, bf16, reverse, T, B, x.shape[-1], weights[1].shape[1],
         span(x) if index is None else flat(x), places, dt, db,
         None if lengths is None else lengths.long().contiguous().numpy(), directions, shards, threads,
     )  # fmt: skip
@@ -229,12 +229,12 @@ def _shapes(
     use_relu: bool, bf16: bool, reverse: bool, sequences: bool, save: bool, shards: int, threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
-    H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)
+    H, D = weights[1].shape[1], len(weights) // len(cell_named(cell).parameter_names)
     shape = (B, T, D * H) if sequences or save else (0, 0, D * H)
-    kept = engine.tape_size(CELLS[cell], B * T, H, D) if save else 0
+    kept = engine.tape_size(layout.CODES[cell], B * T, H, D) if save else 0
     return (
         x.new_empty(shape).transpose(0, 1),
-        x.new_empty(D * (2 if cell == "lstm" else 1), B, H),
+        x.new_empty(D * len(cell_named(cell).state), B, H),
         x.new_empty(kept),
     )
 
@@ -249,11 +249,11 @@ def _backward_shapes(
     use_relu: bool, bf16: bool, reverse: bool, shards: int, threads: int, input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
     T, B = (x if index is None else index).shape[:2]
-    H, D = weights[1].shape[1], len(weights) // (4 if cell == "gru" else 3)
+    H, D = weights[1].shape[1], len(weights) // len(cell_named(cell).parameter_names)
     dx = x.new_empty(0)
     if input_wanted:
         dx = x.new_empty(x.shape) if index is not None else x.new_empty(B, T, x.shape[2]).transpose(0, 1)
-    dstate = x.new_empty(D * (2 if cell == "lstm" else 1), B, H)
+    dstate = x.new_empty(D * len(cell_named(cell).state), B, H)
     return [
         dx,
         dstate,

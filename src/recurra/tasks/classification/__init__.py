@@ -4,7 +4,7 @@ from recurra.tasks.base import TaskInfo
 
 INFO = TaskInfo(
     name="classify",
-    title="a text's class",
+    title="classify texts",
     package=__name__,
     config="ClassifierConfig",
     estimator="TextClassifier",

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
+from recurra.io.detect import detect
 from recurra.io.examples import Examples
-from recurra.io.formats import Rows, detect, read
+from recurra.io.formats import Rows, read
 from recurra.io.stream import read_stream
 from recurra.measure.calibration import probabilities
 from recurra.serve.answers import Answers

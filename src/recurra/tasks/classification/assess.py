@@ -17,11 +17,11 @@ from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
-from recurra.measure.mistakes import Mistake, worst_mistakes
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.classification.network import predict_logits
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter

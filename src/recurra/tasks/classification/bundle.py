@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from recurra.io.formats import Source
 from recurra.io.labels import Labels
-from recurra.io.source import Source
-from recurra.io.tokenizer import TextTokenizer
-from recurra.io.vocabulary import trained_words
+from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.store import Assets, Bundle
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.settings import ClassifierConfig

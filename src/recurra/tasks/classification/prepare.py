@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.config import updated
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
-from recurra.io.formats import Skipped, Source, detect, read
+from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.io.tokenizer import TextTokenizer
@@ -49,7 +51,7 @@ def prepare(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
-    config = config.model_copy(update={"data": config.data.model_copy(update=source.settings())})
+    config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
     report_skipped(skipped, data, reporter)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.formats import Source, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import SPECIALS, TextTokenizer
-from recurra.io.vocabulary import Vocabulary
+from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
 from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Task, TrainingSetup
@@ -30,9 +30,9 @@ from recurra.tasks.classification.assess import (
     report_assessment,
 )
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
-from recurra.tasks.classification.card import evaluation_report, model_card, report_data
 from recurra.tasks.classification.network import classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, open_part, prepare
+from recurra.tasks.classification.report import evaluation_report, model_card, report_data
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part

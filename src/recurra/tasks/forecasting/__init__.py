@@ -4,7 +4,7 @@ from recurra.tasks.base import TaskInfo
 
 INFO = TaskInfo(
     name="forecast",
-    title="a series' future",
+    title="forecast a series",
     package=__name__,
     config="ForecasterConfig",
     estimator="Forecaster",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import DataConfig
+from recurra.config import DataConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
@@ -140,7 +140,7 @@ def prepare_tables(
         reporter.warn(warning)
     _report_parts(parts, reporter)
     return Prepared(
-        config.model_copy(update={"series": _found(series, layout, reach)}),
+        updated(config, {"series": _found(series, layout, reach)}),
         SeriesAssets(layout),
         parts["training"],
         parts["validation"],
@@ -219,8 +219,8 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
     return Part(name, where, matrix, rows, first, end)
 
 
-def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
-    """The settings with what was found in the file."""
+def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:
+    """What was found in the file, by the name of the setting that is None."""
     spacing = layout.spacing
     found: dict[str, Any] = {
         "target": layout.target.name,
@@ -229,9 +229,7 @@ def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> SeriesConfig:
         "step": written(reach.step, spacing),
         "delay": written(reach.delay, spacing),
     }
-    return series.model_copy(
-        update={name: value for name, value in found.items() if getattr(series, name) is None}
-    )
+    return {name: value for name, value in found.items() if getattr(series, name) is None}
 
 
 def _refuse_meaningless(data: DataConfig) -> None:

@@ -17,21 +17,21 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
 
 
 def seconds_of(duration: str) -> float:
-    """The seconds of a duration such as ``10d``, ``1h``, ``30min``, ``2w`` or ``5s``.
+    """Returns the seconds of a duration such as ``10d``, ``1h``, ``30min``, ``2w`` or ``5s``.
 
     Raises:
-        ValueError: it is no number with a unit, or the unit is another.
+        ValueError: ``duration`` is not a positive number with one of these units.
 
     Example:
         >>> seconds_of("10d"), seconds_of("1.5 h")
         (864000.0, 5400.0)
     """
-    found = _DURATION.fullmatch(duration.strip())
-    if found is None or found[2] not in _UNITS or float(found[1]) <= 0:
+    match = _DURATION.fullmatch(duration.strip())
+    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
         raise ValueError(
-            f"{duration!r} is no duration: write rows (240), or a number with s, min, h, d or w (10d)"
+            f"{duration!r} is not a duration: give a number of rows (240) or of s, min, h, d or w (10d)"
         )
-    return float(found[1]) * _UNITS[found[2]]
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def _checked(span: int | str) -> int | str:
@@ -48,61 +48,64 @@ Share = Annotated[float, Field(gt=0, lt=0.9)]
 
 
 class SeriesConfig(Section):
-    """What only forecasting has; what is left at None is found by itself."""
+    """The series, its windows and what is forecast; settings that are None are detected."""
 
-    target: str | None = Field(None, description="the column to forecast; null where there is but one")
+    target: str | None = Field(None, description="column to forecast; null: the only one")
     time: str | list[str] | None = Field(
         None,
-        description="the time column, or the columns of year, month, day, hour, minute and second (as many "
-        "as there are), or of date and time",
+        description="time column; or the columns of year, month, day, hour, minute and second, as many as "
+        "there are; or the columns of date and time",
     )
     time_format: str | None = Field(
-        None, description="how a stamp is written, as in strptime: '%d.%m.%Y %H:%M:%S'"
+        None, description="format of the time stamps, as in strptime: '%d.%m.%Y %H:%M:%S'"
     )
     inputs: list[str] | None = Field(
-        None, description="columns to read; null for all that can be used, the target's own past included"
+        None, description="input columns; null: all usable ones, with the past of the target"
     )
     calendar: list[Literal["day", "week", "year"]] = Field(
-        ["day", "year"], description="periods whose sine and cosine at each row's time are inputs"
+        ["day", "year"],
+        description="periods whose sine and cosine at the time of each row are added as inputs",
     )
     missing: list[float] | None = Field(
-        None, description="numbers that mean a missing value; null looks for -9999 and its like"
+        None, description="numbers that stand for a missing value; null: detect -9999 and similar ones"
     )
     lookback: Span | None = Field(
-        None, description="how far back a window reads, in rows or as 10d, 12h, 30min; null for 10d"
+        None, description="length of a window, in rows or as 10d, 12h, 30min; null: 10d"
     )
     step: Span | None = Field(
-        None, description="one point of a window every so many rows, or every 1h; null for an hour, or a row"
+        None, description="distance of the points in a window, in rows or as 1h; null: an hour, or one row"
     )
     delay: Span | None = Field(
-        None, description="how far ahead the first forecast value lies, in rows or as 24h; null for 24h"
+        None,
+        description="time from the end of the window to the first forecast, in rows or as 24h; null: 24h",
     )
     horizon: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        1, description="how many values are forecast, one step apart"
+        1, description="number of forecast values, one step apart"
     )
     period: Span | None = Field(
-        None, description="of the seasonal baseline; null for a day, or a week where a row is a day"
+        None, description="period of the seasonal baseline; null: a day, or a week if a row is a day"
     )
-    reversed: bool = Field(False, description="windows are read from their newest point back to their oldest")
+    reversed: bool = Field(False, description="process windows from the newest point to the oldest")
     residual: bool = Field(
-        True, description="the network forecasts the change from the last known value, not the value"
+        True, description="forecast the change from the last known value instead of the value"
     )
     relative: bool = Field(
         True,
-        description="the numbers of a window are read as what they differ from its newest row's, which the "
-        "head sees as they are",
+        description="subtract a window's newest row from the window; the head receives the values of that "
+        "row",
     )
     loss: Literal["mae", "mse"] = Field(
-        "mae", description="what training makes small: the mean absolute or the mean squared error"
+        "mae", description="training loss: mean absolute or mean squared error"
     )
     stride: Annotated[int, Field(ge=1)] = Field(
-        1, description="training windows end so many rows apart; more is faster on finely sampled series"
+        1, description="rows between the ends of training windows; larger is faster for finely sampled series"
     )
     valid_fraction: Share = Field(
-        0.15, description="share of the rows, before those of the test, that choose the epoch"
+        0.15, description="fraction of the rows, before the test rows, used for validation"
     )
     test_fraction: Share = Field(
-        0.15, description="share of the rows, the last ones, to measure on; none where a test file is given"
+        0.15,
+        description="fraction of the rows, the last ones, used as test set; unused if a test file is given",
     )
 
     @model_validator(mode="after")

@@ -12,9 +12,9 @@ from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, report_assessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
-from recurra.tasks.forecasting.card import evaluation_report, model_card, report_data
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
+from recurra.tasks.forecasting.report import evaluation_report, model_card, report_data
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.reporter import Reporter
 from recurra.train.objective import StatelessLoss

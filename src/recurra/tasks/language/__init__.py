@@ -4,7 +4,7 @@ from recurra.tasks.base import TaskInfo
 
 INFO = TaskInfo(
     name="lm",
-    title="the next word",
+    title="predict the next word (lm)",
     package=__name__,
     config="LanguageModelConfig",
     estimator="LanguageModel",

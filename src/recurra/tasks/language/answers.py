@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError
-from recurra.io.formats import Rows, detect, read
+from recurra.io.detect import detect
+from recurra.io.formats import Rows, read
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import START, TextTokenizer
 from recurra.serve.answers import Answers

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from recurra.io.source import Source
-from recurra.io.tokenizer import TextTokenizer
-from recurra.io.vocabulary import trained_words
+from recurra.io.formats import Source
+from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.store import Assets, Bundle
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.settings import LanguageModelConfig

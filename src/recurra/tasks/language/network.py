@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
-from recurra.layers import Embedding, States, TrainedRows
-from recurra.layers.dropout import sequence_mask
+from recurra.layers import Embedding, States, TrainedRows, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
 from recurra.tasks.language.settings import LanguageConfig

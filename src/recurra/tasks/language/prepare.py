@@ -10,10 +10,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.config import updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
-from recurra.io.formats import Skipped, Source, detect, read
+from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.base import Prepared
@@ -73,7 +75,7 @@ def prepare(
     source = detect(data, config.data, labelled=False)
     reporter.facts(source.describe())
     found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
-    config = config.model_copy(update={"data": config.data.model_copy(update=found)})
+    config = updated(config, {"data": found})
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
     report_skipped(skipped, data, reporter)
@@ -85,8 +87,9 @@ def prepare(
             "pass --set tokenizer.level=whitespace"
         )
     if valid is None:
-        train_rows, valid_rows = hold_out(sizes, config, groups, in_order=source.format == "lines")
-        how = "the last ones" if source.format == "lines" else "at random"
+        in_order = format_named(source.format).is_running_text
+        train_rows, valid_rows = hold_out(sizes, config, groups, in_order=in_order)
+        how = "the last ones" if in_order else "at random"
         how = f"whole groups of {config.data.group!r}" if groups is not None else how
         reporter.facts({"validation": f"{len(valid_rows):,} texts held out, {how}"})
     else:

@@ -15,25 +15,27 @@ Cutoff = Annotated[int, Field(ge=1)]
 
 
 class LanguageConfig(Section):
-    """What only a language model has."""
+    """Truncated backpropagation, the output layer and the n-gram baseline of a language model."""
 
     bptt: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        35, description="steps of a window: gradients go back no further, states are carried on"
+        35,
+        description="number of steps of truncated backpropagation; states are carried from window to window",
     )
     tie: bool = Field(
-        False, description="the output's weights are the embedding's (after a projection where widths differ)"
+        False, description="tie the output weights to the embedding (with a projection if the sizes differ)"
     )
     output: Literal["full", "sampled", "adaptive"] = Field(
         "full",
-        description="softmax in training: over all words; over the target and a sample; or over clusters of "
-        "words, the frequent ones first. Perplexity and answers are always of all words",
+        description="softmax in training: full; sampled, over the target and a sample of words; or adaptive, "
+        "over clusters of words by frequency. Perplexity and predictions always use all words",
     )
-    samples: Annotated[int, Field(ge=1)] = Field(1000, description="words drawn a step for sampled")
+    samples: Annotated[int, Field(ge=1)] = Field(1000, description="words drawn per step (sampled)")
     proposal: Literal["log_uniform", "uniform"] = Field(
-        "log_uniform", description="from which they are drawn: by rank in frequency, or all alike"
+        "log_uniform", description="distribution that samples are drawn from: by frequency rank, or uniform"
     )
     cutoffs: list[Cutoff] | None = Field(
-        None, description="ranks at which the clusters of adaptive end; null: a tenth and half of all"
+        None,
+        description="frequency ranks at which clusters end (adaptive); null: a tenth and half of the words",
     )
     ngram: Annotated[int, Field(ge=2, le=32)] | None = Field(
         None, description="order of the n-gram baseline; null: 5, and 9 for characters"
@@ -42,7 +44,7 @@ class LanguageConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> LanguageConfig:
         if self.cutoffs is not None and sorted(set(self.cutoffs)) != self.cutoffs:
-            raise ValueError("cutoffs must rise")
+            raise ValueError("cutoffs must be strictly increasing")
         return self
 
 

@@ -10,16 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recurra.io.tokenizer import SPECIALS
-from recurra.io.vocabulary import Vocabulary
+from recurra.io.tokenizer import SPECIALS, Vocabulary
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
-from recurra.tasks.language.card import evaluation_report, model_card, report_data
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.objective import StreamObjective
 from recurra.tasks.language.prepare import LanguageData, open_part, prepare, stream_of, training_counts
+from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.reporter import Reporter

@@ -13,7 +13,7 @@ def _owns_file(path: Path) -> bool:
 
 INFO = TaskInfo(
     name="tag",
-    title="a word's tag",
+    title="tag words",
     package=__name__,
     config="TaggerConfig",
     estimator="SequenceTagger",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from recurra.config import updated
 from recurra.errors import DataError
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest
@@ -45,7 +46,7 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
     # Whatever the training file was, this one may be of plain sentences.
-    tagging = bundle.config.tagging.model_copy(update={"format": "auto"})
+    tagging = updated(bundle.config.tagging, {"format": "auto"})
     source = detect_sentences(
         request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
     )

@@ -15,8 +15,8 @@ from recurra.config import DataConfig, ModelConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.io.examples import Examples
+from recurra.io.formats import Skipped
 from recurra.io.labels import Labels
-from recurra.io.source import Skipped
 from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter

@@ -13,36 +13,38 @@ __all__ = ["TaggerConfig", "TaggingConfig"]
 
 
 class TaggingConfig(Section):
-    """Which tags are learned, which words are known, and what the network reads of a word's characters."""
+    """The tags, the word vocabulary and the character layer of a tagger."""
 
     format: Literal["auto", "conllu", "columns", "lines"] = Field(
         "auto",
-        description="of the file: CoNLL-U, a word and its tag a line, or a sentence a line, without tags",
+        description="file format: CoNLL-U; columns, one word and its tag per line; lines, one sentence per "
+        "line, untagged",
     )
     column: Literal["upos", "xpos", "feats"] = Field(
-        "upos", description="the column of a CoNLL-U file that holds the tags"
+        "upos", description="column of the tags in a CoNLL-U file"
     )
     unknown_tags: Literal["refuse", "wrong"] = Field(
-        "refuse", description="a tag in another file that training has not: an error, or a word got wrong"
+        "refuse",
+        description="a tag that the training file lacks: refuse, an error; wrong, counted as a wrong answer",
     )
     lowercase: bool = Field(
-        True, description="the vocabulary is of small letters; characters keep their capitals"
+        True, description="convert words to lower case; the character layer keeps the case"
     )
     min_count: Annotated[int, Field(ge=1)] = Field(
-        2, description="a word that training has less often is an unknown word to the embedding"
+        2, description="minimum number of occurrences of a word in training; rarer words are unknown words"
     )
     word_dropout: Fraction = Field(
-        0.0, description="share of the training words whose embedding is that of an unknown word"
+        0.0, description="fraction of training words that are replaced by the unknown word"
     )
-    character_embedding: Width = Field(32, description="features of a character")
+    character_embedding: Width = Field(32, description="size of the character embedding")
     character_units: Annotated[int, Field(ge=0, le=65_536)] = Field(
-        50, description="hidden units of each direction that reads a word's characters; 0 for none"
+        50, description="hidden units per direction of the character layer; 0: no character layer"
     )
     character_dropout: Fraction = Field(
-        0.0, description="on a word's characters as they enter their layer, one mask a word"
+        0.0, description="dropout on the input of the character layer, one mask per word"
     )
     max_characters: Annotated[int, Field(ge=2, le=10_000)] = Field(
-        40, description="a longer word keeps its first and last characters, half of this many each"
+        40, description="maximum number of characters; of a longer word the first and the last half are used"
     )
 
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
-from recurra.io.vocabulary import Vocabulary
+from recurra.io.tokenizer import Vocabulary
 from recurra.measure.calibration import fit_temperature
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.reporter import Reporter
@@ -18,9 +18,9 @@ from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
-from recurra.tasks.tagging.card import evaluation_report, model_card, report_data
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
+from recurra.tasks.tagging.report import evaluation_report, model_card, report_data
 from recurra.train.objective import StatelessLoss
 
 __all__ = ["TASK"]

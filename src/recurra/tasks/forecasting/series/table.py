@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.encoding import check_encoding
-from recurra.io.files import FileLines, Lines, look, not_text
-from recurra.io.formats.delimited import parse
-from recurra.io.formats.dialect import find_dialect, parse_sample
+from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
+from recurra.io.formats.delimited import find_dialect, parse, parse_sample
 
 __all__ = ["Table", "from_columns", "read_lines", "read_table"]
 

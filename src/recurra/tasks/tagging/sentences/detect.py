@@ -6,8 +6,7 @@ from pathlib import Path
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.encoding import check_encoding
-from recurra.io.files import look, not_text
+from recurra.io.files import check_encoding, look, not_text
 from recurra.tasks.tagging.sentences.columns import find_columns
 from recurra.tasks.tagging.sentences.conllu import looks_like_conllu
 from recurra.tasks.tagging.sentences.source import Form, SentenceSource

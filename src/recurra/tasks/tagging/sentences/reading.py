@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines, not_text
-from recurra.io.source import Skipped
+from recurra.io.formats import Skipped
 from recurra.io.stream import NAME, Pipe
 from recurra.tasks.tagging.sentences.columns import find_columns, parse_cells
 from recurra.tasks.tagging.sentences.conllu import looks_like_conllu, parse_word

@@ -1,0 +1,269 @@
+"""What a recurrent cell is: its parameters, their initial values, and one step in plain PyTorch.
+
+Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from recurra.errors import ConfigError
+
+__all__ = [
+    "Activation",
+    "CellSpec",
+    "Initial",
+    "Inputs",
+    "Ops",
+    "Parameter",
+    "State",
+    "Weights",
+    "activation_function",
+    "glorot",
+    "input_product",
+    "ones",
+    "orthogonal",
+    "uniform",
+    "zeros",
+]
+
+Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+State: TypeAlias = tuple[Tensor, ...]
+"""The state parts of a cell, each ``(B, H)``; the first one is the cell's output."""
+Inputs: TypeAlias = tuple[Tensor, ...]
+Initial: TypeAlias = Callable[[Tensor, int], object]
+"""Fills a parameter in place, given the parameter and ``H``."""
+
+_NAMED: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+_SIZE = re.compile(r"(\d*)([EH])")
+
+
+class Weights(dict[str, Tensor]):
+    """The parameters of one layer and direction by name, also as attributes.
+
+    Example:
+        >>> Weights(bias_ih=torch.zeros(4)).bias_ih.shape
+        torch.Size([4])
+    """
+
+    def __getattr__(self, name: str) -> Tensor:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}") from None
+
+
+class Product(Protocol):
+    """``x weight' + bias``, of factors rounded to bfloat16 where that precision was asked for."""
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The product.
+
+        Args:
+            x: ``(..., N)``.
+            weight: ``(M, N)``.
+            bias: ``(M,)`` or ``(..., M)``.
+
+        Returns:
+            ``(..., M)``.
+        """
+        ...
+
+
+@dataclass
+class Ops:
+    """What a step may use besides its arguments.
+
+    Attributes:
+        act: the layer's activation.
+        product: a matrix product in the layer's precision.
+        recurrent_mask: ``(B, H)`` of recurrent dropout, or None.
+        seen: where ``gate`` keeps what it was given, by name; None where nobody wants to know.
+    """
+
+    act: Callable[[Tensor], Tensor]
+    product: Product
+    recurrent_mask: Tensor | None = None
+    seen: dict[str, Tensor] | None = None
+
+    def enter(self, h: Tensor) -> Tensor:
+        """The state as it enters the recurrent product: multiplied by the mask of recurrent dropout."""
+        return h if self.recurrent_mask is None else h * self.recurrent_mask
+
+    def gate(self, name: str, sums: Tensor) -> Tensor:
+        """``sigmoid(sums)``, reported to ``recurra inspect MODEL memory`` as the gate of that name."""
+        if self.seen is not None:
+            self.seen[name] = sums
+        return torch.sigmoid(sums)
+
+    def gates(self, names: tuple[str, ...], sums: Tensor) -> tuple[Tensor, ...]:
+        """The same for several gates of ``H`` columns each."""
+        if self.seen is not None:
+            self.seen.update(zip(names, sums.chunk(len(names), dim=-1), strict=True))
+        return torch.sigmoid(sums).chunk(len(names), dim=-1)
+
+
+def glorot(parameter: Tensor, H: int) -> None:
+    """Glorot-uniform values, as Keras gives to the weights of the input."""
+    nn.init.xavier_uniform_(parameter)
+
+
+def orthogonal(parameter: Tensor, H: int) -> None:
+    """Orthogonal values, as Keras gives to the recurrent weights."""
+    nn.init.orthogonal_(parameter)
+
+
+def uniform(parameter: Tensor, H: int) -> None:
+    """Uniform values within ``1 / sqrt(H)``, as torch.nn gives to all parameters."""
+    nn.init.uniform_(parameter, -(H**-0.5), H**-0.5)
+
+
+def zeros(parameter: Tensor, H: int) -> None:
+    """Zeros."""
+    nn.init.zeros_(parameter)
+
+
+def ones(parameter: Tensor, H: int) -> None:
+    """Ones, such as the gain of a layer normalisation."""
+    nn.init.ones_(parameter)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a layer and direction.
+
+    Attributes:
+        name: such as ``weight_ih``, which is ``weight_ih_l0`` in the first layer.
+        shape: of ``E``, ``H`` and multiples of them, such as ``("4H", "E")``.
+        initial: fills it where ``initial_weights`` is ``keras``.
+        initial_torch: fills it where ``initial_weights`` is ``torch``.
+    """
+
+    name: str
+    shape: tuple[str, ...]
+    initial: Initial = glorot
+    _: KW_ONLY
+    initial_torch: Initial = uniform
+
+
+def input_product(x: Tensor, weights: Weights, ops: Ops) -> tuple[Inputs, Weights]:
+    """The product of the input with ``weight_ih`` over all steps at once, plus ``bias_ih``."""
+    return (ops.product(x, weights.weight_ih, weights.bias_ih),), weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """A recurrent cell: everything that layers, kernels, settings and reports need to know of it.
+
+    ``prepare`` runs once a call and computes what does not depend on the state; ``step`` then runs once for
+    each time step. Lengths, reading direction and gradients are handled outside.
+
+    Attributes:
+        name: in settings and in Python, such as ``lstm``.
+        title: in tables and sentences, such as ``LSTM``.
+        parameters: of one layer and direction.
+        step: ``step(inputs, state, weights, ops)`` returns the new state; ``inputs`` and ``weights`` are
+            as from ``prepare``, the inputs cut to this step.
+        prepare: ``prepare(x, weights, ops)`` is given the whole input ``(T, B, E)`` and returns tensors
+            ``(T, B, N)`` that are cut into steps, and what the steps use as weights.
+        gates: the blocks of ``H`` rows in ``weight_ih`` and ``weight_hh``, in their order.
+        state: names of the state parts; the first one is the output.
+        keeps: the gate (as named in ``ops.gate``) that multiplies the old state on its way to the next step.
+        activations: that can be given by name; a function can always be given.
+        recurrent_dropout: whether a state enters a recurrent product, which is where recurrent dropout acts.
+        keras_gates: ``gates`` in the order of Keras's layer; None where Keras has no such layer.
+        torch_module: the torch.nn module of the same equations and parameter names, if there is one.
+        reference: the publication.
+    """
+
+    name: str
+    title: str
+    parameters: tuple[Parameter, ...]
+    step: Callable[[Inputs, State, Weights, Ops], State]
+    prepare: Callable[[Tensor, Weights, Ops], tuple[Inputs, Weights]] = input_product
+    gates: tuple[str, ...] = ()
+    state: tuple[str, ...] = ("h",)
+    keeps: str | None = None
+    activations: tuple[str, ...] = ("tanh", "relu")
+    recurrent_dropout: bool = True
+    keras_gates: tuple[str, ...] | None = None
+    torch_module: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
+    reference: str = ""
+    parameter_names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(parameter.name for parameter in self.parameters)
+        object.__setattr__(self, "parameter_names", names)
+        if not self.name.isidentifier() or self.name == "spec":
+            raise ConfigError(f"{self.name!r} can't name a cell", hint="give letters, digits and _")
+        if not self.state or not names or len(set(names)) != len(names):
+            raise ConfigError(f"cell {self.name!r} needs a state and parameters of different names")
+        sizes = [size for parameter in self.parameters for size in parameter.shape]
+        for size in sizes:
+            if not _SIZE.fullmatch(size):
+                raise ConfigError(
+                    f"cell {self.name!r} has a parameter of size {size!r}",
+                    hint="give sizes such as E, H or 4H",
+                )
+        if not any(size.endswith("H") for size in sizes):
+            raise ConfigError(f"cell {self.name!r} has no parameter whose shape depends on H")
+
+    def shapes(self, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each parameter by name."""
+        return _shapes(self.parameters, E, H)
+
+    def parameter_count(self, E: int, H: int) -> int:
+        """Numbers in the parameters of one layer and direction."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes(E, H).values())
+
+    def units(self, weights: Mapping[str, Tensor]) -> int:
+        """``H``, read from the shapes of the parameters.
+
+        Raises:
+            ValueError: a parameter is missing, or one too many.
+        """
+        if weights.keys() != set(self.parameter_names):
+            raise ValueError(
+                f"{self.name} has the parameters {', '.join(self.parameter_names)}, not {', '.join(weights)}"
+            )
+        name, dimension, factor = _widest(self.parameters)
+        return weights[name].shape[dimension] // factor
+
+    def recurrent_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The ``(H, H)`` blocks of ``weight_hh`` by gate; none where the cell has no such matrix."""
+        matrix = weights.get("weight_hh")
+        if matrix is None or matrix.dim() != 2 or len(matrix) != len(self.gates) * matrix.shape[1]:
+            return {}
+        return dict(zip(self.gates, matrix.chunk(len(self.gates)), strict=True))
+
+
+def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
+    """The function of an activation given by name or as itself."""
+    return activation if callable(activation) else _NAMED[activation]
+
+
+@lru_cache(256)
+def _shapes(parameters: tuple[Parameter, ...], E: int, H: int) -> Mapping[str, tuple[int, ...]]:
+    sizes = {"E": E, "H": H}
+    return {
+        parameter.name: tuple(int(size[:-1] or 1) * sizes[size[-1]] for size in parameter.shape)
+        for parameter in parameters
+    }
+
+
+@lru_cache(256)
+def _widest(parameters: tuple[Parameter, ...]) -> tuple[str, int, int]:
+    """A parameter and dimension whose size is a multiple of ``H``, and which multiple."""
+    return next(
+        (parameter.name, dimension, int(size[:-1] or 1))
+        for parameter in parameters
+        for dimension, size in enumerate(parameter.shape)
+        if size[-1] == "H"
+    )

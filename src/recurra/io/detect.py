@@ -1,0 +1,269 @@
+"""What a data file is: its format, its columns, and which of them hold the text, the label and the group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recurra.config import DataConfig
+from recurra.errors import DataError
+from recurra.io.files import Head, check_encoding, look, not_text
+from recurra.io.formats.columns import Column, find_label, find_separator, find_text, study
+from recurra.io.formats.reading import cells_of, refuser
+from recurra.io.formats.spec import Format, Request, Source, Start, format_named, formats
+
+__all__ = ["detect", "detect_stream"]
+
+_SAMPLE_ROWS = 1_000
+_DEEP_ROWS = 50_000
+_SAMPLE_CHARACTERS = 4_000_000
+
+
+def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Source | None = None) -> Source:
+    """Detects the format and the columns of a file or folder.
+
+    Args:
+        path: a file in any of the formats, gzipped or not, or a folder for each class.
+        config: what the user set; the rest is detected.
+        labelled: False if only texts are needed (prediction): no label column is required or read.
+        like: the training source, whose columns the file should have, by name or by position.
+
+    Raises:
+        DataError: the file is missing, empty, binary, or has no column for the text or the label.
+        ConfigError: there is no such encoding.
+    """
+    path = Path(path)
+    check_encoding(config.encoding)
+    source = Source(path, "", encoding=config.encoding, skip_bad_rows=config.skip_bad_rows)
+    request = _request(config, labelled, like)
+    named = None if config.format == "auto" else format_named(config.format)
+    if path.is_dir():
+        start = Start(source, request)
+        format = _folder_format(start, named)
+    else:
+        head = look(path)
+        source = replace(source, gzip=head.gzip)
+        start = Start(source, request, complete=head.complete, suffix=_suffix(path))
+        binary = _binary_format(start, head, named)
+        if binary is None:
+            start = replace(start, text=head.data.decode(check_encoding(config.encoding), "replace"))
+        format = binary or _text_format(start, head, named)
+    if named is not None and request.delimiter is None:
+        request = replace(request, delimiter=named.delimiter)
+    source = format.layout(replace(start, source=replace(source, format=format.name), request=request))
+    if format.cells is None:
+        return source
+    return _choose(source, request, may_split=config.label_kind in ("auto", "multilabel"))
+
+
+def detect_stream(
+    first: str, source: Source, config: DataConfig, like: Source | None
+) -> tuple[Format, Start]:
+    """The format of a stream of texts, by its first line.
+
+    Args:
+        first: the line.
+        source: the name and encoding of the stream.
+        config: ``text`` and ``delimiter`` are used.
+        like: the training source.
+    """
+    start = Start(source, _request(config, False, like), first, complete=False, streamed=True)
+    format = _text_like(start)
+    return format, replace(start, source=replace(source, format=format.name))
+
+
+def _request(config: DataConfig, labelled: bool, like: Source | None) -> Request:
+    return Request(
+        labelled,
+        like,
+        tuple(config.text or ()),
+        config.label,
+        config.group,
+        config.label_separator,
+        config.header,
+        config.delimiter,
+    )
+
+
+def _suffix(path: Path) -> str:
+    """The ending of a file's name, if a format has it."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix)), "")
+
+
+def _folder_format(start: Start, named: Format | None) -> Format:
+    if named is not None and not named.is_folder:
+        raise DataError(f"is a folder, not a {named.name} file", where=start.source.path)
+    return named or next(each for each in formats() if each.is_folder and each.matches(start))
+
+
+def _binary_format(start: Start, head: Head, named: Format | None) -> Format | None:
+    """The format whose first bytes the file has; None if it is to be read as text."""
+    path = start.source.path
+    for each in formats():
+        if each.magic and head.data.startswith(each.magic):
+            if named is not None and named is not each:
+                hint = "leave data.format out"
+                raise DataError(f"is {each.title}, not {named.name}", where=path, hint=hint)
+            return each
+    expected = named or next((each for each in formats() if start.suffix in each.suffixes), None)
+    if expected is not None and expected.magic:
+        raise DataError(f"is not a {expected.title} file", where=path, hint="copy or download it again")
+    return None
+
+
+def _text_format(start: Start, head: Head, named: Format | None) -> Format:
+    path = start.source.path
+    binary = not_text(head.data, start.source.encoding)
+    if binary is not None:
+        raise DataError(binary[0], where=path, hint=binary[1])
+    if named is not None:
+        if named.is_folder:
+            raise DataError("is a file, not a folder a class", where=path)
+        return named
+    if start.request.labelled and path.name.lower().removesuffix(".gz").endswith(".conllu"):
+        raise DataError(
+            "holds tagged sentences, not texts with labels", where=path, hint="learn from it with --task tag"
+        )
+    return _text_like(start)
+
+
+def _text_like(start: Start) -> Format:
+    # CSV matches every text with labels, and one text a line matches every text without.
+    return next(each for each in formats() if each.is_text and each.matches(start))
+
+
+def _choose(source: Source, request: Request, may_split: bool) -> Source:
+    """``source`` with its text, label and group columns: as the user set them, as in training, or detected.
+
+    Args:
+        source: a source with named columns.
+        request: what the user asks of it.
+        may_split: whether a cell of the label column may hold several labels.
+
+    Raises:
+        DataError: a requested column is absent, none is found, or no row is whole.
+    """
+    labelled, like = request.labelled, request.like
+    text = _named(source, request.text, like, "text")
+    label = _named(source, (request.label,) if request.label else (), like, "label", labelled)[:1]
+    # The group decides the validation split, so that only a training file must have it.
+    needs_group = labelled and like is None
+    group = _named(source, (request.group,) if request.group else (), like, "group", needs_group)[:1]
+    if like is not None:
+        text = text or _as_in(like, source, like.text, "text")
+        if labelled and like.label is not None:
+            label = label or _as_in(like, source, (like.label,), "label")
+    if not labelled and not label and like is not None and like.label in source.columns:
+        label = (like.label,)
+    columns: Sequence[Column] = ()
+    if not text or (labelled and not (label and (request.label_separator or like))):
+        columns = study(source.columns, _sample(source, _SAMPLE_ROWS))
+    if not label and len(source.columns) > 1:
+        label = _label(source, columns, {*text, *group}, bool(text))
+    if not text:
+        text = find_text(columns, source.header is not False, {*label, *group})
+    if not text:
+        raise _no_column(source, "text", labelled)
+    if labelled and not label:
+        raise _no_column(source, "label", labelled)
+    chosen = label[0] if labelled else None
+    separator = request.label_separator or (like.label_separator if like else None)
+    if chosen and not separator and not like and may_split:
+        separator = find_separator(columns[source.columns.index(chosen)])
+    return replace(
+        source,
+        text=text,
+        label=chosen,
+        group=group[0] if group else None,
+        label_separator=separator if chosen else None,
+    )
+
+
+def _label(source: Source, columns: Sequence[Column], taken: set[str], has_text: bool) -> tuple[str, ...]:
+    """The label column; the text column is set aside first, so that short texts are not taken for labels."""
+    header = source.header is not False
+    text = () if has_text else find_text(columns, header, taken)[-1:]
+    label = find_label(columns, {*taken, *text}, header)
+    if label is not None and len(columns[source.columns.index(label)].values) < 2:
+        # This may be the head of a file sorted by class: more of it is read before choosing by values.
+        deep = study(source.columns, _sample(source, _DEEP_ROWS))
+        label = find_label(deep, {*taken, *text}, header)
+    return (label,) if label is not None else ()
+
+
+def _sample(source: Source, rows: int) -> Iterator[Sequence[Any]]:
+    """The cells of the first whole rows; if no row is whole, the error of the first is raised."""
+    count = size = 0
+    lenient = replace(source, skip_bad_rows=True)
+    for _, row in cells_of(lenient, source.columns, refuser(lenient, None)):
+        yield row
+        count += 1
+        size += sum(len(cell) for cell in row if isinstance(cell, str))
+        if count >= rows or size >= _SAMPLE_CHARACTERS * (1 + rows // _SAMPLE_ROWS):
+            return
+    if count == 0:
+        for _ in cells_of(replace(source, skip_bad_rows=False), source.columns, refuser(source, None)):
+            pass
+        raise DataError("there are no rows", where=source.path, hint="give a file with rows")
+
+
+def _named(
+    source: Source, names: Sequence[str], like: Source | None, role: str, must: bool = True
+) -> tuple[str, ...]:
+    """The columns that the user named, under their names in this file."""
+    columns = []
+    for name in names:
+        if name in source.columns:
+            columns.append(name)
+        elif like is not None and name in like.columns and _same_shape(like, source):
+            columns.append(source.columns[like.columns.index(name)])
+        elif must:
+            raise DataError(
+                f"there is no column {name!r}", where=source.path, hint=_there_are(source, f"data.{role}")
+            )
+    return tuple(columns)
+
+
+def _as_in(like: Source, source: Source, names: Sequence[str], role: str) -> tuple[str, ...]:
+    """The columns of the training file, by name, or by position in a file without header."""
+    if not like.columns or format_named(like.format).cells is None:
+        return ()
+    if all(name in source.columns for name in names):
+        return tuple(names)
+    if _same_shape(like, source):
+        return tuple(source.columns[like.columns.index(name)] for name in names)
+    if len(source.columns) == 1 and role == "text":
+        return source.columns
+    missing = next(name for name in names if name not in source.columns)
+    raise DataError(
+        f"there is no column {missing!r}, which the training data has as its {role}",
+        where=source.path,
+        hint=_there_are(source, f"data.{role}"),
+    )
+
+
+def _same_shape(like: Source, source: Source) -> bool:
+    """Whether columns can be matched by position, since one of the files has no header."""
+    nameless = source.header is False or like.header is False
+    return nameless and len(like.columns) == len(source.columns)
+
+
+def _no_column(source: Source, role: str, labelled: bool) -> DataError:
+    if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
+        hint = "a label must stand beside each text, or --task lm learns the texts alone"
+        if not labelled:
+            hint = _there_are(source, "data.text")
+        return DataError(f"no {role} column is found", where=source.path, hint=hint)
+    hint = _there_are(source, f"data.{role}")
+    if role == "label":
+        hint += ", or --target NAME to forecast a column of numbers"
+    return DataError(f"no {role} column is found", where=source.path, hint=hint)
+
+
+def _there_are(source: Source, setting: str) -> str:
+    names = ", ".join(source.columns[:20]) + (", ..." if len(source.columns) > 20 else "")
+    example = "'[NAME]'" if setting == "data.text" else "NAME"
+    return f"there are {names}: choose with --set {setting}={example}"

@@ -1,0 +1,188 @@
+"""Formats of one row a line: texts alone, fastText's labels and text, and JSON objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from recurra.errors import DataError
+from recurra.io.files import FileLines, Lines
+from recurra.io.formats.columns import find_text, study
+from recurra.io.formats.reading import MISSING, records
+from recurra.io.formats.spec import Format, Record, Refuse, Source, Start
+
+__all__ = ["FASTTEXT", "JSONL", "LINES"]
+
+_PREFIX = "__label__"
+_LABELS = re.compile(rf"\s*((?:{_PREFIX}\S*(?:\s+|$))*)")
+_SAMPLE_OBJECTS = 100
+
+
+def _lines_of(source: Source) -> Lines:
+    return FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
+
+
+def _no_group(start: Start) -> None:
+    request = start.request
+    if request.labelled and request.group is not None and request.like is None:
+        raise DataError(f"there is no column {request.group!r} in lines of text", where=start.source.path)
+
+
+def _texts(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
+    """A record a line; a blank line is an empty text, so that the n-th answer belongs to the n-th line."""
+    lines = lines or _lines_of(source)
+    for line in lines:
+        fault = lines.take_fault()
+        if fault:
+            refuse(lines.row, fault)
+        else:
+            yield Record(lines.row, line.rstrip("\r\n"), None, None)
+        lines.row += 1
+
+
+def _texts_layout(start: Start) -> Source:
+    _no_group(start)
+    if start.request.labelled:
+        raise DataError(
+            "has no labels: it is read as one text a line",
+            where=start.source.path,
+            hint="leave data.format out, or learn the texts alone with --task lm",
+        )
+    return replace(start.source, text=("text",), columns=("text",))
+
+
+def _fasttext(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
+    """A record a line, such as ``__label__x __label__y the text``, without blank lines."""
+    lines = lines or _lines_of(source)
+    for line in lines:
+        fault = lines.take_fault()
+        if fault:
+            refuse(lines.row, fault)
+        elif not line.isspace():
+            match = _LABELS.match(line)
+            end = match.end() if match else 0
+            marks = (mark[len(_PREFIX) :] for mark in line[:end].split())
+            labels = tuple(dict.fromkeys(name for name in marks if name))
+            if source.label is not None and not labels:
+                refuse(lines.row, f"the line does not begin with {_PREFIX}")
+            else:
+                text = line[end:].rstrip("\r\n")
+                yield Record(lines.row, text, labels if source.label is not None else None, None)
+        else:
+            continue
+        lines.row += 1
+
+
+def _fasttext_layout(start: Start) -> Source:
+    _no_group(start)
+    label = "label" if start.request.labelled else None
+    return replace(start.source, text=("text",), label=label, columns=("label", "text"))
+
+
+def _objects(lines: Lines) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    """Row numbers and objects, without blank lines; a `DataError` for a broken line."""
+    for line in lines:
+        fault = lines.take_fault()
+        if line.isspace() and not fault:
+            continue
+        yield lines.row, fault or _object(line, lines)
+        lines.row += 1
+
+
+def _object(line: str, lines: Lines) -> dict[str, Any] | DataError:
+    hint = "fix the row, or pass --skip-bad-rows"
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        what = f"is not JSON: {error.msg} at character {error.colno}"
+    except (ValueError, RecursionError) as error:
+        what = f"is not JSON that can be read: {error}"
+    else:
+        if isinstance(value, dict):
+            return value
+        what = f"is a JSON {type(value).__name__}, not an object"
+        if isinstance(value, list) and lines.row == 1:
+            hint = "write one object a line, for example with jq -c '.[]'"
+    return DataError(what, where=lines.where, row=lines.row, hint=hint)
+
+
+def _json_cells(
+    source: Source, columns: Sequence[str], refuse: Refuse, lines: Lines | None
+) -> Iterator[tuple[int, list[Any]]]:
+    """Row numbers and the values of ``columns``, `MISSING` if an object lacks one."""
+    for number, value in _objects(lines or _lines_of(source)):
+        if isinstance(value, DataError):
+            refuse(number, value)
+        else:
+            yield number, [value.get(name, MISSING) for name in columns]
+
+
+def _json_layout(start: Start) -> Source:
+    """The source with the keys of the first objects as columns, in order of appearance."""
+    source = start.source
+    keys: dict[str, None] = {}
+    first: DataError | None = None
+    # Bytes that can't be decoded are left to the reader, which reports the row.
+    lines = FileLines(source.path, source.gzip, source.encoding, forgiving=True)
+    for _, value in islice(_objects(lines), _SAMPLE_OBJECTS):
+        if isinstance(value, DataError):
+            first = first or value
+        else:
+            keys.update(dict.fromkeys(value))
+    if not keys:
+        raise first or DataError("there are no objects with keys", where=source.path)
+    return replace(source, columns=tuple(keys))
+
+
+def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]:
+    """Records of a stream; the first whole object decides the text columns if the wanted ones are absent."""
+    request = start.request
+    text = request.text or (request.like.text if request.like is not None else ())
+    taken = {request.like.label} if request.like is not None and request.like.label is not None else set()
+    source: Source | None = None
+    for number, value in _objects(lines):
+        if isinstance(value, DataError):
+            refuse(number, value)
+            continue
+        if source is None:
+            if not (text and set(text) <= set(value)):
+                text = find_text(study(tuple(value), [list(value.values())]), True, taken)
+            if not text:
+                hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text='[NAME]'"
+                raise DataError("no text is found", where=lines.where, row=number, hint=hint)
+            source = replace(start.source, text=text)
+        yield from records(source, [(number, [value.get(name, MISSING) for name in text])], refuse)
+
+
+def _sniff_json(start: Start) -> bool:
+    return start.begins_with("{") or start.suffix in JSONL.suffixes
+
+
+LINES = Format(
+    "lines",
+    "one text a line",
+    _texts_layout,
+    lambda start: not start.request.labelled,
+    records=_texts,
+    is_running_text=True,
+)
+FASTTEXT = Format(
+    "fasttext",
+    "fastText lines",
+    _fasttext_layout,
+    lambda start: start.begins_with(_PREFIX),
+    records=_fasttext,
+)
+JSONL = Format(
+    "jsonl",
+    "JSON lines",
+    _json_layout,
+    _sniff_json,
+    cells=_json_cells,
+    stream=_json_stream,
+    suffixes=(".jsonl", ".ndjson", ".json"),
+)

@@ -1,0 +1,132 @@
+"""The reference: a cell's own step in a plain loop over time in PyTorch, slow and easy to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells import cell_named
+from recurra.cells.spec import Inputs, Ops, State, activation_function
+from recurra.kernels.terms import Call, Precision, valid_steps
+
+__all__ = ["gate_sums", "run"]
+
+
+def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Tensor, State]:
+    """One layer in one direction over all steps.
+
+    Args:
+        call: the cell, its weights and the inputs.
+        seen: receives the sums of the gates ``(B, H)`` by name of each step, in reading order.
+
+    Returns:
+        Outputs ``(T, B, H)`` in time order, zero past each length, and the last state.
+
+    Raises:
+        ValueError: the cell's step returned state parts of other shapes than it was given.
+    """
+    spec = cell_named(call.cell)
+    ops = Ops(activation_function(call.activation), partial(_product, call.precision), call.recurrent_mask)
+    state = call.initial()
+    shapes = [part.shape for part in state]
+    inputs, weights = spec.prepare(call.inputs(), call.weights, ops)
+    outputs = []
+    for step_inputs, alive in _ordered_steps(inputs, call.lengths, reverse=call.reverse):
+        if seen is not None:
+            ops.seen = {}
+            seen.append(ops.seen)
+        new = spec.step(step_inputs, state, weights, ops)
+        if [part.shape for part in new] != shapes:
+            raise ValueError(
+                f"the step of {call.cell} returned {[tuple(part.shape) for part in new]}, "
+                f"the state is {[tuple(shape) for shape in shapes]}"
+            )
+        if alive is not None:
+            new = tuple(torch.where(alive, part, old) for part, old in zip(new, state, strict=True))
+        state = tuple(new)
+        outputs.append(state[0])
+    return _masked(outputs, call.lengths, reverse=call.reverse), state
+
+
+def gate_sums(call: Call) -> dict[str, Tensor]:
+    """The sums ``(T, B, H)`` whose sigmoid is a gate, by the gate's name, in time order."""
+    seen: list[dict[str, Tensor]] = []
+    run(call, seen=seen)
+    steps = seen[::-1] if call.reverse else seen
+    order = cell_named(call.cell).gates
+    names = sorted(steps[0], key=lambda name: order.index(name) if name in order else len(order))
+    return {name: torch.stack([sums[name] for sums in steps]) for name in names}
+
+
+def _ordered_steps(
+    inputs: Inputs, lengths: Tensor | None, *, reverse: bool
+) -> Iterator[tuple[Inputs, Tensor | None]]:
+    """The steps in reading order: the inputs of a step, and which rows are alive ``(B, 1)``.
+
+    The second is None where every row is alive, so dense batches pay nothing for lengths. Where reversed, a
+    row shorter than ``T`` keeps its initial state until its own last step.
+
+    Args:
+        inputs: ``(T, B, ...)`` each.
+        lengths: ``(B,)``, or None where every row has ``T`` steps.
+        reverse: last step first.
+    """
+    # unbind, not indexing: its gradient is one stack; each index would write a gradient of full size
+    steps = list(zip(*(part.unbind(0) for part in inputs), strict=True))
+    alive: list[Tensor | None] = [None] * len(steps)
+    if lengths is not None:
+        shortest = int(lengths.min())
+        alive[shortest:] = valid_steps(lengths, len(steps))[shortest:, :, None].unbind(0)
+    order = range(len(steps))
+    return ((steps[t], alive[t]) for t in (reversed(order) if reverse else order))
+
+
+def _masked(outputs: list[Tensor], lengths: Tensor | None, *, reverse: bool) -> Tensor:
+    """The outputs of all steps ``(T, B, H)`` in time order, zero past each row's length."""
+    stacked = torch.stack(outputs[::-1] if reverse else outputs)
+    if lengths is None:
+        return stacked
+    return stacked.masked_fill(~valid_steps(lengths, len(outputs))[:, :, None], 0)
+
+
+def _product(precision: Precision, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x weight' + bias``, forwards and backwards of factors rounded to bfloat16 if that is the precision.
+
+    The bias and the sums are not rounded.
+
+    Args:
+        precision: of the factors.
+        x: ``(..., E)``.
+        weight: ``(H, E)``.
+        bias: ``(H,)`` or ``(..., H)``.
+    """
+    if precision == "bfloat16":
+        rounded: Tensor = _RoundedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
+        return rounded if bias is None else rounded + bias
+    if bias is not None and bias.dim() == 2 and x.dim() == 2:
+        return torch.addmm(bias, x, weight.t())
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+class _RoundedProduct(torch.autograd.Function):
+    """``x weight'`` of both rounded; its gradients are of rounded factors too, not of the rounding."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x, weight = _rounded(x), _rounded(weight)
+        ctx.save_for_backward(x, weight)
+        return x @ weight.t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        gradient = _rounded(gradient)
+        return gradient @ weight, gradient.flatten(0, -2).t() @ x.flatten(0, -2)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    return x.bfloat16().to(x.dtype)

@@ -1,0 +1,414 @@
+"""The report and the model card of a trained classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal
+
+import numpy as np
+
+from recurra.layers.summary import summarize
+from recurra.measure.charts import reliability_chart
+from recurra.measure.explain import Explanation, to_html
+from recurra.measure.formatting import count, pvalue, sentence, share, three
+from recurra.measure.metrics import Metrics
+from recurra.measure.report import Bar, ReportData, ReportTable, Section, template_macros
+from recurra.measure.report import Part as ReportPart
+from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.tasks.classification.assess import Assessment
+from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.prepare import ClassifierData
+from recurra.tasks.texts import Part
+from recurra.train.loop import Outcome
+
+__all__ = ["evaluation_report", "model_card", "report_data", "result_fields"]
+
+_COLUMNS = 6  # classes that get a column each in the table of parts
+_MATRIX = 30  # classes beyond which a confusion matrix is not readable
+
+
+def report_data(
+    bundle: ClassifierBundle,
+    prepared: ClassifierData,
+    outcome: Outcome,
+    found: Assessment,
+    baseline: NgramBaseline | None,
+    command: str,
+) -> ReportData:
+    """Returns the report of a fit."""
+    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
+    config, names = bundle.config, bundle.assets.labels.names
+    few = len(names) <= _COLUMNS
+    counts = [_class_counts(part, names) for part in parts]
+    by_class = ReportTable(
+        caption="Rows of each class",
+        header=["Class", *(part.name for part in parts)],
+        rows=[[name, *(count(by_name[name]) for by_name in counts)] for name in names],
+        folded=True,
+    )
+    fields = {
+        **network_fields(bundle),
+        **training_fields(config, outcome, command),
+        **result_fields(
+            found,
+            names,
+            bundle.temperature or 1.0,
+            baseline_note=baseline.note if baseline else "",
+            ngrams=baseline.strongest(names) if baseline else {},
+        ),
+        "title": f"{found.model_name.removeprefix('the ')} on {prepared.source_name}",
+        "data": {
+            "file": prepared.train.where,
+            "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
+            "classes": str(len(names)),
+            "vocabulary": f"{bundle.assets.tokenizer.vocab_size:,} entries, from the training rows only",
+            "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
+        },
+        "parts": [
+            _part(part, bundle, by_name if few else {}) for part, by_name in zip(parts, counts, strict=True)
+        ],
+        "data_tables": [] if few else [by_class],
+    }
+    return ReportData.model_validate(fields)
+
+
+def evaluation_report(bundle: ClassifierBundle, found: Assessment, name: str) -> ReportData:
+    """Returns the report of a saved classifier on the file called ``name``."""
+    title = f"{found.model_name.removeprefix('the ')} on {name}"
+    results = result_fields(found, bundle.assets.labels.names, bundle.temperature or 1.0)
+    return ReportData.model_validate({"title": title, **network_fields(bundle), **results})
+
+
+def result_fields(
+    found: Assessment,
+    names: Sequence[str],
+    temperature: float,
+    *,
+    baseline_note: str = "",
+    ngrams: Mapping[str, Sequence[tuple[str, float]]] | None = None,
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment.
+
+    Args:
+        found: The figures on one part of the data.
+        names: The classes.
+        temperature: The fitted temperature.
+        baseline_note: Limits of the baseline, such as that it was trained on a sample.
+        ngrams: The strongest n-grams of the baseline with their weights, by class.
+    """
+    leak = found.leak_sentence()
+    macros = template_macros("recurra.tasks.classification", "report.html.j2")
+    details = [_classes(found.metrics, names, macros), _calibration(found, temperature, macros)]
+    if found.explanations:
+        details.append(
+            Section(
+                anchor="explanations",
+                title="Explained predictions",
+                html=macros.explanations([_explanation(one) for one in found.explanations]),
+            )
+        )
+    if found.mistakes:
+        explained = (
+            "The wrong predictions with the highest probability, highest first. Some of them may be wrong "
+            "labels, or texts that are difficult even for a person."
+        )
+        details.append(
+            Section(
+                anchor="mistakes",
+                title="Worst mistakes",
+                paragraphs=[explained],
+                html=macros.mistakes(found.mistakes),
+            )
+        )
+    elif found.metrics.accuracy == 1:
+        none = "None: every row was predicted correctly."
+        details.append(Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none]))
+    if ngrams:
+        details.append(
+            Section(
+                anchor="ngrams",
+                title="Strongest n-grams of the baseline",
+                paragraphs=[
+                    "The n-grams that raise the probability of each class most in the baseline. Where the "
+                    "model is better than the baseline, it uses what n-grams cannot represent."
+                ],
+                html=macros.ngrams(_ngram_groups(ngrams)),
+            )
+        )
+    return {
+        "lead": _lead(found),
+        **_verdict(found),
+        "caution": _caution(found),
+        "bars": _bars(found),
+        "bars_label": "Accuracy, with 95% intervals",
+        "bars_top": 100.0,
+        "sections": [_figures(found, baseline_note)],
+        "details": details,
+        "warnings": [leak] if leak else [],
+    }
+
+
+def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
+    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
+    config = bundle.config
+    figures = [_card_row(found.model_name, found.metrics)]
+    if found.baseline:
+        figures.append(_card_row("n-gram baseline", found.baseline))
+    if found.majority is not None:
+        figures.append(f"| always the largest class | {100 * found.majority:.2f}% | |")
+    verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
+    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
+
+A text classifier ({bundle.assets.labels.label_kind}) made with recurra, {today()};
+recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
+
+| on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
+|---|---|---|
+{chr(10).join(figures)}
+{verdict}{began_from(bundle)}
+## Use
+
+    recurra predict . --text "..."
+    recurra evaluate . DATA
+
+## Limits
+
+The vocabulary has {bundle.assets.tokenizer.vocab_size:,} words of the training texts; the model reads the
+first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
+kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and its calibration.
+"""
+
+
+def _class_counts(part: Part, names: Sequence[str]) -> dict[str, int]:
+    if part.labels.ndim == 2:
+        counts = part.labels.sum(axis=0).astype(int)
+    else:
+        counts = np.bincount(part.labels.astype(np.int64), minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _part(part: Part, bundle: ClassifierBundle, counts: dict[str, int]) -> ReportPart:
+    full = part.examples.full_lengths[part.rows]
+    longer = float((full > bundle.config.tokenizer.max_tokens).mean())
+    return ReportPart(
+        name=part.name,
+        rows=len(part),
+        source=PurePath(part.where).name,
+        counts=counts,
+        notes=f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut",
+    )
+
+
+def _card_row(name: str, m: Metrics) -> str:
+    interval = f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"
+    return f"| {name} | {100 * m.accuracy:.2f}% ({interval}) | {m.macro_f1:.3f} |"
+
+
+def _lead(found: Assessment) -> str:
+    m = found.metrics
+    what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
+    return (
+        f"{sentence(found.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {found.part} "
+        f"{'row' if m.rows == 1 else 'rows'} "
+        f"(95% interval {100 * m.accuracy_low:.1f} to {100 * m.accuracy_high:.1f})."
+    )
+
+
+def _verdict(found: Assessment) -> dict[str, str]:
+    comparison = found.comparison
+    if comparison is None:
+        if found.majority is None:
+            return {}
+        gain = 100 * (found.metrics.accuracy - found.majority)
+        side = "above" if gain >= 0 else "below"
+        return {
+            "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
+            "There is no baseline to compare it with."
+        }
+    kind = "" if not comparison.shown else "good" if comparison.difference > 0 else "bad"
+    line = sentence(comparison.sentence) + "."
+    if not comparison.shown:
+        line += " On these rows neither is shown to be better."
+    elif comparison.difference < 0:
+        line += " On this data the baseline is the better choice."
+    return {"verdict": line, "verdict_kind": kind}
+
+
+def _caution(found: Assessment) -> str:
+    notes = []
+    if found.part != "test":
+        notes.append(
+            f"These are {found.part} rows, which also chose the epoch: "
+            "expect slightly lower figures on new texts."
+        )
+    if found.metrics.rows < 100:
+        notes.append("There are few rows: note the width of the interval.")
+    return " ".join(notes)
+
+
+def _bars(found: Assessment) -> list[Bar]:
+    bars = [_bar("model", found.model_name.removeprefix("the "), found.metrics)]
+    if found.baseline is not None:
+        bars.append(_bar("baseline", "N-gram baseline", found.baseline))
+    if found.majority is not None:
+        text = share(found.majority)
+        bars.append(Bar(kind="majority", name="Largest class", value=100 * found.majority, text=text))
+    return bars
+
+
+def _bar(kind: Literal["model", "baseline"], name: str, m: Metrics) -> Bar:
+    low, high = 100 * m.accuracy_low, 100 * m.accuracy_high
+    text = f"{share(m.accuracy)} ({low:.1f} to {high:.1f})"
+    return Bar(kind=kind, name=name, value=100 * m.accuracy, low=low, high=high, text=text)
+
+
+def _figures(found: Assessment, baseline_note: str) -> Section:
+    columns = [found.metrics] if found.baseline is None else [found.metrics, found.baseline]
+    multi = found.metrics.label_kind == "multilabel"
+    figures: list[tuple[str, str, str]] = [
+        ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
+        ("interval", "95% interval", "Range of the accuracy on all such texts, given these rows (Wilson)."),
+        ("macro_f1", "Macro-F1", "Mean F1 of the classes: small classes count as much as large ones."),
+        ("micro_f1", "Micro-F1", "F1 over all labels of all rows together."),
+        ("auc", "AUC", _auc_meaning(found.metrics.label_kind)),
+        ("log_loss", "Log loss", "Error of the probabilities, in nats: lower is better, 0 is perfect."),
+        ("ece", "Calibration error", "Mean distance of predicted probability and accuracy: lower is better."),
+    ]
+
+    def cell(metrics: Metrics, key: str) -> str:
+        if key == "interval":
+            return f"{100 * metrics.accuracy_low:.2f} to {100 * metrics.accuracy_high:.2f}"
+        value = getattr(metrics, key)
+        return f"{100 * value:.2f}%" if key in ("accuracy", "ece") else three(value)
+
+    shown = [figure for figure in figures if figure[0] != "micro_f1" or multi]
+    header = ["Figure", sentence(found.model_name.removeprefix("the "))]
+    both, notes = "", []
+    if found.baseline is not None:
+        header.append("n-gram baseline")
+        both = ", model and baseline on the same ones"
+        limits = f" It was {baseline_note}." if baseline_note else ""
+        notes.append(
+            "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
+            "Chinese by character), trained on the same rows. It sees no word order beyond three "
+            f"words.{limits}"
+        )
+    if found.comparison is not None:
+        c = found.comparison
+        notes.append(
+            f"Of {c.rows:,} rows, {c.only_first:,} are right only with {c.first} and {c.only_second:,} only "
+            f"with {c.second} (McNemar's exact test: p {pvalue(c.p_value)}). Intervals are 95%."
+        )
+    return Section(
+        anchor="figures",
+        title="Figures",
+        paragraphs=[f"On {found.metrics.rows:,} {found.part} rows{both}."],
+        tables=[
+            ReportTable(
+                header=header,
+                rows=[[name, *(cell(metrics, key) for metrics in columns)] for key, name, _ in shown],
+                meanings=[meaning for *_, meaning in shown],
+            )
+        ],
+        notes=notes,
+    )
+
+
+def _auc_meaning(label_kind: str) -> str:
+    if label_kind == "binary":
+        return "Chance that a row of the second class is ranked above one of the first; 0.5 is guessing."
+    return "Chance that a row of a class is ranked above one that isn't, mean over classes; 0.5 is guessing."
+
+
+def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
+    rows = [
+        [
+            c.name,
+            count(c.support),
+            count(c.predicted),
+            *map(share, (c.precision, c.recall, c.f1)),
+            three(c.auc),
+        ]
+        for c in m.classes
+    ]
+    header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
+    return Section(
+        anchor="classes",
+        title="Classes",
+        tables=[ReportTable(header=header, rows=rows)],
+        notes=[
+            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
+            "that were predicted as it. A dash: undefined, since there is no such row."
+        ],
+        html=macros.confusion(names, _confusion(m, names), _pairs(m, names)),
+    )
+
+
+def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
+    if not m.confusion or len(names) > _MATRIX:
+        return []
+    rows = []
+    for i, (name, counts) in enumerate(zip(names, m.confusion, strict=True)):
+        total = sum(counts)
+        cells = [
+            {
+                "kind": "hit" if i == j else "miss",
+                "count": n,
+                "shade": round(100 * n / total, 1) if total else 0,
+                "share": share(n / total) if total else "",
+            }
+            for j, n in enumerate(counts)
+        ]
+        rows.append({"name": name, "cells": cells})
+    return rows
+
+
+def _pairs(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The most frequent confusions of a true and a predicted class, where there are more than two classes."""
+    if not m.confusion or len(names) <= 2:
+        return []
+    pairs = [(-n, i, j) for i, counts in enumerate(m.confusion) for j, n in enumerate(counts) if i != j and n]
+    return [
+        {"true": names[i], "predicted": names[j], "count": -n, "share": share(-n / sum(m.confusion[i]))}
+        for n, i, j in sorted(pairs)[:10]
+    ]
+
+
+def _calibration(found: Assessment, temperature: float, macros: Any) -> Section:
+    curves = {"as trained": found.before, "with temperature": found.after}
+    errors = "; ".join(f"{name}: calibration error {share(curve.ece)}" for name, curve in curves.items())
+    chart = reliability_chart(curves, title=f"Reliability diagram. {errors}", name="reliability")
+    habit = "overconfident" if temperature > 1 else "underconfident"
+    if abs(temperature - 1) < 0.05:
+        habit = "well calibrated"
+    text = (
+        f"The temperature fitted on the validation rows is {temperature:.2f}: as trained, the model was "
+        f"{habit} there. On these rows it changes the calibration error from {share(found.before.ece)} to "
+        f"{share(found.after.ece)}."
+    )
+    return Section(anchor="calibration", title="Calibration", html=macros.calibration(chart, text))
+
+
+def _explanation(e: Explanation) -> dict[str, Any]:
+    strongest = sorted((p for p in e.parts if p.contribution), key=lambda p: -abs(p.contribution))[:5]
+    return {
+        "label": e.label,
+        "probability": share(e.probability),
+        "true": e.true,
+        "verdict": "" if e.true is None else "right" if e.true == e.label else "wrong",
+        "row": None if e.row is None else count(e.row),
+        "html": to_html(e),
+        "strongest": [(p.text, f"{p.contribution:+.2f}".replace("-", "−")) for p in strongest],
+        "note": sentence(e.note),
+    }
+
+
+def _ngram_groups(ngrams: Mapping[str, Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
+    groups = []
+    for name, weights in ngrams.items():
+        largest = max((abs(weight) for _, weight in weights), default=0.0) or 1.0
+        bars = [(ngram, f"{weight:.1f}", round(100 * abs(weight) / largest)) for ngram, weight in weights]
+        groups.append({"name": name, "ngrams": bars})
+    return groups

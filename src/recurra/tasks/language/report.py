@@ -1,0 +1,199 @@
+"""The report and the model card of a trained language model."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any, Literal
+
+import numpy as np
+
+from recurra.layers.summary import summarize
+from recurra.measure.formatting import sentence
+from recurra.measure.report import Bar, ReportData, ReportTable, Section
+from recurra.measure.report import Part as ReportPart
+from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.tasks.language.answers import continuation, following
+from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
+from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.figures import Perplexity
+from recurra.tasks.language.prepare import LanguageData, stream_of
+from recurra.tasks.texts import Part
+from recurra.train.loop import Outcome
+
+__all__ = ["evaluation_report", "model_card", "report_data"]
+
+_SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
+
+
+def report_data(
+    bundle: LanguageBundle,
+    ready: LanguageData,
+    outcome: Outcome,
+    found: LanguageAssessment,
+    baseline: LanguageBaseline | None,
+    command: str,
+) -> ReportData:
+    """Returns the report of a fit."""
+    config, tokenizer = bundle.config, bundle.assets.tokenizer
+    parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
+    fields = {
+        **result_fields(bundle, found, baseline.note if baseline else ""),
+        **training_fields(config, outcome, command),
+        "title": f"{found.model_name.removeprefix('the ')} language model of {ready.source_name}",
+        "curves": {
+            "loss": "Loss, in nats per token: lower is better",
+            "perplexity": "Perplexity: lower is better",
+        },
+        "data": {
+            "file": ready.train.where,
+            "text": " + ".join(config.data.text or ["lines"]),
+            "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
+            "windows": f"{config.language.bptt} steps, states carried over",
+        },
+        "parts": [_part(part) for part in parts],
+    }
+    return ReportData.model_validate(fields)
+
+
+def result_fields(
+    bundle: LanguageBundle, found: LanguageAssessment, baseline_note: str = ""
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment.
+
+    ``baseline_note`` names limits of the baseline, such as that only a part of the tokens was counted.
+    """
+    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
+        (found.model_name.removeprefix("the "), found.model, "model")
+    ]
+    if found.baseline is not None:
+        named.append((f"{found.order}-grams (Kneser-Ney)", found.baseline, "baseline"))
+    if found.unigram is not None:
+        named.append(("Token frequencies", found.unigram, "majority"))
+    verdict, kind = "", ""
+    if found.comparison is not None:
+        verdict = f"{sentence(found.comparison.sentence)}."
+        ahead = found.comparison.ratio < 1
+        kind = ("good" if ahead else "bad") if found.comparison.shown else ""
+    return {
+        **network_fields(bundle),
+        "lead": f"On {found.model.tokens:,} {found.part} tokens {found.model_name} has a perplexity of "
+        f"{found.model.value:,.2f}: {found.model.bits:.3f} bits per {found.unit}.",
+        "verdict": verdict,
+        "verdict_kind": kind,
+        "bars": [
+            Bar(
+                name=name,
+                value=figures.value,
+                low=figures.low,
+                high=figures.high,
+                text=_formatted(figures),
+                kind=style,
+            )
+            for name, figures, style in named
+        ],
+        "bars_label": f"Perplexity per {found.unit}: lower is better",
+        "sections": [*_by_rank(found, baseline_note), _samples(bundle, found)],
+    }
+
+
+def evaluation_report(bundle: LanguageBundle, found: LanguageAssessment, name: str) -> ReportData:
+    """Returns the report of a saved language model on the file called ``name``."""
+    title = f"{found.model_name.removeprefix('the ')} language model on {name}"
+    return ReportData.model_validate({**result_fields(bundle, found), "title": title})
+
+
+def model_card(bundle: LanguageBundle, found: LanguageAssessment) -> str:
+    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
+    rows = [f"| {found.model_name} | {_formatted(found.model)} | {found.model.bits:.3f} |"]
+    if found.baseline is not None:
+        value = _formatted(found.baseline)
+        rows.append(f"| {found.order}-grams (Kneser-Ney) | {value} | {found.baseline.bits:.3f} |")
+    verdict = ""
+    if found.comparison is not None:
+        verdict = f"\n{sentence(found.comparison.sentence)}.\n"
+    return f"""# {found.model_name.removeprefix("the ")} language model
+
+A language model made with recurra, {today()};
+recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
+
+| on {found.model.tokens:,} {found.part} tokens | perplexity (95% interval) | bits per {found.unit} |
+|---|---|---|
+{chr(10).join(rows)}
+{verdict}{began_from(bundle)}
+## Use
+
+    recurra predict . --text "..."                 how likely a text is
+    recurra predict . --text "..." --next 5        the words most likely to come next
+    recurra predict . --text "..." --generate 50   a continuation of the text
+    recurra fit SMALL --pretrained .               a classifier initialized from its embedding
+
+## Limits
+
+The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
+reflect these texts. Generated text may be fluent, but is not reliable.
+"""
+
+
+def _by_rank(found: LanguageAssessment, baseline_note: str) -> list[Section]:
+    if not found.bands:
+        return []
+    rows = [
+        [
+            band.name,
+            f"{100 * band.tokens / found.model.tokens:.1f}%",
+            f"{band.model:,.1f}",
+            "-" if band.baseline is None else f"{band.baseline:,.1f}",
+        ]
+        for band in found.bands
+    ]
+    header = ["tokens", "share", found.model_name.removeprefix("the "), f"{found.order}-grams"]
+    return [
+        Section(
+            anchor="frequency",
+            title=f"Frequent and rare {found.unit}s",
+            paragraphs=["Perplexity of the tokens by their rank in training frequency."],
+            notes=[f"The {found.order}-grams were counted {baseline_note}."] if baseline_note else [],
+            tables=[ReportTable(header=header, rows=rows)],
+        )
+    ]
+
+
+def _samples(bundle: LanguageBundle, found: LanguageAssessment) -> Section:
+    count = _SAMPLE_TOKENS[found.unit]
+    generated = [
+        [f"{temperature:g}", continuation(bundle, "", count, temperature=temperature, seed=1)]
+        for temperature in (0.5, 0.8, 1.0)
+    ]
+    first = [[token, f"{100 * p:.2f}%"] for token, p in following(bundle, "", 8)]
+    return Section(
+        anchor="samples",
+        title="Samples",
+        paragraphs=[
+            f"{count} {found.unit}s generated without a prompt (seed 1), and the first {found.unit}s."
+        ],
+        tables=[
+            ReportTable(header=["temperature", "text"], rows=generated),
+            ReportTable(
+                caption=f"Most likely first {found.unit}s of a text",
+                header=[found.unit, "probability"],
+                rows=first,
+            ),
+        ],
+    )
+
+
+def _part(part: Part) -> ReportPart:
+    tokens = stream_of(part).targets
+    unknown = int(part.examples.unknown[part.rows].sum())
+    median = int(np.median(part.examples.full_lengths[part.rows]))
+    return ReportPart(
+        name=part.name,
+        rows=len(part),
+        source=PurePath(part.where).name,
+        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text",
+    )
+
+
+def _formatted(figures: Perplexity) -> str:
+    interval = f" ({span(figures)})" if figures.low is not None else ""
+    return f"{figures.value:,.2f}{interval}"
