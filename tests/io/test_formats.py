@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recurra.cli.options import data_help
-from recurra.config import DataConfig, describe_settings
+from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.check import check
 from recurra.io.detect import detect
@@ -31,7 +31,7 @@ from recurra.io.formats import (
 )
 from recurra.io.formats.spec import Record, Refuse, Start
 from recurra.io.stream import read_stream
-from recurra.tasks.settings import build_config
+from recurra.tasks.settings import build_config, describe_settings
 
 AUTO = DataConfig()
 ROWS = ["%% pos: good film", "%% neg: bad film", "%% pos: fine: so good"]

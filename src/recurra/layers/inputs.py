@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra.cells.spec import State
-from recurra.kernels.dispatch import Lookup, check_lengths
+from recurra.kernels.dispatch import Lookup, check_lengths, is_batched
 
 __all__ = [
     "Padded",
@@ -78,8 +78,6 @@ def read_input(
     if lengths is None:
         return Padded(x, None)
     _refuse_other_arguments(lengths, B, T)
-    if torch._C._functorch.is_batchedtensor(lengths):  # inside vmap a value cannot be looked at
-        return Padded(x, lengths)
     shortest, _ = check_lengths(lengths, T, B)
     return Padded(x, None if shortest == T else lengths.to(x.device, torch.int64))
 
@@ -126,7 +124,7 @@ def _lengths_of_mask(mask: Tensor, B: int, T: int) -> Tensor:
         raise ValueError(f"mask is {_name(mask.dtype)}, not bool; give mask.bool(), True for the real steps")
     if mask.shape != (B, T):
         raise ValueError(f"mask is {tuple(mask.shape)}, not ({B}, {T}); give one value a step, batch first")
-    if not torch._C._functorch.is_batchedtensor(mask):
+    if not is_batched(mask):
         late = (mask[:, 1:] & ~mask[:, :-1]).any(1)
         if late.any():
             raise ValueError(

@@ -8,10 +8,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
@@ -27,7 +26,35 @@ from recurra.tasks.settings import build_config, recipe_under, setting_meaning
 from recurra.tasks.transfer import open_pretrained
 from recurra.tasks.use import load
 
-__all__ = ["RECIPE", "RecurrentEstimator", "TextFields", "WordFields", "parameters", "setting"]
+if TYPE_CHECKING:
+    # scikit-learn has no types, and mypy accepts any parameter of a dataclass that has an untyped base.
+    class BaseEstimator:
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def __sklearn_tags__(self) -> Any: ...
+
+    class ClassifierMixin:
+        """Adds ``score``."""
+
+        def score(self, X: Any, y: Any) -> float:
+            """Returns the accuracy of ``predict``."""
+
+    class RegressorMixin:
+        """Marks a regressor."""
+
+else:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+__all__ = [
+    "RECIPE",
+    "ClassifierMixin",
+    "RecurrentEstimator",
+    "RegressorMixin",
+    "TextFields",
+    "WordFields",
+    "parameters",
+    "setting",
+]
 
 T = TypeVar("T")
 RECIPE = {"meaning": "Name of the recipe that gives the value of each parameter that is None"}
@@ -108,7 +135,7 @@ class TextFields(WordFields):
 
 
 @parameters
-class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class RecurrentEstimator(BaseEstimator):
     """A recurrent network as a scikit-learn estimator.
 
     A subclass adds its task's parameters as fields and implements ``fit`` by `_fit`. A parameter that is None
@@ -173,14 +200,13 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Raises:
             ValueError: there is no parameter of that name.
         """
-        known = self._get_param_names()
+        known = sorted(self.get_params(deep=False))
         for name in params:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(known)}"
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
-        super().set_params(**params)
-        return self
+        return super().set_params(**params)
 
     def summary(self) -> str:
         """Returns a table of the layers with output shapes and numbers of weights."""

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
 
 from recurra.errors import DataError
 from recurra.io.labels import Labels
@@ -20,6 +19,7 @@ from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.estimator import (
     RECIPE,
+    ClassifierMixin,
     RecurrentEstimator,
     TextFields,
     parameters,
@@ -32,7 +32,7 @@ __all__ = ["TextClassifier"]
 
 
 @parameters
-class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: ignore[misc]  # sklearn has no types
+class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     """A recurrent text classifier for two classes, several classes, or several labels at once.
 
     Works with ``clone``, ``cross_val_score``, ``GridSearchCV`` and ``Pipeline``. A parameter that is None has

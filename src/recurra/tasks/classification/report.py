@@ -177,7 +177,8 @@ recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 The vocabulary has {bundle.assets.tokenizer.vocab_size:,} words of the training texts; the model reads the
 first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
-kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and its calibration.
+kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and
+its calibration.
 """
 
 

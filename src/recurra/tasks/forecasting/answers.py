@@ -16,9 +16,8 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, windows_of
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.encode import encode, grid_of
 from recurra.tasks.forecasting.series.grid import later
-from recurra.tasks.forecasting.series.layout import Matrix
+from recurra.tasks.forecasting.series.layout import Matrix, encode, grid_of
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 from recurra.tasks.forecasting.windows import Windows
 

@@ -9,12 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.tasks.estimator import RECIPE, RecurrentEstimator, parameters, setting
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, parameters, setting
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables
@@ -26,7 +25,7 @@ __all__ = ["Forecaster"]
 
 
 @parameters
-class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Forecaster(RegressorMixin, RecurrentEstimator):
     """A recurrent forecaster of one column of a table whose rows are in the order of time.
 
     A parameter that is None has the recipe's value; ``fit`` validates them.

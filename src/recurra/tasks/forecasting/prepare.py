@@ -15,9 +15,8 @@ from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.bundle import SeriesAssets
 from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.encode import encode, grid_of
 from recurra.tasks.forecasting.series.grid import even_grid, rows_as_they_are, span
-from recurra.tasks.forecasting.series.layout import Layout, Matrix
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode, grid_of
 from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
 from recurra.tasks.forecasting.series.table import Table, read_table

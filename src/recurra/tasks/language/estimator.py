@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
-from recurra.tasks.estimator import (
-    RECIPE,
-    RecurrentEstimator,
-    TextFields,
-    parameters,
-    setting,
-)
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
