@@ -25,9 +25,13 @@ __all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "StateForm
 
 InitialWeights: TypeAlias = Literal["keras", "torch"]
 StateForm: TypeAlias = Literal["layers", "torch"]
-
-
-_LAYER = re.compile(r"_l(\d+)(?!\d)")
+_CHOICES = {
+    "backend": BACKENDS,
+    "precision": ("float32", "bfloat16"),
+    "initial_weights": ("keras", "torch"),
+    "state_form": ("layers", "torch"),
+}
+_LAYER = re.compile(r"_l(\d+)(?!\d)")  # in weight_hh_l0_reverse, parametrizations.weight_hh_l0.original
 
 
 class Recurrent(nn.Module):
@@ -110,17 +114,17 @@ class Recurrent(nn.Module):
                 hint="use dropout, which acts on the input of every layer",
             )
         self.return_sequences = return_sequences
-        if backend not in BACKENDS:
-            raise ConfigError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
         self.backend = backend
         self.precision: Precision = precision
         self.initial_weights: InitialWeights = initial_weights
         self.state_form: StateForm = state_form
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"there is no {name} {getattr(self, name)!r}", hint=f"use {', '.join(choices)}"
+                )
         if state_form == "torch" and len(set(self.units)) > 1:
-            raise ConfigError(
-                "state_form 'torch' needs layers of one width",
-                hint="leave out state_form, or give one width",
-            )
+            raise ConfigError("state_form 'torch' needs layers of one width", hint="leave out state_form")
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
@@ -285,12 +289,11 @@ class Recurrent(nn.Module):
         """
         if self.spec.torch_module is None:
             raise ConfigError(f"torch.nn has no {self.spec.title}")
-        weights: dict[str, Tensor] = {}
-        for depth in range(self.layers):
-            for suffix in self.suffixes(depth):
-                values = self.weights(suffix)
-                weights |= {f"{name}_{suffix}": value.detach() for name, value in values.items()}
-        return with_two_biases(weights)
+        suffixes = [suffix for depth in range(self.layers) for suffix in self.suffixes(depth)]
+        weights = {
+            f"{name}_{suffix}": value for suffix in suffixes for name, value in self.weights(suffix).items()
+        }
+        return with_two_biases({name: value.detach() for name, value in weights.items()})
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
@@ -372,19 +375,25 @@ class Recurrent(nn.Module):
 
 
 class SimpleRNN(Recurrent):
-    """``h' = act(W x + b + U h)`` (Elman 1990)."""
+    """Elman's network, ``h' = act(W x + b + U h)`` (Elman 1990)."""
 
     cell = "simple_rnn"
 
 
 class LSTM(Recurrent):
-    """Long short-term memory with forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+    ``i, f, o = sigmoid(W x + b + U h)``, ``g = act(W x + b + U h)``, ``c' = f c + i g``, ``h' = o act(c')``.
+    """
 
     cell = "lstm"
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after)."""
+    """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after).
+
+    ``r, z = sigmoid(W x + b + U h + d)``, ``n = act(W x + b + r (U h + d))``, ``h' = (1 - z) n + z h``.
+    """
 
     cell = "gru"
 
