@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 import recurra
-from recurra.config import Config, describe_settings, recipe_names
+from recurra.config import recipe_names
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.registry import TASKS
+from recurra.tasks.settings import build_config, describe_settings
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "recurra"
@@ -115,6 +118,10 @@ def test_public_names_are_importable_and_documented() -> None:
         _ = recurra.nothing
 
 
+def test_the_estimator_of_each_task_is_public() -> None:
+    assert {task.estimator for task in TASKS} <= set(recurra.__all__)
+
+
 def test_torch_is_pinned_in_the_constraints_only() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "torch>=2.4" in project["dependencies"]
@@ -123,4 +130,4 @@ def test_torch_is_pinned_in_the_constraints_only() -> None:
 
 
 def test_every_setting_has_a_default() -> None:
-    assert Config().model_dump() == Config.build().model_dump()
+    assert build_config() == ClassifierConfig()

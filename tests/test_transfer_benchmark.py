@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import transfer
-from recurra.config import Config
+from recurra.tasks.classification.settings import ClassifierConfig
 
 
 def row(start: str, seed: int, accuracy: float, rows: str = "250") -> dict[str, Any]:
@@ -47,8 +47,8 @@ def test_a_seed_always_draws_the_same_rows(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_few_rows_get_enough_steps() -> None:
-    assert transfer.long_enough(Config(), 250) == {"epochs": 150, "patience": 30}
-    assert transfer.long_enough(Config(), 1_000_000) == {"epochs": 10, "patience": 3}
+    assert transfer.long_enough(ClassifierConfig(), 250) == {"epochs": 150, "patience": 30}
+    assert transfer.long_enough(ClassifierConfig(), 1_000_000) == {"epochs": 10, "patience": 3}
 
 
 def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ from recurra.compare.arms import Arm
 from recurra.compare.parts import StudyData
 from recurra.compare.rounds import Study
 from recurra.compare.runs import BASELINE, Run
-from recurra.config import Config
 from recurra.files import replacing
 from recurra.measure.report import Part, ReportData, write_report
 from recurra.measure.study_view import ArmFigures, StudyFigures, report_fields, verdicts
 from recurra.runtime import facts
+from recurra.tasks.settings import build_config
 
 __all__ = ["Compared", "write_pages"]
 
@@ -137,7 +137,7 @@ def _warnings(study_data: StudyData) -> list[str]:
 
 def _differing(study: Study, arm: Arm) -> dict[str, Any]:
     """The settings of an arm that are not the defaults."""
-    mine, default = Config.build(*study.layers(arm)).plain(), Config().plain()
+    mine, default = build_config(*study.layers(arm)).plain(), build_config().plain()
     told: dict[str, Any] = {"recipe": arm.recipe}
     for name, section in mine.items():
         if isinstance(section, dict):

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from recurra.config import Config
 from recurra.errors import DataError
 from recurra.files import replacing
 from recurra.tasks.classification.assess import new_rows
-from recurra.tasks.classification.prepare import Prepared, prepare
+from recurra.tasks.classification.prepare import ClassifierData, prepare
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
@@ -79,7 +79,13 @@ class StudyData:
 
 
 def prepare_study_data(
-    data: Path, config: Config, folder: Path, reporter: Reporter, *, valid: Path | None, test: Path | None
+    data: Path,
+    config: ClassifierConfig,
+    folder: Path,
+    reporter: Reporter,
+    *,
+    valid: Path | None,
+    test: Path | None,
 ) -> StudyData:
     """Reads, splits and writes the rows to ``folder``, unless they are there from a former time.
 
@@ -120,8 +126,8 @@ def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int6
     return np.argsort(key, kind="stable").astype(np.int64)
 
 
-def _study_data(ready: Prepared, folder: Path) -> StudyData:
-    names, kind = ready.labels.names, ready.labels.label_kind
+def _study_data(ready: ClassifierData, folder: Path) -> StudyData:
+    names, kind = ready.assets.labels.names, ready.assets.labels.label_kind
     measured, kept = ready.valid, np.ones(len(ready.valid), bool)
     if ready.test is not None:
         measured, kept = ready.test, new_rows(ready.test, ready.train)

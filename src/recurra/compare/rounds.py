@@ -15,11 +15,11 @@ from recurra.compare.arms import Arm
 from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
 from recurra.compare.runs import BASELINE, Job, Run, unpack
-from recurra.config import recipe_under
 from recurra.errors import TrainingError
 from recurra.measure.study import Judgement, Mean, crossed_mean, judge, looks
 from recurra.measure.study_view import ArmFigures, StudyFigures
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import recipe_under
 
 __all__ = ["Rounds", "Study"]
 

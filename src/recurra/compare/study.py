@@ -21,6 +21,7 @@ from recurra.measure.study import looks
 from recurra.measure.study_view import StudyFigures, arms_table, size_name, verdicts
 from recurra.runtime import threads_asked
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 __all__ = ["compare_files", "parse_sizes"]
 
@@ -84,12 +85,12 @@ def compare_files(
             f"{study.seeds} seed can't tell chance from technique", where="--seeds", hint="give at least 2"
         )
     for arm in study.arms:
-        if Config.build(*study.layers(arm)).task != "classify":
+        if build_config(*study.layers(arm)).task != "classify":
             raise ConfigError(
                 f"{arm.key} is no classifier", where="--recipes", hint="name recipes of classifiers"
             )
     store = Store(out)
-    base = Config.build(*study.layers(study.arms[0]))
+    base: Any = build_config(*study.layers(study.arms[0]))
     done = store.open(_identity(study, base, [path for path in (data, valid, test) if path is not None]))
     try:
         study_data = prepare_study_data(data, base, out / DATA, reporter, valid=valid, test=test)
@@ -128,7 +129,7 @@ def compare_files(
 
 def _identity(study: Study, base: Config, files: Sequence[Path]) -> dict[str, Any]:
     """What a study is a study of: a directory with another one is refused."""
-    arms = {arm.key: Config.build(*study.layers(arm)).plain() for arm in study.arms}
+    arms = {arm.key: build_config(*study.layers(arm)).plain() for arm in study.arms}
     begun_from = {arms[key]["train"]["pretrained"] for key in arms} - {None}
     return {
         "data": content_key(files, base.data.model_dump_json()),

@@ -23,7 +23,6 @@ import torch._dynamo  # noqa: F401 - torch's optimizers load it when they are ma
 from numpy.typing import NDArray
 
 from recurra.compare.runs import BASELINE, Job, Run, pack
-from recurra.config import Config
 from recurra.errors import RecurraError
 from recurra.layers.summary import summarize
 from recurra.measure.calibration import probabilities
@@ -31,11 +30,12 @@ from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.runtime import keep_freed_memory, peak_memory, use_threads
 from recurra.tasks.classification.assess import logits_of
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.prepare import Prepared
-from recurra.tasks.classification.task import Classification
-from recurra.tasks.fit import train_ready
+from recurra.tasks.classification.prepare import ClassifierData
+from recurra.tasks.classification.task import TASK
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.transfer import open_pretrained, start_from
+from recurra.tasks.settings import build_config
+from recurra.tasks.transfer import open_pretrained
 from recurra.train.observer import Observer
 
 __all__ = ["do"]
@@ -47,28 +47,24 @@ def do(job: Job) -> Run:
     Raises:
         RecurraError: settings or files that can't be used, or a training that can't go on.
     """
-    task, reporter = Classification(), Reporter()
-    config, pretrained = open_pretrained(Config.build(*job.settings, {"train": {"seed": job.seed}}))
-    ready = task.prepare(job.train, config, reporter, valid=job.valid, test=job.test)
+    config, pretrained = open_pretrained(build_config(*job.settings, {"train": {"seed": job.seed}}))
+    prepared = TASK.prepare(job.train, config, Reporter(), valid=job.valid, test=job.test)
     if job.arm == BASELINE:
-        return _baseline(job, ready)
-    start = None
-    if pretrained is not None:
-        start = start_from(pretrained, config, task.vocabulary(ready), reporter)
-    _warm_up(task, ready)
+        return _baseline(job, prepared)
+    _warm_up(prepared)
     watch = _Watch()
-    model, outcome = train_ready(task, ready, reporter=watch, start=start)
-    bundle = task.bundle(ready, model, start.origin if start else None)
-    logits = logits_of(bundle, ready.test or ready.valid)
+    trained = train_bundle(TASK, prepared, pretrained=pretrained, reporter=watch)
+    bundle, outcome = trained.bundle, trained.outcome
+    logits = logits_of(bundle, prepared.test or prepared.valid)
     return _found(
         job,
-        ready,
-        probabilities(logits, ready.labels.label_kind, bundle.temperature),
+        prepared,
+        probabilities(logits, prepared.assets.labels.label_kind, bundle.temperature),
         **watch.times,
-        parameters=summarize(model).total,
+        parameters=summarize(bundle.model).total,
         best_epoch=outcome.best_epoch,
         epochs=len(outcome.history),
-        token_share=start.origin["token_share"] if start else None,
+        token_share=bundle.pretrained["token_share"] if bundle.pretrained else None,
     )
 
 
@@ -92,36 +88,38 @@ class _Watch(Reporter, Observer):
         self.times = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - processors}
 
 
-def _warm_up(task: Classification, ready: Prepared) -> None:
+def _warm_up(prepared: ClassifierData) -> None:
     """A step that does not count: kernels are compiled or loaded, memory is mapped."""
     use_threads()
     keep_freed_memory()
-    model = task.network(ready)
-    training_setup = task.training_setup(ready, model)
+    model = TASK.build(prepared.config, prepared.assets)
+    training_setup = TASK.training_setup(prepared, model)
     for batch in training_setup.batches.epoch(1):
         training_setup.objective(model.train(), batch).backward()  # type: ignore[no-untyped-call]
         break
 
 
-def _baseline(job: Job, ready: Prepared) -> Run:
+def _baseline(job: Job, prepared: ClassifierData) -> Run:
     watch = _Watch()
     watch.on_start(1, 1, None)
     baseline = NgramBaseline()
-    texts = ready.train.texts(ready.train.rows)
-    baseline.fit(texts, ready.train.labels, ready.labels.label_kind, len(ready.labels.names))
+    texts = prepared.train.texts(prepared.train.rows)
+    baseline.fit(
+        texts, prepared.train.labels, prepared.assets.labels.label_kind, len(prepared.assets.labels.names)
+    )
     watch.on_end()
-    part = ready.test or ready.valid
-    return _found(job, ready, baseline.predict_proba(part.texts(part.rows)), **watch.times)
+    part = prepared.test or prepared.valid
+    return _found(job, prepared, baseline.predict_proba(part.texts(part.rows)), **watch.times)
 
 
-def _found(job: Job, ready: Prepared, probability: NDArray[np.float64], **figures: Any) -> Run:
-    truth, kind = (ready.test or ready.valid).labels, ready.labels.label_kind
-    metrics = classification_metrics(truth, probability, ready.labels.names, kind)
+def _found(job: Job, prepared: ClassifierData, probability: NDArray[np.float64], **figures: Any) -> Run:
+    truth, kind = (prepared.test or prepared.valid).labels, prepared.assets.labels.label_kind
+    metrics = classification_metrics(truth, probability, prepared.assets.labels.names, kind)
     return Run(
         arm=job.arm,
         size=job.size,
         seed=job.seed,
-        train_rows=len(ready.train),
+        train_rows=len(prepared.train),
         rows=metrics.rows,
         accuracy=metrics.accuracy,
         log_loss=metrics.log_loss,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.config import DataConfig, TaggingConfig
+from recurra.config import DataConfig
 from recurra.errors import BundleError, DataError
 from recurra.io.files import Lines
 from recurra.io.formats import Skipped
@@ -27,6 +27,7 @@ from recurra.tasks.tagging.sentences import (
     split_words,
 )
 from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
+from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()
 

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import r2_score
 
-from recurra.config import Config, DataConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, parameters, setting
+from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
-from recurra.tasks.forecasting.prepare import PreparedSeries, prepare_tables
+from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
+from recurra.tasks.forecasting.settings import ForecasterConfig
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
@@ -45,10 +47,10 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     ((100,), True, True)
     """
 
-    task = "forecast"
+    task = INFO.name
     bundle_: ForecasterBundle = field(init=False)
 
-    recipe: str = field(default="forecaster", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     pooling: str | None = setting("model")
     target: str | None = setting(
@@ -101,11 +103,11 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
             RecurraError: an unusable table, or a parameter out of its range.
         """
 
-        def prepare(config: Config, reporter: Reporter) -> PreparedSeries:
+        def prepare(config: ForecasterConfig, reporter: Reporter) -> SeriesData:
             tables = {"training": _table(X, config.data)}
             if validation_data is not None:
                 tables["validation"] = _table(validation_data, config.data)
-            return prepare_tables(tables, config, "", "the table", reporter, tested=False)
+            return prepare_tables(tables, config, "", reporter, tested=False)
 
         return self._fit(prepare, reporter)
 
@@ -135,7 +137,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         shape = (len(table), values.shape[1])
         forecasts, truth = np.full(shape, np.nan), np.full(shape, np.nan)
         forecasts[rows] = values
-        truth[rows] = self.bundle_.layout.target.in_unit(windows.truth())
+        truth[rows] = self.bundle_.assets.layout.target.in_unit(windows.truth())
         return forecasts, truth
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.settings import SeriesConfig
 
 HOUR, DAY = 3_600.0, 86_400.0
 

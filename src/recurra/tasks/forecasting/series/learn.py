@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
@@ -20,6 +19,7 @@ from recurra.tasks.forecasting.series.table import (
     sentinels_of,
     words_of,
 )
+from recurra.tasks.forecasting.settings import SeriesConfig
 
 __all__ = ["Learned", "learn_layout"]
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from recurra.config import DataConfig, TaggingConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
 from recurra.io.formats import Skipped
@@ -22,6 +22,7 @@ from recurra.tasks.tagging.sentences.formats import (
     Word,
     sentence_format,
 )
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["detect_sentences", "read_sentence_stream", "read_sentences", "read_sentences_from"]
 

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import TaggingConfig
 from recurra.errors import BundleError, DataError
 from recurra.io.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
 from recurra.tasks.tagging.sentences.formats import Sentence
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["END", "PADDING", "START", "UNKNOWN", "TagCounts", "WordVocabulary", "split_words"]
 
