@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.tasks.settings import build_config
+
 
 class Part(NamedTuple):
     """Some reviews: their token ids, one array each, and labels of 0 and 1."""
@@ -24,11 +26,11 @@ class Part(NamedTuple):
 
 def write(recipe: str, train: Path, out: Path, test: Path | None = None) -> None:
     """The ids that `recurra fit TRAIN --test TEST --recipe RECIPE --group movie` trains and tests on."""
-    from recurra.config import Config, load_recipe
+    from recurra.config import load_recipe
     from recurra.tasks.classification.prepare import prepare
     from recurra.tasks.reporter import Reporter
 
-    config = Config.build(load_recipe(recipe), {"data": {"group": "movie"}})
+    config = build_config(load_recipe(recipe), {"data": {"group": "movie"}})
     prepared = prepare(train, config, Reporter(), test=test)
     data: dict[str, Any] = {}
     for part in (prepared.train, prepared.valid, prepared.test):

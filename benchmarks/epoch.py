@@ -37,9 +37,10 @@ import pyarrow.parquet as pq
 from epoch_table import table
 from turns import Program
 
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.measure.metrics import wilson_interval
 from recurra.runtime import facts
+from recurra.tasks.settings import build_config
 
 HERE = Path(__file__).parent
 PEERS = ("keras", "torch-padded", "torch-packed")
@@ -151,7 +152,7 @@ class Job:
             "seed": self.seed,
             "system": done["system"],
             "parameters": done["parameters"],
-            "batch": Config.build(load_recipe(self.recipe)).train.batch_size,
+            "batch": build_config(load_recipe(self.recipe)).train.batch_size,
             "threads": self.options.threads,
             "rows": pq.read_metadata(self.train).num_rows,
             "scale": self.scale,

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,15 @@ from numpy.typing import NDArray
 from recurra.config import Config, load_recipe, parse_set
 from recurra.layers.summary import summarize
 from recurra.runtime import facts
-from recurra.tasks.fit import train_ready
+from recurra.tasks.base import AssessOptions
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.forecasting.assess import RIDGE, assess, fit_ridge
 from recurra.tasks.forecasting.blocks import block_length, block_means, ends
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE
-from recurra.tasks.forecasting.task import Forecasting
+from recurra.tasks.forecasting.task import TASK
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 RESULTS = Path(__file__).parent / "results" / "forecast.jsonl"
 SETS = {"beijing": ("beijing_2010_2014.csv.gz", "TEMP"), "etth1": ("ETTh1.csv.gz", "OT")}
@@ -54,22 +55,19 @@ Errors = NDArray[np.float64]
 def config_of(recipe: str, data: str, seed: int) -> Config:
     name, *settings = recipe.split("+")
     given = {"series": {"target": SETS[data][1], "lookback": "3d"}, "train": {"seed": seed}}
-    return Config.build(load_recipe(name), given, *map(parse_set, settings))
+    return build_config(load_recipe(name), given, *map(parse_set, settings))
 
 
 def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
     """The recipe's row, and those of the baselines on the same windows."""
     path = Path(os.environ["RECURRA_DATA"]) / "series" / SETS[data][0]
-    task, figures, errors = Forecasting(), [], []
+    figures, errors = [], []
     for seed in seeds:
-        ready = task.prepare(path, config_of(recipe, data, seed), Reporter(), valid=None, test=None)
-        begun = time.perf_counter()
-        model, outcome = train_ready(task, ready, reporter=Reporter())
-        seconds = time.perf_counter() - begun
-        bundle: ForecasterBundle = task.bundle(ready, model, None)
-        assert ready.test is not None
-        ridge = fit_ridge(ready, Reporter()) if seed == seeds[0] else None
-        found = assess(bundle, ready.test, ridge, baselines=True)
+        prepared = TASK.prepare(path, config_of(recipe, data, seed), Reporter())
+        trained = train_bundle(TASK, prepared)
+        bundle, outcome = trained.bundle, trained.outcome
+        ridge = fit_ridge(prepared, Reporter()) if seed == seeds[0] else None
+        found = assess(bundle, prepared.test, AssessOptions(fitted=ridge))
         if ridge is not None:
             others = {name: values for name, values in found.forecasts.items() if name != found.network}
             truth = found.truth
@@ -81,7 +79,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
                 "mae": float(np.abs(error).mean()),
                 "rmse": float(np.sqrt((error**2).mean())),
                 "valid_mae": float(best),
-                "seconds": round(seconds, 1),
+                "seconds": round(trained.seconds, 1),
                 "epochs": len(outcome.history),
                 "best_epoch": outcome.best_epoch,
             }
@@ -89,7 +87,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         print(data, recipe, seed, figures[-1], flush=True)
     beside = {name: values - truth for name, values in others.items()}
     columns = [np.mean(errors, axis=0), *(np.abs(error).mean(axis=1) for error in beside.values())]
-    block = block_length(columns[0], bundle.reach.ahead)
+    block = block_length(columns[0], reach_of(bundle).ahead)
     stack = np.stack(columns, axis=1)
     drawn = block_means(stack, block)
     common: Row = {"data": data, "windows": len(truth), "block": block}
@@ -101,7 +99,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         "mae": float(stack[:, 0].mean()),
         "interval": ends(drawn[:, 0]),
         "rmse": float(np.mean([one["rmse"] for one in figures])),
-        "parameters": summarize(model).total,
+        "parameters": summarize(bundle.model).total,
         "beside": {
             name: {
                 "difference": float((stack[:, 0] - stack[:, at]).mean()),

@@ -136,7 +136,7 @@ def trained(
     settings["settings"] = {"model": {"initial_weights": weights}}
     model = LanguageModel(cell=cell, random_state=seed, **settings)
     model.fit(train, validation_data=valid)
-    tokenizer = model.bundle_.tokenizer
+    tokenizer = model.bundle_.assets.tokenizer
     numbers = {tokenizer.word(id): id for id in range(tokenizer.vocab_size)}
     recall = {}
     for kind in KINDS if "run" in numbers else KINDS[1:]:

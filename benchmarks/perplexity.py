@@ -24,10 +24,12 @@ from typing import Any
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.fit import fit_files
 from recurra.tasks.language.assess import assess
 from recurra.tasks.language.prepare import prepare
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 RESULTS = Path(__file__).parent / "results" / "perplexity.jsonl"
 TEXT = {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
@@ -72,7 +74,7 @@ def main() -> None:
     own = [parse_set(one) for one in asked.set]
     if asked.epochs:
         own.append({"train": {"epochs": asked.epochs}})
-    config = Config.build(load_recipe("language-model"), TEXT, SIZES[asked.what], *own)
+    config = build_config(load_recipe("language-model"), TEXT, SIZES[asked.what], *own)
     row = measured(asked.what, config, asked.set)
     asked.results.parent.mkdir(parents=True, exist_ok=True)
     with asked.results.open("a", encoding="utf-8") as file:
@@ -89,7 +91,7 @@ def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
         fitted = fit_files(train, config, Path(folder) / "m", valid=valid, test=test, baseline=False)
         spent, wall = time.process_time() - begun, time.perf_counter() - wall
         ready = prepare(train, config, Reporter(), valid=valid, test=test)
-        on_valid = assess(fitted.bundle, ready.valid, baseline=None)  # type: ignore[arg-type]
+        on_valid = assess(fitted.bundle, ready.valid, AssessOptions(baseline=False))
     figures = fitted.as_json()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

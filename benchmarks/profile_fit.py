@@ -31,10 +31,11 @@ import torch
 from epoch import imdb, sampled
 from torch import Tensor, nn
 
-from recurra.config import Config, load_recipe, parse_set
+from recurra.config import load_recipe, parse_set
 from recurra.layers import recurrent
 from recurra.runtime import facts, use_threads
 from recurra.tasks import fit as fitting
+from recurra.tasks.settings import build_config
 from recurra.train import loop
 from recurra.train.observer import Observer, Observers
 from recurra.train.state import EpochRecord
@@ -262,7 +263,7 @@ def main() -> None:
     os.environ["RECURRA_THREADS"] = str(options.threads)
     use_threads()
     limits = {"data": {"group": "movie"}, "train": {"epochs": options.epochs, "patience": options.epochs}}
-    config = Config.build(load_recipe(options.recipe), limits, *map(parse_set, options.set))
+    config = build_config(load_recipe(options.recipe), limits, *map(parse_set, options.set))
     watch = Stopwatch()
     watched = wrap(watch)
     with tempfile.TemporaryDirectory() as folder:

@@ -38,9 +38,9 @@ import pyarrow.parquet as pq
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
-from recurra.tasks.fit import fit_files
-from recurra.tasks.pretraining import pretrain_files
+from recurra.tasks.fit import fit_files, pretrain_files
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"
@@ -86,7 +86,7 @@ def settings(name: str, recipe: str, seed: int, others: str = "", **train: Any) 
     found = SETS[name]
     columns = {"text": [found.text], "label": found.label, "group": found.group}
     changes = [parse_set(one) for one in others.split()]
-    return Config.build(load_recipe(recipe), *changes, {"data": columns, "train": {"seed": seed, **train}})
+    return build_config(load_recipe(recipe), *changes, {"data": columns, "train": {"seed": seed, **train}})
 
 
 def long_enough(config: Config, rows: int) -> dict[str, int]:
@@ -178,7 +178,7 @@ def measure(
             sampled(name, rows, seed, Path(folder)), config, Path(folder) / "model",
             valid=validation(name), test=data(SETS[name].test), baseline=False, explained=0,
         )  # fmt: skip
-    found = fitted.tested.found.metrics
+    found = fitted.assessment.metrics
     origin = fitted.bundle.pretrained or {}
     return {
         "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe, "settings": others,
@@ -186,7 +186,7 @@ def measure(
         "accuracy": found.accuracy, "interval": [found.accuracy_low, found.accuracy_high],
         "log_loss": found.log_loss, "tested_on": found.rows, "best_epoch": fitted.outcome.best_epoch,
         "epochs": len(fitted.outcome.history), "token_share": origin.get("token_share"),
-        "words_found": origin.get("words"), "vocabulary": fitted.bundle.tokenizer.vocab_size,
+        "words_found": origin.get("words"), "vocabulary": fitted.bundle.assets.tokenizer.vocab_size,
         "seconds": round(time.perf_counter() - begun, 2),
     }  # fmt: skip
 

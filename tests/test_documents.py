@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import recurra
-from recurra.config import Config, describe_settings, recipe_names
+from recurra.config import recipe_names
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.registry import TASKS
+from recurra.tasks.settings import build_config, describe_settings
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "recurra"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+EXECUTED = "<!-- executed by tests/test_documents.py -->"
+"""A page with this line: its Python blocks run from top to bottom, as one program in an empty folder.
+
+A block marked ``text`` that follows a Python block is what that block prints.
+"""
+PAGES = [path for path in DOCUMENTS if EXECUTED in path.read_text(encoding="utf-8")]
 
 
 def drawn_tree(text: str) -> set[str]:
@@ -67,11 +79,47 @@ def test_every_file_has_a_docstring_and_at_most_420_lines() -> None:
         assert text.count("\n") <= 420, f"{path} is too long"
 
 
+def python_blocks(text: str) -> list[tuple[int, str, str | None]]:
+    """The line, the code and, where it is given, the output of each Python block of a page."""
+    fences = list(re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    blocks = []
+    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+        if fence[1] != "python":
+            continue
+        shows_output = (
+            following and following[1] == "text" and not text[fence.end() : following.start()].strip()
+        )
+        line = text.count("\n", 0, fence.start(2))
+        blocks.append((line, fence[2], following[2] if following and shows_output else None))
+    return blocks
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_the_python_of_a_page_runs_and_prints_what_the_page_shows(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(document.read_text(encoding="utf-8"))
+    assert blocks
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code, expected in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            # the empty lines make a traceback name the page's own line
+            exec(compile("\n" * line + code, str(document), "exec"), namespace)
+        if expected is not None:
+            assert printed.getvalue() == expected, f"{document.name}, line {line}"
+
+
 def test_public_names_are_importable_and_documented() -> None:
     for name in recurra.__all__:
         assert getattr(recurra, name).__doc__
     with pytest.raises(AttributeError):
         _ = recurra.nothing
+
+
+def test_the_estimator_of_each_task_is_public() -> None:
+    assert {task.estimator for task in TASKS} <= set(recurra.__all__)
 
 
 def test_torch_is_pinned_in_the_constraints_only() -> None:
@@ -82,4 +130,4 @@ def test_torch_is_pinned_in_the_constraints_only() -> None:
 
 
 def test_every_setting_has_a_default() -> None:
-    assert Config().model_dump() == Config.build().model_dump()
+    assert build_config() == ClassifierConfig()

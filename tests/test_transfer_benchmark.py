@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import transfer
-from recurra.config import Config
+from recurra.tasks.classification.settings import ClassifierConfig
 
 
 def row(start: str, seed: int, accuracy: float, rows: str = "250") -> dict[str, Any]:
@@ -47,8 +47,8 @@ def test_a_seed_draws_the_same_rows_each_time(tmp_path: Path, monkeypatch: pytes
 
 
 def test_few_rows_are_seen_often_enough() -> None:
-    assert transfer.long_enough(Config(), 250) == {"epochs": 150, "patience": 30}
-    assert transfer.long_enough(Config(), 1_000_000) == {"epochs": 10, "patience": 3}
+    assert transfer.long_enough(ClassifierConfig(), 250) == {"epochs": 150, "patience": 30}
+    assert transfer.long_enough(ClassifierConfig(), 1_000_000) == {"epochs": 10, "patience": 3}
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

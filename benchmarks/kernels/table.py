@@ -92,7 +92,7 @@ def _heading(rows: list[Row]) -> str:
     return (
         f"Milliseconds (median), float32, {one.threads} threads on {one.cores} cores of {one.cpu}, "
         f"{' and '.join(days)}. {'; '.join(versions)}. {OURS}'s backend: {', '.join(backends)}. "
-        f"a → b: malloc as it is → told to keep freed memory. % of peak: of "
+        f"a → b: default malloc → freed memory kept. % of peak: of "
         f"{' or '.join(f'{peak:.0f}' for peak in peaks)} GFLOP/s, measured with multiply-adds in registers."
     )
 

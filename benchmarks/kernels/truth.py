@@ -26,7 +26,7 @@ def make_data(case: Case, path: Path) -> None:
     """Input, upstream gradient, lengths, recurrent mask and weights, as arrays of an ``.npz``."""
     import torch
 
-    from recurra.layers.dropout import sequence_mask
+    from recurra.layers import sequence_mask
 
     torch.manual_seed(case.seed)
     weights = make_layer(case).state_dict()

@@ -8,40 +8,53 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from recurra.tasks.registry import TASKS
+
 if TYPE_CHECKING:
+    from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.errors import RecurraError
-    from recurra.layers import GRU, LSTM, SimpleRNN
+    from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
+    from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
 
 __all__ = [
     "GRU",
     "LSTM",
     "Bundle",
+    "CellSpec",
     "Config",
+    "Embedding",
     "Forecaster",
     "LanguageModel",
     "RecurraError",
+    "Recurrent",
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "build_config",
+    "load_keras",
+    "register_cell",
 ]
 
 _HOMES = {
     "Bundle": "recurra.store",
+    "CellSpec": "recurra.cells",
     "Config": "recurra.config",
-    "Forecaster": "recurra.tasks.forecasting.estimator",
+    "Embedding": "recurra.layers",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
-    "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
-    "SequenceTagger": "recurra.tasks.tagging.estimator",
+    "Recurrent": "recurra.layers",
     "SimpleRNN": "recurra.layers",
-    "TextClassifier": "recurra.tasks.classification.estimator",
+    "build_config": "recurra.tasks.settings",
+    "load_keras": "recurra.layers",
+    "register_cell": "recurra.cells",
+    **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 
 

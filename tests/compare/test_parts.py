@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.compare.parts import nested_order, prepare_study_data
-from recurra.config import Config
 from recurra.errors import DataError
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 
 def write(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -36,7 +37,7 @@ TEST = [("new one", "good"), ("text 5", "good"), ("new two", "bad")]
 def test_rows_are_laid_out_once(tmp_path: Path) -> None:
     data, test = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "t.csv", TEST)
     folder = tmp_path / "parts"
-    study_data = prepare_study_data(data, Config(), folder, Reporter(), valid=None, test=test)
+    study_data = prepare_study_data(data, ClassifierConfig(), folder, Reporter(), valid=None, test=test)
     train, valid = read(study_data.train(0, 1)), read(study_data.valid)
     assert sorted(train + valid) == sorted(TRAIN)
     assert len(valid) == 6
@@ -45,13 +46,17 @@ def test_rows_are_laid_out_once(tmp_path: Path) -> None:
     assert read(study_data.test) == [row for row in TEST if row[0] != "text 5"]
     assert (study_data.rows, study_data.measured, study_data.left_out, study_data.majority) == (54, 2, 1, 0.5)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert prepare_study_data(data, Config(), folder, Reporter(), valid=None, test=test) == study_data
+    assert (
+        prepare_study_data(data, ClassifierConfig(), folder, Reporter(), valid=None, test=test) == study_data
+    )
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_fewer_rows_are_among_more(tmp_path: Path) -> None:
     data = write(tmp_path / "a.csv", TRAIN)
-    study_data = prepare_study_data(data, Config(), tmp_path / "parts", Reporter(), valid=None, test=None)
+    study_data = prepare_study_data(
+        data, ClassifierConfig(), tmp_path / "parts", Reporter(), valid=None, test=None
+    )
     assert study_data.test is None
     assert study_data.measured == 6
     whole = read(study_data.train(0, 1))
@@ -67,7 +72,7 @@ def test_fewer_rows_are_among_more(tmp_path: Path) -> None:
 def test_a_size_without_a_class_is_refused(tmp_path: Path) -> None:
     rows = [*TRAIN, ("rare one", "rare"), ("rare two", "rare")]
     study_data = prepare_study_data(
-        write(tmp_path / "a.csv", rows), Config(), tmp_path / "p", Reporter(), valid=None, test=None
+        write(tmp_path / "a.csv", rows), ClassifierConfig(), tmp_path / "p", Reporter(), valid=None, test=None
     )
     with pytest.raises(DataError, match="4 rows leave out a class"):
         study_data.train(4, 1)
@@ -76,7 +81,7 @@ def test_a_size_without_a_class_is_refused(tmp_path: Path) -> None:
 def test_several_labels_stay_several(tmp_path: Path) -> None:
     rows = [(f"text {number}", ("a|b", "b", "c|a")[number % 3]) for number in range(30)]
     data = write(tmp_path / "a.csv", rows)
-    config = Config.build({"data": {"label_separator": "|"}})
+    config = build_config({"data": {"label_separator": "|"}})
     study_data = prepare_study_data(data, config, tmp_path / "parts", Reporter(), valid=None, test=None)
     assert study_data.majority is None
     expected = {text: "|".join(sorted(label.split("|"))) for text, label in rows}
@@ -99,4 +104,4 @@ def test_any_beginning_has_each_class_by_its_share(strata: list[int], seed: int)
 def test_a_test_file_of_training_texts_alone_is_refused(tmp_path: Path) -> None:
     data, test = write(tmp_path / "a.csv", TRAIN), write(tmp_path / "t.csv", TRAIN[3:9])
     with pytest.raises(DataError, match=r"t\.csv: every text stands in the training file too"):
-        prepare_study_data(data, Config(), tmp_path / "parts", Reporter(), valid=None, test=test)
+        prepare_study_data(data, ClassifierConfig(), tmp_path / "parts", Reporter(), valid=None, test=test)

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from recurra.errors import DataError, OutputError
 from recurra.io import cache
-from recurra.io.cache import Chunk, Examples, cache_folder, cached_examples, content_key
-from recurra.io.columns import Column
+from recurra.io.cache import Chunk, Column, Examples, cache_folder, cached_examples, content_key
 
 
 def chunk(ids: list[list[int]], first: int = 1, **other: Any) -> Chunk:

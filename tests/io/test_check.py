@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurra.config import Config, DataConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.check import DataCheck, check, table
 from recurra.io.detect import detect
 from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
 from recurra.io.formats import read
-from recurra.io.language import guess_language
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.settings import build_config
 
-SMALL = Config.build({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
+SMALL = build_config({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
 
 
 def put(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -86,9 +87,9 @@ def test_warnings_say_what_to_do(found: DataCheck) -> None:
     text = "\n".join(found.warnings)
     assert "train: 2 texts are empty (first: row 5); remove them" in text
     assert "train: 2 rows repeat the text of an earlier one (first: row 3 repeats row 1); remove them" in text
-    assert "train: 1 text stands there with different labels (first: rows 7 and 8)" in text
+    assert "train: 1 text has different labels (first: rows 7 and 8)" in text
     assert "test: 1 text is also in train (first: row 1 is row 1 there)" in text
-    assert "test: labels that train lacks: 2" in text
+    assert "test: labels that are not in train: 2" in text
     assert "raise tokenizer.vocab_size" in text
 
 
@@ -148,28 +149,6 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
     assert "1 broken row is left out" in found.warnings[0]
 
 
-@pytest.mark.parametrize(
-    ("language", "text"),
-    [
-        ("en", "a stirring , funny and finally transporting re imagining of beauty and the beast"),
-        ("de", "Der Film ist nicht schlecht, aber auch nicht besonders gut."),
-        ("fr", "Ce film n'est pas mauvais, mais il ne dure que trop pour les enfants."),
-        ("es", "La película no es mala, pero tampoco es muy buena para los niños."),
-        ("it", "Il film non è brutto, ma anche per i bambini non è molto bello."),
-        ("pt", "O filme não é ruim, mas também não é muito bom para uma criança."),
-        ("nl", "De film is niet slecht, maar het is ook geen goede film voor een kind."),
-        ("ru", "Фильм неплохой, но слишком длинный."),
-        ("ar", "الفيلم ليس سيئا"),
-        ("zh", "这个iPhone手机很好用，下次还买"),
-        ("ja", "この映画はとても面白かったです"),
-        ("ko", "이 영화는 정말 재미있어요"),
-        ("other", "12345 !!"),
-    ],
-)
-def test_languages(language: str, text: str) -> None:
-    assert guess_language(text) == language
-
-
 def count(path: Path) -> Figures:
     """All figures but those of tokens, which take long on the large files."""
     figures, codes = Figures(), {}
@@ -210,7 +189,9 @@ def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
 @pytest.mark.data
 def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
     folder = data_folder / "chnsenticorp"
-    found = check(folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", Config())
+    found = check(
+        folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", ClassifierConfig()
+    )
     assert [part.rows for part in found.parts.values()] == [9_600, 1_200, 1_200]
     assert 9_600 - found.parts["train"].duplicates == 8_249
     assert {(leak.part, leak.seen_in): leak.rows for leak in found.leaks}["test", "train"] == 331
@@ -220,7 +201,7 @@ def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
 @pytest.mark.data
 def test_the_whole_check_of_sst2(data_folder: Path) -> None:
     folder = data_folder / "sst2"
-    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", Config())
+    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", ClassifierConfig())
     assert [part.rows for part in found.parts.values()] == [6_920, 872, 1_821]
     assert found.parts["train"].duplicates == 9
     assert found.parts["train"].languages["en"] > 0.95

@@ -15,7 +15,7 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError, OutputError
-from recurra.io import download as download_module
+from recurra.io import fetch as fetch_module
 from recurra.io.detect import detect
 from recurra.io.fetch import DATA_SETS, DataSet, fetch, fetch_set
 from recurra.io.formats import read
@@ -83,7 +83,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         def log_message(self, *args: object) -> None:
             pass
 
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(fetch_module, "PAUSE", 0.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

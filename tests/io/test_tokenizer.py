@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from recurra.config import TokenizerConfig
 from recurra.errors import BundleError, DataError, DependencyError, OutputError
-from recurra.io.clean import clean
+from recurra.io.text import clean
 from recurra.io.tokenizer import TextTokenizer
 
 REVIEWS = [

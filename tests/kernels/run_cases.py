@@ -5,30 +5,21 @@ Its environment says how wide the vectors are, whether bounds are checked, and w
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import torch
 
-
-def problems() -> Any:
-    """What makes problems for the tests of this folder."""
-    path = Path(__file__).with_name("conftest.py")
-    spec = importlib.util.spec_from_file_location("problems", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["problems"] = module
-    spec.loader.exec_module(module)
-    return module
+from tests.kernels.conftest import deal
+from tests.problems import make_problem
 
 
 def worst(precision: str = "float32") -> float:
     """The largest error of outputs and states, in float32 of gradients too, relative to each tensor."""
-    make = problems()
     largest = 0.0
     for number, (cell, activation) in enumerate(
         [("simple_rnn", "tanh"), ("lstm", "tanh"), ("gru", "tanh"), ("simple_rnn", "relu"), ("gru", "relu")]
@@ -37,12 +28,12 @@ def worst(precision: str = "float32") -> float:
             [(1, 1, 1, 1), (6, 5, 3, 17), (3, 13, 33, 15), (4, 3, 16, 9), (40, 30, 2, 7), (3, 60, 1, 200)]
         ):
             odd = bool((number + n) % 2)
-            p = make._problem(
+            p = make_problem(
                 cell, T, B, E, H, directions=2, masked=odd, input_masked=odd, initial=odd,
                 lengths=[(5 * row + 3) % (T + 1) for row in range(B)] if n != 3 else None,
                 rows=7 if n in (1, 4) else None, dtype=torch.float32, seed=n,
             )  # fmt: skip
-            with make._dealt(1 + n % 3, 1 + n % 2):
+            with deal(1 + n % 3, 1 + n % 2):
                 found = p.solve(backend="cpu", precision=precision, activation=activation)
             expected = p.double().solve(backend="reference", precision=precision, activation=activation)
             for name, value in expected.items():

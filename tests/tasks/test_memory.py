@@ -80,7 +80,7 @@ def test_fresh_is_the_network_that_training_began_with(
     assert fresh["gradient"] != seen(run, trained.folder, "memory", *STEPS)["gradient"]
     config = trained.bundle.config
     seed_everything(config.train.seed)
-    first = Classifier(config.model, trained.bundle.tokenizer.vocab_size, 2, "binary")
+    first = Classifier(config.model, trained.bundle.assets.tokenizer.vocab_size, 2, "binary")
     for name, value in looked_at[0].state_dict().items():
         assert torch.equal(value, first.state_dict()[name]), name
 

@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from recurra.cells.spec import CellSpec
+    from recurra.cells.spec import CellSpec, Parameter, glorot, ones, orthogonal, uniform, zeros
 
-__all__ = ["BUILT_IN", "cell_named", "cell_names", "register_cell"]
+__all__ = [
+    "BUILT_IN",
+    "CellSpec",
+    "Parameter",
+    "cell_named",
+    "cell_names",
+    "glorot",
+    "ones",
+    "orthogonal",
+    "register_cell",
+    "uniform",
+    "zeros",
+]
 
 BUILT_IN = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "spec"))
 """The names of the cells that come with the package."""
 _specs: dict[str, CellSpec] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.spec"), name)
 
 
 def cell_names() -> tuple[str, ...]:
@@ -45,7 +63,7 @@ def cell_named(name: str) -> CellSpec:
 
 
 def register_cell(spec: CellSpec) -> CellSpec:
-    """Make a cell known under its name: to layers, estimators, settings and everything else that takes one.
+    """Add a cell to those that layers, estimators and settings accept by name.
 
     A model that was trained with it can be loaded in any process that has registered it. Registering a cell
     of the same name again replaces it.

@@ -51,7 +51,7 @@ def inspect(
     for name, value in options.items():
         if what != "memory" and value not in (None, False):
             raise typer.BadParameter(f"only valid with memory, not with {what}", param_hint=name)
-    from recurra.tasks.inspection import explain, summary
+    from recurra.tasks.use import explain, summary, words
 
     screen = Screen(as_json)
     if what == "summary":
@@ -66,8 +66,6 @@ def inspect(
         missing = "the word to look up" if what == "words" else "the text to explain"
         raise typer.BadParameter(f"give {missing}", param_hint="TEXT")
     elif what == "words":
-        from recurra.tasks.neighbours import words
-
         screen.finish(words(model, text, screen))
     else:
         screen.finish(explain(model, text, screen))

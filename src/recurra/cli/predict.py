@@ -59,7 +59,7 @@ def predict(
     from recurra.files import replacing
     from recurra.serve.answers import format_of, write_answers
     from recurra.tasks.base import PredictRequest
-    from recurra.tasks.prediction import answers_for
+    from recurra.tasks.use import answers_for
 
     screen = Screen(as_json)
     task_options = {

@@ -57,8 +57,8 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
         pretrained: Word vectors for ``+pretrained``.
 
     Raises:
-        ConfigError: If a recipe or technique is unknown, there are fewer than two arms, an arm is given twice,
-            or there are no vectors for ``+pretrained``.
+        ConfigError: If a recipe or technique is unknown, there are fewer than two arms, an arm is given
+            twice, or there are no vectors for ``+pretrained``.
 
     Example:
         >>> [arm.name for arm in parse_arms("lstm+model.layers=2,gru+recurrent-dropout+model.units=[3,6]")]

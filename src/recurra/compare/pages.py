@@ -167,9 +167,7 @@ def _changed_settings(study: Study, arm: Arm) -> dict[str, Any]:
     changed: dict[str, Any] = {"recipe": arm.recipe}
     for name, section in config.plain().items():
         if isinstance(section, dict):
-            values = {
-                key: value for key, value in section.items() if default.get(name, {}).get(key) != value
-            }
+            values = {key: value for key, value in section.items() if default.get(name, {}).get(key) != value}
             if values:
                 changed[name] = values
     return changed

@@ -84,7 +84,9 @@ class Rounds:
         self.sizes = list(dict.fromkeys(sizes))
         if any(self.sizes) and self.task.draw is None:
             raise ConfigError(
-                f"{self.task.criterion.rows} of this task can't be drawn", where="--sizes", hint="leave it out"
+                f"{self.task.criterion.rows} of this task can't be drawn",
+                where="--sizes",
+                hint="leave it out",
             )
         self.looks = looks(self.study.seeds, self.study.adaptive)
         self.others = [arm.key for arm in self.study.arms if arm.key != self.study.against]
@@ -142,9 +144,7 @@ class Rounds:
         if interrupted:
             unfinished.append(f"The study was interrupted after {len(networks)} of at most {self.most} runs.")
         arms = [self._figures(key, name, size) for size in self.sizes for key, name in names.items()]
-        baselines = [
-            self._figures(self.task.baseline, self.task.baseline_name, size) for size in self.sizes
-        ]
+        baselines = [self._figures(self.task.baseline, self.task.baseline_name, size) for size in self.sizes]
         return StudyFigures(
             against=names[self.study.against],
             measured=self.measured,

@@ -110,7 +110,7 @@ class Run(BaseModel):
 def pack(values: NDArray[np.bool_] | NDArray[np.float64]) -> str:
     """Returns ``n`` values as text: booleans as bits, numbers as float64."""
     if values.dtype == bool:
-        return base64.b64encode(np.packbits(values).tobytes()).decode("ascii")
+        return base64.b64encode(np.packbits(values.astype(bool)).tobytes()).decode("ascii")
     return _FLOATS + base64.b64encode(values.astype("<f8").tobytes()).decode("ascii")
 
 

@@ -146,8 +146,8 @@ def prepare_study_data(
     study_data = StudyData(folder, **json.loads(record.read_text(encoding="utf-8")))
     if study_data.left_out:
         reporter.warn(
-            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts occur in the "
-            "training file too: they are left out"
+            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts occur in "
+            "the training file too: they are left out"
         )
     return study_data
 
@@ -165,7 +165,9 @@ def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunc
         )
     if study.seeds < 2:
         raise ConfigError(
-            f"{study.seeds} seed can't separate chance from technique", where="--seeds", hint="give at least 2"
+            f"{study.seeds} seed can't separate chance from technique",
+            where="--seeds",
+            hint="give at least 2",
         )
     configs = {arm.key: build_config(*study.layers(arm)) for arm in study.arms}
     first = configs[keys[0]]

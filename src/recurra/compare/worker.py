@@ -2,9 +2,9 @@
 
     python -m recurra.compare.worker < jobs.jsonl
 
-Each run has its own process, so that its peak memory can be measured and its crash does not affect other runs.
-On Linux it is a fork of this process, which has only loaded the libraries (3 s); elsewhere it is this process,
-which ends after one job.
+Each run has its own process, so that its peak memory can be measured and its crash does not affect other
+runs. On Linux it is a fork of this process, which has only loaded the libraries (3 s); elsewhere it is this
+process, which ends after one job.
 """
 
 from __future__ import annotations

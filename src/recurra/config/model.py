@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from recurra.cells import cell_names
+from recurra.cells import cell_named, cell_names
 from recurra.config.section import Choice, Fraction, Section, Width
 
 __all__ = ["ModelConfig"]
@@ -65,6 +65,14 @@ class ModelConfig(Section):
                 if isinstance(settings.get(name), list):
                     return {**settings, "layers": len(settings[name])}
         return settings
+
+    @model_validator(mode="after")
+    def _recurrent_dropout_has_a_product(self) -> ModelConfig:
+        if self.recurrent_dropout and not cell_named(self.cell).recurrent_dropout:
+            raise ValueError(
+                f"recurrent_dropout needs a recurrent product, which {self.cell} does not have; use dropout"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lists_fit_layers(self) -> ModelConfig:

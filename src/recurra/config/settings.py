@@ -1,97 +1,73 @@
-"""All settings as one tree: built from recipes, files and the command line, written out, described."""
+"""What all tasks' settings share: the common sections, merging, YAML, ``--set`` and recipes."""
 
 from __future__ import annotations
 
 import copy
 import difflib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
-from recurra.config.data import DataConfig, TokenizerConfig
+from recurra.config.data import DataConfig
 from recurra.config.model import ModelConfig
-from recurra.config.section import Choice, Section, Task
+from recurra.config.section import Section
 from recurra.config.train import TrainConfig
 from recurra.errors import ConfigError
-from recurra.tasks.forecasting.settings import SeriesConfig
-from recurra.tasks.language.settings import LanguageConfig
-from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = [
     "Config",
-    "describe_settings",
     "load_recipe",
+    "merged_settings",
     "parse_set",
     "read_settings",
     "recipe_names",
-    "recipe_under",
+    "setting_error",
     "updated",
 ]
 
 S = TypeVar("S", bound=Section)
 
-_OWN: dict[str, tuple[Task, ...]] = {
-    "tokenizer": ("classify", "lm"),
-    "language": ("lm",),
-    "tagging": ("tag",),
-    "series": ("forecast",),
-}
-"""Sections that only some tasks have."""
-
 
 class Config(Section):
-    """All settings of a task and its network, every default written out.
-
-    Example:
-        >>> Config.build({"model": {"cell": "gru"}}, parse_set("model.units=64")).model.units
-        64
-    """
+    """The settings that every task has. A task's own class adds its sections (`recurra.tasks.settings`)."""
 
     recipe: str | None = Field(None, description="the recipe these settings began from")
-    task: Task = Field("classify", description="what is learned")
+    task: str = Field("classify", description="what is learned")
     data: DataConfig = DataConfig()
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    language: LanguageConfig = LanguageConfig()
-    tagging: TaggingConfig = TaggingConfig()
-    series: SeriesConfig = SeriesConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
     @classmethod
-    def build(cls, *layers: dict[str, Any], where: str | Path | None = None) -> Config:
-        """Settings merged from nested dictionaries, later ones winning.
-
-        Raises:
-            ConfigError: an unknown key (with the nearest known one) or a value out of range.
-        """
-        merged: dict[str, Any] = {}
-        for layer in layers:
-            _merge(merged, _renamed(layer))
-        try:
-            return cls.model_validate(merged)
-        except ValidationError as error:
-            raise _explain(error, where) from None
-
-    @model_validator(mode="after")
-    def _sections_fit_task(self) -> Config:
-        for name, tasks in _OWN.items():
-            if self.task not in tasks and name in self.model_fields_set:
-                raise ValueError(f"{name} has settings of {' and '.join(tasks)}, and the task is {self.task}")
-        return self
+    def sections(cls) -> dict[str, type[BaseModel]]:
+        """The sections by name: data, those of the task alone, model, train."""
+        found = {
+            name: field.annotation
+            for name, field in cls.model_fields.items()
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        }
+        last = {name: found.pop(name) for name in ("model", "train")}
+        return {**found, **last}
 
     def plain(self) -> dict[str, Any]:
-        """The settings that the task has, every default written out, as JSON values."""
-        others = {name for name, tasks in _OWN.items() if self.task not in tasks}
-        return self.model_dump(mode="json", exclude=others)
+        """The settings as JSON values, every default included."""
+        values = self.model_dump(mode="json")
+        return {name: values[name] for name in ("recipe", "task", *self.sections())}
 
     def to_yaml(self) -> str:
-        """The settings that the task has as YAML, every default written out."""
+        """The settings as YAML, every default included."""
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+def merged_settings(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries merged into one, later ones winning."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge(merged, _renamed(layer))
+    return merged
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -134,29 +110,6 @@ def parse_set(assignment: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def describe_settings() -> str:
-    """Every setting with its default and meaning, as a Markdown table."""
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
-    for section, kind in _sections().items():
-        for key, field in kind.model_fields.items():
-            default = json.dumps(field.get_default())
-            names = [
-                name for choice in field.metadata if isinstance(choice, Choice) for name in choice.names()
-            ]
-            choices = ", ".join(f"`{choice}`" for choice in names or _choices(field.annotation))
-            meaning = f"{field.description}: {choices}" if choices else field.description
-            lines.append(f"| `{section}.{key}` | `{default}` | {meaning} |")
-    return "\n".join(lines)
-
-
-def _choices(annotation: Any) -> list[str]:
-    """The words that a setting of this type may be, if it is one of a few."""
-    if get_origin(annotation) is Literal:
-        return [str(choice) for choice in get_args(annotation)]
-    found = [choice for part in get_args(annotation) for choice in _choices(part)]
-    return list(dict.fromkeys(found))
-
-
 def recipe_names() -> list[str]:
     """The recipes that come with the package, sorted."""
     folder = resources.files("recurra.recipes")
@@ -178,37 +131,12 @@ def load_recipe(name: str) -> dict[str, Any]:
     return {**yaml.safe_load(text), "recipe": name}
 
 
-def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe by name, to be merged with those of ``above``, which win.
-
-    Where ``above`` names another task than the recipe was made for, sections that it does not have are left
-    out: any task may begin with a classifier's network.
-    Where those begin from pretrained vectors, the recipe's ``model.embedding`` is left out: the vectors have
-    a width of their own, and a width in the settings is then one that the user has set.
-
-    Raises:
-        ConfigError: there is no recipe of that name.
-    """
-    settings = load_recipe(name)
-    merged: dict[str, Any] = {}
-    for layer in above:
-        _merge(merged, layer)
-    task = merged.get("task", settings.get("task", "classify"))
-    for section, tasks in _OWN.items():
-        if task not in tasks:
-            settings.pop(section, None)
-    train = merged.get("train")
-    if isinstance(train, dict) and train.get("pretrained") is not None:
-        settings.get("model", {}).pop("embedding", None)
-    return settings
-
-
 def updated(section: S, changes: Mapping[str, Any]) -> S:
     """Returns a copy of some settings with ``changes``, validated as a whole.
 
     Args:
         section: a section, or all settings.
-        changes: new values by name; for all settings nested dictionaries, as `Config.build` takes them.
+        changes: new values by name; for all settings nested dictionaries.
 
     Raises:
         ConfigError: an unknown key or a value out of range.
@@ -218,7 +146,16 @@ def updated(section: S, changes: Mapping[str, Any]) -> S:
     try:
         return type(section).model_validate(merged)
     except ValidationError as error:
-        raise _explain(error, None) from None
+        raise setting_error(error, _keys(type(section))) from None
+
+
+def _keys(kind: type[BaseModel]) -> list[str]:
+    """The names of the fields, and of those of sections among them."""
+    sections = kind.sections() if issubclass(kind, Config) else {}
+    return [
+        *kind.model_fields,
+        *(f"{name}.{key}" for name in sections for key in sections[name].model_fields),
+    ]
 
 
 def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
@@ -237,10 +174,18 @@ def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
             into[key] = copy.deepcopy(value)
 
 
-def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
-    """The first complaint as one line, with the nearest known key for an unknown one."""
+def setting_error(
+    error: ValidationError, known: Iterable[str], where: str | Path | None = None
+) -> ConfigError:
+    """The first complaint as one line, with the nearest known key for an unknown one.
+
+    Args:
+        error: what pydantic found.
+        known: every section, and every setting by its dotted name.
+        where: the file, for the message.
+    """
+    known = list(known)
     first = error.errors(include_url=False)[0]
-    known = _known_keys()
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         name = ".".join(path)
@@ -256,17 +201,3 @@ def _explain(error: ValidationError, where: str | Path | None) -> ConfigError:
     if not path:
         return ConfigError(reason, where=where)
     return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
-
-
-def _known_keys() -> list[str]:
-    """Every section, and every setting by its dotted name."""
-    dotted = [f"{section}.{key}" for section, kind in _sections().items() for key in kind.model_fields]
-    return [*Config.model_fields, *dotted]
-
-
-def _sections() -> dict[str, type[BaseModel]]:
-    return {
-        name: field.annotation
-        for name, field in Config.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }

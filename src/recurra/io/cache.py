@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,9 @@ from numpy.typing import NDArray
 
 from recurra import runtime
 from recurra.errors import DataError, OutputError
-from recurra.io.columns import Column
 from recurra.io.examples import Chunk, Examples
 
-__all__ = ["Chunk", "Examples", "cache_folder", "cached_examples", "content_key"]
+__all__ = ["Chunk", "Column", "Examples", "cache_folder", "cached_examples", "content_key"]
 
 _FORMAT = 1
 _SEAL = "cache.json"  # written last: which columns there are, their sizes and checksums
@@ -134,6 +134,85 @@ def _unwritable(error: OSError, place: Path) -> OutputError:
         where=place,
         hint="make room there, or name another folder in RECURRA_CACHE",
     )
+
+
+class Column:
+    """An array ``(n, *rest)`` written row by row.
+
+    A column of uint16 becomes int32 by itself when a value does not fit.
+
+    Args:
+        path: the file; it must not be there.
+        dtype: of the values.
+        rest: the shape of one row.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], rest: tuple[int, ...] = ()) -> None:
+        self.path = path
+        self.dtype = dtype
+        self.rest = rest
+        self.rows = 0
+        self._file = path.open("x+b")
+        self._file.write(self._header())
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add ``values (n, *rest)`` at the end.
+
+        Raises:
+            ValueError: the shape of a row is another one.
+            OSError: the disk is full, or the like.
+        """
+        if values.shape[1:] != self.rest:
+            raise ValueError(f"a row of shape {values.shape[1:]}, before it {self.rest}")
+        if self.dtype == np.uint16 and len(values) and int(values.max()) > 0xFFFF:
+            self._widen()
+        self._file.write(np.ascontiguousarray(values, self.dtype).data)
+        self.rows += len(values)
+
+    def close(self) -> dict[str, int]:
+        """Finish the file, on the disk itself; its rows, bytes and checksum."""
+        self._file.seek(0)
+        self._file.write(self._header())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.seek(0)
+        checksum = 0
+        size = 0
+        while block := self._file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+            size += len(block)
+        self._file.close()
+        return {"rows": self.rows, "bytes": size, "crc32": checksum}
+
+    def abandon(self) -> None:
+        """Close the file in whatever state it is."""
+        try:
+            self._file.close()
+        except OSError:
+            # What could not be flushed is not wanted any more.
+            self._file.raw.close()
+
+    def _header(self) -> bytes:
+        """numpy pads it so that the first dimension may grow in place."""
+        header = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header,
+            {
+                "descr": np.lib.format.dtype_to_descr(self.dtype),
+                "fortran_order": False,
+                "shape": (self.rows, *self.rest),
+            },
+        )
+        return header.getvalue()
+
+    def _widen(self) -> None:
+        wider = Column(self.path.with_suffix(".wider"), np.dtype(np.int32), self.rest)
+        self._file.seek(len(self._header()))
+        while block := self._file.read(_BLOCK):
+            wider.append(np.frombuffer(block, self.dtype).astype(np.int32))
+        self._file.close()
+        wider.path.replace(self.path)
+        self._file, self.dtype = wider._file, wider.dtype
 
 
 class _Columns:

@@ -1,96 +1,40 @@
-"""What is to know of a data set before training on it: `recurra data check`."""
+"""The data check: problems of a data set, counted before training, with advice on each."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from recurra.config import Config
+from recurra.config import TextSettings
 from recurra.errors import DataError
-from recurra.io.advice import find_groups, part_warnings, whole_warnings
 from recurra.io.detect import detect
-from recurra.io.figures import LOOSE, Figures, Pair, conflicts, leaks, repeats
-from recurra.io.formats import Skipped, Source, read
-from recurra.io.language import NAMES
+from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
+from recurra.io.formats import Skipped, Source, format_named, read
+from recurra.io.formats.columns import Column
+from recurra.io.formats.reading import cells_of, refuser
+from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
 
-__all__ = ["DataCheck", "Leak", "PartCheck", "check", "table"]
+__all__ = ["DataCheck", "check", "table"]
 
-QUANTILES = (5, 25, 50, 75, 95, 99, 100)
 _CLASSES = 12  # more are counted, not listed
-_HELD_OUT = 10  # where nothing is held out, every tenth row stands in for it
+_HELD_OUT = 10  # without a held-out file, every tenth row takes its place
+_GROUP_ROWS = 20_000
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PartCheck(_Model):
-    """What was counted in one file.
+class DataCheck(Record):
+    """The check of a training file and of its validation and test files.
 
     Attributes:
-        classes: rows with each label.
-        tokens: quantiles of the number of tokens before the cut, by percent; "100" is the longest.
-        empty: texts without a visible character.
-        duplicates: rows whose exact text stood in an earlier row; ``duplicates_loose`` takes case
-            and white space as equal. ``duplicate_rows`` are the first of them, each with the earlier row.
-        conflicts: texts that stand there with different labels, and ``conflict_rows`` as above.
-        truncated: share of texts longer than ``tokenizer.max_tokens``.
-        unknown: share of tokens that are not in the vocabulary of the training part.
-        languages: share of texts, from a sample.
-        sorted_by_class: labels change far more rarely than in shuffled rows.
-        skipped: broken rows left out, and ``skipped_rows``, the first complaints.
-    """
-
-    file: str
-    rows: int
-    classes: dict[str, int]
-    tokens: dict[str, int]
-    empty: int
-    empty_rows: list[int]
-    duplicates: int
-    duplicates_loose: int
-    duplicate_rows: list[Pair]
-    conflicts: int
-    conflict_rows: list[Pair]
-    truncated: float
-    unknown: float
-    languages: dict[str, float]
-    sorted_by_class: bool
-    skipped: int
-    skipped_rows: list[str]
-
-
-class Leak(_Model):
-    """Texts of one part that stand in another.
-
-    Attributes:
-        part: the part that should be unseen; ``seen_in`` is the one that gives it away.
-        rows: rows of ``part`` whose exact text is in ``seen_in``; ``rows_loose`` as in `PartCheck`.
-        first: the first of them: row in ``part``, row in ``seen_in``.
-    """
-
-    part: str
-    seen_in: str
-    rows: int
-    rows_loose: int
-    first: list[Pair]
-
-
-class DataCheck(_Model):
-    """The check of a training file and of what was given beside it.
-
-    Attributes:
-        parts: by "train", "valid", "test".
-        held_out: where ``unknown`` was measured on texts the vocabulary was not made of.
-        unknown: share of unknown tokens there.
-        groups: columns whose values come again, so that rows of one value may belong together.
-        warnings: one sentence each: what, and what to do.
+        parts: the counts by "train", "valid" and "test".
+        leaks: texts of one part that occur in another.
+        held_out: the texts on which ``unknown`` is measured, which the vocabulary was not learned from.
+        unknown: the share of unknown tokens in these texts.
+        groups: columns with repeated values, whose rows may belong together.
+        warnings: one sentence each, with what to do.
     """
 
     parts: dict[str, PartCheck]
@@ -102,11 +46,12 @@ class DataCheck(_Model):
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: Config
+    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextSettings
 ) -> DataCheck:
-    """Count what may go wrong in a training file, and between it and the files held out.
+    """Counts the problems of a training file, and of the held-out files against it.
 
-    Reads each file once and the training file twice (the vocabulary first); holds some 40 bytes a row.
+    Each file is read once, and the training file twice, first for the vocabulary. About 40 bytes a row are
+    kept in memory.
 
     Raises:
         DataError: a file can't be used.
@@ -119,23 +64,23 @@ def check(
     tokenizer = TextTokenizer.train(_vocabulary_texts(sources["train"], alone), config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
-    parts = {name: _part(sources[name], found, codes) for name, found in figures.items()}
-    found_leaks = [
-        _leak(part, seen, figures)
+    parts = {name: part_of(sources[name], counted, codes) for name, counted in figures.items()}
+    leaks = [
+        leak_of(part, seen, figures)
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))
         if part in figures and seen in figures
     ]
     held_out = "test" if "test" in figures else "valid" if "valid" in figures else ""
     source = figures[held_out or "train"]
     unknown = source.held_out_unknown / max(1, source.held_out_tokens)
-    groups = find_groups(sources["train"], len(parts["train"].classes))
+    groups = _find_groups(sources["train"], len(parts["train"].classes))
     warnings = [
-        warning for name, part in parts.items() for warning in part_warnings(name, part, config, groups)
+        warning for name, part in parts.items() for warning in _part_warnings(name, part, config, groups)
     ]
-    warnings += whole_warnings(parts, found_leaks, unknown, groups if config.data.group is None else [])
+    warnings += _whole_warnings(parts, leaks, unknown, groups if config.data.group is None else [])
     return DataCheck(
         parts=parts,
-        leaks=found_leaks,
+        leaks=leaks,
         held_out=held_out or f"every {_HELD_OUT}th row of train",
         unknown=unknown,
         groups=groups,
@@ -143,9 +88,9 @@ def check(
     )
 
 
-def table(found: DataCheck) -> tuple[list[str], list[list[str]]]:
-    """The check as a table to print: its header, and a row for each fact, a column for each part."""
-    parts = found.parts
+def table(report: DataCheck) -> tuple[list[str], list[list[str]]]:
+    """Returns the check as a table to print: its header and its rows, with a column for each part."""
+    parts = report.parts
     labels = list(dict.fromkeys(label for part in parts.values() for label in part.classes))
     rows = [["rows", *(f"{part.rows:,}" for part in parts.values())]]
     if any(part.skipped for part in parts.values()):
@@ -165,27 +110,29 @@ def table(found: DataCheck) -> tuple[list[str], list[list[str]]]:
         ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts.values())],
         ["label conflicts", *(f"{part.conflicts:,}" for part in parts.values())],
     ]
-    for seen_in in dict.fromkeys(leak.seen_in for leak in found.leaks):
+    for seen_in in dict.fromkeys(leak.seen_in for leak in report.leaks):
         leaks = {
-            leak.part: _counted(leak.rows, leak.rows_loose) for leak in found.leaks if leak.seen_in == seen_in
+            leak.part: _counted(leak.rows, leak.rows_loose)
+            for leak in report.leaks
+            if leak.seen_in == seen_in
         }
         rows.append([f"also in {seen_in}", *(leaks.get(name, "") for name in parts)])
-    where = found.held_out if found.held_out in parts else next(iter(parts))
-    unknown = f"{found.unknown:.1%}" + ("" if found.held_out in parts else f" (in {found.held_out})")
+    where = report.held_out if report.held_out in parts else next(iter(parts))
+    unknown = f"{report.unknown:.1%}" + ("" if report.held_out in parts else f" (in {report.held_out})")
     rows.append(["unknown tokens", *(unknown if name == where else "" for name in parts)])
     return ["", *parts], rows
 
 
 def _languages(part: PartCheck) -> str:
-    return ", ".join(f"{NAMES[k]} {v:.0%}" for k, v in part.languages.items() if v >= 0.005)
+    return ", ".join(f"{LANGUAGES[k]} {v:.0%}" for k, v in part.languages.items() if v >= 0.005)
 
 
 def _counted(exact: int, loose: int) -> str:
-    """A count, and the larger one that takes case and space as equal."""
+    """A count, and the larger one that ignores case and white space."""
     return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
 
 
-def _source(given: Source | Path, config: Config, like: Source | None) -> Source:
+def _source(given: Source | Path, config: TextSettings, like: Source | None) -> Source:
     return given if isinstance(given, Source) else detect(given, config.data, like=like)
 
 
@@ -199,66 +146,142 @@ def _vocabulary_texts(source: Source, alone: bool) -> Iterator[str]:
 def _count(
     source: Source, tokenizer: TextTokenizer, codes: dict[tuple[str, ...], int], alone: bool
 ) -> Figures:
-    found = Figures()
-    for rows in read(source, found.skipped):
+    figures = Figures()
+    for rows in read(source, figures.skipped):
         encoded = tokenizer.encode(rows.texts)
         held_out = [not alone or number % _HELD_OUT == 0 for number in rows.numbers]
-        found.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
-    if not found.rows:
+        figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
+    if not figures.rows:
         raise DataError("there are no rows", where=source.path, hint="give a file with rows")
     max_tokens = tokenizer.config.max_tokens
-    found.truncated = int(np.count_nonzero(found.lengths_array() > max_tokens))
-    return found
+    figures.truncated = int(np.count_nonzero(figures.lengths_array() > max_tokens))
+    return figures
 
 
-def _part(source: Source, found: Figures, codes: dict[tuple[str, ...], int]) -> PartCheck:
-    exact, numbers = found.hashes_array(), found.numbers_array()
-    label_codes = found.codes_array()
-    again = repeats(exact, numbers)
-    differing = conflicts(exact, label_codes, numbers)
-    lengths = found.lengths_array()
-    quantiles = np.percentile(lengths, QUANTILES, method="nearest").astype(int)
-    classes: Counter[str] = Counter()
-    if source.label is not None:
-        names = list(codes)
-        for code, count in enumerate(np.bincount(label_codes, minlength=len(codes))):
-            classes.update(dict.fromkeys(names[code], int(count)))
-    sampled = sum(found.languages.values())
-    return PartCheck(
-        file=str(source.path),
-        rows=found.rows,
-        classes={name: classes[name] for name in sorted(classes) if classes[name]},
-        tokens={str(p): int(q) for p, q in zip(QUANTILES, quantiles, strict=True)},
-        empty=found.empty,
-        empty_rows=found.empty_rows,
-        duplicates=again.count,
-        duplicates_loose=repeats(found.hashes_array(LOOSE), numbers).count,
-        duplicate_rows=again.first,
-        conflicts=differing.count,
-        conflict_rows=differing.first,
-        truncated=found.truncated / found.rows,
-        unknown=found.unknown / max(1, found.tokens),
-        languages={name: count / sampled for name, count in found.languages.most_common()},
-        sorted_by_class=_is_sorted(label_codes),
-        skipped=found.skipped.count,
-        skipped_rows=found.skipped.examples,
+def _find_groups(source: Source, classes: int) -> list[str]:
+    """Columns with repeated values, such as a film or an author, whose rows may belong together."""
+    if format_named(source.format).cells is None:
+        return []
+    others = [name for name in source.columns if name not in (*source.text, source.label)]
+    if not others:
+        return []
+    columns = [Column(name, limit=_GROUP_ROWS) for name in others]
+    for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS):
+        for column, value in zip(columns, row, strict=True):
+            column.add(value)
+    return [column.name for column in columns if _is_group(column, classes)]
+
+
+def _is_group(column: Column, classes: int) -> bool:
+    values = len(column.values)
+    numeric = sum(value.replace(".", "", 1).lstrip("-").isdigit() for value in column.values)
+    return (
+        column.can_be_text
+        and not column.is_prose
+        and values >= max(30, 3 * classes)
+        and values <= 0.7 * column.count
+        and numeric < 0.9 * values
+        and column.length <= 100
     )
 
 
-def _leak(part: str, seen: str, figures: dict[str, Figures]) -> Leak:
-    unseen, given = figures[part], figures[seen]
-    exact = leaks(unseen.hashes_array(), unseen.numbers_array(), given.hashes_array(), given.numbers_array())
-    loose = leaks(
-        unseen.hashes_array(LOOSE), unseen.numbers_array(), given.hashes_array(LOOSE), given.numbers_array()
-    )
-    return Leak(part=part, seen_in=seen, rows=exact.count, rows_loose=loose.count, first=exact.first)
+def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Sequence[str]) -> list[str]:
+    """Advice on one file."""
+    warnings = []
+    if part.skipped:
+        rows = _many(part.skipped, "broken row is", "broken rows are")
+        warnings.append(f"{name}: {rows} left out, the first: {part.skipped_rows[0]}")
+    if part.empty:
+        texts = _many(part.empty, "text is", "texts are")
+        warnings.append(f"{name}: {texts} empty (first: row {part.empty_rows[0]:,}); remove them")
+    if part.duplicates:
+        row, earlier = part.duplicate_rows[0]
+        hint = "they count more than once in every figure"
+        if name == "train":
+            hint = "remove them, or a random split puts copies on both sides"
+            if groups:
+                hint = f"remove them, or keep copies on one side of the split with --group {groups[0]}"
+        rows = _many(part.duplicates, "row repeats", "rows repeat")
+        first = f"first: row {row:,} repeats row {earlier:,}"
+        warnings.append(f"{name}: {rows} the text of an earlier one ({first}); {hint}")
+    if part.conflicts:
+        row, earlier = part.conflict_rows[0]
+        texts = _many(part.conflicts, "text has", "texts have")
+        first = f"first: rows {earlier:,} and {row:,}"
+        warnings.append(f"{name}: {texts} different labels ({first}); check them and keep one")
+    return warnings + (_training_warnings(part, config) if name == "train" else [])
 
 
-def _is_sorted(codes: npt.NDArray[np.int32]) -> bool:
-    """Whether neighbours differ at less than a fifth of the places where shuffled rows would."""
-    if len(codes) < 20:
-        return False
-    shares = np.bincount(codes) / len(codes)
-    expected = (len(codes) - 1) * (1 - float(np.sum(shares**2)))
-    changes = int(np.count_nonzero(codes[1:] != codes[:-1]))
-    return expected > 2 and changes < 0.2 * expected
+def _training_warnings(part: PartCheck, config: TextSettings) -> list[str]:
+    warnings = []
+    if part.sorted_by_class:
+        warnings.append(
+            "train: the rows are sorted by class; training shuffles them, but the head of the file is not a "
+            "sample of it"
+        )
+    if part.truncated > 0.1:
+        most, cut = config.tokenizer.max_tokens, config.tokenizer.cut
+        warnings.append(
+            f"train: {part.truncated:.0%} of the texts are longer than {most:,} tokens and lose their {cut}; "
+            f"95% fit in --set tokenizer.max_tokens={part.tokens['95']}"
+        )
+    if len(part.classes) < 2:
+        return [*warnings, "train: there is one class only; training needs at least two"]
+    rare = min(part.classes, key=part.classes.__getitem__)
+    common = max(part.classes, key=part.classes.__getitem__)
+    least, most = part.classes[rare], part.classes[common]
+    if most >= 4 * least and config.train.class_weight == "none":
+        warnings.append(
+            f"train: {common} has {most / least:.0f} times the rows of {rare}; prefer macro-F1 to "
+            "accuracy, and try --set train.class_weight=balanced"
+        )
+    few = [label for label, count in part.classes.items() if count < 10]
+    if few and part.rows >= 50:
+        warnings.append(f"train: classes of fewer than 10 rows: {_listed(few)}; add rows or merge classes")
+    return warnings
+
+
+def _whole_warnings(
+    parts: Mapping[str, PartCheck], leaks: Sequence[Leak], unknown: float, groups: Sequence[str]
+) -> list[str]:
+    """Advice on the files together."""
+    warnings = []
+    for leak in leaks:
+        if leak.rows or leak.rows_loose:
+            texts = _many(leak.rows or leak.rows_loose, "text is", "texts are")
+            how = "" if leak.rows else " (but for case and white space)"
+            if leak.rows:
+                how = f" (first: row {leak.first[0][0]:,} is row {leak.first[0][1]:,} there)"
+            warnings.append(
+                f"{leak.part}: {texts} also in {leak.seen_in}{how}; remove them from {leak.seen_in}, or "
+                "report figures with and without them"
+            )
+    known = parts["train"].classes
+    for name, part in parts.items():
+        others = [label for label in part.classes if label not in known]
+        if others:
+            hint = "remove those rows or map the labels"
+            warnings.append(f"{name}: labels that are not in train: {_listed(others)}; {hint}")
+    if unknown > 0.1:
+        warnings.append(
+            f"{unknown:.0%} of the held-out tokens are unknown; raise tokenizer.vocab_size, or try "
+            "--set tokenizer.level=subword"
+        )
+    languages = [k for k, share in parts["train"].languages.items() if share >= 0.1 and k != "other"]
+    if len(languages) > 1 and parts["train"].rows >= 100:  # the guess at a single short text is uncertain
+        names = " and ".join(LANGUAGES[language] for language in languages)
+        warnings.append(f"train: texts are in {names}; if this is not intended, check their origin")
+    warnings += [
+        f"column {name!r}: its values are repeated, so that rows may belong together; keep them on one side "
+        f"of the validation split with --group {name}"
+        for name in groups
+    ]
+    return warnings
+
+
+def _many(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")

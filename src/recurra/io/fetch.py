@@ -1,23 +1,41 @@
-"""A public data set from its authors' address: resumed, checked, and in place whole or not at all."""
+"""A public data set from its authors' address: resumed if interrupted, checked, and unpacked safely."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
+import re
 import shutil
+import tarfile
 import tempfile
-from collections.abc import Callable
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recurra.errors import ConfigError, DataError, OutputError
-from recurra.io.download import download, writing
-from recurra.io.unpack import unpack
 
-__all__ = ["DATA_SETS", "DataSet", "Progress", "fetch", "fetch_set"]
+__all__ = ["DATA_SETS", "PAUSE", "DataSet", "Progress", "fetch", "fetch_set"]
 
 Progress = Callable[[str, int, int], None]
 """Called with "download", "check" or "unpack", the bytes done, and the bytes in all."""
+
+PAUSE = 2.0
+"""Seconds before the second try; twice as many before each further one."""
+
+_TRIES = 4
+_TIMEOUT = 30.0
+_BLOCK = 1 << 16
+_ELSEWHERE = "download it elsewhere and pass --local FILE, or pass another address with --url"
+_MOST_MEMBERS = 1_000_000
+_DISK_BLOCK = 4_096
+_OTHER_ARCHIVE = "it is not the published archive: download it again"
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ def fetch_set(
         return final
     if final.exists():
         raise OutputError("is in the way", where=final, hint="remove it, or give another folder")
-    with writing(target_folder):
+    with _writing(target_folder):
         target_folder.mkdir(parents=True, exist_ok=True)
     part = target_folder / f"{Path(data_set.url).name}.part"
     to_download = 0 if local else data_set.size - (part.stat().st_size if part.exists() else 0)
@@ -101,7 +119,7 @@ def fetch_set(
         _check(Path(local), data_set, report)
         _unpack(Path(local), data_set, final, report)
         return final
-    download(data_set.url, part, data_set.size, lambda done: report("download", done, data_set.size))
+    _download(data_set.url, part, data_set.size, lambda done: report("download", done, data_set.size))
     try:
         _check(part, data_set, report)
     except DataError:
@@ -133,13 +151,13 @@ def _check(archive: Path, data_set: DataSet, report: Progress) -> None:
 
 
 def _unpack(archive: Path, data_set: DataSet, final: Path, report: Progress) -> None:
-    with writing(final.parent):
+    with _writing(final.parent):
         draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
-        unpack(archive, draft, data_set.unpacked, lambda done: report("unpack", done, data_set.size))
+        _extract_all(archive, draft, data_set.unpacked, lambda done: report("unpack", done, data_set.size))
         if not (draft / data_set.folder).is_dir():
             raise DataError(f"has no folder {data_set.folder} inside", where=archive)
-        with writing(final):
+        with _writing(final):
             (draft / data_set.folder).replace(final)
     finally:
         with contextlib.suppress(OSError):
@@ -154,3 +172,166 @@ def _check_room(folder: Path, needed: int) -> None:
             where=folder,
             hint="give another folder",
         )
+
+
+class _BrokeOffError(Exception):
+    """The connection ended early; what came so far is kept."""
+
+
+def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
+    """Bring ``size`` bytes from ``url`` into ``part``; what is in it already is not sent again.
+
+    Raises:
+        DataError: the address can't be reached, refuses, or sends something longer.
+        OutputError: ``part`` can't be written.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise DataError("is not an http or https address", where=url, hint="pass a file with --local FILE")
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            _go_on(url, part, size, progress)
+        except _BrokeOffError as error:
+            reason = str(error)
+        else:
+            return
+    have = part.stat().st_size if part.exists() else 0
+    what = f"broke off at {have:,} of {size:,} bytes, {_TRIES} times ({reason})"
+    raise DataError(what, where=url, hint=f"run the same again to go on, or {_ELSEWHERE}")
+
+
+def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have > size:
+        part.unlink()
+        have = 0
+    if have == size:
+        return
+    headers = {"User-Agent": "recurra", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http(s) only, checked above
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+            if have and not _continues(answer, have):
+                have = 0  # the server sends the whole file again
+            _save(answer, part, have, size, progress, url)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and have:  # what is there is of another file
+                part.unlink()
+                raise _BrokeOffError("the server has a shorter file") from error
+            if error.code >= 500 or error.code == 429:
+                raise _BrokeOffError(f"the server answers {error.code} {error.reason}") from error
+            what = f"the server answers {error.code} {error.reason}"
+            raise DataError(what, where=url, hint=_ELSEWHERE) from error
+    except http.client.InvalidURL as error:
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError | ConnectionResetError):
+            raise _BrokeOffError(str(error.reason) or "no answer") from error
+        what = f"can't be reached ({error.reason})"
+        raise DataError(what, where=url, hint=f"check the network, or {_ELSEWHERE}") from error
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise _BrokeOffError(str(error) or type(error).__name__) from error
+    except (ValueError, UnicodeError) as error:
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
+
+
+def _continues(answer: http.client.HTTPResponse, have: int) -> bool:
+    """Whether the server sends the rest from byte ``have`` on."""
+    if answer.status != 206:
+        return False
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != have:
+        raise _BrokeOffError("the server sends another part than the one asked for")
+    return True
+
+
+def _save(
+    answer: http.client.HTTPResponse,
+    part: Path,
+    have: int,
+    size: int,
+    progress: Callable[[int], None],
+    url: str,
+) -> None:
+    with _writing(part):
+        file = part.open("ab" if have else "wb")
+    with file:
+        while block := answer.read(_BLOCK):
+            have += len(block)
+            if have > size:
+                raise DataError(
+                    f"sends more than the {size:,} bytes of the archive", where=url, hint=_ELSEWHERE
+                )
+            with _writing(part):
+                file.write(block)
+            progress(have)
+    if have < size:
+        raise _BrokeOffError("the connection was closed")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A context in which a failed write becomes an `OutputError` about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"can't be written ({error.strerror or error})", where=path, hint="give another folder"
+        ) from error
+
+
+def _extract_all(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
+    """Unpack a gzipped tar into the folder ``target``.
+
+    Args:
+        archive: the file.
+        target: an empty folder.
+        limit: bytes on disk that the contents may take.
+        progress: told how many bytes of the archive are read.
+
+    Raises:
+        DataError: the archive is damaged, too large, or has a member that is neither file nor folder
+            or lies outside.
+        OutputError: ``target`` can't be written.
+    """
+    taken = 0
+    try:
+        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
+            for count, member in enumerate(tar):
+                _check_member(member, archive)
+                taken += -(-member.size // _DISK_BLOCK) * _DISK_BLOCK
+                if taken > limit or count >= _MOST_MEMBERS:
+                    raise DataError("holds far more than it should", where=archive)
+                _extract(tar, member, target)
+                if count % 256 == 0:
+                    progress(file.tell())
+            progress(file.tell())
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"is not a whole tar.gz archive ({error})", where=archive) from error
+    except OSError as error:  # gzip.BadGzipFile too
+        raise DataError(f"can't be read ({error.strerror or error})", where=archive) from error
+
+
+def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
+    path = PurePosixPath(member.name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member.name:
+        raise DataError(
+            f"has a member outside its folder ({member.name!r})", where=archive, hint=_OTHER_ARCHIVE
+        )
+    if not (member.isfile() or member.isdir()):
+        raise DataError(f"has a link or device inside ({member.name!r})", where=archive, hint=_OTHER_ARCHIVE)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    try:
+        tar.extract(member, target, set_attrs=False, filter="data")
+    except (tarfile.TarError, EOFError):
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise  # the gzip data is damaged
+        raise OutputError(f"can't be written ({error.strerror})", where=target) from error

@@ -1,9 +1,8 @@
-"""Text to token ids and back: a Hugging Face tokenizer trained on the training part only."""
+"""Text to token ids and back, with a Hugging Face tokenizer trained on the training part; the vocabulary."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import itertools
 import json
 import operator
@@ -19,11 +18,21 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from recurra.config import TokenizerConfig
-from recurra.errors import BundleError, DependencyError
+from recurra.errors import BundleError
 from recurra.files import replacing
-from recurra.io.clean import clean
+from recurra.io.text import HAN, clean, segmenter, split_long
 
-__all__ = ["PAD", "SPECIALS", "START", "UNKNOWN", "Encoded", "TextTokenizer"]
+__all__ = [
+    "PAD",
+    "SPECIALS",
+    "START",
+    "UNKNOWN",
+    "Encoded",
+    "TextTokenizer",
+    "Vocabulary",
+    "spellings",
+    "trained_words",
+]
 
 PAD, START, UNKNOWN = "<pad>", "<start>", "<unk>"
 SPECIALS = (PAD, START, UNKNOWN)
@@ -31,22 +40,18 @@ SPECIALS = (PAD, START, UNKNOWN)
 # Emoji variation selectors count as letters in Unicode's \w; they belong to no word.
 _LETTER = "[\\w&&[^\\p{Han}\ufe00-\ufe0f]]"
 _WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
-# Pieces are learned inside words of at most this many letters: a merge visits every position of a word,
-# so one word of megabytes would make training quadratic.
+# Pieces are learned within words of at most 64 letters: a merge visits every position of a word, so that one
+# word of megabytes would make training quadratic.
 _SHORT_WORD = f"{_LETTER}{{1,64}}(?:['’]{_LETTER}{{1,64}})?"
-# Words that a text cut into words by someone else has, and that are entries of every vocabulary.
+# Words of texts that were tokenized before, which are also entries of every vocabulary.
 _RESERVED = r"(?<!\S)<(?:pad|start)>(?!\S)"
 _SPECIAL = re.compile(r"(?<!\S)<(?:pad|start|unk)>(?!\S)")
-_MARK = "▁"  # stands where a space was, before the first piece of a word
-_HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_HAN_RUN = re.compile(f"[{_HAN}]+")
-_HAN_GAP = re.compile(f"(?<=[{_HAN}]) (?=[{_HAN}])")
-# A longer text goes through the library in parts: it keeps some 50 bytes for each byte of the text it is at.
-_PART = 100_000
-_AT_ONCE = 1_000_000  # characters handed to the library in one call
+_MARK = "▁"  # replaces a space, before the first piece of a word
+_HAN_GAP = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
+_AT_ONCE = 1_000_000  # characters passed to the library in one call
 _ALPHABET_SAMPLE = 20_000_000  # characters from which a subword tokenizer's alphabet is chosen
-_MEND = "take the file from the original model again"
-_MEANING = 1  # raise when the same settings begin to give other ids
+_HINT = "take the file from the original model again"
+_ENCODING_VERSION = 1  # to be raised when the same settings give other ids
 
 Item = TypeVar("Item")
 
@@ -57,9 +62,9 @@ class Encoded:
 
     Attributes:
         ids: N arrays ``(T,)`` int32, ``1 <= T <= max_tokens``.
-        full_lengths: ``(N,)`` int64 tokens before the cut, ``<start>`` included; longer than ``max_tokens``
-            means that the text was cut.
-        unknown: ``(N,)`` int64 tokens before the cut that are not in the vocabulary.
+        full_lengths: ``(N,)`` int64 number of tokens before the cut, ``<start>`` included. The text was cut
+            if it is above ``max_tokens``.
+        unknown: ``(N,)`` int64 number of tokens before the cut that are not in the vocabulary.
     """
 
     ids: list[NDArray[np.int32]]
@@ -71,7 +76,7 @@ class Encoded:
 
 
 class TextTokenizer:
-    """Turns texts into ids by a vocabulary learned from training texts.
+    """Converts texts to ids, with a vocabulary learned from the training texts.
 
     Example:
         >>> config = TokenizerConfig(vocab_size=6)
@@ -87,32 +92,32 @@ class TextTokenizer:
     unknown_id = 2
 
     def __init__(self, tokenizer: Tokenizer, config: TokenizerConfig) -> None:
-        # A text that says "<pad>" means those characters, not the padding.
+        # "<pad>" in a text is encoded as these characters, not as padding.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self.config = config
         self.vocab_size: int = tokenizer.get_vocab_size()
-        self._segment = _segmenter(config)
+        self._segment = segmenter(config)
         self._words: list[str] | None = None
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> TextTokenizer:
-        """A tokenizer whose vocabulary comes from ``texts``, read once and never held.
+        """Returns a tokenizer with a vocabulary learned from ``texts``, read once and in constant memory.
 
-        Words are the most frequent ones, equal counts in order of code points; the same texts give the same
-        ids. Pieces (``level="subword"``) are learned by byte-pair encoding over characters.
+        The most frequent words are taken, those of equal counts by code point; the same texts give the same
+        ids. With ``level="subword"``, pieces of words are learned by byte-pair encoding over characters.
 
         Raises:
             DependencyError: ``chinese="words"`` without rjieba.
         """
-        segment = _segmenter(config)
+        segment = segmenter(config)
         tokenizer = _pipeline(config)
         parts: Iterator[str] = (
-            part for text in texts for part in _parts(segment(_cleaned(text, config))) if part
+            part for text in texts for part in split_long(segment(_cleaned(text, config))) if part
         )
         trainer: trainers.Trainer
         if config.level == "whitespace":
-            parts = (_SPECIAL.sub(" ", part) for part in parts)  # each is in the vocabulary once already
+            parts = (_SPECIAL.sub(" ", part) for part in parts)  # they are in the vocabulary already
         if config.level != "subword":
             trainer = trainers.WordLevelTrainer(
                 vocab_size=config.vocab_size, special_tokens=list(SPECIALS), show_progress=False
@@ -133,40 +138,39 @@ class TextTokenizer:
         return cls(tokenizer, config)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """``texts`` cleaned and as ids, ``<start>`` in front if set, cut to ``max_tokens``.
+        """Returns the ids of ``texts``: cleaned, with ``<start>`` first if set, cut to ``max_tokens``.
 
-        A text cut at its start keeps ``<start>`` and then its last ``max_tokens - 1`` tokens. A text without
-        any token is one ``<unk>`` where there is no ``<start>``.
+        A text that is cut at its start keeps ``<start>`` and its last ``max_tokens - 1`` tokens. A text
+        without tokens becomes ``<start>`` alone, or one ``<unk>`` if no start token is set.
         """
         ids: list[NDArray[np.int32]] = []
         full_lengths = np.zeros(len(texts), np.int64)
         unknown = np.zeros(len(texts), np.int64)
-        for row, found in enumerate(self._encode_whole(texts)):
-            unknown[row] = np.count_nonzero(found == self.unknown_id)
-            cut = self._cut(found)
-            full_lengths[row] = max(1, len(found) + self.config.start_token)
-            ids.append(cut)
+        for row, whole in enumerate(self._encode_whole(texts)):
+            unknown[row] = np.count_nonzero(whole == self.unknown_id)
+            full_lengths[row] = max(1, len(whole) + self.config.start_token)
+            ids.append(self._cut(whole))
         return Encoded(ids, full_lengths, unknown)
 
     def tokens(self, text: str) -> list[str]:
-        """What :meth:`encode` makes of ``text``, as words: one for each id, unknown ones as ``<unk>``."""
+        """Returns the words of the ids that :meth:`encode` gives, unknown ones as ``<unk>``."""
         return [self.word(int(i)) for i in self.encode([text]).ids[0]]
 
     def surfaces(self, text: str) -> list[str]:
-        """As :meth:`tokens`, but an unknown word stands as it is in the text (at word level)."""
+        """As :meth:`tokens`, but with unknown words as they are in the text (at word level)."""
         tokens = self.tokens(text)
         if self.config.level not in ("word", "whitespace"):
             return tokens
         normalize, split = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        parts = _parts(self._segment(_cleaned(text, self.config)))
-        found = [word for part in parts for word, _ in split.pre_tokenize_str(normalize.normalize_str(part))]
+        parts = split_long(self._segment(_cleaned(text, self.config)))
+        words = [word for part in parts for word, _ in split.pre_tokenize_str(normalize.normalize_str(part))]
         room = self.config.max_tokens - self.config.start_token
-        found = found[len(found) - min(room, len(found)) :] if self.config.cut == "start" else found[:room]
-        shown = [START] * self.config.start_token + found
+        words = words[len(words) - min(room, len(words)) :] if self.config.cut == "start" else words[:room]
+        shown = [START] * self.config.start_token + words
         return shown if len(shown) == len(tokens) else tokens
 
     def word(self, id: int) -> str:
-        """The word (or piece) of an id; a piece that begins a word starts with ``▁``.
+        """Returns the word or piece of an id; a piece that begins a word starts with ``▁``.
 
         Raises:
             IndexError: ``id`` is not in the vocabulary.
@@ -179,7 +183,7 @@ class TextTokenizer:
         return self._words[id]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """``ids`` as one text, without ``<pad>`` and ``<start>``; what was dropped or unknown stays so.
+        """Returns ``ids`` as one text, without ``<pad>`` and ``<start>``; unknown words are ``<unk>``.
 
         Example:
             >>> tokenizer = TextTokenizer.train(["很好 good"], TokenizerConfig())
@@ -197,11 +201,11 @@ class TextTokenizer:
     @property
     def fingerprint(self) -> str:
         """A hash that changes with the vocabulary and with every setting that changes ids."""
-        told = json.dumps([_MEANING, self._tokenizer.to_str(), self.config.model_dump_json()])
-        return hashlib.sha256(told.encode("utf-8")).hexdigest()
+        state = json.dumps([_ENCODING_VERSION, self._tokenizer.to_str(), self.config.model_dump_json()])
+        return hashlib.sha256(state.encode("utf-8")).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write ``tokenizer.json`` (Hugging Face's format) whole or not at all.
+        """Writes ``tokenizer.json`` in Hugging Face's format. The file is complete or absent.
 
         Raises:
             OutputError: ``path`` can't be written.
@@ -211,10 +215,10 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, path: Path, config: TokenizerConfig) -> TextTokenizer:
-        """The tokenizer that was saved at ``path`` with settings ``config``.
+        """Returns the tokenizer that was saved at ``path``.
 
         Raises:
-            BundleError: the file is missing, damaged, or not made with these settings.
+            BundleError: the file is missing, damaged, or was not made with the settings ``config``.
             DependencyError: ``chinese="words"`` without rjieba.
         """
         try:
@@ -222,39 +226,44 @@ class TextTokenizer:
         except OSError as error:
             raise BundleError(f"can't be read ({error.strerror})", where=path) from error
         except UnicodeDecodeError as error:
-            raise BundleError("is not JSON", where=path, hint=_MEND) from error
+            raise BundleError("is not JSON", where=path, hint=_HINT) from error
         return cls.from_json(text, config, path)
 
     def to_json(self) -> str:
-        """What ``save`` writes."""
+        """Returns the text that `save` writes."""
         return self._tokenizer.to_str(pretty=True)
 
     @classmethod
     def from_json(
         cls, text: str, config: TokenizerConfig, path: str | Path = "tokenizer.json"
     ) -> TextTokenizer:
-        """The tokenizer that ``to_json`` gave, with settings ``config``.
+        """Returns the tokenizer that `to_json` wrote.
+
+        Args:
+            text: the JSON.
+            config: the settings the tokenizer was made with.
+            path: named in error messages.
 
         Raises:
-            BundleError: ``text`` is damaged, or not made with these settings; ``path`` is named as its place.
+            BundleError: ``text`` is damaged, or was not made with these settings.
             DependencyError: ``chinese="words"`` without rjieba.
         """
         try:
-            json.loads(text)  # tells what is no JSON from what is no tokenizer
+            json.loads(text)  # so that invalid JSON is reported as such
             tokenizer = Tokenizer.from_str(text)
         except (ValueError, RecursionError) as error:
-            raise BundleError("is not JSON", where=path, hint=_MEND) from error
+            raise BundleError("is not JSON", where=path, hint=_HINT) from error
         except Exception as error:  # the library raises nothing narrower
-            raise BundleError(f"is not a tokenizer ({error})", where=path, hint=_MEND) from error
+            raise BundleError(f"is not a tokenizer ({error})", where=path, hint=_HINT) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         if _frame(tokenizer) != _frame(cls.train([], config)._tokenizer):
-            raise BundleError("was not made with the settings beside it", where=path, hint=_MEND)
+            raise BundleError("was not made with the settings beside it", where=path, hint=_HINT)
         vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         if sorted(vocabulary.values()) != list(range(len(vocabulary))) or any(
             vocabulary.get(word) != id for id, word in enumerate(SPECIALS)
         ):
-            raise BundleError("has a damaged vocabulary", where=path, hint=_MEND)
+            raise BundleError("has a damaged vocabulary", where=path, hint=_HINT)
         return cls(tokenizer, config)
 
     def _encode_whole(self, texts: Sequence[str]) -> Iterator[NDArray[np.int32]]:
@@ -262,37 +271,37 @@ class TextTokenizer:
         parts = (
             (row, part)
             for row, text in enumerate(texts)
-            for part in _parts(self._segment(_cleaned(text, self.config)))
+            for part in split_long(self._segment(_cleaned(text, self.config)))
         )
         encoded = self._encode_parts(parts)
-        for _, of_one in itertools.groupby(encoded, key=operator.itemgetter(0)):
-            found = [ids for _, ids in of_one]
-            yield found[0] if len(found) == 1 else np.concatenate(found)
+        for _, group in itertools.groupby(encoded, key=operator.itemgetter(0)):
+            pieces = [ids for _, ids in group]
+            yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _encode_parts(self, parts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """The ids of each part beside its row, a megabyte of text at a time."""
+        """The row and the ids of each part, computed for a million characters at a time."""
         remaining = iter(parts)
-        while some := _take(remaining, _AT_ONCE, size=lambda pair: len(pair[1])):
-            texts = [part for _, part in some]
+        while batch := _take(remaining, _AT_ONCE, size=lambda pair: len(pair[1])):
+            texts = [part for _, part in batch]
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            for (row, _), encoding in zip(some, encodings, strict=True):
+            for (row, _), encoding in zip(batch, encodings, strict=True):
                 yield row, np.array(encoding.ids, np.int32)
 
-    def _cut(self, found: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _cut(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         start = [self.start_id] if self.config.start_token else []
         room = self.config.max_tokens - len(start)
-        if len(found) > room:
-            found = found[len(found) - room :] if self.config.cut == "start" else found[:room]
+        if len(ids) > room:
+            ids = ids[len(ids) - room :] if self.config.cut == "start" else ids[:room]
         if start:
-            return np.concatenate([np.array(start, np.int32), found])
-        return found if len(found) else np.array([self.unknown_id], np.int32)
+            return np.concatenate([np.array(start, np.int32), ids])
+        return ids if len(ids) else np.array([self.unknown_id], np.int32)
 
 
 def _pipeline(config: TokenizerConfig) -> Tokenizer:
-    """The untrained pipeline that ``config`` describes."""
+    """The untrained tokenizer that ``config`` describes."""
     steps: list[normalizers.Normalizer] = [normalizers.NFKC()]
     if config.level == "whitespace":
-        steps = [normalizers.Replace(Regex(_RESERVED), UNKNOWN)]  # those two mean themselves, as words do
+        steps = [normalizers.Replace(Regex(_RESERVED), UNKNOWN)]  # as words of the text they are unknown
     elif config.lowercase:
         steps.append(normalizers.Lowercase())
     han = r"\p{Han}" + ("+" if config.chinese == "words" else "")
@@ -315,56 +324,19 @@ def _pipeline(config: TokenizerConfig) -> Tokenizer:
 
 
 def _cleaned(text: str, config: TokenizerConfig) -> str:
-    """``text`` without control characters, and without tags where that is set (``<unk>`` looks like one)."""
+    """``text`` without control characters and, if set, without tags (``<unk>`` looks like a tag)."""
     return clean(text, config.strip_html and config.level != "whitespace")
 
 
 def _frame(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that a tokenizer is made of, but for what it learned."""
-    described: dict[str, Any] = json.loads(tokenizer.to_str())
-    described["model"].update(vocab=None, merges=None)
-    return described
-
-
-def _segmenter(config: TokenizerConfig) -> Callable[[str], str]:
-    """A function that sets spaces between Chinese words, or leaves a text alone."""
-    if config.chinese == "characters" or config.level in ("character", "whitespace"):
-        return str
-    try:
-        cut = importlib.import_module("rjieba").cut
-    except ImportError as error:
-        raise DependencyError(
-            "Chinese by word needs rjieba",
-            hint="pip install 'recurra[zh]', or set tokenizer.chinese=characters",
-        ) from error
-
-    def segment(text: str) -> str:
-        if text.isascii():
-            return text
-        text = unicodedata.normalize("NFKC", text)
-        return _HAN_RUN.sub(lambda run: f" {' '.join(cut(run[0]))} ", text)
-
-    return segment
-
-
-def _parts(text: str) -> list[str]:
-    """``text`` in parts of at most ``_PART`` characters, cut at a space where there is one."""
-    if len(text) <= _PART:
-        return [text]
-    parts = []
-    start = 0
-    while len(text) - start > _PART:
-        window = text[start : start + _PART]
-        last = max(window.rfind(" "), window.rfind("\u3000"), window.rfind("。"))
-        end = start + (last + 1 if last > 0 else _PART)
-        parts.append(text[start:end])
-        start = end
-    parts.append(text[start:])
-    return parts
+    """The description of a tokenizer without its vocabulary and merges."""
+    description: dict[str, Any] = json.loads(tokenizer.to_str())
+    description["model"].update(vocab=None, merges=None)
+    return description
 
 
 def _take(items: Iterator[Item], characters: int, size: Callable[[Item], int]) -> list[Item]:
-    """The next items, until they hold ``characters`` or there are as many items as that allows."""
+    """The next items, until their characters, and one for each item, add up to ``characters``."""
     taken: list[Item] = []
     for item in items:
         taken.append(item)
@@ -375,9 +347,9 @@ def _take(items: Iterator[Item], characters: int, size: Callable[[Item], int]) -
 
 
 def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) -> list[str]:
-    """The most frequent characters of ``sample``, at most three quarters of the vocabulary.
+    """The most frequent characters of ``sample``, which take at most three quarters of the vocabulary.
 
-    Chosen here because the library drops rare characters in an order that differs from run to run.
+    They are chosen here since the library drops rare characters in an order that differs from run to run.
     """
     counts = np.zeros(0x110000, np.int64)
     for text in sample:
@@ -395,3 +367,41 @@ def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) 
         if letter != _MARK and any(letter in piece for piece, _ in pieces):
             chosen.append(letter)
     return chosen
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of an embedding's rows, by which pretrained vectors are matched.
+
+    Attributes:
+        words: V words by row; the first ``specials`` rows, among them padding, are no words of the texts.
+        specials: the number of these rows.
+        counts: ``(V,)`` int64, how often each word occurs in the training part; 0 for start tokens.
+    """
+
+    words: list[str]
+    specials: int
+    counts: NDArray[np.int64]
+
+
+def trained_words(tokenizer: TextTokenizer) -> list[str]:
+    """Returns the words by id, with "" for those without training: padding, and an unused start token."""
+    unused = {PAD} if tokenizer.config.start_token else {PAD, START}
+    words = (tokenizer.word(id) for id in range(tokenizer.vocab_size))
+    return ["" if word in unused else word for word in words]
+
+
+def spellings(word: str) -> list[str]:
+    """Returns the spellings under which another vocabulary may have a word, the most similar first.
+
+    These are the word as it is and in lower case, each with and without the mark of a piece that begins a
+    word. A special token has one spelling.
+
+    Example:
+        >>> spellings("Great")
+        ['Great', '▁Great', 'great', '▁great']
+    """
+    if word in SPECIALS:
+        return [word]
+    other = word.removeprefix(_MARK) if word.startswith(_MARK) else _MARK + word
+    return [each for each in dict.fromkeys([word, other, word.lower(), other.lower()]) if each]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from recurra.kernels.dispatch import to_be_compiled
 from recurra.layers.embedding import Embedding, TrainedRows
+from recurra.layers.inputs import States, sequence_mask
+from recurra.layers.keras import load_keras
 from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
-from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN, States
+from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 
 __all__ = [
     "GRU",
@@ -18,5 +20,7 @@ __all__ = [
     "SimpleRNN",
     "States",
     "TrainedRows",
+    "load_keras",
+    "sequence_mask",
     "to_be_compiled",
 ]

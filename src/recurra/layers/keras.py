@@ -1,4 +1,4 @@
-"""Weights of Keras's recurrent layers, as arrays, into ours; Keras itself is not needed."""
+"""Weights of Keras's recurrent layers, given as arrays; Keras itself is not needed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,25 @@ __all__ = ["load_keras"]
 
 
 def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
-    """Copy Keras's weights into a layer.
+    """Copies the weights of Keras layers into a stack.
 
     Args:
-        layer: the layer to fill; its settings must fit the arrays.
-        arrays: ``kernel (E, G*H)``, ``recurrent_kernel (H, G*H)`` and ``bias (G*H,)`` (GRU: ``(2, 3H)``) for
-            each layer and direction, as ``get_weights()`` gives them (Bidirectional: forward first).
+        layer: the stack to fill; its settings must fit the arrays. Dtype and device stay as they are.
+        arrays: ``kernel`` of shape ``(E, G*H)``, ``recurrent_kernel`` ``(H, G*H)`` and ``bias`` ``(G*H,)``
+            (GRU: ``(2, 3*H)``) for each layer and direction, as ``get_weights()`` returns them. For a stack,
+            join the lists of its layers; for ``Bidirectional``, the forward direction comes first.
 
     Raises:
-        ConfigError: the number or a shape of the arrays does not fit. A GRU made with ``reset_after=False``
-            computes something else and has no counterpart.
+        ConfigError: The number or a shape of the arrays does not fit, or Keras has no such cell. A GRU made
+            with ``reset_after=False`` computes something else and has no counterpart.
+
+    Example:
+        >>> import recurra
+        >>> kernel, recurrent, bias = np.ones((3, 16)), np.ones((4, 16)), np.zeros(16)
+        >>> layer = recurra.LSTM(3, 4)
+        >>> recurra.load_keras(layer, [kernel, recurrent, bias])  # keras_layer.get_weights()
+        >>> layer.weight_ih_l0.shape, layer.weight_ih_l0.mean().item()
+        (torch.Size([16, 3]), 1.0)
     """
     suffixes = [suffix for number in range(layer.layers) for suffix in layer.suffixes(number)]
     if len(arrays) != 3 * len(suffixes):
@@ -37,24 +46,26 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
     new = {}
     for number, suffix in enumerate(suffixes):
         kernel, recurrent, bias = (np.asarray(array) for array in arrays[3 * number : 3 * number + 3])
-        new[f"weight_ih_{suffix}"] = _gates_first(layer.spec, kernel).T
-        new[f"weight_hh_{suffix}"] = _gates_first(layer.spec, recurrent).T
+        new[f"weight_ih_{suffix}"] = _reordered(layer.spec, kernel).T
+        new[f"weight_hh_{suffix}"] = _reordered(layer.spec, recurrent).T
         if "bias_hh" not in layer.spec.parameter_names:
             new[f"bias_ih_{suffix}"] = bias
         elif bias.ndim == 2 and len(bias) == 2:
-            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _gates_first(layer.spec, bias)
+            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _reordered(layer.spec, bias)
         else:
-            raise ConfigError("the GRU has one bias, so it was made with reset_after=False, which differs")
-    for name, parameter in layer.named_parameters():
-        if tuple(parameter.shape) != new[name].shape:
-            raise ConfigError(f"{name} would be {new[name].shape}, not {tuple(parameter.shape)}")
-    with torch.no_grad():
-        for name, parameter in layer.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(new[name])))
+            raise ConfigError(
+                "the GRU has one bias, so it was made with reset_after=False, which differs",
+                hint="give the weights of a GRU with reset_after=True",
+            )
+    for name, array in new.items():
+        shape = tuple(getattr(layer, name).shape)
+        if shape != array.shape:
+            raise ConfigError(f"{name} would be {array.shape}, not {shape}")
+    layer.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in new.items()})
 
 
-def _gates_first(spec: CellSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """The columns of ``(..., G*H)`` in our order of gates."""
+def _reordered(spec: CellSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """The columns of ``(..., G*H)`` with the gates in the order of the cell."""
     names = spec.keras_gates
     if names is None:
         raise ConfigError(f"Keras has no {spec.title}")

@@ -1,4 +1,4 @@
-"""What every task's network has: layer groups, layer info, a recurrent stack."""
+"""The base of all networks: layer groups, layer info, and the parts that are built from settings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ import torch
 from torch import nn
 
 from recurra.config import ModelConfig
-from recurra.layers import AttentionPooling, MaxPooling, MeanPooling, Recurrent
+from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, Recurrent
 
-__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
+__all__ = [
+    "LayerInfo",
+    "Network",
+    "embedding_of",
+    "layer_info_of",
+    "measuring",
+    "pooling_of",
+    "recurrent_stack",
+    "stack_of",
+]
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A line of a network's summary.
+    """One layer in a network's summary.
 
     Attributes:
-        name: of the layer, such as ``lstm_1``.
-        layer: its kind, such as ``Bidirectional LSTM``.
-        shape: of its output, None for the batch and for time.
-        weights: its parameters.
+        name: Name of the layer, such as ``lstm_1``.
+        layer: Kind of the layer, such as ``Bidirectional LSTM``.
+        shape: Shape of its output, None for the batch and for time.
+        weights: Its parameters.
     """
 
     name: str
@@ -34,18 +43,18 @@ class LayerInfo:
 
 
 class Network(nn.Module, ABC):
-    """A network of layers one above the other."""
+    """A network whose layers are applied one after another."""
 
     @abstractmethod
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer from the bottom up, each weight once."""
+        """Returns the parameters of each layer, input side first, each parameter once."""
 
     @abstractmethod
     def layer_info(self) -> list[LayerInfo]:
-        """The layers in the order of the data."""
+        """Returns the layers in the order in which the data passes them."""
 
     def freeze(self, layer_groups: int) -> None:
-        """The weights of the lowest ``layer_groups`` are no longer trained."""
+        """Excludes the parameters of the first ``layer_groups`` groups from training."""
         for group in self.layer_groups()[:layer_groups]:
             for weight in group:
                 weight.requires_grad_(False)
@@ -53,9 +62,10 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[torch.device]:
-    """Dropout and gradients are off meanwhile, and the model's mode is as it was afterwards.
+    """Switches dropout and gradients off for the ``with`` block and restores the model's mode afterwards.
 
-    Gives the device to put inputs on.
+    Yields:
+        The device of the model's parameters.
     """
     weight = next(model.parameters(), None)
     was_training = model.training
@@ -68,7 +78,7 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
-    """The recurrent layers of the settings, over inputs of ``input_size`` features."""
+    """Builds the recurrent layers of the settings for inputs ``(B, T, input_size)``."""
     return Recurrent(
         input_size,
         config.layer_units,
@@ -85,7 +95,12 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
 
 
 def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
-    """What makes one vector of all states of ``features`` each; None where the last state alone is taken."""
+    """Builds the pooling layer of the settings; None if only the last state is used.
+
+    Args:
+        config: the network's settings.
+        features: ``F`` of the states.
+    """
     if config.pooling == "last":
         return None
     if config.pooling == "attention":
@@ -94,7 +109,13 @@ def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
 
 
 def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[LayerInfo]:
-    """A line for each layer of a stack; ``last_alone``: the last gives one vector, not all states."""
+    """Describes each layer of a stack.
+
+    Args:
+        stack: the recurrent layers.
+        last_alone: Whether the last layer returns one vector, not all states.
+        prefix: put before the names.
+    """
     kind = stack.spec.title
     for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
         name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
@@ -102,3 +123,15 @@ def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> It
         alone = last_alone and layer == stack.layers - 1
         shape = (None, features) if alone else (None, None, features)
         yield LayerInfo(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)
+
+
+def embedding_of(model: Network) -> Embedding:
+    """The table of word vectors of a network that has words."""
+    assert isinstance(model.embedding, Embedding)  # noqa: S101  # every network with words has one
+    return model.embedding
+
+
+def stack_of(model: Network) -> Recurrent:
+    """The recurrent layers of a network."""
+    assert isinstance(model.recurrent, Recurrent)  # noqa: S101  # every network has them
+    return model.recurrent

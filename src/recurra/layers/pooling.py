@@ -1,4 +1,4 @@
-"""All states of a sequence become one vector, and its padding has no part in it.
+"""Pooling: all states of a sequence to one vector, without the padded steps.
 
 Dimensions: ``B`` batch, ``T`` time, ``F`` features.
 """
@@ -12,51 +12,108 @@ __all__ = ["AttentionPooling", "MaxPooling", "MeanPooling", "valid_positions"]
 
 
 def valid_positions(lengths: Tensor, T: int) -> Tensor:
-    """``(B, T, 1)`` true where a step lies inside its row."""
+    """Returns whether a step lies within its row's length, ``(B, T, 1)`` bool.
+
+    Args:
+        lengths: ``(B,)`` integers.
+        T: steps of the batch.
+
+    Example:
+        >>> valid_positions(torch.tensor([2, 0]), 3)[:, :, 0]
+        tensor([[ True,  True, False],
+                [False, False, False]])
+    """
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, :, None]
 
 
 class MeanPooling(nn.Module):
-    """The mean over the true steps; zeros for an empty row."""
+    """The mean over the true steps; zeros for a row without steps.
+
+    Example:
+        >>> states = torch.tensor([[[1.0], [3.0], [99.0]]])
+        >>> MeanPooling()(states, torch.tensor([2]))
+        tensor([[2.]])
+    """
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, T, F)`` states and ``(B,)`` lengths to ``(B, F)``."""
+        """Returns ``(B, F)`` means.
+
+        Args:
+            states: ``(B, T, F)`` floating point.
+            lengths: ``(B,)`` integers from 0 to ``T``.
+        """
         inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), 0)
         return inside.sum(1) / lengths.clamp(min=1)[:, None]
 
 
 class MaxPooling(nn.Module):
-    """The largest value of each feature over the true steps; zeros for an empty row."""
+    """The largest value of each feature over the true steps; zeros for a row without steps.
+
+    Example:
+        >>> states = torch.tensor([[[1.0], [3.0], [99.0]]])
+        >>> MaxPooling()(states, torch.tensor([2]))
+        tensor([[3.]])
+    """
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, T, F)`` states and ``(B,)`` lengths to ``(B, F)``."""
+        """Returns ``(B, F)`` maxima.
+
+        Args:
+            states: ``(B, T, F)`` floating point.
+            lengths: ``(B,)`` integers from 0 to ``T``.
+        """
         inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), -torch.inf)
         return inside.max(1).values.masked_fill((lengths == 0)[:, None], 0)
 
 
 class AttentionPooling(nn.Module):
-    """A mean weighted by ``softmax(v . tanh(W h + b))`` (Yang et al. 2016); zeros for an empty row.
+    """A mean weighted by ``softmax(v . tanh(W h + b))`` (Yang et al. 2016); zeros for a row without steps.
 
     Args:
         features: ``F``.
+        device: of the parameters; torch's default if None.
+        dtype: of the parameters; torch's default if None.
+
+    Example:
+        >>> pooling, states, lengths = AttentionPooling(4), torch.randn(2, 3, 4), torch.tensor([3, 1])
+        >>> pooling(states, lengths).shape
+        torch.Size([2, 4])
+        >>> pooling.weights(states, lengths)[1, :, 0]
+        tensor([1., 0., 0.], grad_fn=<SelectBackward0>)
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.projection = nn.Linear(features, features)
-        self.score = nn.Linear(features, 1, bias=False)
+        self.projection = nn.Linear(features, features, device=device, dtype=dtype)
+        self.score = nn.Linear(features, 1, bias=False, device=device, dtype=dtype)
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
         nn.init.xavier_uniform_(self.score.weight)
 
     def weights(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, T, 1)`` shares that sum to 1 over the true steps of each row."""
+        """Returns ``(B, T, 1)`` weights that sum to 1 over the true steps of each row and are 0 elsewhere.
+
+        Args:
+            states: ``(B, T, F)`` floating point.
+            lengths: ``(B,)`` integers from 0 to ``T``.
+        """
         valid = valid_positions(lengths, states.shape[1])
         scores = self.score(torch.tanh(self.projection(states)))
-        # a finite fill, and a product after: an empty row gives zeros, not NaN
+        # a finite fill and a product after it, so that a row without steps gives zeros, not NaN
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=1) * valid
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, T, F)`` states and ``(B,)`` lengths to ``(B, F)``."""
+        """Returns ``(B, F)`` weighted means.
+
+        Args:
+            states: ``(B, T, F)`` floating point.
+            lengths: ``(B,)`` integers from 0 to ``T``.
+        """
         return (self.weights(states, lengths) * states).sum(1)

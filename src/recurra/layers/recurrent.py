@@ -1,53 +1,74 @@
 """Stacks of recurrent layers of any cell; SimpleRNN, LSTM and GRU.
 
-Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``D`` directions (1 or 2).
+Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, ``L`` layers, ``D`` directions
+(1 or 2).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from recurra.cells import cell_named
 from recurra.cells.spec import Activation, CellSpec, State, Weights
 from recurra.errors import ConfigError
-from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, check_lengths, gate_sums, layer
-from recurra.layers.dropout import sequence_mask
-from recurra.layers.torch_weights import from_torch, to_torch
+from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
+from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask, stacked
+from recurra.layers.torch_weights import add_biases, make_module, module_settings, with_two_biases
 
-__all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "States"]
+__all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "StateForm"]
 
 InitialWeights: TypeAlias = Literal["keras", "torch"]
-States: TypeAlias = tuple[State, ...]
-"""The state parts, such as ``(h, c)``, each ``(B, H)``, of every layer and direction: layer 0 forward, layer
-0 backward, layer 1 forward, ..."""
+StateForm: TypeAlias = Literal["layers", "torch"]
+
+
+_LAYER = re.compile(r"_l(\d+)(?!\d)")
 
 
 class Recurrent(nn.Module):
     """A stack of recurrent layers of one cell; its outputs and states do not depend on padding.
 
-    Args:
-        cell: the name of a cell, such as ``"lstm"``; needed unless a subclass gives it.
-        input_size: ``E``, features of an input step.
-        units: hidden units ``H``; a sequence gives each layer its own width.
-        layers: how many layers, where neither ``units`` nor ``activation`` is a sequence.
-        bidirectional: a second set of weights reads each row from its true last step; outputs are joined.
-        dropout: share of every layer's input that is dropped, one mask a sequence, the same at every step.
-        recurrent_dropout: the same on the state that enters the recurrent product (Gal & Ghahramani 2016).
-        activation: ``"tanh"``, ``"relu"`` or a function; a sequence gives each layer its own.
-        return_sequences: whether the outputs are all states, or the last state alone.
-        backend: ``"auto"``, ``"cpu"``, ``"reference"`` or ``"torch"``.
-        precision: ``"bfloat16"`` rounds the factors of the products, forwards and backwards, to 8 bits.
-        initial_weights: ``"keras"``: Glorot-uniform input weights, orthogonal recurrent weights, zero biases
-            but 1 for LSTM's forget gate; ``"torch"``: all uniform within ``1 / sqrt(H)``.
+    Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction. With the
+    ``G`` gates of SimpleRNN, LSTM and GRU they are ``weight_ih_l0`` of shape ``(G*H, E)``, ``weight_hh_l0``
+    ``(G*H, H)`` and ``bias_ih_l0`` ``(G*H,)``, then ``..._l0_reverse``, ``..._l1``; only GRU has
+    ``bias_hh_l0`` too. ``load_state_dict`` also accepts the dictionary of ``nn.RNN``, ``nn.LSTM`` or
+    ``nn.GRU`` and adds up its two biases where the cell has one.
 
-    Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction.
+    Args:
+        input_size: ``E``, the features of an input step.
+        units: ``H``, the hidden units; a sequence gives each layer its own width.
+        cell: Name of a cell, such as ``"lstm"``; needed unless the subclass has one.
+        layers: number of layers, if neither ``units`` nor ``activation`` is a sequence.
+        bidirectional: Whether a second set of weights reads each row from its true last step to its first.
+            The outputs of both directions are concatenated.
+        dropout: Share of each layer's input features that is dropped in training, from 0 to below 1. One mask
+            is drawn per sequence and used at every step (Gal & Ghahramani 2016).
+        recurrent_dropout: The same for the state that enters the recurrent product.
+        activation: ``"tanh"``, ``"relu"`` or a function of a tensor; a sequence gives each layer its own.
+        return_sequences: Whether the output is all states, or the last state only.
+        backend: ``"cpu"`` (Numba kernels), ``"torch"`` (torch's own), ``"reference"`` (plain loops), or
+            ``"auto"``, the fastest that can compute the call.
+        precision: ``"bfloat16"`` rounds the factors of the matrix products to bfloat16, in both passes.
+        initial_weights: ``"keras"``: Glorot-uniform input weights, orthogonal recurrent weights, zero biases,
+            but 1 for LSTM's forget gate. ``"torch"``: all uniform within ``1 / sqrt(H)``.
+        state_form: Form of the returned state. ``"layers"``: a tuple ``(h,)`` or ``(h, c)`` of shape
+            ``(B, H)`` for each layer and direction. ``"torch"``: ``h`` or ``(h, c)`` of ``(L*D, B, H)``.
+        device: of the parameters; torch's default if None.
+        dtype: of the parameters, a floating type; torch's default if None.
 
     Raises:
-        ConfigError: there is no such cell, a setting is out of its range, or sequences differ in length.
+        ConfigError: There is no such cell, a setting is out of its range, or sequences differ in length.
+
+    Example:
+        >>> layer = LSTM(8, 16, bidirectional=True)
+        >>> outputs, states = layer(torch.randn(2, 5, 8), torch.tensor([5, 3]))
+        >>> outputs.shape, outputs[1, 3:].any().item(), len(states)
+        (torch.Size([2, 5, 32]), False, 2)
     """
 
     cell: str = ""
@@ -67,9 +88,12 @@ class Recurrent(nn.Module):
         backend: str = "auto",
         precision: Precision = "float32",
         initial_weights: InitialWeights = "keras",
+        state_form: StateForm = "layers",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if self.cell not in ("", cell or self.cell):
+        if self.cell and cell and cell != self.cell:
             raise ConfigError(
                 f"{type(self).__name__} is of cell {self.cell}, not {cell}", hint="use Recurrent"
             )
@@ -91,13 +115,20 @@ class Recurrent(nn.Module):
         self.backend = backend
         self.precision: Precision = precision
         self.initial_weights: InitialWeights = initial_weights
+        self.state_form: StateForm = state_form
+        if state_form == "torch" and len(set(self.units)) > 1:
+            raise ConfigError(
+                "state_form 'torch' needs layers of one width",
+                hint="leave out state_form, or give one width",
+            )
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
             E = input_size if depth == 0 else self.directions * self.units[depth - 1]
             for suffix in self.suffixes(depth):
                 for name, shape in spec.shapes(E, H).items():
-                    self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.zeros(shape)))
+                    parameter = nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+                    self.register_parameter(f"{name}_{suffix}", parameter)
         self.reset_parameters()
 
     @property
@@ -125,17 +156,18 @@ class Recurrent(nn.Module):
         return [f"l{layer}", f"l{layer}_reverse"][: self.directions]
 
     def weights(self, suffix: str) -> Weights:
-        """The parameters of one layer and direction."""
+        """The weights of one layer and direction: parameters, or what a parametrization makes of them."""
         return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer, both directions, from the first on."""
-        named = list(self.named_parameters())
-        endings = [tuple(f"_{suffix}" for suffix in self.suffixes(layer)) for layer in range(self.layers)]
-        return [[weight for name, weight in named if name.endswith(ending)] for ending in endings]
+        """The parameters of each layer, both directions, from the first layer on."""
+        groups: list[list[nn.Parameter]] = [[] for _ in range(self.layers)]
+        for name, parameter in self.named_parameters():
+            groups[int(_LAYER.findall(name)[-1])].append(parameter)
+        return groups
 
     def reset_parameters(self) -> None:
-        """Draw the initial values anew from torch's generator."""
+        """Draws new initial values from torch's generator."""
         for depth, H in enumerate(self.units):
             for suffix in self.suffixes(depth):
                 for parameter in self.spec.parameters:
@@ -143,26 +175,51 @@ class Recurrent(nn.Module):
                     fill(self.get_parameter(f"{parameter.name}_{suffix}").data, H)
 
     def forward(
-        self, x: Tensor | Lookup, lengths: Tensor | None = None, state: States | None = None
-    ) -> tuple[Tensor, States]:
-        """Run the stack.
+        self,
+        x: Tensor | Lookup | PackedSequence,
+        lengths: Tensor | None = None,
+        state: States | TorchState | None = None,
+        *,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, States | TorchState]:
+        """Runs the stack.
 
         Args:
-            x: ``(B, T, E)`` inputs, padded at the end with anything finite; or ``(B, T)`` tokens through
-                ``Embedding.lookup``.
-            lengths: ``(B,)`` true steps of each row, 0 to T; None where every row has ``T``.
-            state: initial states as returned; None for zeros.
+            x: ``(B, T, E)`` inputs of the parameters' dtype and device, batch first, padded at the end with
+                any finite values; ``(B, T)`` tokens as ``Embedding.lookup`` returns them; or a
+                ``PackedSequence``.
+            lengths: ``(B,)`` integers, the true steps of each row, from 0 to ``T``. If None, every row has
+                ``T`` steps.
+            state: The initial states, in the form that the layer returns (see ``state_form``) or in torch's:
+                ``h_0``, or ``(h_0, c_0)`` for LSTM, of shape ``(L*D, B, H)``. If None, zeros.
+            mask: ``(B, T)`` bool in place of ``lengths``, True for the real steps of each row, which must
+                come before its padding.
 
         Returns:
-            Outputs ``(B, T, D*H)``, zero past each length (``(B, D*H)``, the last state, without
-            ``return_sequences``), and the last state of each layer and direction.
+            The outputs and the last states. Outputs are of shape ``(B, T, D*H)`` and zero at padded steps; a
+            ``PackedSequence`` if ``x`` is one; the last state ``(B, D*H)`` if ``return_sequences`` is False.
+            The last states are those after each row's true last step; a row of length 0 keeps its initial
+            state.
 
         Raises:
-            ValueError: a shape or a length does not fit.
-            BackendError: the backend asked for can't compute this.
+            ValueError: A shape, dtype or length does not fit, or the padding is not at the end.
+            BackendError: The backend that was chosen by name cannot compute this call.
+
+        Example:
+            >>> layer = GRU(3, 4)
+            >>> x, mask = torch.randn(2, 5, 3), torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+            >>> outputs, states = layer(x, mask=mask)
+            >>> bool((outputs == layer(x, torch.tensor([5, 2]))[0]).all())
+            True
         """
-        lengths = self._checked(x, lengths, state)
-        steps: Tensor | Lookup = x.transpose(0, 1)
+        packed = x if isinstance(x, PackedSequence) else None
+        # not next(self.parameters()), which takes 4 us: a short text takes 200
+        like = next(iter(self._parameters.values()), None)
+        dtype = next(self.parameters()).dtype if like is None else like.dtype
+        padded, lengths = read_input(x, lengths, mask, self.input_size, dtype)
+        steps: Tensor | Lookup = padded.transpose(0, 1)
+        widths = [H for H in self.units for _ in range(self.directions)]
+        states = read_state(state, widths, self.spec.state, steps.shape[1])
         last: list[State] = []
         for depth in range(self.layers):
             calls = [
@@ -170,7 +227,7 @@ class Recurrent(nn.Module):
                     self.cell,
                     steps,
                     lengths,
-                    None if state is None else state[len(last) + reverse],
+                    None if states is None else states[len(last) + reverse],
                     self.weights(suffix),
                     input_mask=self._mask(self.dropout, steps, steps.shape[2]),
                     recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[depth]),
@@ -180,54 +237,109 @@ class Recurrent(nn.Module):
                 )
                 for reverse, suffix in enumerate(self.suffixes(depth))
             ]
-            wanted = self.return_sequences or depth + 1 < self.layers
-            outputs, final = layer(calls, sequences=wanted, backend=self.backend, lengths_checked=True)
+            sequences = self.return_sequences or depth + 1 < self.layers
+            outputs, final = layer(calls, sequences=sequences, backend=self.backend, lengths_checked=True)
             steps = outputs
             last += final
-        states = tuple(last)
-        return (outputs.transpose(0, 1) if self.return_sequences else self.last(states)), states
+        returned = tuple(last) if self.state_form == "layers" else stacked(tuple(last))
+        if not self.return_sequences:
+            return self.last(tuple(last)), returned
+        outputs = outputs.transpose(0, 1)
+        return (outputs if packed is None else pack_as(outputs, packed)), returned
 
     def gate_sums(self, x: Tensor, lengths: Tensor | None = None) -> list[dict[str, Tensor]]:
-        """The sums ``(B, T, H)`` whose sigmoid is a gate of the first layer, by the gate's name.
+        """Returns the sums ``(B, T, H)`` whose sigmoid is a gate of the first layer, by the gate's name.
 
         Args:
             x: ``(B, T, E)`` inputs.
-            lengths: ``(B,)`` true steps of each row; None where every row has ``T``.
+            lengths: ``(B,)`` integers, the true steps of each row. If None, every row has ``T`` steps.
 
         Returns:
             A dictionary for each direction; empty where the cell has no gates.
         """
-        lengths = self._checked(x, lengths, None)
-        found = []
+        padded, lengths = read_input(x, lengths, None, self.input_size, x.dtype)
+        sums_by_direction = []
         for reverse, suffix in enumerate(self.suffixes(0)):
             call = Call(
-                self.cell, x.transpose(0, 1), lengths, None, self.weights(suffix),
+                self.cell, padded.transpose(0, 1), lengths, None, self.weights(suffix),
                 activation=self.activations[0], reverse=bool(reverse),
             )  # fmt: skip
-            found.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
-        return found
+            sums_by_direction.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
+        return sums_by_direction
+
+    def torch_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the names of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, for its ``load_state_dict``.
+
+        Where the cell has one bias, the module's second is zero. The tensors share memory with the layer's,
+        except for weights that a parametrization computes.
+
+        Raises:
+            ConfigError: torch has no such module.
+
+        Example:
+            >>> layer, module = LSTM(3, 4, layers=2), nn.LSTM(3, 4, num_layers=2, batch_first=True)
+            >>> module.load_state_dict(layer.torch_state_dict())
+            <All keys matched successfully>
+            >>> x = torch.randn(2, 5, 3)
+            >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
+            True
+        """
+        if self.spec.torch_module is None:
+            raise ConfigError(f"torch.nn has no {self.spec.title}")
+        weights: dict[str, Tensor] = {}
+        for depth in range(self.layers):
+            for suffix in self.suffixes(depth):
+                values = self.weights(suffix)
+                weights |= {f"{name}_{suffix}": value.detach() for name, value in values.items()}
+        return with_two_biases(weights)
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
-        """A layer with a copy of the weights of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, two biases made one.
+        """Makes a layer with a copy of the weights of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``.
 
-        Torch's own dropout means something else and is not taken over; ``settings`` are this class's.
+        The module's dropout is not taken over, since it means something else: it is drawn anew at every step
+        and left out at the first layer's input.
+
+        Args:
+            module: of the class's cell, on any device and of any floating dtype, which the layer gets too.
+            settings: further arguments of the class, such as ``dropout`` or ``return_sequences``.
 
         Raises:
-            ConfigError: the module is of another cell or has a projection.
+            ConfigError: The module is of another cell or has a projection.
+
+        Example:
+            >>> module = nn.GRU(3, 4, num_layers=2, bidirectional=True, batch_first=True)
+            >>> layer, x = GRU.from_torch(module, dropout=0.2).eval(), torch.randn(2, 5, 3)
+            >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
+            True
         """
-        return from_torch(cls, module, **settings)
+        spec = cell_named(settings.get("cell", cls.cell))
+        made = cls(**module_settings(spec, module) | settings)
+        weights = module.state_dict()
+        add_biases(weights, made.state_dict())
+        # a module made with bias=False has none
+        zeros = {name: torch.zeros_like(value) for name, value in made.state_dict().items() if "bias" in name}
+        made.load_state_dict(zeros | weights)
+        return made
 
     def to_torch(self) -> nn.RNNBase:
-        """``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` (``batch_first``, no dropout) with a copy of the weights.
+        """Makes a module of ``torch.nn`` (``batch_first``, no dropout) with a copy of the weights.
 
         Raises:
-            ConfigError: torch has no module of these widths and activations.
+            ConfigError: torch has no such module: layers of different widths or activations, or another
+                activation than tanh in LSTM or GRU.
+
+        Example:
+            >>> LSTM(3, 4, bidirectional=True).to_torch()
+            LSTM(3, 4, batch_first=True, bidirectional=True)
         """
-        return to_torch(self)
+        module = make_module(self.spec, self.input_size, self.units, self.activations, self.bidirectional)
+        weights = self.torch_state_dict()
+        module.to(weights["weight_ih_l0"]).load_state_dict(weights)
+        return module
 
     def last(self, states: States) -> Tensor:
-        """``(B, D*H)`` the last state of the last layer, both directions joined."""
+        """The last state of the last layer, both directions concatenated, of shape ``(B, D*H)``."""
         return torch.cat([state[0] for state in states[-self.directions :]], dim=1)
 
     def _get_name(self) -> str:
@@ -249,20 +361,10 @@ class Recurrent(nn.Module):
         like = steps.table if isinstance(steps, Lookup) else steps
         return sequence_mask(steps.shape[1], features, share, like=like)
 
-    def _checked(self, x: Tensor | Lookup, lengths: Tensor | None, state: States | None) -> Tensor | None:
-        """The lengths on the device of ``x``, or None where no row is padded."""
-        if len(x.shape) != 3 or x.shape[2] != self.input_size or x.shape[1] == 0:
-            raise ValueError(f"x is {tuple(x.shape)}, not (B, T, {self.input_size}) with T of 1 or more")
-        B, T, _ = x.shape
-        parts = len(self.spec.state)
-        expected = [[(B, H)] * parts for H in self.units for _ in range(self.directions)]
-        given = [[tuple(part.shape) for part in each] for each in state or ()]
-        if state is not None and given != expected:
-            raise ValueError(f"state has {given}, not {expected}")
-        if lengths is None:
-            return None
-        shortest, _ = check_lengths(lengths, T, B)
-        return None if shortest == T else lengths.to(x.device)
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if self.spec.torch_module is not None:
+            add_biases(state_dict, self._parameters.keys(), prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class SimpleRNN(Recurrent):
@@ -288,7 +390,7 @@ def _per_layer(
 ) -> tuple[list[int], list[Activation]]:
     widths = None if isinstance(units, int) else list(units)
     functions = None if isinstance(activation, str) or callable(activation) else list(activation)
-    depths = {len(found) for found in (widths, functions) if found is not None}
+    depths = {len(values) for values in (widths, functions) if values is not None}
     if layers != 1 or not depths:
         depths.add(layers)
     if len(depths) != 1 or min(depths) < 1:

@@ -1,4 +1,4 @@
-"""The summary of a model as a table: layer, output shape, parameters, and whether they are trained."""
+"""The summary of a network as a table: layer, output shape, parameters, and whether they are trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Row", "Summary", "summarize"]
 
 @dataclass(frozen=True)
 class Row:
-    """One layer; ``output_shape`` begins with None for the batch, and has None for time."""
+    """One layer; ``output_shape`` has None for the batch and for time."""
 
     name: str
     layer: str
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a model in the order of its data, and the sums of its parameters."""
+    """The layers of a network in the order in which the data passes them, and its parameter counts."""
 
     rows: list[Row]
     total: int
@@ -30,22 +30,22 @@ class Summary:
     frozen: int
 
     def text(self) -> str:
-        """The table as text."""
-        head = ("Layer (type)", "Output shape", "Parameters", "Trainable")
+        """Returns the table as text."""
+        header = ("Layer (type)", "Output shape", "Parameters", "Trainable")
         cells = [
-            (f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}", _answer(row))
+            (f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}", _trainable(row))
             for row in self.rows
         ]
-        widths = [max(len(line[column]) for line in [head, *cells]) for column in range(4)]
+        widths = [max(len(line[column]) for line in [header, *cells]) for column in range(4)]
         rule = "-" * (sum(widths) + 6)
-        lines = [_line(head, widths), rule, *(_line(line, widths) for line in cells), rule]
+        lines = [_line(header, widths), rule, *(_line(line, widths) for line in cells), rule]
         sums = {"Total": self.total, "Trainable": self.trainable, "Frozen": self.frozen}
         lines += [f"{name + ' parameters:':<22}{count:>14,}" for name, count in sums.items()]
         return "\n".join(lines)
 
 
 def summarize(model: Network) -> Summary:
-    """The summary of a network, counted from its parameters; each recurrent layer of a stack has its row."""
+    """Returns the summary of a network; each recurrent layer of a stack has a row of its own."""
     rows = [
         Row(
             line.name,
@@ -61,10 +61,11 @@ def summarize(model: Network) -> Summary:
     return Summary(rows, total, trainable, total - trainable)
 
 
-def _answer(row: Row) -> str:
+def _trainable(row: Row) -> str:
     return "-" if row.parameters == 0 else "yes" if row.trainable else "no"
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    left, shape, count, answer = cells
-    return f"{left:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}  {answer:<{widths[3]}}".rstrip()
+    name, shape, count, trainable = cells
+    line = f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}  {trainable:<{widths[3]}}"
+    return line.rstrip()

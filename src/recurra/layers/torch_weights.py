@@ -1,97 +1,102 @@
-"""Weights to and from ``torch.nn``'s recurrent modules, which have a second bias that only GRU needs."""
+"""Weights to and from the recurrent modules of ``torch.nn``, which have two biases where most cells have one.
+
+``nn.LSTM`` and ``nn.RNN`` add ``bias_ih`` and ``bias_hh``, so one bias with their sum computes the same. GRU
+keeps both, since its reset gate multiplies the recurrent product together with ``bias_hh``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from recurra.cells import cell_named
+from recurra.cells.spec import CellSpec
 from recurra.errors import ConfigError
 
-if TYPE_CHECKING:
-    from recurra.layers.recurrent import Recurrent
-
-__all__ = ["from_torch", "to_torch"]
-
-_Layer = TypeVar("_Layer", bound="Recurrent")
+__all__ = ["add_biases", "make_module", "module_settings", "with_two_biases"]
 
 
-def from_torch(kind: type[_Layer], module: nn.RNNBase, **settings: Any) -> _Layer:
-    """A layer with a copy of the module's weights, device and dtype.
+def module_settings(spec: CellSpec, module: nn.RNNBase) -> dict[str, Any]:
+    """The settings that a layer needs to compute what a module computes, its device and dtype included.
 
     Args:
-        kind: SimpleRNN, LSTM or GRU.
-        module: ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``. Its dropout (drawn anew at every step, not on the first
-            layer's input) means something else than ours and is not taken over.
-        settings: of the layer, such as ``dropout`` or ``return_sequences``.
+        spec: the layer's cell.
+        module: the module to take over.
 
     Raises:
         ConfigError: the module is of another cell or has a projection.
     """
-    expected = cell_named(kind.cell).torch_module
-    if expected is None or not isinstance(module, expected):
-        raise ConfigError(f"{kind.__name__} can't be made from {type(module).__name__}")
+    if spec.torch_module is None or not isinstance(module, spec.torch_module):
+        raise ConfigError(f"{spec.title} can't be made from {type(module).__name__}")
     if module.proj_size:
-        raise ConfigError("an LSTM with proj_size has no counterpart here")
-    layer = kind(
-        module.input_size,
-        module.hidden_size,
-        layers=module.num_layers,
-        bidirectional=module.bidirectional,
-        activation=getattr(module, "nonlinearity", "tanh"),
-        **settings,
-    )
-    first: Tensor = module.get_parameter("weight_ih_l0")
-    layer = layer.to(device=first.device, dtype=first.dtype)
-    layer.load_state_dict(_our_names(module.state_dict(), layer))
-    return layer
+        raise ConfigError("an LSTM with proj_size has no counterpart here", hint="give one without")
+    first = module.get_parameter("weight_ih_l0")
+    return {
+        "input_size": module.input_size,
+        "units": module.hidden_size,
+        "layers": module.num_layers,
+        "bidirectional": module.bidirectional,
+        "activation": getattr(module, "nonlinearity", "tanh"),
+        "device": first.device,
+        "dtype": first.dtype,
+    }
 
 
-def to_torch(layer: Recurrent) -> nn.RNNBase:
-    """A ``torch.nn`` module (``batch_first``, no dropout) with a copy of the layer's weights.
+def make_module(
+    spec: CellSpec, input_size: int, units: Sequence[int], activations: Sequence[Any], bidirectional: bool
+) -> nn.RNNBase:
+    """The module (``batch_first``, no dropout) that computes what a layer with these settings computes.
+
+    Args:
+        spec: the layer's cell.
+        input_size: ``E``.
+        units: ``H`` of each layer.
+        activations: of each layer.
+        bidirectional: Whether there are two directions.
 
     Raises:
-        ConfigError: torch has no such module: layers of different width or activation, or LSTM or GRU with
-            another activation than tanh.
+        ConfigError: torch has no such module.
     """
-    activations = set(layer.activations)
-    if len(set(layer.units)) > 1 or len(activations) > 1:
+    if spec.torch_module is None:
+        raise ConfigError(f"torch.nn has no {spec.title}")
+    if len(set(units)) > 1 or len(set(activations)) > 1:
         raise ConfigError("torch.nn has no stack whose layers differ in width or activation")
-    (activation,) = activations
-    options: dict[str, Any] = {}
-    kind = layer.spec.torch_module
-    if kind is None:
-        raise ConfigError(f"torch.nn has no {layer.spec.title}")
-    if kind is nn.RNN and activation in ("tanh", "relu"):
+    activation = activations[0]
+    options = {}
+    if spec.torch_module is nn.RNN and activation in ("tanh", "relu"):
         options["nonlinearity"] = activation
     elif activation != "tanh":
-        raise ConfigError(f"torch.nn has no {layer.spec.title} with activation {activation}")
-    module = kind(
-        layer.input_size,
-        layer.units[0],
-        num_layers=layer.layers,
-        batch_first=True,
-        bidirectional=layer.bidirectional,
-        **options,
+        raise ConfigError(f"torch.nn has no {spec.title} with activation {activation}")
+    return spec.torch_module(
+        input_size, units[0], len(units), batch_first=True, bidirectional=bidirectional, **options
     )
-    ours = layer.state_dict()
-    first = ours["weight_ih_l0"]
-    module = module.to(device=first.device, dtype=first.dtype)
-    theirs = {name: ours.get(name, torch.zeros_like(value)) for name, value in module.state_dict().items()}
-    module.load_state_dict(theirs)
-    return module
 
 
-def _our_names(theirs: Mapping[str, Tensor], layer: Recurrent) -> dict[str, Tensor]:
-    """Both biases as they are for GRU, else their sum; zeros where the module has none."""
-    ours = {}
-    for name, value in layer.state_dict().items():
-        found = theirs.get(name, torch.zeros_like(value))
-        if name.startswith("bias_ih") and "bias_hh" not in layer.spec.parameter_names:
-            other = theirs.get(name.replace("bias_ih", "bias_hh"))
-            found = found if other is None else found + other
-        ours[name] = found
-    return ours
+def add_biases(weights: MutableMapping[str, Tensor], names: Collection[str], prefix: str = "") -> None:
+    """Replaces two biases of ``weights`` by their sum wherever ``names`` has one.
+
+    Args:
+        weights: named as in ``torch.nn``, each name after ``prefix``; changed in place.
+        names: of the parameters that are to be filled, without prefix.
+        prefix: of the names in ``weights``.
+    """
+    for name in names:
+        other = name.replace("bias_ih_", "bias_hh_")
+        if name.startswith("bias_ih_") and other not in names and prefix + other in weights:
+            first, second = weights.get(prefix + name), weights[prefix + other]
+            if first is not None and first.shape == second.shape:
+                weights[prefix + name] = first + second
+                del weights[prefix + other]
+
+
+def with_two_biases(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with zeros for each ``bias_hh`` that is missing beside a ``bias_ih``, in torch's order."""
+    complete: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        complete[name] = value
+        other = name.replace("bias_ih_", "bias_hh_")
+        if other not in weights:
+            complete[other] = torch.zeros_like(value)
+    return complete

@@ -149,7 +149,7 @@ class Mean:
         return float(2 * student.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def ratio_values(values: NDArray[np.floating], sizes: NDArray[np.floating] | None) -> NDArray[np.float64]:
+def ratio_values(values: NDArray[np.floating], sizes: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Returns values whose plain mean over rows is the ratio of sums, ``sum(values) / sum(sizes)``.
 
     Their deviations from the mean are those of the linearized ratio, so that `crossed_mean` gives its error
@@ -157,17 +157,17 @@ def ratio_values(values: NDArray[np.floating], sizes: NDArray[np.floating] | Non
 
     Args:
         values: Values of shape ``(S, n)``.
-        sizes: Units in each row, of shape ``(n,)``. If None, ``values`` are returned unchanged.
+        sizes: Units in each row, of shape ``(n,)`` or ``(S, n)``. If None, ``values`` are returned unchanged.
 
     Example:
         >>> ratio_values(np.array([[3.0, 1.0]]), np.array([6.0, 2.0])).tolist()  # half of each row
         [[0.5, 0.5]]
     """
-    values = np.asarray(values, np.float64)
+    scores: NDArray[np.float64] = np.asarray(values, np.float64)
     if sizes is None:
-        return values
-    ratio = values.mean() / sizes.mean()
-    return np.asarray(ratio + (values - ratio * sizes) / sizes.mean())
+        return scores
+    ratio = float(scores.mean() / sizes.mean())
+    return ratio + (scores - ratio * sizes) / float(sizes.mean())
 
 
 def crossed_mean(values: NDArray[np.floating], *, shares: bool = True) -> Mean:

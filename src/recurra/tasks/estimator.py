@@ -1,130 +1,309 @@
-"""What all estimators share: scikit-learn's parameters as settings, saving, loading, the summary."""
+"""What all estimators share: parameters as dataclass fields, training, saving, loading, the summary."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from abc import abstractmethod
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
-from recurra.config import Config, Task, recipe_under
-from recurra.errors import BundleError
+from recurra.config import Config
+from recurra.errors import BundleError, ConfigError
 from recurra.layers.summary import summarize
-from recurra.store import Bundle
-from recurra.train.loop import Outcome
+from recurra.runtime import use_threads
+from recurra.store import AnyBundle
+from recurra.tasks.fit import train_bundle
+from recurra.tasks.registry import task_named
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config, recipe_under, setting_meaning
+from recurra.tasks.transfer import open_pretrained
+from recurra.tasks.use import load
 
-__all__ = ["MODEL", "TRAIN", "TRANSFER", "RecurrentEstimator"]
+if TYPE_CHECKING:
+    # scikit-learn has no types, and mypy accepts any parameter of a dataclass that has an untyped base.
+    class BaseEstimator:
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def __sklearn_tags__(self) -> Any: ...
 
-MODEL = (
-    "cell",
-    "units",
-    "layers",
-    "bidirectional",
-    "dropout",
-    "recurrent_dropout",
-    "activation",
-    "head_dropout",
-    "backend",
-)
-"""Parameters that every estimator passes on to the section ``model``."""
-TRAIN = ("optimizer", "learning_rate", "batch_size", "epochs", "patience", "monitor")
-"""Parameters that every estimator passes on to the section ``train``."""
+    class ClassifierMixin:
+        """Adds ``score``."""
 
-TRANSFER = ("pretrained", "pretrained_layers", "freeze", "unfreeze_after", "layerwise_lr")
-"""Parameters of the section ``train`` that those whose networks have words pass on."""
+        def score(self, X: Any, y: Any) -> float:
+            """Returns the accuracy of ``predict``."""
+
+    class RegressorMixin:
+        """Marks a regressor."""
+
+else:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+__all__ = [
+    "RECIPE",
+    "ClassifierMixin",
+    "RecurrentEstimator",
+    "RegressorMixin",
+    "TextFields",
+    "WordFields",
+    "parameters",
+    "setting",
+]
+
+T = TypeVar("T")
+RECIPE = {"meaning": "Name of the recipe that gives the value of each parameter that is None"}
+"""Metadata of the field ``recipe``, whose default each task sets."""
 
 
-class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A trained network with scikit-learn's manners.
+def setting(*targets: str, default: Any = None, meaning: str | None = None) -> Any:
+    """Returns the field of a parameter that is passed on to the settings.
 
-    A subclass names its parameters in ``__init__``, as scikit-learn wants it, and where they belong in
-    ``sections``; a parameter left at None has the recipe's value.
+    Args:
+        targets: the section that has a setting of the parameter's name, or dotted names of settings.
+        default: the parameter's default; None leaves the recipe's value.
+        meaning: for the docstring; the setting's description if None.
+    """
+    return field(default=default, metadata={"settings": targets, "meaning": meaning})
+
+
+@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(field,))
+def parameters(cls: type[T]) -> type[T]:
+    """Class decorator: a dataclass whose fields are the parameters of an estimator.
+
+    The section ``Parameters`` of the docstring is generated from the settings that the fields name.
+    """
+    made: Any = dataclass(eq=False, repr=False, kw_only=True)(cls)
+    named = {parameter.name: parameter for parameter in fields(made) if parameter.init}
+    hints = get_type_hints(cls)
+    # Types in place of their names, which mean nothing in the module of a subclass.
+    made.__init__.__annotations__ = {**{name: hints[name] for name in named}, "return": None}
+    before, heading, after = inspect.cleandoc(cls.__doc__ or "").partition("Attributes\n----------")
+    if heading:
+        lines = [line for parameter in named.values() for line in _documented(parameter)]
+        cls.__doc__ = "\n".join([f"{before}Parameters", "----------", *lines, "", f"{heading}{after}"])
+    return cls
+
+
+def _documented(parameter: Any) -> Iterator[str]:
+    """The lines of a parameter in a docstring in the format of numpydoc."""
+    targets = list(_targets(parameter))
+    meaning = parameter.metadata["meaning"] or setting_meaning(*targets[0])
+    names = " and ".join(f"``{section}.{key}``" for section, key in targets)
+    text = f"Setting {names}: {meaning}." if names else f"{meaning}."
+    yield f"{parameter.name} : {parameter.type}, default={parameter.default!r}"
+    yield from textwrap.wrap(text, 100, initial_indent="    ", subsequent_indent="    ")
+
+
+def _targets(parameter: Any) -> Iterator[tuple[str, str]]:
+    """The section and the name of each setting that a parameter sets."""
+    for target in parameter.metadata.get("settings", ()):
+        section, _, key = target.partition(".")
+        yield section, key or parameter.name
+
+
+@parameters
+class WordFields:
+    """Parameters of estimators whose networks read vectors of words, which may be pretrained."""
+
+    embedding: int | None = setting("model")
+    embedding_rows: str | None = setting("train")
+    pretrained: str | Path | None = setting("train")
+    pretrained_layers: bool | None = setting("train")
+    freeze: bool | None = setting("train")
+    unfreeze_after: int | None = setting("train")
+
+
+@parameters
+class TextFields(WordFields):
+    """Parameters of estimators that read texts."""
+
+    level: str | None = setting("tokenizer")
+    vocab_size: int | None = setting("tokenizer")
+    max_tokens: int | None = setting("tokenizer")
+    cut: str | None = setting("tokenizer")
+    lowercase: bool | None = setting("tokenizer")
+    strip_html: bool | None = setting("tokenizer")
+    punctuation: str | None = setting("tokenizer")
+    chinese: str | None = setting("tokenizer")
+    start_token: bool | None = setting("tokenizer")
+
+
+@parameters
+class RecurrentEstimator(BaseEstimator):
+    """A recurrent network as a scikit-learn estimator.
+
+    A subclass adds its task's parameters as fields and implements ``fit`` by `_fit`. A parameter that is None
+    has the recipe's value. Parameters are validated by ``fit``.
 
     Attributes:
         bundle_: settings, network, and what the task needs besides.
-        history_: a dictionary of figures for each epoch.
+        history_: metrics of each epoch by name.
     """
 
-    task: ClassVar[Task]
-    sections: ClassVar[dict[str, str]]
-    """A parameter's name to the section of the settings it belongs to."""
-    default_recipe: ClassVar[str]
+    task: ClassVar[str]
+    bundle_: AnyBundle = field(init=False)
+    history_: list[dict[str, Any]] = field(init=False)
 
-    recipe: str
-    random_state: int
-    settings: dict[str, Any] | None
-    bundle_: Bundle
-    history_: list[dict[str, Any]]
+    recipe: str = field(default="default", kw_only=False, metadata=RECIPE)
+    cell: str | None = setting("model")
+    units: int | Sequence[int] | None = setting("model")
+    layers: int | None = setting("model")
+    dropout: float | None = setting("model")
+    recurrent_dropout: float | None = setting("model")
+    activation: str | Sequence[str] | None = setting("model")
+    head_dropout: float | None = setting("model")
+    initial_weights: str | None = setting("model")
+    backend: str | None = setting("model")
+    precision: str | None = setting("model")
+    optimizer: str | None = setting("train")
+    learning_rate: float | None = setting("train")
+    layerwise_lr: float | None = setting("train")
+    schedule: str | None = setting("train")
+    warmup_steps: int | None = setting("train")
+    weight_decay: float | None = setting("train")
+    momentum: float | None = setting("train")
+    clip_norm: float | None = setting(
+        "train",
+        meaning="gradients are scaled down to this norm; None keeps the recipe's value, and "
+        "``settings={'train': {'clip_norm': None}}`` turns it off",
+    )
+    batch_size: int | None = setting("train")
+    epochs: int | None = setting("train")
+    patience: int | None = setting("train")
+    monitor: str | None = setting("train")
+    device: str | None = setting("train")
+    validation_fraction: float = setting(
+        "data.valid_fraction",
+        default=0.1,
+        meaning="share of the rows held out for validation where ``fit`` gets no ``validation_data``",
+    )
+    random_state: int = setting(
+        "train.seed",
+        "data.split_seed",
+        default=1,
+        meaning="seed of the validation split, the weights, the dropout masks and the order of batches",
+    )
+    settings: dict[str, Any] | None = field(
+        default=None,
+        metadata={"meaning": "Further settings by section and name; a parameter that is not None wins"},
+    )
 
-    def _keep(self, given: dict[str, Any]) -> None:
-        """Sets ``__init__``'s arguments, its ``locals()``, as attributes as they are: scikit-learn's rule."""
-        for name in inspect.signature(type(self).__init__).parameters:
-            if name != "self":
-                setattr(self, name, given[name])
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters by name.
 
-    @abstractmethod
-    def _take(self, bundle: Any) -> None:
-        """Sets what prediction needs besides ``bundle_`` from a bundle that was loaded."""
+        Raises:
+            ValueError: there is no parameter of that name.
+        """
+        known = sorted(self.get_params(deep=False))
+        for name in params:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(known)}"
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
+        return super().set_params(**params)
 
     def summary(self) -> str:
-        """The layers with output shapes and parameters, as a table."""
-        check_is_fitted(self, "bundle_")
+        """Returns a table of the layers with output shapes and numbers of weights."""
+        self._check_fitted()
         return summarize(self.bundle_.model).text()
 
     def save(self, folder: str | Path) -> None:
-        """Save as the directory that ``recurra predict`` and ``recurra evaluate`` read."""
-        check_is_fitted(self, "bundle_")
+        """Saves the model as the directory that ``recurra predict`` and ``recurra evaluate`` read."""
+        self._check_fitted()
         store.save(self.bundle_, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """The estimator saved in ``folder``, by ``save`` or by ``recurra fit``.
+        """Returns the estimator saved in ``folder``, by ``save`` or by ``recurra fit``.
+
+        Its parameters are the settings that the model was trained with.
 
         Raises:
-            BundleError: no model is there, it is damaged, or it is of another task.
+            BundleError: there is no model, it is damaged, or it is of another task.
         """
-        found = store.load(Path(folder))
-        if found.task != cls.task:
+        bundle = load(Path(folder))
+        if bundle.task != cls.task:
             raise BundleError(
-                f"is a model of task {found.task}, and {cls.__name__} has {cls.task}", where=folder
+                f"is a model of task {bundle.task}, and {cls.__name__} has {cls.task}", where=folder
             )
-        config = found.config
-        given = {
-            name: getattr(getattr(config, section), name)
-            for name, section in cls.sections.items()
-            if name in getattr(config, section).model_fields_set
+        saved = bundle.config.plain()
+        # Of a parameter's settings the first decides, so it is read last.
+        values = {name: saved[section][key] for name, section, key in reversed([*cls._parameter_settings()])}
+        given = {name: value for name, value in values.items() if value is not None}
+        estimator = cls(bundle.config.recipe or cls.recipe, **given)
+        own = estimator._config().plain()
+        others = {
+            section: {key: value for key, value in saved[section].items() if value != own[section][key]}
+            for section in saved
+            if isinstance(saved[section], dict)
         }
-        estimator = cls(config.recipe or cls.default_recipe, **given)
-        estimator.bundle_ = found
-        estimator.history_ = []
-        estimator._take(found)
+        estimator.settings = {section: values for section, values in others.items() if values} or None
+        estimator._set_fitted(bundle, [])
         return estimator
 
+    def _fit(self, prepare: Callable[[Any, Reporter], Any], reporter: Reporter | None) -> Self:
+        """Trains on what ``prepare`` returns for the settings."""
+        reporter, task = reporter or Reporter(), task_named(self.task)
+        config, pretrained = open_pretrained(self._config())
+        prepared = prepare(config, reporter)
+        trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter)
+        self._set_fitted(trained.bundle, [record.row() for record in trained.outcome.history])
+        return self
+
+    def _set_fitted(self, bundle: Any, history: list[dict[str, Any]]) -> None:
+        """Sets the attributes of a trained estimator."""
+        self.bundle_, self.history_ = bundle, history
+
+    def _check_fitted(self) -> None:
+        """Raises NotFittedError before ``fit``; sets the number of threads to predict with."""
+        check_is_fitted(self, "bundle_")
+        use_threads()
+
     def _config(self) -> Config:
-        """The settings: the recipe's, then ``settings``, then the parameters that are not None."""
-        given: dict[str, Any] = {"task": self.task, "train": {"seed": self.random_state}}
-        for name, section in self.sections.items():
+        """Returns the settings: the recipe's, then ``settings``, then the parameters that are not None.
+
+        Raises:
+            ConfigError: a parameter or one of ``settings`` is unknown or out of its range.
+        """
+        given: dict[str, Any] = {"task": self.task}
+        for name, section, key in self._parameter_settings():
             value = getattr(self, name)
             if value is not None:
-                given.setdefault(section, {})[name] = _plain(value)
-        mine = (self.settings or {}, given)
-        return Config.build(recipe_under(self.recipe, *mine), *mine)
+                given.setdefault(section, {})[key] = _plain(value)
+        layers = (self.settings or {}, given)
+        try:
+            return build_config(recipe_under(self.recipe, *layers), *layers)
+        except ConfigError as error:
+            for name, section, key in self._parameter_settings():
+                if getattr(self, name) is not None and f"setting {section}.{key} = " in error.what:
+                    raise ConfigError(error.what, where=f"parameter {name}", hint=error.hint) from None
+            raise
 
-    def _remember(self, bundle: Bundle, outcome: Outcome) -> Self:
-        """Keeps what a fit gave."""
-        self.bundle_ = bundle
-        self.history_ = [record.row() for record in outcome.history]
-        return self
+    @classmethod
+    def _parameter_settings(cls) -> Iterator[tuple[str, str, str]]:
+        """The name of each parameter with the section and the name of each setting that it sets."""
+        for parameter in fields(cls):
+            for section, key in _targets(parameter):
+                yield parameter.name, section, key
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if isinstance(self, TextFields):
+            tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        return tags
 
 
 def _plain(value: Any) -> Any:
+    """A parameter's value in the types of the settings."""
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Mapping):  # class names to weights
+        return {str(key): weight for key, weight in value.items()}
     listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
     return list(value) if listed else value

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurra import store
-from recurra.config import Config, load_recipe, recipe_names
+from recurra.config import load_recipe, recipe_names
 from recurra.errors import ConfigError, DataError
-from recurra.io.labels import Labels
-from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import TextTokenizer
+from recurra.layers.network import stack_of
 from recurra.measure import memory_view
 from recurra.measure.memory import measure
 from recurra.runtime import use_threads
-from recurra.store import Bundle, ClassifierBundle
-from recurra.tasks.classification.network import Classifier
-from recurra.tasks.classification.prepare import official_test
-from recurra.tasks.classification.task import texts_of_file, vectors_of
+from recurra.store import AnyBundle
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.transfer import stack_of
+from recurra.tasks.settings import build_config
+from recurra.tasks.texts import official_test
+from recurra.tasks.use import load
 
 __all__ = ["memory"]
 
 STEPS = 100  # how far back to look where nothing else is said
 FEW = 8  # sequences that should reach that far; else it looks less far
 LEAD = 400  # steps read before the first one that counts: the state is then no longer the initial one
-VOCABULARY_TEXTS = 5_000  # from which a recipe without a model learns its words
 LOOKED_AT = 20_000  # sequences of which lengths are known before the distance is chosen
 
 
@@ -49,7 +43,7 @@ class _Subject:
     """
 
     name: str
-    bundle: Bundle
+    bundle: AnyBundle
     sequences: Iterator[Tensor]
     where: str
 
@@ -113,10 +107,10 @@ def memory(
     }
 
 
-def _besides(bundle: Bundle) -> dict[str, str]:
+def _besides(bundle: AnyBundle) -> dict[str, str]:
     """What shortens the way from a far step to the answer."""
     model = bundle.config.model
-    if bundle.task in ("classify", "forecast") and model.pooling != "last":
+    if getattr(bundle.model, "pooling", None) is not None:
         return {
             "pooling": f"The head reads all states ({model.pooling}): a step far back reaches it without "
             "passing through all of that."
@@ -133,43 +127,34 @@ def _subject(model: Path, data: Path | None, fresh: bool) -> _Subject:
     """The network of a model's directory or of a recipe, and its rows."""
     if not model.exists() and str(model) in recipe_names():
         return _recipe(str(model), data)
-    bundle = store.load(model)
+    bundle = load(model)
+    task = task_named(bundle.task)
     path = data or _training_file(bundle, model)
     if fresh:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bundle.config.train.seed)
-            bundle = type(bundle).rebuild(bundle.config, bundle.files(), bundle.kept_metrics())
-        bundle.model.eval()
-    sequences = task_named(bundle.task).sequences(bundle, path)
-    return _Subject(f"{model}{', untrained' if fresh else ''}", bundle, sequences, str(path))
+            bundle = replace(bundle, model=task.build(bundle.config, bundle.assets).eval())
+    return _Subject(
+        f"{model}{', untrained' if fresh else ''}", bundle, task.sequences(bundle, path), str(path)
+    )
 
 
 def _recipe(name: str, data: Path | None) -> _Subject:
-    """A classifier's network with the weights that ``fit`` would begin with."""
-    config = Config.build(load_recipe(name))
-    if config.task != "classify":
+    """The network of a recipe with the weights that ``fit`` would begin with."""
+    config = build_config(load_recipe(name))
+    untrained = task_named(config.task).untrained
+    if untrained is None:
         raise ConfigError(
             f"is a recipe of task {config.task}: its network is known once it is fitted",
             where=name,
             hint="give a model's directory, perhaps with --fresh",
         )
-
-    def texts() -> Iterator[str]:
-        if data is None:
-            return (row.text for row in sample_rows("en")["train"])
-        return texts_of_file(data, config)
-
-    tokenizer = TextTokenizer.train(islice(texts(), VOCABULARY_TEXTS), config.tokenizer)
-    labels = Labels(("no", "yes"), "binary")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        network = Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.label_kind).eval()
-    bundle = ClassifierBundle(config=config, model=network, tokenizer=tokenizer, labels=labels)
+    bundle, sequences = untrained(config, data)
     where = "the built-in sample" if data is None else str(data)
-    return _Subject(f"{name}, untrained", bundle, vectors_of(bundle, texts()), where)
+    return _Subject(f"{name}, untrained", bundle, sequences, where)
 
 
-def _training_file(bundle: Bundle, model: Path) -> Path:
+def _training_file(bundle: AnyBundle, model: Path) -> Path:
     recorded = bundle.metrics.get("training", {}).get("data")
     if recorded is None or not Path(recorded).exists():
         raise DataError(f"the training file {recorded or ''} is not there", where=model, hint="name a file")

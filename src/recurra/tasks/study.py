@@ -85,8 +85,8 @@ class StudyFunctions(Generic[P, B]):
             none) on one part of the prepared data.
         draw: Writes a number of training rows drawn by a seed to a path. The rows of a smaller number are
             among those of a larger one. None if the task's rows cannot be drawn.
-        shared: Settings that all arms must have in common, since they determine what is measured; a section or
-            a dotted name.
+        shared: Settings that all arms must have in common, since they determine what is measured; a section
+            or a dotted name.
     """
 
     criterion: Criterion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,17 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.reporter import Reporter
 
-__all__ = ["Part", "Rowset", "checked_texts", "learned_tokenizer", "part_of", "report_skipped", "texts_of"]
+__all__ = [
+    "Part",
+    "Rowset",
+    "checked_texts",
+    "learned_parts",
+    "learned_tokenizer",
+    "official_test",
+    "part_of",
+    "report_skipped",
+    "texts_of",
+]
 
 Rowset = NDArray[np.int64]
 
@@ -76,6 +86,32 @@ def part_of(
     return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
 
 
+def learned_parts(
+    texts: list[str],
+    labels: NDArray[Any] | None,
+    config: TokenizerConfig,
+    rows: tuple[Rowset, Rowset] | None,
+    validation: tuple[list[str], NDArray[Any] | None] | None,
+) -> tuple[TextTokenizer, Part, Part]:
+    """Returns a tokenizer learned from texts given from Python, and their training and validation part.
+
+    Args:
+        texts: ``N`` texts.
+        labels: of the texts, as `Part.labels` has them; None if they have none.
+        config: the tokenizer's settings.
+        rows: row numbers of the training and of the validation part; None if all texts are for training.
+        validation: texts and labels of the validation part, if ``rows`` is None.
+    """
+    training = np.arange(len(texts)) if rows is None else rows[0]
+    tokenizer = TextTokenizer.train((texts[row] for row in training), config)
+    whole = part_of("training", tokenizer, texts, labels)
+    if rows is not None:
+        held_out = replace(whole, name="validation", rows=rows[1])
+    else:
+        held_out = part_of("validation", tokenizer, *(validation or ([], None)))
+    return tokenizer, replace(whole, rows=training), held_out
+
+
 def texts_of(source: Source, wanted: Rowset) -> Iterator[str]:
     """The raw texts of the sorted rows ``wanted``, streamed from the file."""
     position, first = 0, 0
@@ -113,3 +149,11 @@ def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
     if skipped.count:
         rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
         reporter.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
+
+
+def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
+    """The training and test part of a folder with train/ and test/ inside, such as aclImdb as unpacked."""
+    if (data / "train").is_dir():
+        beside = data / "test"
+        return data / "train", test or (beside if beside.is_dir() else None)
+    return data, test

@@ -9,8 +9,7 @@ import torch
 
 from recurra.config import ModelConfig
 from recurra.layers import GRU, LSTM, SimpleRNN
-from recurra.tasks.classification.loss import classification_loss
-from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.network import Classifier, classification_loss
 
 LENGTHS = torch.tensor([9, 4, 1])
 

@@ -1,4 +1,4 @@
-"""`Forecaster` in scikit-learn's manners, and the same as the command line's model."""
+"""`Forecaster`: tables in and out, and the same model as the command line's."""
 
 from __future__ import annotations
 
@@ -69,11 +69,10 @@ def test_the_command_line_trains_the_same_network(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     estimator = Forecaster(target="wave", lookback=8, delay=2, units=6, epochs=2, validation_fraction=0.2)
     config = estimator._config()
-    series = config.series.model_copy(update={"valid_fraction": 0.2})
     # The test file's rows are no part of training: all of train.csv is shared out as in the estimator.
     (tmp_path / "test.csv").write_text("\n".join(lines[:100]) + "\n", encoding="utf-8")
     found = fit_files(
-        tmp_path / "train.csv", config.model_copy(update={"series": series}), tmp_path / "model",
+        tmp_path / "train.csv", config, tmp_path / "model",
         test=tmp_path / "test.csv", baseline=False,
     )  # fmt: skip
     estimator.fit(tmp_path / "train.csv")

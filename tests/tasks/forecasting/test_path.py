@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from recurra import store
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.tasks.fit import fit_files
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import load
 from tests.conftest import Ran, Run
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
@@ -69,7 +69,7 @@ def model(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": {"units": 6},
         "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
     }
-    fit_files(series, Config.build(load_recipe("forecaster"), settings), out)
+    fit_files(series, build_config(load_recipe("forecaster"), settings), out)
     return out
 
 
@@ -104,9 +104,9 @@ def test_what_a_fit_leaves_behind(model: Path) -> None:
     assert "It forecasts temp, 3 h ahead, from 12 points of the last 12 h." in card
     history = list(csv.DictReader((model / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert [float(row["valid_mae"]) > 0 for row in history] == [True, True]
-    bundle = store.load(model)
-    assert isinstance(bundle, ForecasterBundle)
-    assert bundle.layout.features[:4] == ["pm", "temp", "pm missing", "wind N"]
+    bundle = load(model)
+    assert bundle.task == "forecast"
+    assert bundle.assets.layout.features[:4] == ["pm", "temp", "pm missing", "wind N"]
 
 
 def test_evaluate_gives_the_figures_of_another_file(model: Path, run: Run, tmp_path: Path) -> None:

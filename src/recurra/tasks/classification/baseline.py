@@ -22,7 +22,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
-from recurra.io.clean import clean
+from recurra.io.text import clean
 from recurra.measure.explain import join_words
 
 __all__ = ["NgramBaseline", "words_of"]

@@ -1,4 +1,4 @@
-"""Classification in `recurra compare`: rows as files of texts and labels, scores are the rows predicted right."""
+"""Classification in `recurra compare`: a labelled text scores 1 if it is predicted right, else 0."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ def write(prepared: ClassifierData, folder: Path) -> StudyData:
     if test is not None:
         write_parquet(folder / "test.parquet", _tables(test, test.rows[kept], labels))
     codes = train.labels
-    strata = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1) if codes.ndim > 1 else codes
-    write_strata(folder, strata)
+    write_strata(folder, np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1))
     majority = None
     if labels.label_kind != "multilabel":
         largest = np.bincount(codes.astype(np.int64)).argmax()

@@ -18,6 +18,11 @@ from recurra.tasks.study import StudyData, StudyFunctions
 
 __all__ = ["STUDY"]
 
+_MEASURED = (
+    *("target", "time", "time_format", "missing", "step", "delay", "horizon"),
+    *("valid_fraction", "test_fraction"),
+)
+
 
 def write(prepared: SeriesData, folder: Path) -> StudyData:
     """Returns the files as they are: a series is split by time, and its rows are not drawn."""
@@ -75,9 +80,5 @@ STUDY: StudyFunctions[SeriesData, ForecasterBundle] = StudyFunctions(
     write=write,
     score=score,
     score_baseline=score_baseline,
-    shared=tuple(
-        f"series.{name}"
-        for name in ("target", "time", "time_format", "missing", "step", "delay", "horizon")
-        + ("valid_fraction", "test_fraction")
-    ),
+    shared=tuple(f"series.{name}" for name in _MEASURED),
 )

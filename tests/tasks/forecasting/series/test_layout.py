@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.config import DataConfig, SeriesConfig
+from recurra.config import DataConfig
 from recurra.errors import BundleError, ConfigError, DataError
 from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.encode import encode
 from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, forward_filled
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, encode, forward_filled
 from recurra.tasks.forecasting.series.learn import Learned, learn_layout
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
+from recurra.tasks.forecasting.settings import SeriesConfig
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
 N, TRAIN = 70, 50

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.settings import SeriesConfig
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -53,7 +53,7 @@ def test_what_is_no_whole_number_of_rows_is_refused(
 
 @pytest.mark.parametrize("bad", ["10x", "1 month", "h", "-3h", "0d", "", 0, -1])
 def test_a_span_that_is_none_is_refused_by_the_settings(bad: int | str) -> None:
-    with pytest.raises(ValueError, match=r"no duration|too few"):
+    with pytest.raises(ValueError, match=r"not a duration|too few"):
         SeriesConfig(lookback=bad)
 
 

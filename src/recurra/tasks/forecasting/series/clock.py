@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError, DataError
-from recurra.tasks.forecasting.series.cells import numbers_of
-from recurra.tasks.forecasting.series.table import Table
+from recurra.tasks.forecasting.series.table import Table, numbers_of
 
 __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
 

@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
-from recurra.tasks.forecasting.series.cells import counts_rows, numbers_of
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.table import Table
+from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of
 
 __all__ = ["Grid", "even_grid", "later", "rows_as_they_are", "span"]
 

@@ -7,14 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError, DataError
-from recurra.tasks.forecasting.series.cells import Numbers, counts_rows, numbers_of, sentinels_of, words_of
 from recurra.tasks.forecasting.series.clock import Clock
-from recurra.tasks.forecasting.series.encode import not_a_number
 from recurra.tasks.forecasting.series.grid import Grid
-from recurra.tasks.forecasting.series.layout import Category, Layout, Period, Scale
-from recurra.tasks.forecasting.series.table import Table
+from recurra.tasks.forecasting.series.layout import Category, Layout, Period, Scale, not_a_number
+from recurra.tasks.forecasting.series.table import (
+    Numbers,
+    Table,
+    counts_rows,
+    numbers_of,
+    sentinels_of,
+    words_of,
+)
+from recurra.tasks.forecasting.settings import SeriesConfig
 
 __all__ = ["Learned", "learn_layout"]
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.grid import span
-from recurra.tasks.forecasting.settings import seconds_of
+from recurra.tasks.forecasting.settings import SeriesConfig, seconds_of
 
 __all__ = ["Reach", "find_reach", "written"]
 

@@ -1,4 +1,4 @@
-"""Cleaning keeps the words of a text and nothing that is not text, and never fails."""
+"""Cleaning keeps the words of a text and accepts every text; the language of a text is guessed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recurra.io.clean import clean
+from recurra.io.text import clean, guess_language
 
 anything = st.text(
     alphabet=st.one_of(st.characters(), st.sampled_from("<>&#;/!x0123456789\x00\x96\ufeff\ud800"))
@@ -62,3 +62,25 @@ def test_megabytes_of_half_markup_end(unit: str) -> None:
     found = clean(unit * 1_000_000)  # a pattern that backtracks would take hours here
     assert len(found) <= len(unit) * 1_000_000
     assert not {"\x00", "\ud800"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "a stirring , funny and finally transporting re imagining of beauty and the beast"),
+        ("de", "Der Film ist nicht schlecht, aber auch nicht besonders gut."),
+        ("fr", "Ce film n'est pas mauvais, mais il ne dure que trop pour les enfants."),
+        ("es", "La película no es mala, pero tampoco es muy buena para los niños."),
+        ("it", "Il film non è brutto, ma anche per i bambini non è molto bello."),
+        ("pt", "O filme não é ruim, mas também não é muito bom para uma criança."),
+        ("nl", "De film is niet slecht, maar het is ook geen goede film voor een kind."),
+        ("ru", "Фильм неплохой, но слишком длинный."),
+        ("ar", "الفيلم ليس سيئا"),
+        ("zh", "这个iPhone手机很好用，下次还买"),
+        ("ja", "この映画はとても面白かったです"),
+        ("ko", "이 영화는 정말 재미있어요"),
+        ("other", "12345 !!"),
+    ],
+)
+def test_languages(language: str, text: str) -> None:
+    assert guess_language(text) == language
