@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from recurra.compare.arms import parse_arms
-from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
 from recurra.compare.rounds import Rounds, Study
-from recurra.compare.runs import BASELINE, Job, Run, pack
+from recurra.compare.runs import Job, Run, pack
 from recurra.errors import TrainingError
 from recurra.measure.study_view import StudyFigures
+from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.study import StudyData
 
 ROWS = 2000
+BASELINE = STUDY.baseline
 CHANCES = {BASELINE: 0.7, "lstm": 0.8, "gru": 0.9, "simple-rnn": 0.8, "bi-lstm": 0.8}
 
 
@@ -32,7 +34,7 @@ def learned(job: Job) -> Run:
         right[:2] = ~right[:2]
     return Run(
         arm=job.arm, size=job.size, seed=job.seed, train_rows=job.size or 900, rows=ROWS,
-        accuracy=float(right.mean()), log_loss=0.4, right=pack(right), seconds=2.0,
+        score=float(right.mean()), log_loss=0.4, scores=pack(right), seconds=2.0,
         cpu_seconds=3.0 if job.arm == "gru" else 1.0, memory=None,
     )  # fmt: skip
 
@@ -61,10 +63,11 @@ def rounds(folder: Path, done: list[Run] | None = None, **more: object) -> Round
     arms = parse_arms("lstm,gru,simple-rnn,bi-lstm")
     study = Study(arms, "lstm", **{"seeds": 5, **more})  # type: ignore[arg-type]
     np.save(folder / "strata.npy", np.arange(900) % 2)
+    settings = {"data": {"format": "parquet", "text": ["text"], "label": "label"}}
     study_data = StudyData(
-        folder, 900, ROWS, True, 0, 0.5, {"format": "parquet", "text": ["text"], "label": "label"}
+        folder, 900, ROWS, "train.parquet", "valid.parquet", "test.parquet", True, 0, 0.5, settings
     )
-    return Rounds(study, study_data, {run.place: run for run in done or []})
+    return Rounds(study, study_data, STUDY, {run.place: run for run in done or []})
 
 
 def found(of: Rounds) -> dict[str, str]:
@@ -128,16 +131,16 @@ def test_a_run_that_fails_takes_its_pair_along_and_is_told(tmp_path: Path) -> No
     assert judged["simple-rnn"] is not None
     assert judged["simple-rnn"].difference.seeds == 4
     assert figures.unfinished == [
-        "gru, seed 2 came to nothing: the loss is nan.",
-        "lstm, seed 4 came to nothing: the loss is nan.",
+        "gru, seed 2 failed: the loss is nan.",
+        "lstm, seed 4 failed: the loss is nan.",
     ]
 
 
 def test_every_size_is_judged_by_itself(tmp_path: Path) -> None:
     study, run = rounds(tmp_path, sizes=(100, 900, 5000, 0)), Runner()
-    study.study_data.folder.joinpath("train-100-1.parquet").touch()
+    study.data.folder.joinpath("train-100-1.parquet").touch()
     for seed in range(1, 6):
-        study.study_data.folder.joinpath(f"train-100-{seed}.parquet").touch()
+        study.data.folder.joinpath(f"train-100-{seed}.parquet").touch()
     study.go(run, lambda _: None, Reporter())
     assert {size for _, size, _ in run.made} == {100, 0}  # 900 and 5,000 are all there are
     assert [seed for arm, size, seed in run.made if (arm, size) == (BASELINE, 100)] == [1, 2, 3, 4, 5]
