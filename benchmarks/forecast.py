@@ -1,15 +1,15 @@
-"""Which recurrent network forecasts best a day ahead? Errors in the target's unit, beside three baselines.
+"""Compares recurrent networks that forecast a day ahead with one another and with three baselines.
 
-    export RECURRA_DATA=DATA                        # holds series/
+    export RECURRA_DATA=DATA                        # contains series/
     python benchmarks/forecast.py run               # all recipes that are not in the results yet
     python benchmarks/forecast.py run --data etth1 --recipes forecaster,forecaster-plain --seeds 1,2,3
-    python benchmarks/forecast.py table             # of what has been measured so far
+    python benchmarks/forecast.py table             # of the results so far
 
-Every recipe reads the same windows of the same parts of the time: 70% of the rows to train, 15% to choose
-the epoch, the last 15% to test; one point an hour of the last 3 days (the book has 10: three times the work),
-24 hours ahead. A recipe's figures are means over its seeds; its interval is that of the mean over seeds of
-each window's error, over blocks of time. A recipe may be written with settings: `forecaster+model.cell=lstm`,
-or `forecaster+series.lookback=10d`.
+All recipes use the same windows: 70% of the rows for training, 15% for validation, the last 15% for testing;
+one point per hour of the last 3 days (the book uses 10 days, which takes three times as long), 24 hours
+ahead. The metrics of a recipe are means over its seeds. Its interval is over blocks of time, of the error of
+each window averaged over seeds. A recipe can have settings: `forecaster+model.cell=lstm`,
+`forecaster+series.lookback=10d`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def config_of(recipe: str, data: str, seed: int) -> Config:
 
 
 def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
-    """The recipe's row, and those of the baselines on the same windows."""
+    """Returns the row of the recipe and the rows of the baselines on the same windows."""
     path = Path(os.environ["RECURRA_DATA"]) / "series" / SETS[data][0]
     figures, errors = [], []
     for seed in seeds:
@@ -98,7 +98,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         "runs": figures,
         "mae": float(stack[:, 0].mean()),
         "interval": ends(drawn[:, 0]),
-        "rmse": float(np.mean([one["rmse"] for one in figures])),
+        "rmse": float(np.mean([metrics["rmse"] for metrics in figures])),
         "parameters": summarize(bundle.model).total,
         "beside": {
             name: {
@@ -143,31 +143,31 @@ def run(path: Path, sets: list[str], recipes: list[str], seeds: list[int]) -> No
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as Markdown, a table a data set, the smallest error first."""
+    """Formats the rows as Markdown, one table per data set, sorted by error."""
     lines = []
     for data in dict.fromkeys(row["data"] for row in rows):
-        mine = sorted((row for row in rows if row["data"] == data), key=lambda row: row["mae"])
-        naive = next(row["mae"] for row in mine if row["recipe"] == PERSISTENCE)
+        data_rows = sorted((row for row in rows if row["data"] == data), key=lambda row: row["mae"])
+        persistence = next(row["mae"] for row in data_rows if row["recipe"] == PERSISTENCE)
         lines += [
-            f"{data}, {SETS[data][1]} 24 hours ahead, {mine[0]['windows']:,} test windows:",
+            f"{data}, {SETS[data][1]} 24 hours ahead, {data_rows[0]['windows']:,} test windows:",
             "",
             "| | MAE (95% interval) | of each seed | RMSE | skill | less ridge's | parameters | seconds |",
             "|---|---|---|---|---|---|---|---|",
         ]
-        for row in mine:
+        for row in data_rows:
             low, high = row["interval"]
-            seeds = ", ".join(f"{one['mae']:.3f}" for one in row.get("runs", []))
+            seeds = ", ".join(f"{metrics['mae']:.3f}" for metrics in row.get("runs", []))
             ridge = row.get("beside", {}).get(RIDGE)
             less = ""
             if ridge:
                 less = "{:+.3f} ({:+.3f} to {:+.3f})".format(ridge["difference"], *ridge["interval"])
-            seconds = [one["seconds"] for one in row.get("runs", [])]
+            seconds = [metrics["seconds"] for metrics in row.get("runs", [])]
             cells = [
                 row["recipe"],
                 f"{row['mae']:.3f} ({low:.3f} to {high:.3f})",
                 seeds,
                 f"{row['rmse']:.3f}",
-                f"{100 * (1 - row['mae'] / naive):+.1f}%",
+                f"{100 * (1 - row['mae'] / persistence):+.1f}%",
                 less,
                 f"{row['parameters']:,}" if "parameters" in row else "",
                 f"{np.mean(seconds):.0f}" if seconds else "",
@@ -184,11 +184,11 @@ def main() -> None:
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    if given.verb == "run":
-        seeds = [int(seed) for seed in given.seeds.split(",")]
-        run(given.results, given.data.split(","), given.recipes.split(","), seeds)
-    print(table(rows_in(given.results)))
+    arguments = parser.parse_args()
+    if arguments.verb == "run":
+        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+        run(arguments.results, arguments.data.split(","), arguments.recipes.split(","), seeds)
+    print(table(rows_in(arguments.results)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
+    from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
@@ -37,6 +38,7 @@ __all__ = [
     "SimpleRNN",
     "TextClassifier",
     "build_config",
+    "deterministic",
     "load_keras",
     "register_cell",
 ]
@@ -52,6 +54,7 @@ _HOMES = {
     "Recurrent": "recurra.layers",
     "SimpleRNN": "recurra.layers",
     "build_config": "recurra.tasks.settings",
+    "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},

@@ -213,13 +213,12 @@ class Recurrent(nn.Module):
             True
         """
         packed = x if isinstance(x, PackedSequence) else None
-        # not next(self.parameters()), which takes 4 us: a short text takes 200
-        like = next(iter(self._parameters.values()), None)
-        dtype = next(self.parameters()).dtype if like is None else like.dtype
-        padded, lengths = read_input(x, lengths, mask, self.input_size, dtype)
+        padded, lengths = read_input(x, lengths, mask, self.input_size, self._any_parameter())
         steps: Tensor | Lookup = padded.transpose(0, 1)
-        widths = [H for H in self.units for _ in range(self.directions)]
-        states = read_state(state, widths, self.spec.state, steps.shape[1])
+        states = None
+        if state is not None:
+            widths = [H for H in self.units for _ in range(self.directions)]
+            states = read_state(state, widths, self.spec.state, steps.shape[1])
         last: list[State] = []
         for depth in range(self.layers):
             calls = [
@@ -257,7 +256,7 @@ class Recurrent(nn.Module):
         Returns:
             A dictionary for each direction; empty where the cell has no gates.
         """
-        padded, lengths = read_input(x, lengths, None, self.input_size, x.dtype)
+        padded, lengths = read_input(x, lengths, None, self.input_size, self._any_parameter())
         sums_by_direction = []
         for reverse, suffix in enumerate(self.suffixes(0)):
             call = Call(
@@ -354,6 +353,11 @@ class Recurrent(nn.Module):
             f"{name}={value}" for name in ("dropout", "recurrent_dropout") if (value := getattr(self, name))
         ]
         return ", ".join(parts)
+
+    def _any_parameter(self) -> Tensor:
+        # not next(self.parameters()), which takes 4 us: a short text takes 200
+        own = next(iter(self._parameters.values()), None)
+        return next(self.parameters()) if own is None else own
 
     def _mask(self, share: float, steps: Tensor | Lookup, features: int) -> Tensor | None:
         if not self.training or share == 0:

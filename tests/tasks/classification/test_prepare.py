@@ -50,12 +50,12 @@ def test_a_changed_file_is_tokenized_anew(data: Path) -> None:
     data.write_text(data.read_text(encoding="utf-8").replace("good", "fine"), encoding="utf-8")
     second = prepare(data, ClassifierConfig(), Reporter())
     assert second.key != first.key
-    assert second.tokenizer.fingerprint != first.tokenizer.fingerprint
+    assert second.assets.tokenizer.fingerprint != first.assets.tokenizer.fingerprint
 
 
 def test_the_vocabulary_is_of_training_rows_only(data: Path) -> None:
     found = prepare(data, ClassifierConfig(), Reporter())
-    words = {found.tokenizer.word(n) for n in range(found.tokenizer.vocab_size)}
+    words = {found.assets.tokenizer.word(n) for n in range(found.assets.tokenizer.vocab_size)}
     unique = {f"word{n}" for n in found.train.rows}
     held_out = {f"word{n}" for n in found.valid.rows}
     assert unique <= words
@@ -87,4 +87,4 @@ def test_a_label_that_training_never_saw_is_refused_with_its_row(data: Path, tmp
     test = tmp_path / "test.csv"
     test.write_text("text,label,origin\nsome text,a,x\nother text,c,x\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"test\.csv, row 2: .*'c'"):
-        open_part("test", test, found.config, found.labels, found.tokenizer, Reporter())
+        open_part("test", test, found.config, found.assets.labels, found.assets.tokenizer, Reporter())

@@ -147,9 +147,23 @@ def test_predict_says_what_comes_after_the_last_row(
     assert set(json.loads(answers.read_text(encoding="utf-8"))) == {"row", "time", "for", "temp"}
 
 
-def test_how_far_back_a_forecast_remembers(model: Path, series: Path, run: Run) -> None:
+def test_memory_is_measured_over_the_steps_of_a_window(model: Path, series: Path, run: Run) -> None:
     answer = found(run("inspect", model, "memory", series, "--json"))
-    assert answer
+    assert (answer["cell"], answer["steps"]) == ("gru", 11)  # from the last of 12 points to the first
+    gradient = answer["gradient"]
+    low, median, high = (np.array(gradient[name]) for name in ("low", "median", "high"))
+    assert median.shape == (12,)
+    assert median[0] == 1
+    assert 0 < median[-1] < 0.1  # a network of two epochs has not learned to remember
+    assert ((low <= median) & (median <= high)).all()
+    assert gradient["half"] == int(np.argmax(median <= 0.5))
+    (layer,) = answer["parts"]
+    weights = safetensors.numpy.load_file(model / "model.safetensors")
+    (recurrent,) = (value for name, value in weights.items() if name.endswith("weight_hh_l0"))
+    blocks = zip(("reset", "update", "candidate"), np.split(recurrent.astype(np.float64), 3), strict=True)
+    for gate, block in blocks:
+        radius = np.abs(np.linalg.eigvals(block)).max()
+        assert layer["spectral_radius"][gate] == pytest.approx(radius, rel=1e-5)
 
 
 def test_the_jena_file_goes_through_with_several_values_ahead(run: Run, tmp_path: Path) -> None:
