@@ -216,11 +216,7 @@ class Rounds:
                 (self._scores(key, size, seed), self._scores(self.study.against, size, seed))
                 for seed in range(1, look + 1)
             ]
-            paired = [
-                Scores(np.subtract(a.values, b.values, dtype=np.float64), _shared_sizes(key, a, b))
-                for a, b in pairs
-                if a is not None and b is not None
-            ]
+            paired = [_difference(key, a, b) for a, b in pairs if a is not None and b is not None]
             if len(paired) > 1:
                 differences[key] = self._mean(paired), self.looks[look]
         return judge(
@@ -275,21 +271,20 @@ class Rounds:
         )
 
 
-def _shared_sizes(key: str, first: Scores, second: Scores) -> Any:
-    """The sizes of the rows of two runs.
+def _difference(key: str, first: Scores, second: Scores) -> Scores:
+    """The difference of two runs on each row.
 
     Raises:
         DataError: If the runs were measured on different rows.
     """
-    if len(first.values) != len(second.values) or not np.array_equal(
-        np.asarray(first.sizes, object), np.asarray(second.sizes, object)
-    ):
+    sizes = [np.ones(len(one.values)) if one.sizes is None else one.sizes for one in (first, second)]
+    if not np.array_equal(*sizes):
         raise DataError(
             f"{key} was measured on other rows",
             where="--recipes",
             hint="compare arms with the same data settings",
         )
-    return first.sizes
+    return Scores(np.subtract(first.values, second.values, dtype=np.float64), first.sizes)
 
 
 def _left(seconds: float) -> str:
