@@ -277,8 +277,8 @@ def _difference(key: str, first: Scores, second: Scores) -> Scores:
     Raises:
         DataError: If the runs were measured on different rows.
     """
-    sizes = [np.ones(len(one.values)) if one.sizes is None else one.sizes for one in (first, second)]
-    if not np.array_equal(*sizes):
+    a, b = (np.ones(len(one.values)) if one.sizes is None else one.sizes for one in (first, second))
+    if not np.array_equal(a, b):
         raise DataError(
             f"{key} was measured on other rows",
             where="--recipes",
