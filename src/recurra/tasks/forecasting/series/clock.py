@@ -255,9 +255,8 @@ def _pattern(written: str) -> str | None:
     parts = re.split("%(.)", written)
     if any(field not in _DIGITS for field in parts[1::2]) or "Y" not in parts[1::2]:
         return None
-    compact = (
-        "".join(parts[::2]).strip() == "" and " " not in written
-    )  # such as 20160701, where all fields have their full width
+    # In a format without separators, such as 20160701, all fields have their full width.
+    compact = "".join(parts[::2]).strip() == "" and " " not in written
     digits = {name: count.replace("1,2", "2") if compact else count for name, count in _DIGITS.items()}
     named = [f"(?P<{field}>{digits[field]})" for field in parts[1::2]]
     return "^" + "".join(
