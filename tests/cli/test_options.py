@@ -87,5 +87,5 @@ def test_a_contradiction_or_an_unknown_name_is_one_line(given: dict[str, Any], s
 def test_a_task_of_the_file_that_contradicts_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("task: lm\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"--task is tag, and .*c.yaml: task is lm"):
+    with pytest.raises(ConfigError, match=r"--task is tag, but .*c.yaml: task is lm"):
         chosen_config(None, path, None, task="tag")

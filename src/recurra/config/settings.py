@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Section)
 
 
 class Config(Section):
-    """The settings of every task; the class of a task adds its own sections (see `recurra.tasks.settings`)."""
+    """The settings of every task; the class of a task adds its own sections (`recurra.tasks.settings`)."""
 
     recipe: str | None = Field(None, description="the recipe that these settings are based on")
     task: str = Field("classify", description="the task")
