@@ -1,1 +1,1 @@
-"""Ours and the peers, measured beside each other; rows go to ``results``."""
+"""Benchmarks of recurra and its peers; results are written to ``results``."""

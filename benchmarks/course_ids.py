@@ -1,8 +1,8 @@
-"""Token ids, labels and split of IMDB exactly as `recurra fit` sees them, as one .npz for the peers.
+"""Writes the token ids, labels and split of IMDB that `recurra fit` uses to an .npz file for the peers.
 
     python benchmarks/course_ids.py lstm train.parquet ids.npz [test.parquet]
 
-The peers read it through ``load``, which needs nothing but numpy.
+The peers read the file with ``load``, which needs numpy only.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.tasks.settings import build_config
+
 
 class Part(NamedTuple):
-    """Some reviews: their token ids, one array each, and labels of 0 and 1."""
+    """Reviews: one array of token ids each, and labels of 0 and 1."""
 
     ids: list[NDArray[np.int32]]
     labels: NDArray[np.int64]
 
 
 def write(recipe: str, train: Path, out: Path, test: Path | None = None) -> None:
-    """The ids that `recurra fit TRAIN --test TEST --recipe RECIPE --group movie` trains and tests on."""
-    from recurra.config import Config, load_recipe
+    """Writes the ids that `recurra fit TRAIN --test TEST --recipe RECIPE --group movie` uses."""
+    from recurra.config import load_recipe
     from recurra.tasks.classification.prepare import prepare
     from recurra.tasks.reporter import Reporter
 
-    config = Config.build(load_recipe(recipe), {"data": {"group": "movie"}})
+    config = build_config(load_recipe(recipe), {"data": {"group": "movie"}})
     prepared = prepare(train, config, Reporter(), test=test)
     data: dict[str, Any] = {}
     for part in (prepared.train, prepared.valid, prepared.test):
@@ -41,7 +43,7 @@ def write(recipe: str, train: Path, out: Path, test: Path | None = None) -> None
 
 
 def load(path: Path) -> list[Part]:
-    """Training, validation and, where there is one, test reviews."""
+    """Returns the training, validation and, if there are any, test reviews."""
     with np.load(path) as data:
         return [
             Part(np.split(data[f"{name}_ids"], data[f"{name}_offsets"][1:-1]), data[f"{name}_labels"])

@@ -1,21 +1,20 @@
-"""The course's own job end to end: `recurra fit` beside the same program in Keras and in plain PyTorch.
+"""Compares `recurra fit` with the same training in Keras and in plain PyTorch, on the course's task.
 
-    export RECURRA_DATA=DATA                # holds imdb/train.parquet and imdb/test.parquet
-    python benchmarks/epoch.py --timing     # 200 steps an epoch, scaled; no accuracy
+    export RECURRA_DATA=DATA                # contains imdb/train.parquet and imdb/test.parquet
+    python benchmarks/epoch.py --timing     # 200 steps per epoch, scaled; no accuracy
     python benchmarks/epoch.py --programs recurra,keras,torch-padded --seeds 1,2 --epochs 8 --patience 4
     python benchmarks/epoch.py --programs recurra,keras --recipes simple-rnn,gru,stacked-lstm,bi-lstm
 
-All programs get the same token ids and the same rows. They run side by side and take turns after each epoch,
-so that epoch k of each is measured within minutes of epoch k of the others, while only one computes
-(`turns.py`). Caches are empty at the start: the first epoch of ours compiles its kernels, as that of Keras
-traces its graph. A row a training goes to the results, and a table of them to the screen (`epoch_table.py`).
+All programs get the same token ids and the same rows. They take turns after each epoch (`turns.py`): only one
+of them computes at a time, and epoch k of each is measured within minutes of epoch k of the others. Caches
+are empty at the start: in the first epoch recurra compiles its kernels, and Keras traces its graph. One row
+per training is appended to the results, and a table is printed (`epoch_table.py`).
 
-`recurra+bfloat16` is ours with `model.precision=bfloat16`.
+`recurra+bfloat16` is recurra with `model.precision=bfloat16`.
 
-`+tuned` behind the name of a peer gives it what programs like it lack: glibc keeps freed memory (`recurra
-fit` asks for that by itself), and PyTorch flushes denormal numbers (as TensorFlow does by itself): gradients
-of an LSTM's last state decay into them on their way back through 500 steps, and some processors then take
-several times as long.
+`+tuned` after the name of a peer sets two options: glibc keeps freed memory (as `recurra fit` does by
+default), and PyTorch flushes denormal numbers (as TensorFlow does by default). Gradients of an LSTM's last
+state become denormal over 500 steps, and some processors then take several times as long.
 """
 
 from __future__ import annotations
@@ -37,9 +36,10 @@ import pyarrow.parquet as pq
 from epoch_table import table
 from turns import Program
 
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.measure.metrics import wilson_interval
 from recurra.runtime import facts
+from recurra.tasks.settings import build_config
 
 HERE = Path(__file__).parent
 PEERS = ("keras", "torch-padded", "torch-packed")
@@ -50,15 +50,15 @@ TIMED_STEPS = 200
 
 
 def imdb() -> Path:
-    """The folder of IMDB below RECURRA_DATA."""
+    """Returns the folder of IMDB in RECURRA_DATA."""
     folder = Path(os.environ.get("RECURRA_DATA", "")) / "imdb"
     if not (folder / "train.parquet").is_file():
-        sys.exit("set RECURRA_DATA to a folder that holds imdb/train.parquet and imdb/test.parquet")
+        sys.exit("set RECURRA_DATA to a folder with imdb/train.parquet and imdb/test.parquet")
     return folder
 
 
 def sampled(source: Path, rows: int, folder: Path) -> tuple[Path, float]:
-    """Some rows of a Parquet file as a file in ``folder``, and how many times more the whole has."""
+    """Writes random rows of a Parquet file to ``folder``; returns the file and the ratio of rows."""
     whole = pq.read_table(source)
     if not 0 < rows < len(whole):
         return source, 1.0
@@ -73,7 +73,7 @@ def commit() -> str:
 
 
 class Job:
-    """One recipe with one seed, trained by each program in turn."""
+    """One recipe with one seed, trained by all programs in turns."""
 
     def __init__(
         self, options: argparse.Namespace, recipe: str, seed: int, folder: Path, cache: Path
@@ -91,7 +91,7 @@ class Job:
         }
         self.ids = folder / "ids.npz"
         files = [self.train, self.ids, *([self.test] if self.test else [])]
-        subprocess.run(  # in a process of its own, and before any other: recurra too finds its tokens ready
+        subprocess.run(  # before the programs start: recurra then also has its tokens cached
             [sys.executable, HERE / "course_ids.py", recipe, *files],
             check=True,
             env={**os.environ, **self.environment},
@@ -124,48 +124,48 @@ class Job:
         ]
 
     def run(self, names: list[str]) -> Iterator[dict[str, object]]:
-        """Trains with all programs, and gives a row for each."""
+        """Trains with all programs and yields a row for each."""
         load = os.getloadavg()[0]
         with ExitStack() as stack:
             programs = [stack.enter_context(self.program(name)) for name in names]
             first = 0
             while waiting := [program for program in programs if not program.done]:
-                # another one begins each time: none has the coolest processor always
+                # The first program changes each round: no program always has the coolest processor.
                 for program in waiting[first % len(waiting) :] + waiting[: first % len(waiting)]:
-                    said = {key: value for key, value in program.turn().items() if value is not None}
-                    print(program.name, said, file=sys.stderr, flush=True)
+                    result = {key: value for key, value in program.turn().items() if value is not None}
+                    print(program.name, result, file=sys.stderr, flush=True)
                 first += 1
             for program in programs:
                 yield {**self.row(program), "load_before": load}
 
     def row(self, program: Program) -> dict[str, object]:
-        epochs = [said for said in program.said if said["event"] == "epoch"]
-        done = program.said[-1]
+        epochs = [event for event in program.events if event["event"] == "epoch"]
+        done = program.events[-1]
         best = min(range(len(epochs)), key=lambda number: epochs[number]["valid_loss"])
         accuracy = done["test_accuracy"]
         test_rows = pq.read_metadata(self.test).num_rows if self.test else 0
-        seconds = [said["train_seconds"] for said in epochs]
+        seconds = [event["train_seconds"] for event in epochs]
         return {
             "recipe": self.recipe,
             "program": program.name,
             "seed": self.seed,
             "system": done["system"],
             "parameters": done["parameters"],
-            "batch": Config.build(load_recipe(self.recipe)).train.batch_size,
+            "batch": build_config(load_recipe(self.recipe)).train.batch_size,
             "threads": self.options.threads,
             "rows": pq.read_metadata(self.train).num_rows,
             "scale": self.scale,
             "train_seconds": seconds,
-            "epoch_seconds": [said["epoch_seconds"] for said in epochs],
-            "cpu_seconds": [said["cpu_seconds"] for said in epochs],
-            "idle_cpu_seconds": sum(said["idle_cpu_seconds"] for said in program.said[1:]),
+            "epoch_seconds": [event["epoch_seconds"] for event in epochs],
+            "cpu_seconds": [event["cpu_seconds"] for event in epochs],
+            "idle_cpu_seconds": sum(event["idle_cpu_seconds"] for event in program.events[1:]),
             "seconds_an_epoch": statistics.median(seconds) * self.scale,
             "epochs": len(epochs),
             "best_epoch": best + 1,
             "valid_accuracy": epochs[best]["valid_accuracy"],
             "test_accuracy": accuracy,
             "interval": wilson_interval(round(accuracy * test_rows), test_rows) if self.test else None,
-            "peak_memory_before": program.said[0]["peak_memory"],
+            "peak_memory_before": program.events[0]["peak_memory"],
             "peak_memory_training": epochs[-1]["peak_memory"],
             "peak_memory": done["peak_memory"],
         }
@@ -174,14 +174,16 @@ class Job:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--programs", default=",".join(PROGRAMS), help="default: %(default)s")
-    parser.add_argument("--recipes", default="lstm", help="PyTorch's programs know lstm only")
-    parser.add_argument("--seeds", default="1", help="each seed is a repeat")
-    parser.add_argument("--epochs", type=int, help="at most; default: 10, with --timing 3")
+    parser.add_argument("--recipes", default="lstm", help="the PyTorch programs support lstm only")
+    parser.add_argument("--seeds", default="1", help="one repetition per seed")
+    parser.add_argument("--epochs", type=int, help="maximum; default: 10, with --timing 3")
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
-    parser.add_argument("--timing", action="store_true", help=f"{TIMED_STEPS} steps an epoch, no accuracy")
-    parser.add_argument("--rows", type=int, default=0, help="so many reviews of each file, drawn at random")
-    parser.add_argument("--peers", default=sys.executable, help="a Python that has keras, tensorflow, torch")
+    parser.add_argument("--timing", action="store_true", help=f"{TIMED_STEPS} steps per epoch, no accuracy")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="number of random reviews of each file; default: all"
+    )
+    parser.add_argument("--peers", default=sys.executable, help="a Python with keras, tensorflow and torch")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "epoch.jsonl")
     options = parser.parse_args()
     options.epochs = options.epochs or (3 if options.timing else 10)
@@ -189,7 +191,7 @@ def main() -> None:
     if not set(KNOWN).issuperset(names):
         parser.error(f"--programs: choose from {', '.join(KNOWN)}")
     if recipes != ["lstm"] and any(name.startswith("torch") for name in names):
-        parser.error("PyTorch's programs are written for the recipe lstm only")
+        parser.error("the PyTorch programs support the recipe lstm only")
     machine = {
         "run": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

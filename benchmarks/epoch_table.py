@@ -1,7 +1,7 @@
-"""The rows of `epoch.py` as Markdown tables, one for each recipe, every figure beside ours.
+"""Formats the rows of `epoch.py` as Markdown tables, one per recipe, with ratios to recurra.
 
 python benchmarks/epoch_table.py benchmarks/results/epoch.jsonl            # the last run
-python benchmarks/epoch_table.py benchmarks/results/epoch.jsonl RUN        # that of this date and time
+python benchmarks/epoch_table.py benchmarks/results/epoch.jsonl RUN        # the run of this date and time
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Row = dict[str, Any]
 OURS = "recurra"
 COLUMNS = (
     "program",
-    "seconds an epoch, training alone: median (min to max)",
-    "the first",
+    "seconds per epoch, training only: median (min to max)",
+    "first epoch",
     "/ ours",
     "with validation",
     "/ ours",
@@ -29,18 +29,18 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """One run's tables, each under a line that says where and how it was measured."""
+    """Returns the tables of one run, each with a caption of the machine and the settings."""
     parts = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
-        mine = [row for row in rows if row["recipe"] == recipe]
+        recipe_rows = [row for row in rows if row["recipe"] == recipe]
         by_program = {
-            name: [row for row in mine if row["program"] == name]
-            for name in dict.fromkeys(row["program"] for row in mine)
+            name: [row for row in recipe_rows if row["program"] == name]
+            for name in dict.fromkeys(row["program"] for row in recipe_rows)
         }
         ours = by_program.get(OURS)
-        lines = [_line(name, found, ours) for name, found in by_program.items()]
+        lines = [_line(name, program_rows, ours) for name, program_rows in by_program.items()]
         head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-        parts.append("\n".join([_caption(mine), "", *head, *lines]))
+        parts.append("\n".join([_caption(recipe_rows), "", *head, *lines]))
     return "\n\n".join(parts)
 
 
@@ -88,8 +88,8 @@ def _accuracy(row: Row) -> str:
 
 def main(path: Path, run: str | None = None) -> None:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    wanted = run or max(row["run"] for row in rows)
-    print(table([row for row in rows if row["run"] == wanted]))
+    run = run or max(row["run"] for row in rows)
+    print(table([row for row in rows if row["run"] == run]))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Which recurrent network forecasts best a day ahead? Errors in the target's unit, beside three baselines.
+"""Compares recurrent networks that forecast a day ahead with one another and with three baselines.
 
-    export RECURRA_DATA=DATA                        # holds series/
+    export RECURRA_DATA=DATA                        # contains series/
     python benchmarks/forecast.py run               # all recipes that are not in the results yet
     python benchmarks/forecast.py run --data etth1 --recipes forecaster,forecaster-plain --seeds 1,2,3
-    python benchmarks/forecast.py table             # of what has been measured so far
+    python benchmarks/forecast.py table             # of the results so far
 
-Every recipe reads the same windows of the same parts of the time: 70% of the rows to train, 15% to choose
-the epoch, the last 15% to test; one point an hour of the last 3 days (the book has 10: three times the work),
-24 hours ahead. A recipe's figures are means over its seeds; its interval is that of the mean over seeds of
-each window's error, over blocks of time. A recipe may be written with settings: `forecaster+model.cell=lstm`,
-or `forecaster+series.lookback=10d`.
+All recipes use the same windows: 70% of the rows for training, 15% for validation, the last 15% for testing;
+one point per hour of the last 3 days (the book uses 10 days, which takes three times as long), 24 hours
+ahead. The metrics of a recipe are means over its seeds. Its interval is over blocks of time, of the error of
+each window averaged over seeds. A recipe can have settings: `forecaster+model.cell=lstm`,
+`forecaster+series.lookback=10d`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,15 @@ from numpy.typing import NDArray
 from recurra.config import Config, load_recipe, parse_set
 from recurra.layers.summary import summarize
 from recurra.runtime import facts
-from recurra.tasks.fit import train_ready
+from recurra.tasks.base import AssessOptions
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.forecasting.assess import RIDGE, assess, fit_ridge
 from recurra.tasks.forecasting.blocks import block_length, block_means, ends
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE
-from recurra.tasks.forecasting.task import Forecasting
+from recurra.tasks.forecasting.task import TASK
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 RESULTS = Path(__file__).parent / "results" / "forecast.jsonl"
 SETS = {"beijing": ("beijing_2010_2014.csv.gz", "TEMP"), "etth1": ("ETTh1.csv.gz", "OT")}
@@ -54,22 +55,19 @@ Errors = NDArray[np.float64]
 def config_of(recipe: str, data: str, seed: int) -> Config:
     name, *settings = recipe.split("+")
     given = {"series": {"target": SETS[data][1], "lookback": "3d"}, "train": {"seed": seed}}
-    return Config.build(load_recipe(name), given, *map(parse_set, settings))
+    return build_config(load_recipe(name), given, *map(parse_set, settings))
 
 
 def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
-    """The recipe's row, and those of the baselines on the same windows."""
+    """Returns the row of the recipe and the rows of the baselines on the same windows."""
     path = Path(os.environ["RECURRA_DATA"]) / "series" / SETS[data][0]
-    task, figures, errors = Forecasting(), [], []
+    figures, errors = [], []
     for seed in seeds:
-        ready = task.prepare(path, config_of(recipe, data, seed), Reporter(), valid=None, test=None)
-        begun = time.perf_counter()
-        model, outcome = train_ready(task, ready, reporter=Reporter())
-        seconds = time.perf_counter() - begun
-        bundle: ForecasterBundle = task.bundle(ready, model, None)
-        assert ready.test is not None
-        ridge = fit_ridge(ready, Reporter()) if seed == seeds[0] else None
-        found = assess(bundle, ready.test, ridge, baselines=True)
+        prepared = TASK.prepare(path, config_of(recipe, data, seed), Reporter())
+        trained = train_bundle(TASK, prepared)
+        bundle, outcome = trained.bundle, trained.outcome
+        ridge = fit_ridge(prepared, Reporter()) if seed == seeds[0] else None
+        found = assess(bundle, prepared.test, AssessOptions(fitted=ridge))
         if ridge is not None:
             others = {name: values for name, values in found.forecasts.items() if name != found.network}
             truth = found.truth
@@ -81,7 +79,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
                 "mae": float(np.abs(error).mean()),
                 "rmse": float(np.sqrt((error**2).mean())),
                 "valid_mae": float(best),
-                "seconds": round(seconds, 1),
+                "seconds": round(trained.seconds, 1),
                 "epochs": len(outcome.history),
                 "best_epoch": outcome.best_epoch,
             }
@@ -89,7 +87,7 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         print(data, recipe, seed, figures[-1], flush=True)
     beside = {name: values - truth for name, values in others.items()}
     columns = [np.mean(errors, axis=0), *(np.abs(error).mean(axis=1) for error in beside.values())]
-    block = block_length(columns[0], bundle.reach.ahead)
+    block = block_length(columns[0], reach_of(bundle).ahead)
     stack = np.stack(columns, axis=1)
     drawn = block_means(stack, block)
     common: Row = {"data": data, "windows": len(truth), "block": block}
@@ -100,8 +98,8 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         "runs": figures,
         "mae": float(stack[:, 0].mean()),
         "interval": ends(drawn[:, 0]),
-        "rmse": float(np.mean([one["rmse"] for one in figures])),
-        "parameters": summarize(model).total,
+        "rmse": float(np.mean([metrics["rmse"] for metrics in figures])),
+        "parameters": summarize(bundle.model).total,
         "beside": {
             name: {
                 "difference": float((stack[:, 0] - stack[:, at]).mean()),
@@ -145,31 +143,31 @@ def run(path: Path, sets: list[str], recipes: list[str], seeds: list[int]) -> No
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as Markdown, a table a data set, the smallest error first."""
+    """Formats the rows as Markdown, one table per data set, sorted by error."""
     lines = []
     for data in dict.fromkeys(row["data"] for row in rows):
-        mine = sorted((row for row in rows if row["data"] == data), key=lambda row: row["mae"])
-        naive = next(row["mae"] for row in mine if row["recipe"] == PERSISTENCE)
+        data_rows = sorted((row for row in rows if row["data"] == data), key=lambda row: row["mae"])
+        persistence = next(row["mae"] for row in data_rows if row["recipe"] == PERSISTENCE)
         lines += [
-            f"{data}, {SETS[data][1]} 24 hours ahead, {mine[0]['windows']:,} test windows:",
+            f"{data}, {SETS[data][1]} 24 hours ahead, {data_rows[0]['windows']:,} test windows:",
             "",
             "| | MAE (95% interval) | of each seed | RMSE | skill | less ridge's | parameters | seconds |",
             "|---|---|---|---|---|---|---|---|",
         ]
-        for row in mine:
+        for row in data_rows:
             low, high = row["interval"]
-            seeds = ", ".join(f"{one['mae']:.3f}" for one in row.get("runs", []))
+            seeds = ", ".join(f"{metrics['mae']:.3f}" for metrics in row.get("runs", []))
             ridge = row.get("beside", {}).get(RIDGE)
             less = ""
             if ridge:
                 less = "{:+.3f} ({:+.3f} to {:+.3f})".format(ridge["difference"], *ridge["interval"])
-            seconds = [one["seconds"] for one in row.get("runs", [])]
+            seconds = [metrics["seconds"] for metrics in row.get("runs", [])]
             cells = [
                 row["recipe"],
                 f"{row['mae']:.3f} ({low:.3f} to {high:.3f})",
                 seeds,
                 f"{row['rmse']:.3f}",
-                f"{100 * (1 - row['mae'] / naive):+.1f}%",
+                f"{100 * (1 - row['mae'] / persistence):+.1f}%",
                 less,
                 f"{row['parameters']:,}" if "parameters" in row else "",
                 f"{np.mean(seconds):.0f}" if seconds else "",
@@ -186,11 +184,11 @@ def main() -> None:
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    if given.verb == "run":
-        seeds = [int(seed) for seed in given.seeds.split(",")]
-        run(given.results, given.data.split(","), given.recipes.split(","), seeds)
-    print(table(rows_in(given.results)))
+    arguments = parser.parse_args()
+    if arguments.verb == "run":
+        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+        run(arguments.results, arguments.data.split(","), arguments.recipes.split(","), seeds)
+    print(table(rows_in(arguments.results)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The course's six configurations in Keras on TensorFlow, as the course wrote them: our yardstick.
+"""The six configurations of the course in Keras on TensorFlow.
 
     python benchmarks/keras_course.py ids.npz --recipe lstm
 
-Reads token ids that `course_ids.py` wrote (so both sides see the same words and the same split), pads them to
-500 at the front as Keras's examples do, trains with early stopping on the validation loss, and takes turns
-with its peers after each epoch.
+Reads the token ids written by `course_ids.py` (the same words and split as recurra), pads them to 500 at the
+front as Keras's examples do, trains with early stopping on the validation loss, and takes turns with the
+other programs after each epoch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CONFIGURATIONS = {
 
 
 class TakeTurns(keras.callbacks.Callback):
-    """Says after each epoch how long its training took, without the validation pass."""
+    """Reports after each epoch the time of its training, without validation."""
 
     def __init__(self, turns: Turns) -> None:
         super().__init__()
@@ -71,22 +71,22 @@ class TakeTurns(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         self._validation = 0.0
-        self._begun = time.perf_counter()
+        self._start = time.perf_counter()
 
     def on_test_begin(self, logs: object = None) -> None:
-        self._test_begun = time.perf_counter()
+        self._test_start = time.perf_counter()
 
     def on_test_end(self, logs: object = None) -> None:
-        self._validation += time.perf_counter() - self._test_begun
+        self._validation += time.perf_counter() - self._test_start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        seconds = time.perf_counter() - self._begun - self._validation
-        found = logs or {}
+        seconds = time.perf_counter() - self._start - self._validation
+        metrics = logs or {}
         self._turns.over(
             "epoch",
             train_seconds=seconds,
-            valid_loss=float(found["val_loss"]),
-            valid_accuracy=float(found["val_accuracy"]),
+            valid_loss=float(metrics["val_loss"]),
+            valid_accuracy=float(metrics["val_accuracy"]),
         )
 
 

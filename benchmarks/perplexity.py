@@ -1,14 +1,14 @@
-"""Perplexity on the Penn Treebank: our networks, with their cost in CPU minutes, beside published ones.
+"""Perplexity and CPU minutes of language models on the Penn Treebank, compared with published ones.
 
-    export RECURRA_DATA=DATA                        # holds ptb/
+    export RECURRA_DATA=DATA                        # contains ptb/
     python benchmarks/perplexity.py small           # 2 x 200, the size of Zaremba et al. 2014, small
     python benchmarks/perplexity.py small --set language.output=full
     python benchmarks/perplexity.py medium --epochs 20
-    python benchmarks/perplexity.py table           # of what has been measured so far
+    python benchmarks/perplexity.py table           # of the results so far
 
-Text as everyone has it: 10,000 words with `<unk>` and the end of a sentence, 929,589 tokens to learn from.
-Perplexity is of every token of the whole part, states carried on, softmax over all words. Each run is a
-`recurra fit` in a folder that is thrown away; a row a run goes to the results.
+The text is Mikolov's version: 10,000 words with `<unk>` and the end of a sentence, 929,589 training tokens.
+Perplexity is over every token of the whole file, with states carried over and softmax over all words. Each
+run is a `recurra fit` in a temporary folder; one row per run is appended to the results.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from typing import Any
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.fit import fit_files
 from recurra.tasks.language.assess import assess
 from recurra.tasks.language.prepare import prepare
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 RESULTS = Path(__file__).parent / "results" / "perplexity.jsonl"
 TEXT = {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
@@ -57,39 +59,39 @@ PUBLISHED = (
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=[*SIZES, "table"])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    if asked.what == "table":
-        print(table(asked.results))
+    arguments = parser.parse_args()
+    if arguments.what == "table":
+        print(table(arguments.results))
         return
-    own = [parse_set(one) for one in asked.set]
-    if asked.epochs:
-        own.append({"train": {"epochs": asked.epochs}})
-    config = Config.build(load_recipe("language-model"), TEXT, SIZES[asked.what], *own)
-    row = measured(asked.what, config, asked.set)
-    asked.results.parent.mkdir(parents=True, exist_ok=True)
-    with asked.results.open("a", encoding="utf-8") as file:
+    changes = [parse_set(assignment) for assignment in arguments.set]
+    if arguments.epochs:
+        changes.append({"train": {"epochs": arguments.epochs}})
+    config = build_config(load_recipe("language-model"), TEXT, SIZES[arguments.what], *changes)
+    row = measured(arguments.what, config, arguments.set)
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     print(json.dumps(row))
 
 
 def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
-    """Train, and measure both parts; time is that of the processor, all threads together."""
+    """Trains and measures on validation and test; time is CPU time of all threads."""
     data = Path(os.environ["RECURRA_DATA"]) / "ptb"
     train, valid, test = (data / f"{part}.txt.gz" for part in ("train", "valid", "test"))
-    begun, wall = time.process_time(), time.perf_counter()
+    start, wall = time.process_time(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_files(train, config, Path(folder) / "m", valid=valid, test=test, baseline=False)
-        spent, wall = time.process_time() - begun, time.perf_counter() - wall
+        spent, wall = time.process_time() - start, time.perf_counter() - wall
         ready = prepare(train, config, Reporter(), valid=valid, test=test)
-        on_valid = assess(fitted.bundle, ready.valid, baseline=None)  # type: ignore[arg-type]
+        on_valid = assess(fitted.bundle, ready.valid, AssessOptions(baseline=False))
     figures = fitted.as_json()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -111,7 +113,7 @@ def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
 
 
 def table(results: Path) -> str:
-    """A line a run, the published ones below."""
+    """Returns one line per run, followed by the published results."""
     lines = ["| | parameters | epochs | valid | test | CPU minutes |", "|---|---:|---:|---:|---:|---:|"]
     rows = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     for row in map(json.loads, rows):

@@ -1,14 +1,14 @@
-"""Where an epoch of `recurra fit` goes, and how much of it lies outside the recurrent kernels.
+"""Profiles an epoch of `recurra fit`: the time of its parts, and the share outside the recurrent kernels.
 
-    export RECURRA_DATA=DATA                                # holds imdb/train.parquet
+    export RECURRA_DATA=DATA                                # contains imdb/train.parquet
     python benchmarks/profile_fit.py                        # IMDB, recipe lstm
     python benchmarks/profile_fit.py --recipe gru --rows 5000 --set model.units=64
 
-The fit is the real one. Its parts are wrapped from outside, and one stopwatch is switched from part to part,
-so that the parts add up to the epoch. What the backward pass does is told by autograd's nodes: a node belongs
-to the part during which it was made. The recurrent kernels are all that lies behind the one function
-through which the layers reach them. The first epoch (compilation, cold caches) is left out; after it, epochs
-with and without the stopwatch take turns, which shows what the stopwatch costs.
+The parts of a real fit are wrapped, and one stopwatch is switched from part to part, so that the parts add up
+to the epoch. In the backward pass, a node of autograd belongs to the part that created it. The recurrent
+kernels are measured at the one function through which the layers call them. The first epoch (compilation,
+cold caches) is not counted; afterwards epochs with and without the stopwatch alternate, which shows the cost
+of the stopwatch.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ import torch
 from epoch import imdb, sampled
 from torch import Tensor, nn
 
-from recurra.config import Config, load_recipe, parse_set
+from recurra.config import load_recipe, parse_set
 from recurra.layers import recurrent
 from recurra.runtime import facts, use_threads
 from recurra.tasks import fit as fitting
+from recurra.tasks.settings import build_config
 from recurra.train import loop
 from recurra.train.observer import Observer, Observers
 from recurra.train.state import EpochRecord
@@ -56,33 +57,33 @@ HIDDEN = "stopwatch"
 
 
 class Stopwatch:
-    """Seconds of each part; ``switch`` ends one and begins another."""
+    """Measures the seconds of each part; ``switch`` ends one part and starts another."""
 
     def __init__(self) -> None:
         self.running = False
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._part, self._since = "bookkeeping", 0.0
-        self._numbers: list[int] = []  # of autograd's next node at each switch of this step
+        self._numbers: list[int] = []  # number of autograd's next node at each switch of this step
         self._parts: list[str] = []
 
     def switch(self, part: str) -> str:
-        """Gives the part that was on until now."""
-        former = self._part
+        """Switches to ``part`` and returns the previous part."""
+        previous = self._part
         if self.running:
             now = time.perf_counter()
-            self.seconds[former] += now - self._since
+            self.seconds[previous] += now - self._since
             self._part, self._since = part, now
             self._numbers.append(torch.autograd._get_sequence_nr())
             self._parts.append(part)
-        return former
+        return previous
 
     @contextmanager
     def on(self, part: str) -> Iterator[None]:
-        former = self.switch(part)
+        previous = self.switch(part)
         try:
             yield
         finally:
-            self.switch(former)
+            self.switch(previous)
 
     def wrapped(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **keywords: Any) -> Any:
@@ -96,39 +97,39 @@ class Stopwatch:
         self._parts.clear()
 
     def part_of(self, node: Any) -> str:
-        """The part of the backward pass that a node belongs to."""
+        """Returns the part of the backward pass that a node belongs to."""
         number = node._sequence_nr()
-        if not self._numbers or number >= self._numbers[-1]:  # a parameter's accumulator has no number
+        if not self._numbers or number >= self._numbers[-1]:  # the accumulator of a parameter has no number
             return "autograd's engine"
-        made = self._parts[max(bisect(self._numbers, number) - 1, 0)]
-        return KERNELS[1] if made == KERNELS[0] else made
+        part = self._parts[max(bisect(self._numbers, number) - 1, 0)]
+        return KERNELS[1] if part == KERNELS[0] else part
 
 
 def backward(watch: Stopwatch, value: Tensor) -> None:
-    """``value.backward()``, switched from node to node."""
+    """Calls ``value.backward()`` and switches the stopwatch from node to node."""
     if not watch.running:
         Tensor.backward(value)
         return
     with watch.on(HIDDEN):
         handles = []
-        nodes, found = [value.grad_fn], {value.grad_fn}
+        nodes, seen = [value.grad_fn], {value.grad_fn}
         while nodes:
             node = nodes.pop()
             part = watch.part_of(node)
             handles.append(node.register_prehook(lambda *_, part=part: (watch.switch(part), None)[1]))
-            fresh = {after for after, _ in node.next_functions if after is not None} - found
-            found |= fresh
+            fresh = {after for after, _ in node.next_functions if after is not None} - seen
+            seen |= fresh
             nodes += fresh
-        former = watch.switch("autograd's engine")
+        previous = watch.switch("autograd's engine")
         Tensor.backward(value)
-        watch.switch(former)
+        watch.switch(previous)
         for handle in handles:
             handle.remove()
         watch.forget_nodes()
 
 
 class Watched(Observer):
-    """The epochs of one training: the stopwatch is on in every second one, beginning with the second."""
+    """Turns the stopwatch on in every second epoch, from the second on, and records the times."""
 
     def __init__(self, watch: Stopwatch) -> None:
         self.watch = watch
@@ -153,7 +154,7 @@ class Watched(Observer):
 
 
 def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outcome]:
-    """The training loop, every part of it wrapped."""
+    """Returns the training loop with all its parts wrapped."""
 
     def train(
         model: nn.Module, batches: Any, loss: Any, validate: Any, config: Any, **keywords: Any
@@ -161,10 +162,10 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
         def epoch(number: int, start: int = 0) -> Iterator[Any]:
             watched.begin(number)
             with watch.on("batches"):
-                found = iter(batches.epoch(number, start))
+                iterator = iter(batches.epoch(number, start))
             while True:
                 with watch.on("batches"):
-                    batch = next(found, None)
+                    batch = next(iterator, None)
                 if batch is None:
                     watch.switch(AFTER[1])
                     return
@@ -193,17 +194,17 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
 
 
 def wrap(watch: Stopwatch) -> Watched:
-    """Wraps what a fit will use; a part that is not found any more is an error."""
+    """Wraps the functions that a fit uses; a missing function is an error."""
     watched = Watched(watch)
     fitting.train = train_watched(watch, watched)
-    doors = [
+    entry_points = [
         name
         for name, value in vars(recurrent).items()
         if isinstance(value, FunctionType) and value.__module__.startswith("recurra.kernels")
     ]
-    if not doors:
-        sys.exit("recurra.layers.recurrent no longer opens the kernels by a function of theirs")
-    for name in doors:
+    if not entry_points:
+        sys.exit("recurra.layers.recurrent no longer calls the kernels through one function")
+    for name in entry_points:
         setattr(recurrent, name, watch.wrapped(KERNELS[0], getattr(recurrent, name)))
     make = loop.make_optimizer
 
@@ -227,7 +228,7 @@ def report(watch: Stopwatch, watched: Watched) -> str:
     whole = training + sum(seconds[part] for part in AFTER)
     kernels = sum(seconds[part] for part in KERNELS)
     if min(seconds[part] for part in KERNELS) == 0:
-        sys.exit("a pass of the kernels was not seen: the training loop is another than this script knows")
+        sys.exit("a pass of the kernels was not measured: the training loop has changed")
     lines = ["| part of an epoch | seconds | percent of training |", "|---|---|---|"]
     for part in (*PARTS, *AFTER):
         share = f"{100 * seconds[part] / training:.1f}" if part in PARTS else "-"
@@ -239,12 +240,12 @@ def report(watch: Stopwatch, watched: Watched) -> str:
     lines.append(f"| training | {training:.3f} | 100 |")
     lines.append(f"| whole epoch | {whole:.3f} | {100 * whole / training:.1f} |")
     plain, timed = statistics.median(watched.without), statistics.median(watched.with_watch)
-    rate, own = statistics.median(watched.tokens_per_second), watch.seconds[HIDDEN] / epochs
+    rate, overhead = statistics.median(watched.tokens_per_second), watch.seconds[HIDDEN] / epochs
     lines += [
         "",
-        f"Training took {plain:.3f} s an epoch without the stopwatch ({rate:,.0f} tokens/s), {timed:.3f} s",
-        f"with it, {own:.3f} s of them its own (medians of {len(watched.without)} and {epochs} epochs).",
-        f"Of a whole epoch {100 * (1 - kernels / whole):.1f}% lies outside the kernels of training.",
+        f"Training took {plain:.3f} s per epoch without the watch ({rate:,.0f} tokens/s), {timed:.3f} s",
+        f"with it, {overhead:.3f} s of it overhead (medians of {len(watched.without)} and {epochs} epochs).",
+        f"Of a whole epoch {100 * (1 - kernels / whole):.1f}% is outside the kernels of training.",
     ]
     return "\n".join(lines)
 
@@ -253,7 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--recipe", default="lstm")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for recurra fit")
-    parser.add_argument("--rows", type=int, default=0, help="so many reviews, drawn at random")
+    parser.add_argument("--rows", type=int, default=0, help="number of random reviews; default: all")
     parser.add_argument("--epochs", type=int, default=7, help="an odd number, 3 or more")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     options = parser.parse_args()
@@ -262,7 +263,7 @@ def main() -> None:
     os.environ["RECURRA_THREADS"] = str(options.threads)
     use_threads()
     limits = {"data": {"group": "movie"}, "train": {"epochs": options.epochs, "patience": options.epochs}}
-    config = Config.build(load_recipe(options.recipe), limits, *map(parse_set, options.set))
+    config = build_config(load_recipe(options.recipe), limits, *map(parse_set, options.set))
     watch = Stopwatch()
     watched = wrap(watch)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,8 @@
-"""`recurra fit` as a user types it, but that it takes turns with its peers after each epoch.
+"""Runs `recurra fit`, taking turns with the other programs after each epoch.
 
     python benchmarks/recurra_course.py fit DATA --recipe lstm --json ...
 
-The arguments are the command line's own. The only thing added is an observer beside the one that shows
-progress, through the interface that every observer has.
+The arguments are those of the command line. The only addition is a second training observer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from recurra.train.observer import Observer, Observers  # noqa: E402
 from recurra.train.state import EpochRecord  # noqa: E402
 
 turns = Turns()
-shown = Screen.observer
+screen_observer = Screen.observer
 
 
 class TakeTurns(Observer):
@@ -33,31 +32,31 @@ class TakeTurns(Observer):
         turns.over("ready")
 
     def on_epoch(self, record: EpochRecord, improved: bool) -> None:
-        figures = {name: record.metrics[name] for name in ("valid_loss", "valid_accuracy")}
-        turns.over("epoch", train_seconds=record.seconds, **figures)
+        metrics = {name: record.metrics[name] for name in ("valid_loss", "valid_accuracy")}
+        turns.over("epoch", train_seconds=record.seconds, **metrics)
 
 
 def observer(screen: Screen) -> Observer:
-    return Observers(shown(screen), TakeTurns())
+    return Observers(screen_observer(screen), TakeTurns())
 
 
 def system() -> str:
-    found = f"recurra {facts()['recurra']} / torch {facts()['torch']}"
+    versions = f"recurra {facts()['recurra']} / torch {facts()['torch']}"
     with contextlib.suppress(metadata.PackageNotFoundError):
-        found += f" / numba {metadata.version('numba')}"
-    return found
+        versions += f" / numba {metadata.version('numba')}"
+    return versions
 
 
 if __name__ == "__main__":
     Screen.observer = observer
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             main()
     except SystemExit as stop:
         if stop.code:
             raise
-    result = json.loads(said.getvalue().splitlines()[-1])
+    result = json.loads(output.getvalue().splitlines()[-1])
     tested = result["evaluated_on"] == "test"
     turns.over(
         "done",

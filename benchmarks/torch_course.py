@@ -1,9 +1,9 @@
-"""The course's LSTM as a plain PyTorch program, the way PyTorch's own tutorials write it.
+"""The course's LSTM as a plain PyTorch program, in the style of PyTorch's tutorials.
 
     python benchmarks/torch_course.py ids.npz --form packed  # pack_padded_sequence: no padding is computed
     python benchmarks/torch_course.py ids.npz --form padded  # reviews padded to 500 at the front, as in Keras
 
-Ids, turns and protocol as in `keras_course.py`: Adam 0.001, batches of 64 drawn at random, the weights of the
+Ids, turns and protocol are as in `keras_course.py`: Adam 0.001, shuffled batches of 64, the weights of the
 epoch with the lowest validation loss. Everything else is PyTorch's default.
 """
 
@@ -40,7 +40,7 @@ class Sentiment(nn.Module):
 
 
 def packed_loader(part: Part, batch: int, shuffle: bool) -> DataLoader:
-    """Batches of tokens ``(B, T)`` padded to their longest review, lengths ``(B,)`` and labels ``(B,)``."""
+    """Returns batches of tokens (B, T) padded to the longest review, lengths (B,) and labels (B,)."""
     reviews = [torch.from_numpy(ids.astype(np.int64)) for ids in part.ids]
     labels = torch.from_numpy(part.labels).float()
 
@@ -53,7 +53,7 @@ def packed_loader(part: Part, batch: int, shuffle: bool) -> DataLoader:
 
 
 def padded_loader(part: Part, batch: int, shuffle: bool) -> DataLoader:
-    """Batches of tokens ``(B, 500)``, padded at the front, and labels ``(B,)``."""
+    """Returns batches of tokens (B, 500), padded at the front, and labels (B,)."""
     tokens = torch.zeros(len(part.ids), 500, dtype=torch.int64)
     for row, ids in zip(tokens, part.ids, strict=True):
         row[-len(ids) :] = torch.from_numpy(ids)
@@ -62,10 +62,10 @@ def padded_loader(part: Part, batch: int, shuffle: bool) -> DataLoader:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: DataLoader) -> tuple[float, float]:
-    """Mean loss and accuracy."""
+    """Returns the mean loss and the accuracy."""
     model.eval()
-    found = [(model(*inputs), labels) for *inputs, labels in batches]
-    logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    results = [(model(*inputs), labels) for *inputs, labels in batches]
+    logits, labels = (torch.cat(parts) for parts in zip(*results, strict=True))
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels)
     return loss.item(), ((logits > 0) == (labels > 0)).float().mean().item()
 
@@ -79,15 +79,17 @@ def main() -> None:
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
-        "--flush-denormal", action="store_true", help="gradients of long texts get that small"
+        "--flush-denormal",
+        action="store_true",
+        help="flush denormal numbers, which gradients of long texts become",
     )
     options = parser.parse_args()
-    torch.set_flush_denormal(options.flush_denormal)  # before there are threads: they take it over
+    torch.set_flush_denormal(options.flush_denormal)  # before threads start, which inherit it
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     turns = Turns()
     loader = packed_loader if options.form == "packed" else padded_loader
-    batches, checked, *tested = [
+    batches, validation, *test = [
         loader(part, 256 if number else 64, number == 0) for number, part in enumerate(load(options.ids))
     ]
     model = Sentiment()
@@ -97,15 +99,15 @@ def main() -> None:
 
     turns.over("ready")
     for _ in range(options.epochs):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         model.train()
         for *inputs, labels in batches:
             optimizer.zero_grad()
             loss = criterion(model(*inputs), labels)
             loss.backward()
             optimizer.step()
-        seconds = time.perf_counter() - begun
-        valid_loss, valid_accuracy = evaluate(model, checked)
+        seconds = time.perf_counter() - start
+        valid_loss, valid_accuracy = evaluate(model, validation)
         waited += 1
         if valid_loss < best_loss:
             best, best_loss, waited = copy.deepcopy(model.state_dict()), valid_loss, 0
@@ -118,7 +120,7 @@ def main() -> None:
         "done",
         system=f"torch {torch.__version__}",
         parameters=sum(weight.numel() for weight in model.parameters()),
-        test_accuracy=evaluate(model, *tested)[1] if tested else None,
+        test_accuracy=evaluate(model, *test)[1] if test else None,
     )
 
 

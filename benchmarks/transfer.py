@@ -1,20 +1,22 @@
-"""Does pretraining help? Test accuracy by the number of training rows, for three beginnings of the embedding.
+"""Measures pretraining: test accuracy by the number of training rows, for several initial embeddings.
 
-    export RECURRA_DATA=DATA                       # holds imdb/ and sst2/
-    python benchmarks/transfer.py run              # all cells that are not in the results yet
+    export RECURRA_DATA=DATA                       # contains imdb/ and sst2/
+    python benchmarks/transfer.py run              # all cells that are not in the results
     python benchmarks/transfer.py run --sets sst2 --rows 250 --seeds 1,2
     python benchmarks/transfer.py run --starts lm-frozen,lm-tuned --language-model LM
-    python benchmarks/transfer.py table            # of what has been measured so far
+    python benchmarks/transfer.py table            # of the results so far
 
-Each set's network begins from vectors pretrained on the other set's training rows with the same recipe:
-SST-2 from IMDB, IMDB from SST-2. `random`: from nothing; `frozen`: the vectors stay as they are; `tuned`:
-they are trained on. `lm-frozen`, `lm-tuned`: the same with the vectors of a language model that never saw a
-label, which `recurra pretrain imdb/unlabeled.parquet --task lm --out LM` makes; `lm-layers`: with its
-recurrent layers too, trained on, which wants `--set` for a network that has such layers. A seed draws the
-training rows (the same for all), the weights and the batches; the vocabulary is that of the rows drawn. The
-pretraining has a seed of its own, always 1. Few rows are seen more often: each fit may make 600 steps at
-least, and waits a fifth of its epochs for a better one. A row a fit goes to the results, so that a run that
-was stopped goes on.
+The network of each data set starts from vectors pretrained on the training rows of the other one with the
+same
+recipe: SST-2 from IMDB, IMDB from SST-2. `random`: no pretraining; `frozen`: the vectors are not trained;
+    `tuned`:
+the vectors are trained. `lm-frozen`, `lm-tuned`: the same with the vectors of a language model, trained
+without labels by `recurra pretrain imdb/unlabeled.parquet --task lm --out LM`; `lm-layers`: with its
+recurrent layers too, trained, which needs `--set` for a network with such layers. The seed determines the
+training rows (the same for all starts), the weights and the batches; the vocabulary is that of the training
+rows. The seed of pretraining is always 1. Each fit has at least 600 steps, so that small sets have more
+epochs, and a patience of a fifth of its epochs. One row per fit is appended to the results, so that an
+interrupted run continues.
 """
 
 from __future__ import annotations
@@ -38,24 +40,22 @@ import pyarrow.parquet as pq
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
-from recurra.tasks.fit import fit_files
-from recurra.tasks.pretraining import pretrain_files
+from recurra.tasks.fit import fit_files, pretrain_files
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "transfer.jsonl"
 STARTS = ("random", "frozen", "tuned", "lm-frozen", "lm-tuned", "lm-layers")
 ALL = "all"
-STEPS = (
-    600  # with the recipe's 10 epochs, 250 rows would end after 40 steps, and none of the three be trained
-)
+STEPS = 600  # with the recipe's 10 epochs, 250 rows would give only 40 steps, too few to train
 KEY = ("set", "rows", "seed", "start", "recipe", "settings", "pretrained_rows")
 
 Row = dict[str, Any]
 
 
 class Set(NamedTuple):
-    """A data set's files below RECURRA_DATA, and where its texts and labels stand."""
+    """The files of a data set in RECURRA_DATA, and its columns."""
 
     train: str
     valid: str | None
@@ -64,7 +64,7 @@ class Set(NamedTuple):
     label: str
     group: str | None
     other: str
-    """The set that its vectors are pretrained on."""
+    """The data set that its vectors are pretrained on."""
 
 
 SETS = {
@@ -74,29 +74,29 @@ SETS = {
 
 
 def data(name: str) -> Path:
-    """A file below RECURRA_DATA."""
+    """Returns the path of a file in RECURRA_DATA."""
     path = Path(os.environ.get("RECURRA_DATA", "")) / name
     if not path.is_file():
-        sys.exit(f"set RECURRA_DATA to a folder that holds {name}")
+        sys.exit(f"set RECURRA_DATA to a folder with {name}")
     return path
 
 
 def settings(name: str, recipe: str, seed: int, others: str = "", **train: Any) -> Config:
-    """The recipe on a set's columns, with other settings as ``--set`` has them, apart by spaces."""
-    found = SETS[name]
-    columns = {"text": [found.text], "label": found.label, "group": found.group}
-    changes = [parse_set(one) for one in others.split()]
-    return Config.build(load_recipe(recipe), *changes, {"data": columns, "train": {"seed": seed, **train}})
+    """Returns the recipe with the columns of a data set and other settings, separated by spaces."""
+    data_set = SETS[name]
+    columns = {"text": [data_set.text], "label": data_set.label, "group": data_set.group}
+    changes = [parse_set(assignment) for assignment in others.split()]
+    return build_config(load_recipe(recipe), *changes, {"data": columns, "train": {"seed": seed, **train}})
 
 
 def long_enough(config: Config, rows: int) -> dict[str, int]:
-    """Epochs, and epochs to wait for a better one, so that a fit of few rows makes enough steps."""
+    """Returns epochs and patience with which a fit of few rows makes enough steps."""
     epochs = max(config.train.epochs, -(-STEPS // -(-rows // config.train.batch_size)))
     return {"epochs": epochs, "patience": max(config.train.patience, epochs // 5)}
 
 
 def sampled(name: str, rows: str, seed: int, folder: Path) -> Path:
-    """The training file of a set, or so many rows of it that the seed draws, in their order."""
+    """Returns the training file, or a file with a random sample of its rows in their order."""
     source = data(SETS[name].train)
     if rows == ALL:
         return source
@@ -114,12 +114,12 @@ def sampled(name: str, rows: str, seed: int, folder: Path) -> Path:
 
 
 def drawn(generator: np.random.Generator, whole: int, rows: int) -> pa.Array:
-    """``rows`` different numbers below ``whole``, ascending."""
+    """Returns ``rows`` different integers below ``whole``, sorted."""
     return pa.array(np.sort(generator.choice(whole, min(rows, whole), replace=False)))
 
 
 def pretrained(name: str, recipe: str, rows: str, folder: Path) -> Path:
-    """The model that a set begins from, pretrained on the other one unless it lies in ``folder`` already."""
+    """Returns the model pretrained on the other data set; trains it unless it is in ``folder``."""
     other = SETS[name].other
     out = folder / f"{other}-{rows}-{recipe}"
     if not (out / "manifest.json").is_file():
@@ -138,7 +138,7 @@ def pretrained(name: str, recipe: str, rows: str, folder: Path) -> Path:
 
 
 def validation(name: str) -> Path | None:
-    """The file that chooses the epoch, where the set has one."""
+    """Returns the validation file, if the data set has one."""
     file = SETS[name].valid
     return data(file) if file else None
 
@@ -154,31 +154,31 @@ def measure(
     vectors: Path,
     language_model: Path | None = None,
 ) -> Row:
-    """One fit, tested on the whole test file."""
+    """Returns the row of one fit, measured on the whole test file."""
     train: dict[str, Any] = {}
     if start != "random":
-        begun_from = language_model
+        source = language_model
         if not start.startswith("lm-"):
-            begun_from = pretrained(name, recipe, pretrained_rows, vectors)
-        elif begun_from is None:
-            sys.exit("pass the language model's directory as --language-model")
+            source = pretrained(name, recipe, pretrained_rows, vectors)
+        elif source is None:
+            sys.exit("pass the directory of the language model as --language-model")
         layers = start.endswith("layers")
         train = {
-            "pretrained": str(begun_from),
+            "pretrained": str(source),
             "freeze": start.endswith("frozen"),
             "pretrained_layers": layers,
         }
-    # With the recipe's width, which must be that of the vectors.
+    # With the embedding size of the recipe, which must be that of the vectors.
     config = settings(name, recipe, seed, others, **train)
     if rows != ALL:
         config = settings(name, recipe, seed, others, **train, **long_enough(config, int(rows)))
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_files(
             sampled(name, rows, seed, Path(folder)), config, Path(folder) / "model",
             valid=validation(name), test=data(SETS[name].test), baseline=False, explained=0,
         )  # fmt: skip
-    found = fitted.tested.found.metrics
+    found = fitted.assessment.metrics
     origin = fitted.bundle.pretrained or {}
     return {
         "set": name, "rows": rows, "seed": seed, "start": start, "recipe": recipe, "settings": others,
@@ -186,13 +186,13 @@ def measure(
         "accuracy": found.accuracy, "interval": [found.accuracy_low, found.accuracy_high],
         "log_loss": found.log_loss, "tested_on": found.rows, "best_epoch": fitted.outcome.best_epoch,
         "epochs": len(fitted.outcome.history), "token_share": origin.get("token_share"),
-        "words_found": origin.get("words"), "vocabulary": fitted.bundle.tokenizer.vocab_size,
-        "seconds": round(time.perf_counter() - begun, 2),
+        "words_found": origin.get("words"), "vocabulary": fitted.bundle.assets.tokenizer.vocab_size,
+        "seconds": round(time.perf_counter() - start_time, 2),
     }  # fmt: skip
 
 
 def read(path: Path) -> list[Row]:
-    """The rows measured so far."""
+    """Returns the rows measured so far."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -200,7 +200,7 @@ def read(path: Path) -> list[Row]:
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, str, str, str]]:
-    """Every fit that was asked for, small ones first."""
+    """Yields all requested fits, small ones first."""
     for rows in arguments.rows.split(","):
         for name in arguments.sets.split(","):
             for seed in arguments.seeds.split(","):
@@ -210,7 +210,7 @@ def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, str, s
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures what is not in the results yet."""
+    """Measures the fits that are not in the results."""
     done = {tuple(row[key] for key in KEY) for row in read(arguments.results)}
     machine = facts()
     where = {
@@ -233,50 +233,52 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table a set: accuracy in percent, and what pretraining adds, compared seed by seed."""
+    """Returns a Markdown table per data set: accuracy in percent, and gains compared seed by seed."""
     parts = []
     keys = ("set", "recipe", "settings", "pretrained_rows")
     for kind in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
-        mine = [row for row in rows if tuple(row[key] for key in keys) == kind]
+        kind_rows = [row for row in rows if tuple(row[key] for key in keys) == kind]
         name, recipe, others, pretrained_rows = kind
         how = f"`{recipe}`" + (f" with `{others}`" if others else "")
-        starts = [start for start in STARTS if any(row["start"] == start for row in mine)]
+        starts = [start for start in STARTS if any(row["start"] == start for row in kind_rows)]
         gains = [f"{start} - random" for start in starts if start != "random"]
         names = ("training rows", "seeds", "tokens covered", *starts, *gains)
         lines = [
-            f"{name}, {how}, accuracy on {mine[0]['tested_on']:,} test rows in percent, mean and "
+            f"{name}, {how}, accuracy on {kind_rows[0]['tested_on']:,} test rows in percent, mean and "
             f"standard deviation over seeds; vectors from {pretrained_rows} rows of {SETS[name].other}.",
             "",
             f"| {' | '.join(names)} |",
             "|---" * len(names) + "|",
         ]
-        lines += [_line(count, mine, starts) for count in sorted({row["rows"] for row in mine}, key=_size)]
+        lines += [
+            _line(count, kind_rows, starts) for count in sorted({row["rows"] for row in kind_rows}, key=_size)
+        ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
 def _line(count: str, rows: Sequence[Row], starts: Sequence[str]) -> str:
-    found = {
+    by_start = {
         start: {row["seed"]: row for row in rows if row["rows"] == count and row["start"] == start}
         for start in ("random", *starts)
     }
-    begun = [start for start in starts if start != "random"]
-    shares = [row["token_share"] for start in begun[:2] for row in found[start].values()]
-    seeds = sorted({seed for by_seed in found.values() for seed in by_seed})
+    pretrained_starts = [start for start in starts if start != "random"]
+    shares = [row["token_share"] for start in pretrained_starts[:2] for row in by_start[start].values()]
+    seeds = sorted({seed for by_seed in by_start.values() for seed in by_seed})
     cells = [count, str(len(seeds)), f"{100 * statistics.mean(shares):.1f}%" if shares else ""]
-    cells += [_spread([100 * row["accuracy"] for row in found[start].values()]) for start in starts]
-    for start in begun:
+    cells += [_spread([100 * row["accuracy"] for row in by_start[start].values()]) for start in starts]
+    for start in pretrained_starts:
         pairs = [
-            100 * (found[start][seed]["accuracy"] - found["random"][seed]["accuracy"])
+            100 * (by_start[start][seed]["accuracy"] - by_start["random"][seed]["accuracy"])
             for seed in seeds
-            if seed in found[start] and seed in found["random"]
+            if seed in by_start[start] and seed in by_start["random"]
         ]
         cells.append(_spread(pairs, "+"))
     return f"| {' | '.join(cells)} |"
 
 
 def _spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean, and the standard deviation over seeds where there are several."""
+    """Formats the mean, with the standard deviation over seeds if there are several."""
     if not values:
         return ""
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
@@ -299,11 +301,15 @@ def main() -> None:
     running.add_argument("--rows", default=f"250,1000,4000,{ALL}")
     running.add_argument("--seeds", default="1,2,3,4,5")
     running.add_argument("--starts", default="random,frozen,tuned")
-    running.add_argument("--language-model", type=Path, help="a directory of recurra pretrain --task lm")
+    running.add_argument(
+        "--language-model", type=Path, help="the output directory of recurra pretrain --task lm"
+    )
     running.add_argument("--recipe", default="default")
     running.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    running.add_argument("--pretrained-rows", default=ALL, help="of the other set")
-    running.add_argument("--vectors", type=Path, help="a folder that keeps the pretrained models")
+    running.add_argument(
+        "--pretrained-rows", default=ALL, help="number of training rows of the other data set"
+    )
+    running.add_argument("--vectors", type=Path, help="a folder to keep the pretrained models in")
     arguments = parser.parse_args()
     if arguments.verb == "run":
         run(arguments)

@@ -20,6 +20,7 @@ from recurra.cli.main import main
 from recurra.config import Config, load_recipe
 from recurra.io.sample import write_sample
 from recurra.tasks.fit import Fitted, fit_files
+from recurra.tasks.settings import build_config
 
 # No deadlines: the tests check behaviour, not speed, and must pass on a busy machine.
 settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,7 +63,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture(scope="session")
 def small_config() -> Config:
     """Settings that train in about a second."""
-    return Config.build(load_recipe("lstm"), SMALL)
+    return build_config(load_recipe("lstm"), SMALL)
 
 
 @pytest.fixture(scope="session")

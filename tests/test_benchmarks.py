@@ -1,4 +1,4 @@
-"""What the kernel benchmark makes of its rows: who is ahead, and of whom there is no figure."""
+"""The tables of the kernel benchmark: peers that are ahead, and peers without results."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def table_of(rows: list[Row]) -> list[dict[str, str]]:
     return [dict(zip(heads, cells, strict=True)) for cells in body]
 
 
-def test_like_is_compared_with_like() -> None:
+def test_times_are_compared_within_one_malloc_setting() -> None:
     rows = [*timed("recurra", 30, 25), *timed("torch.nn", 100, 40), *timed("JAX scan", 50)]
     (line,) = table_of(rows)
     assert line["B, T, E, H"] == "64, 500, 32, 100"
@@ -70,27 +70,27 @@ def test_like_is_compared_with_like() -> None:
     assert "ahead in 0 of 1 cases" in markdown(rows)
 
 
-def test_a_peer_that_is_ahead_stands_out() -> None:
+def test_a_peer_that_is_ahead_is_bold() -> None:
     rows = [*timed("recurra", 30, 25), *timed("torch.nn", 100, 20), *timed("Keras JAX", 90)]
     (line,) = table_of(rows)
     assert line["best peer ÷ recurra"] == "**3.00 → 0.80, torch.nn ahead**"
     assert "A peer is ahead in 1 of 1 cases" in markdown(rows)
 
 
-def test_who_failed_the_check_has_no_figure_and_a_line_that_says_so() -> None:
+def test_a_peer_that_failed_the_check_has_no_time_but_a_note() -> None:
     failed = replace(timed("JAX scan", 1)[0], p50_ms=None, n=0, note="not timed: x is 1e-01 from the truth")
     text = markdown([*timed("recurra", 30), *timed("torch.nn", 60), failed])
     assert "| 2.00 (torch.nn) |" in text
     assert "JAX scan, malloc default: not timed: x is 1e-01 from the truth" in text
 
 
-def test_without_ours_there_is_nothing_to_compare() -> None:
+def test_without_recurra_there_is_no_comparison() -> None:
     (line,) = table_of(timed("torch.nn", 60))
     assert line["recurra"] == "–"
     assert line["best peer ÷ recurra"] == "–"
 
 
-def test_a_case_timed_twice_shows_its_last_run_alone() -> None:
+def test_a_case_timed_twice_shows_only_its_last_run() -> None:
     later = {"date": "2026-11-22T09:00:00"}
     rows = [*timed("recurra", 20, **later), *timed("torch.nn", 60, **later)]
     (line,) = table_of([*rows, *timed("recurra", 30), *timed("JAX scan", 1)])
@@ -98,13 +98,13 @@ def test_a_case_timed_twice_shows_its_last_run_alone() -> None:
     assert "JAX scan" not in line
 
 
-def test_a_busy_machine_is_mentioned() -> None:
+def test_a_busy_machine_is_noted() -> None:
     rows = [*timed("recurra", 30, others_percent=20.0), *timed("torch.nn", 60)]
     assert "others used more than 5% of the processors during 1 measurements" in markdown(rows)
     assert "others" not in markdown(timed("recurra", 30))
 
 
-def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
+def test_rows_round_trip_through_the_file(tmp_path: Path) -> None:
     rows = [*timed("recurra", 30.5, 25), replace(COURSE, p50_ms=None, note="process ended, with a comma")]
     append(tmp_path / "rows.csv", rows[:1])
     append(tmp_path / "rows.csv", rows[1:])
@@ -112,19 +112,19 @@ def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     assert read(tmp_path / "none.csv") == []
 
 
-def test_a_file_of_other_columns_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_other_columns_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("date,milliseconds\n2026,1\n", encoding="utf-8")
     with pytest.raises(SystemExit, match="other columns"):
         read(tmp_path / "rows.csv")
 
 
-def test_the_plot_has_a_mark_for_every_peer(tmp_path: Path) -> None:
+def test_the_plot_has_a_marker_for_every_peer(tmp_path: Path) -> None:
     rows = [row for number, peer in enumerate(PEERS, 1) for row in timed(peer, 10.0 * number)]
     plot(rows, tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<use") > len(PEERS)
 
 
-def test_the_work_of_a_case_is_that_of_its_products() -> None:
+def test_the_flops_of_a_case_are_those_of_its_products() -> None:
     steps = 64 * 500
     assert Case("lstm", "forward", 64, 500, 32, 100).flops(steps) == 2 * steps * 400 * 132
     assert Case("gru", "training", 64, 500, 32, 100).flops(steps) == 3 * 2 * steps * 300 * 132
@@ -134,7 +134,7 @@ def test_the_work_of_a_case_is_that_of_its_products() -> None:
     assert stacked.flops(steps) == 3 * 2 * steps * 100 * (132 + 200)
 
 
-def test_the_full_grid_holds_the_others_sizes_once() -> None:
+def test_the_full_grid_contains_the_sizes_of_the_others_once() -> None:
     full = GRIDS["full"]()
     assert len(full) == len(set(full)) == 3 * 6 * 4 * 2 * 2 * 5
     table = GRIDS["table"]()
@@ -150,16 +150,16 @@ def test_the_full_grid_holds_the_others_sizes_once() -> None:
 def test_a_result_far_from_the_truth_fails_the_check(tmp_path: Path, difference: float, passed: bool) -> None:
     generator = np.random.default_rng(1)
     truth = {"outputs": generator.normal(size=(2, 3, 4)), "x": generator.normal(size=(2, 3, 5))}
-    found = {name: array.copy() for name, array in truth.items()}
-    found["x"][1, 2, 3] += difference * np.abs(truth["x"]).max()
-    found["outputs"][1, 2] = 7.0  # past the row's length, where it does not count
+    result = {name: array.copy() for name, array in truth.items()}
+    result["x"][1, 2, 3] += difference * np.abs(truth["x"]).max()
+    result["outputs"][1, 2] = 7.0  # after the end of the row, where it is ignored
     np.savez(tmp_path / "truth.npz", **truth)
-    np.savez(tmp_path / "found.npz", **found)
-    result = checked(tmp_path / "found.npz", tmp_path / "truth.npz", np.array([3, 2]))
-    assert (result.passed, result.name) == (passed, "x")
+    np.savez(tmp_path / "found.npz", **result)
+    check = checked(tmp_path / "found.npz", tmp_path / "truth.npz", np.array([3, 2]))
+    assert (check.passed, check.name) == (passed, "x")
 
 
-def test_a_gradient_that_is_missing_fails_the_check(tmp_path: Path) -> None:
+def test_a_missing_gradient_fails_the_check(tmp_path: Path) -> None:
     np.savez(tmp_path / "truth.npz", outputs=np.ones((1, 1, 1)), x=np.ones((1, 1, 1)))
     np.savez(tmp_path / "found.npz", outputs=np.ones((1, 1, 1)))
     assert not checked(tmp_path / "found.npz", tmp_path / "truth.npz", np.array([1])).passed

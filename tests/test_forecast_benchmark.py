@@ -1,11 +1,11 @@
-"""What the benchmark of forecasting makes of its rows."""
+"""The table of the forecasting benchmark."""
 
 from __future__ import annotations
 
 from benchmarks import forecast
 
 
-def test_the_table_puts_the_smallest_error_first_and_ridge_beside_it() -> None:
+def test_the_table_is_sorted_by_error_and_has_the_difference_to_ridge() -> None:
     rows = [
         {
             "data": "etth1", "windows": 90, "block": 24, "recipe": "forecaster", "mae": 1.5, "rmse": 2.0,
@@ -25,7 +25,7 @@ def test_the_table_puts_the_smallest_error_first_and_ridge_beside_it() -> None:
     assert [line.split(" | ")[0] for line in lines[5:7]] == ["| persistence", "| ridge regression"]
 
 
-def test_settings_after_a_recipe_s_name_win() -> None:
+def test_settings_after_the_name_of_a_recipe_take_precedence() -> None:
     config = forecast.config_of("forecaster+model.cell=lstm+series.lookback=10d", "beijing", 3)
     assert (config.model.cell, config.series.lookback, config.series.target) == ("lstm", "10d", "TEMP")
     assert config.train.seed == 3

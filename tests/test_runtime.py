@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import recurra
 from recurra import runtime
 from recurra.errors import ConfigError
 
@@ -164,3 +165,21 @@ def test_idle_threads_sleep_unless_omp_wait_policy_is_set(monkeypatch: pytest.Mo
     monkeypatch.delenv("OMP_WAIT_POLICY")
     runtime.let_idle_threads_sleep()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_training_with_deterministic_algorithms_gives_equal_weights() -> None:
+    def train() -> list[torch.Tensor]:
+        torch.manual_seed(1)
+        table, layer = recurra.Embedding(20, 4), recurra.GRU(4, 5, bidirectional=True, dropout=0.5)
+        parameters = [*table.parameters(), *layer.parameters()]
+        optimizer = torch.optim.Adam(parameters)
+        for _ in range(3):
+            outputs, _ = layer(table(torch.randint(1, 20, (6, 7))), torch.randint(1, 8, (6,)))
+            optimizer.zero_grad()
+            outputs.square().sum().backward()
+            optimizer.step()
+        return [parameter.detach().clone() for parameter in parameters]
+
+    with recurra.deterministic():
+        first, second = train(), train()
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

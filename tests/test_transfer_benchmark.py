@@ -1,4 +1,4 @@
-"""What the benchmark of transfer makes of its rows, and which rows its cells train on."""
+"""The transfer benchmark: its table, its sampling of rows, and resuming."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import transfer
-from recurra.config import Config
+from recurra.tasks.classification.settings import ClassifierConfig
 
 
 def row(start: str, seed: int, accuracy: float, rows: str = "250") -> dict[str, Any]:
@@ -20,7 +20,7 @@ def row(start: str, seed: int, accuracy: float, rows: str = "250") -> dict[str, 
     }  # fmt: skip
 
 
-def test_the_table_compares_seed_by_seed_and_leaves_out_what_was_not_measured() -> None:
+def test_the_table_compares_seed_by_seed_and_omits_what_was_not_measured() -> None:
     rows = [
         row("random", 1, 0.50), row("random", 2, 0.60), row("frozen", 1, 0.55), row("frozen", 2, 0.67),
         row("tuned", 1, 0.58), row("random", 1, 0.8, "all"), row("random", 1, 0.7, "4000"),
@@ -31,7 +31,7 @@ def test_the_table_compares_seed_by_seed_and_leaves_out_what_was_not_measured() 
     assert lines[-1] == "| all | 1 |  | 80.00 |  |  |  |  |"
 
 
-def test_a_seed_draws_the_same_rows_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_always_draws_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sst2").mkdir()
     whole = [f"text {n}\t{n % 2}\n" for n in range(50)]
     (tmp_path / "sst2" / "train.tsv").write_text("".join(whole), encoding="utf-8")
@@ -46,12 +46,12 @@ def test_a_seed_draws_the_same_rows_each_time(tmp_path: Path, monkeypatch: pytes
     assert transfer.sampled("sst2", "all", 1, tmp_path).parent.name == "sst2"
 
 
-def test_few_rows_are_seen_often_enough() -> None:
-    assert transfer.long_enough(Config(), 250) == {"epochs": 150, "patience": 30}
-    assert transfer.long_enough(Config(), 1_000_000) == {"epochs": 10, "patience": 3}
+def test_few_rows_get_enough_steps() -> None:
+    assert transfer.long_enough(ClassifierConfig(), 250) == {"epochs": 150, "patience": 30}
+    assert transfer.long_enough(ClassifierConfig(), 1_000_000) == {"epochs": 10, "patience": 3}
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = tmp_path / "results.jsonl"
     results.write_text(json.dumps(row("random", 1, 0.5)) + "\n", encoding="utf-8")
     measured: list[str] = []

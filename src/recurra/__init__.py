@@ -8,16 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from recurra.tasks.registry import TASKS
+
 if TYPE_CHECKING:
     from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
+    from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
+    from recurra.tasks.memory import memory
+    from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
+    from recurra.tasks.use import nearest
 
 __all__ = [
     "GRU",
@@ -33,7 +39,11 @@ __all__ = [
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "build_config",
+    "deterministic",
     "load_keras",
+    "memory",
+    "nearest",
     "register_cell",
 ]
 
@@ -42,17 +52,18 @@ _HOMES = {
     "CellSpec": "recurra.cells",
     "Config": "recurra.config",
     "Embedding": "recurra.layers",
-    "Forecaster": "recurra.tasks.forecasting.estimator",
     "GRU": "recurra.layers",
     "LSTM": "recurra.layers",
-    "LanguageModel": "recurra.tasks.language.estimator",
     "RecurraError": "recurra.errors",
     "Recurrent": "recurra.layers",
-    "SequenceTagger": "recurra.tasks.tagging.estimator",
     "SimpleRNN": "recurra.layers",
-    "TextClassifier": "recurra.tasks.classification.estimator",
+    "build_config": "recurra.tasks.settings",
+    "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
+    "memory": "recurra.tasks.memory",
+    "nearest": "recurra.tasks.use",
     "register_cell": "recurra.cells",
+    **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 
 

@@ -128,7 +128,11 @@ def isolated_training(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Context in which torch uses deterministic algorithms only; the previous setting is restored on exit."""
+    """Context in which torch uses deterministic algorithms only; the previous setting is restored on exit.
+
+    An operation without a deterministic algorithm raises torch's `RuntimeError`. On the CPU the kernels of
+    recurra are deterministic in any case; a GPU needs this for equal results of equal seeds.
+    """
     import torch
 
     enabled = torch.are_deterministic_algorithms_enabled()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from recurra.compare.arms import parse_arms
-from recurra.config import Config, recipe_under
 from recurra.errors import ConfigError
+from recurra.tasks.settings import build_config, recipe_under
 
 
 def test_the_course_s_arms(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_course_s_arms(tmp_path: Path) -> None:
         "SimpleRNN", "LSTM", "GRU", "Bidirectional LSTM", "Stacked LSTM", "LSTM + recurrent dropout",
         "LSTM + pretrained embedding, frozen", "LSTM + pretrained embedding, tuned",
     ]  # fmt: skip
-    built = [Config.build(recipe_under(arm.recipe, *arm.settings), *arm.settings) for arm in arms]
+    built = [build_config(recipe_under(arm.recipe, *arm.settings), *arm.settings) for arm in arms]
     assert [config.model.recurrent_dropout for config in built] == [0, 0, 0, 0, 0, 0.2, 0, 0]
     assert [config.train.freeze for config in built][-2:] == [True, False]
     assert built[-1].train.pretrained == str(tmp_path)

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurra.config import Config, DataConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.check import DataCheck, check, table
 from recurra.io.detect import detect
 from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
 from recurra.io.formats import read
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.settings import build_config
 
-SMALL = Config.build({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
+SMALL = build_config({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
 
 
 def put(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -187,7 +189,9 @@ def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
 @pytest.mark.data
 def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
     folder = data_folder / "chnsenticorp"
-    found = check(folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", Config())
+    found = check(
+        folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", ClassifierConfig()
+    )
     assert [part.rows for part in found.parts.values()] == [9_600, 1_200, 1_200]
     assert 9_600 - found.parts["train"].duplicates == 8_249
     assert {(leak.part, leak.seen_in): leak.rows for leak in found.leaks}["test", "train"] == 331
@@ -197,7 +201,7 @@ def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
 @pytest.mark.data
 def test_the_whole_check_of_sst2(data_folder: Path) -> None:
     folder = data_folder / "sst2"
-    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", Config())
+    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", ClassifierConfig())
     assert [part.rows for part in found.parts.values()] == [6_920, 872, 1_821]
     assert found.parts["train"].duplicates == 9
     assert found.parts["train"].languages["en"] > 0.95

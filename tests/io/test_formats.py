@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recurra.cli.options import data_help
-from recurra.config import Config, DataConfig, describe_settings
+from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.check import check
 from recurra.io.detect import detect
@@ -31,6 +31,7 @@ from recurra.io.formats import (
 )
 from recurra.io.formats.spec import Record, Refuse, Start
 from recurra.io.stream import read_stream
+from recurra.tasks.settings import build_config, describe_settings
 
 AUTO = DataConfig()
 ROWS = ["%% pos: good film", "%% neg: bad film", "%% pos: fine: so good"]
@@ -107,14 +108,14 @@ def test_a_registered_format_is_read_from_a_stream() -> None:
 @pytest.mark.usefixtures("marked")
 def test_a_registered_format_is_checked(tmp_path: Path) -> None:
     path = put(tmp_path / "a.mark", [*ROWS, *ROWS[:1]] * 10)
-    report = check(path, None, None, Config())
+    report = check(path, None, None, build_config())
     assert report.parts["train"].classes == {"neg": 10, "pos": 30}
     assert report.groups == []
 
 
 @pytest.mark.usefixtures("marked")
 def test_a_registered_format_is_a_choice_and_in_the_help(tmp_path: Path) -> None:
-    config = Config.build({"data": {"format": "marked"}}).data
+    config = build_config({"data": {"format": "marked"}}).data
     assert detect(put(tmp_path / "a", ROWS), config).format == "marked"
     assert "`marked`" in describe_settings()
     assert "marked lines" in data_help()
@@ -123,7 +124,7 @@ def test_a_registered_format_is_a_choice_and_in_the_help(tmp_path: Path) -> None
 def test_the_format_is_gone_after_its_test() -> None:
     assert "marked" not in format_names()
     with pytest.raises(ConfigError, match=r"setting data.format = 'marked': it should be one of auto, csv, "):
-        Config.build({"data": {"format": "marked"}})
+        build_config({"data": {"format": "marked"}})
     with pytest.raises(ConfigError, match="there is no file format 'marked'; use one of csv, "):
         Source(Path("a"), "marked").describe()
 

@@ -17,10 +17,11 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.errors import ConfigError, OutputError
 from recurra.io.sample import PARTS, Language, SampleRow, sample_rows, write_sample
 from recurra.io.sample.grammar import Grammar, Part
+from recurra.tasks.settings import build_config
 
 LANGUAGES = {"en": "english", "zh": "chinese"}
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -198,7 +199,7 @@ def test_lengths_vary_and_fit_the_recipe(texts: list[str], language: Language) -
     lengths = sorted(len(re.findall(token, text)) for text in texts)
     assert lengths[len(lengths) // 10] < 25
     assert lengths[len(lengths) * 9 // 10] > 60
-    config = Config.build(load_recipe("sample"))
+    config = build_config(load_recipe("sample"))
     assert lengths[-1] < config.tokenizer.max_tokens
     assert config.model.cell == "lstm"
 

@@ -195,7 +195,7 @@ def test_a_missing_parameter_and_a_wrong_number_of_states_are_refused(backend: s
     (call,) = p.calls(p.tensors)
     weights = Weights({name: value for name, value in call.weights.items() if name != "bias_hh"})
     with pytest.raises(
-        ValueError, match="gru has the parameters .*, bias_hh, not weight_ih, weight_hh, bias_ih"
+        ValueError, match=r"gru has the parameters .*, bias_hh, not weight_ih, weight_hh, bias_ih"
     ):
         layer([call._replace(weights=weights)], backend=backend)
     with pytest.raises(ValueError, match=r"the state of gru is \(h\), not of 2"):

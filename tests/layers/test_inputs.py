@@ -118,6 +118,12 @@ def test_a_wrong_packed_sequence_is_answered() -> None:
         LSTM(3, 3)(tokens)
 
 
+def test_another_device_is_answered() -> None:
+    with pytest.raises(ValueError, match=r'x is on cpu, the parameters are on meta; .*x.to\("meta"\)$'):
+        LSTM(2, 3, device="meta")(X)
+    assert LSTM(2, 3, device="meta")(X.to("meta"))[0].shape == (4, 5, 3)
+
+
 def test_under_autocast_dtypes_may_differ() -> None:
     layer = LSTM(2, 3, backend="torch")
     with torch.autocast("cpu", torch.bfloat16):

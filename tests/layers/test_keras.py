@@ -1,19 +1,24 @@
-"""Keras's weights in our layers give what Keras's formulas give, written here step by step in numpy.
+"""Layers with Keras's weights give Keras's outputs.
 
-The formulas and gate orders are those of keras.layers' SimpleRNNCell, LSTMCell and GRUCell (reset_after).
+Stacks are compared with Keras's formulas in numpy. ``keras.json`` has weights and outputs of bidirectional
+layers as Keras itself computed them: ``Bidirectional(LSTM(2, return_sequences=True))`` and so on, in Keras
+3.15.1 on the torch backend.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import recurra
+from recurra import load_keras
 from recurra.errors import ConfigError
 from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
-from recurra.layers.keras import load_keras
 
 KINDS = [SimpleRNN, LSTM, GRU]
 GATES = {SimpleRNN: 1, LSTM: 4, GRU: 3}
@@ -73,6 +78,21 @@ def test_a_bidirectional(kind: type[Recurrent]) -> None:
     backward = keras_layer(kind, x[:, ::-1], *arrays[3:])[:, ::-1]
     expected = np.concatenate([forward, backward], axis=2)
     np.testing.assert_allclose(layer(torch.from_numpy(x))[0].detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "LSTM", "GRU"])
+def test_what_keras_itself_computed(name: str) -> None:
+    recorded = json.loads((Path(__file__).parent / "keras.json").read_text(encoding="utf-8"))
+    arrays = [np.array(array, np.float32) for array in recorded["layers"][name]["weights"]]
+    layer = getattr(recurra, name)(2, 2, bidirectional=True)
+    load_keras(layer, arrays)
+    outputs, _ = layer(torch.tensor(recorded["x"]))
+    np.testing.assert_allclose(outputs.detach(), recorded["layers"][name]["outputs"], rtol=0, atol=2e-6)
+
+
+def test_a_cell_that_keras_has_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Keras has no minGRU"):
+        load_keras(Recurrent(3, 4, cell="min_gru"), [np.zeros((3, 8)), np.zeros(8)])
 
 
 def test_arrays_that_do_not_fit_are_refused_and_change_nothing() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from recurra.config import Config, ModelConfig, load_recipe
+from recurra.config import ModelConfig, load_recipe
 from recurra.layers import GRU, LSTM, SimpleRNN
 from recurra.layers.summary import summarize
 from recurra.tasks.classification.network import Classifier
+from recurra.tasks.settings import build_config
 
 
 def counts(**settings: Any) -> list[int]:
@@ -60,7 +61,7 @@ def test_single_layers_as_keras_counts_them() -> None:
     ],
 )
 def test_the_recipes(recipe: str, expected: list[int]) -> None:
-    config = Config.build(load_recipe(recipe))
+    config = build_config(load_recipe(recipe))
     model = Classifier(config.model, config.tokenizer.vocab_size, 2, "binary")
     assert [row.parameters for row in summarize(model).rows] == expected
 

@@ -22,6 +22,12 @@ PAIRS: list[tuple[type[Recurrent], type[nn.RNNBase]]] = [(SimpleRNN, nn.RNN), (L
 KINDS = [kind for kind, _ in PAIRS]
 
 
+class MinGRU(Recurrent):
+    """A cell that torch.nn has not."""
+
+    cell = "min_gru"
+
+
 def made(kind: type[Recurrent], *args: Any, **settings: Any) -> Recurrent:
     """A float64 layer whose parameters are all random, biases too."""
     torch.manual_seed(0)
@@ -46,7 +52,7 @@ def assert_same(one: list[torch.Tensor], other: list[torch.Tensor], atol: float 
 # padding through every entrance
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, MinGRU])
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
     padding=st.integers(0, 3),
@@ -251,6 +257,23 @@ def test_what_does_not_fit_a_dictionary_is_still_refused() -> None:
         GRU(3, 4).load_state_dict(SimpleRNN(3, 12).state_dict())
     result = layer.load_state_dict({"bias_hh_l0": torch.zeros(16)}, strict=False)
     assert result.unexpected_keys == ["bias_hh_l0"]
+
+
+def test_a_cell_that_torch_has_not_keeps_to_its_own_dictionary() -> None:
+    layer = MinGRU(3, 4, layers=2)
+    again = MinGRU(3, 4, layers=2)
+    again.load_state_dict(layer.state_dict())
+    assert all(map(torch.equal, again.parameters(), layer.parameters()))
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*"bias_hh_l0"'):
+        layer.load_state_dict({**layer.state_dict(), "bias_hh_l0": torch.zeros(8)})
+    for call in (layer.torch_state_dict, layer.to_torch):
+        with pytest.raises(ConfigError, match=r"torch\.nn has no minGRU"):
+            call()
+    with pytest.raises(ConfigError, match="minGRU can't be made from GRU"):
+        MinGRU.from_torch(nn.GRU(3, 4))
+    with pytest.raises(ConfigError, match="LSTM can't be made from GRU"):
+        Recurrent.from_torch(nn.GRU(3, 4), cell="lstm")
+    assert Recurrent.from_torch(nn.GRU(3, 4), cell="gru").cell == "gru"
 
 
 # weights that are computed

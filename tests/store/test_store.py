@@ -14,8 +14,9 @@ import torch
 
 from recurra import store
 from recurra.errors import BundleError, OutputError
-from recurra.tasks.classification.predict import predict_proba
+from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.fit import Fitted
+from recurra.tasks.use import load
 
 TEXTS = ["It was great.", "I expected a dull film but it was a delight", "", "zzz qqq", "unknown " * 90]
 
@@ -27,10 +28,10 @@ def folder(trained: Fitted, tmp_path: Path) -> Path:
 
 
 def test_a_model_answers_the_same_once_loaded(trained: Fitted) -> None:
-    loaded = store.load(trained.folder)
+    loaded = load(trained.folder)
     np.testing.assert_array_equal(predict_proba(loaded, TEXTS), predict_proba(trained.bundle, TEXTS))
     assert loaded.config == trained.bundle.config
-    assert loaded.labels == trained.bundle.labels
+    assert loaded.assets.labels == trained.bundle.assets.labels
     assert loaded.temperature == trained.bundle.temperature
 
 
@@ -65,7 +66,7 @@ def test_a_damaged_file_is_refused_by_name(folder: Path, name: str, harm: str) -
     else:
         path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
     with pytest.raises(BundleError, match=name.replace(".", r"\.")):
-        store.load(folder)
+        load(folder)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,14 @@ def test_a_damaged_file_is_refused_by_name(folder: Path, name: str, harm: str) -
 def test_a_damaged_manifest_is_refused(folder: Path, manifest: str) -> None:
     (folder / "manifest.json").write_text(manifest)
     with pytest.raises(BundleError, match="damaged"):
-        store.load(folder)
+        load(folder)
 
 
 def test_a_newer_format_is_refused(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(BundleError, match=r"format 99 is newer .* install a newer recurra"):
-        store.load(folder)
+        load(folder)
 
 
 def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> None:
@@ -93,17 +94,17 @@ def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> Non
         manifest["files"]["model.safetensors"] = store.fingerprint(folder / "model.safetensors")
         (folder / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(BundleError, match="doesn't fit" if harm == "shape" else "not finite"):
-            store.load(folder)
+            load(folder)
 
 
 def test_an_empty_or_absent_directory_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such model directory"):
-        store.load(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     with pytest.raises(BundleError, match="no model is in this directory"):
-        store.load(tmp_path)
+        load(tmp_path)
     (tmp_path / "training").mkdir()
     with pytest.raises(BundleError, match="--resume"):
-        store.load(tmp_path)
+        load(tmp_path)
 
 
 def test_saving_again_replaces_the_model_and_keeps_the_training_state(folder: Path, trained: Fitted) -> None:
@@ -150,4 +151,4 @@ def test_a_full_disk_leaves_the_former_model(
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert (folder / "training").is_dir()
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
-    store.load(folder)
+    load(folder)

@@ -22,7 +22,7 @@ from recurra.config import Config
 from recurra.errors import ConfigError
 from recurra.tasks.estimator import RecurrentEstimator
 from recurra.tasks.fit import fit_files
-from tests.conftest import Files
+from tests.conftest import ROOT, Files
 
 TEXTS = [
     f"{a} {b} number {n}" for n in range(6) for a, b in (("good", "film"), ("bad", "film"), ("good", "book"))
@@ -289,3 +289,19 @@ def test_fields_are_declared_once() -> None:
         own = set(vars(kind).get("__annotations__", {}))
         repeated = own & {name for base in kind.__mro__[1:] for name in vars(base).get("__annotations__", {})}
         assert repeated <= {"recipe", "bundle_", "validation_fraction", "random_state"}
+
+
+def test_a_type_checker_sees_the_parameters(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "use.py").write_text(
+        "from recurra import Forecaster, TextClassifier\n"
+        "TextClassifier('gru', units=[3], clip_norm=0.5, class_weight={1: 2.0}).fit(['a'], ['b']).classes_\n"
+        "Forecaster(nits=3)\n"
+        "TextClassifier(units='x')\n"
+        "TextClassifier('gru', 'lstm')\n"
+    )
+    out, err, _ = api.run(["--config-file", str(ROOT / "pyproject.toml"), str(tmp_path / "use.py")])
+    errors = [line.partition("use.py:")[2] for line in out.splitlines() if ": error: " in line]
+    assert [(error[0], error.rpartition(" ")[2]) for error in errors] == [
+        ("3", "[call-arg]"), ("4", "[arg-type]"), ("5", "[call-arg]")
+    ], out + err  # fmt: skip

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from recurra.tasks.registry import task_named
 from tests.conftest import Files, Run
 
 SETTINGS = (
@@ -98,7 +100,8 @@ def test_who_stops_the_baseline_still_has_the_model(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recurra.tasks.classification.task.fit_baseline", stopped)
+    stopping = replace(task_named("classify"), fit_baseline=stopped)
+    monkeypatch.setattr("recurra.tasks.classification.task.TASK", stopping)
     out = tmp_path / "model"
     quick = ("--recipe", "lstm", "--set", "model.units=4", "--set", "train.epochs=1")
     assert run("fit", sample.train, "--out", out, *quick).code != 0

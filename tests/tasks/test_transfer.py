@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from recurra import TextClassifier, store
-from recurra.config import Config, load_recipe
+from recurra import TextClassifier
+from recurra.config import load_recipe
 from recurra.layers.summary import summarize
 from recurra.store import Bundle
-from recurra.tasks.pretraining import pretrain_files
+from recurra.tasks.fit import pretrain_files
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import load
 from tests.conftest import SMALL, Files, Ran, Run
 
 QUICK = ("--recipe", "lstm", "--no-baseline", "--set", "train.epochs=2", "--set", "train.batch_size=16")
@@ -26,7 +28,7 @@ TWIN = ("--set", "model.units=12")  # the pretrained network's
 @pytest.fixture(scope="module")
 def big(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained model of 8 numbers a word, whose tokenizer keeps capitals."""
-    config = Config.build(load_recipe("lstm"), SMALL, {"tokenizer": {"lowercase": False}})
+    config = build_config(load_recipe("lstm"), SMALL, {"tokenizer": {"lowercase": False}})
     out = tmp_path_factory.mktemp("big") / "emb"
     pretrain_files(sample.train, config, out, reporter=Reporter())
     return out
@@ -45,13 +47,13 @@ def small(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def embedding(bundle: Bundle) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
     table = bundle.model.embedding.weight.detach().numpy()
-    return {bundle.tokenizer.word(id): row for id, row in enumerate(table)}
+    return {bundle.assets.tokenizer.word(id): row for id, row in enumerate(table)}
 
 
 def fitted(run: Run, small: Path, out: Path, *options: object) -> Bundle:
     ran = run("fit", small, "--out", out, *QUICK, *options)
     assert ran.code == 0, ran.err
-    return store.load(out)
+    return load(out)
 
 
 def test_a_pretrained_model_is_a_model_without_figures_of_a_test(big: Path, run: Run) -> None:
@@ -78,7 +80,7 @@ def test_the_verb_says_what_it_made(sample: Files, tmp_path: Path, run: Run) -> 
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     assert (found["width"], found["epochs"], found["stopped"]) == (6, 1, "epochs")
-    assert found["words"] == store.load(tmp_path / "emb").tokenizer.vocab_size
+    assert found["words"] == load(tmp_path / "emb").assets.tokenizer.vocab_size
     assert run("pretrain", sample.test, "--out", tmp_path / "emb", *quick).code == 2
 
 
@@ -88,7 +90,7 @@ def test_words_are_matched_and_strangers_get_the_mean(
     out = tmp_path / "model"
     ran = run("fit", small, "--out", out, *QUICK, "--pretrained", big, "--freeze", "--json")
     assert ran.code == 0, ran.err
-    found, source = store.load(out), embedding(store.load(big))
+    found, source = load(out), embedding(load(big))
     theirs = embedding(found)
     assert found.config.model.embedding == 8
     assert not theirs["<pad>"].any()
@@ -132,7 +134,7 @@ def test_a_frozen_embedding_stays_and_is_shown_so(run: Run, big: Path, small: Pa
     more = ("--set", "train.optimizer=adamw", "--set", "train.weight_decay=0.1", "--pretrained", big)
     frozen = fitted(run, small, tmp_path / "frozen", *more, "--freeze")
     tuned = fitted(run, small, tmp_path / "tuned", *more)
-    source, kept, moved = (embedding(b) for b in (store.load(big), frozen, tuned))
+    source, kept, moved = (embedding(b) for b in (load(big), frozen, tuned))
     shared = set(source) & set(kept)
     assert all(np.array_equal(kept[word], source[word]) for word in shared)
     assert not all(np.array_equal(moved[word], source[word]) for word in shared)
@@ -151,7 +153,7 @@ def test_recurrent_layers_come_too_and_freeze_too(
     more = ("--pretrained", big, "--pretrained-layers", "--freeze", "--set", f"model.backend={backend}")
     stacked = ("--set", "model.units=[12, 5]", "--set", "model.layers=2")
     found = fitted(run, small, tmp_path / "model", *more, *stacked)
-    source = store.load(big)
+    source = load(big)
     for name, weight in source.model.recurrent.named_parameters():
         assert torch.equal(found.model.recurrent.get_parameter(name), weight), name
     assert [row.trainable for row in summarize(found.model).rows] == [False, False, True, True]
@@ -181,7 +183,7 @@ def test_unfreezing_and_rates_by_layer_resume_exactly(
     resumed = fitted(run, small, tmp_path / "part", *more, "--set", "train.epochs=4", "--resume")
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], weight), name
-    assert not np.array_equal(embedding(whole)["the"], embedding(store.load(big))["the"])
+    assert not np.array_equal(embedding(whole)["the"], embedding(load(big))["the"])
     assert whole.config.train.unfreeze_after == 1
 
 
@@ -198,7 +200,7 @@ def test_resuming_from_other_vectors_is_refused(run: Run, big: Path, small: Path
 def test_a_subword_vocabulary_finds_whole_words(big: Path, small: Path, tmp_path: Path, run: Run) -> None:
     pieces = ("--set", "tokenizer.level=subword", "--set", "tokenizer.vocab_size=400")
     found = fitted(run, small, tmp_path / "model", "--pretrained", big, "--freeze", *pieces)
-    source, theirs = embedding(store.load(big)), embedding(found)
+    source, theirs = embedding(load(big)), embedding(found)
     whole = [word for word in theirs if word.startswith("▁") and word[1:] in source]
     assert len(whole) > 10
     for word in whole:
@@ -283,7 +285,7 @@ def test_the_estimator_does_the_same(big: Path, tmp_path: Path) -> None:
     model = TextClassifier(
         "lstm", pretrained=big, pretrained_layers=True, freeze=True, units=12, epochs=2
     ).fit(texts, [1, 0] * 12)
-    source, theirs = embedding(store.load(big)), embedding(model.bundle_)
+    source, theirs = embedding(load(big)), embedding(model.bundle_)
     assert np.array_equal(theirs["good"], source["good"])
     assert [row.trainable for row in summarize(model.bundle_.model).rows] == [False, False, True]
     model.save(tmp_path / "model")

@@ -20,9 +20,7 @@ from recurra.config import ModelConfig, TrainConfig
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.measure.calibration import probabilities
-from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.loss import classification_loss
-from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.network import Classifier, classification_loss, predict_logits
 from recurra.train import checkpoint
 from recurra.train.loop import Outcome, train
 from recurra.train.objective import supervised

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Recipe, Settings, SkipBadRows, build_config
+from recurra.cli.options import AsJson, ConfigFile, Group, Recipe, Settings, SkipBadRows, chosen_config
 from recurra.cli.screen import Screen
 
 __all__ = ["app"]
@@ -28,8 +28,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Report columns, classes, lengths, duplicates, leaks, label conflicts, unknown words, languages."""
-    built = build_config(recipe, config, settings, group, skip_bad_rows)
-    from recurra.tasks.inspection import check_data
+    built = chosen_config(recipe, config, settings, group, skip_bad_rows)
+    from recurra.tasks.data import check_data
 
     screen = Screen(as_json)
     screen.finish(check_data(data, built, screen, valid=valid, test=test))
@@ -44,7 +44,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a public data set from its authors' site, verify it and unpack it; resumes if interrupted."""
-    from recurra.tasks.inspection import fetch_data
+    from recurra.tasks.data import fetch_data
 
     screen = Screen(as_json)
     screen.finish(fetch_data(name, out, screen, url=url, local=local))

@@ -19,7 +19,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Create a sample, train and test a model on it, and explain three predictions, in under a minute."""
-    from recurra.tasks.demo import run
+    from recurra.tasks.data import demonstrate
 
     screen = Screen(as_json)
-    screen.finish(run(out, language, screen))
+    screen.finish(demonstrate(out, language, screen))

@@ -24,7 +24,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a saved model on labelled data: metrics with confidence intervals, beside the baseline."""
-    from recurra.tasks.evaluation import evaluate_files
+    from recurra.tasks.use import evaluate_files
 
     screen = Screen(as_json)
     screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, reporter=screen))

@@ -26,7 +26,7 @@ from recurra.cli.options import (
     TaskName,
     UnfreezeAfter,
     Valid,
-    build_config,
+    chosen_config,
     transfer_settings,
 )
 from recurra.cli.screen import Screen
@@ -60,7 +60,7 @@ def fit(
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = build_config(
+    built = chosen_config(
         recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target
     )
     from recurra.tasks.fit import default_out, fit_files

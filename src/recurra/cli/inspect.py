@@ -51,23 +51,21 @@ def inspect(
     for name, value in options.items():
         if what != "memory" and value not in (None, False):
             raise typer.BadParameter(f"only valid with memory, not with {what}", param_hint=name)
-    from recurra.tasks.inspection import explain, summary
+    from recurra.tasks.use import explain, summary, words
 
     screen = Screen(as_json)
     if what == "summary":
         screen.finish(summary(model, screen))
     elif what == "memory":
-        from recurra.tasks.memory import memory
+        from recurra.tasks.memory import inspect_memory
 
         data = None if text is None else Path(text)
         count = 32 if texts is None else texts
-        screen.finish(memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
+        screen.finish(inspect_memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
     elif text is None:
         missing = "the word to look up" if what == "words" else "the text to explain"
         raise typer.BadParameter(f"give {missing}", param_hint="TEXT")
     elif what == "words":
-        from recurra.tasks.neighbours import words
-
         screen.finish(words(model, text, screen))
     else:
         screen.finish(explain(model, text, screen))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recurra.io.formats import format_named, format_names
+from recurra.tasks.registry import TASKS
 
 if TYPE_CHECKING:
-    from recurra.config import Config, Task
+    from recurra.config import Config
 
 __all__ = [
     "AsJson",
@@ -29,10 +30,17 @@ __all__ = [
     "TaskName",
     "UnfreezeAfter",
     "Valid",
-    "build_config",
+    "check_agreement",
+    "chosen_config",
     "data_help",
     "transfer_settings",
 ]
+
+if TYPE_CHECKING:
+    _Name = str
+else:
+    _Name = Literal[tuple(task.name for task in TASKS)]
+_TITLES = [task.title for task in TASKS]
 
 
 def data_help() -> str:
@@ -42,10 +50,10 @@ def data_help() -> str:
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help=data_help())]
 TaskName = Annotated[
-    Literal["classify", "tag", "lm", "forecast"] | None,
+    _Name | None,
     typer.Option(
         "--task",
-        help="The task: classify texts, tag words, predict the next word (lm), or forecast a series.  "
+        help=f"The task: {', '.join(_TITLES[:-1])}, or {_TITLES[-1]}.  "
         "[default: that of the recipe; tag for .conllu; else classify]",
     ),
 ]
@@ -121,7 +129,7 @@ def transfer_settings(
     return {name: value for name, value in options.items() if value is not None}
 
 
-def build_config(
+def chosen_config(
     recipe: str | None,
     file: Path | None,
     settings: list[str] | None,
@@ -129,20 +137,23 @@ def build_config(
     skip_bad_rows: bool = False,
     train: dict[str, Any] | None = None,
     *,
-    task: Task | None = None,
+    task: str | None = None,
     data: Path | None = None,
     target: str | None = None,
 ) -> Config:
-    """Settings of the recipe, then the file's, then ``--set``'s, then the options', later ones winning.
+    """Merges the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
 
-    The task is the one given, or the settings', or forecasting where a target is given, or the named
-    recipe's, or what the data file's name says; without a recipe's name it begins with the task's own.
+    The task is that of ``--task``, ``--set task=`` or the file; otherwise forecasting if ``target`` is given;
+    otherwise that of the named recipe; otherwise it follows from the name of the data file. The recipe is
+    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task.
 
     Raises:
-        ConfigError: an unknown recipe or key, or a value out of its range.
+        ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
+            contradict ``--task`` or ``--recipe``.
     """
-    from recurra.config import Config, load_recipe, parse_set, read_settings, recipe_under
-    from recurra.tasks.registry import default_recipe, task_of_file
+    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.tasks.registry import task_info, task_of_file
+    from recurra.tasks.settings import build_config, recipe_under
 
     options: dict[str, Any] = {}
     if group is not None:
@@ -150,14 +161,32 @@ def build_config(
     if skip_bad_rows:
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
-    assigned = [parse_set(one) for one in settings or []]
-    named = recipe or from_file.pop("recipe", None)
+    assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
+    check_agreement("--task", task, "--set task", assigned.get("task"))
+    check_agreement("--task", task, f"{file}: task", from_file.get("task"))
+    check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))
+    named = recipe or assigned.pop("recipe", None) or from_file.get("recipe")
+    assigned.pop("recipe", None)
     from_file.pop("recipe", None)
-    own = {} if target is None else {"series": {"target": target}}
-    wanted = task or from_file.get("task") or ("forecast" if target is not None else None)
-    if wanted is None:
-        spoken = task_of_file(data) if data else "classify"
-        wanted = load_recipe(str(named)).get("task", "classify") if named else spoken
-    given = (from_file, *assigned, {"task": wanted, "data": options, "train": train or {}, **own})
-    base = recipe_under(str(named) if named else default_recipe(wanted), *given)
-    return Config.build(base, *given, where=file)
+    chosen = task or assigned.get("task", from_file.get("task"))
+    if chosen is None and target is not None:
+        chosen = "forecast"
+    if chosen is None and named is not None:
+        chosen = load_recipe(str(named)).get("task")
+    info = task_info(chosen) if chosen is not None else task_of_file(data) if data and not named else TASKS[0]
+    series = {} if target is None else {"series": {"target": target}}
+    layers = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **series})
+    base = recipe_under(str(named) if named else info.recipe, *layers)
+    return build_config(base, *layers, where=file)
+
+
+def check_agreement(option: str, value: str | None, setting: str, other: Any) -> None:
+    """Checks that a setting does not contradict an option.
+
+    Raises:
+        ConfigError: both are given and differ.
+    """
+    from recurra.errors import ConfigError
+
+    if value is not None and other is not None and other != value:
+        raise ConfigError(f"{option} is {value}, but {setting} is {other}", hint="remove one of them")

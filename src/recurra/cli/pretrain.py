@@ -24,7 +24,7 @@ from recurra.cli.options import (
     TaskName,
     UnfreezeAfter,
     Valid,
-    build_config,
+    chosen_config,
     transfer_settings,
 )
 from recurra.cli.screen import Screen
@@ -56,8 +56,8 @@ def pretrain(
     Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
     transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = build_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)
-    from recurra.tasks.pretraining import pretrain_files
+    built = chosen_config(recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data)
+    from recurra.tasks.fit import pretrain_files
 
     screen = Screen(as_json)
     screen.finish(

@@ -1,40 +1,31 @@
-"""Every setting, in one place: its default, its range and what it means."""
+"""The settings that all tasks share, each with its default, its range and its meaning."""
 
-from recurra.config.data import DataConfig, TokenizerConfig
+from recurra.config.data import DataConfig, TextSettings, TokenizerConfig
 from recurra.config.model import ModelConfig
-from recurra.config.section import Task
 from recurra.config.settings import (
     Config,
-    describe_settings,
     load_recipe,
+    merged_settings,
     parse_set,
     read_settings,
     recipe_names,
-    recipe_under,
-    setting_meaning,
+    setting_error,
     updated,
 )
 from recurra.config.train import TrainConfig
-from recurra.tasks.forecasting.settings import SeriesConfig
-from recurra.tasks.language.settings import LanguageConfig
-from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = [
     "Config",
     "DataConfig",
-    "LanguageConfig",
     "ModelConfig",
-    "SeriesConfig",
-    "TaggingConfig",
-    "Task",
+    "TextSettings",
     "TokenizerConfig",
     "TrainConfig",
-    "describe_settings",
     "load_recipe",
+    "merged_settings",
     "parse_set",
     "read_settings",
     "recipe_names",
-    "recipe_under",
-    "setting_meaning",
+    "setting_error",
     "updated",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
 from recurra.config.section import Choice, Section
+from recurra.config.train import TrainConfig
 from recurra.io.formats import format_names
 
-__all__ = ["DataConfig", "TokenizerConfig"]
+__all__ = ["DataConfig", "TextSettings", "TokenizerConfig"]
 
 Labels = Literal["auto", "binary", "multiclass", "multilabel"]
 
@@ -72,3 +73,19 @@ class TokenizerConfig(Section):
         "characters", description="split Chinese into characters, or into words (requires the extra zh)"
     )
     start_token: bool = Field(True, description="add a start token to every text")
+
+
+class TextSettings(Protocol):
+    """The settings of a task that tokenizes texts."""
+
+    @property
+    def data(self) -> DataConfig:
+        """How the file is read."""
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        """How a text becomes token ids."""
+
+    @property
+    def train(self) -> TrainConfig:
+        """How the network is trained."""

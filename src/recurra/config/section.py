@@ -1,38 +1,37 @@
-"""What the sections of the settings share."""
+"""The base class of settings sections, and types that several sections use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Choice", "Fraction", "Section", "Task", "Width"]
+__all__ = ["Choice", "Fraction", "Section", "Width"]
 
-Task = Literal["classify", "tag", "lm", "forecast"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Annotates a text setting whose values are the names of a table, which may be extended at run time.
+    """Annotates a string setting whose values are the names of a table, which can be extended at run time.
 
     Attributes:
-        names: returns the names.
-        others: what else there may be, for the error message.
+        names: a function that returns the names.
+        others: a description of other values, for the error message.
     """
 
     names: Callable[[], Iterable[str]]
     others: str = ""
 
     def check(self, value: str) -> str:
-        """Returns ``value``.
+        """Returns ``value`` if it is one of the names.
 
         Raises:
-            ValueError: it is not one of the names.
+            ValueError: ``value`` is not one of the names.
         """
         names = list(self.names())
         if value not in names:
@@ -45,6 +44,6 @@ class Choice:
 
 
 class Section(BaseModel):
-    """Settings that refuse an unknown key."""
+    """Base class of settings; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.config import Config
+from recurra.config import TextSettings
 from recurra.errors import DataError
 from recurra.io.detect import detect
 from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
@@ -46,7 +46,7 @@ class DataCheck(Record):
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: Config
+    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextSettings
 ) -> DataCheck:
     """Counts the problems of a training file, and of the held-out files against it.
 
@@ -132,7 +132,7 @@ def _counted(exact: int, loose: int) -> str:
     return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
 
 
-def _source(given: Source | Path, config: Config, like: Source | None) -> Source:
+def _source(given: Source | Path, config: TextSettings, like: Source | None) -> Source:
     return given if isinstance(given, Source) else detect(given, config.data, like=like)
 
 
@@ -185,7 +185,7 @@ def _is_group(column: Column, classes: int) -> bool:
     )
 
 
-def _part_warnings(name: str, part: PartCheck, config: Config, groups: Sequence[str]) -> list[str]:
+def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Sequence[str]) -> list[str]:
     """Advice on one file."""
     warnings = []
     if part.skipped:
@@ -212,7 +212,7 @@ def _part_warnings(name: str, part: PartCheck, config: Config, groups: Sequence[
     return warnings + (_training_warnings(part, config) if name == "train" else [])
 
 
-def _training_warnings(part: PartCheck, config: Config) -> list[str]:
+def _training_warnings(part: PartCheck, config: TextSettings) -> list[str]:
     warnings = []
     if part.sorted_by_class:
         warnings.append(

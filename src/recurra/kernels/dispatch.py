@@ -14,7 +14,15 @@ from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import release_workspaces, to_be_compiled
 from recurra.kernels.reference import gate_sums
-from recurra.kernels.terms import Call, Lookup, Precision, check_lengths, check_shapes
+from recurra.kernels.terms import (
+    Call,
+    Lookup,
+    Precision,
+    check_lengths,
+    check_shapes,
+    is_batched,
+    is_transformed,
+)
 
 __all__ = [
     "BACKENDS",
@@ -23,6 +31,8 @@ __all__ = [
     "Precision",
     "check_lengths",
     "gate_sums",
+    "is_batched",
+    "is_transformed",
     "layer",
     "recurrence",
     "release_workspaces",
@@ -30,6 +40,7 @@ __all__ = [
 ]
 
 BACKENDS = ("auto", "cpu", "reference", "torch")
+_TRANSFORMS = "torch.func transforms or forward-mode differentiation"
 
 
 def recurrence(
@@ -102,7 +113,8 @@ def layer(
     elif backend not in BACKENDS:
         raise BackendError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
     elif backend != "reference":
-        reason = (cpu if backend == "cpu" else torch_native).unsupported_reason(calls[0])
+        module = cpu if backend == "cpu" else torch_native
+        reason = _TRANSFORMS if is_transformed() else module.unsupported_reason(calls[0])
         if reason is not None:
             raise BackendError(
                 f"backend {backend!r} has no {reason}", hint="use backend 'auto' or 'reference'"
@@ -117,11 +129,13 @@ def layer(
 
 def _fastest(call: Call) -> str:
     """The backend that ``auto`` takes: each can do what the next can, or does it faster."""
-    reason = cpu.unsupported_reason(call)
+    reason = _TRANSFORMS if is_transformed() else cpu.unsupported_reason(call)
     if reason is None:
         return "cpu"
     if call.precision != "float32":  # the reference's loop takes a hundred times as long: not by accident
         raise BackendError(f"no backend but 'reference' has {reason}", hint="use precision 'float32'")
+    if reason == _TRANSFORMS:
+        return "reference"
     if cpu.unavailable_reason() is not None and call.x.device.type == "cpu":
         _say_once(cpu.unavailable_reason())
     return "torch" if torch_native.unsupported_reason(call) is None else "reference"

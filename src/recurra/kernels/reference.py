@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurra.cells import cell_named
 from recurra.cells.spec import Inputs, Ops, State, activation_function
-from recurra.kernels.terms import Call, valid_steps
+from recurra.kernels.terms import Call, check_lengths, valid_steps
 
 __all__ = ["gate_sums", "run"]
 
@@ -33,7 +33,7 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
     ops = Ops(activation_function(call.activation), product, call.recurrent_mask)
     state = call.initial()
     inputs, weights = spec.prepare(call.inputs(), call.weights, ops)
-    outputs = []
+    outputs: list[Tensor] = []
     for step_inputs, alive in _ordered_steps(inputs, call.lengths, reverse=call.reverse):
         if seen is not None:
             ops.seen = {}
@@ -81,7 +81,7 @@ def _ordered_steps(
     steps = list(zip(*(part.unbind(0) for part in inputs), strict=True))
     alive: list[Tensor | None] = [None] * len(steps)
     if lengths is not None:
-        shortest = int(lengths.min())
+        shortest, _ = check_lengths(lengths, len(steps), len(lengths))
         alive[shortest:] = valid_steps(lengths, len(steps))[shortest:, :, None].unbind(0)
     order = range(len(steps))
     return ((steps[t], alive[t]) for t in (reversed(order) if reverse else order))

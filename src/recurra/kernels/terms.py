@@ -10,12 +10,22 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 from recurra.cells import cell_named
 from recurra.cells.spec import Activation, State, Weights
 
-__all__ = ["Call", "Lookup", "Precision", "check_lengths", "check_shapes", "valid_steps"]
+__all__ = [
+    "Call",
+    "Lookup",
+    "Precision",
+    "check_lengths",
+    "check_shapes",
+    "is_batched",
+    "is_transformed",
+    "valid_steps",
+]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -94,6 +104,25 @@ def valid_steps(lengths: Tensor, T: int) -> Tensor:
     return torch.arange(T, device=lengths.device)[:, None] < lengths
 
 
+def is_transformed() -> bool:
+    """Whether a ``torch.func`` transform (vmap, grad, jvp, ...) or forward-mode differentiation is active.
+
+    Only plain operations on tensors follow these; of the backends, only the reference consists of them.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Whether a tensor has a dimension that ``torch.func.vmap`` hides, so that its values can't be read."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        if torch._C._functorch.is_batchedtensor(tensor):
+            return True
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return False
+
+
 def check_shapes(call: Call) -> None:
     """Refuse a call whose parts don't fit each other: a kernel would read past their ends.
 
@@ -120,7 +149,7 @@ def check_shapes(call: Call) -> None:
 
 
 def check_lengths(lengths: Tensor, T: int, B: int) -> tuple[int, int]:
-    """The shortest and the longest length; ``(T, T)`` where there is no row.
+    """The shortest and the longest length; ``(T, T)`` where there is no row, ``(0, T)`` inside ``vmap``.
 
     Raises:
         ValueError: the shape is not ``(B,)``, or a length is not from 0 to ``T``.
@@ -128,6 +157,8 @@ def check_lengths(lengths: Tensor, T: int, B: int) -> tuple[int, int]:
     _check("lengths", lengths, (B,))
     if B == 0:
         return T, T
+    if is_batched(lengths):
+        return 0, T
     shortest, longest = (int(value) for value in torch.aminmax(lengths))
     if shortest < 0 or longest > T:
         raise ValueError(f"lengths run from {shortest} to {longest}, the input has {T} steps")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recurra.kernels.dispatch import Lookup
+from recurra.kernels.dispatch import Lookup, is_transformed
 
 __all__ = ["PADDING", "TOUCHED_FROM", "Embedding", "TrainedRows"]
 
@@ -104,6 +104,8 @@ class Embedding(nn.Embedding):
         weight: Tensor = self.weight
         if not (torch.is_grad_enabled() and weight.requires_grad):
             return Lookup(weight, tokens)
+        if is_transformed():  # follows plain operations only, and has no sparse gradients
+            return Lookup(torch.cat([weight[: PADDING + 1].detach(), weight[PADDING + 1 :]]), tokens)
         if not self.sparse:
             return Lookup(_Trained.apply(weight), tokens)  # type: ignore[no-untyped-call]
         touched, index = _touched(tokens, self.num_embeddings)

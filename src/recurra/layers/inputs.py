@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra.cells.spec import State
-from recurra.kernels.dispatch import Lookup, check_lengths
+from recurra.kernels.dispatch import Lookup, check_lengths, is_batched
 
 __all__ = [
     "Padded",
@@ -47,7 +47,7 @@ def read_input(
     lengths: Tensor | None,
     mask: Tensor | None,
     input_size: int,
-    dtype: torch.dtype,
+    like: Tensor,
 ) -> Padded:
     """Checks the input of a layer and brings it into one form.
 
@@ -56,18 +56,18 @@ def read_input(
         lengths: ``(B,)`` integers from 0 to ``T``, or None.
         mask: ``(B, T)`` bool, True for the steps to read, or None; not together with ``lengths``.
         input_size: ``E``.
-        dtype: of the layer's parameters.
+        like: a parameter of the layer, whose dtype and device ``x`` must have.
 
     Raises:
-        ValueError: a shape, dtype or length does not fit, or the padding is not at the end.
+        ValueError: a shape, dtype, device or length does not fit, or the padding is not at the end.
     """
     if isinstance(x, PackedSequence):
         if lengths is not None or mask is not None:
             raise ValueError("a PackedSequence has its own lengths; leave out lengths and mask")
-        _check_features(x.data, 2, input_size, dtype)
+        _check_features(x.data, 2, input_size, like)
         x, lengths = pad_packed_sequence(x, batch_first=True)
     else:
-        _check_features(x, 3, input_size, dtype)
+        _check_features(x, 3, input_size, like)
     B, T, _ = x.shape
     if T == 0:
         raise ValueError(f"x is {tuple(x.shape)} and has no steps; give sequences of 1 step or more")
@@ -78,22 +78,21 @@ def read_input(
     if lengths is None:
         return Padded(x, None)
     _refuse_other_arguments(lengths, B, T)
-    if torch._C._functorch.is_batchedtensor(lengths):  # inside vmap a value cannot be looked at
-        return Padded(x, lengths)
     shortest, _ = check_lengths(lengths, T, B)
     return Padded(x, None if shortest == T else lengths.to(x.device, torch.int64))
 
 
-def _check_features(x: Tensor | Lookup, dimensions: int, input_size: int, dtype: torch.dtype) -> None:
-    """Checks the dimensions, features and dtype of an input.
+def _check_features(x: Tensor | Lookup, dimensions: int, input_size: int, like: Tensor) -> None:
+    """Checks the dimensions, features, dtype and device of an input.
 
     Raises:
         ValueError: one of them does not fit.
     """
     values = x.table if isinstance(x, Lookup) else x
-    if len(x.shape) == dimensions and x.shape[-1] == input_size and values.dtype == dtype:
-        return
     shape = tuple(x.shape)
+    fits = len(shape) == dimensions and shape[-1] == input_size
+    if fits and values.dtype == like.dtype and values.device == like.device:
+        return
     expected = f"not (B, T, {input_size})" if dimensions == 3 else f"not (steps, {input_size})"
     if not values.dtype.is_floating_point:
         raise ValueError(
@@ -109,10 +108,15 @@ def _check_features(x: Tensor | Lookup, dimensions: int, input_size: int, dtype:
         if dimensions == 3 and shape[1] == input_size:
             hint = "if the features come before time, give x.transpose(1, 2)"
         raise ValueError(f"x is {shape}, {expected}; {hint}")
-    if not torch.is_autocast_enabled(x.device.type):
+    if values.device != like.device:
         raise ValueError(
-            f"x is {_name(values.dtype)}, the parameters are {_name(dtype)}; "
-            f"convert one of them, such as x.to({dtype})"
+            f"x is on {values.device}, the parameters are on {like.device}; "
+            f'move one of them, such as x.to("{like.device}")'
+        )
+    if not torch.is_autocast_enabled(values.device.type):
+        raise ValueError(
+            f"x is {_name(values.dtype)}, the parameters are {_name(like.dtype)}; "
+            f"convert one of them, such as x.to({like.dtype})"
         )
 
 
@@ -126,7 +130,7 @@ def _lengths_of_mask(mask: Tensor, B: int, T: int) -> Tensor:
         raise ValueError(f"mask is {_name(mask.dtype)}, not bool; give mask.bool(), True for the real steps")
     if mask.shape != (B, T):
         raise ValueError(f"mask is {tuple(mask.shape)}, not ({B}, {T}); give one value a step, batch first")
-    if not torch._C._functorch.is_batchedtensor(mask):
+    if not is_batched(mask):
         late = (mask[:, 1:] & ~mask[:, :-1]).any(1)
         if late.any():
             raise ValueError(
@@ -160,9 +164,7 @@ def _refuse_other_arguments(lengths: Any, B: int, T: int) -> None:
         raise ValueError(f"lengths is {tuple(lengths.shape)}, not ({B},); {hint}")
 
 
-def read_state(
-    state: States | TorchState | None, widths: Sequence[int], names: Sequence[str], B: int
-) -> States | None:
+def read_state(state: States | TorchState, widths: Sequence[int], names: Sequence[str], B: int) -> States:
     """An initial state in either form as one ``(h,)`` or ``(h, c)`` for each layer and direction.
 
     Args:
@@ -174,8 +176,6 @@ def read_state(
     Raises:
         ValueError: a shape or the number of parts does not fit.
     """
-    if state is None:
-        return None
     parts = (state,) if isinstance(state, Tensor) else state
     if parts and all(isinstance(part, Tensor) for part in parts):
         return _read_torch_state(parts, widths, names, B)  # type: ignore[arg-type]  # checked one line above

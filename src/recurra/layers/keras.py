@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recurra.cells.spec import CellSpec
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent
 
@@ -37,6 +36,9 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
         >>> layer.weight_ih_l0.shape, layer.weight_ih_l0.mean().item()
         (torch.Size([16, 3]), 1.0)
     """
+    if layer.spec.keras_gates is None:
+        raise ConfigError(f"Keras has no {layer.spec.title}")
+    orders = (layer.spec.keras_gates, layer.spec.gates)
     suffixes = [suffix for number in range(layer.layers) for suffix in layer.suffixes(number)]
     if len(arrays) != 3 * len(suffixes):
         raise ConfigError(
@@ -46,15 +48,15 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
     new = {}
     for number, suffix in enumerate(suffixes):
         kernel, recurrent, bias = (np.asarray(array) for array in arrays[3 * number : 3 * number + 3])
-        new[f"weight_ih_{suffix}"] = _reordered(layer.spec, kernel).T
-        new[f"weight_hh_{suffix}"] = _reordered(layer.spec, recurrent).T
+        new[f"weight_ih_{suffix}"] = _reordered(kernel, *orders).T
+        new[f"weight_hh_{suffix}"] = _reordered(recurrent, *orders).T
         if "bias_hh" not in layer.spec.parameter_names:
             new[f"bias_ih_{suffix}"] = bias
         elif bias.ndim == 2 and len(bias) == 2:
-            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _reordered(layer.spec, bias)
+            new[f"bias_ih_{suffix}"], new[f"bias_hh_{suffix}"] = _reordered(bias, *orders)
         else:
             raise ConfigError(
-                "the GRU has one bias, so it was made with reset_after=False, which differs",
+                f"the {layer.spec.title} has one bias, so it was made with reset_after=False, which differs",
                 hint="give the weights of a GRU with reset_after=True",
             )
     for name, array in new.items():
@@ -64,12 +66,9 @@ def load_keras(layer: Recurrent, arrays: Sequence[NDArray[Any]]) -> None:
     layer.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in new.items()})
 
 
-def _reordered(spec: CellSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """The columns of ``(..., G*H)`` with the gates in the order of the cell."""
-    names = spec.keras_gates
-    if names is None:
-        raise ConfigError(f"Keras has no {spec.title}")
-    if array.shape[-1] % len(names):
-        raise ConfigError(f"{array.shape[-1]} columns are not {len(names)} gates")
-    gates = dict(zip(names, np.split(array, len(names), axis=-1), strict=True))
-    return np.concatenate([gates[name] for name in spec.gates], axis=-1)
+def _reordered(array: NDArray[Any], given: Sequence[str], wanted: Sequence[str]) -> NDArray[Any]:
+    """The columns of ``(..., G*H)`` with the gates in another order."""
+    if array.shape[-1] % len(given):
+        raise ConfigError(f"{array.shape[-1]} columns are not {len(given)} gates")
+    gates = dict(zip(given, np.split(array, len(given), axis=-1), strict=True))
+    return np.concatenate([gates[name] for name in wanted], axis=-1)

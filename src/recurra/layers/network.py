@@ -11,9 +11,18 @@ import torch
 from torch import nn
 
 from recurra.config import ModelConfig
-from recurra.layers import AttentionPooling, MaxPooling, MeanPooling, Recurrent
+from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, Recurrent
 
-__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
+__all__ = [
+    "LayerInfo",
+    "Network",
+    "embedding_of",
+    "layer_info_of",
+    "measuring",
+    "pooling_of",
+    "recurrent_stack",
+    "stack_of",
+]
 
 
 @dataclass(frozen=True)
@@ -114,3 +123,15 @@ def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> It
         alone = last_alone and layer == stack.layers - 1
         shape = (None, features) if alone else (None, None, features)
         yield LayerInfo(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)
+
+
+def embedding_of(model: Network) -> Embedding:
+    """The table of word vectors of a network that has words."""
+    assert isinstance(model.embedding, Embedding)  # noqa: S101  # every network with words has one
+    return model.embedding
+
+
+def stack_of(model: Network) -> Recurrent:
+    """The recurrent layers of a network."""
+    assert isinstance(model.recurrent, Recurrent)  # noqa: S101  # every network has them
+    return model.recurrent

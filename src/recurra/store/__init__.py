@@ -1,27 +1,29 @@
 """A model on disk: a directory of settings, weights, figures and a task's own files, without pickle."""
 
-from recurra.store.base import Bundle
 from recurra.store.store import (
     TRAINING,
+    AnyBundle,
+    Assets,
+    Bundle,
+    Saved,
     check_writable,
     fingerprint,
     is_bundle,
-    load,
-    load_as,
+    read,
     save,
     weights_digest,
 )
-from recurra.tasks.classification.bundle import ClassifierBundle
 
 __all__ = [
     "TRAINING",
+    "AnyBundle",
+    "Assets",
     "Bundle",
-    "ClassifierBundle",
+    "Saved",
     "check_writable",
     "fingerprint",
     "is_bundle",
-    "load",
-    "load_as",
+    "read",
     "save",
     "weights_digest",
 ]

@@ -1,4 +1,4 @@
-"""Bundles to directories and back: whole or not at all, checked file by file.
+"""Models on disk: written whole or not at all, read back after each file was checked.
 
 MODEL/
 ├── manifest.json       format version, size and SHA-256 of the files below, and what training began from
@@ -16,26 +16,31 @@ import hashlib
 import json
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from recurra.config import Config, read_settings
 from recurra.errors import BundleError, OutputError
-from recurra.store.base import Bundle
-from recurra.tasks.kinds import KINDS
+from recurra.layers.network import Network
 
 __all__ = [
     "FORMAT",
     "TRAINING",
+    "AnyBundle",
+    "Assets",
+    "Bundle",
+    "Saved",
     "check_writable",
     "fingerprint",
     "is_bundle",
-    "load",
-    "load_as",
+    "read",
     "save",
     "weights_digest",
 ]
@@ -45,7 +50,97 @@ TRAINING = "training"
 _MANIFEST = "manifest.json"
 _CONFIG, _WEIGHTS, _METRICS = _NEEDED = ("config.yaml", "model.safetensors", "metrics.json")
 
-B = TypeVar("B", bound=Bundle)
+
+class Assets(ABC):
+    """What a task's network is built from besides the settings, and what its answers need."""
+
+    @abstractmethod
+    def files(self) -> dict[str, str]:
+        """Returns the text files, by name, that hold the assets."""
+
+    def words(self) -> list[str]:
+        """Returns the words of the embedding's rows, "" for a row that was never trained.
+
+        Empty where the network has no vectors of words.
+        """
+        return []
+
+
+C = TypeVar("C", bound=Config)
+N = TypeVar("N", bound=Network)
+A = TypeVar("A", bound=Assets)
+
+
+@dataclass(kw_only=True)
+class Bundle(Generic[C, N, A]):
+    """A trained model with all that it needs to answer.
+
+    Attributes:
+        config: the settings it was trained with, with what was detected in the file.
+        model: the network, on the CPU and in evaluation mode once loaded.
+        assets: tokenizer, labels and the like.
+        temperature: logits are divided by it before they become probabilities; None if it was not fitted.
+        metrics: figures of the last test, as JSON values.
+        pretrained: what training began from, as JSON values: ``name`` and ``sha256`` of the weights or
+            vectors, ``layers`` (how many recurrent layers came with the embedding), and how much of the
+            vocabulary it covered; None if it began from nothing.
+    """
+
+    config: C
+    model: N
+    assets: A
+    temperature: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    pretrained: dict[str, Any] | None = None
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.config.task
+
+
+AnyBundle: TypeAlias = Bundle[Any, Any, Any]
+"""A bundle of any task."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The contents of a model's directory, checked against its manifest.
+
+    Attributes:
+        folder: the directory.
+        settings: the nested dictionary of ``config.yaml``.
+        files: the text files of the assets, by name.
+        weights: the network's weights by name.
+        temperature, metrics, pretrained: as in `Bundle`.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    files: dict[str, str]
+    weights: dict[str, Tensor]
+    temperature: float | None
+    metrics: dict[str, Any]
+    pretrained: dict[str, Any] | None
+
+    @property
+    def config_path(self) -> Path:
+        """The file of the settings, for messages."""
+        return self.folder / _CONFIG
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Copies the weights into ``model``.
+
+        Raises:
+            BundleError: they are of another network, or are not finite.
+        """
+        where = self.folder / _WEIGHTS
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise BundleError(f"doesn't fit the settings ({error})", where=where) from error
+        if not all(bool(torch.isfinite(value).all()) for value in self.weights.values()):
+            raise BundleError("holds weights that are not finite", where=where)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -76,7 +171,7 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def save(bundle: Bundle, folder: Path, extras: Mapping[str, str] | None = None) -> None:
+def save(bundle: AnyBundle, folder: Path, extras: Mapping[str, str] | None = None) -> None:
     """Write ``bundle`` to ``folder``, all or nothing; a former model there is replaced as a whole.
 
     What lies in ``folder/training`` is kept.
@@ -127,17 +222,18 @@ def _swap(new: Path, folder: Path) -> None:
     shutil.rmtree(retired)
 
 
-def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
+def _write(bundle: AnyBundle, folder: Path, extras: dict[str, str]) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in bundle.model.state_dict().items()}
     try:
         safetensors.torch.save_file(weights, folder / _WEIGHTS)
         (folder / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
     except safetensors.SafetensorError as error:
         raise OutputError(f"can't be written ({error})", where=folder / _WEIGHTS) from error
-    own = bundle.files()
+    own = bundle.assets.files()
+    fitted = {} if bundle.temperature is None else {"temperature": bundle.temperature}
     texts = {
         _CONFIG: bundle.config.to_yaml(),
-        _METRICS: json.dumps(bundle.kept_metrics(), ensure_ascii=False, indent=1) + "\n",
+        _METRICS: json.dumps({**fitted, **bundle.metrics}, ensure_ascii=False, indent=1) + "\n",
         **own,
         **extras,
     }
@@ -150,8 +246,8 @@ def _write(bundle: Bundle, folder: Path, extras: dict[str, str]) -> None:
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> Bundle:
-    """The model saved in ``folder``, after its files were checked against the manifest.
+def read(folder: Path) -> Saved:
+    """The contents of the model's directory ``folder``, after its files were checked against the manifest.
 
     Raises:
         BundleError: no model is there, a file is missing, cut short or changed, or the format is newer.
@@ -167,41 +263,25 @@ def load(folder: Path) -> Bundle:
                 where=path,
                 hint="copy the whole directory again, or fit anew",
             )
-    config = Config.build(read_settings(folder / _CONFIG), where=folder / _CONFIG)
-    own = {
-        name: (folder / name).read_text(encoding="utf-8") for name in manifest["files"] if name not in _NEEDED
-    }
-    metrics = json.loads((folder / _METRICS).read_text(encoding="utf-8"))
-    try:
-        bundle = KINDS[config.task].rebuild(config, own, metrics)
-    except KeyError as error:
-        raise BundleError(
-            f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
-        ) from error
     try:
         weights = safetensors.torch.load_file(folder / _WEIGHTS)
-        bundle.model.load_state_dict(weights)
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        raise BundleError(f"doesn't fit the settings ({error})", where=folder / _WEIGHTS) from error
-    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
-        raise BundleError("holds weights that are not finite", where=folder / _WEIGHTS)
-    bundle.pretrained = manifest["pretrained"]
-    if bundle.pretrained is not None and config.train.freeze:
-        bundle.model.freeze(1 + bundle.pretrained["layers"])
-    bundle.model.eval()
-    return bundle
-
-
-def load_as(kind: type[B], folder: Path) -> B:
-    """As ``load``, of a task that is known.
-
-    Raises:
-        BundleError: as ``load``, or the model is of another task.
-    """
-    found = load(folder)
-    if not isinstance(found, kind):
-        raise BundleError(f"is a model of task {found.task}, and one of {kind.task} is needed", where=folder)
-    return found
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"can't be read ({error})", where=folder / _WEIGHTS) from error
+    metrics = json.loads((folder / _METRICS).read_text(encoding="utf-8"))
+    temperature = metrics.pop("temperature", None)
+    return Saved(
+        folder=folder,
+        settings=read_settings(folder / _CONFIG),
+        files={
+            name: (folder / name).read_text(encoding="utf-8")
+            for name in manifest["files"]
+            if name not in _NEEDED
+        },
+        weights=weights,
+        temperature=None if temperature is None else float(temperature),
+        metrics=metrics,
+        pretrained=manifest["pretrained"],
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

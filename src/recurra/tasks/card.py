@@ -10,7 +10,7 @@ from recurra.config import Config, ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.report import ModelRow
 from recurra.runtime import facts
-from recurra.store import Bundle
+from recurra.store import AnyBundle
 from recurra.train.loop import Outcome
 
 __all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]
@@ -38,7 +38,7 @@ def today() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def network_fields(bundle: Bundle) -> dict[str, Any]:
+def network_fields(bundle: AnyBundle) -> dict[str, Any]:
     """Returns the fields of a report that describe the network: time of creation, settings, layers."""
     return {
         "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -70,7 +70,7 @@ def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str,
     }
 
 
-def began_from(bundle: Bundle) -> str:
+def began_from(bundle: AnyBundle) -> str:
     """Returns a paragraph on the pretrained weights that training started from; empty without them."""
     origin = bundle.pretrained
     if origin is None:

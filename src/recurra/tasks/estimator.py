@@ -8,24 +8,53 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
-from recurra.config import Config, Task, recipe_under, setting_meaning
-from recurra.errors import BundleError, ConfigError
+from recurra.config import Config
+from recurra.errors import ConfigError
 from recurra.layers.summary import summarize
 from recurra.runtime import use_threads
-from recurra.store import Bundle
-from recurra.tasks.fit import train_ready
+from recurra.store import AnyBundle
+from recurra.tasks.fit import train_bundle
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.transfer import open_pretrained, start_from
+from recurra.tasks.settings import build_config, recipe_under, setting_meaning
+from recurra.tasks.transfer import open_pretrained
+from recurra.tasks.use import load
 
-__all__ = ["RECIPE", "RecurrentEstimator", "TextFields", "WordFields", "parameters", "setting"]
+if TYPE_CHECKING:
+    # scikit-learn has no types, and mypy accepts any parameter of a dataclass that has an untyped base.
+    class BaseEstimator:
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def __sklearn_tags__(self) -> Any: ...
+
+    class ClassifierMixin:
+        """Adds ``score``."""
+
+        def score(self, X: Any, y: Any) -> float:
+            """Returns the accuracy of ``predict``."""
+
+    class RegressorMixin:
+        """Marks a regressor."""
+
+else:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+__all__ = [
+    "RECIPE",
+    "ClassifierMixin",
+    "RecurrentEstimator",
+    "RegressorMixin",
+    "TextFields",
+    "WordFields",
+    "parameters",
+    "setting",
+]
 
 T = TypeVar("T")
 RECIPE = {"meaning": "Name of the recipe that gives the value of each parameter that is None"}
@@ -106,7 +135,7 @@ class TextFields(WordFields):
 
 
 @parameters
-class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class RecurrentEstimator(BaseEstimator):
     """A recurrent network as a scikit-learn estimator.
 
     A subclass adds its task's parameters as fields and implements ``fit`` by `_fit`. A parameter that is None
@@ -117,8 +146,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         history_: metrics of each epoch by name.
     """
 
-    task: ClassVar[Task]
-    bundle_: Bundle = field(init=False)
+    task: ClassVar[str]
+    bundle_: AnyBundle = field(init=False)
     history_: list[dict[str, Any]] = field(init=False)
 
     recipe: str = field(default="default", kw_only=False, metadata=RECIPE)
@@ -171,14 +200,13 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Raises:
             ValueError: there is no parameter of that name.
         """
-        known = self._get_param_names()
+        known = sorted(self.get_params(deep=False))
         for name in params:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(known)}"
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
-        super().set_params(**params)
-        return self
+        return super().set_params(**params)
 
     def summary(self) -> str:
         """Returns a table of the layers with output shapes and numbers of weights."""
@@ -199,11 +227,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Raises:
             BundleError: there is no model, it is damaged, or it is of another task.
         """
-        bundle = store.load(Path(folder))
-        if bundle.task != cls.task:
-            raise BundleError(
-                f"is a model of task {bundle.task}, and {cls.__name__} has {cls.task}", where=folder
-            )
+        bundle = load(Path(folder), cls.task)
         saved = bundle.config.plain()
         # Of a parameter's settings the first decides, so it is read last.
         values = {name: saved[section][key] for name, section, key in reversed([*cls._parameter_settings()])}
@@ -219,17 +243,13 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         estimator._set_fitted(bundle, [])
         return estimator
 
-    def _fit(self, prepare: Callable[[Config, Reporter], Any], reporter: Reporter | None) -> Self:
+    def _fit(self, prepare: Callable[[Any, Reporter], Any], reporter: Reporter | None) -> Self:
         """Trains on what ``prepare`` returns for the settings."""
         reporter, task = reporter or Reporter(), task_named(self.task)
         config, pretrained = open_pretrained(self._config())
         prepared = prepare(config, reporter)
-        start = None
-        if pretrained is not None:
-            start = start_from(pretrained, config, task.vocabulary(prepared), reporter)
-        model, outcome = train_ready(task, prepared, reporter=reporter, start=start)
-        bundle = task.bundle(prepared, model, start.origin if start else None)
-        self._set_fitted(bundle, [record.row() for record in outcome.history])
+        trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter)
+        self._set_fitted(trained.bundle, [record.row() for record in trained.outcome.history])
         return self
 
     def _set_fitted(self, bundle: Any, history: list[dict[str, Any]]) -> None:
@@ -254,7 +274,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 given.setdefault(section, {})[key] = _plain(value)
         layers = (self.settings or {}, given)
         try:
-            return Config.build(recipe_under(self.recipe, *layers), *layers)
+            return build_config(recipe_under(self.recipe, *layers), *layers)
         except ConfigError as error:
             for name, section, key in self._parameter_settings():
                 if getattr(self, name) is not None and f"setting {section}.{key} = " in error.what:

@@ -13,31 +13,24 @@ import torch
 
 from recurra import store
 from recurra.config import Config
-from recurra.errors import OutputError
+from recurra.errors import ConfigError, OutputError
 from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
+from recurra.measure.report import render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
-from recurra.store import Bundle
-from recurra.tasks.base import Ready, TaskPath, Tested, TestOptions, TrainingSetup
-from recurra.tasks.registry import task_named
+from recurra.store import AnyBundle, Bundle
+from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
+from recurra.tasks.card import began_from, today
+from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter, report_summary
-from recurra.tasks.transfer import Start, open_pretrained, start_from
+from recurra.tasks.transfer import Pretrained, open_pretrained, start_from
 from recurra.train.loop import Outcome, train
 
-__all__ = [
-    "Fitted",
-    "Trained",
-    "default_out",
-    "fit_files",
-    "history_of",
-    "train_files",
-    "train_ready",
-]
+__all__ = ["Fitted", "Trained", "default_out", "fit_files", "pretrain_files", "train_bundle"]
 
-
-R = TypeVar("R", bound=Ready)
-B = TypeVar("B", bound=Bundle)
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
+B = TypeVar("B", bound=AnyBundle)
 
 
 def default_out(data: Path) -> Path:
@@ -46,33 +39,49 @@ def default_out(data: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Trained(Generic[R, B]):
-    """A model that was trained and saved, and what it was trained on."""
+class Trained(Generic[P, B]):
+    """A trained model and what it was trained on.
+
+    Attributes:
+        bundle: the model.
+        prepared: the data.
+        outcome: what the training loop returned.
+        seconds: the time of the training loop.
+    """
 
     bundle: B
-    ready: R
+    prepared: P
     outcome: Outcome
+    seconds: float
 
-    def record(self, data: Path, valid: Path | None, begun: float) -> dict[str, Any]:
-        """What ``metrics.json`` holds of a training that began at ``begun`` by `time.perf_counter`."""
+    def record(self, data: Path, valid: Path | None) -> dict[str, Any]:
+        """The entry ``training`` of ``metrics.json``."""
         return {
             "data": str(data.absolute()),
             "valid": str(valid.absolute()) if valid else None,
             "best_epoch": self.outcome.best_epoch,
             "epochs": len(self.outcome.history),
             "stopped": self.outcome.stopped,
-            "seconds": round(time.perf_counter() - begun, 2),
+            "seconds": round(self.seconds, 2),
         }
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model that was trained, tested and saved."""
+    """A model that was trained, tested and saved.
 
-    bundle: Bundle
+    Attributes:
+        bundle: the model.
+        folder: its directory.
+        outcome: what the training loop returned.
+        assessment: the figures of the test.
+        seconds: the time of everything: reading, training, testing.
+    """
+
+    bundle: AnyBundle
     folder: Path
     outcome: Outcome
-    tested: Tested
+    assessment: Assessment
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -87,7 +96,7 @@ class Fitted:
             "parameters": summarize(self.bundle.model).total,
             "pretrained": self.bundle.pretrained,
             "seconds": round(self.seconds, 2),
-            **self.tested.figures,
+            **self.assessment.as_json(),
         }
 
 
@@ -125,24 +134,84 @@ def fit_files(
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
-    trained = train_files(
+    trained = _train_files(
         data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, reporter=reporter
     )
-    bundle, ready = trained.bundle, trained.ready
+    bundle, prepared = trained.bundle, trained.prepared
     reporter.step("Testing")
-    if ready.test is None:
+    if prepared.test is None:
         reporter.warn("no test file: these figures are of what chose the epoch, so a little high")
-    options = TestOptions(baseline, explained, command)
-    tested = task_named(config.task).test(bundle, ready, trained.outcome, options, reporter)
-    record = trained.record(data, valid, begun)
-    bundle.metrics = {**tested.figures, "training": record}
-    store.save(bundle, out, {**tested.files, **history_of(out)})
+    task = task_named(config.task)
+    fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
+    options = AssessOptions(baseline, fitted, prepared.train, explained)
+    assessment = task.assess(bundle, prepared.test or prepared.valid, options)
+    task.report_assessment(assessment, reporter)
+    page = task.fit_report(bundle, prepared, trained.outcome, assessment, fitted, command)
+    bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
+    pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
+    store.save(bundle, out, {**pages, **_history(out)})
     reporter.step("Saved")
     reporter.facts({"model": f"{out}/", "report": str(out / "report.html")})
-    return Fitted(bundle, out, trained.outcome, tested, record["seconds"])
+    return Fitted(bundle, out, trained.outcome, assessment, time.perf_counter() - begun)
 
 
-def train_files(
+def pretrain_files(
+    data: Path,
+    config: Config,
+    out: Path,
+    *,
+    valid: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Train a network for others to begin from, and save it in ``out``: a fit that is not tested.
+
+    It is a model as `fit_files` saves it, without baseline, report and figures of a test
+    (docs/decisions/0009-transfer.md). Arguments and errors are those of `fit_files`, and ConfigError for a
+    task without words. Returns what ``--json`` prints.
+    """
+    if not task_info(config.task).words:
+        raise ConfigError(
+            f"a model of task {config.task} has no words for others to begin from", where="task"
+        )
+    begun = time.perf_counter()
+    trained = _train_files(
+        data, config, out, valid=valid, resume=resume, overwrite=overwrite, reporter=reporter
+    )
+    bundle, record = trained.bundle, trained.record(data, valid)
+    bundle.metrics = {"training": record}
+    words, width = len(bundle.assets.words()), bundle.config.model.embedding
+    store.save(bundle, out, {"README.md": _card(bundle, words, trained.seconds), **_history(out)})
+    reporter.step("Saved")
+    reporter.facts({"model": f"{out}/", "vectors": f"{words:,} words, {width} numbers each"})
+    reporter.note(f"next: recurra fit SMALL --pretrained {out}")
+    return {
+        "model_directory": str(out),
+        "words": words,
+        "width": width,
+        "parameters": summarize(bundle.model).total,
+        **{name: record[name] for name in ("stopped", "best_epoch", "epochs")},
+        "seconds": round(time.perf_counter() - begun, 2),
+    }
+
+
+def _card(bundle: AnyBundle, words: int, seconds: float) -> str:
+    """``README.md`` of a pretrained model."""
+    return f"""# Pretrained network
+
+A network trained with `recurra pretrain` (task {bundle.task}), {today()}, in {seconds:,.0f} s,
+for others to begin from: {words:,} words, {bundle.config.model.embedding} numbers each.
+It answers as any model does, but was never tested: `recurra evaluate . DATA` measures it.
+{began_from(bundle)}
+## Use
+
+    recurra fit DATA --pretrained .
+    recurra fit DATA --pretrained . --freeze
+"""
+
+
+def _train_files(
     data: Path,
     config: Config,
     out: Path,
@@ -157,67 +226,68 @@ def train_files(
     _check_out(out, resume, overwrite)
     task = task_named(config.task)
     config, pretrained = open_pretrained(config)
-    ready = task.prepare(data, config, reporter, valid=valid, test=test)
-    start = None
-    if pretrained is not None:
-        start = start_from(pretrained, config, task.vocabulary(ready), reporter)
-    work = out / store.TRAINING
-    if not resume and work.exists():
-        shutil.rmtree(work)
-    reporter.step("Training")
+    prepared = task.prepare(data, config, reporter, valid=valid, test=test)
+    folder = out / store.TRAINING
     try:
-        model, outcome = train_ready(task, ready, reporter=reporter, folder=work, resume=resume, start=start)
+        trained = train_bundle(
+            task, prepared, pretrained=pretrained, reporter=reporter, folder=folder, resume=resume
+        )
     except BaseException:
-        _remove_empty(out, work)
+        _remove_empty(out, folder)
         raise
-    reporter.note(_how_it_ended(outcome))
-    bundle = task.bundle(ready, model, start.origin if start else None)
-    # Saved before it is tested: whoever stops the test or the baseline still has the model.
-    store.save(bundle, out)
-    return Trained(bundle, ready, outcome)
+    # Saved before it is tested: the model is there even if the test or the baseline is interrupted.
+    store.save(trained.bundle, out)
+    return trained
 
 
-def train_ready(
-    task: TaskPath[R, B],
-    ready: R,
+def train_bundle(
+    task: Task[P, B],
+    prepared: P,
     *,
-    reporter: Reporter,
+    pretrained: Pretrained | None = None,
+    reporter: Reporter | None = None,
     folder: Path | None = None,
     resume: bool = False,
-    start: Start | None = None,
-) -> tuple[Network, Outcome]:
-    """Train a task's network on what is ready; the weights that did best in validation are kept.
+) -> Trained[P, B]:
+    """Train a task's network on prepared data; the weights that did best in validation are kept.
 
     Args:
-        task: its steps.
-        ready: what it prepared.
-        reporter: receives the summary and the progress.
+        task: the task's functions.
+        prepared: what its ``prepare`` returned.
+        pretrained: weights to begin from, as `open_pretrained` returned them.
+        reporter: receives the steps, the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
-        resume: go on from the checkpoint in ``folder``.
-        start: pretrained weights to begin from.
+        resume: go on from the checkpoint in ``folder``; otherwise a former one is removed.
+
+    Raises:
+        RecurraError: a setting that the network or its backend can't have, or pretrained weights of other
+            shapes.
     """
+    reporter = reporter or Reporter()
     use_threads()
     keep_freed_memory()
-    config = ready.config
+    config = prepared.config
+    start = None
+    if pretrained is not None:
+        vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
+        start = start_from(pretrained, config, vocabulary, reporter)
+    if folder is not None and folder.exists() and not resume:
+        shutil.rmtree(folder)
+    reporter.step("Training")
     device = choose_device(config.train.device)
     with isolated_training(config.train.seed, device):
-        model = task.network(ready)
-        begun_from = {}
+        model = task.build(config, prepared.assets)
+        fingerprint = {"data": prepared.key, **_of_network(config)}
         if start is not None:
             start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
-            begun_from = {"pretrained": {"sha256": start.origin["sha256"]}}
+            fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
         report_summary(summarize(model), reporter)
         if to_be_compiled():
             reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
         model.to(device)
-        training_setup = task.training_setup(ready, model)
+        training_setup = task.training_setup(prepared, model)
         _try_out(model, training_setup)
-        plain = config.plain()
-        settings = {
-            name: section
-            for name, section in plain.items()
-            if name not in ("recipe", "data", "tokenizer", "train")
-        }
+        begun = time.perf_counter()
         outcome = train(
             model,
             training_setup.batches,
@@ -227,10 +297,26 @@ def train_ready(
             folder=folder,
             resume=resume,
             observer=reporter.observer(),
-            fingerprint=json.dumps({"data": ready.key, **settings, **begun_from}, sort_keys=True),
+            fingerprint=json.dumps(fingerprint, sort_keys=True),
             layers=model.layer_groups(),
         )
-        return model.eval(), outcome
+        seconds = time.perf_counter() - begun
+    reporter.note(_how_it_ended(outcome))
+    bundle: Any = Bundle(
+        config=config,
+        model=model.eval(),
+        assets=prepared.assets,
+        pretrained=None if start is None else start.origin,
+    )
+    if task.calibrate is not None:
+        bundle.temperature = task.calibrate(bundle, prepared)
+    return Trained(bundle, prepared, outcome, seconds)
+
+
+def _of_network(config: Config) -> dict[str, Any]:
+    """The settings that a resumed run must share and that its data's key does not cover."""
+    covered = ("recipe", "data", "tokenizer", "train")
+    return {name: section for name, section in config.plain().items() if name not in covered}
 
 
 def _try_out(model: Network, training_setup: TrainingSetup) -> None:
@@ -278,7 +364,7 @@ def _how_it_ended(outcome: Outcome) -> str:
     return f"{why}; weights of epoch {outcome.best_epoch} kept"
 
 
-def history_of(out: Path) -> dict[str, str]:
+def _history(out: Path) -> dict[str, str]:
     """``history.csv`` by its name, as a file that is saved with the model."""
     history = out / store.TRAINING / "history.csv"
     return {"history.csv": history.read_text(encoding="utf-8")} if history.is_file() else {}

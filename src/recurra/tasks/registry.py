@@ -1,71 +1,59 @@
-"""Which tasks there are: the steps of each, its first recipe, and the files that are plainly its own."""
+"""The tasks that there are. A task is added by one entry in `TASKS`."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from recurra.config import Task
 from recurra.errors import ConfigError
+from recurra.tasks import classification, forecasting, language, tagging
+from recurra.tasks.base import Task, TaskInfo
 
-if TYPE_CHECKING:
-    from recurra.tasks.base import TaskPath
+__all__ = ["TASKS", "refuse_foreign_options", "task_info", "task_named", "task_of_file"]
 
-__all__ = ["default_recipe", "refuse_foreign_options", "task_named", "task_of_file"]
-
-_RECIPES: dict[Task, str] = {
-    "classify": "default",
-    "tag": "tagger",
-    "lm": "language-model",
-    "forecast": "forecaster",
-}
-
-_PATHS: dict[Task, tuple[str, str]] = {
-    "classify": ("classification", "Classification"),
-    "forecast": ("forecasting", "Forecasting"),
-    "lm": ("language", "LanguageModelling"),
-    "tag": ("tagging", "Tagging"),
-}
-"""Where the steps of each task stand."""
-
-_OPTIONS: dict[Task, frozenset[str]] = {
-    "forecast": frozenset({"all"}),
-    "lm": frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
-}
-"""What a task's answers can be asked to be besides the usual."""
+TASKS: tuple[TaskInfo, ...] = (classification.INFO, tagging.INFO, language.INFO, forecasting.INFO)
+"""All tasks, the default one first."""
 
 
-def task_named(name: Task) -> TaskPath[Any, Any]:
-    """The steps of a task; its modules are loaded where it is used."""
-    module, kind = _PATHS[name]
-    found: TaskPath[Any, Any] = getattr(importlib.import_module(f"recurra.tasks.{module}.task"), kind)()
-    return found
+def task_info(name: Any, where: str | Path | None = None) -> TaskInfo:
+    """The description of the task called ``name``.
+
+    Raises:
+        ConfigError: there is no such task; ``where`` is the file that names it.
+    """
+    for task in TASKS:
+        if task.name == name:
+            return task
+    *others, last = (repr(task.name) for task in TASKS)
+    raise ConfigError(f"setting task = {name!r}: input should be {', '.join(others)} or {last}", where=where)
 
 
-def task_of_file(data: Path) -> Task:
-    """The task that a file's name speaks for: tagging for CoNLL-U and its like, else classification."""
-    from recurra.tasks.tagging.sentences.detect import is_sentences
+def task_named(name: str) -> Task[Any, Any]:
+    """The functions of the task called ``name``; its modules are imported here.
 
-    return "tag" if is_sentences(data) else "classify"
+    Raises:
+        ConfigError: there is no such task.
+    """
+    return task_info(name).load()
 
 
-def refuse_foreign_options(task: Task, options: Iterable[str]) -> None:
-    """Refuses options of `recurra predict` that belong to another task.
+def task_of_file(data: Path) -> TaskInfo:
+    """The task whose files have such a name, or the default one."""
+    return next((task for task in TASKS if task.owns_file(data)), TASKS[0])
+
+
+def refuse_foreign_options(name: str, options: Iterable[str]) -> None:
+    """Refuses options of `recurra predict` that the task called ``name`` does not have.
 
     Raises:
         ConfigError: there is such an option.
     """
-    for name in options:
-        if name not in _OPTIONS.get(task, frozenset()):
-            whose = " or ".join(other for other, known in _OPTIONS.items() if name in known)
+    known = task_info(name).options
+    for option in options:
+        if option not in known:
+            owners = " or ".join(task.name for task in TASKS if option in task.options)
             raise ConfigError(
-                f"a model of task {task} takes no --{name.replace('_', '-')}",
-                hint=f"it is for task {whose}" if whose else "leave it out",
+                f"a model of task {name} takes no --{option.replace('_', '-')}",
+                hint=f"it is for task {owners}" if owners else "leave it out",
             )
-
-
-def default_recipe(task: Task) -> str:
-    """The recipe that a task begins with where none is named."""
-    return _RECIPES.get(task, "default")

@@ -25,6 +25,7 @@ __all__ = [
     "checked_texts",
     "learned_parts",
     "learned_tokenizer",
+    "official_test",
     "part_of",
     "report_skipped",
     "texts_of",
@@ -148,3 +149,11 @@ def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
     if skipped.count:
         rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
         reporter.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
+
+
+def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
+    """The training and test part of a folder with train/ and test/ inside, such as aclImdb as unpacked."""
+    if (data / "train").is_dir():
+        beside = data / "test"
+        return data / "train", test or (beside if beside.is_dir() else None)
+    return data, test

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from recurra.config import Config, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.tokenizer import Vocabulary, spellings
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
-from recurra.layers import Embedding, Recurrent
-from recurra.layers.network import Network
-from recurra.store import Bundle
+from recurra.layers.network import Network, embedding_of, stack_of
+from recurra.store import AnyBundle, Bundle
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.use import load
 
-__all__ = ["Pretrained", "Start", "Vocabulary", "open_pretrained", "start_from"]
+__all__ = ["Pretrained", "Start", "open_pretrained", "start_from"]
+
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Pretrained:
     name: str
     sha256: str
     width: int
-    source: Bundle | VectorFile
+    source: AnyBundle | VectorFile
 
     def vectors(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """The vectors ``(E,)`` of those of the wanted words that it has.
@@ -49,7 +51,7 @@ class Pretrained:
         if isinstance(self.source, VectorFile):
             return read_vectors(self.source, wanted)
         table = embedding_of(self.source.model).weight.detach().numpy()
-        return {w: table[id] for id, w in enumerate(self.source.words()) if w and w in wanted}
+        return {w: table[id] for id, w in enumerate(self.source.assets.words()) if w and w in wanted}
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Start:
             model.freeze(1 + self.origin["layers"])
 
 
-def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
+def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
     """What ``config.train.pretrained`` names, and the settings with its embedding width.
 
     Raises:
@@ -127,8 +129,8 @@ def open_pretrained(config: Config) -> tuple[Config, Pretrained | None]:
 
 def _open(path: Path) -> Pretrained:
     if path.is_dir():
-        bundle = store.load(path)
-        if not bundle.words():
+        bundle = load(path)
+        if not bundle.assets.words():
             raise ConfigError(f"a model of task {bundle.task} has no vectors of words", where=path)
         digest = store.weights_digest(path)
         return Pretrained(path.absolute().name, digest, bundle.config.model.embedding, bundle)
@@ -199,19 +201,7 @@ def start_from(found: Pretrained, config: Config, vocabulary: Vocabulary | None,
     return Start(table, weights, origin)
 
 
-def embedding_of(model: Network) -> Embedding:
-    """The table of word vectors of a network that has words."""
-    assert isinstance(model.embedding, Embedding)  # noqa: S101  # what has words looks them up
-    return model.embedding
-
-
-def stack_of(model: Network) -> Recurrent:
-    """The recurrent layers above the word vectors."""
-    assert isinstance(model.recurrent, Recurrent)  # noqa: S101
-    return model.recurrent
-
-
-def _layers(bundle: Bundle, mine: ModelConfig) -> list[int]:
+def _layers(bundle: AnyBundle, mine: ModelConfig) -> list[int]:
     """The recurrent layers, from the first on, that mean the same in both networks."""
     theirs = bundle.config.model
     for name in ("cell", "bidirectional"):

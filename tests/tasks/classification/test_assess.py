@@ -9,6 +9,7 @@ import pytest
 
 from recurra.config import Config
 from recurra.tasks.classification.assess import report_assessment, unseen_rows
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
 from tests.conftest import Files
@@ -44,7 +45,7 @@ def leaky(sample: Files, small_config: Config, tmp_path_factory: pytest.TempPath
 
 
 def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leaky: Fitted) -> None:
-    found = leaky.tested.found
+    found = leaky.assessment
     assert found.metrics.rows == 110
     assert found.unseen is not None
     assert found.baseline_unseen is not None
@@ -58,12 +59,12 @@ def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leak
 
 
 def test_nothing_is_said_where_nothing_leaks(trained: Fitted) -> None:
-    assert trained.tested.found.unseen is None
-    assert trained.tested.found.leak_sentence() is None
+    assert trained.assessment.unseen is None
+    assert trained.assessment.leak_sentence() is None
 
 
 def test_figures_stand_beside_baseline_and_largest_class(trained: Fitted) -> None:
-    found = trained.tested.found
+    found = trained.assessment
     assert found.majority == pytest.approx(0.5)
     assert found.baseline is not None
     assert found.comparison is not None
@@ -81,5 +82,5 @@ def test_a_part_of_the_same_file_is_compared_with_its_other_rows_only(tmp_path: 
     path = tmp_path / "data.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *((f"row {n}", "ab"[n % 2]) for n in range(60))])
-    found = prepare(path, Config(), Reporter())
+    found = prepare(path, ClassifierConfig(), Reporter())
     assert unseen_rows(found.valid, found.train) is None

@@ -125,7 +125,7 @@ def test_what_the_command_line_saved_python_loads_and_the_other_way_round(
     loaded = TextClassifier.load(trained.folder)
     rows = list(csv.DictReader(sample.test.read_text(encoding="utf-8").splitlines()))
     accuracy = loaded.score([row["text"] for row in rows], [row["label"] for row in rows])
-    assert accuracy == pytest.approx(trained.tested.found.metrics.accuracy)
+    assert accuracy == pytest.approx(trained.assessment.metrics.accuracy)
     assert loaded.get_params()["units"] == 12
     fitted.save(tmp_path / "model")
     ran = run("predict", tmp_path / "model", "--text", "good film", "--format", "jsonl")

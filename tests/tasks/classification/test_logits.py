@@ -12,8 +12,7 @@ from torch import nn
 from recurra.config import ModelConfig
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
-from recurra.tasks.classification.logits import predict_logits
-from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.network import Classifier, predict_logits
 
 
 @pytest.fixture

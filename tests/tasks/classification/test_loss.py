@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from recurra.errors import ConfigError
 from recurra.measure.calibration import probabilities
-from recurra.tasks.classification.loss import classification_loss
+from recurra.tasks.classification.network import classification_loss
 
 
 def bce(logit: float, label: float, positive: float = 1.0) -> float:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurra.config import Config
 from recurra.errors import DataError
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.classification.prepare import open_part, prepare
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 
 ROWS = [(f"word{n} in {'good' if n % 2 else 'bad'} text", "ab"[n % 2], f"group{n // 4}") for n in range(200)]
 
@@ -26,7 +27,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_second_time_nothing_is_tokenized(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = prepare(data, Config(), Reporter())
+    first = prepare(data, ClassifierConfig(), Reporter())
 
     encode = TextTokenizer.encode
 
@@ -36,25 +37,25 @@ def test_the_second_time_nothing_is_tokenized(data: Path, monkeypatch: pytest.Mo
         return encode(tokenizer, texts)
 
     monkeypatch.setattr(TextTokenizer, "encode", never)
-    second = prepare(data, Config(), Reporter())
+    second = prepare(data, ClassifierConfig(), Reporter())
     assert second.key == first.key
     np.testing.assert_array_equal(second.train.examples.flat, first.train.examples.flat)
-    other = Config.build({"tokenizer": {"lowercase": False}})
+    other = build_config({"tokenizer": {"lowercase": False}})
     with pytest.raises(AssertionError, match="tokenized again"):
         prepare(data, other, Reporter())
 
 
 def test_a_changed_file_is_tokenized_anew(data: Path) -> None:
-    first = prepare(data, Config(), Reporter())
+    first = prepare(data, ClassifierConfig(), Reporter())
     data.write_text(data.read_text(encoding="utf-8").replace("good", "fine"), encoding="utf-8")
-    second = prepare(data, Config(), Reporter())
+    second = prepare(data, ClassifierConfig(), Reporter())
     assert second.key != first.key
-    assert second.tokenizer.fingerprint != first.tokenizer.fingerprint
+    assert second.assets.tokenizer.fingerprint != first.assets.tokenizer.fingerprint
 
 
 def test_the_vocabulary_is_of_training_rows_only(data: Path) -> None:
-    found = prepare(data, Config(), Reporter())
-    words = {found.tokenizer.word(n) for n in range(found.tokenizer.vocab_size)}
+    found = prepare(data, ClassifierConfig(), Reporter())
+    words = {found.assets.tokenizer.word(n) for n in range(found.assets.tokenizer.vocab_size)}
     unique = {f"word{n}" for n in found.train.rows}
     held_out = {f"word{n}" for n in found.valid.rows}
     assert unique <= words
@@ -65,25 +66,25 @@ def test_the_vocabulary_is_of_training_rows_only(data: Path) -> None:
 
 
 def test_groups_stay_on_one_side_and_the_split_has_its_own_seed(data: Path) -> None:
-    config = Config.build({"data": {"group": "origin"}, "train": {"seed": 5}})
+    config = build_config({"data": {"group": "origin"}, "train": {"seed": 5}})
     found = prepare(data, config, Reporter())
     assert not {n // 4 for n in found.train.rows} & {n // 4 for n in found.valid.rows}
-    same = prepare(data, Config.build({"data": {"group": "origin"}, "train": {"seed": 6}}), Reporter())
+    same = prepare(data, build_config({"data": {"group": "origin"}, "train": {"seed": 6}}), Reporter())
     np.testing.assert_array_equal(same.valid.rows, found.valid.rows)
-    other = prepare(data, Config.build({"data": {"group": "origin", "split_seed": 6}}), Reporter())
+    other = prepare(data, build_config({"data": {"group": "origin", "split_seed": 6}}), Reporter())
     assert not np.array_equal(other.valid.rows, found.valid.rows)
 
 
 def test_texts_come_back_in_order(data: Path) -> None:
-    found = prepare(data, Config(), Reporter())
+    found = prepare(data, ClassifierConfig(), Reporter())
     wanted = found.valid.rows[[0, 3, 7]]
     assert list(found.valid.texts(wanted)) == [ROWS[row][0] for row in wanted]
     assert list(found.train.texts(found.train.rows)) == [ROWS[row][0] for row in found.train.rows]
 
 
 def test_a_label_that_training_never_saw_is_refused_with_its_row(data: Path, tmp_path: Path) -> None:
-    found = prepare(data, Config(), Reporter())
+    found = prepare(data, ClassifierConfig(), Reporter())
     test = tmp_path / "test.csv"
     test.write_text("text,label,origin\nsome text,a,x\nother text,c,x\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"test\.csv, row 2: .*'c'"):
-        open_part("test", test, found.config, found.labels, found.tokenizer, Reporter())
+        open_part("test", test, found.config, found.assets.labels, found.assets.tokenizer, Reporter())

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from recurra import store
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.tasks.fit import fit_files
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import load
 from tests.conftest import Ran, Run
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
@@ -69,7 +69,7 @@ def model(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": {"units": 6},
         "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
     }
-    fit_files(series, Config.build(load_recipe("forecaster"), settings), out)
+    fit_files(series, build_config(load_recipe("forecaster"), settings), out)
     return out
 
 
@@ -104,9 +104,9 @@ def test_what_a_fit_leaves_behind(model: Path) -> None:
     assert "It forecasts temp, 3 h ahead, from 12 points of the last 12 h." in card
     history = list(csv.DictReader((model / "history.csv").read_text(encoding="utf-8").splitlines()))
     assert [float(row["valid_mae"]) > 0 for row in history] == [True, True]
-    bundle = store.load(model)
-    assert isinstance(bundle, ForecasterBundle)
-    assert bundle.layout.features[:4] == ["pm", "temp", "pm missing", "wind N"]
+    bundle = load(model)
+    assert bundle.task == "forecast"
+    assert bundle.assets.layout.features[:4] == ["pm", "temp", "pm missing", "wind N"]
 
 
 def test_evaluate_gives_the_figures_of_another_file(model: Path, run: Run, tmp_path: Path) -> None:
@@ -147,9 +147,23 @@ def test_predict_says_what_comes_after_the_last_row(
     assert set(json.loads(answers.read_text(encoding="utf-8"))) == {"row", "time", "for", "temp"}
 
 
-def test_how_far_back_a_forecast_remembers(model: Path, series: Path, run: Run) -> None:
+def test_memory_is_measured_over_the_steps_of_a_window(model: Path, series: Path, run: Run) -> None:
     answer = found(run("inspect", model, "memory", series, "--json"))
-    assert answer
+    assert (answer["cell"], answer["steps"]) == ("gru", 11)  # from the last of 12 points to the first
+    gradient = answer["gradient"]
+    low, median, high = (np.array(gradient[name]) for name in ("low", "median", "high"))
+    assert median.shape == (12,)
+    assert median[0] == 1
+    assert 0 < median[-1] < 0.1  # a network of two epochs has not learned to remember
+    assert ((low <= median) & (median <= high)).all()
+    assert gradient["half"] == int(np.argmax(median <= 0.5))
+    (layer,) = answer["parts"]
+    weights = safetensors.numpy.load_file(model / "model.safetensors")
+    (recurrent,) = (value for name, value in weights.items() if name.endswith("weight_hh_l0"))
+    blocks = zip(("reset", "update", "candidate"), np.split(recurrent.astype(np.float64), 3), strict=True)
+    for gate, block in blocks:
+        radius = np.abs(np.linalg.eigvals(block)).max()
+        assert layer["spectral_radius"][gate] == pytest.approx(radius, rel=1e-5)
 
 
 def test_the_jena_file_goes_through_with_several_values_ahead(run: Run, tmp_path: Path) -> None:
@@ -249,10 +263,10 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
     ("lines", "settings", "words"),
     [
         (LINES[:20], HOURLY, "rows, one window of it needs"),
-        (LINES, (), "which column to forecast is not said"),
+        (LINES, (), "the column to forecast is not named"),
         (LINES, ("--set", "series.target=temperature"), "names 'temperature'"),
         (LINES, (*HOURLY, "--set", "series.lookback=2x"), "'2x' is not a duration"),
-        (LINES, (*HOURLY, "--set", "series.delay=90min"), "no whole number of rows"),
+        (LINES, (*HOURLY, "--set", "series.delay=90min"), "not a whole number of rows"),
         (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction means nothing"),
         (LINES, (*HOURLY, "--pretrained", "x"), "x"),
         ([*LINES[:30], "30,2020,2,21,5,1,cold,N", *LINES[31:]], HOURLY, "'cold' in column 'temp'"),
@@ -260,7 +274,7 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
         ([*LINES[:30], *LINES[31:33], LINES[30]], HOURLY, "comes after the later"),
         ([*LINES, LINES[-1].replace("SE", "N")], HOURLY, "and other values"),
         (["temp,x", *["1,2", "1,3"] * 80], HOURLY[:2], "'temp' is the same in all training rows"),
-        (["temp,x", *[",2", "NA,3"] * 80], HOURLY[:2], "'temp' holds no numbers"),
+        (["temp,x", *[",2", "NA,3"] * 80], HOURLY[:2], "'temp' has no numbers"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
+from recurra.tasks.forecasting.bundle import reach_of
 from recurra.tasks.forecasting.prepare import prepare
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 from tests.conftest import Run
 
 pytestmark = pytest.mark.data
@@ -19,15 +21,16 @@ pytestmark = pytest.mark.data
 
 def test_beijing_is_read_as_it_stands(data_folder: Path) -> None:
     path = data_folder / "series" / "beijing_2010_2014.csv.gz"
-    config = Config.build(load_recipe("forecaster"), {"series": {"target": "TEMP"}})
+    config = build_config(load_recipe("forecaster"), {"series": {"target": "TEMP"}})
     ready = prepare(path, config, Reporter(), valid=None, test=None)
-    layout = ready.layout
+    layout = ready.assets.layout
     assert layout.time == ["year", "month", "day", "hour"]
     assert layout.left_out == {"No": "it numbers the rows"}
     assert [one.words for one in layout.categories] == [["NE", "NW", "SE", "cv"]]
     assert layout.flags == [["pm2.5"]]
     assert layout.calendar == ["day", "year"]
-    assert (ready.reach.points, ready.reach.delay) == (240, 24)
+    reach = reach_of(ready)
+    assert (reach.points, reach.delay) == (240, 24)
     assert len(ready.train.matrix) == 43_824
     assert ready.warnings == []
     assert ready.test is not None

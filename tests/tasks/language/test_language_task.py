@@ -7,20 +7,27 @@ import gzip
 import io
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from torch import Tensor, nn
 
 from recurra import LanguageModel
-from recurra.config import Config, load_recipe
+from recurra.config import load_recipe
 from recurra.errors import ConfigError, DataError
-from recurra.store.store import load
-from recurra.tasks.fit import train_ready
-from recurra.tasks.language.prepare import prepare, stream_of
-from recurra.tasks.language.task import LanguageModelling
+from recurra.tasks.base import TrainingSetup
+from recurra.tasks.fit import train_bundle
+from recurra.tasks.language.network import LanguageNetwork
+from recurra.tasks.language.objective import StreamObjective
+from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
+from recurra.tasks.language.streams import StreamBatch
+from recurra.tasks.language.task import TASK
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import load
 from tests.conftest import Ran, Run
 
 NOUNS, VERBS = ("cat", "dog", "bird"), ("runs", "sleeps", "sings")
@@ -62,7 +69,7 @@ def model(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
         "language": {"bptt": 8, "tie": False},
         "train": {"batch_size": 8, "epochs": 12, "learning_rate": 0.02},
     }
-    config = Config.build(load_recipe("language-model"), overrides)
+    config = build_config(load_recipe("language-model"), overrides)
     fit_files(files[0], config, out, test=files[1], command="recurra fit train.txt")
     return out
 
@@ -220,7 +227,7 @@ def test_bad_files_are_one_line(
 def test_settings_no_language_model_can_have_are_refused(
     files: tuple[Path, Path], settings: dict[str, object], complaint: str
 ) -> None:
-    config = Config.build(load_recipe("language-model"), settings)
+    config = build_config(load_recipe("language-model"), settings)
     with pytest.raises(ConfigError, match=complaint):
         prepare(files[0], config, Reporter())
 
@@ -229,12 +236,12 @@ def test_words_come_from_the_training_part_and_the_last_lines_are_held_out(tmp_p
     path = written(
         tmp_path / "text.txt", [*["early words stand here"] * 90, *["late others stand there"] * 10]
     )
-    ready = prepare(path, Config.build(load_recipe("language-model")), Reporter())
+    ready = prepare(path, build_config(load_recipe("language-model")), Reporter())
     assert ready.valid.rows.tolist() == list(range(90, 100))
-    words = {ready.tokenizer.word(id) for id in range(3, ready.tokenizer.vocab_size)}
+    words = {ready.assets.tokenizer.word(id) for id in range(3, ready.assets.tokenizer.vocab_size)}
     assert words == {"early", "words", "stand", "here"}
     assert stream_of(ready.train).targets == 90 * 5
-    assert int(ready.counts.sum()) == 90 * 5
+    assert int(training_counts(ready).sum()) == 90 * 5
 
 
 def test_the_text_column_of_a_table_is_read_without_its_labels(tmp_path: Path) -> None:
@@ -243,7 +250,7 @@ def test_the_text_column_of_a_table_is_read_without_its_labels(tmp_path: Path) -
         csv.writer(file).writerows(
             [["text", "label"], *([f"a fine film number {n}", "pos"] for n in range(40))]
         )
-    ready = prepare(path, Config.build(load_recipe("language-model")), Reporter())
+    ready = prepare(path, build_config(load_recipe("language-model")), Reporter())
     assert len(ready.train) + len(ready.valid) == 40
     assert ready.train.examples.labels is None
     assert not set(ready.train.rows) & set(ready.valid.rows)
@@ -274,7 +281,7 @@ def test_text_cut_into_words_before_keeps_its_unknown_word(run: Run, tmp_path: P
     assert "tokenizer.level=whitespace" in warned.err + warned.out
     ran = run(*arguments, "--out", tmp_path / "b", "--set", "tokenizer.level=whitespace")
     assert ran.code == 0, ran.err
-    tokenizer = load(tmp_path / "b").tokenizer  # type: ignore[attr-defined]
+    tokenizer = load(tmp_path / "b").assets.tokenizer  # type: ignore[attr-defined]
     assert tokenizer.tokens(lines[0]) == ["<start>", "Mr.", "<unk>", "has", "N", "shares"]
     assert tokenizer.encode(lines[:1]).unknown.tolist() == [1]
     assert tokenizer.vocab_size == 3 + 7
@@ -288,37 +295,31 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
         "language": {"bptt": 7, "output": output, "tie": True, "samples": 5},
         "train": {"epochs": 2, "batch_size": 4, "checkpoint_minutes": 1e-9},
     }
-    config = Config.build(load_recipe("language-model"), overrides)
-    task = LanguageModelling()
+    config = build_config(load_recipe("language-model"), overrides)
     ready = prepare(written(tmp_path / "text.txt", sentences(60, 7)), config, Reporter())
-    whole, _ = train_ready(task, ready, reporter=Reporter(), folder=tmp_path / "whole")
+    whole = train_bundle(TASK, ready, folder=tmp_path / "whole").bundle.model
 
     class StopError(Exception):
         pass
 
-    class Stopping(LanguageModelling):
-        def training_setup(self, ready: object, model: object) -> object:  # type: ignore[override]
-            training_setup = super().training_setup(ready, model)  # type: ignore[arg-type]
-            calls = [0]
-            objective = training_setup.objective
-            told = type(objective).__call__
+    def breaking_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSetup:
+        calls = [0]
 
-            class Breaking(type(objective)):  # type: ignore[misc]
-                def __call__(self, model: object, batch: object) -> object:
-                    calls[0] += 1
-                    if calls[0] == 18:
-                        raise StopError
-                    return told(self, model, batch)
+        class Breaking(StreamObjective):
+            def __call__(self, model: nn.Module, batch: StreamBatch) -> Tensor:
+                calls[0] += 1
+                if calls[0] == 18:
+                    raise StopError
+                return super().__call__(model, batch)
 
-            objective.__class__ = Breaking
-            return training_setup
+        return replace(TASK.training_setup(prepared, model), objective=Breaking())
 
     with pytest.raises(StopError):
-        train_ready(Stopping(), ready, reporter=Reporter(), folder=tmp_path / "stopped")  # type: ignore[type-var]
+        train_bundle(replace(TASK, training_setup=breaking_setup), ready, folder=tmp_path / "stopped")
     held = safetensors.numpy.load_file(tmp_path / "stopped" / "checkpoint.safetensors")
     assert held["carried/0/h"].shape == (4, 8)
     assert np.abs(held["carried/1/c"]).max() > 0
-    again, _ = train_ready(task, ready, reporter=Reporter(), folder=tmp_path / "stopped", resume=True)
+    again = train_bundle(TASK, ready, folder=tmp_path / "stopped", resume=True).bundle.model
     for name, value in whole.state_dict().items():
         assert np.array_equal(value.numpy(), again.state_dict()[name].numpy()), name
 
@@ -390,13 +391,13 @@ def test_the_estimator_refuses_what_are_no_texts(texts: object) -> None:
 
 @pytest.mark.data
 def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> None:
-    config = Config.build(
+    config = build_config(
         load_recipe("language-model"), {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
     )
     found = (data_folder / "ptb" / f"{part}.txt.gz" for part in ("train", "valid", "test"))
     train, valid, test = found
     ready = prepare(train, config, Reporter(), valid=valid, test=test)
-    assert ready.tokenizer.vocab_size == 10_001
+    assert ready.assets.tokenizer.vocab_size == 10_001
     assert ready.test is not None
     tokens = [stream_of(part).targets for part in (ready.train, ready.valid, ready.test)]
     assert tokens == [929_589, 73_760, 82_430]
@@ -405,7 +406,7 @@ def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> N
 @pytest.mark.data
 def test_labelled_sentences_are_one_stream_without_their_labels(data_folder: Path) -> None:
     ready = prepare(
-        data_folder / "sst2" / "train.tsv", Config.build(load_recipe("language-model")), Reporter()
+        data_folder / "sst2" / "train.tsv", build_config(load_recipe("language-model")), Reporter()
     )
     assert len(ready.train) + len(ready.valid) == 6_920
     assert stream_of(ready.train).targets + stream_of(ready.valid).targets > 130_000

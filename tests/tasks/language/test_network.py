@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recurra.config import LanguageConfig, ModelConfig
+from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.examples import Examples
 from recurra.layers.summary import summarize
@@ -19,6 +19,7 @@ from recurra.tasks.language.scores import (
     stream_log_probability,
     text_log_probabilities,
 )
+from recurra.tasks.language.settings import LanguageConfig
 from recurra.tasks.language.streams import StreamBatch, Streams, TokenStream
 
 V = 12
@@ -151,7 +152,7 @@ def test_clusters_beyond_the_vocabulary_are_refused(cutoffs: list[int]) -> None:
 def test_settings_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="no embedding to share"):
         network(tie=True, output="adaptive")
-    with pytest.raises(ValueError, match="must rise"):
+    with pytest.raises(ValueError, match="must be strictly increasing"):
         LanguageConfig(cutoffs=[5, 3])
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from recurra.config import ModelConfig, TaggingConfig
+from recurra.config import ModelConfig
 from recurra.errors import DataError
 from recurra.io.examples import Examples
 from recurra.layers.summary import summarize
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedBatch, TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.network import UNKNOWN, Tagger, tag_logits, tagging_loss
+from recurra.tasks.tagging.settings import TaggingConfig
 
 WORDS, CHARACTERS, TAGS = 11, 9, 4
 

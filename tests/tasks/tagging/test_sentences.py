@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.config import DataConfig, TaggingConfig
+from recurra.config import DataConfig
 from recurra.errors import BundleError, DataError
 from recurra.io.files import Lines
 from recurra.io.formats import Skipped
@@ -20,10 +21,13 @@ from recurra.tasks.tagging.sentences import (
     TagCounts,
     detect_sentences,
     is_sentences,
+    read_sentence_stream,
     read_sentences,
     read_sentences_from,
     split_words,
 )
+from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
+from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()
 
@@ -273,3 +277,33 @@ def test_plain_text_becomes_words_and_marks(text: str, expected: str) -> None:
 @given(st.text(max_size=80))
 def test_splitting_loses_white_space_alone(text: str) -> None:
     assert "".join(split_words(text)) == "".join(text.split())
+
+
+def test_the_setting_names_every_format() -> None:
+    assert get_args(TaggingConfig.model_fields["format"].annotation) == ("auto", *SENTENCE_FORMATS)
+
+
+def test_a_format_in_the_table_is_detected_read_and_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A format whose lines have the tag first."""
+
+    def parse(line: str, words: int, source: SentenceSource) -> tuple[str, str | None] | None:
+        tag, _, word = line.partition(":")
+        return None if line.startswith("%") else (word, tag)
+
+    tag_first = SentenceFormat(
+        "tag-first", "the tag first", lambda start: start.lines[0].startswith("%"), parse=parse
+    )
+    formats = {tag_first.name: tag_first, **SENTENCE_FORMATS}
+    for module in ("formats", "reading"):
+        monkeypatch.setattr(f"recurra.tasks.tagging.sentences.{module}.SENTENCE_FORMATS", formats)
+    content = b"% tags first\nDET:the\nNOUN:end\n\nVERB:go\n"
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    source = detect_sentences(path, AUTO, TaggingConfig())
+    assert source.describe() == {"file": str(path), "format": "the tag first"}
+    expected = [Sentence(("the", "end"), ("DET", "NOUN"), 2), Sentence(("go",), ("VERB",), 5)]
+    assert list(read_sentences(source)) == expected
+    streamed, _ = read_sentence_stream(io.BytesIO(content), None, "utf-8")
+    assert list(streamed) == expected

@@ -21,8 +21,9 @@ from recurra.config import Config, load_recipe
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.settings import build_config
 from recurra.tasks.tagging.estimator import SequenceTagger
+from recurra.tasks.use import load
 from recurra.train.observer import Observer
 from tests.conftest import Run
 
@@ -87,7 +88,7 @@ QUICK = {
 
 
 def config(*layers: dict[str, object]) -> Config:
-    return Config.build(load_recipe("tagger"), *layers)
+    return build_config(load_recipe("tagger"), *layers)
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,10 @@ def test_what_lies_in_the_directory_tells_the_same(fitted: Fitted, treebank: Tre
         assert accuracy in text
         assert "most frequent tag" in text
     assert "<h2>Tags</h2>" in page
-    saved = store.load(fitted.folder)
-    assert isinstance(saved, TaggerBundle)
-    assert saved.labels.names == ("NOUN", "PART", "VERB")
-    assert len(saved.words()) == saved.model.embedding.num_embeddings
+    saved = load(fitted.folder)
+    assert saved.task == "tag"
+    assert saved.assets.labels.names == ("NOUN", "PART", "VERB")
+    assert len(saved.assets.words()) == saved.model.embedding.num_embeddings
     (fitted.folder.parent / "moved.conllu").write_bytes(treebank.test.read_bytes())
     ran = run("evaluate", fitted.folder, fitted.folder.parent / "moved.conllu", "--json")
     assert ran.code == 0, ran.err
@@ -264,13 +265,13 @@ def test_words_begin_from_vectors(treebank: Treebank, tmp_path: Path) -> None:
     vectors.write_text("2 3\nwa 1 2 3\nbabaon 4 5 6\n", encoding="utf-8")
     frozen = {"train": {"pretrained": str(vectors), "freeze": True, "epochs": 1}, "model": {"units": 4}}
     small = {"tagging": QUICK["tagging"], "model": {"layers": 1}}
-    mine = Config.build({"task": "tag"}, small, frozen)
+    mine = build_config({"task": "tag"}, small, frozen)
     found = fit_files(treebank.train, mine, tmp_path / "m", valid=treebank.valid, baseline=False)
-    bundle = store.load_as(TaggerBundle, found.folder)
+    bundle = load(found.folder)
     table = bundle.model.embedding.weight.detach()
-    assert table[bundle.vocabulary.word_number("wa")].tolist() == [1, 2, 3]
-    assert table[1].tolist() == table[bundle.vocabulary.word_number("kilutiar")].tolist()
-    assert found.as_json()["pretrained"]["words"] == 1 + (bundle.vocabulary.word_number("babaon") > 1)
+    assert table[bundle.assets.vocabulary.word_number("wa")].tolist() == [1, 2, 3]
+    assert table[1].tolist() == table[bundle.assets.vocabulary.word_number("kilutiar")].tolist()
+    assert found.as_json()["pretrained"]["words"] == 1 + (bundle.assets.vocabulary.word_number("babaon") > 1)
     trained = [name for name, weight in bundle.model.named_parameters() if weight.requires_grad]
     assert "embedding.weight" not in trained
     assert any("spelling" in name for name in trained)

@@ -17,11 +17,13 @@ from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
-from recurra.store import ClassifierBundle
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.logits import predict_logits
+from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
+from recurra.tasks.classification.network import predict_logits
+from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
@@ -81,35 +83,30 @@ def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
     return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
 
 
-def fit_baseline(train: Part, bundle: ClassifierBundle, reporter: Reporter) -> NgramBaseline:
+def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
     """The n-gram baseline, trained on the very rows the network was trained on."""
     begun = time.perf_counter()
+    train, labels = prepared.train, prepared.assets.labels
     baseline = NgramBaseline()
-    baseline.fit(train.texts(train.rows), train.labels, bundle.labels.label_kind, len(bundle.labels.names))
+    baseline.fit(train.texts(train.rows), train.labels, labels.label_kind, len(labels.names))
     note = f"; {baseline.note}" if baseline.note else ""
     reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
     return baseline
 
 
-def assess(
-    bundle: ClassifierBundle,
-    part: Part,
-    *,
-    baseline: NgramBaseline | None,
-    training: Part | None = None,
-    explained: int = 0,
-) -> Assessment:
+def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Assessment:
     """Measure ``bundle`` on ``part``.
 
     Args:
         bundle: the model, with its temperature fitted.
         part: labelled rows.
-        baseline: a fitted baseline to measure on the same rows, if any.
-        training: what it was trained on: for the accuracy of always saying the largest class there, and
-            for the figures of rows that don't stand there too.
-        explained: how many predictions to explain.
+        options: the baseline to measure on the same rows, if any; the training part, for the accuracy of
+            always answering its largest class and for the figures of rows that are not in it; how many
+            predictions to explain.
     """
-    names, label_kind = bundle.labels.names, bundle.labels.label_kind
+    baseline: NgramBaseline | None = options.fitted
+    training: Part | None = options.train
+    names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
     name = network_name(bundle.config.model)
     logits, labels = logits_of(bundle, part), part.labels
     raw = probabilities(logits, label_kind)
@@ -138,12 +135,12 @@ def assess(
         numbers=part.examples.numbers[part.rows],
     )
     explanations = []
-    for row in _worth_explaining(labels, calibrated, label_kind, explained):
+    for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
         place = part.rows[row : row + 1]
         explanation = explain_text(bundle, next(iter(part.texts(place))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
         number = int(part.examples.numbers[place[0]])
-        explanations.append(explanation.model_copy(update={"true": true, "row": number}))
+        explanations.append(Explanation.model_validate({**dict(explanation), "true": true, "row": number}))
     return Assessment(
         part.name,
         name,
@@ -181,20 +178,20 @@ def _digest(text: str) -> bytes:
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Which words of ``text`` the prediction hangs on."""
-    label_kind = bundle.labels.label_kind
+    label_kind = bundle.assets.labels.label_kind
 
     def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
         examples = Examples.from_arrays([v.astype(np.int32) for v in variants])
         logits = predict_logits(bundle.model, Batches(examples, None, EVALUATION_BATCH))
         return probabilities(logits, label_kind, bundle.temperature)
 
-    tokenizer = bundle.tokenizer
+    tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode([text]).ids[0]
     return explain(
         tokenizer.surfaces(text),
         ids,
         score,
-        bundle.labels.names,
+        bundle.assets.labels.names,
         unknown_id=tokenizer.unknown_id,
         hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
     )

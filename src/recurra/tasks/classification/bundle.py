@@ -1,40 +1,35 @@
-"""A text classifier on disk: its tokenizer, its classes, its temperature."""
+"""What a text classifier has besides settings and weights: its tokenizer and its classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TypeAlias
 
-from recurra.config import Config, Task
 from recurra.io.formats import Source
 from recurra.io.labels import Labels
 from recurra.io.tokenizer import TextTokenizer, trained_words
-from recurra.store.base import Bundle
+from recurra.store import Assets, Bundle
 from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.settings import ClassifierConfig
 
-__all__ = ["ClassifierBundle"]
+__all__ = ["ClassifierAssets", "ClassifierBundle", "build"]
 
 _TOKENIZER, _LABELS, _SOURCE = "tokenizer.json", "labels.json", "source.json"
 
 
-@dataclass(kw_only=True)
-class ClassifierBundle(Bundle):
-    """All that a trained classifier needs to answer.
+@dataclass(frozen=True)
+class ClassifierAssets(Assets):
+    """What a classifier needs besides settings and weights.
 
     Attributes:
         tokenizer: text to token ids.
         labels: the classes, in the order of the model's outputs.
-        temperature: logits are divided by it before they become probabilities.
-        source: how the training file was laid out; None where texts came from Python.
+        source: the layout of the training file; None if texts came from Python.
     """
 
-    task: ClassVar[Task] = "classify"
-
-    model: Classifier
     tokenizer: TextTokenizer
     labels: Labels
-    temperature: float = 1.0
     source: Source | None = None
 
     def files(self) -> dict[str, str]:
@@ -43,26 +38,28 @@ class ClassifierBundle(Bundle):
         return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **known}
 
     def words(self) -> list[str]:
-        """The tokenizer's words; without a start token its vector was never trained."""
+        """The tokenizer's words, "" for a start token that was never trained."""
         return trained_words(self.tokenizer)
 
-    def kept_metrics(self) -> dict[str, Any]:
-        """The figures, and the temperature."""
-        return {"temperature": self.temperature, **self.metrics}
-
     @classmethod
-    def rebuild(cls, config: Config, files: Mapping[str, str], metrics: dict[str, Any]) -> Self:
-        """The bundle with a fresh network."""
-        labels = Labels.from_json(files[_LABELS])
-        tokenizer = TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer)
-        figures = dict(metrics)
-        temperature = float(figures.pop("temperature"))
+    def read(cls, config: ClassifierConfig, files: Mapping[str, str]) -> ClassifierAssets:
+        """The assets that `files` returned."""
         return cls(
-            config=config,
-            model=Classifier(config.model, tokenizer.vocab_size, len(labels.names), labels.label_kind),
-            metrics=figures,
-            tokenizer=tokenizer,
-            labels=labels,
-            temperature=temperature,
-            source=Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
+            TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
+            Labels.from_json(files[_LABELS]),
+            Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
         )
+
+
+ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]
+
+
+def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
+    """Embedding, recurrent stack, pooling, head."""
+    return Classifier(
+        config.model,
+        assets.tokenizer.vocab_size,
+        len(assets.labels.names),
+        assets.labels.label_kind,
+        embedding_rows=config.train.embedding_rows,
+    )

@@ -8,17 +8,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
 
-from recurra.config import Config
 from recurra.errors import DataError
 from recurra.io.labels import Labels
 from recurra.io.splits import split
-from recurra.store import ClassifierBundle
-from recurra.tasks.classification.predict import predict_proba
-from recurra.tasks.classification.prepare import Prepared
+from recurra.tasks.base import Prepared
+from recurra.tasks.classification import INFO
+from recurra.tasks.classification.answers import predict_proba
+from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.prepare import ClassifierData
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.estimator import (
     RECIPE,
+    ClassifierMixin,
     RecurrentEstimator,
     TextFields,
     parameters,
@@ -31,7 +33,7 @@ __all__ = ["TextClassifier"]
 
 
 @parameters
-class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: ignore[misc]  # sklearn has no types
+class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     """A recurrent text classifier for two classes, several classes, or several labels at once.
 
     Works with ``clone``, ``cross_val_score``, ``GridSearchCV`` and ``Pipeline``. A parameter that is None has
@@ -54,11 +56,11 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: 
     [1, 0]
     """
 
-    task = "classify"
+    task = INFO.name
     bundle_: ClassifierBundle = field(init=False)
     classes_: NDArray[Any] = field(init=False)
 
-    recipe: str = field(default="default", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     pooling: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
@@ -91,7 +93,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: 
             raise DataError(f"{len(texts)} texts have {len(codes)} labels")
         labels = Labels(tuple(str(name) for name in classes), kind)
 
-        def prepare(config: Config, reporter: Reporter) -> Prepared:
+        def prepare(config: ClassifierConfig, reporter: Reporter) -> ClassifierData:
             rows = validation = None
             if validation_data is None:
                 numbers = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -99,7 +101,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: 
             else:
                 validation = checked_texts(validation_data[0]), _encode(validation_data[1], classes, kind)
             tokenizer, training, held_out = learned_parts(texts, codes, config.tokenizer, rows, validation)
-            return Prepared(config, None, labels, tokenizer, training, held_out, None, "")
+            return Prepared(config, ClassifierAssets(tokenizer, labels), training, held_out)
 
         self._fit(prepare, reporter)
         self.classes_ = classes
@@ -114,14 +116,14 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):  # type: 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""
         probabilities = self.predict_proba(X)
-        if self.bundle_.labels.label_kind == "multilabel":
+        if self.bundle_.assets.labels.label_kind == "multilabel":
             return (probabilities >= 0.5).astype(np.int64)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def _set_fitted(self, bundle: ClassifierBundle, history: list[dict[str, Any]]) -> None:
         super()._set_fitted(bundle, history)
         # A model that the command line trained has the names of its classes only.
-        self.classes_ = np.array(bundle.metrics.get("classes", bundle.labels.names))
+        self.classes_ = np.array(bundle.metrics.get("classes", bundle.assets.labels.names))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

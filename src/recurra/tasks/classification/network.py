@@ -1,14 +1,23 @@
-"""The text classifier: embedding, recurrent stack, pooling, head."""
+"""The text classifier: embedding, recurrent stack, pooling, head; its loss and its logits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recurra.config import ModelConfig
+from recurra.errors import ConfigError
+from recurra.io.batcher import Batches
 from recurra.layers import Embedding, TrainedRows
-from recurra.layers.network import LayerInfo, Network, layer_info_of, pooling_of, recurrent_stack
+from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "classification_loss", "predict_logits"]
 
 
 class Classifier(Network):
@@ -77,3 +86,62 @@ class Classifier(Network):
         pooled = states if self.pooling is None else self.pooling(states, lengths)
         logits: Tensor = self.head(self.head_dropout(pooled))
         return logits
+
+
+def classification_loss(
+    label_kind: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean loss of a batch as a function of logits and labels.
+
+    Args:
+        label_kind: ``"binary"``: cross entropy of one logit ``(B, 1)`` and labels ``(B,)`` of 0 and 1;
+            ``"multiclass"``: cross entropy of ``(B, C)`` logits and ``(B,)`` classes;
+            ``"multilabel"``: mean of C binary cross entropies of ``(B, C)`` logits and labels of 0 and 1.
+        class_weights: ``(C,)`` (binary: 2). An example's loss is multiplied by the weight of its class and
+            the mean is over the number of examples, as in Keras (torch divides by the sum of weights).
+            Multi-label: the weight of a class multiplies its positive term.
+
+    Raises:
+        ConfigError: an unknown kind of labels.
+    """
+    weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
+
+    def binary(logits: Tensor, labels: Tensor) -> Tensor:
+        each = None if weights is None else weights.to(logits)[labels.long()]
+        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), each)
+
+    def multiclass(logits: Tensor, labels: Tensor) -> Tensor:
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        return (losses if weights is None else losses * weights.to(logits)[labels]).mean()
+
+    def multilabel(logits: Tensor, labels: Tensor) -> Tensor:
+        positive = None if weights is None else weights.to(logits)
+        return functional.binary_cross_entropy_with_logits(
+            logits, labels.to(logits.dtype), pos_weight=positive
+        )
+
+    losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
+    if label_kind not in losses:
+        raise ConfigError(f"there is no kind of labels {label_kind!r}", hint=f"there are {', '.join(losses)}")
+    return losses[label_kind]
+
+
+def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
+    """``(N, C)`` logits of one epoch; row ``i`` is that of example ``batches.rows[i]``.
+
+    Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
+    """
+    rows: list[NDArray[np.int64]] = []
+    logits: list[NDArray[np.float32]] = []
+    with measuring(model) as device:
+        for batch in batches.epoch(0):
+            found = model(batch.tokens.to(device), batch.lengths.to(device))
+            logits.append(found.float().cpu().numpy())
+            rows.append(batch.rows)
+    if not rows:
+        return np.zeros((0, 0), dtype=np.float32)
+    found_rows, found_logits = np.concatenate(rows), np.concatenate(logits)
+    ordered = np.empty_like(found_logits)
+    # both sorted by row: the k-th smallest row found is the k-th smallest row asked for
+    ordered[np.argsort(batches.rows, kind="stable")] = found_logits[np.argsort(found_rows, kind="stable")]
+    return ordered

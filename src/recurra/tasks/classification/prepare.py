@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config, updated
+from recurra.config import updated
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.detect import detect
@@ -20,38 +19,29 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.base import Prepared
+from recurra.tasks.classification.bundle import ClassifierAssets
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
+from recurra.tasks.texts import Part, Rowset, learned_tokenizer, official_test, report_skipped, texts_of
 
-__all__ = ["Prepared", "official_test", "open_part", "prepare"]
+__all__ = ["ClassifierData", "open_part", "prepare"]
 
 Codes = NDArray[np.int64] | NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What training and evaluation start from."""
-
-    config: Config
-    source: Source | None
-    """None where texts came from Python."""
-    labels: Labels
-    tokenizer: TextTokenizer
-    train: Part
-    valid: Part
-    test: Part | None
-    key: str
-    """A fingerprint of contents and settings: a resumed run must have the same."""
-
-    @property
-    def source_name(self) -> str:
-        """The training file's name."""
-        return PurePath(self.train.where).name
+ClassifierData: TypeAlias = Prepared[ClassifierConfig, ClassifierAssets, Part]
+"""Labelled texts ready for training."""
 
 
 def prepare(
-    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
-) -> Prepared:
+    data: Path,
+    config: ClassifierConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> ClassifierData:
     """Detect, split and tokenize; the tokens come from the cache where they were made before.
 
     Raises:
@@ -95,13 +85,14 @@ def prepare(
     key = content_key(
         [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
     )
-    return Prepared(config, source, labels, tokenizer, train_part, valid_part, test_part, key)
+    assets = ClassifierAssets(tokenizer, labels, source)
+    return Prepared(config, assets, train_part, valid_part, test_part, key)
 
 
 def open_part(
     name: str,
     path: Path,
-    config: Config,
+    config: ClassifierConfig,
     labels: Labels,
     tokenizer: TextTokenizer,
     reporter: Reporter,
@@ -124,16 +115,8 @@ def open_part(
     return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
 
 
-def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
-    """A folder with train/ and test/ inside (aclImdb as unpacked) is both at once."""
-    if (data / "train").is_dir():
-        beside = data / "test"
-        return data / "train", test or (beside if beside.is_dir() else None)
-    return data, test
-
-
 def _learn_labels(
-    source: Source, config: Config, skipped: Skipped
+    source: Source, config: ClassifierConfig, skipped: Skipped
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
     """Two passes over the file, so that no text is held: first the classes, then every row's."""
     labels = Labels.learn(read(source, skipped), config.data.label_kind, source)

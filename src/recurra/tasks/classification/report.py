@@ -15,11 +15,11 @@ from recurra.measure.formatting import count, pvalue, sentence, share, three
 from recurra.measure.metrics import Metrics
 from recurra.measure.report import Bar, ReportData, ReportTable, Section, template_macros
 from recurra.measure.report import Part as ReportPart
-from recurra.store import ClassifierBundle
 from recurra.tasks.card import began_from, network_fields, today, training_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.prepare import Prepared
+from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
@@ -31,7 +31,7 @@ _MATRIX = 30  # classes beyond which a confusion matrix is not readable
 
 def report_data(
     bundle: ClassifierBundle,
-    prepared: Prepared,
+    prepared: ClassifierData,
     outcome: Outcome,
     found: Assessment,
     baseline: NgramBaseline | None,
@@ -39,7 +39,7 @@ def report_data(
 ) -> ReportData:
     """Returns the report of a fit."""
     parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
-    config, names = bundle.config, bundle.labels.names
+    config, names = bundle.config, bundle.assets.labels.names
     few = len(names) <= _COLUMNS
     counts = [_class_counts(part, names) for part in parts]
     by_class = ReportTable(
@@ -54,7 +54,7 @@ def report_data(
         **result_fields(
             found,
             names,
-            bundle.temperature,
+            bundle.temperature or 1.0,
             baseline_note=baseline.note if baseline else "",
             ngrams=baseline.strongest(names) if baseline else {},
         ),
@@ -63,7 +63,7 @@ def report_data(
             "file": prepared.train.where,
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
             "classes": str(len(names)),
-            "vocabulary": f"{bundle.tokenizer.vocab_size:,} entries, from the training rows only",
+            "vocabulary": f"{bundle.assets.tokenizer.vocab_size:,} entries, from the training rows only",
             "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
         },
         "parts": [
@@ -77,7 +77,7 @@ def report_data(
 def evaluation_report(bundle: ClassifierBundle, found: Assessment, name: str) -> ReportData:
     """Returns the report of a saved classifier on the file called ``name``."""
     title = f"{found.model_name.removeprefix('the ')} on {name}"
-    results = result_fields(found, bundle.labels.names, bundle.temperature)
+    results = result_fields(found, bundle.assets.labels.names, bundle.temperature or 1.0)
     return ReportData.model_validate({"title": title, **network_fields(bundle), **results})
 
 
@@ -159,9 +159,9 @@ def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
     if found.majority is not None:
         figures.append(f"| always the largest class | {100 * found.majority:.2f}% | |")
     verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
-    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.labels.names[:12])}
+    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
 
-A text classifier ({bundle.labels.label_kind}) made with recurra, {today()};
+A text classifier ({bundle.assets.labels.label_kind}) made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 | on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
@@ -175,9 +175,10 @@ recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 ## Limits
 
-The vocabulary has {bundle.tokenizer.vocab_size:,} words of the training texts; the model reads the first or
-last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another kind, place
-or time: measure it on such texts first. `report.html` shows its worst mistakes and its calibration.
+The vocabulary has {bundle.assets.tokenizer.vocab_size:,} words of the training texts; the model reads the
+first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
+kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and
+its calibration.
 """
 
 

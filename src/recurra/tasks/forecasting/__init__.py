@@ -1,1 +1,14 @@
-"""Forecasting: a series of numbers to a network that says what comes."""
+"""Forecasting: rows of numbers over time to the values to come."""
+
+from recurra.tasks.base import TaskInfo
+
+INFO = TaskInfo(
+    name="forecast",
+    title="forecast a series",
+    package=__name__,
+    config="ForecasterConfig",
+    estimator="Forecaster",
+    recipe="forecaster",
+    words=False,
+    options=frozenset({"all"}),
+)

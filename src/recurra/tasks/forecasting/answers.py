@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from recurra.errors import ConfigError, DataError
 from recurra.serve.answers import Answers
 from recurra.tasks.base import PredictRequest
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, windows_of
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.encode import encode, grid_of
 from recurra.tasks.forecasting.series.grid import later
-from recurra.tasks.forecasting.series.layout import Matrix
+from recurra.tasks.forecasting.series.layout import Matrix, encode, grid_of
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 from recurra.tasks.forecasting.windows import Windows
 
@@ -44,9 +43,9 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
     else:
         table = read_table(request.file, data)
-    timed, several = bool(bundle.layout.time), bundle.reach.horizon > 1
+    timed, several = bool(bundle.assets.layout.time), reach_of(bundle).horizon > 1
     fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
-    fields.append(bundle.layout.target.name)
+    fields.append(bundle.assets.layout.target.name)
     return Answers(fields, _records(bundle, table, bool(request.options.get("all"))))
 
 
@@ -63,7 +62,7 @@ def forecast_table(
     Raises:
         DataError: the rows are too few, or lack a column.
     """
-    layout, reach = bundle.layout, bundle.reach
+    layout, reach = bundle.assets.layout, reach_of(bundle)
     grid = grid_of(table, layout)
     matrix = encode(table, grid, layout)
     if len(matrix) <= reach.back:
@@ -86,7 +85,7 @@ def forecast_table(
 
 def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[dict[str, Any]]:
     matrix, windows, found = forecast_table(bundle, table, every)
-    layout, reach = bundle.layout, bundle.reach
+    layout, reach = bundle.assets.layout, reach_of(bundle)
     name, spacing = layout.target.name, layout.spacing
     targets = reach.targets.tolist()
     now: list[str] = []

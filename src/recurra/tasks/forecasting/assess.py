@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seasonal
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastMetrics, forecast_metrics
 from recurra.tasks.forecasting.network import forecast_windows
-from recurra.tasks.forecasting.prepare import Part, PreparedSeries, rows_in_words, windows_of
+from recurra.tasks.forecasting.prepare import Part, SeriesData, rows_in_words, windows_of
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
@@ -43,6 +44,7 @@ class ForecastAssessment:
         forecasts: ``(N, K)`` by name, the network's first.
         stamps: ``(N, K)`` the time of each target, None without.
         note: what to know of the baselines.
+        warnings: what was repaired in the file.
     """
 
     part: str
@@ -51,6 +53,7 @@ class ForecastAssessment:
     forecasts: dict[str, Values]
     stamps: NDArray[np.datetime64] | None
     note: str
+    warnings: list[str]
 
     @property
     def network(self) -> str:
@@ -112,43 +115,35 @@ def unit_of(target: str) -> str:
 
 def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
     """``(N, K)`` the network's forecasts of a part's windows, in the target's unit."""
-    windows = windows_of(part, bundle.layout, bundle.reach, bundle.config.series, EVALUATION_BATCH)
-    return bundle.layout.target.in_unit(forecast_windows(bundle.model, windows))
+    windows = windows_of(part, bundle.assets.layout, reach_of(bundle), bundle.config.series, EVALUATION_BATCH)
+    return bundle.assets.layout.target.in_unit(forecast_windows(bundle.model, windows))
 
 
-def fit_ridge(ready: PreparedSeries, reporter: Reporter) -> RidgeBaseline:
+def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
     """The regression, fitted on the windows the network was trained on."""
     begun = time.perf_counter()
-    found = RidgeBaseline(ready.reach.behind, ready.reach.targets)
-    train, valid = ready.train.matrix, ready.valid.matrix
+    reach = reach_of(prepared)
+    found = RidgeBaseline(reach.behind, reach.targets)
+    train, valid = prepared.train.matrix, prepared.valid.matrix
     found.fit(
         train.inputs,
         train.target,
         train.last,
-        ready.train.rows,
-        (valid.inputs, valid.target, valid.last, ready.valid.rows),
+        prepared.train.rows,
+        (valid.inputs, valid.target, valid.last, prepared.valid.rows),
     )
     reporter.note(f"ridge regression: {time.perf_counter() - begun:.1f} s, penalty {found.alpha:g}")
     return found
 
 
-def assess(
-    bundle: ForecasterBundle, part: Part, ridge: RidgeBaseline | None, *, baselines: bool
-) -> ForecastAssessment:
-    """Measure ``bundle`` on ``part``.
-
-    Args:
-        bundle: the model.
-        part: windows with known targets.
-        ridge: the fitted regression, if it is to stand beside it.
-        baselines: whether persistence and the seasonal forecast are to.
-    """
-    reach, layout, matrix = bundle.reach, bundle.layout, part.matrix
+def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> ForecastAssessment:
+    """Measure ``bundle`` on ``part``; ``options.fitted`` is the fitted regression, if any."""
+    reach, layout, matrix = reach_of(bundle), bundle.assets.layout, part.matrix
     targets = part.rows[:, None] + reach.targets
     truth = matrix.target[targets]
     forecasts = {network_name(bundle.config.model): forecasts_of(bundle, part)}
     note = ""
-    if baselines:
+    if options.baseline:
         forecasts[PERSISTENCE] = persistence(matrix.last, part.rows, reach.targets)
         if reach.period is not None:
             before = seasonal(matrix.last, part.rows, reach.targets, reach.period)
@@ -160,12 +155,12 @@ def assess(
                 )
             else:
                 forecasts[f"the value {long} before"] = before
-        if ridge is not None:
-            forecasts[RIDGE] = ridge.predict(matrix.inputs, matrix.last, part.rows)
+        if options.fitted is not None:
+            forecasts[RIDGE] = options.fitted.predict(matrix.inputs, matrix.last, part.rows)
     target = layout.target.name
     metrics = forecast_metrics(truth, forecasts, target=target, unit=unit_of(target), ahead=reach.ahead)
     stamps = None if matrix.stamps is None else matrix.stamps[targets]
-    return ForecastAssessment(part.name, metrics, truth, forecasts, stamps, note)
+    return ForecastAssessment(part.name, metrics, truth, forecasts, stamps, note, part.warnings)
 
 
 def report_assessment(found: ForecastAssessment, reporter: Reporter) -> None:

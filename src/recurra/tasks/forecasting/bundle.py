@@ -1,54 +1,58 @@
-"""A forecaster on disk: what the columns of its series are, and their scales."""
+"""What a forecaster has besides settings and weights: the columns of its series, and their scales."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, TypeAlias
 
-from recurra.config import Config, Task
-from recurra.store.base import Bundle
+from recurra.store import Assets, Bundle
+from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.series.layout import Layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach
+from recurra.tasks.forecasting.settings import ForecasterConfig
 
-__all__ = ["ForecasterBundle"]
+__all__ = ["ForecasterBundle", "SeriesAssets", "build", "reach_of"]
 
 _LAYOUT = "series.json"
 
 
-@dataclass(kw_only=True)
-class ForecasterBundle(Bundle):
-    """All that a trained forecaster needs to answer.
+@dataclass(frozen=True)
+class SeriesAssets(Assets):
+    """What a forecaster needs besides settings and weights.
 
     Attributes:
         layout: the columns of the series, as training had them.
     """
 
-    task: ClassVar[Task] = "forecast"
-
-    model: ForecastNetwork
     layout: Layout
-
-    @property
-    def reach(self) -> Reach:
-        """A window in rows."""
-        return find_reach(self.config.series, self.layout.spacing)
 
     def files(self) -> dict[str, str]:
         """The layout."""
         return {_LAYOUT: self.layout.to_json()}
 
     @classmethod
-    def rebuild(cls, config: Config, files: Mapping[str, str], metrics: dict[str, Any]) -> Self:
-        """The bundle with a fresh network."""
-        layout = Layout.from_json(files[_LAYOUT])
-        series = config.series
-        model = ForecastNetwork(
-            config.model,
-            len(layout.features),
-            series.horizon,
-            residual=series.residual,
-            present=series.relative,
-        )
-        return cls(config=config, model=model, metrics=dict(metrics), layout=layout)
+    def read(cls, config: ForecasterConfig, files: Mapping[str, str]) -> SeriesAssets:
+        """The assets that `files` returned."""
+        return cls(Layout.from_json(files[_LAYOUT]))
+
+
+ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAssets]
+
+
+def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
+    """Recurrent stack, pooling, head."""
+    series = config.series
+    return ForecastNetwork(
+        config.model,
+        len(assets.layout.features),
+        series.horizon,
+        residual=series.residual,
+        present=series.relative,
+    )
+
+
+def reach_of(series: ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]) -> Reach:
+    """The reach of a window, in rows."""
+    return find_reach(series.config.series, series.assets.layout.spacing)

@@ -9,23 +9,24 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from recurra.config import Config, DataConfig
+from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.tasks.estimator import RECIPE, RecurrentEstimator, parameters, setting
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, parameters, setting
+from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
-from recurra.tasks.forecasting.prepare import PreparedSeries, prepare_tables
+from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
+from recurra.tasks.forecasting.settings import ForecasterConfig
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
 
 
 @parameters
-class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Forecaster(RegressorMixin, RecurrentEstimator):
     """A recurrent forecaster of one column of a table whose rows are in the order of time.
 
     A parameter that is None has the recipe's value; ``fit`` validates them.
@@ -46,10 +47,10 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
     ((100,), True, True)
     """
 
-    task = "forecast"
+    task = INFO.name
     bundle_: ForecasterBundle = field(init=False)
 
-    recipe: str = field(default="forecaster", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     pooling: str | None = setting("model")
     target: str | None = setting(
@@ -102,11 +103,11 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
             RecurraError: an unusable table, or a parameter out of its range.
         """
 
-        def prepare(config: Config, reporter: Reporter) -> PreparedSeries:
+        def prepare(config: ForecasterConfig, reporter: Reporter) -> SeriesData:
             tables = {"training": _table(X, config.data)}
             if validation_data is not None:
                 tables["validation"] = _table(validation_data, config.data)
-            return prepare_tables(tables, config, "", "the table", reporter, tested=False)
+            return prepare_tables(tables, config, "", reporter, tested=False)
 
         return self._fit(prepare, reporter)
 
@@ -136,7 +137,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # s
         shape = (len(table), values.shape[1])
         forecasts, truth = np.full(shape, np.nan), np.full(shape, np.nan)
         forecasts[rows] = values
-        truth[rows] = self.bundle_.layout.target.in_unit(windows.truth())
+        truth[rows] = self.bundle_.assets.layout.target.in_unit(windows.truth())
         return forecasts, truth
 
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config, DataConfig, SeriesConfig, updated
+from recurra.config import DataConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
+from recurra.tasks.base import Prepared
+from recurra.tasks.forecasting.bundle import SeriesAssets
 from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.encode import encode, grid_of
 from recurra.tasks.forecasting.series.grid import even_grid, rows_as_they_are, span
-from recurra.tasks.forecasting.series.layout import Layout, Matrix
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode, grid_of
 from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
 from recurra.tasks.forecasting.series.table import Table, read_table
+from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from recurra.tasks.forecasting.windows import Windows
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "Part",
-    "PreparedSeries",
+    "SeriesData",
     "layout_facts",
     "open_series",
     "prepare",
@@ -48,6 +50,7 @@ class Part:
         rows: ``(N,)`` int64, the present row of each window, ascending.
         first: the part's first row in the file.
         end: the row past its last.
+        warnings: what was repaired in a file of its own.
     """
 
     name: str
@@ -56,26 +59,21 @@ class Part:
     rows: NDArray[np.int64]
     first: int
     end: int
+    warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class PreparedSeries:
-    """A series ready for training."""
-
-    config: Config
-    key: str
-    source_name: str
-    layout: Layout
-    reach: Reach
-    train: Part
-    valid: Part
-    test: Part | None
-    warnings: list[str]
+SeriesData: TypeAlias = Prepared[ForecasterConfig, SeriesAssets, Part]
+"""A series ready for training."""
 
 
 def prepare(
-    data: Path, config: Config, reporter: Reporter, *, valid: Path | None, test: Path | None
-) -> PreparedSeries:
+    data: Path,
+    config: ForecasterConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> SeriesData:
     """Read the files, learn columns and scales from the training rows, and split by time.
 
     Without files of their own, the last rows of ``data`` are the test part and those before them the
@@ -97,26 +95,24 @@ def prepare(
         config.series.model_dump_json(),
         config.data.model_dump_json(),
     )
-    return prepare_tables(tables, config, key, data.name, reporter)
+    return prepare_tables(tables, config, key, reporter)
 
 
 def prepare_tables(
     tables: dict[str, Table],
-    config: Config,
+    config: ForecasterConfig,
     key: str,
-    source_name: str,
     reporter: Reporter,
     *,
     tested: bool = True,
-) -> PreparedSeries:
+) -> SeriesData:
     """Tables by the name of their part made ready, as `prepare` does with files.
 
     Args:
         tables: ``training``, and ``validation`` and ``test`` where they are no part of it.
         config: every setting.
         key: fingerprint of the data.
-        source_name: for titles.
-        tell: hears what was found.
+        reporter: receives what was found.
         tested: whether a test part is taken from the training rows where there is no table for it.
     """
     table, series = tables["training"], config.series
@@ -134,29 +130,27 @@ def prepare_tables(
     parts: dict[str, Part] = {}
     for name, begin, end in zip(names, first, [*borders, len(matrix)], strict=False):
         if name in tables and name != "training":
-            parts[name], theirs = open_series(name, tables[name], layout, reach)
-            warnings += [f"{name} file: {warning}" for warning in theirs]
+            parts[name] = open_series(name, tables[name], layout, reach)
+            warnings += [f"{name} file: {warning}" for warning in parts[name].warnings]
         elif end > begin:
             stride = series.stride if name == "training" else 1
             parts[name] = _part(name, table.where, matrix, begin, end, reach, stride)
     for warning in warnings:
         reporter.warn(warning)
     _report_parts(parts, reporter)
-    return PreparedSeries(
+    return Prepared(
         updated(config, {"series": _found(series, layout, reach)}),
-        key,
-        source_name,
-        layout,
-        reach,
+        SeriesAssets(layout),
         parts["training"],
         parts["validation"],
         parts.get("test"),
+        key,
         warnings,
     )
 
 
-def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> tuple[Part, list[str]]:
-    """All windows of a file of its own, read by a layout, and what was repaired on the way.
+def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
+    """All windows of a file of its own, read by a layout.
 
     Raises:
         DataError: its columns are not those of the layout, or its rows are too few.
@@ -164,7 +158,7 @@ def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> tuple[
     grid = grid_of(table, layout)
     matrix = encode(table, grid, layout)
     part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)
-    return part, [*table.notes, *grid.warnings]
+    return replace(part, warnings=[*table.notes, *grid.warnings])
 
 
 def windows_of(

@@ -17,11 +17,11 @@ from recurra.measure.report import Bar, Chart, ReportData, ReportTable, Section
 from recurra.measure.report import Part as ReportPart
 from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
-from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastFigures, ForecastMetrics
 from recurra.tasks.forecasting.prepare import (
     Part,
-    PreparedSeries,
+    SeriesData,
     layout_facts,
     reach_in_words,
     rows_in_words,
@@ -36,9 +36,10 @@ _STRETCH = 240  # windows that are drawn
 
 def report_data(
     bundle: ForecasterBundle,
-    ready: PreparedSeries,
+    ready: SeriesData,
     outcome: Outcome,
     found: ForecastAssessment,
+    baseline: object,
     command: str,
 ) -> ReportData:
     """Returns the report of a fit."""
@@ -48,7 +49,7 @@ def report_data(
         **_result_fields(bundle, found),
         **training_fields(bundle.config, outcome, command),
         "title": f"{found.network.removeprefix('the ')} on {ready.source_name}",
-        "data": {"file": ready.train.where, **layout_facts(bundle.layout, bundle.reach)},
+        "data": {"file": ready.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
         "parts": [_part(part) for part in (ready.train, ready.valid, ready.test) if part is not None],
         "warnings": ready.warnings,
         "curves": {
@@ -59,12 +60,10 @@ def report_data(
     return ReportData.model_validate(fields)
 
 
-def evaluation_report(
-    bundle: ForecasterBundle, found: ForecastAssessment, name: str, warnings: Sequence[str]
-) -> ReportData:
+def evaluation_report(bundle: ForecasterBundle, found: ForecastAssessment, name: str) -> ReportData:
     """Returns the report of a saved forecaster on the file called ``name``."""
     title = f"{found.network.removeprefix('the ')} on {name}"
-    fields = {"title": title, "warnings": list(warnings), **_result_fields(bundle, found)}
+    fields = {"title": title, "warnings": found.warnings, **_result_fields(bundle, found)}
     return ReportData.model_validate(fields)
 
 
@@ -72,7 +71,7 @@ def _result_fields(bundle: ForecasterBundle, found: ForecastAssessment) -> dict[
     """Returns the fields of a report that show an assessment."""
     metrics = found.metrics
     named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
-    reach, spacing = bundle.reach, bundle.layout.spacing
+    reach, spacing = reach_of(bundle), bundle.assets.layout.spacing
     sections = forecast_sections(
         metrics,
         found.truth,
@@ -108,7 +107,7 @@ def _part(part: Part) -> ReportPart:
 
 def model_card(bundle: ForecasterBundle, found: ForecastAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    metrics, config, reach = found.metrics, bundle.config, bundle.reach
+    metrics, config, reach = found.metrics, bundle.config, reach_of(bundle)
     unit = f" ({metrics.unit})" if metrics.unit else ""
     figures = "\n".join(_card_row(figures, metrics.decimals) for figures in metrics.figures)
     verdict = f"\n{found.verdict}.\n" if found.verdict else ""
@@ -116,7 +115,7 @@ def model_card(bundle: ForecasterBundle, found: ForecastAssessment) -> str:
 
 A forecaster made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
-It forecasts {metrics.target}, {reach_in_words(reach, bundle.layout.spacing)}.
+It forecasts {metrics.target}, {reach_in_words(reach, bundle.assets.layout.spacing)}.
 
 | on {metrics.windows:,} {found.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
 |---|---|---|---|
@@ -140,7 +139,7 @@ grow: measure the model on new rows regularly and compare it with persistence.
 
 
 def _columns(bundle: ForecasterBundle) -> list[str]:
-    layout = bundle.layout
+    layout = bundle.assets.layout
     inputs = [number.name for number in layout.numbers] + [kind.name for kind in layout.categories]
     return list(dict.fromkeys([*layout.time, *inputs, layout.target.name]))
 

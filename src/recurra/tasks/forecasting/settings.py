@@ -1,4 +1,4 @@
-"""Settings of forecasting alone: the columns of a series, its windows, and what is forecast."""
+"""The settings of forecasting: the columns of a series, its windows, and what is forecast."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from recurra.config import Config
 from recurra.config.section import Section
 
-__all__ = ["SeriesConfig", "seconds_of"]
+__all__ = ["ForecasterConfig", "SeriesConfig", "seconds_of"]
 
 _UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
@@ -112,3 +113,10 @@ class SeriesConfig(Section):
         if self.valid_fraction + self.test_fraction >= 0.95:
             raise ValueError("valid_fraction and test_fraction leave no rows to train on")
         return self
+
+
+class ForecasterConfig(Config):
+    """All settings of a forecaster."""
+
+    task: Literal["forecast"] = "forecast"
+    series: SeriesConfig = SeriesConfig()

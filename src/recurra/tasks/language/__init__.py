@@ -1,1 +1,14 @@
-"""The language model as a task: streams of text in, a measured model out."""
+"""Language models: texts to the probabilities of the next token."""
+
+from recurra.tasks.base import TaskInfo
+
+INFO = TaskInfo(
+    name="lm",
+    title="predict the next word (lm)",
+    package=__name__,
+    config="LanguageModelConfig",
+    estimator="LanguageModel",
+    recipe="language-model",
+    words=True,
+    options=frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
+)

@@ -62,9 +62,9 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
     """The ``count`` tokens most likely to come after ``text``, with their probabilities."""
-    p = next_tokens(bundle.model, bundle.tokenizer.encode([text]).ids)[0]
+    p = next_tokens(bundle.model, bundle.assets.tokenizer.encode([text]).ids)[0]
     chosen = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
-    return [(_shown(bundle.tokenizer, int(id)), float(p[id])) for id in chosen]
+    return [(_shown(bundle.assets.tokenizer, int(id)), float(p[id])) for id in chosen]
 
 
 def continuation(
@@ -80,7 +80,7 @@ def continuation(
 
     The unknown word is never drawn.
     """
-    tokenizer = bundle.tokenizer
+    tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode([text]).ids[0]
     never = (tokenizer.pad_id, tokenizer.unknown_id)
     drawn = generate(bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never)
@@ -119,7 +119,7 @@ def _generated(
 
 def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
     for rows, ids, found in _scored(bundle, chunks):
-        unknown = bundle.tokenizer.unknown_id
+        unknown = bundle.assets.tokenizer.unknown_id
         for number, text, told in zip(rows.numbers, ids, found, strict=True):
             bits = float(told.sum(dtype=np.float64)) / math.log(2)
             yield {
@@ -132,7 +132,7 @@ def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str
 
 
 def _token_scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    tokenizer = bundle.tokenizer
+    tokenizer = bundle.assets.tokenizer
     for rows, _, found in _scored(bundle, chunks):
         for number, text, told in zip(rows.numbers, rows.texts, found, strict=True):
             shown = [*tokenizer.surfaces(text)[1:], END]
@@ -145,16 +145,16 @@ def _scored(
     bundle: LanguageBundle, chunks: Iterable[Rows]
 ) -> Iterator[tuple[Rows, list[NDArray[np.int32]], list[NDArray[np.float32]]]]:
     for rows in chunks:
-        ids = bundle.tokenizer.encode(rows.texts).ids
-        yield rows, ids, text_log_probabilities(bundle.model, ids, end=bundle.tokenizer.start_id)
+        ids = bundle.assets.tokenizer.encode(rows.texts).ids
+        yield rows, ids, text_log_probabilities(bundle.model, ids, end=bundle.assets.tokenizer.start_id)
 
 
 def _rows(bundle: LanguageBundle, request: PredictRequest) -> Iterable[Rows]:
     if request.texts:
         return [Rows(list(range(1, len(request.texts) + 1)), list(request.texts))]
     if request.file is None or str(request.file) == "-":
-        return read_stream(sys.stdin.buffer, bundle.source, bundle.config.data)
-    return read(detect(request.file, bundle.config.data, labelled=False, like=bundle.source))
+        return read_stream(sys.stdin.buffer, bundle.assets.source, bundle.config.data)
+    return read(detect(request.file, bundle.config.data, labelled=False, like=bundle.assets.source))
 
 
 def _shown(tokenizer: TextTokenizer, id: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
 from recurra.tasks.language.bundle import LanguageBundle
@@ -20,7 +21,7 @@ from recurra.tasks.language.figures import (
     compare_perplexity,
     perplexity,
 )
-from recurra.tasks.language.prepare import stream_of
+from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
@@ -82,12 +83,12 @@ class LanguageAssessment:
         }
 
 
-def fit_baseline(train: Part, bundle: LanguageBundle, reporter: Reporter) -> LanguageBaseline:
+def fit_baseline(prepared: LanguageData, reporter: Reporter) -> LanguageBaseline:
     """N-grams counted on the very tokens the network was trained on (the first 20 million of them)."""
     begun = time.perf_counter()
-    language, tokenizer = bundle.config.language, bundle.tokenizer
+    language, tokenizer = prepared.config.language, prepared.assets.tokenizer
     order = language.ngram or (9 if tokenizer.config.level == "character" else 5)
-    stream = stream_of(train)
+    stream = stream_of(prepared.train)
     read = min(len(stream), _COUNTED)
     ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, read))
     note = "" if read == len(stream) else f"of the first {read:,} of {stream.targets:,} training tokens"
@@ -98,11 +99,12 @@ def fit_baseline(train: Part, bundle: LanguageBundle, reporter: Reporter) -> Lan
     return LanguageBaseline(ngrams, stream.counts(tokenizer.vocab_size), note)
 
 
-def assess(bundle: LanguageBundle, part: Part, *, baseline: LanguageBaseline | None) -> LanguageAssessment:
-    """Measure ``bundle`` on the whole stream of ``part``, every token told once.
+def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> LanguageAssessment:
+    """Measure ``bundle`` on the whole stream of ``part``; ``options.fitted`` is the fitted baseline.
 
     The network knows the texts before; n-grams know the text they are in, as is usual for either.
     """
+    baseline: LanguageBaseline | None = options.fitted
     stream = stream_of(part)
     blocks = blocks_of(stream.starts)
     found = stream_log_probability(bundle.model, stream)

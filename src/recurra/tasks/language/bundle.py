@@ -1,34 +1,31 @@
-"""A language model on disk: its tokenizer, and how the training file was laid out."""
+"""What a language model has besides settings and weights: its tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TypeAlias
 
-from recurra.config import Config, Task
 from recurra.io.formats import Source
 from recurra.io.tokenizer import TextTokenizer, trained_words
-from recurra.store.base import Bundle
+from recurra.store import Assets, Bundle
 from recurra.tasks.language.network import LanguageNetwork
+from recurra.tasks.language.settings import LanguageModelConfig
 
-__all__ = ["LanguageBundle"]
+__all__ = ["LanguageAssets", "LanguageBundle", "build"]
 
 _TOKENIZER, _SOURCE = "tokenizer.json", "source.json"
 
 
-@dataclass(kw_only=True)
-class LanguageBundle(Bundle):
-    """All that a trained language model needs to answer.
+@dataclass(frozen=True)
+class LanguageAssets(Assets):
+    """What a language model needs besides settings and weights.
 
     Attributes:
-        tokenizer: text to token ids; its start token tells a text's end too.
-        source: how the training file was laid out; None where texts came from Python.
+        tokenizer: text to token ids; its start token marks a text's end too.
+        source: the layout of the training file; None if texts came from Python.
     """
 
-    task: ClassVar[Task] = "lm"
-
-    model: LanguageNetwork
     tokenizer: TextTokenizer
     source: Source | None = None
 
@@ -42,13 +39,22 @@ class LanguageBundle(Bundle):
         return trained_words(self.tokenizer)
 
     @classmethod
-    def rebuild(cls, config: Config, files: Mapping[str, str], metrics: dict[str, Any]) -> Self:
-        """The bundle with a fresh network."""
-        tokenizer = TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer)
+    def read(cls, config: LanguageModelConfig, files: Mapping[str, str]) -> LanguageAssets:
+        """The assets that `files` returned."""
         return cls(
-            config=config,
-            model=LanguageNetwork(config.model, config.language, tokenizer.vocab_size),
-            metrics=dict(metrics),
-            tokenizer=tokenizer,
-            source=Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
+            TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
+            Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
         )
+
+
+LanguageBundle: TypeAlias = Bundle[LanguageModelConfig, LanguageNetwork, LanguageAssets]
+
+
+def build(config: LanguageModelConfig, assets: LanguageAssets) -> LanguageNetwork:
+    """Embedding, recurrent stack, output."""
+    return LanguageNetwork(
+        config.model,
+        config.language,
+        assets.tokenizer.vocab_size,
+        embedding_rows=config.train.embedding_rows,
+    )

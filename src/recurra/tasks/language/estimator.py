@@ -10,19 +10,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config
 from recurra.errors import DataError
-from recurra.tasks.estimator import (
-    RECIPE,
-    RecurrentEstimator,
-    TextFields,
-    parameters,
-    setting,
-)
+from recurra.tasks.base import Prepared
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
+from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.bundle import LanguageBundle
-from recurra.tasks.language.prepare import LanguageReady, check_settings, hold_out
+from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle
+from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
+from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import checked_texts, learned_parts
 
@@ -52,10 +48,10 @@ class LanguageModel(TextFields, RecurrentEstimator):
     'the dog runs at night'
     """
 
-    task = "lm"
+    task = INFO.name
     bundle_: LanguageBundle = field(init=False)
 
-    recipe: str = field(default="language-model", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bptt: int | None = setting("language")
     tie: bool | None = setting("language")
     output: str | None = setting("language")
@@ -84,7 +80,7 @@ class LanguageModel(TextFields, RecurrentEstimator):
             RecurraError: unusable texts, or a parameter out of its range.
         """
 
-        def prepare(config: Config, reporter: Reporter) -> LanguageReady:
+        def prepare(config: LanguageModelConfig, reporter: Reporter) -> LanguageData:
             check_settings(config)
             texts = checked_texts(X)
             if len(texts) < (2 if validation_data is None else 1):
@@ -96,7 +92,7 @@ class LanguageModel(TextFields, RecurrentEstimator):
             else:
                 validation = checked_texts(validation_data), None
             tokenizer, training, held_out = learned_parts(texts, None, config.tokenizer, rows, validation)
-            return LanguageReady(config, None, tokenizer, training, held_out, None, "")
+            return Prepared(config, LanguageAssets(tokenizer), training, held_out)
 
         return self._fit(prepare, reporter)
 
@@ -150,7 +146,7 @@ class LanguageModel(TextFields, RecurrentEstimator):
         texts = checked_texts(X)
         if not texts:
             raise DataError("there is no text")
-        tokenizer = self.bundle_.tokenizer
+        tokenizer = self.bundle_.assets.tokenizer
         ids = tokenizer.encode(texts).ids
         return text_log_probabilities(self.bundle_.model, ids, end=tokenizer.start_id)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from recurra.config import LanguageConfig, ModelConfig
+from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.layers import Embedding, States, TrainedRows, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
+from recurra.tasks.language.settings import LanguageConfig
 
 __all__ = ["LanguageNetwork", "refuse_unfit"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config, updated
+from recurra.config import updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.detect import detect
@@ -18,38 +18,34 @@ from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
+from recurra.tasks.base import Prepared
+from recurra.tasks.language.bundle import LanguageAssets
 from recurra.tasks.language.network import refuse_unfit
+from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
 
-__all__ = ["LanguageReady", "check_settings", "hold_out", "open_part", "prepare", "stream_of"]
+__all__ = [
+    "LanguageData",
+    "check_settings",
+    "hold_out",
+    "open_part",
+    "prepare",
+    "stream_of",
+    "training_counts",
+]
 
 _FEW_STEPS = 300  # fewer don't take a network far from where it began
 
 
-@dataclass(frozen=True)
-class LanguageReady:
-    """What training and evaluation start from."""
+LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
+"""Texts ready for training."""
 
-    config: Config
-    source: Source | None
-    tokenizer: TextTokenizer
-    train: Part
-    valid: Part
-    test: Part | None
-    key: str
-    """A fingerprint of contents and settings: a resumed run must have the same."""
 
-    @property
-    def source_name(self) -> str:
-        """The training file's name, for titles."""
-        return PurePath(self.train.where).name
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """``(V,)`` how often each token is told in training; the start token tells a text's end."""
-        return stream_of(self.train).counts(self.tokenizer.vocab_size)
+def training_counts(prepared: LanguageData) -> NDArray[np.int64]:
+    """``(V,)`` how often each token is a target in training; the start token marks a text's end."""
+    return stream_of(prepared.train).counts(prepared.assets.tokenizer.vocab_size)
 
 
 def stream_of(part: Part) -> TokenStream:
@@ -58,8 +54,13 @@ def stream_of(part: Part) -> TokenStream:
 
 
 def prepare(
-    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
-) -> LanguageReady:
+    data: Path,
+    config: LanguageModelConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> LanguageData:
     """Detect, split and tokenize; the tokens come from the cache where they were made before.
 
     Labels are not read. Of lines of text the last ones are held out, since neighbours belong together; of a
@@ -116,13 +117,14 @@ def prepare(
     _report_steps(train_part, config, reporter)
     _report_parts([train_part, valid_part, *([test_part] if test_part else [])], config, reporter)
     key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
-    return LanguageReady(config, source, tokenizer, train_part, valid_part, test_part, key)
+    assets = LanguageAssets(tokenizer, source)
+    return Prepared(config, assets, train_part, valid_part, test_part, key)
 
 
 def open_part(
     name: str,
     path: Path,
-    config: Config,
+    config: LanguageModelConfig,
     tokenizer: TextTokenizer,
     reporter: Reporter,
     *,
@@ -144,7 +146,7 @@ def open_part(
 
 
 def hold_out(
-    sizes: NDArray[np.int64], config: Config, groups: NDArray[np.int64] | None, *, in_order: bool
+    sizes: NDArray[np.int64], config: LanguageModelConfig, groups: NDArray[np.int64] | None, *, in_order: bool
 ) -> tuple[Rowset, Rowset]:
     """Row numbers ``(train, valid)``, both sorted.
 
@@ -164,7 +166,7 @@ def hold_out(
     return np.arange(first), np.arange(first, len(sizes))
 
 
-def check_settings(config: Config) -> None:
+def check_settings(config: LanguageModelConfig) -> None:
     """Refuses what no language model can have.
 
     Raises:
@@ -230,7 +232,7 @@ def _examples(
     return cached_examples(cache_folder(), key, chunks)
 
 
-def _report_steps(train: Part, config: Config, reporter: Reporter) -> None:
+def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:
     """How an epoch is cut into windows."""
     windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
     many = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
@@ -242,7 +244,7 @@ def _report_steps(train: Part, config: Config, reporter: Reporter) -> None:
         )
 
 
-def _report_parts(parts: list[Part], config: Config, reporter: Reporter) -> None:
+def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Reporter) -> None:
     """How many tokens each part has, how many of them are unknown, and whether texts are cut."""
     for part in parts:
         tokens = stream_of(part).targets

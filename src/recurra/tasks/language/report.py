@@ -16,7 +16,7 @@ from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import Perplexity
-from recurra.tasks.language.prepare import LanguageReady, stream_of
+from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
@@ -27,14 +27,14 @@ _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
 def report_data(
     bundle: LanguageBundle,
-    ready: LanguageReady,
+    ready: LanguageData,
     outcome: Outcome,
     found: LanguageAssessment,
     baseline: LanguageBaseline | None,
     command: str,
 ) -> ReportData:
     """Returns the report of a fit."""
-    config, tokenizer = bundle.config, bundle.tokenizer
+    config, tokenizer = bundle.config, bundle.assets.tokenizer
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     fields = {
         **result_fields(bundle, found, baseline.note if baseline else ""),
@@ -129,8 +129,8 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
 ## Limits
 
-The vocabulary has {bundle.tokenizer.vocab_size:,} entries of the training texts; the probabilities reflect
-these texts. Generated text may be fluent, but is not reliable.
+The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
+reflect these texts. Generated text may be fluent, but is not reliable.
 """
 
 

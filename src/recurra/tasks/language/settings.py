@@ -1,4 +1,4 @@
-"""Settings of a language model alone."""
+"""The settings of a language model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from recurra.config import Config, TokenizerConfig
 from recurra.config.section import Section
 
-__all__ = ["LanguageConfig"]
+__all__ = ["LanguageConfig", "LanguageModelConfig"]
 
 Cutoff = Annotated[int, Field(ge=1)]
 
@@ -45,3 +46,11 @@ class LanguageConfig(Section):
         if self.cutoffs is not None and sorted(set(self.cutoffs)) != self.cutoffs:
             raise ValueError("cutoffs must be strictly increasing")
         return self
+
+
+class LanguageModelConfig(Config):
+    """All settings of a language model."""
+
+    task: Literal["lm"] = "lm"
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    language: LanguageConfig = LanguageConfig()

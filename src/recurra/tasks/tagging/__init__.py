@@ -1,1 +1,23 @@
-"""Tagging: a tag for each word of a sentence, from words and the characters they are written with."""
+"""A tag for each word of a sentence."""
+
+from pathlib import Path
+
+from recurra.tasks.base import TaskInfo
+
+
+def _owns_file(path: Path) -> bool:
+    from recurra.tasks.tagging.sentences.formats import is_sentences
+
+    return is_sentences(path)
+
+
+INFO = TaskInfo(
+    name="tag",
+    title="tag words",
+    package=__name__,
+    config="TaggerConfig",
+    estimator="SequenceTagger",
+    recipe="tagger",
+    words=True,
+    owns_file=_owns_file,
+)

@@ -43,11 +43,13 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         return Answers(FIELDS, _records(bundle, given, lambda: True))
     if request.file is None or str(request.file) == "-":
         encoding = bundle.config.data.encoding
-        stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.source, encoding)
+        stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
     # Whatever the training file was, this one may be of plain sentences.
     tagging = updated(bundle.config.tagging, {"format": "auto"})
-    source = detect_sentences(request.file, bundle.config.data, tagging, labelled=False, like=bundle.source)
+    source = detect_sentences(
+        request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
+    )
     return Answers(FIELDS, _records(bundle, read_sentences(source), lambda: True))
 
 
@@ -68,7 +70,7 @@ def _records(
 
 
 def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Iterator[dict[str, Any]]:
-    part = numbered("texts", "", sentences, bundle.vocabulary, None, bundle.config)
+    part = numbered("texts", "", sentences, bundle.assets.vocabulary, None, bundle.config)
     found = probabilities_of(bundle, part.numbers)
     place = 0
     for number, sentence in enumerate(sentences, before + 1):
@@ -78,7 +80,7 @@ def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Ite
                 "sentence": number,
                 "position": position,
                 "word": word,
-                "tag": bundle.labels.names[chosen],
+                "tag": bundle.assets.labels.names[chosen],
                 "probability": round(float(found[place, chosen]), 6),
             }
             place += 1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
@@ -63,16 +64,16 @@ def probabilities_of(bundle: TaggerBundle, sentences: TaggedSentences) -> NDArra
     return probabilities(logits, "multiclass", bundle.temperature)
 
 
-def assess(bundle: TaggerBundle, part: TaggedPart, *, baseline: bool) -> TagAssessment:
+def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> TagAssessment:
     """Measure ``bundle`` on tagged sentences, and the most frequent tag of training on the same if wanted."""
-    names, tags, lengths, words = bundle.labels.names, part.tags, part.lengths, part.words
+    names, tags, lengths, words = bundle.assets.labels.names, part.tags, part.lengths, part.words
     name = network_name(bundle.config.model)
-    known = np.array([word in bundle.counts.words for word in words], bool)
+    known = np.array([word in bundle.assets.counts.words for word in words], bool)
     found = probabilities_of(bundle, part.numbers)
     chosen = found.argmax(axis=1)
-    other = MostFrequentTag(bundle.counts.words, names)
+    other = MostFrequentTag(bundle.assets.counts.words, names)
     theirs = comparison = None
-    if baseline:
+    if options.baseline:
         shares = other.predict_proba(words)
         theirs = tagging_metrics(tags, shares, names, lengths, known)
         right, their_right = chosen == tags, shares.argmax(axis=1) == tags

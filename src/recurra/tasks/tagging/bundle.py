@@ -1,41 +1,36 @@
-"""A tagger on disk: its words and characters, its tags, what training knew of words, its temperature."""
+"""What a tagger has besides settings and weights: words, characters, tags, and the counts of training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TypeAlias
 
-from recurra.config import Config, Task
 from recurra.io.labels import Labels
-from recurra.store.base import Bundle
+from recurra.store import Assets, Bundle
 from recurra.tasks.tagging.network import Tagger
 from recurra.tasks.tagging.sentences import SentenceSource, TagCounts, WordVocabulary
+from recurra.tasks.tagging.settings import TaggerConfig
 
-__all__ = ["TaggerBundle"]
+__all__ = ["TaggerAssets", "TaggerBundle", "build"]
 
 _VOCABULARY, _LABELS, _COUNTS, _SOURCE = "vocabulary.json", "labels.json", "words.json", "source.json"
 
 
-@dataclass(kw_only=True)
-class TaggerBundle(Bundle):
-    """All that a trained tagger needs to answer, and to be measured beside its baseline.
+@dataclass(frozen=True)
+class TaggerAssets(Assets):
+    """What a tagger needs besides settings and weights, to answer and to be measured beside its baseline.
 
     Attributes:
         vocabulary: words and characters to numbers.
         labels: the tags, in the order of the model's outputs.
         counts: how often each training word had which tag: the baseline, and which words are unknown.
-        temperature: logits are divided by it before they become probabilities.
-        source: how the training file was laid out; None where sentences came from Python.
+        source: the layout of the training file; None if sentences came from Python.
     """
 
-    task: ClassVar[Task] = "tag"
-
-    model: Tagger
     vocabulary: WordVocabulary
     labels: Labels
     counts: TagCounts
-    temperature: float = 1.0
     source: SentenceSource | None = None
 
     def files(self) -> dict[str, str]:
@@ -52,26 +47,27 @@ class TaggerBundle(Bundle):
         """The vocabulary's words by row."""
         return self.vocabulary.rows()
 
-    def kept_metrics(self) -> dict[str, Any]:
-        """The figures, and the temperature."""
-        return {"temperature": self.temperature, **self.metrics}
-
     @classmethod
-    def rebuild(cls, config: Config, files: Mapping[str, str], metrics: dict[str, Any]) -> Self:
-        """The bundle with a fresh network."""
-        vocabulary = WordVocabulary.from_json(files[_VOCABULARY])
-        labels = Labels.from_json(files[_LABELS])
-        figures = dict(metrics)
-        temperature = float(figures.pop("temperature"))
+    def read(cls, config: TaggerConfig, files: Mapping[str, str]) -> TaggerAssets:
+        """The assets that `files` returned."""
         return cls(
-            config=config,
-            model=Tagger(
-                config.model, config.tagging, vocabulary.size, vocabulary.character_size, len(labels.names)
-            ),
-            metrics=figures,
-            vocabulary=vocabulary,
-            labels=labels,
-            counts=TagCounts.from_json(files[_COUNTS]),
-            temperature=temperature,
-            source=SentenceSource.from_json(files[_SOURCE]) if _SOURCE in files else None,
+            WordVocabulary.from_json(files[_VOCABULARY]),
+            Labels.from_json(files[_LABELS]),
+            TagCounts.from_json(files[_COUNTS]),
+            SentenceSource.from_json(files[_SOURCE]) if _SOURCE in files else None,
         )
+
+
+TaggerBundle: TypeAlias = Bundle[TaggerConfig, Tagger, TaggerAssets]
+
+
+def build(config: TaggerConfig, assets: TaggerAssets) -> Tagger:
+    """Words and characters, a recurrent stack over the sentence, a head."""
+    return Tagger(
+        config.model,
+        config.tagging,
+        assets.vocabulary.size,
+        assets.vocabulary.character_size,
+        len(assets.labels.names),
+        embedding_rows=config.train.embedding_rows,
+    )

@@ -9,15 +9,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config
 from recurra.errors import DataError
 from recurra.io.splits import split
+from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
-from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.prepare import TaggingReady, check_settings, learn, numbered
+from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
+from recurra.tasks.tagging.prepare import TaggerData, check_settings, learn, numbered
 from recurra.tasks.tagging.sentences import Sentence
+from recurra.tasks.tagging.settings import TaggerConfig
 
 __all__ = ["SequenceTagger"]
 
@@ -50,11 +52,11 @@ class SequenceTagger(WordFields, RecurrentEstimator):
     [['DET', 'NOUN', 'VERB']]
     """
 
-    task = "tag"
+    task = INFO.name
     bundle_: TaggerBundle = field(init=False)
     classes_: NDArray[Any] = field(init=False)
 
-    recipe: str = field(default="tagger", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     unknown_tags: str | None = setting("tagging")
     lowercase: bool | None = setting("tagging")
@@ -85,7 +87,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
             RecurraError: unusable sentences or tags, or a parameter out of its range.
         """
 
-        def prepare(config: Config, reporter: Reporter) -> TaggingReady:
+        def prepare(config: TaggerConfig, reporter: Reporter) -> TaggerData:
             check_settings(config)
             training = sentences = _sentences(X, y)
             if validation_data is not None:
@@ -101,7 +103,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
                 numbered(name, name, part, vocabulary, labels, config)
                 for name, part in (("training", training), ("validation", validation))
             )
-            return TaggingReady(config, None, labels, vocabulary, counts, train, valid, None, "")
+            return Prepared(config, TaggerAssets(vocabulary, labels, counts), train, valid)
 
         return self._fit(prepare, reporter)
 
@@ -113,7 +115,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         if not sentences:
             return [np.zeros((0, len(self.classes_)))] * len(lengths)
         bundle = self.bundle_
-        part = numbered("texts", "", sentences, bundle.vocabulary, None, bundle.config)
+        part = numbered("texts", "", sentences, bundle.assets.vocabulary, None, bundle.config)
         return np.split(probabilities_of(bundle, part.numbers), np.cumsum(lengths)[:-1])
 
     def predict(self, X: Words) -> list[list[str]]:
@@ -128,7 +130,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
 
     def _set_fitted(self, bundle: TaggerBundle, history: list[dict[str, Any]]) -> None:
         super()._set_fitted(bundle, history)
-        self.classes_ = np.array(bundle.labels.names)
+        self.classes_ = np.array(bundle.assets.labels.names)
 
 
 def _sentences(X: Words, y: Words | None) -> list[Sentence]:

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurra.config import ModelConfig, TaggingConfig
+from recurra.config import ModelConfig
 from recurra.errors import DataError
 from recurra.layers import Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
 from recurra.tasks.tagging.batches import IGNORED, TaggedBatch, TaggedBatches
+from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["Tagger", "tag_logits", "tagging_loss"]
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import Config, DataConfig, ModelConfig
+from recurra.config import DataConfig, ModelConfig
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.io.examples import Examples
 from recurra.io.formats import Skipped
 from recurra.io.labels import Labels
 from recurra.io.splits import split
+from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
+from recurra.tasks.tagging.bundle import TaggerAssets
 from recurra.tasks.tagging.sentences import (
     Sentence,
     SentenceSource,
@@ -28,9 +30,10 @@ from recurra.tasks.tagging.sentences import (
     detect_sentences,
     read_sentences,
 )
+from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.texts import report_skipped
 
-__all__ = ["TaggedPart", "TaggingReady", "check_settings", "learn", "numbered", "open_part", "prepare"]
+__all__ = ["TaggedPart", "TaggerData", "check_settings", "learn", "numbered", "open_part", "prepare"]
 
 _FEW_TAGS = 1_000  # treebanks with many features have more, but then a word has each many times
 
@@ -72,30 +75,18 @@ class TaggedPart:
         return [word for sentence in self.sentences for word in sentence.words]
 
 
-@dataclass(frozen=True)
-class TaggingReady:
-    """What training and evaluation start from."""
-
-    config: Config
-    source: SentenceSource | None
-    labels: Labels
-    vocabulary: WordVocabulary
-    counts: TagCounts
-    train: TaggedPart
-    valid: TaggedPart
-    test: TaggedPart | None
-    key: str
-    """A fingerprint of contents and settings: a resumed run must have the same."""
-
-    @property
-    def source_name(self) -> str:
-        """The training file's name, for titles."""
-        return PurePath(self.train.where).name
+TaggerData: TypeAlias = Prepared[TaggerConfig, TaggerAssets, TaggedPart]
+"""Tagged sentences ready for training."""
 
 
 def prepare(
-    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
-) -> TaggingReady:
+    data: Path,
+    config: TaggerConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> TaggerData:
     """Read, split and number; words are learned from the training sentences alone.
 
     Raises:
@@ -145,13 +136,12 @@ def prepare(
         vocabulary.to_json(),
         labels.to_json(),
     )
-    return TaggingReady(
-        config, source, labels, vocabulary, counts, part("training", training), valid_part, test_part, key
-    )
+    assets = TaggerAssets(vocabulary, labels, counts, source)
+    return Prepared(config, assets, part("training", training), valid_part, test_part, key)
 
 
 def learn(
-    sentences: Sequence[Sentence], training: Sequence[Sentence], config: Config, where: Path | None
+    sentences: Sequence[Sentence], training: Sequence[Sentence], config: TaggerConfig, where: Path | None
 ) -> tuple[Labels, TagCounts, WordVocabulary]:
     """The tags of all sentences, and what the training ones say of words.
 
@@ -173,7 +163,12 @@ def learn(
 
 
 def open_part(
-    name: str, path: Path, config: Config, labels: Labels, vocabulary: WordVocabulary, reporter: Reporter
+    name: str,
+    path: Path,
+    config: TaggerConfig,
+    labels: Labels,
+    vocabulary: WordVocabulary,
+    reporter: Reporter,
 ) -> TaggedPart:
     """A whole tagged file, numbered for a model that exists already.
 
@@ -195,7 +190,7 @@ def numbered(
     sentences: list[Sentence],
     vocabulary: WordVocabulary,
     labels: Labels | None,
-    config: Config,
+    config: TaggerConfig,
 ) -> TaggedPart:
     """Sentences with their numbers; of tags none, where ``labels`` is None.
 
@@ -216,7 +211,7 @@ def numbered(
     return TaggedPart(name, where, sentences, TaggedSentences(examples, table, tags))
 
 
-def check_settings(config: Config) -> None:
+def check_settings(config: TaggerConfig) -> None:
     """Refuses what would have no effect on a tagger.
 
     Raises:

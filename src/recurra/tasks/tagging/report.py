@@ -15,7 +15,7 @@ from recurra.tasks.card import began_from, network_fields, today, training_field
 from recurra.tasks.tagging.assess import BASELINE, TagAssessment
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.figures import Share, TaggingMetrics
-from recurra.tasks.tagging.prepare import TaggedPart, TaggingReady
+from recurra.tasks.tagging.prepare import TaggedPart, TaggerData
 from recurra.train.loop import Outcome
 
 __all__ = ["evaluation_report", "model_card", "report_data"]
@@ -24,19 +24,24 @@ _LONG = 30  # tags beyond which their table is folded
 
 
 def report_data(
-    bundle: TaggerBundle, ready: TaggingReady, outcome: Outcome, found: TagAssessment, command: str
+    bundle: TaggerBundle,
+    ready: TaggerData,
+    outcome: Outcome,
+    found: TagAssessment,
+    baseline: object,
+    command: str,
 ) -> ReportData:
     """Returns the report of a fit."""
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
-    vocabulary = bundle.vocabulary
-    source = bundle.source.describe() if bundle.source else {}
+    vocabulary = bundle.assets.vocabulary
+    source = bundle.assets.source.describe() if bundle.assets.source else {}
     fields = {
         **_assessed(bundle, found),
         **training_fields(bundle.config, outcome, command),
         "title": f"{found.model_name.removeprefix('the ')} on {ready.source_name}",
         "data": {
             **source,
-            "tags": str(len(bundle.labels.names)),
+            "tags": str(len(bundle.assets.labels.names)),
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
         },
@@ -180,7 +185,7 @@ def _spans(m: TaggingMetrics) -> Section:
 
 def _part(part: TaggedPart, bundle: TaggerBundle) -> ReportPart:
     words = part.words
-    unknown = sum(word not in bundle.counts.words for word in words) / len(words)
+    unknown = sum(word not in bundle.assets.counts.words for word in words) / len(words)
     return ReportPart(
         name=part.name,
         rows=len(part),
@@ -192,7 +197,7 @@ def _part(part: TaggedPart, bundle: TaggerBundle) -> ReportPart:
 
 def model_card(bundle: TaggerBundle, found: TagAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    config, names = bundle.config, bundle.labels.names
+    config, names = bundle.config, bundle.assets.labels.names
     rows = [_card_row(found.model_name, found.metrics)]
     if found.baseline is not None:
         rows.append(_card_row(BASELINE, found.baseline))
@@ -217,7 +222,7 @@ SENTENCES has one sentence per line with words separated by spaces, or the forma
 
 ## Limits
 
-The vocabulary has {len(bundle.vocabulary.words):,} words of the training sentences; other words are
+The vocabulary has {len(bundle.assets.vocabulary.words):,} words of the training sentences; other words are
 represented by their characters. Words must be split as in the training sentences. The figures will differ on
 texts of another kind or time: measure the model on such texts first. `report.html` shows the figures of each
 tag and the most frequent confusions.

@@ -1,4 +1,4 @@
-"""Settings of tagging alone."""
+"""The settings of tagging."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from recurra.config import Config
 from recurra.config.section import Fraction, Section, Width
 
-__all__ = ["TaggingConfig"]
+__all__ = ["TaggerConfig", "TaggingConfig"]
 
 
 class TaggingConfig(Section):
@@ -45,3 +46,10 @@ class TaggingConfig(Section):
     max_characters: Annotated[int, Field(ge=2, le=10_000)] = Field(
         40, description="maximum number of characters; of a longer word the first and the last half are used"
     )
+
+
+class TaggerConfig(Config):
+    """All settings of a tagger."""
+
+    task: Literal["tag"] = "tag"
+    tagging: TaggingConfig = TaggingConfig()

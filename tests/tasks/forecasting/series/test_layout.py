@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.config import DataConfig, SeriesConfig
+from recurra.config import DataConfig
 from recurra.errors import BundleError, ConfigError, DataError
 from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.encode import encode
 from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, forward_filled
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, encode, forward_filled
 from recurra.tasks.forecasting.series.learn import Learned, learn_layout
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
+from recurra.tasks.forecasting.settings import SeriesConfig
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
 N, TRAIN = 70, 50
@@ -164,24 +164,24 @@ def test_a_layout_comes_back_from_its_text_or_is_refused() -> None:
     layout = read(from_columns(columns()), target="y")[0].layout
     assert Layout.from_json(layout.to_json()) == layout
     for text in ("", "{}", layout.to_json().replace('"std"', '"sd"')):
-        with pytest.raises(BundleError, match="no layout of a series"):
+        with pytest.raises(BundleError, match="not a layout of a series"):
             Layout.from_json(text)
 
 
 @pytest.mark.parametrize(
     ("changed", "config", "words"),
     [
-        ({}, {}, "which column to forecast is not said; pass --target with one of y, x"),
+        ({}, {}, "the column to forecast is not named; pass --target with one of y, x"),
         ({}, {"target": "z"}, "series.target names 'z'"),
         ({}, {"target": "y", "inputs": ["y", "q"]}, "series.inputs names 'q'"),
-        ({"y": ["cold"] * N}, {"target": "y"}, "the target 'y' holds no numbers"),
-        ({"y": [None] * N}, {"target": "y"}, "the target 'y' holds no numbers"),
+        ({"y": ["cold"] * N}, {"target": "y"}, "the target 'y' has no numbers"),
+        ({"y": [None] * N}, {"target": "y"}, "the target 'y' has no numbers"),
         ({"y": [3.0] * N}, {"target": "y"}, "the target 'y' is the same in all training rows"),
         ({"y": [NAN] * TRAIN + [1.0, 2.0] * 10}, {"target": "y"}, "'y' is missing in all training rows"),
         (
             {"x": ["1"] * 30 + ["warm"] + ["2"] * 39},
             {"target": "y"},
-            "row 31: 'warm' in column 'x' is no number",
+            "row 31: 'warm' in column 'x' is not a number",
         ),
     ],
 )

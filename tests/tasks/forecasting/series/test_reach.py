@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from recurra.config import SeriesConfig
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.settings import SeriesConfig
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -39,8 +39,8 @@ def test_which_rows_a_window_reads_and_forecasts() -> None:
     ("config", "spacing", "words"),
     [
         ({"lookback": "10d"}, None, "series.lookback is 10d, and the rows have no time"),
-        ({"delay": "90min"}, HOUR, "series.delay is 90min, no whole number of rows: they are 1 h apart"),
-        ({"step": "30min"}, HOUR, "series.step is 30min, no whole number of rows"),
+        ({"delay": "90min"}, HOUR, "series.delay is 90min, not a whole number of rows: they are 1 h apart"),
+        ({"step": "30min"}, HOUR, "series.step is 30min, not a whole number of rows"),
         ({"lookback": 2, "step": 3}, HOUR, "series.lookback is 2 rows, less than a step of 3"),
     ],
 )
@@ -53,7 +53,7 @@ def test_what_is_no_whole_number_of_rows_is_refused(
 
 @pytest.mark.parametrize("bad", ["10x", "1 month", "h", "-3h", "0d", "", 0, -1])
 def test_a_span_that_is_none_is_refused_by_the_settings(bad: int | str) -> None:
-    with pytest.raises(ValueError, match=r"no duration|too few"):
+    with pytest.raises(ValueError, match=r"not a duration|too few"):
         SeriesConfig(lookback=bad)
 
 

@@ -12,8 +12,14 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import DataError, RecurraError
-from recurra.tasks.forecasting.series.cells import numbers_of, sentinels_of, words_of
-from recurra.tasks.forecasting.series.table import from_columns, read_lines, read_table
+from recurra.tasks.forecasting.series.table import (
+    from_columns,
+    numbers_of,
+    read_lines,
+    read_table,
+    sentinels_of,
+    words_of,
+)
 
 
 def table(path: Path, text: str, **settings: object):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""A table of cells as it was found: from a CSV or TSV (gzipped too), a Parquet file, or Python's columns."""
+"""A table of cells, from a CSV, TSV or Parquet file or from Python columns; columns as numbers or words."""
 
 from __future__ import annotations
 
@@ -11,31 +11,51 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
-from recurra.io.formats.delimited import find_dialect, parse, parse_sample
+from recurra.io.formats.delimited import TSV, find_dialect, parse, parse_sample
+from recurra.io.formats.parquet import PARQUET
 
-__all__ = ["Table", "from_columns", "read_lines", "read_table"]
+__all__ = [
+    "SENTINELS",
+    "Numbers",
+    "Table",
+    "counts_rows",
+    "far_outside",
+    "from_columns",
+    "numbers_of",
+    "read_lines",
+    "read_table",
+    "sentinels_of",
+    "words_of",
+]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
-_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # names of columns are none
+_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # a header has no numbers
+_MISSING = ["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing"]
+_NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_COMMA = r"^[+-]?\d+,\d+$"
+
+SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
+"""Numbers that instruments write for a missing value."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name, cells as they stand in the file.
+    """Columns of equal length by name, with cells as in the file.
 
     Attributes:
-        where: the file, for messages.
+        where: the file's name, for messages.
         columns: Arrow arrays of text, numbers or times.
-        numbers: ``(N,)`` int64, which row of the file each is, from 1.
-        decimal_comma: whether 3,5 is a number here.
-        notes: what was left out, for the user.
+        numbers: ``(N,)`` int64, the row of the file of each row, from 1.
+        decimal_comma: whether 3,5 is a number.
+        notes: messages for the user about rows that were left out.
     """
 
     where: str
@@ -54,7 +74,7 @@ class Table:
 
 
 def read_table(path: Path, data: DataConfig) -> Table:
-    """The cells of a file; its delimiter, its quotes and its header are found where ``data`` leaves them.
+    """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
 
     Raises:
         DataError: the file is missing, empty, binary, damaged, or has a row with too many or too few fields
@@ -66,7 +86,7 @@ def read_table(path: Path, data: DataConfig) -> Table:
     if path.is_dir():
         raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
     head = look(path)
-    if head.data.startswith(b"PAR1"):
+    if head.data.startswith(PARQUET.magic):
         return _read_parquet(path)
     binary = not_text(head.data, data.encoding)
     if binary is not None:
@@ -76,12 +96,12 @@ def read_table(path: Path, data: DataConfig) -> Table:
         return FileLines(path, head.gzip, data.encoding, forgiving)
 
     sample = list(islice(lines(True), _SAMPLE_LINES + 1))
-    named_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
-    return _read_cells(str(path), sample, lines(data.skip_bad_rows), data, named_tsv or data.format == "tsv")
+    tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
+    return _read_cells(str(path), sample, lines(data.skip_bad_rows), data, tabs)
 
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
-    """The cells of a table that came as bytes, as from standard input; errors are those of `read_table`."""
+    """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
     check_encoding(data.encoding)
     binary = not_text(raw, data.encoding)
     if binary is not None:
@@ -98,37 +118,37 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
 
 
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
-    """A table of Python's columns: numbers, times or texts by name.
+    """Returns a table of Python columns: numbers, times or texts by name.
 
     Raises:
-        DataError: there is no column, a column has more than one dimension or another length, or holds
-            what is neither number, time nor text.
+        DataError: there is no column, or a column has more than one dimension, another length, or values that
+            are neither numbers, times nor texts.
 
     Example:
         >>> from_columns({"a": [1.0, 2.0], "b": ["x", None]}).names
         ['a', 'b']
     """
-    found: dict[str, pa.ChunkedArray] = {}
+    arrays: dict[str, pa.ChunkedArray] = {}
     for name, values in columns.items():
         try:
-            found[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
+            arrays[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise DataError(f"column {name!r} can't be used ({error})", where=where) from error
-    lengths = {name: len(column) for name, column in found.items()}
+    lengths = {name: len(column) for name, column in arrays.items()}
     if not lengths:
         raise DataError("there are no columns", where=where)
     if len(set(lengths.values())) > 1:
         raise DataError(f"columns differ in length: {lengths}", where=where)
-    return Table(where, found, np.arange(1, next(iter(lengths.values())) + 1))
+    return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
 
 
 def _read_parquet(path: Path) -> Table:
     try:
-        found = pq.read_table(path)
+        arrow = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-    columns = {name: found.column(name) for name in found.column_names}
-    return Table(str(path), columns, np.arange(1, found.num_rows + 1))
+    columns = {name: arrow.column(name) for name in arrow.column_names}
+    return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
 
 
 def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, tabs: bool) -> Table:
@@ -156,8 +176,8 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
             chunk.append(pa.array(cells, pa.string()))
     if not numbers:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
-    so_many = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
-    notes = [f"{so_many} left out, the first: {left_out[0]}"] if left_out else []
+    broken = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
+    notes = [f"{broken} left out, the first: {left_out[0]}"] if left_out else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
     return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
 
@@ -171,7 +191,7 @@ def _whole_rows(
     data: DataConfig,
     left_out: list[str],
 ) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers and fields; what is wrong with a row that may be left out goes to ``left_out``."""
+    """Row numbers and fields; the errors of broken rows that are left out are added to ``left_out``."""
     for fields in parse(lines, delimiter, quoted):
         number = lines.row
         if number == 0:
@@ -195,6 +215,123 @@ def _whole_rows(
 
 
 def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
-    """Rows in lists of some thousands: a cell is a Python object only as long as its list lives."""
+    """Rows in lists of some thousands, so that few cells at a time are Python objects."""
     while block := list(islice(rows, _CHUNK_ROWS)):
         yield block
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column as numbers.
+
+    Attributes:
+        values: ``(N,)`` float64, NaN if a cell is missing or not a number.
+        present: the number of cells that are not missing.
+        strange: the number of these that are not numbers.
+        first: the position of the first such cell; None if there is none.
+    """
+
+    values: NDArray[np.float64]
+    present: int
+    strange: int = 0
+    first: int | None = None
+
+
+def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
+    """Returns the numbers of a column; empty cells, NA, NaN, null, ``-`` and ``?`` are missing.
+
+    Args:
+        column: text, numbers or booleans.
+        decimal_comma: whether 3,5 is 3.5.
+
+    Example:
+        >>> numbers = numbers_of(pa.chunked_array([["1", " 2.5", "NA", "", "x"]]))
+        >>> numbers.values.tolist(), numbers.present, numbers.strange, numbers.first
+        ([1.0, 2.5, nan, nan, nan], 3, 1, 4)
+    """
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        values = _floats(pc.cast(column, pa.float64()))
+        infinite = np.isinf(values)
+        values[infinite] = np.nan
+        bad = np.flatnonzero(infinite)
+        return Numbers(values, int(np.isfinite(values).sum()) + len(bad), len(bad), _first(bad))
+    if not _is_text(kind):  # a time, a list, bytes
+        return Numbers(np.full(len(column), np.nan), len(column), len(column), 0 if len(column) else None)
+    cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+    missing = pc.fill_null(pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING)), True)
+    missing = pc.or_(missing, pc.is_null(cells))
+    if decimal_comma:
+        swapped = pc.replace_substring(cells, ",", ".")
+        cells = pc.if_else(pc.match_substring_regex(cells, _COMMA), swapped, cells)
+    fits = pc.fill_null(pc.match_substring_regex(cells, _NUMERAL), False)
+    values = _floats(pc.cast(pc.if_else(fits, cells, pa.scalar(None, pa.string())), pa.float64()))
+    infinite = np.isinf(values)  # 1e999
+    values[infinite] = np.nan
+    gone = np.asarray(missing)
+    bad = np.flatnonzero((~np.asarray(fits) & ~gone) | infinite)
+    return Numbers(values, int((~gone).sum()), len(bad), _first(bad))
+
+
+def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Returns the words of a category ``(N,)``, None if a cell is missing."""
+    cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+    missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
+    words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
+    return np.array(words.to_pylist(), dtype=object)
+
+
+def sentinels_of(values: NDArray[np.float64]) -> tuple[list[float], float, float]:
+    """Returns the `SENTINELS` that mark missing values in ``values``, and the range of the other values.
+
+    A sentinel marks missing values if its distance to the range of the other values is more than three times
+    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
+
+    Example:
+        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
+        ([-9999.0], 1.0, 3.0)
+        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))[0]
+        []
+    """
+    known = values[np.isfinite(values)]
+    suspects = np.isin(known, SENTINELS)
+    others = known[~suspects]
+    if not len(others):
+        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+        return [], low, high
+    low, high = float(others.min()), float(others.max())
+    sentinels = [float(value) for value in np.unique(known[suspects]) if far_outside(float(value), low, high)]
+    kept = known[~np.isin(known, sentinels)]
+    return sentinels, float(kept.min()), float(kept.max())
+
+
+def far_outside(value: float, low: float, high: float) -> bool:
+    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
+    reach = 3 * (high - low)
+    return value < low - reach or value > high + reach
+
+
+def counts_rows(values: NDArray[np.float64]) -> bool:
+    """Whether a column numbers the rows: each value is the previous one plus the same step.
+
+    Example:
+        >>> counts_rows(np.array([1.0, 2.0, 3.0])), counts_rows(np.array([1.0, 1.0, 1.0]))
+        (True, False)
+    """
+    steps = np.diff(values)
+    return len(steps) > 1 and bool(steps[0] != 0) and bool((steps == steps[0]).all())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    # A copy, since the memory of Arrow is read-only.
+    return np.array(pc.fill_null(column, np.nan).to_numpy(), np.float64)
+
+
+def _first(places: NDArray[np.intp]) -> int | None:
+    return int(places[0]) if len(places) else None

@@ -1,13 +1,23 @@
-"""Sentences as words and tags: CoNLL-U, columns and plain lines in; words, characters and tags numbered."""
+"""Sentences as words and tags: read from CoNLL-U, columns and plain lines; their vocabulary."""
 
 from __future__ import annotations
 
-from recurra.tasks.tagging.sentences.counts import TagCounts
-from recurra.tasks.tagging.sentences.detect import detect_sentences, is_sentences
-from recurra.tasks.tagging.sentences.reading import read_sentence_stream, read_sentences, read_sentences_from
-from recurra.tasks.tagging.sentences.source import Sentence, SentenceSource
-from recurra.tasks.tagging.sentences.split import split_words
-from recurra.tasks.tagging.sentences.vocabulary import END, PADDING, START, UNKNOWN, WordVocabulary
+from recurra.tasks.tagging.sentences.formats import Sentence, SentenceSource, is_sentences
+from recurra.tasks.tagging.sentences.reading import (
+    detect_sentences,
+    read_sentence_stream,
+    read_sentences,
+    read_sentences_from,
+)
+from recurra.tasks.tagging.sentences.vocabulary import (
+    END,
+    PADDING,
+    START,
+    UNKNOWN,
+    TagCounts,
+    WordVocabulary,
+    split_words,
+)
 
 __all__ = [
     "END",

@@ -1,4 +1,4 @@
-"""Sentences of any format, one by one, in constant memory."""
+"""Sentences of a file or a stream: the format is detected, and they are read in constant memory."""
 
 from __future__ import annotations
 
@@ -9,30 +9,88 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import FileLines, Lines, not_text
+from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
 from recurra.io.formats import Skipped
 from recurra.io.stream import NAME, Pipe
-from recurra.tasks.tagging.sentences.columns import find_columns, parse_cells
-from recurra.tasks.tagging.sentences.conllu import looks_like_conllu, parse_word
-from recurra.tasks.tagging.sentences.source import Sentence, SentenceSource
+from recurra.tasks.tagging.sentences.formats import (
+    SENTENCE_FORMATS,
+    Sentence,
+    SentenceSource,
+    SentenceStart,
+    Word,
+    sentence_format,
+)
+from recurra.tasks.tagging.settings import TaggingConfig
 
-__all__ = ["read_sentence_stream", "read_sentences", "read_sentences_from"]
+__all__ = ["detect_sentences", "read_sentence_stream", "read_sentences", "read_sentences_from"]
 
 MOST_WORDS = 5_000
-"""Words of the longest sentence that is read: more is a file without blank lines between sentences."""
+"""The number of words of the longest sentence; more is a file without blank lines between sentences."""
+
+
+def detect_sentences(
+    path: Path,
+    data: DataConfig,
+    tagging: TaggingConfig,
+    *,
+    labelled: bool = True,
+    like: SentenceSource | None = None,
+) -> SentenceSource:
+    """Detects the format of a file of sentences.
+
+    Args:
+        path: a file, gzipped or not.
+        data: its encoding, and whether broken rows are left out.
+        tagging: its format, unless ``auto``, and the column of the tags.
+        labelled: False if only words are needed; a file may then have a plain sentence a line.
+        like: the training file's source, which decides if words alone could be of several formats.
+
+    Raises:
+        DataError: the file is missing, empty, binary, or has no tags although they are needed.
+        ConfigError: there is no such encoding.
+    """
+    path = Path(path)
+    codec = check_encoding(data.encoding)
+    head = look(path)
+    binary = not_text(head.data, data.encoding)
+    if binary is not None:
+        hint = "give a CoNLL-U file, or one of a word and its tag a line"
+        raise DataError(binary[0], where=path, hint=hint)
+    lines = head.data.decode(codec, "replace").splitlines()
+    if not head.complete and len(lines) > 1:
+        lines.pop()  # cut off
+    source = SentenceSource(
+        path,
+        "",
+        head.gzip,
+        data.encoding,
+        tagging.column,
+        labelled=labelled,
+        skip_bad_rows=data.skip_bad_rows,
+    )
+    start = SentenceStart(source, lines, path.name.lower().removesuffix(".gz"), like)
+    return _laid_out(start, None if tagging.format == "auto" else tagging.format)
+
+
+def _laid_out(start: SentenceStart, name: str | None = None) -> SentenceSource:
+    """The source in the named format, or in the first that matches."""
+    if name is None:
+        name = next(name for name, format in SENTENCE_FORMATS.items() if format.sniff(start))
+    return sentence_format(name).layout(replace(start, source=replace(start.source, format=name)))
 
 
 def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> Iterator[Sentence]:
     """The sentences of a file.
 
     Args:
-        source: what `detect_sentences` found.
+        source: as `detect_sentences` returns it.
         skipped: counts the broken sentences that ``source.skip_bad_rows`` leaves out.
 
     Raises:
         DataError: a broken line (unless left out), with its number; a file that is cut off or not in its
-            encoding; or not one sentence.
+            encoding; or a file without sentences.
     """
     lines = FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
     return read_sentences_from(lines, source, skipped)
@@ -41,14 +99,14 @@ def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> It
 def read_sentence_stream(
     file: BinaryIO, like: SentenceSource | None, encoding: str
 ) -> tuple[Iterator[Sentence], Callable[[], bool]]:
-    """Sentences of words from a binary stream, and whether more stands ready there.
+    """Sentences of words from a binary stream, and a function that returns whether more lines have arrived.
 
-    The first line tells the format: CoNLL-U by its comment or columns, columns if it has those of ``like``,
-    else each line is a sentence.
+    The format is detected from the first line: CoNLL-U by its comment or its columns, columns if they are
+    those of ``like``; otherwise each line is a sentence.
 
     Args:
         file: for example ``sys.stdin.buffer``.
-        like: the training file's layout.
+        like: the training file's source.
         encoding: of its bytes.
 
     Raises:
@@ -56,16 +114,13 @@ def read_sentence_stream(
     """
     pipe = Pipe(file, encoding)
     first = next(pipe, b"")
-    codec = "utf-8" if pipe.wide else encoding  # decoded on the way
+    codec = "utf-8" if pipe.wide else encoding  # the pipe decodes wide encodings itself
     binary = not_text(first, codec)
     if binary is not None:
         raise DataError(binary[0], where=NAME, hint=binary[1])
-    source = SentenceSource(Path(NAME), "lines", encoding=codec, labelled=False)
     head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
-    if looks_like_conllu([head]) or (head.startswith("# ") and like is not None and like.format == "conllu"):
-        source = replace(source, format="conllu")
-    elif like is not None and like.format == "columns" and find_columns([head]) == (like.columns, like.tabs):
-        source = replace(source, format="columns", columns=like.columns, tabs=like.tabs)
+    source = SentenceSource(Path(NAME), "", encoding=codec, labelled=False)
+    source = _laid_out(SentenceStart(source, [head], like=like))
     lines = Lines(chain([first], pipe), NAME, codec, False)
     return read_sentences_from(lines, source), lambda: pipe.waiting
 
@@ -73,9 +128,10 @@ def read_sentence_stream(
 def read_sentences_from(
     lines: Lines, source: SentenceSource, skipped: Skipped | None = None
 ) -> Iterator[Sentence]:
-    """The sentences of lines from wherever they come; arguments and errors are those of `read_sentences`."""
-    number = found = 0
-    words: list[tuple[str, str | None]] = []
+    """The sentences of ``lines``; the other arguments and the errors are those of `read_sentences`."""
+    parse = sentence_format(source.format).parse
+    number = count = 0
+    words: list[Word] = []
     first = 0
     fault: DataError | None = None
     skipped = skipped if skipped is not None else Skipped()
@@ -90,24 +146,24 @@ def read_sentences_from(
 
     for line in lines:
         number += 1
-        lines.row = number + 1  # of the next, should it be undecodable
+        lines.row = number + 1  # the row of the next line, in case it can't be decoded
         try:
-            complaint = lines.take_fault()
-            if complaint is not None:
-                raise complaint
+            undecodable = lines.take_fault()
+            if undecodable is not None:
+                raise undecodable
             text = line.rstrip("\r\n")
             if not text.strip():
                 for sentence in finished():
-                    found += 1
+                    count += 1
                     yield sentence
                 continue
-            if source.format == "lines":
-                some = text.split()
-                _check_length(len(some))
-                found += 1
-                yield Sentence(tuple(some), None, number)
+            if parse is None:
+                plain = text.split()
+                _check_length(len(plain))
+                count += 1
+                yield Sentence(tuple(plain), None, number)
                 continue
-            word = _parse(text, len(words), source)
+            word = parse(text, len(words), source)
             _check_length(len(words) + 1)
         except DataError as error:
             if not source.skip_bad_rows:
@@ -118,16 +174,10 @@ def read_sentences_from(
             first = first if words else number
             words.append(word)
     for sentence in finished():
-        found += 1
+        count += 1
         yield sentence
-    if not found and source.labelled:
+    if not count and source.labelled:
         raise DataError("there are no sentences", where=source.path, hint="give a file with tagged words")
-
-
-def _parse(text: str, words: int, source: SentenceSource) -> tuple[str, str | None] | None:
-    if source.format == "conllu":
-        return parse_word(text, words, source.column, source.labelled)
-    return parse_cells(text, words, source.columns, source.tabs, source.labelled)
 
 
 def _check_length(words: int) -> None:
@@ -137,9 +187,9 @@ def _check_length(words: int) -> None:
         )
 
 
-def _sentence(words: list[tuple[str, str | None]], row: int) -> Sentence:
+def _sentence(words: list[Word], row: int) -> Sentence:
     tags = tuple(tag for _, tag in words if tag is not None)
-    # The same word again and again is one string in memory.
+    # A word that occurs often is one string in memory.
     texts = tuple(sys.intern(word) for word, _ in words)
     return Sentence(texts, tuple(map(sys.intern, tags)) if len(tags) == len(words) else None, row)
 

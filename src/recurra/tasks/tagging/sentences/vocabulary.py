@@ -1,24 +1,39 @@
-"""The words and characters that a tagger knows, numbered; learned from the training sentences alone."""
+"""The vocabulary of a tagger and its counts of tags, learned from the training sentences; text to words."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import TaggingConfig
-from recurra.errors import BundleError
+from recurra.errors import BundleError, DataError
 from recurra.io.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
+from recurra.tasks.tagging.sentences.formats import Sentence
+from recurra.tasks.tagging.settings import TaggingConfig
 
-__all__ = ["END", "PADDING", "START", "UNKNOWN", "WordVocabulary"]
+__all__ = ["END", "PADDING", "START", "UNKNOWN", "TagCounts", "WordVocabulary", "split_words"]
 
 PADDING, UNKNOWN, START, END = range(4)
-_WORDS_BEFORE, _CHARACTERS_BEFORE = 2, 4  # numbers that stand for no word, and for no character
+_WORDS_BEFORE, _CHARACTERS_BEFORE = 2, 4  # numbers before those of words and of characters
+_CHUNK = re.compile(
+    r"""
+      (?:https?://|www\.)\S+          # an address
+    | [\w.+-]+@\w[\w-]*(?:\.[\w-]+)+  # a mail address
+    | \d+(?:[.,:/]\d+)*               # a number, a time, a date
+    | \w(?:\.\w)+\.?                  # U.S.
+    | \w+(?:['’]\w+)*                 # a word
+    | (\S)\1*                         # a mark, or one repeated
+    """,
+    re.VERBOSE,
+)
+# English: "don't" is "do" and "n't", "we're" is "we" and "'re", as in the treebanks.
+_CLITIC = re.compile(r"(?i)^(.+?)(n['’]t|['’](?:s|m|d|re|ve|ll))$")
 
 
 @dataclass(frozen=True)
@@ -26,11 +41,11 @@ class WordVocabulary:
     """Words and characters by number.
 
     Attributes:
-        words: the word of number ``n`` is ``words[n - 2]``; 0 is padding, 1 every other word.
-        characters: the character of number ``n`` is ``characters[n - 4]``; 0 is padding, 1 every other
-            character, 2 and 3 stand before and after each word.
-        lowercase: whether words are looked up in small letters.
-        max_characters: a longer word is read by its first and last half of so many.
+        words: the word of number ``n`` is ``words[n - 2]``; 0 is padding, 1 an unknown word.
+        characters: the character of number ``n`` is ``characters[n - 4]``; 0 is padding, 1 an unknown
+            character, 2 and 3 are the start and the end of a word.
+        lowercase: whether words are looked up in lower case.
+        max_characters: the number of characters read of a longer word, half of them at each end.
 
     Example:
         >>> few = WordVocabulary.learn({"The": 1, "the": 2, "dog": 1}, TaggingConfig())
@@ -47,12 +62,13 @@ class WordVocabulary:
 
     @classmethod
     def learn(cls, counts: Mapping[str, int], config: TaggingConfig) -> WordVocabulary:
-        """The words that occur ``min_count`` times and the characters that occur twice, the frequent first.
+        """Returns the words that occur ``min_count`` times and the characters that occur twice.
 
-        A character seen once is an unknown one, so that there are examples of that.
+        The most frequent come first. A character that occurs once is unknown, so that training has examples
+        of unknown characters.
 
         Args:
-            counts: how often each word occurs, as it stands in the training sentences.
+            counts: the number of occurrences of each word in the training sentences.
             config: ``lowercase``, ``min_count`` and ``max_characters``.
         """
         words: Counter[str] = Counter()
@@ -66,24 +82,24 @@ class WordVocabulary:
 
     @property
     def size(self) -> int:
-        """``V``: words have numbers from 0 to V - 1."""
+        """The number of words, V, padding and unknown included."""
         return _WORDS_BEFORE + len(self.words)
 
     @property
     def character_size(self) -> int:
-        """Characters have numbers from 0 to this less 1."""
+        """The number of characters, padding, unknown, start and end included."""
         return _CHARACTERS_BEFORE + len(self.characters)
 
     def rows(self) -> list[str]:
-        """``V`` words by number, with "" for padding and ``<unk>`` for all that are not known."""
+        """Returns the V words by number, with "" for padding and ``<unk>`` for an unknown word."""
         return ["", SPECIAL_UNKNOWN, *self.words]
 
     def word_number(self, word: str) -> int:
-        """The number of a word, 1 for one that is not known."""
+        """Returns the number of a word; 1 if it is unknown."""
         return self._numbers.get(word.lower() if self.lowercase else word, UNKNOWN)
 
     def character_numbers(self, word: str) -> NDArray[np.int32]:
-        """``(n,)`` the numbers of a word's characters, with those before and after it."""
+        """Returns the numbers of a word's characters ``(n,)``, between those of start and end."""
         if len(word) > self.max_characters:
             half = self.max_characters // 2
             word = word[:half] + word[-half:]
@@ -99,12 +115,12 @@ class WordVocabulary:
         """The vocabulary that `to_json` wrote.
 
         Raises:
-            BundleError: the text is something else.
+            BundleError: ``text`` is not what `to_json` writes.
         """
         try:
-            found = json.loads(text)
-            words, characters = tuple(found["words"]), found["characters"]
-            made = cls(words, characters, found["lowercase"], found["max_characters"])
+            values = json.loads(text)
+            words, characters = tuple(values["words"]), values["characters"]
+            made = cls(words, characters, values["lowercase"], values["max_characters"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BundleError(f"the saved vocabulary can't be read ({error})") from error
         sound = isinstance(characters, str) and all(isinstance(word, str) for word in words)
@@ -122,8 +138,82 @@ class WordVocabulary:
         return {character: number for number, character in enumerate(self.characters, _CHARACTERS_BEFORE)}
 
 
+@dataclass(frozen=True)
+class TagCounts:
+    """The number of times each word has each tag in the training sentences.
+
+    Example:
+        >>> counts = TagCounts.learn([Sentence(("the", "run", "run"), ("DET", "NOUN", "VERB"), 1)])
+        >>> counts.tags, counts.words["run"], counts.frequencies()
+        (('DET', 'NOUN', 'VERB'), {'NOUN': 1, 'VERB': 1}, {'the': 1, 'run': 2})
+    """
+
+    words: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def learn(cls, sentences: Iterable[Sentence]) -> TagCounts:
+        """Returns the counts of tagged sentences.
+
+        Raises:
+            DataError: a sentence has no tags.
+        """
+        counts: dict[str, Counter[str]] = {}
+        for sentence in sentences:
+            if sentence.tags is None:
+                raise DataError("the sentence has no tags", row=sentence.row)
+            for word, tag in zip(sentence.words, sentence.tags, strict=True):
+                counts.setdefault(word, Counter())[tag] += 1
+        return cls({word: dict(tags) for word, tags in counts.items()})
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All tags, sorted."""
+        return tuple(sorted({tag for counts in self.words.values() for tag in counts}))
+
+    def frequencies(self) -> dict[str, int]:
+        """Returns the number of occurrences of each word."""
+        return {word: sum(counts.values()) for word, counts in self.words.items()}
+
+    def to_json(self) -> str:
+        """The counts as JSON."""
+        return json.dumps(self.words, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> TagCounts:
+        """The counts that `to_json` wrote.
+
+        Raises:
+            BundleError: ``text`` is not what `to_json` writes.
+        """
+        try:
+            words = json.loads(text)
+            counts = [count for tags in words.values() for count in tags.values()]
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise BundleError(f"the saved counts of words can't be read ({error})") from error
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise BundleError("the saved counts of words are damaged")
+        return cls(words)
+
+
+def split_words(text: str) -> list[str]:
+    """Returns the words and punctuation marks of a text; English clitics are words, as in treebanks.
+
+    A text of a language without spaces between words must be segmented before.
+
+    Example:
+        >>> split_words("I don't know (it's 3.5 U.S. dollars)...")
+        ['I', 'do', "n't", 'know', '(', 'it', "'s", '3.5', 'U.S.', 'dollars', ')', '...']
+    """
+    words: list[str] = []
+    for match in _CHUNK.finditer(text):
+        chunk = match.group()
+        clitic = _CLITIC.match(chunk)
+        words += clitic.groups() if clitic else [chunk]
+    return words
+
+
 def _frequent(counts: Counter[str], least: int) -> list[str]:
-    """Those that occur so often, the frequent first, equals by code point."""
+    """The items that occur at least so often, the most frequent first, equals by code point."""
     return sorted(
-        (one for one, count in counts.items() if count >= least), key=lambda one: (-counts[one], one)
+        (item for item, count in counts.items() if count >= least), key=lambda item: (-counts[item], item)
     )

@@ -1,4 +1,4 @@
-"""Made sentences: the distance is what it says, the right word follows from the first, chance is chance."""
+"""Probe sentences have the stated distance; the right word depends on the first one; recall is counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.tasks.language.probes import KINDS, make_probes, recall_by_distance
+from benchmarks.probes import KINDS, make_probes, recall_by_distance
 
 
 @given(st.lists(st.integers(0, 70), min_size=1, max_size=20), st.integers(0, 1000))

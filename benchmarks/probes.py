@@ -1,8 +1,8 @@
-"""Sentences that hang together over a known distance: does a language model still know a word of long ago?
+"""Sentences with a dependency over a known distance, which test how far back a language model remembers.
 
-Two kinds. ``agreement``: a noun, k words with now and then another noun of either number among them, and the
-verb, whose form must be the first noun's (after Linzen, Dupoux & Goldberg 2016). ``country``: "i grew up in
-china ... i speak fluent", k words from the country to the language.
+There are two kinds. ``agreement``: a noun, k words that may contain other nouns of either number, and the
+verb, which must agree with the first noun (after Linzen, Dupoux & Goldberg 2016). ``country``: "i grew up in
+china ... i speak fluent", with k words from the country to the language.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _TAIL = ("i", "speak", "fluent")
 
 @dataclass(frozen=True)
 class Probe:
-    """A sentence and the word in it that tells.
+    """A sentence whose last word depends on an earlier one.
 
     Attributes:
         kind: ``agreement`` or ``country``.
-        distance: words between the one that decides and the one that tells.
-        before: the sentence up to the word that tells.
-        right: that word.
-        wrong: what else might stand there.
+        distance: the number of words between the two.
+        before: the sentence up to the dependent word.
+        right: the dependent word.
+        wrong: other words that could follow.
     """
 
     kind: Kind
@@ -67,13 +67,13 @@ class Probe:
 
     @property
     def sentence(self) -> str:
-        """The whole, as a training text has it."""
+        """The complete sentence, as a training text."""
         return f"{self.before} {self.right} ."
 
 
 @dataclass(frozen=True)
 class Recall:
-    """How often the right word was likelier than every wrong one, at one distance, with its 95% interval."""
+    """The share of probes at one distance whose right word beats every wrong one, with its 95% interval."""
 
     distance: int
     probes: int
@@ -83,10 +83,10 @@ class Recall:
 
 
 def make_probes(kind: Kind, distances: Sequence[int], seed: int) -> list[Probe]:
-    """A probe for each of the distances; the same seed makes the same ones.
+    """Returns a probe for each of the distances; the same seed gives the same probes.
 
     Raises:
-        ValueError: a distance that the kind does not have: below 0, or below 3 for ``country``.
+        ValueError: a distance is below 0, or below 3 for ``country``.
 
     Example:
         >>> for probe in make_probes("agreement", [1, 5], seed=4) + make_probes("country", [6], seed=1):
@@ -106,20 +106,20 @@ def make_probes(kind: Kind, distances: Sequence[int], seed: int) -> list[Probe]:
 def recall_by_distance(
     probes: Sequence[Probe], log_probabilities: NDArray[np.floating], number: Callable[[str], int]
 ) -> list[Recall]:
-    """The share of right answers at each distance, the shortest first.
+    """Returns the share of right answers at each distance, the shortest first.
 
     Args:
-        probes: N of them.
+        probes: N probes.
         log_probabilities: ``(N, V)`` of the token after ``before``.
-        number: a word's column.
+        number: returns the column of a word.
     """
     hits: dict[int, list[bool]] = {}
-    for probe, found in zip(probes, log_probabilities, strict=True):
-        best = max(found[number(word)] for word in probe.wrong)
-        hits.setdefault(probe.distance, []).append(bool(found[number(probe.right)] > best))
+    for probe, scores in zip(probes, log_probabilities, strict=True):
+        best = max(scores[number(word)] for word in probe.wrong)
+        hits.setdefault(probe.distance, []).append(bool(scores[number(probe.right)] > best))
     return [
-        Recall(distance, len(found), sum(found) / len(found), *wilson_interval(sum(found), len(found)))
-        for distance, found in sorted(hits.items())
+        Recall(distance, len(right), sum(right) / len(right), *wilson_interval(sum(right), len(right)))
+        for distance, right in sorted(hits.items())
     ]
 
 

@@ -1,0 +1,89 @@
+"""The answers of a saved classifier to texts, a chunk at a time, in constant memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.io.batcher import Batches
+from recurra.io.detect import detect
+from recurra.io.examples import Examples
+from recurra.io.formats import Rows, read
+from recurra.io.stream import read_stream
+from recurra.measure.calibration import probabilities
+from recurra.serve.answers import Answers
+from recurra.tasks.base import PredictRequest
+from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.network import predict_logits
+
+__all__ = ["Answer", "answers", "predict_proba", "predict_rows"]
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one text.
+
+    Attributes:
+        row: its number in the file or stream, from 1.
+        labels: the predicted class; for multi-label all classes from 0.5, which may be none.
+        probabilities: ``(C,)`` of each class, calibrated by the temperature.
+    """
+
+    row: int
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+
+
+def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
+    """``(N, C)`` calibrated probabilities of ``N`` texts, in order."""
+    if not len(texts):
+        return np.empty((0, len(bundle.assets.labels.names)))
+    examples = Examples.from_arrays(bundle.assets.tokenizer.encode(texts).ids)
+    logits = predict_logits(bundle.model, Batches(examples, None, BATCH))
+    return probabilities(logits, bundle.assets.labels.label_kind, bundle.temperature)
+
+
+def predict_rows(bundle: ClassifierBundle, chunks: Iterable[Rows]) -> Iterator[Answer]:
+    """Answers to a stream of chunks, each given before the next chunk is read."""
+    names, several = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
+    for rows in chunks:
+        found = predict_proba(bundle, rows.texts)
+        for number, p in zip(rows.numbers, found, strict=True):
+            chosen = np.flatnonzero(p >= 0.5) if several else [int(p.argmax())]
+            yield Answer(number, tuple(names[c] for c in chosen), p)
+
+
+def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
+    """The label and the probability of each class."""
+    chunks: Iterable[Rows]
+    if request.texts:
+        chunks = [Rows(list(range(1, len(request.texts) + 1)), list(request.texts), None, None)]
+    elif request.file is None or str(request.file) == "-":
+        chunks = read_stream(sys.stdin.buffer, bundle.assets.source, bundle.config.data)
+    else:
+        chunks = read(detect(request.file, bundle.config.data, labelled=False, like=bundle.assets.source))
+    names = bundle.assets.labels.names
+    return Answers(
+        ["row", "label", *(f"p_{name}" for name in names)],
+        (_record(answer, names) for answer in predict_rows(bundle, chunks)),
+        _cells,
+    )
+
+
+def _record(answer: Answer, names: tuple[str, ...]) -> dict[str, Any]:
+    shown = dict(zip(names, (round(float(p), 6) for p in answer.probabilities), strict=True))
+    label = answer.labels[0] if len(answer.labels) == 1 else list(answer.labels)
+    return {"row": answer.row, "label": label, "probabilities": shown}
+
+
+def _cells(record: Mapping[str, Any]) -> list[Any]:
+    label = record["label"]
+    joined = label if isinstance(label, str) else "|".join(label)
+    return [record["row"], joined, *record["probabilities"].values()]

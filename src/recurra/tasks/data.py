@@ -1,0 +1,85 @@
+"""Data before training: a check of a file, the download of a public set, and the demonstration."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from recurra.config import Config, TokenizerConfig, load_recipe
+from recurra.io.check import check, table
+from recurra.io.detect import detect
+from recurra.io.fetch import fetch
+from recurra.io.sample import write_sample
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.fit import fit_files
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import official_test
+
+__all__ = ["check_data", "demonstrate", "fetch_data"]
+
+
+def check_data(
+    data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
+) -> dict[str, Any]:
+    """What to know of a data file before training on it: `recurra data check`.
+
+    Raises:
+        DataError: a file can't be used.
+    """
+    reporter.step("Data check")
+    data, test = official_test(data, test)
+    source = detect(data, config.data)
+    reporter.facts(source.describe())
+    tokenizer = getattr(config, "tokenizer", TokenizerConfig())  # of a task without one: the default
+    texts = ClassifierConfig(data=config.data, tokenizer=tokenizer, train=config.train)
+    found = check(source, valid, test, texts)
+    reporter.table("", *table(found))
+    for warning in found.warnings:
+        reporter.warn(warning)
+    if not found.warnings:
+        reporter.note("nothing to complain of")
+    return found.model_dump(mode="json")
+
+
+def fetch_data(
+    name: str, folder: Path, reporter: Reporter, *, url: str | None = None, local: Path | None = None
+) -> dict[str, Any]:
+    """Fetch a public data set by name into ``folder``: `recurra data fetch`.
+
+    Raises:
+        RecurraError: no such set, no connection, not the right file, or no room.
+    """
+    place = fetch(name, folder, url=url, local=local, progress=reporter.progress)
+    reporter.note(f"{name} is in {place}")
+    reporter.note(f"next: recurra fit {place}")
+    return {"data_set": name, "folder": str(place)}
+
+
+def demonstrate(folder: Path, language: Literal["en", "zh"], reporter: Reporter) -> dict[str, Any]:
+    """Write the sample under ``folder``, check it, train on it, explain three predictions: `recurra demo`."""
+    config = ClassifierConfig.model_validate(load_recipe("sample"))
+    data = write_sample(folder / "data", language)
+    train, valid, test = (data / f"{part}.csv" for part in ("train", "valid", "test"))
+    check_data(train, config, reporter, valid=valid, test=test)
+    model = folder / "model"
+    fitted = fit_files(train, config, model, valid=valid, test=test, overwrite=True, reporter=reporter)
+    reporter.step("Three predictions explained: which words each hangs on")
+    assessment: Any = fitted.assessment
+    for explanation in assessment.explanations:
+        reporter.explanation(explanation)
+    reporter.step("What to type next")
+    command = "recurra" if shutil.which("recurra") else sys.argv[0]
+    text = {"en": "I expected a dull film, but it was great.", "zh": "我以为会很无聊，结果剧情非常精彩。"}[
+        language
+    ]
+    for line in (
+        f'{command} predict {model} --text "{text}"',
+        f'{command} inspect {model} explain "{text}"',
+        f"{command} evaluate {model} {test}",
+        f"{command} fit YOUR_FILE.csv --out my-model",
+    ):
+        reporter.note(line)
+    reporter.note(f"and open {model / 'report.html'} in a browser")
+    return fitted.as_json()

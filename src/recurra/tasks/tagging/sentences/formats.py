@@ -1,0 +1,359 @@
+"""The formats of sentences: CoNLL-U, a word and its tag a line, or a plain sentence a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from recurra.errors import BundleError, DataError
+
+__all__ = [
+    "MISSING",
+    "SENTENCE_FORMATS",
+    "Sentence",
+    "SentenceFormat",
+    "SentenceSource",
+    "SentenceStart",
+    "find_columns",
+    "is_sentences",
+    "looks_like_conllu",
+    "parse_cells",
+    "parse_word",
+    "sentence_format",
+]
+
+MISSING = "_"
+"""The cell of a tag that is absent."""
+
+CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+
+_NO_WORD = re.compile(r"\d+(?:-|\.)\d+")  # 1-2 covers the words 1 and 2; 1.1 is an empty node
+_DOCUMENT = "-DOCSTART-"
+
+Word = tuple[str, str | None]
+"""A word and its tag."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The words of a sentence and, if they are known, their tags.
+
+    Attributes:
+        words: at least one, as in the file.
+        tags: one for each word; None without tags.
+        row: the line of the first word in the file, from 1.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None
+    row: int
+
+
+@dataclass(frozen=True)
+class SentenceSource:
+    """A file of sentences and its layout.
+
+    Attributes:
+        path: the file.
+        format: the name of its `SentenceFormat`.
+        gzip: whether the file is compressed.
+        encoding: of its bytes.
+        column: the column of CoNLL-U that holds the tags: ``upos``, ``xpos`` or ``feats``.
+        columns: the number of columns of the format ``columns``.
+        tabs: whether only tabs separate these columns, so that a word may contain a space.
+        labelled: whether tags are needed; a missing tag is then refused.
+        skip_bad_rows: whether sentences with a broken line are left out and counted instead of refused.
+    """
+
+    path: Path
+    format: str
+    gzip: bool = False
+    encoding: str = "utf-8"
+    column: str = "upos"
+    columns: int = 2
+    tabs: bool = True
+    labelled: bool = True
+    skip_bad_rows: bool = False
+
+    def describe(self) -> dict[str, str]:
+        """Names and values for the user, in the order to print."""
+        format = sentence_format(self.format)
+        facts = {"file": str(self.path), "format": format.title + (", gzipped" if self.gzip else "")}
+        return facts | (format.details(self) if format.details else {})
+
+    def to_json(self) -> str:
+        """The source as JSON."""
+        return json.dumps({**asdict(self), "path": str(self.path)}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> SentenceSource:
+        """The source that `to_json` wrote.
+
+        Raises:
+            BundleError: ``text`` is not what `to_json` writes.
+        """
+        try:
+            values = json.loads(text)
+            return cls(**{**values, "path": Path(values["path"])})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BundleError(f"the saved layout of the sentences can't be read ({error})") from error
+
+
+@dataclass(frozen=True)
+class SentenceStart:
+    """The beginning of a file or stream, from which the format is detected.
+
+    Attributes:
+        source: path, encoding and the settings of the user.
+        lines: the first lines, without their ends; only the first of a stream.
+        name: the file's name in lower case, without ``.gz``; "" for a stream.
+        like: the training file's source; None for a training file.
+    """
+
+    source: SentenceSource
+    lines: Sequence[str]
+    name: str = ""
+    like: SentenceSource | None = None
+
+    def is_like(self, format: SentenceFormat) -> bool:
+        """Whether the training file has this format."""
+        return self.like is not None and self.like.format == format.name
+
+
+@dataclass(frozen=True)
+class SentenceFormat:
+    """A format of sentences: how it is detected and how a line is read.
+
+    Attributes:
+        name: the value of the setting ``tagging.format``.
+        title: its name for the user.
+        sniff: whether the beginning of a file or stream has this format.
+        layout: the source with its layout.
+        parse: the word of a line, None for a comment; called with the line, the number of words before it in
+            the sentence, and the source. If there is no ``parse``, each line is a sentence without tags.
+        suffixes: endings of file names that only this format has.
+        details: more about a source, for the user.
+    """
+
+    name: str
+    title: str
+    sniff: Callable[[SentenceStart], bool]
+    layout: Callable[[SentenceStart], SentenceSource] = lambda start: start.source
+    parse: Callable[[str, int, SentenceSource], Word | None] | None = None
+    suffixes: tuple[str, ...] = ()
+    details: Callable[[SentenceSource], dict[str, str]] | None = None
+
+
+def parse_word(line: str, words: int, column: str, labelled: bool) -> Word | None:
+    """The word of a line of CoNLL-U and its tag; None for a comment, a range of words or an empty node.
+
+    Lines are read strictly: ten columns, words numbered from 1. The ``conllu`` package (6.0) accepts lines
+    with fewer columns and reports neither file nor line.
+
+    Args:
+        line: without its end.
+        words: the number of words before it in the sentence.
+        column: ``upos``, ``xpos`` or ``feats``.
+        labelled: whether the tag is needed. Features may be ``_``, since a word may have none.
+
+    Raises:
+        DataError: the line is not a word line of CoNLL-U; without file and line.
+
+    Example:
+        >>> line = "1\\tDogs\\tdog\\tNOUN\\tNNS\\tNumber=Plur\\t2\\tnsubj\\t_\\t_"
+        >>> parse_word(line, 0, "upos", True), parse_word("1-2\\tdu" + "\\t_" * 8, 0, "upos", True)
+        (('Dogs', 'NOUN'), None)
+    """
+    if line.startswith("#"):
+        return None
+    cells = line.split("\t")
+    if len(cells) != len(CONLLU_COLUMNS):
+        raise DataError(
+            f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs",
+            hint="a blank line must part sentences" if len(cells) == 1 else None,
+        )
+    if _NO_WORD.fullmatch(cells[0]):
+        return None
+    if cells[0] != str(words + 1):
+        raise DataError(
+            f"the word's number is {cells[0][:20]!r}, not {words + 1}",
+            hint="a blank line must part sentences" if cells[0] == "1" else None,
+        )
+    word, tag = cells[1], cells[CONLLU_COLUMNS.index(column)]
+    if not word.strip():
+        raise DataError("the word is empty")
+    if not tag.strip() or (tag == MISSING and column != "feats"):
+        if labelled:
+            hint = _other_column(cells, column)
+            raise DataError(f"the word {word[:40]!r} has no {column.upper()} tag", hint=hint)
+        return word, None
+    return word, tag
+
+
+def _other_column(cells: Sequence[str], column: str) -> str | None:
+    """A hint to a column that has a tag, if the given column has none."""
+    filled = [
+        other
+        for other in ("upos", "xpos")
+        if other != column and cells[CONLLU_COLUMNS.index(other)] != MISSING
+    ]
+    return f"its {filled[0].upper()} is there: pass --set tagging.column={filled[0]}" if filled else None
+
+
+def looks_like_conllu(lines: Sequence[str]) -> bool:
+    """Whether the first word line has the columns and the numbers of CoNLL-U."""
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    cells = first.split("\t")
+    return len(cells) == len(CONLLU_COLUMNS) and bool(re.fullmatch(r"\d+([-.]\d+)?", cells[0]))
+
+
+def find_columns(lines: Sequence[str]) -> tuple[int, bool]:
+    """The number of columns of most lines, and whether tabs separate them.
+
+    Example:
+        >>> find_columns(["Dogs NNS B-NP O", "bark VBP B-VP O", "", "New York NNP O"])
+        (4, False)
+        >>> find_columns(["New York\\tPROPN"])
+        (2, True)
+    """
+    filled = [line for line in lines if line.strip() and not line.startswith(_DOCUMENT)]
+    tabs = sum("\t" in line for line in filled) > len(filled) / 2
+    counts = Counter(len(_cells(line, tabs)) for line in filled)
+    return (counts.most_common(1)[0][0] if counts else 0), tabs
+
+
+def _cells(line: str, tabs: bool) -> list[str]:
+    """The columns of a line: separated by tabs, or by any white space."""
+    return [cell.strip() for cell in line.split("\t")] if tabs else line.split()
+
+
+def parse_cells(line: str, words: int, columns: int, tabs: bool, labelled: bool) -> Word | None:
+    """The word in the first column of a line and the tag in the last; None for a document mark or a comment.
+
+    Args:
+        line: without its end.
+        words: the number of words before it in the sentence.
+        columns: the number of columns that the line must have.
+        tabs: whether only tabs separate them.
+        labelled: whether the tag is needed.
+
+    Raises:
+        DataError: the line has another number of columns, no word or no tag; without file and line.
+
+    Example:
+        >>> parse_cells("U.N. NNP I-NP I-ORG", 0, 4, False, True)
+        ('U.N.', 'I-ORG')
+    """
+    cells = _cells(line, tabs)
+    if cells[0] == _DOCUMENT:
+        return None
+    if len(cells) != columns:
+        if words == 0 and line.startswith("# "):  # a comment; a word '#' has as many columns as the others
+            return None
+        if len(cells) == 1:
+            raise DataError(f"the word {cells[0][:40]!r} has no tag")
+        count = f"the line has {len(cells)} columns, the others {columns}"
+        raise DataError(count, hint="each needs the word first and the tag last")
+    word, tag = cells[0], cells[-1]
+    if not word:
+        raise DataError("the word is empty")
+    if tag in ("", MISSING):
+        if labelled:
+            raise DataError(f"the word {word[:40]!r} has no tag")
+        return word, None
+    return word, tag
+
+
+def _sniff_conllu(start: SentenceStart) -> bool:
+    if start.name.endswith(CONLLU.suffixes) or looks_like_conllu(start.lines):
+        return True
+    # A stream may begin with a comment.
+    return start.is_like(CONLLU) and all(line.startswith("# ") for line in start.lines)
+
+
+def _sniff_columns(start: SentenceStart) -> bool:
+    if start.source.labelled or start.name.endswith((*COLUMNS.suffixes, ".tsv")):
+        return True
+    # Sentences of two words each look like words and tags, so that a file without labels has this format
+    # only if it has the columns of the training file.
+    like = start.like
+    return (
+        like is not None and start.is_like(COLUMNS) and find_columns(start.lines) == (like.columns, like.tabs)
+    )
+
+
+def _columns_layout(start: SentenceStart) -> SentenceSource:
+    columns, tabs = find_columns(start.lines)
+    if columns < 2:
+        raise DataError(
+            "most lines have one column, without a tag",
+            where=start.source.path,
+            hint="write a word, a tab and its tag on each line, and a blank line between sentences",
+        )
+    return replace(start.source, columns=columns, tabs=tabs)
+
+
+def _columns_details(source: SentenceSource) -> dict[str, str]:
+    if source.columns <= 2:
+        return {}
+    return {"columns": f"{source.columns}: the first is the word, the last its tag"}
+
+
+def _lines_layout(start: SentenceStart) -> SentenceSource:
+    if start.source.labelled:
+        raise DataError(
+            "has sentences without tags",
+            where=start.source.path,
+            hint="training and evaluation need CoNLL-U, or a word and its tag a line",
+        )
+    return start.source
+
+
+CONLLU = SentenceFormat(
+    "conllu",
+    "CoNLL-U",
+    _sniff_conllu,
+    parse=lambda line, words, source: parse_word(line, words, source.column, source.labelled),
+    suffixes=(".conllu",),
+    details=lambda source: {"column": source.column.upper()} if source.labelled else {},
+)
+COLUMNS = SentenceFormat(
+    "columns",
+    "a word and its tag a line",
+    _sniff_columns,
+    _columns_layout,
+    lambda line, words, source: parse_cells(line, words, source.columns, source.tabs, source.labelled),
+    suffixes=(".conll", ".iob", ".iob2", ".bio"),
+    details=_columns_details,
+)
+LINES = SentenceFormat("lines", "a sentence a line, words apart by spaces", lambda start: True, _lines_layout)
+
+SENTENCE_FORMATS = {format.name: format for format in (CONLLU, COLUMNS, LINES)}
+"""All formats by name, in the order in which they are tried."""
+
+
+def sentence_format(name: str) -> SentenceFormat:
+    """The format called ``name``.
+
+    Raises:
+        BundleError: there is no such format.
+    """
+    if name not in SENTENCE_FORMATS:
+        hint = f"use one of {', '.join(SENTENCE_FORMATS)}"
+        raise BundleError(f"there is no format of sentences {name!r}", hint=hint)
+    return SENTENCE_FORMATS[name]
+
+
+def is_sentences(path: Path) -> bool:
+    """Whether a file's name has a suffix of tagged sentences: ``.conllu``, ``.conll``, ``.iob``, ``.bio``.
+
+    Example:
+        >>> is_sentences(Path("train.conllu.gz")), is_sentences(Path("train.tsv"))
+        (True, False)
+    """
+    suffixes = tuple(suffix for format in SENTENCE_FORMATS.values() for suffix in format.suffixes)
+    return path.name.lower().removesuffix(".gz").endswith(suffixes)

@@ -1,0 +1,253 @@
+"""What a saved model is used for: loading, evaluation, prediction, and a look at its layers and words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recurra import store
+from recurra.errors import BundleError, ConfigError, DataError, OutputError
+from recurra.io.tokenizer import SPECIALS, spellings
+from recurra.layers.network import embedding_of
+from recurra.layers.summary import summarize
+from recurra.measure import neighbours
+from recurra.measure.report import write_report
+from recurra.runtime import use_threads
+from recurra.serve.answers import Answers
+from recurra.store import AnyBundle, Bundle
+from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task
+from recurra.tasks.registry import refuse_foreign_options, task_named
+from recurra.tasks.reporter import Reporter, report_summary
+from recurra.tasks.settings import build_config
+
+__all__ = [
+    "Neighbour",
+    "answers_for",
+    "bundle_of",
+    "evaluate_files",
+    "explain",
+    "load",
+    "nearest",
+    "summary",
+    "words",
+]
+
+
+class Neighbour(NamedTuple):
+    """A word of a model's vocabulary and the cosine of its vector to that of another word."""
+
+    word: str
+    cosine: float
+
+
+def load(folder: Path, task: str | None = None) -> AnyBundle:
+    """The model saved in ``folder``.
+
+    Args:
+        folder: the model's directory.
+        task: the name of the task that it must be of; None for any.
+
+    Raises:
+        BundleError: no model is there, it is damaged, its format is newer, or it is of another task.
+        ConfigError: a setting is not known here.
+    """
+    saved = store.read(folder)
+    config = build_config(saved.settings, where=saved.config_path)
+    if task is not None and config.task != task:
+        raise BundleError(f"is a model of task {config.task}, and one of {task} is needed", where=folder)
+    functions = task_named(config.task)
+    try:
+        assets = functions.read_assets(config, saved.files)
+    except KeyError as error:
+        raise BundleError(
+            f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
+        ) from error
+    model = functions.build(config, assets)
+    saved.load_weights(model)
+    if saved.pretrained is not None and config.train.freeze:
+        model.freeze(1 + saved.pretrained["layers"])
+    return Bundle(
+        config=config,
+        model=model.eval(),
+        assets=assets,
+        temperature=saved.temperature,
+        metrics=saved.metrics,
+        pretrained=saved.pretrained,
+    )
+
+
+def bundle_of(model: Any) -> AnyBundle:
+    """The bundle of a model given as its directory, as a bundle or as a fitted estimator.
+
+    Raises:
+        BundleError: there is no model in the directory, or it is damaged.
+        ConfigError: ``model`` is none of these, or an estimator that is not fitted.
+    """
+    if isinstance(model, str | Path):
+        return load(Path(model))
+    bundle = getattr(model, "bundle_", model)
+    if not isinstance(bundle, Bundle):
+        raise ConfigError(
+            f"{type(model).__name__} is not a trained model",
+            hint="give a model's directory, a bundle or a fitted estimator",
+        )
+    return bundle
+
+
+def evaluate_files(
+    model: Path,
+    data: Path,
+    *,
+    report: Path | None = None,
+    train: Path | None = None,
+    baseline: bool = True,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """The figures of the model in ``model`` on ``data``, beside its baseline's, as ``--json`` prints them.
+
+    Args:
+        model: the model's directory.
+        data: rows with their answers.
+        report: an HTML page to write too.
+        train: the training file, for the baseline; if None, the path that the model recorded.
+        baseline: Whether to measure the baseline.
+        reporter: receives the steps.
+
+    Raises:
+        RecurraError: there is no model, or the data can't be used.
+    """
+    use_threads()
+    bundle = load(model)
+    if report is not None and not report.absolute().parent.is_dir():
+        raise OutputError("there is no such folder", where=report.parent, hint="make it first")
+    task = task_named(bundle.task)
+    reporter.step("Reading")
+    part = task.open_file(bundle, data, reporter)
+    reporter.step("Testing")
+    options = AssessOptions(baseline, explained=3 if report else 0)
+    if baseline and task.fit_baseline is not None:
+        prepared = _training_data(task, bundle, train, reporter)
+        if prepared is not None:
+            options = replace(options, fitted=task.fit_baseline(prepared, reporter), train=prepared.train)
+    assessment = task.assess(bundle, part, options)
+    task.report_assessment(assessment, reporter)
+    if report is not None:
+        write_report(report, task.evaluation_report(bundle, assessment, data.name))
+        reporter.note(f"report: {report}")
+    return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
+
+
+def _training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter
+) -> Prepared[Any, Any, Any] | None:
+    """The data the model was trained on, split as it was then; None if its file can't be read any more."""
+    recorded = bundle.metrics.get("training", {})
+    path = given or (Path(recorded["data"]) if recorded.get("data") else None)
+    if path is None or not path.exists():
+        reporter.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        return None
+    valid = recorded.get("valid")
+    prepared: Prepared[Any, Any, Any] = task.prepare(
+        path, bundle.config, Reporter(), valid=Path(valid) if valid else None
+    )
+    return prepared
+
+
+def answers_for(model: Path, request: PredictRequest) -> Answers:
+    """The answers of the model in ``model``, as they are found.
+
+    Raises:
+        RecurraError: there is no model, the file can't be used, or an option is of another task.
+    """
+    use_threads()
+    bundle = load(model)
+    refuse_foreign_options(bundle.task, request.options)
+    return task_named(bundle.task).predict(bundle, request)
+
+
+def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
+    """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
+    found = summarize(load(model).model)
+    report_summary(found, reporter)
+    layers = [
+        {
+            "name": row.name,
+            "layer": row.layer,
+            "output_shape": row.output_shape,
+            "parameters": row.parameters,
+            "trainable": row.trainable,
+        }
+        for row in found.rows
+    ]
+    return {"layers": layers, "total": found.total, "trainable": found.trainable, "frozen": found.frozen}
+
+
+def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
+    """The words nearest to a word by the cosine of their vectors in a model's embedding.
+
+    Args:
+        model: A model's directory, a bundle or a fitted estimator, of any task with words.
+        word: Looked up as it is and in other spellings (lower case, with the tokenizer's mark of a space).
+        n: Maximum number of words.
+
+    Returns:
+        The words with their cosines, nearest first.
+
+    Raises:
+        BundleError: There is no model in the directory.
+        ConfigError: ``model`` is not a trained model.
+        DataError: ``word`` is not in the model's vocabulary, or the model has no words.
+
+    Example:
+        >>> recurra.nearest("my-model", "good", 3)  # doctest: +SKIP
+        [Neighbour(word='great', cosine=0.81), Neighbour(word='fine', cosine=0.77), ...]
+    """
+    where = model if isinstance(model, str | Path) else None
+    bundle = bundle_of(model)
+    known = bundle.assets.words()
+    if not known:
+        raise DataError(f"a model of task {bundle.task} has no words", where=where)
+    rows = {name: id for id, name in enumerate(known) if name and name not in SPECIALS}
+    row = next((rows[spelling] for spelling in spellings(word.strip()) if spelling in rows), None)
+    if row is None:
+        what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
+        raise DataError(f"{word!r} {what}", where=where, hint="give one word of the training texts")
+    table = embedding_of(bundle.model).weight.detach().numpy()
+    candidates = np.array(sorted(rows.values()), np.int64)
+    return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
+
+
+def words(model: Path, word: str, reporter: Reporter, *, count: int = 10) -> dict[str, Any]:
+    """Reports the words nearest to a word: `recurra inspect MODEL words WORD`.
+
+    Args:
+        model: the model's directory.
+        word: as in `nearest`.
+        reporter: receives the table.
+        count: the number of neighbours.
+
+    Raises:
+        RecurraError: as `nearest` does.
+    """
+    nearest_words = nearest(model, word, count)
+    rows = [(neighbour.word, f"{neighbour.cosine:.3f}") for neighbour in nearest_words]
+    reporter.table("", (f"nearest to {word}", "cosine"), rows)
+    return {"word": word, "nearest": [neighbour._asdict() for neighbour in nearest_words]}
+
+
+def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:
+    """Which words of a text a saved model's answer depends on: `recurra inspect MODEL explain TEXT`.
+
+    Raises:
+        BundleError: there is no model, or answers of its task can't be explained.
+    """
+    bundle = load(model)
+    explain_text = task_named(bundle.task).explain
+    if explain_text is None:
+        raise BundleError(f"is a model of task {bundle.task}, whose answers can't be explained", where=model)
+    explanation = explain_text(bundle, text)
+    reporter.explanation(explanation)
+    return explanation.model_dump(mode="json")
