@@ -160,7 +160,7 @@ def chosen_config(
     if skip_bad_rows:
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
-    assigned = merged_settings(*(parse_set(one) for one in settings or []))
+    assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
     _agree("--task", task, "--set task", assigned.get("task"))
     _agree("--task", task, f"{file}: task", from_file.get("task"))
     _agree("--recipe", recipe, "--set recipe", assigned.get("recipe"))
@@ -172,7 +172,10 @@ def chosen_config(
         chosen = "forecast"
     if chosen is None and named is not None:
         chosen = load_recipe(str(named)).get("task")
-    info = task_info(chosen) if chosen is not None else task_of_file(data) if data and not named else TASKS[0]
+    if chosen is not None:
+        info = task_info(chosen)
+    else:
+        info = TASKS[0] if named or data is None else task_of_file(data)
     own = {} if target is None else {"series": {"target": target}}
     given = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **own})
     base = recipe_under(str(named) if named else info.recipe, *given)

@@ -85,7 +85,13 @@ def compare_files(
             f"{study.seeds} seed can't tell chance from technique", where="--seeds", hint="give at least 2"
         )
     for arm in study.arms:
-        if build_config(*study.layers(arm)).task != "classify":
+        config = build_config(*study.layers(arm))
+        if config.recipe != arm.recipe:
+            raise ConfigError(
+                f"setting recipe is {config.recipe}, and {arm.key} begins from {arm.recipe}",
+                hint="name the recipes to compare in --recipes",
+            )
+        if config.task != "classify":
             raise ConfigError(
                 f"{arm.key} is no classifier", where="--recipes", hint="name recipes of classifiers"
             )

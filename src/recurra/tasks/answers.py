@@ -1,4 +1,4 @@
-"""Answers to rows, written as CSV or JSON lines, each as soon as it is known."""
+"""The answers of a model, written as CSV or JSON lines, each as soon as it is known."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-__all__ = ["Answers", "Format", "format_of", "write_answers"]
+__all__ = ["AnswerFormat", "Answers", "format_of", "write_answers"]
 
-Format = Literal["csv", "jsonl"]
+AnswerFormat = Literal["csv", "jsonl"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Answers:
 
     Attributes:
         fields: the columns of a CSV.
-        records: JSON values by name, one an answer.
-        cells: a record as the cells of ``fields``; None takes them from the record by name.
+        records: JSON values by name, one record per answer.
+        cells: returns the cells of ``fields`` for a record; if None, they are taken from it by name.
     """
 
     fields: list[str]
@@ -29,13 +29,13 @@ class Answers:
     cells: Callable[[Mapping[str, Any]], list[Any]] | None = None
 
 
-def format_of(path: Path | None) -> Format:
-    """JSON lines for ``.jsonl``, ``.ndjson`` and ``.json``; CSV for everything else."""
+def format_of(path: Path | None) -> AnswerFormat:
+    """Returns ``jsonl`` for ``.jsonl``, ``.ndjson`` and ``.json``, else ``csv``."""
     return "jsonl" if path is not None and path.suffix in (".jsonl", ".ndjson", ".json") else "csv"
 
 
-def write_answers(answers: Answers, file: TextIO, form: Format) -> int:
-    """Write each answer as it comes, and return how many there were; a number in a CSV has six decimals."""
+def write_answers(answers: Answers, file: TextIO, form: AnswerFormat) -> int:
+    """Writes each answer as it comes and returns their number; a float in a CSV has six decimals."""
     count = 0
     writer = csv.writer(file, lineterminator="\n")
     if form == "csv":
