@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recurra.config import load_recipe, parse_set, read_settings, recipe_names, updated
 from recurra.errors import ConfigError
 from recurra.tasks.settings import build_config
+from tests.conftest import ROOT
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
 
@@ -161,3 +162,8 @@ def test_an_update_is_validated_and_keeps_what_was_set() -> None:
         updated(config.data, {"valid_fraction": 5})
     with pytest.raises(ConfigError, match=r"no setting 'model\.nits'; did you mean model\.units\?"):
         updated(config, {"model": {"nits": 7}})
+
+
+def test_nothing_is_updated_without_validation() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        assert "model_copy(" not in path.read_text(encoding="utf-8"), f"{path}: use recurra.config.updated"

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from recurra.compare.arms import parse_arms
-from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
 from recurra.compare.rounds import Rounds, Study
-from recurra.compare.runs import BASELINE, Job, Run, pack
-from recurra.errors import TrainingError
+from recurra.compare.runs import Job, Run, pack
+from recurra.errors import DataError, TrainingError
 from recurra.measure.study_view import StudyFigures
+from recurra.tasks.classification.study import STUDY
+from recurra.tasks.language.study import STUDY as LANGUAGE
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.study import StudyData
 
 ROWS = 2000
+BASELINE = STUDY.baseline
 CHANCES = {BASELINE: 0.7, "lstm": 0.8, "gru": 0.9, "simple-rnn": 0.8, "bi-lstm": 0.8}
 
 
@@ -32,7 +35,7 @@ def learned(job: Job) -> Run:
         right[:2] = ~right[:2]
     return Run(
         arm=job.arm, size=job.size, seed=job.seed, train_rows=job.size or 900, rows=ROWS,
-        accuracy=float(right.mean()), log_loss=0.4, right=pack(right), seconds=2.0,
+        score=float(right.mean()), log_loss=0.4, scores=pack(right), seconds=2.0,
         cpu_seconds=3.0 if job.arm == "gru" else 1.0, memory=None,
     )  # fmt: skip
 
@@ -61,10 +64,11 @@ def rounds(folder: Path, done: list[Run] | None = None, **more: object) -> Round
     arms = parse_arms("lstm,gru,simple-rnn,bi-lstm")
     study = Study(arms, "lstm", **{"seeds": 5, **more})  # type: ignore[arg-type]
     np.save(folder / "strata.npy", np.arange(900) % 2)
+    settings = {"data": {"format": "parquet", "text": ["text"], "label": "label"}}
     study_data = StudyData(
-        folder, 900, ROWS, True, 0, 0.5, {"format": "parquet", "text": ["text"], "label": "label"}
+        folder, 900, ROWS, "train.parquet", "valid.parquet", "test.parquet", True, 0, 0.5, settings
     )
-    return Rounds(study, study_data, {run.place: run for run in done or []})
+    return Rounds(study, study_data, STUDY, {run.place: run for run in done or []})
 
 
 def found(of: Rounds) -> dict[str, str]:
@@ -128,17 +132,64 @@ def test_a_run_that_fails_takes_its_pair_along_and_is_told(tmp_path: Path) -> No
     assert judged["simple-rnn"] is not None
     assert judged["simple-rnn"].difference.seeds == 4
     assert figures.unfinished == [
-        "gru, seed 2 came to nothing: the loss is nan.",
-        "lstm, seed 4 came to nothing: the loss is nan.",
+        "gru, seed 2 failed: the loss is nan.",
+        "lstm, seed 4 failed: the loss is nan.",
     ]
 
 
 def test_every_size_is_judged_by_itself(tmp_path: Path) -> None:
     study, run = rounds(tmp_path, sizes=(100, 900, 5000, 0)), Runner()
-    study.study_data.folder.joinpath("train-100-1.parquet").touch()
+    study.data.folder.joinpath("train-100-1.parquet").touch()
     for seed in range(1, 6):
-        study.study_data.folder.joinpath(f"train-100-{seed}.parquet").touch()
+        study.data.folder.joinpath(f"train-100-{seed}.parquet").touch()
     study.go(run, lambda _: None, Reporter())
     assert {size for _, size, _ in run.made} == {100, 0}  # 900 and 5,000 are all there are
     assert [seed for arm, size, seed in run.made if (arm, size) == (BASELINE, 100)] == [1, 2, 3, 4, 5]
     assert [arm.size for arm in study.figures(False).arms] == [100] * 4 + [0] * 4
+
+
+LOSSES = {"n-grams": 4.0, "lstm": 5.0, "gru": 4.8, "simple-rnn": 5.2, "bi-lstm": 5.0}
+BLOCKS = 100
+
+
+def losses(jobs: Sequence[Job]) -> Generator[Run | Failed]:
+    """Runs of a language model on blocks of 50 to 150 tokens, which are alike but for the arm's loss."""
+    sizes = np.random.default_rng(0).integers(50, 150, BLOCKS).astype(float)
+    for job in jobs:
+        shared = np.random.default_rng(job.seed).normal(0, 0.5, BLOCKS)
+        own = np.random.default_rng([job.seed, len(job.arm)]).normal(0, 0.05, BLOCKS)
+        nats = sizes * (LOSSES[job.arm] + shared + own)
+        yield Run(
+            arm=job.arm, size=0, seed=job.seed, train_rows=900, rows=BLOCKS, score=nats.sum() / sizes.sum(),
+            log_loss=None, scores=pack(nats), sizes=pack(sizes), seconds=2.0, cpu_seconds=1.0, memory=None,
+        )  # fmt: skip
+
+
+def test_a_lower_loss_is_better(tmp_path: Path) -> None:
+    study = rounds(tmp_path, adaptive=False)
+    study.task = LANGUAGE
+    study.go(losses, lambda _: None, Reporter())
+    assert found(study) == {"gru": "better", "simple-rnn": "worse", "bi-lstm": "open"}
+    figures = {arm.key: arm for arm in study.figures(False).arms}
+    judged = figures["gru"].judgement
+    assert judged is not None
+    assert judged.low < -0.2 < judged.high
+    assert judged.difference.mean == pytest.approx(figures["gru"].score - figures["lstm"].score, abs=1e-9)
+    assert figures["gru"].log_losses == []
+
+
+def test_runs_on_other_rows_are_refused(tmp_path: Path) -> None:
+    study = rounds(tmp_path)
+    study.task = LANGUAGE
+
+    def fewer(jobs: Sequence[Job]) -> Generator[Run | Failed]:
+        for run in losses(jobs):
+            assert isinstance(run, Run)
+            if run.arm == "gru":
+                cut = pack(run.row_scores.values[1:]), pack(np.ones(BLOCKS - 1))
+                yield run.model_copy(update={"rows": BLOCKS - 1, "scores": cut[0], "sizes": cut[1]})
+            else:
+                yield run
+
+    with pytest.raises(DataError, match="gru was measured on other rows"):
+        study.go(fewer, lambda _: None, Reporter())

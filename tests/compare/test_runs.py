@@ -18,7 +18,7 @@ STUDY = {"data": "abc", "seeds": 3, "arms": {"lstm": {"model": {"units": 4}}}}
 def a_run(seed: int = 1) -> Run:
     right = np.array([True, False, True])
     return Run(
-        arm="lstm", size=0, seed=seed, train_rows=9, rows=3, accuracy=2 / 3, log_loss=0.5, right=pack(right),
+        arm="lstm", size=0, seed=seed, train_rows=9, rows=3, score=2 / 3, log_loss=0.5, scores=pack(right),
         seconds=1.5, cpu_seconds=1.25, memory=None,
     )  # fmt: skip
 
@@ -26,6 +26,11 @@ def a_run(seed: int = 1) -> Run:
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_rows_come_back(rows: list[bool]) -> None:
     assert unpack(pack(np.array(rows)), len(rows)).tolist() == rows
+
+
+@given(st.lists(st.floats(allow_nan=False, width=64), min_size=1, max_size=40))
+def test_numbers_come_back(values: list[float]) -> None:
+    assert unpack(pack(np.array(values)), len(values)).tolist() == values
 
 
 def test_runs_come_back(tmp_path: Path) -> None:

@@ -93,9 +93,7 @@ def test_no_label_column(tmp_path: Path) -> None:
         "to forecast a column of numbers"
     )
     line = refused(put(tmp_path / "a.txt", b"only a text\nand another\n"))
-    assert line == (
-        ": no label column is found; a label must stand beside each text, or --task lm learns the texts alone"
-    )
+    assert line == (": no label column is found; each text needs a label; --task lm learns the texts alone")
 
 
 def test_columns_that_training_has_and_test_lacks(tmp_path: Path) -> None:
@@ -115,7 +113,7 @@ def test_one_class_only(tmp_path: Path) -> None:
 def test_a_column_of_numbers_is_no_label(tmp_path: Path) -> None:
     rows = "".join(f"text {i},{i}\n" for i in range(3_000))
     source = detect(put(tmp_path / "a.csv", b"text,label\n" + rows.encode()), AUTO)
-    with pytest.raises(DataError, match=r"different values in .* rows: label is no label"):
+    with pytest.raises(DataError, match=r"different values in .* rows: label is not a label"):
         Labels.learn(read(source), source=source)
 
 

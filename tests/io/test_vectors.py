@@ -119,7 +119,7 @@ def test_a_gzip_cut_short_is_refused(tmp_path: Path) -> None:
         (b"2 3\ngood 1 2 3\nbad 4 5 6 7\n", "row 2: has 4 numbers where the others have 3"),
         (b"good 1 2 3\nbad 4 5 6\nfine 1 nan 2\n", "row 3: the vector of 'fine' is not finite"),
         (b"good 1 2 3\nfine 1e50 0 0\n", "row 2: the vector of 'fine' is not finite"),
-        (b"good 1 2 3\nfine 1 two 3\n", "row 2: holds something else than numbers"),
+        (b"good 1 2 3\nfine 1 two 3\n", "row 2: has something other than numbers"),
         (b"3 3\ngood 1 2 3\nbad 4 5 6\n", "row 2: is cut short: its header says 3 words"),
         (b"1 3\ngood 1 2 3\nbad 4 5 6\n", "row 2: its header says 1 words, and there are more"),
         (b"text,label\na film,1\n", "row 1: is not a file of word vectors"),

@@ -349,6 +349,10 @@ def test_settings_out_of_range_are_refused() -> None:
         LSTM(2, 3, activation="selu")
     with pytest.raises(ConfigError, match="no backend 'tpu'"):
         LSTM(2, 3, backend="tpu")
+    with pytest.raises(ConfigError, match="no state_form 'keras'; use layers, torch"):
+        LSTM(2, 3, state_form="keras")
+    with pytest.raises(ConfigError, match="no initial_weights 'zeros'; use keras, torch"):
+        LSTM(2, 3, initial_weights="zeros")
     with pytest.raises(ConfigError, match="recurrent_dropout is 1"):
         LSTM(2, 3, recurrent_dropout=1)
 

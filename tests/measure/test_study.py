@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from recurra.measure.study import ERROR, FIRST_LOOK, Mean, crossed_mean, holm, judge, looks
+from recurra.measure.study import ERROR, FIRST_LOOK, Mean, crossed_mean, holm, judge, looks, ratio_values
 
 Rng = np.random.Generator
 
@@ -182,3 +182,23 @@ def test_looks_spend_the_error_once(seeds: int, adaptive: bool) -> None:
 def test_too_little_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="two seeds"):
         crossed_mean(np.zeros(shape))
+
+
+def test_ratios_of_rows_of_different_sizes_cover() -> None:
+    rng = np.random.default_rng(6)
+    covered = 0
+    for _ in range(300):
+        sizes = rng.integers(1, 40, 120).astype(float)
+        # Long rows are easier: the mean over rows would be another figure.
+        easy = 0.6 + 0.3 * sizes / 40 + rng.normal(0, 0.08, (1, 120)) + rng.normal(0, 0.05, (4, 120))
+        mean = crossed_mean(ratio_values(sizes * easy, sizes))
+        low, high = mean.interval()
+        assert mean.mean == pytest.approx((sizes * easy).sum() / sizes.sum() / 4)
+        true = 0.6 + 0.3 * (np.arange(1, 40.0) ** 2).sum() / np.arange(1, 40.0).sum() / 40
+        covered += low <= true <= high
+    assert covered >= 0.93 * 300
+
+
+def test_values_without_sizes_stay_as_they_are() -> None:
+    values = np.random.default_rng(1).random((3, 5))
+    assert ratio_values(values, None) is values

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from recurra.measure.report import ReportData, render
-from recurra.measure.study import Judgement, Mean
+from recurra.measure.study import Criterion, Judgement, Mean
 from recurra.measure.study_view import (
     ArmFigures,
     StudyFigures,
@@ -26,11 +27,11 @@ def judged(mean: float, half: float, kind: str) -> Judgement:
 
 def arm(name: str, cost: float | None, verdict: Judgement | None = None, size: int = 0) -> ArmFigures:
     return ArmFigures(
-        key=name.lower(), name=name, size=size, rows=size or 6920, accuracies=[0.8, 0.81, 0.82],
+        key=name.lower(), name=name, size=size, rows=size or 6920, scores=[0.8, 0.81, 0.82],
         log_losses=[0.4, 0.5, 0.6], seconds=83.0, memory=500 * 2**20,
         parameters=0 if name == "n-grams" else 123456,
         epochs=9.0, best_epoch=6.0, cost=cost, mean=Mean(0.81, 0.01, 8.0, 3, 2000, 0.4), judgement=verdict,
-        beside=cost is not None,
+        compared=cost is not None,
     )  # fmt: skip
 
 
@@ -81,8 +82,8 @@ def study(
 def test_the_page_of_a_study() -> None:
     page = Page(render(ReportData(title="LSTM and GRU on a.csv", **report_fields(study()))))
     for words in (
-        "Of 1 other beside LSTM, on 1,821 test rows: 1 better.",
-        "GRU does best: +0.8 ± 0.3 points, and costs 1.9 times the time.",
+        "Of 1 arm compared with LSTM on 1,821 test rows: 1 better.",
+        "GRU is best: +0.8 ± 0.3 points, and costs 1.9 times the time.",
         "GRU: +0.8 ± 0.3 points, real;", "81.0%", "123,456", "500 MiB", "83 s", "0.500", "N-grams",
         "Largest class",
         "Trained on all 6,920 rows", "Obuchowski", "40% (mean over arms) comes from seeds",
@@ -95,8 +96,9 @@ def test_the_page_of_a_study() -> None:
 def test_learning_curves_and_cautions() -> None:
     page = Page(render(ReportData(title="t", **report_fields(study((250, 0), tested=False)))))
     for words in (
-        "None is shown to be better than LSTM.", "came to nothing: the loss is nan.", "expect a little less",
-        "On 250 rows, GRU: +0.8 ± 0.3 points, real", "Trained on 250 rows", "training rows",
+        "No arm is shown to be better than LSTM.", "came to nothing: the loss is nan.",
+        "expect slightly worse", "On 250 rows, GRU: +0.8 ± 0.3 points, real", "Trained on 250 rows",
+        "training rows",
     ):  # fmt: skip
         assert words in page.text, words
     assert page.tags.count("svg") == 2
@@ -117,3 +119,27 @@ def test_hostile_names_stay_names() -> None:
     page = Page(render(ReportData(title="t", **report_fields(study((250, 0), (HOSTILE, "b"))))))
     assert not {"script", "img"} & set(page.tags)
     assert HOSTILE in page.text
+
+
+def test_a_criterion_that_is_no_share_and_better_when_lower() -> None:
+    loss = Criterion("loss", "losses", "texts", "nats", shares=False, higher_is_better=False, majority="")
+    better = judged(-0.02, 0.01, "better")
+    figures = replace(
+        study((250, 0)),
+        criterion=loss,
+        majority=None,
+        arms=[
+            replace(one, scores=[4.5, 4.6], log_losses=[], judgement=one.judgement and better)
+            for one in study((250, 0)).arms
+        ],
+        baselines={},
+    )
+    page = Page(render(ReportData(title="t", **report_fields(figures))))
+    for words in (
+        "Loss on 1,821 test rows, with 95% intervals over texts and seeds: lower is better", "4.550",
+        "GRU: −0.020 ± 0.010 nats (better), real; costs 1.9 times the time.", "Trained on all 6,920 texts",
+        "within 0.005 nats", "training texts",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert "%" not in page.text.replace("95%", "").replace("5%", "").replace("40%", "")
+    assert "log loss" not in page.text

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Data, Group, Settings, SkipBadRows, Valid
+from recurra.cli.options import (
+    AsJson,
+    ConfigFile,
+    Data,
+    Group,
+    Settings,
+    SkipBadRows,
+    TaskName,
+    Valid,
+    check_agreement,
+)
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
@@ -22,10 +32,10 @@ def compare(
         typer.Option(
             metavar="A,B,...",
             help="Recipes to compare, each with optional +recurrent-dropout, +pretrained, +pretrained-tuned "
-            "or "
-            "+KEY=VALUE, such as lstm,bi-lstm,lstm+model.units=64.",
+            "or +KEY=VALUE, such as lstm,bi-lstm,lstm+model.units=64.",
         ),
     ],
+    task: TaskName = None,
     seeds: Annotated[int, typer.Option(help="Maximum number of runs of each.", max=1000)] = 5,
     valid: Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to measure on.")] = None,
@@ -52,13 +62,15 @@ def compare(
     enough: Annotated[
         float,
         typer.Option(
-            min=0.0, help="Difference in accuracy points that is negligible; no more seeds within it."
+            min=0.0,
+            help="Difference that is negligible, in points of accuracy or hundredths of another figure; "
+            "no more seeds within it.",
         ),
     ] = 0.5,
     stop_early: Annotated[
         bool, typer.Option(help="Run no more seeds of a recipe whose result is clear.")
     ] = True,
-    baseline: Annotated[bool, typer.Option(help="Also measure the n-gram baseline.")] = True,
+    baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
     config: ConfigFile = None,
     settings: Settings = None,
     group: Group = None,
@@ -69,7 +81,8 @@ def compare(
     from recurra.compare.arms import parse_arms
     from recurra.compare.rounds import Study
     from recurra.compare.study import compare_files, parse_sizes
-    from recurra.config import parse_set, read_settings
+    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.tasks.registry import task_of_file
 
     arms = parse_arms(recipes, pretrained)
     data_settings: dict[str, Any] = {}
@@ -83,6 +96,12 @@ def compare(
     layers += [parse_set(assignment) for assignment in settings or []]
     if data_settings:
         layers.append({"data": data_settings})
+    named = merged_settings(*layers).get("task")
+    check_agreement("--task", task, "--set task", named)
+    if task is None and named is None and not any("task" in load_recipe(arm.recipe) for arm in arms):
+        task = task_of_file(data).name
+    if task is not None:
+        layers.append({"task": task})
     study = Study(
         arms,
         against or arms[0].key,

@@ -30,6 +30,7 @@ __all__ = [
     "TaskName",
     "UnfreezeAfter",
     "Valid",
+    "check_agreement",
     "chosen_config",
     "data_help",
     "transfer_settings",
@@ -161,9 +162,9 @@ def chosen_config(
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
     assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
-    _agree("--task", task, "--set task", assigned.get("task"))
-    _agree("--task", task, f"{file}: task", from_file.get("task"))
-    _agree("--recipe", recipe, "--set recipe", assigned.get("recipe"))
+    check_agreement("--task", task, "--set task", assigned.get("task"))
+    check_agreement("--task", task, f"{file}: task", from_file.get("task"))
+    check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))
     named = recipe or assigned.pop("recipe", None) or from_file.get("recipe")
     assigned.pop("recipe", None)
     from_file.pop("recipe", None)
@@ -182,7 +183,7 @@ def chosen_config(
     return build_config(base, *given, where=file)
 
 
-def _agree(option: str, value: str | None, setting: str, other: Any) -> None:
+def check_agreement(option: str, value: str | None, setting: str, other: Any) -> None:
     """Refuses a setting that contradicts an option.
 
     Raises:

@@ -73,11 +73,11 @@ def predict(
     }
     options = {name: value for name, value in task_options.items() if value is not None}
     answers = answers_for(model, PredictRequest(file, text or [], options))
-    form = form or format_of(out)
+    written_as = form or format_of(out)
     if out is None:
-        count = write_answers(answers, sys.stdout, form)
+        count = write_answers(answers, sys.stdout, written_as)
     else:
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
-            count = write_answers(answers, target, form)
+            count = write_answers(answers, target, written_as)
         screen.note(f"{count:,} answers in {out}")
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})

@@ -1,1 +1,1 @@
-"""`recurra compare`: several ways of training on the same rows, many seeds, each run a process of its own."""
+"""`recurra compare`: ways of training on the same rows with several seeds, each run in its own process."""

@@ -1,4 +1,4 @@
-"""What is compared: a recipe's name, and techniques put on top of it with ``+``."""
+"""The arms of a comparison: a recipe, and techniques that are added to it with ``+``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _RECIPES = {
     "stacked-gru": "Stacked GRU",
     "default": "Default recipe",
 }
-# Chollet's value for both (Deep Learning with Python, 2021, chapter 10); recurrent dropout by itself here.
+# The value of Chollet (Deep Learning with Python, 2021, chapter 10), there for both kinds of dropout.
 _RECURRENT_DROPOUT = {"model": {"recurrent_dropout": 0.2}}
-_SETTINGS = (  # what some are called; others are called by themselves
+_SETTINGS = (  # display names of some settings; others are shown as they are
     (re.compile(r"model\.bidirectional=true"), "bidirectional"),
     (re.compile(r"model\.(layers|units)=(\d+)"), r"\2 \1"),
 )
 _TECHNIQUES = ("recurrent-dropout", "pretrained", "pretrained-tuned")
-_PARTS = re.compile(r"[,+](?![^\[{]*[\]}])")  # a comma or plus, but not within a list
+_PARTS = re.compile(r"[,+](?![^\[{]*[\]}])")  # a comma or plus that is not within a list
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Arm:
     """One way of training.
 
     Attributes:
-        key: as it was typed, such as ``lstm+recurrent-dropout``.
-        name: for people, such as ``LSTM + recurrent dropout``.
-        recipe: the recipe's name.
-        settings: what stands on top of the recipe, in the nesting of `Config`.
+        key: The arm as it was given, such as ``lstm+recurrent-dropout``.
+        name: Its display name, such as ``LSTM + recurrent dropout``.
+        recipe: Name of the recipe.
+        settings: Layers of settings that override the recipe, nested as in `Config`.
     """
 
     key: str
@@ -49,16 +49,16 @@ class Arm:
 
 
 def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
-    """The arms of a list such as ``"lstm,gru,lstm+recurrent-dropout,lstm+model.units=64"``.
+    """Returns the arms of a list such as ``"lstm,gru,lstm+recurrent-dropout,lstm+model.units=64"``.
 
     Args:
-        typed: names of recipes, separated by commas; each may be followed by ``+recurrent-dropout``,
-            ``+pretrained`` (and frozen), ``+pretrained-tuned``, or ``+KEY=VALUE`` for any setting.
-        pretrained: the vectors that ``+pretrained`` begins from.
+        typed: Names of recipes, separated by commas; each may be followed by ``+recurrent-dropout``,
+            ``+pretrained`` (frozen), ``+pretrained-tuned``, or ``+KEY=VALUE`` for any setting.
+        pretrained: Word vectors for ``+pretrained``.
 
     Raises:
-        ConfigError: an unknown recipe or technique, fewer than two arms, one of them twice, or
-            ``+pretrained`` without vectors.
+        ConfigError: If a recipe or technique is unknown, there are fewer than two arms, an arm is given
+            twice, or there are no vectors for ``+pretrained``.
 
     Example:
         >>> [arm.name for arm in parse_arms("lstm+model.layers=2,gru+recurrent-dropout+model.units=[3,6]")]
@@ -66,12 +66,12 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
     """
     keys = [key for part in _split(typed, ",") if (key := part.strip())]
     arms = [_arm(key, pretrained) for key in keys]
-    twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
-    if twice is not None:
-        raise ConfigError(f"{twice} is named twice", where="--recipes", hint="name each arm once")
+    repeated = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+    if repeated is not None:
+        raise ConfigError(f"{repeated} is named twice", where="--recipes", hint="name each arm once")
     if len(arms) < 2:
         raise ConfigError(
-            "there is nothing to compare", where="--recipes", hint="name two recipes at least: lstm,gru"
+            "there is nothing to compare", where="--recipes", hint="name two recipes or more: lstm,gru"
         )
     return arms
 
@@ -82,9 +82,9 @@ def _arm(key: str, pretrained: Path | None) -> Arm:
     names = [_RECIPES.get(recipe, recipe.replace("-", " "))]
     settings = []
     for technique in techniques:
-        name, on_top = _technique(technique, key, pretrained)
+        name, layer = _technique(technique, key, pretrained)
         names.append(name)
-        settings.append(on_top)
+        settings.append(layer)
     return Arm(key, " + ".join(names), recipe, tuple(settings))
 
 
@@ -102,7 +102,7 @@ def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, 
         )
     if pretrained is None:
         raise ConfigError(
-            f"{key} needs vectors to begin from",
+            f"{key} needs word vectors",
             where="--recipes",
             hint="give --pretrained EMB, a model or a file of word vectors",
         )
@@ -111,11 +111,11 @@ def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, 
     return name, {"train": {"pretrained": str(pretrained.absolute()), "freeze": freeze}}
 
 
-def _split(text: str, at: str) -> list[str]:
-    """``text`` cut at a character that stands in no list."""
+def _split(text: str, separator: str) -> list[str]:
+    """``text`` split at a separator, except within lists."""
     pieces, begin = [], 0
-    for found in _PARTS.finditer(text):
-        if found.group() == at:
-            pieces.append(text[begin : found.start()])
-            begin = found.end()
+    for match in _PARTS.finditer(text):
+        if match.group() == separator:
+            pieces.append(text[begin : match.start()])
+            begin = match.end()
     return [*pieces, text[begin:]]

@@ -1,4 +1,4 @@
-"""What a comparison leaves for its reader: figures as JSON, runs as CSV, and the report."""
+"""The files that a comparison writes: figures as JSON, runs as CSV, and the report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from statistics import fmean
 from typing import Any
 
 from recurra.compare.arms import Arm
-from recurra.compare.parts import StudyData
-from recurra.compare.rounds import Study
-from recurra.compare.runs import BASELINE, Run
+from recurra.compare.rounds import Rounds, Study
+from recurra.compare.runs import Run
 from recurra.files import replacing
 from recurra.measure.report import Part, ReportData, write_report
+from recurra.measure.study import Criterion
 from recurra.measure.study_view import ArmFigures, StudyFigures, report_fields, verdicts
 from recurra.runtime import facts
 from recurra.tasks.settings import build_config
+from recurra.tasks.study import StudyData
 
 __all__ = ["Compared", "write_pages"]
 
@@ -29,7 +30,15 @@ _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 @dataclass(frozen=True)
 class Compared:
-    """A comparison that ended, and where it is kept."""
+    """A finished or interrupted comparison.
+
+    Attributes:
+        folder: Its directory.
+        figures: Its results.
+        runs: Number of finished runs.
+        seconds: Wall-clock time of the whole comparison.
+        interrupted: Whether it was interrupted.
+    """
 
     folder: Path
     figures: StudyFigures
@@ -38,35 +47,34 @@ class Compared:
     interrupted: bool
 
     def as_json(self) -> dict[str, Any]:
-        """What ``comparison.json`` and ``--json`` hold."""
-        found = self.figures
+        """Returns the contents of ``comparison.json`` and ``--json``."""
+        figures = self.figures
+        arms = (*figures.arms, *figures.baselines.values())
         return {
             "directory": str(self.folder),
             "report": str(self.folder / "report.html"),
-            "against": found.against,
-            "measured_on": found.measured,
+            "against": figures.against,
+            "measured_on": figures.measured,
             "interrupted": self.interrupted,
-            "unfinished": found.unfinished,
+            "unfinished": figures.unfinished,
             "runs": self.runs,
-            "majority_accuracy": found.majority,
-            "arms": [_as_json(arm) for arm in (*found.arms, *found.baselines.values())],
-            "verdicts": {str(size or "all"): said for size, said in verdicts(found).items()},
+            f"majority_{figures.criterion.name}": figures.majority,
+            "arms": [_as_json(arm, figures.criterion) for arm in arms],
+            "verdicts": {str(size or "all"): lines for size, lines in verdicts(figures).items()},
         }
 
 
-def _as_json(arm: ArmFigures) -> dict[str, Any]:
-    judged = arm.judgement
-    interval = list(arm.mean.interval()) if arm.mean else None
-    told: dict[str, Any] = {
+def _as_json(arm: ArmFigures, criterion: Criterion) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "arm": arm.key,
         "name": arm.name,
         "training_rows": arm.rows,
         "all_rows": arm.size == 0,
-        "seeds": len(arm.accuracies),
-        "accuracy": arm.accuracy,
-        "accuracy_interval": interval,
-        "accuracies": arm.accuracies,
-        "log_loss": fmean(arm.log_losses),
+        "seeds": len(arm.scores),
+        criterion.name: arm.score,
+        f"{criterion.name}_interval": list(arm.mean.interval()) if arm.mean else None,
+        criterion.plural: arm.scores,
+        "log_loss": fmean(arm.log_losses) if arm.log_losses else None,
         "seconds": round(arm.seconds, 3),
         "cost": arm.cost,
         "parameters": arm.parameters,
@@ -74,50 +82,49 @@ def _as_json(arm: ArmFigures) -> dict[str, Any]:
         "epochs": arm.epochs,
         "best_epoch": arm.best_epoch,
     }
-    if judged is not None:
-        told |= {
-            "difference": judged.difference.mean,
-            "difference_interval": [judged.low, judged.high],
-            "p_value": judged.p_value,
-            "verdict": judged.kind,
-            "from_seeds": judged.difference.from_seeds,
+    judgement = arm.judgement
+    if judgement is not None:
+        record |= {
+            "difference": judgement.difference.mean,
+            "difference_interval": [judgement.low, judgement.high],
+            "p_value": judgement.p_value,
+            "verdict": judgement.kind,
+            "from_seeds": judgement.difference.from_seeds,
         }
-    return told
+    return record
 
 
-def write_pages(
-    compared: Compared, study: Study, study_data: StudyData, runs: Sequence[Run], data: Path, command: str
-) -> None:
-    """``comparison.json``, ``runs.csv`` and ``report.html``, each whole or not at all."""
-    out = compared.folder
+def write_pages(compared: Compared, rounds: Rounds, source: Path, command: str) -> None:
+    """Writes ``comparison.json``, ``runs.csv`` and ``report.html``, each atomically.
+
+    Args:
+        compared: The comparison.
+        rounds: Its runs.
+        source: The training file.
+        command: The command line, for the report.
+    """
+    out, study, data = compared.folder, rounds.study, rounds.data
     with replacing(out / "comparison.json") as draft:
-        told = json.dumps(compared.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        draft.write_text(told + "\n", encoding="utf-8")
-    table = io.StringIO()
-    names = [name for name in Run.model_fields if name != "right"]
-    writer = csv.DictWriter(table, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    order = [BASELINE, *(arm.key for arm in study.arms)]
-    ordered = sorted(runs, key=lambda run: (run.size or float("inf"), run.seed, order.index(run.arm)))
-    writer.writerows({**run.model_dump(), "size": run.size or "all"} for run in ordered)
+        text = json.dumps(compared.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
     with replacing(out / "runs.csv") as draft:
-        draft.write_text(table.getvalue(), encoding="utf-8")
+        draft.write_text(_runs_table(rounds), encoding="utf-8")
     machine = facts()
     page = ReportData(
-        title=f"{_together([arm.name for arm in study.arms])} on {data.name}",
+        title=f"{_joined([arm.name for arm in study.arms])} on {source.name}",
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         **report_fields(compared.figures),
-        data={"file": str(data)},
+        data={"file": str(source)},
         parts=[
-            Part(name="train", rows=study_data.rows, source=str(data)),
+            Part(name="train", rows=data.rows, source=str(source)),
             *(
-                [Part(name="test", rows=study_data.measured, source="what the arms are compared on")]
-                if study_data.tested
+                [Part(name="test", rows=data.measured, source="the rows that the arms are compared on")]
+                if data.tested
                 else []
             ),
         ],
-        warnings=_warnings(study_data),
-        settings={arm.key: _differing(study, arm) for arm in study.arms},
+        warnings=_warnings(data),
+        settings={arm.key: _changed_settings(study, arm) for arm in study.arms},
         command=command,
         versions={name: machine[name] for name in _VERSIONS},
         hardware={name: value for name, value in machine.items() if name not in _VERSIONS},
@@ -125,25 +132,42 @@ def write_pages(
     write_report(out / "report.html", page)
 
 
-def _together(names: Sequence[str]) -> str:
+def _runs_table(rounds: Rounds) -> str:
+    """The runs as CSV, the score under the name of the criterion."""
+    criterion = rounds.task.criterion
+    names = [name for name in Run.model_fields if name not in ("scores", "sizes")]
+    order = [rounds.task.baseline, *(arm.key for arm in rounds.study.arms)]
+
+    def position(run: Run) -> tuple[float, int, int]:
+        return run.size or float("inf"), run.seed, order.index(run.arm)
+
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([criterion.name if name == "score" else name for name in names])
+    for run in sorted(rounds.done.values(), key=position):
+        values = {**run.model_dump(), "size": run.size or "all"}
+        writer.writerow([values[name] for name in names])
+    return table.getvalue()
+
+
+def _joined(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) < 4 else f"{len(names)} ways of training"
 
 
-def _warnings(study_data: StudyData) -> list[str]:
-    if not study_data.left_out:
+def _warnings(data: StudyData) -> list[str]:
+    if not data.left_out:
         return []
-    return [f"{study_data.left_out:,} test rows whose texts stand in the training file too are left out."]
+    return [f"{data.left_out:,} test rows are left out because their texts occur in the training file."]
 
 
-def _differing(study: Study, arm: Arm) -> dict[str, Any]:
-    """The settings of an arm that are not the defaults."""
-    mine, default = build_config(*study.layers(arm)).plain(), build_config().plain()
-    told: dict[str, Any] = {"recipe": arm.recipe}
-    for name, section in mine.items():
+def _changed_settings(study: Study, arm: Arm) -> dict[str, Any]:
+    """The settings of an arm that differ from the defaults of its task."""
+    config = build_config(*study.layers(arm))
+    default = build_config({"task": config.task}).plain()
+    changed: dict[str, Any] = {"recipe": arm.recipe}
+    for name, section in config.plain().items():
         if isinstance(section, dict):
-            differs = {
-                key: value for key, value in section.items() if default.get(name, {}).get(key) != value
-            }
-            if differs:
-                told[name] = differs
-    return told
+            values = {key: value for key, value in section.items() if default.get(name, {}).get(key) != value}
+            if values:
+                changed[name] = values
+    return changed

@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own that has its own threads, memory and crash."""
+"""Parallel runs, each in its own process: a crash or a memory peak concerns one run only."""
 
 from __future__ import annotations
 
@@ -26,25 +26,30 @@ _WORKER = "recurra.compare.worker"
 
 @dataclass(frozen=True)
 class Failed:
-    """A run that came to nothing, and why."""
+    """A run that failed, and the reason."""
 
     job: Job
     reason: str
 
 
 def cores() -> int:
-    """How many processors this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
+    """Returns the number of processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def run_all(jobs: Sequence[Job], at_once: int, threads: int) -> Generator[Run | Failed]:
-    """Each job's result as it comes, ``at_once`` processes side by side with ``threads`` threads each.
+    """Yields the result of each job as it finishes.
 
-    When the caller stops listening, or Ctrl-C comes, the processes under way are ended.
+    If the caller closes the generator, or on Ctrl-C, the running processes are killed.
+
+    Args:
+        jobs: The runs.
+        at_once: Number of parallel processes.
+        threads: Number of threads of each process.
 
     Raises:
-        RecurraError: settings or files that no run can use.
+        RecurraError: If settings or files cannot be used by any run.
     """
     workers = _WorkerPool(threads)
     pool = ThreadPoolExecutor(at_once)
@@ -54,45 +59,45 @@ def run_all(jobs: Sequence[Job], at_once: int, threads: int) -> Generator[Run | 
             yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        workers.dismiss()
+        workers.kill()
         pool.shutdown(wait=True)
         workers.close()
 
 
 class _WorkerPool:
-    """Worker processes: as many as work at once, each with a job at a time."""
+    """Worker processes, each with one job at a time."""
 
     def __init__(self, threads: int) -> None:
         count = str(threads)
-        once = {"RECURRA_THREADS": count, "OMP_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
-        self._environment = {**os.environ, **once}
+        variables = {"RECURRA_THREADS": count, "OMP_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
+        self._environment = {**os.environ, **variables}
         self._lock = threading.Lock()
         self._all: list[_Worker] = []
         self._idle: list[_Worker] = []
-        self._dismissed = False
+        self._killed = False
 
     def do(self, job: Job) -> Run | Failed:
-        """Hands the job to a worker and waits for its answer."""
+        """Sends the job to a worker and waits for its result."""
         worker = self._worker()
         answer = worker.ask(job)
         with self._lock:
             self._idle.append(worker)
         return _result(job, answer)
 
-    def dismiss(self) -> None:
-        """Ends all workers and what they are at."""
+    def kill(self) -> None:
+        """Kills all workers and their runs."""
         with self._lock:
-            self._dismissed = True
+            self._killed = True
             for worker in self._all:
-                worker.end()
+                worker.kill()
 
     def close(self) -> None:
-        """Closes the pipes, when nobody reads them any more."""
+        """Closes the pipes after all reading has ended."""
         for worker in self._all:
             worker.close()
 
     def _worker(self) -> _Worker:
-        """One that is idle and alive, else a new one."""
+        """Returns an idle worker, or a new one."""
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
@@ -100,17 +105,17 @@ class _WorkerPool:
                     return worker
             worker = _Worker(self._environment)
             self._all.append(worker)
-            if self._dismissed:
-                worker.end()
+            if self._killed:
+                worker.kill()
             return worker
 
 
 class _Worker:
-    """A process that does a job at a time."""
+    """A process that runs one job at a time."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the pipes
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", _WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -118,23 +123,23 @@ class _Worker:
             text=True,
             encoding="utf-8",
             env=environment,
-            start_new_session=True,  # Ctrl-C is ours to handle
+            start_new_session=True,  # Ctrl-C is handled by the parent
         )
 
     @property
     def has_ended(self) -> bool:
-        """Whether it takes no more jobs."""
+        """Whether it accepts no more jobs."""
         if sys.platform != "linux":
-            self._process.wait()  # there it ends after one job
+            self._process.wait()  # it ends after one job there
         return self._process.poll() is not None
 
     def ask(self, job: Job) -> dict[str, Any]:
-        """Its answer, or that it died, with its last words."""
+        """Returns its answer, or the last line of its error output if it died."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise ValueError("a worker has pipes")
         line = ""
-        with suppress(BrokenPipeError):  # it is gone, as no answer says too
+        with suppress(BrokenPipeError):  # it has died, as the missing answer shows
             stdin.write(job.model_dump_json() + "\n")
             stdin.flush()
             line = stdout.readline()
@@ -142,11 +147,11 @@ class _Worker:
             return dict(json.loads(line))
         self._process.wait()
         self._log.seek(0)
-        words = self._log.read().decode("utf-8", "replace").split("\n")
-        return {"died": next((word for word in reversed(words) if word.strip()), "its process is gone")}
+        lines = self._log.read().decode("utf-8", "replace").split("\n")
+        return {"died": next((line for line in reversed(lines) if line.strip()), "its process has ended")}
 
-    def end(self) -> None:
-        """Kills it and the run it has begun."""
+    def kill(self) -> None:
+        """Kills it and its run."""
         with suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -167,7 +172,7 @@ def _result(job: Job, answer: dict[str, Any]) -> Run | Failed:
         return Run.model_validate(answer["run"])
     if "died" in answer:
         return Failed(job, answer["died"])
-    if answer["kind"] == "TrainingError":  # this network did not learn; others may
+    if answer["kind"] == "TrainingError":  # of this run only
         return Failed(job, answer["error"])
     error = getattr(errors, answer["kind"], RecurraError)
     raise error(answer["error"])

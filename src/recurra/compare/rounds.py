@@ -1,4 +1,4 @@
-"""The runs of a study in rounds: which to make next, and what those that are made say."""
+"""The rounds of a study: the runs to make next, and the results of the runs made so far."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recurra.compare.arms import Arm
-from recurra.compare.parts import StudyData
 from recurra.compare.pool import Failed
-from recurra.compare.runs import BASELINE, Job, Run, unpack
-from recurra.errors import TrainingError
-from recurra.measure.study import Judgement, Mean, crossed_mean, judge, looks
+from recurra.compare.runs import Job, Run
+from recurra.errors import ConfigError, DataError, TrainingError
+from recurra.measure.study import Judgement, Mean, Scores, crossed_mean, judge, looks, ratio_values
 from recurra.measure.study_view import ArmFigures, StudyFigures
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import recipe_under
+from recurra.tasks.study import StudyData, StudyFunctions
 
 __all__ = ["Rounds", "Study"]
 
 Place = tuple[str, int, int]
+"""Arm, size and seed of a run."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What to compare, and how far to go.
+    """The description of a study.
 
     Attributes:
-        arms: the ways of training.
-        against: the key of the one that the others are compared to.
-        seeds: runs of an arm at most.
-        sizes: training rows, smallest first; 0 stands for all there are.
-        settings: layers of settings for every arm, below what an arm sets itself.
-        enough: a difference this small does not matter, as a share.
-        adaptive: whether an arm gets no more seeds when its verdict is clear.
-        baseline: whether the n-gram baseline is measured beside them.
+        arms: The ways of training to compare.
+        against: Key of the arm that the others are compared with.
+        seeds: Maximum number of runs of an arm.
+        sizes: Numbers of training rows in ascending order; 0 for all.
+        settings: Layers of settings for all arms, overridden by the settings of an arm.
+        enough: Largest difference that does not matter.
+        adaptive: Whether an arm gets no more seeds once its verdict is clear.
+        baseline: Whether to measure the baseline too.
     """
 
     arms: Sequence[Arm]
@@ -51,39 +52,55 @@ class Study:
     baseline: bool = True
 
     def layers(self, arm: Arm) -> tuple[dict[str, Any], ...]:
-        """The layers of settings of an arm: its recipe, everybody's, its own."""
+        """Returns the layers of settings of an arm: its recipe, those of all arms, its own."""
         return (recipe_under(arm.recipe, *self.settings, *arm.settings), *self.settings, *arm.settings)
 
 
 @dataclass
 class Rounds:
-    """The runs of a study, round by round: which to make next, and what those that are made say.
+    """The runs of a study, round by round.
 
-    Everything is decided from the runs alone, so a study that goes on decides as one that was never stopped.
+    All decisions depend only on the runs, so a resumed study decides as one that was not interrupted.
+
+    Attributes:
+        study: The description of the study.
+        data: The rows of the study.
+        task: The functions of the task.
+        done: Finished runs.
+        failed: Failed runs.
+        judged: Results of the comparisons, by size and arm.
     """
 
     study: Study
-    study_data: StudyData
+    data: StudyData
+    task: StudyFunctions[Any, Any]
     done: dict[Place, Run]
     failed: list[Failed] = field(default_factory=list)
     judged: dict[int, dict[str, Judgement]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A size that asks for as many rows as there are, or more, asks for all.
-        sizes = [size if size < self.study_data.rows else 0 for size in self.study.sizes]
+        # A size of at least the number of rows is the whole training set.
+        sizes = [size if size < self.data.rows else 0 for size in self.study.sizes]
         self.sizes = list(dict.fromkeys(sizes))
+        if any(self.sizes) and self.task.draw is None:
+            raise ConfigError(
+                f"{self.task.criterion.rows} of this task can't be drawn",
+                where="--sizes",
+                hint="leave it out",
+            )
         self.looks = looks(self.study.seeds, self.study.adaptive)
         self.others = [arm.key for arm in self.study.arms if arm.key != self.study.against]
 
     @property
     def most(self) -> int:
-        """How many runs there may be at most, the baseline's left out."""
+        """Maximum number of runs, without those of the baseline."""
         return len(self.study.arms) * self.study.seeds * len(self.sizes)
 
     @property
     def measured(self) -> str:
-        """The rows that are measured on, in words."""
-        return f"{self.study_data.measured:,} {'test' if self.study_data.tested else 'validation'} rows"
+        """Number and kind of the rows measured on."""
+        kind = "test" if self.data.tested else "validation"
+        return f"{self.data.measured:,} {kind} {self.task.criterion.rows}"
 
     def go(
         self,
@@ -91,7 +108,7 @@ class Rounds:
         keep: Callable[[Run], None],
         reporter: Reporter,
     ) -> None:
-        """Make all runs that are needed, looking at what they say after each round."""
+        """Makes all runs that are needed, and looks at the results after each round."""
         for look in self.looks:
             jobs = list(self._missing(look))
             begun = time.perf_counter()
@@ -105,7 +122,7 @@ class Rounds:
                     self.done[result.place] = result
                     left = (time.perf_counter() - begun) / number * (len(jobs) - number)
                     reporter.note(
-                        f"{_place(result)}: {100 * result.accuracy:.1f}%, {result.seconds:.0f} s"
+                        f"{_place(result)}: {self.task.criterion.value(result.score)}, {result.seconds:.0f} s"
                         f" ({number} of {len(jobs)} in this round{_left(left)})"
                     )
             self.judged = {size: self._judge(size, look) for size in self.sizes}
@@ -113,31 +130,32 @@ class Rounds:
                 break
 
     def figures(self, interrupted: bool) -> StudyFigures:
-        """All that the runs say so far.
+        """Returns the results of the runs so far.
 
         Raises:
-            TrainingError: there is not one run.
+            TrainingError: If no run was finished.
         """
-        networks = [run for run in self.done.values() if run.arm != BASELINE]
+        networks = [run for run in self.done.values() if run.arm != self.task.baseline]
         if not networks:
             reasons = f": {self.failed[0].reason}" if self.failed else ""
             raise TrainingError(f"not one run was finished{reasons}")
         names = {arm.key: arm.name for arm in self.study.arms}
-        unfinished = [f"{_place(fail.job)} came to nothing: {fail.reason}." for fail in self.failed]
+        unfinished = [f"{_place(failed.job)} failed: {failed.reason}." for failed in self.failed]
         if interrupted:
             unfinished.append(f"The study was interrupted after {len(networks)} of at most {self.most} runs.")
         arms = [self._figures(key, name, size) for size in self.sizes for key, name in names.items()]
-        baselines = [self._figures(BASELINE, "n-gram baseline", size) for size in self.sizes]
+        baselines = [self._figures(self.task.baseline, self.task.baseline_name, size) for size in self.sizes]
         return StudyFigures(
             against=names[self.study.against],
             measured=self.measured,
-            tested=self.study_data.tested,
+            tested=self.data.tested,
             enough=self.study.enough,
             seeds=self.study.seeds,
             arms=[arm for arm in arms if arm is not None],
             baselines={arm.size: arm for arm in baselines if arm is not None},
-            majority=self.study_data.majority,
+            majority=self.data.majority,
             unfinished=unfinished,
+            criterion=self.task.criterion,
         )
 
     def _missing(self, look: int) -> Iterator[Job]:
@@ -145,58 +163,80 @@ class Rounds:
         for seed in range(1, look + 1):
             for size in self.sizes:
                 active = self._active(size)
-                wanted = [
-                    arm for arm in self.study.arms if arm.key in {*active, self.study.against} and active
-                ]
-                if self.study.baseline and (size or seed == 1) and active:
-                    layers = self.study.layers(self.study.arms[0])
-                    yield from self._job(BASELINE, size, seed, layers)
-                for arm in wanted:
-                    yield from self._job(arm.key, size, seed, self.study.layers(arm))
+                if not active:
+                    continue
+                if self.study.baseline and (size or seed == 1):
+                    # The baseline has no pretrained weights, even if the first arm has.
+                    layers = tuple({**layer, "train": {}} for layer in self.study.layers(self.study.arms[0]))
+                    yield from self._job(self.task.baseline, size, seed, layers)
+                for arm in self.study.arms:
+                    if arm.key in {*active, self.study.against}:
+                        yield from self._job(arm.key, size, seed, self.study.layers(arm))
 
     def _job(self, arm: str, size: int, seed: int, layers: tuple[dict[str, Any], ...]) -> Iterator[Job]:
-        failed = {(fail.job.arm, fail.job.size, fail.job.seed) for fail in self.failed}
+        failed = {(failure.job.arm, failure.job.size, failure.job.seed) for failure in self.failed}
         if (arm, size, seed) in self.done or (arm, size, seed) in failed:
             return
-        if arm == BASELINE:  # begins from nothing, whatever the networks begin from
-            layers = tuple({**layer, "train": {}} for layer in layers)
-        settings = (*layers, {"data": self.study_data.settings})
-        train = self.study_data.train(size, seed)
         yield Job(
             arm=arm,
             size=size,
+            rows=size or self.data.rows,
             seed=seed,
-            settings=settings,
-            train=train,
-            valid=self.study_data.valid,
-            test=self.study_data.test,
+            settings=(*layers, self.data.settings),
+            train=self._training_file(size, seed),
+            valid=self.data.path(self.data.valid),
+            test=self.data.path(self.data.test),
+            baseline=arm == self.task.baseline,
         )
 
+    def _training_file(self, size: int, seed: int) -> Path:
+        """All training rows, or ``size`` of them drawn by the seed."""
+        whole = self.data.folder / self.data.train
+        if not size or self.task.draw is None:
+            return whole
+        path = self.data.folder / f"{whole.stem}-{size}-{seed}{whole.suffix}"
+        if not path.is_file():
+            self.task.draw(self.data, size, seed, path)
+        return path
+
     def _active(self, size: int) -> list[str]:
-        """The arms whose verdict more seeds may change."""
+        """The arms whose verdict could change with more seeds."""
         judged = self.judged.get(size, {})
         return [key for key in self.others if key not in judged or not judged[key].clear]
 
     def _judge(self, size: int, look: int) -> dict[str, Judgement]:
-        """Verdicts from the first ``look`` seeds; what was clear at a former look stays as it was."""
-        former = {key: found for key, found in self.judged.get(size, {}).items() if found.clear}
-        found: dict[str, tuple[Mean, float]] = {}
+        """Verdicts from the first ``look`` seeds; verdicts that were clear at an earlier look are kept."""
+        earlier = {key: verdict for key, verdict in self.judged.get(size, {}).items() if verdict.clear}
+        differences: dict[str, tuple[Mean, float]] = {}
         for key in self.others:
-            if key in former:
-                found[key] = former[key].difference, former[key].share
+            if key in earlier:
+                differences[key] = earlier[key].difference, earlier[key].share
                 continue
             pairs = [
-                (self._right(key, size, seed), self._right(self.study.against, size, seed))
+                (self._scores(key, size, seed), self._scores(self.study.against, size, seed))
                 for seed in range(1, look + 1)
             ]
-            gains = [np.subtract(a, b, dtype=np.float64) for a, b in pairs if a is not None and b is not None]
-            if len(gains) > 1:
-                found[key] = crossed_mean(np.stack(gains)), self.looks[look]
-        return judge(found, enough=self.study.enough, family=len(self.others))
+            paired = [_difference(key, a, b) for a, b in pairs if a is not None and b is not None]
+            if len(paired) > 1:
+                differences[key] = self._mean(paired), self.looks[look]
+        return judge(
+            differences,
+            enough=self.study.enough,
+            family=len(self.others),
+            higher_is_better=self.task.criterion.higher_is_better,
+        )
 
-    def _right(self, key: str, size: int, seed: int) -> NDArray[np.bool_] | None:
+    def _mean(self, scores: Sequence[Scores]) -> Mean:
+        """The mean over seeds and rows with its error."""
+        values = np.stack([one.values.astype(np.float64) for one in scores])
+        sizes = [one.sizes for one in scores if one.sizes is not None]
+        return crossed_mean(
+            ratio_values(values, np.stack(sizes) if sizes else None), shares=self.task.criterion.shares
+        )
+
+    def _scores(self, key: str, size: int, seed: int) -> Scores | None:
         run = self.done.get((key, size, seed))
-        return None if run is None else unpack(run.right, run.rows)
+        return None if run is None else run.row_scores
 
     def _runs(self, key: str, size: int) -> list[Run]:
         seeds = range(1, self.study.seeds + 1)
@@ -208,28 +248,43 @@ class Rounds:
             return None
         cost = None
         if key in self.others:
-            beside = {run.seed: run.cpu_seconds for run in self._runs(self.study.against, size)}
-            ratios = [run.cpu_seconds / beside[run.seed] for run in runs if beside.get(run.seed)]
+            reference = {run.seed: run.cpu_seconds for run in self._runs(self.study.against, size)}
+            ratios = [run.cpu_seconds / reference[run.seed] for run in runs if reference.get(run.seed)]
             cost = float(np.exp(np.mean(np.log(ratios)))) if ratios else None
         memories = [run.memory for run in runs if run.memory is not None]
-        right = [unpack(run.right, run.rows) for run in runs]
         return ArmFigures(
             key=key,
             name=name,
             size=size,
             rows=runs[0].train_rows,
-            accuracies=[run.accuracy for run in runs],
-            log_losses=[run.log_loss for run in runs],
+            scores=[run.score for run in runs],
+            log_losses=[run.log_loss for run in runs if run.log_loss is not None],
             seconds=_mean(run.seconds for run in runs),
             memory=max(memories, default=None),
             parameters=round(_mean(run.parameters for run in runs)),
             epochs=_mean(run.epochs for run in runs),
             best_epoch=_mean(run.best_epoch for run in runs),
             cost=cost,
-            mean=crossed_mean(np.stack(right).astype(np.float64)) if len(runs) > 1 else None,
+            mean=self._mean([run.row_scores for run in runs]) if len(runs) > 1 else None,
             judgement=self.judged.get(size, {}).get(key),
-            beside=key in self.others,
+            compared=key in self.others,
         )
+
+
+def _difference(key: str, first: Scores, second: Scores) -> Scores:
+    """The difference of two runs on each row.
+
+    Raises:
+        DataError: If the runs were measured on different rows.
+    """
+    a, b = (np.ones(len(one.values)) if one.sizes is None else one.sizes for one in (first, second))
+    if not np.array_equal(a, b):
+        raise DataError(
+            f"{key} was measured on other rows",
+            where="--recipes",
+            hint="compare arms with the same data settings",
+        )
+    return Scores(np.subtract(first.values, second.values, dtype=np.float64), first.sizes)
 
 
 def _left(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The runs of a study on disk: what was asked for, and a line for each run that is done."""
+"""The runs of a study on disk: the description of the study, and one line per finished run."""
 
 from __future__ import annotations
 
@@ -17,57 +17,63 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recurra.errors import OutputError
 from recurra.files import replacing
+from recurra.measure.study import Scores
 
-__all__ = ["BASELINE", "DATA", "Job", "Run", "Store", "pack", "unpack"]
+__all__ = ["DATA", "Job", "Run", "Store", "pack", "unpack"]
 
-BASELINE = "n-grams"  # the arm that is no network
-DATA = "data"  # the folder of the rows
+DATA = "data"  # directory of the rows
 _STUDY, _RUNS = "study.json", "runs.jsonl"
+_FLOATS = "f8:"
 
 
 class Job(BaseModel):
-    """One run to do, as it is handed to its process.
+    """One run to make, as it is sent to its process.
 
     Attributes:
-        arm: its key, or `BASELINE`.
-        size: training rows, or 0 for all there are.
-        seed: of weights, masks, batches and, for fewer rows than all, of which rows.
-        settings: layers of settings in the nesting of `Config`, later ones winning.
-        train: the training file.
-        valid: the file that chooses the epoch.
-        test: the file to measure on; that of ``valid`` if None.
+        arm: Key of the arm or of the baseline.
+        size: Number of training rows; 0 for all.
+        rows: Number of training rows in ``train``.
+        seed: Seed of weights, masks and batches, and of the choice of rows if not all are used.
+        settings: Layers of settings nested as in `Config`; later ones override earlier ones.
+        train: Training file.
+        valid: File that chooses the epoch; None if it is a part of ``train``.
+        test: File to measure on; None if it is a part of ``train``, or the validation rows are measured on.
+        baseline: Whether to train the baseline instead of a network.
     """
 
     model_config = ConfigDict(frozen=True)
 
     arm: str
     size: int
+    rows: int
     seed: int
     settings: tuple[dict[str, Any], ...]
     train: Path
-    valid: Path
+    valid: Path | None
     test: Path | None
+    baseline: bool = False
 
 
 class Run(BaseModel):
-    """What one run found.
+    """The results of one run.
 
     Attributes:
-        arm: its key, or `BASELINE`.
-        size: training rows asked for, or 0 for all there are.
-        seed: see `Job`.
-        train_rows: how many it learned from.
-        rows: how many it was measured on.
-        accuracy: share of them that it has right.
-        log_loss: mean of them, with calibrated probabilities.
-        right: which rows it has right, as `pack` writes them.
-        seconds: of training, by the clock.
-        cpu_seconds: of training, by the processors.
-        memory: the most that its process had in use, in bytes; None where the system does not say.
-        parameters: numbers in the network; 0 for the baseline.
-        best_epoch: whose weights were kept.
-        epochs: how many were trained.
-        token_share: share of the training texts' tokens with a pretrained vector; None without.
+        arm: Key of the arm or of the baseline.
+        size: Number of training rows requested; 0 for all.
+        seed: See `Job`.
+        train_rows: Number of training rows.
+        rows: Number of rows measured on.
+        score: Value of the criterion of the study, such as the accuracy.
+        log_loss: Mean log loss with calibrated probabilities; None if the task has none.
+        scores: Score of each row, as written by `pack`.
+        sizes: Units in each row, as written by `pack`; None if each row is one unit.
+        seconds: Wall-clock time of the training.
+        cpu_seconds: Processor time of the training.
+        memory: Peak memory of the process in bytes; None if the system does not report it.
+        parameters: Number of parameters of the network; 0 for the baseline.
+        best_epoch: Epoch whose weights were kept.
+        epochs: Number of epochs trained.
+        token_share: Share of the tokens of the training texts with a pretrained vector; None without one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,9 +83,10 @@ class Run(BaseModel):
     seed: int
     train_rows: int
     rows: int
-    accuracy: float
-    log_loss: float
-    right: str
+    score: float
+    log_loss: float | None
+    scores: str
+    sizes: str | None = None
     seconds: float
     cpu_seconds: float
     memory: int | None
@@ -90,44 +97,59 @@ class Run(BaseModel):
 
     @property
     def place(self) -> tuple[str, int, int]:
-        """What it is a run of: arm, size, seed."""
+        """Arm, size and seed."""
         return self.arm, self.size, self.seed
 
+    @property
+    def row_scores(self) -> Scores:
+        """The scores of the rows."""
+        sizes = None if self.sizes is None else unpack(self.sizes, self.rows).astype(np.float64)
+        return Scores(unpack(self.scores, self.rows), sizes, self.log_loss)
 
-def pack(right: NDArray[np.bool_]) -> str:
-    """``(n,)`` truths as text, eight in a byte."""
-    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+def pack(values: NDArray[np.bool_] | NDArray[np.float64]) -> str:
+    """Returns ``n`` values as text: booleans as bits, numbers as float64."""
+    if values.dtype == bool:
+        return base64.b64encode(np.packbits(values.astype(bool)).tobytes()).decode("ascii")
+    return _FLOATS + base64.b64encode(values.astype("<f8").tobytes()).decode("ascii")
 
 
-def unpack(text: str, rows: int) -> NDArray[np.bool_]:
-    """``(n,)`` truths that `pack` wrote.
+def unpack(text: str, rows: int) -> NDArray[np.bool_] | NDArray[np.float64]:
+    """Returns the ``rows`` values that `pack` wrote.
 
     Example:
         >>> unpack(pack(np.array([True, False, True])), 3).tolist()
         [True, False, True]
+        >>> unpack(pack(np.array([0.5, 3.0])), 2).tolist()
+        [0.5, 3.0]
     """
+    if text.startswith(_FLOATS):
+        return np.frombuffer(base64.b64decode(text.removeprefix(_FLOATS)), "<f8").astype(np.float64)
     bits = np.frombuffer(base64.b64decode(text), np.uint8)
     return np.unpackbits(bits, count=rows).astype(bool)
 
 
 class Store:
-    """A study's directory: ``study.json`` says what it is, ``runs.jsonl`` has a line for each run."""
+    """The directory of a study: its description in ``study.json``, one line per run in ``runs.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._runs = folder / _RUNS
 
     def open(self, study: dict[str, Any]) -> dict[tuple[str, int, int], Run]:
-        """The runs that are done already, by arm, size and seed; ``study`` says what they must be runs of.
+        """Returns the finished runs of a study by arm, size and seed, and creates the directory if needed.
+
+        Args:
+            study: Description of the study.
 
         Raises:
-            OutputError: the directory holds something else, or runs of another study, or can't be written.
+            OutputError: If the directory has other contents, belongs to another study, or cannot be written.
         """
         path = self.folder / _STUDY
         if not path.is_file():
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise OutputError(
-                    "is there already and holds no comparison", where=self.folder, hint="choose another --out"
+                    "already exists and holds no comparison", where=self.folder, hint="choose another --out"
                 )
             with replacing(path) as draft:
                 draft.write_text(json.dumps(study, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -146,7 +168,7 @@ class Store:
         return {run.place: run for run in self._read()}
 
     def forget(self) -> None:
-        """Takes back what `open` began, where no run has been made."""
+        """Removes what `open` created, if no run has been made."""
         if not self._runs.exists():
             shutil.rmtree(self.folder / DATA, ignore_errors=True)
             (self.folder / _STUDY).unlink(missing_ok=True)
@@ -154,10 +176,10 @@ class Store:
                 self.folder.rmdir()
 
     def add(self, run: Run) -> None:
-        """Writes one more line, and waits until it is on the disk.
+        """Appends a run and waits until it is on the disk.
 
         Raises:
-            OutputError: it can't be written.
+            OutputError: If it cannot be written.
         """
         line = run.model_dump_json().encode() + b"\n"
         try:
@@ -165,7 +187,7 @@ class Store:
             try:
                 size = os.lseek(handle, 0, os.SEEK_END)
                 if size and os.pread(handle, 1, size - 1) != b"\n":
-                    line = b"\n" + line  # what a power cut left of a line stays one by itself
+                    line = b"\n" + line  # an incomplete line remains a line of its own
                 os.write(handle, line)
                 os.fsync(handle)
             finally:
@@ -180,4 +202,4 @@ class Store:
             try:
                 yield Run.model_validate_json(line)
             except ValidationError:
-                continue  # a line that was cut off: that run is done again
+                continue  # an incomplete line: this run is made again

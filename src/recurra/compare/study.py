@@ -1,4 +1,4 @@
-"""The whole path of a comparison: rows laid out, runs made in rounds, verdicts, and a report of them."""
+"""A whole comparison: rows written to files, runs made in rounds, results, and a report."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from recurra.compare.pages import Compared, write_pages
-from recurra.compare.parts import prepare_study_data
 from recurra.compare.pool import cores, run_all
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import DATA, Store
 from recurra.config import Config
 from recurra.errors import ConfigError
+from recurra.files import replacing
 from recurra.io.cache import content_key
 from recurra.measure.study import looks
-from recurra.measure.study_view import StudyFigures, arms_table, size_name, verdicts
+from recurra.measure.study_view import StudyFigures, arms_table, verdicts
 from recurra.runtime import threads_asked
+from recurra.tasks.base import Task
+from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.study import StudyData, StudyFunctions
 
-__all__ = ["compare_files", "parse_sizes"]
+__all__ = ["compare_files", "parse_sizes", "prepare_study_data"]
 
 
 def parse_sizes(typed: str) -> list[int]:
-    """Training-set sizes, ascending, 0 for ``all``.
+    """Returns sizes of training sets in ascending order, with 0 for ``all``.
 
     Raises:
-        ConfigError: one is neither a number nor ``all``.
+        ConfigError: If one is neither a number nor ``all``.
 
     Example:
         >>> parse_sizes("1000,all,250")
@@ -55,55 +58,39 @@ def compare_files(
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Compared:
-    """Train every arm with every seed, compare them on the same rows, and write the report to ``out``.
+    """Trains each arm with each seed, compares them on the same rows, and writes the report to ``out``.
 
-    What is done stays in ``out``: the same call goes on where a former one ended.
+    Finished runs are kept in ``out``: the same call resumes an interrupted study.
 
     Args:
-        data: labelled texts.
-        study: what to compare.
-        out: the study's directory.
-        valid: rows that choose the epochs; some of ``data`` are held out if None.
-        test: rows to compare on; the validation rows if None.
-        jobs: runs side by side; as many as there are processors if None. They share the processors' threads,
-            or have as many each as ``RECURRA_THREADS`` says.
-        command: what was typed, for the report.
-        reporter: receives the steps.
+        data: Training file.
+        study: Description of the study.
+        out: Directory of the study.
+        valid: File that chooses the epochs. If None, a part of ``data`` is held out.
+        test: File to compare on. If None, the test part of ``data``, or the validation rows.
+        jobs: Number of parallel runs. If None, the number of processors. The runs share the threads of the
+            processors, or have as many each as ``RECURRA_THREADS``.
+        command: The command line, for the report.
+        reporter: Receives the steps.
 
     Raises:
-        RecurraError: bad input, settings or place.
+        RecurraError: If data, settings or directory cannot be used.
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
-    if all(arm.key != study.against for arm in study.arms):
-        named = ", ".join(arm.key for arm in study.arms)
-        raise ConfigError(
-            f"{study.against!r} is not compared", where="--against", hint=f"name one of {named}"
-        )
-    if study.seeds < 2:
-        raise ConfigError(
-            f"{study.seeds} seed can't tell chance from technique", where="--seeds", hint="give at least 2"
-        )
-    for arm in study.arms:
-        config = build_config(*study.layers(arm))
-        if config.recipe != arm.recipe:
-            raise ConfigError(
-                f"setting recipe is {config.recipe}, and {arm.key} begins from {arm.recipe}",
-                hint="name the recipes to compare in --recipes",
-            )
-        if config.task != "classify":
-            raise ConfigError(
-                f"{arm.key} is no classifier", where="--recipes", hint="name recipes of classifiers"
-            )
+    configs, task, functions = _checked(study)
     store = Store(out)
-    base: Any = build_config(*study.layers(study.arms[0]))
-    done = store.open(_identity(study, base, [path for path in (data, valid, test) if path is not None]))
+    files = [path for path in (data, valid, test) if path is not None]
+    done = store.open(_identity(study, configs, files))
     try:
-        study_data = prepare_study_data(data, base, out / DATA, reporter, valid=valid, test=test)
+        config = configs[study.arms[0].key]
+        study_data = prepare_study_data(
+            task, functions, data, config, out / DATA, reporter, valid=valid, test=test
+        )
+        rounds = Rounds(study, study_data, functions, done)
     except BaseException:
         store.forget()
         raise
-    rounds = Rounds(study, study_data, done)
     at_once = jobs or cores()
     threads = threads_asked() or max(1, cores() // at_once)
     reporter.step("Comparing")
@@ -120,28 +107,112 @@ def compare_files(
     )
     interrupted = False
     try:
-        rounds.go(lambda wanted: run_all(wanted, at_once, threads), store.add, reporter)
+        rounds.go(lambda missing: run_all(missing, at_once, threads), store.add, reporter)
     except KeyboardInterrupt:
         interrupted = True
-        reporter.warn("interrupted: finished runs are kept, the same command goes on")
-    found = rounds.figures(interrupted)
-    compared = Compared(out, found, len(rounds.done), time.perf_counter() - begun, interrupted)
-    _tell(found, reporter)
-    write_pages(compared, study, study_data, list(rounds.done.values()), data, command)
+        reporter.warn("interrupted: finished runs are kept, the same command resumes")
+    figures = rounds.figures(interrupted)
+    compared = Compared(out, figures, len(rounds.done), time.perf_counter() - begun, interrupted)
+    _report(figures, reporter)
+    write_pages(compared, rounds, data, command)
     reporter.step("Saved")
     reporter.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
     return compared
 
 
-def _identity(study: Study, base: Config, files: Sequence[Path]) -> dict[str, Any]:
-    """What a study is a study of: a directory with another one is refused."""
-    arms = {arm.key: build_config(*study.layers(arm)).plain() for arm in study.arms}
-    begun_from = {arms[key]["train"]["pretrained"] for key in arms} - {None}
+def prepare_study_data(
+    task: Task[Any, Any],
+    functions: StudyFunctions[Any, Any],
+    data: Path,
+    config: Config,
+    folder: Path,
+    reporter: Reporter,
+    *,
+    valid: Path | None,
+    test: Path | None,
+) -> StudyData:
+    """Reads, splits and writes the rows of a study to ``folder``, unless this was done before.
+
+    Raises:
+        DataError: If a file cannot be used, or no test row is left.
+    """
+    record = folder / "parts.json"
+    if not record.is_file():
+        prepared = task.prepare(data, config, reporter, valid=valid, test=test)
+        fields = {**vars(functions.write(prepared, folder))}
+        del fields["folder"]
+        with replacing(record) as draft:
+            draft.write_text(json.dumps(fields), encoding="utf-8")
+    study_data = StudyData(folder, **json.loads(record.read_text(encoding="utf-8")))
+    if study_data.left_out:
+        reporter.warn(
+            f"{study_data.left_out:,} of {study_data.left_out + study_data.measured:,} test texts occur in "
+            "the training file too: they are left out"
+        )
+    return study_data
+
+
+def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunctions[Any, Any]]:
+    """The settings of each arm, and the functions of their task.
+
+    Raises:
+        ConfigError: If the study cannot be made.
+    """
+    keys = [arm.key for arm in study.arms]
+    if study.against not in keys:
+        raise ConfigError(
+            f"{study.against!r} is not compared", where="--against", hint=f"name one of {', '.join(keys)}"
+        )
+    if study.seeds < 2:
+        raise ConfigError(
+            f"{study.seeds} seed can't separate chance from technique",
+            where="--seeds",
+            hint="give at least 2",
+        )
+    configs = {arm.key: build_config(*study.layers(arm)) for arm in study.arms}
+    for arm in study.arms:
+        recipe = configs[arm.key].recipe
+        if recipe != arm.recipe:
+            raise ConfigError(
+                f"setting recipe is {recipe}, and the recipe of {arm.key} is {arm.recipe}",
+                hint="name the recipes to compare in --recipes",
+            )
+    first = configs[keys[0]]
+    for key, config in configs.items():
+        if config.task != first.task:
+            raise ConfigError(
+                f"{key} is of task {config.task} and {keys[0]} of task {first.task}",
+                where="--recipes",
+                hint="name recipes of one task, or give --task",
+            )
+    task = task_named(first.task)
+    if task.study is None:
+        raise ConfigError(f"models of task {first.task} can't be compared", where="--recipes")
+    for name in task.study.shared:
+        section, _, setting = name.partition(".")
+        for key, config in configs.items():
+            values = [getattr(one, section) for one in (config, first)]
+            if setting:
+                values = [getattr(value, setting) for value in values]
+            if values[0] != values[1]:
+                raise ConfigError(
+                    f"{key} and {keys[0]} differ in {name}, which decides what is measured",
+                    where="--recipes",
+                    hint="set it for all arms with --set",
+                )
+    return configs, task, task.study
+
+
+def _identity(study: Study, configs: dict[str, Config], files: Sequence[Path]) -> dict[str, Any]:
+    """The description by which a study is recognized when it is resumed."""
+    arms = {key: config.plain() for key, config in configs.items()}
+    pretrained = {settings["train"]["pretrained"] for settings in arms.values()} - {None}
+    data = configs[study.arms[0].key].data
     return {
-        "data": content_key(files, base.data.model_dump_json()),
+        "data": content_key(files, data.model_dump_json()),
         "arms": json.loads(json.dumps(arms)),
-        "pretrained_vectors": content_key([Path(path) for path in sorted(begun_from)])
-        if begun_from
+        "pretrained_vectors": content_key([Path(path) for path in sorted(pretrained)])
+        if pretrained
         else None,
         "against": study.against,
         "seeds": study.seeds,
@@ -153,12 +224,12 @@ def _identity(study: Study, base: Config, files: Sequence[Path]) -> dict[str, An
     }
 
 
-def _tell(found: StudyFigures, reporter: Reporter) -> None:
-    for size, said in verdicts(found).items():
-        arms = [arm for arm in found.arms if arm.size == size]
-        reporter.step(f"Trained on {size_name(size, arms[0].rows)}, measured on {found.measured}")
-        reporter.table("", *arms_table(found, arms))
-        for line in said:
+def _report(figures: StudyFigures, reporter: Reporter) -> None:
+    for size, lines in verdicts(figures).items():
+        arms = [arm for arm in figures.arms if arm.size == size]
+        reporter.step(f"Trained on {figures.size_name(arms[0])}, measured on {figures.measured}")
+        reporter.table("", *arms_table(figures, arms))
+        for line in lines:
             reporter.note(line)
-    for line in found.unfinished:
+    for line in figures.unfinished:
         reporter.warn(line)

@@ -1,4 +1,4 @@
-"""Token ids kept on disk under a key of content and settings, so that nothing is tokenized twice."""
+"""A cache of token ids on disk, under a key of the files' contents and the settings."""
 
 from __future__ import annotations
 
@@ -28,55 +28,55 @@ from recurra.io.examples import Chunk, Examples
 __all__ = ["Chunk", "Column", "Examples", "cache_folder", "cached_examples", "content_key"]
 
 _FORMAT = 1
-_SEAL = "cache.json"  # written last: which columns there are, their sizes and checksums
+_SEAL = "cache.json"  # written last: the columns, their sizes and checksums
 _COLUMNS = {"ids", "offsets", "labels", "numbers", "groups", "full_lengths", "unknown"}
 _OPTIONAL = {"labels", "groups"}
 _BLOCK = 1 << 20
-_ABANDONED = 24 * 3600  # seconds after which a builder's draft is taken for that of a killed one
+_ABANDONED = 24 * 3600  # seconds after which a draft is taken for that of a killed process
 
 
 def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]) -> Examples:
-    """The examples kept in ``folder / key``, mapped from disk; built there first if they are not.
+    """Returns the examples in ``folder / key``, mapped from disk, after building them if they are not there.
 
-    Chunks go to disk as they come: memory stays at a few of them, however many there are. The folder appears
-    whole under its name or not at all, so several builders do not disturb one another. A cache that is
-    truncated or changed is built again.
+    Chunks are written to disk one by one, so that memory holds a few of them. The folder is complete or
+    absent, so that several processes may build it at once. A cache that is truncated or changed is built
+    again.
 
     Args:
-        folder: as :func:`cache_folder` gives it.
-        key: as :func:`content_key` gives it.
-        build: called only where the cache has to be built.
+        folder: as :func:`cache_folder` returns it.
+        key: as :func:`content_key` returns it.
+        build: returns the chunks; called only if the cache has to be built.
 
     Raises:
-        OutputError: no room, or no permission.
-        ValueError: chunks that disagree about which columns there are.
+        OutputError: the disk is full, or the folder can't be written.
+        ValueError: chunks have different columns.
     """
     place = folder / key
-    found = _open(place)
-    if found is not None:
-        return found
+    examples = _open(place)
+    if examples is not None:
+        return examples
     draft = _make_draft(folder, key)
     try:
         _write(draft, build())
         _publish(draft, place)
-        found = _open(place)
+        examples = _open(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    if found is None:
+    if examples is None:
         raise OutputError("the token cache was changed while it was written", where=place, hint="try again")
-    return found
+    return examples
 
 
 def cache_folder() -> Path:
-    """``RECURRA_CACHE``, else the user's cache folder; a temporary one where that can't be written.
+    """Returns ``RECURRA_CACHE``, or the user's cache folder; a temporary one if that can't be written.
 
-    A temporary folder goes when the process ends.
+    A temporary folder is removed when the process ends.
     """
     return _usable(runtime.user_cache())
 
 
 def content_key(paths: Iterable[Path], *settings: str) -> str:
-    """A key that changes with the contents of files (or folders, names inside included) and with settings.
+    """Returns a key of the contents of files or folders (with the names inside) and of settings.
 
     Raises:
         DataError: a file can't be read.
@@ -137,12 +137,12 @@ def _unwritable(error: OSError, place: Path) -> OutputError:
 
 
 class Column:
-    """An array ``(n, *rest)`` written row by row.
+    """An array ``(n, *rest)`` in a .npy file, written row by row; n is not known before the end.
 
-    A column of uint16 becomes int32 by itself when a value does not fit.
+    A column of uint16 becomes one of int32 when a value does not fit.
 
     Args:
-        path: the file; it must not be there.
+        path: the file, which must not exist.
         dtype: of the values.
         rest: the shape of one row.
     """
@@ -156,11 +156,11 @@ class Column:
         self._file.write(self._header())
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add ``values (n, *rest)`` at the end.
+        """Appends ``values (n, *rest)``.
 
         Raises:
-            ValueError: the shape of a row is another one.
-            OSError: the disk is full, or the like.
+            ValueError: a row has another shape.
+            OSError: the file can't be written.
         """
         if values.shape[1:] != self.rest:
             raise ValueError(f"a row of shape {values.shape[1:]}, before it {self.rest}")
@@ -170,7 +170,7 @@ class Column:
         self.rows += len(values)
 
     def close(self) -> dict[str, int]:
-        """Finish the file, on the disk itself; its rows, bytes and checksum."""
+        """Completes the file on disk, and returns its number of rows and bytes and its checksum."""
         self._file.seek(0)
         self._file.write(self._header())
         self._file.flush()
@@ -185,15 +185,15 @@ class Column:
         return {"rows": self.rows, "bytes": size, "crc32": checksum}
 
     def abandon(self) -> None:
-        """Close the file in whatever state it is."""
+        """Closes the incomplete file."""
         try:
             self._file.close()
         except OSError:
-            # What could not be flushed is not wanted any more.
+            # The data that could not be flushed is not needed.
             self._file.raw.close()
 
     def _header(self) -> bytes:
-        """numpy pads it so that the first dimension may grow in place."""
+        """The header; numpy pads it, so that the number of rows can be replaced."""
         header = BytesIO()
         np.lib.format.write_array_header_1_0(
             header,
@@ -216,7 +216,7 @@ class Column:
 
 
 class _Columns:
-    """The columns of one draft, opened when their first chunk comes."""
+    """The columns of one draft, opened with the first chunk that has them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -277,7 +277,7 @@ class _Columns:
 
 
 def _write(draft: Path, chunks: Iterable[Chunk]) -> None:
-    """Fill ``draft``. Errors of the chunks pass as they are; only those of the disk become OutputError."""
+    """Writes the chunks into ``draft``. Only errors of the disk become `OutputError`."""
     columns = _Columns(draft)
     try:
         for chunk in chunks:
@@ -295,7 +295,7 @@ def _write(draft: Path, chunks: Iterable[Chunk]) -> None:
 
 
 def _publish(draft: Path, place: Path) -> None:
-    """Give the draft its name, unless a sound cache of another builder has it by now."""
+    """Gives the draft its name, unless another process has built a valid cache there by now."""
     try:
         for _ in range(10):
             with suppress(OSError):
@@ -304,7 +304,7 @@ def _publish(draft: Path, place: Path) -> None:
             if _open(place) is not None:
                 return
             damaged = draft.with_name(f"{draft.name}.damaged")
-            with suppress(FileNotFoundError):  # another builder may have moved it first
+            with suppress(FileNotFoundError):  # another process may have moved it first
                 place.rename(damaged)
             if damaged.is_dir() and not damaged.is_symlink():
                 shutil.rmtree(damaged, ignore_errors=True)
@@ -316,7 +316,7 @@ def _publish(draft: Path, place: Path) -> None:
 
 
 def _open(place: Path) -> Examples | None:
-    """The examples in ``place``, or None where they are absent, damaged or of another format."""
+    """The examples in ``place``, or None if they are absent, damaged or of another version."""
     try:
         seal = json.loads((place / _SEAL).read_text(encoding="utf-8"))
         columns = seal["columns"]
@@ -338,9 +338,9 @@ def _open(place: Path) -> Examples | None:
 
 
 def _mapped(path: Path, sealed: dict[str, Any]) -> NDArray[Any]:
-    """The array of one file, mapped; ValueError where it is not what was sealed.
+    """The array of one file, mapped from disk; ValueError if it is not the one that was written.
 
-    The checksum costs one read of the file (IMDB: 10 ms), which the first epoch needs anyway.
+    The checksum takes one read of the file (IMDB: 10 ms), which the first epoch needs in any case.
     """
     if path.stat().st_size != sealed["bytes"]:
         raise ValueError("truncated")

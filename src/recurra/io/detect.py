@@ -253,7 +253,7 @@ def _same_shape(like: Source, source: Source) -> bool:
 
 def _no_column(source: Source, role: str, labelled: bool) -> DataError:
     if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
-        hint = "a label must stand beside each text, or --task lm learns the texts alone"
+        hint = "each text needs a label; --task lm learns the texts alone"
         if not labelled:
             hint = _there_are(source, "data.text")
         return DataError(f"no {role} column is found", where=source.path, hint=hint)

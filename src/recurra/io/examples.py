@@ -1,4 +1,4 @@
-"""Tokenized texts as columns, in memory or mapped from disk: what batches are gathered from."""
+"""Tokenized texts as columns, in memory or mapped from disk, from which batches are made."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Chunk", "Examples"]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some tokenized rows on their way into :class:`Examples`; n may be any number, 0 included.
+    """A number n of tokenized rows, from which :class:`Examples` are built; n may be 0.
 
     Attributes:
-        ids: n arrays ``(T,)`` of token ids, none empty.
+        ids: n arrays ``(T,)`` of token ids, each of at least one.
         labels: ``(n,)`` int64, or ``(n, C)`` float32 for multi-label, or None.
-        numbers: ``(n,)`` int64 rows of the source file.
-        groups: n names; rows with the same name stay together in a split.
-        full_lengths: ``(n,)`` tokens before the cut.
-        unknown: ``(n,)`` tokens before the cut that are not in the vocabulary.
+        numbers: ``(n,)`` int64 row numbers in the source file.
+        groups: n names; rows with the same name stay on one side of a split.
+        full_lengths: ``(n,)`` number of tokens before the cut.
+        unknown: ``(n,)`` number of these that are not in the vocabulary.
     """
 
     ids: Sequence[NDArray[np.integer[Any]]]
@@ -37,14 +37,14 @@ class Examples:
     """N tokenized texts; the arrays may be views into files.
 
     Attributes:
-        flat: ``(tokens,)`` uint16 or int32, all ids one text after the other.
-        offsets: ``(N + 1,)`` int64, where each text begins in ``flat``.
-        lengths: ``(N,)`` int32.
+        flat: ``(tokens,)`` uint16 or int32, the ids of all texts, one text after the other.
+        offsets: ``(N + 1,)`` int64, the beginning of each text in ``flat``, and its end.
+        lengths: ``(N,)`` int32 number of tokens of each text.
         labels: ``(N,)`` int64 or ``(N, C)`` float32, or None.
-        numbers: ``(N,)`` int64 rows of the source file.
+        numbers: ``(N,)`` int64 row numbers in the source file.
         groups: ``(N,)`` int64 codes, or None.
-        full_lengths: ``(N,)`` int64 tokens before the cut.
-        unknown: ``(N,)`` int64 tokens before the cut that are not in the vocabulary.
+        full_lengths: ``(N,)`` int64 number of tokens before the cut.
+        unknown: ``(N,)`` int64 number of these that are not in the vocabulary.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Examples:
         full_lengths: NDArray[np.int64] | None = None,
         unknown: NDArray[np.int64] | None = None,
     ) -> None:
-        # A plain view: slicing np.memmap itself is several times slower.
+        # A view as a plain array, since slicing np.memmap is several times slower.
         self.flat = np.asarray(flat)
         self.offsets = np.asarray(offsets)
         self.lengths: NDArray[np.int32] = np.diff(self.offsets).astype(np.int32)
@@ -85,7 +85,7 @@ class Examples:
         full_lengths: NDArray[np.int64] | None = None,
         unknown: NDArray[np.int64] | None = None,
     ) -> Examples:
-        """Examples in memory, from one array of ids a text.
+        """Returns examples in memory, from an array of ids for each text.
 
         Example:
             >>> few = Examples.from_arrays([np.array([1, 5]), np.array([1])], labels=np.array([0, 1]))
@@ -100,7 +100,7 @@ class Examples:
         return len(self.lengths)
 
     def ids(self, row: int) -> NDArray[np.int32]:
-        """The token ids ``(T,)`` of one text.
+        """Returns the token ids ``(T,)`` of one text.
 
         Raises:
             IndexError: there is no such row.

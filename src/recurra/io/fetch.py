@@ -24,7 +24,7 @@ from recurra.errors import ConfigError, DataError, OutputError
 __all__ = ["DATA_SETS", "PAUSE", "DataSet", "Progress", "fetch", "fetch_set"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with "download", "check" or "unpack", the bytes done, and the bytes in all."""
+"""Called with "download", "check" or "unpack", the number of bytes done and their total."""
 
 PAUSE = 2.0
 """Seconds before the second try; twice as many before each further one."""
@@ -40,14 +40,14 @@ _OTHER_ARCHIVE = "it is not the published archive: download it again"
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where an archive is, what it must be, and what comes out of it.
+    """An archive: its address, its checksum and its contents.
 
     Attributes:
         url: the authors' address.
-        size: bytes of the archive.
+        size: the number of bytes of the archive.
         md5: its checksum, in hexadecimal.
-        folder: the one folder inside.
-        unpacked: bytes on disk, roughly, after unpacking; an archive that gives more is refused.
+        folder: the folder inside.
+        unpacked: the most bytes on disk that the contents may take, or the archive is refused.
     """
 
     url: str
@@ -76,27 +76,28 @@ def fetch(
     local: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetch a data set by name and unpack it under ``target_folder``.
+    """Downloads a data set by name and unpacks it under ``target_folder``.
 
     Args:
         name: "imdb".
-        target_folder: made if it is not there.
+        target_folder: created if it does not exist.
         url: another address of the same archive.
-        local: a copy of the archive on this machine; nothing is downloaded then.
-        progress: told how far it is.
+        local: a copy of the archive on this machine, used instead of a download.
+        progress: called as the work proceeds.
 
     Returns:
-        The unpacked folder. If it is there already, nothing is done.
+        The unpacked folder. If it exists already, nothing is done.
 
     Raises:
         ConfigError: there is no data set of that name.
-        DataError: the address can't be reached, or what comes is not the archive.
+        DataError: the address can't be reached, or the file is not the archive.
         OutputError: the target can't be written, or is full.
     """
     if name not in DATA_SETS:
         raise ConfigError(f"there is no data set {name!r}", hint=f"there are {', '.join(DATA_SETS)}")
-    found = DATA_SETS[name]
-    return fetch_set(replace(found, url=url or found.url), target_folder, local=local, progress=progress)
+    data_set = DATA_SETS[name]
+    data_set = replace(data_set, url=url or data_set.url)
+    return fetch_set(data_set, target_folder, local=local, progress=progress)
 
 
 def fetch_set(
@@ -123,7 +124,7 @@ def fetch_set(
     try:
         _check(part, data_set, report)
     except DataError:
-        part.unlink()  # else the next run would go on from broken data
+        part.unlink()  # otherwise the next run would resume from damaged data
         raise
     _unpack(part, data_set, final, report)
     part.unlink()
@@ -131,7 +132,7 @@ def fetch_set(
 
 
 def _check(archive: Path, data_set: DataSet, report: Progress) -> None:
-    """Refuse a file that is not the archive, byte for byte."""
+    """Refuses a file that is not the archive."""
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
     hint = "download it again"
@@ -175,14 +176,14 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 class _BrokeOffError(Exception):
-    """The connection ended early; what came so far is kept."""
+    """The connection ended early; the bytes received so far are kept."""
 
 
 def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
-    """Bring ``size`` bytes from ``url`` into ``part``; what is in it already is not sent again.
+    """Downloads ``size`` bytes from ``url`` into ``part``, after those that it has already.
 
     Raises:
-        DataError: the address can't be reached, refuses, or sends something longer.
+        DataError: the address can't be reached, refuses, or sends a longer file.
         OutputError: ``part`` can't be written.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
@@ -198,7 +199,7 @@ def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) 
             return
     have = part.stat().st_size if part.exists() else 0
     what = f"broke off at {have:,} of {size:,} bytes, {_TRIES} times ({reason})"
-    raise DataError(what, where=url, hint=f"run the same again to go on, or {_ELSEWHERE}")
+    raise DataError(what, where=url, hint=f"run the same command again to resume, or {_ELSEWHERE}")
 
 
 def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
@@ -219,7 +220,7 @@ def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> 
             _save(answer, part, have, size, progress, url)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and have:  # what is there is of another file
+            if error.code == 416 and have:  # the bytes so far are of another file
                 part.unlink()
                 raise _BrokeOffError("the server has a shorter file") from error
             if error.code >= 500 or error.code == 429:
@@ -240,11 +241,11 @@ def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> 
 
 
 def _continues(answer: http.client.HTTPResponse, have: int) -> bool:
-    """Whether the server sends the rest from byte ``have`` on."""
+    """Whether the server sends the bytes from ``have`` on."""
     if answer.status != 206:
         return False
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != have:
+    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != have:
         raise _BrokeOffError("the server sends another part than the one asked for")
     return True
 
@@ -285,17 +286,17 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _extract_all(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
-    """Unpack a gzipped tar into the folder ``target``.
+    """Unpacks a gzipped tar archive; only files and folders inside ``target`` are written.
 
     Args:
         archive: the file.
         target: an empty folder.
-        limit: bytes on disk that the contents may take.
-        progress: told how many bytes of the archive are read.
+        limit: the number of bytes on disk that the contents may take.
+        progress: called with the number of bytes read of the archive.
 
     Raises:
-        DataError: the archive is damaged, too large, or has a member that is neither file nor folder
-            or lies outside.
+        DataError: the archive is damaged or too large, or has a member outside the folder, or one that is
+            neither file nor folder.
         OutputError: ``target`` can't be written.
     """
     taken = 0
@@ -305,7 +306,7 @@ def _extract_all(archive: Path, target: Path, limit: int, progress: Callable[[in
                 _check_member(member, archive)
                 taken += -(-member.size // _DISK_BLOCK) * _DISK_BLOCK
                 if taken > limit or count >= _MOST_MEMBERS:
-                    raise DataError("holds far more than it should", where=archive)
+                    raise DataError("has more contents than the published archive", where=archive)
                 _extract(tar, member, target)
                 if count % 256 == 0:
                     progress(file.tell())

@@ -1,4 +1,4 @@
-"""Files as bytes and as lines: gzip by its magic bytes, exact rows for bytes that can't be decoded."""
+"""Files as bytes and as lines of text: compression, encodings, and the row of bytes that can't be decoded."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 ROW_LIMIT = 1 << 26
-"""Characters of the longest row that is read (64 million); more is a mistake, not a text."""
+"""The number of characters of the longest row that is read (64 million)."""
 
 _HEAD = 1 << 16
 _GZIP = b"\x1f\x8b"
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_BINARY = (  # (offset, magic, what it is)
+_BINARY = (  # (offset, magic bytes, description)
     (0, b"PK\x03\x04", "a zip archive (or an Office file)"),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"BZh", "packed with bzip2"),
@@ -70,7 +70,13 @@ _GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a cl
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of a file, unpacked: ``data``, whether that is all, whether gzip packed them."""
+    """The first bytes of a file.
+
+    Attributes:
+        data: the bytes, uncompressed.
+        complete: whether these are all bytes.
+        gzip: whether the file is compressed.
+    """
 
     data: bytes
     complete: bool
@@ -78,7 +84,7 @@ class Head:
 
 
 def look(path: Path) -> Head:
-    """The head of a regular file that has something in it.
+    """Returns the head of a regular file.
 
     Raises:
         DataError: the file is missing, unreadable, empty, an archive or something else binary.
@@ -103,13 +109,13 @@ def look(path: Path) -> Head:
 
 
 def open_bytes(path: Path, packed: bool) -> BinaryIO:
-    """The file's bytes, unpacked on the way if ``packed``.
+    """Opens a file for reading; if ``packed``, its bytes are uncompressed.
 
     Raises:
         DataError: the file can't be opened.
     """
     try:
-        # GzipFile itself reads unbuffered lines slowly; BufferedReader in front makes them fast.
+        # GzipFile alone reads lines slowly, a BufferedReader around it fast.
         if packed:
             return io.BufferedReader(gzip.GzipFile(path, "rb"), 1 << 17)
         return path.open("rb", buffering=1 << 17)
@@ -118,7 +124,7 @@ def open_bytes(path: Path, packed: bool) -> BinaryIO:
 
 
 def read_file(path: Path, encoding: str) -> str:
-    """A whole small file as text, a BOM at its start taken off.
+    """Returns a whole small file as text, without a BOM at its start.
 
     Raises:
         DataError: the file can't be read, is too large, or is not in ``encoding``.
@@ -134,15 +140,19 @@ def read_file(path: Path, encoding: str) -> str:
 
 
 class Lines:
-    """Lines of text, ends kept, from an iterator of byte lines; knows where decoding failed.
+    """Lines of text with their ends, decoded from lines of bytes.
 
-    Under ``forgiving``, a line that can't be decoded is given with replacement characters and the
-    complaint is left in ``fault`` for the reader, who takes it with `take_fault` once the row is whole.
+    If ``forgiving``, a line that can't be decoded is returned with replacement characters, and the reader
+    gets the error with `take_fault` once the row is complete. Otherwise the error is raised.
+
+    Attributes:
+        where: the file's path or the stream's name, for messages.
+        row: the data row that is being read; the reader updates it.
     """
 
     def __init__(self, raw: Iterator[bytes], where: Path | str, encoding: str, forgiving: bool) -> None:
         self.where = where
-        self.row = 1  # the data row being read, kept by the reader
+        self.row = 1
         self._encoding = encoding
         self._codec = check_encoding(encoding)
         self._forgiving = forgiving
@@ -159,13 +169,13 @@ class Lines:
         line = self._decode(next(self._raw))
         cut = line.find("\r")
         if 0 <= cut < len(line) - 2 or line.endswith("\r"):
-            # Old Macintosh files end lines with a bare carriage return.
+            # Files of old Macintosh systems end lines with a carriage return alone.
             self._pieces = _LINES.findall(line)[::-1]
             return self._pieces.pop()
         return line
 
     def take_fault(self) -> DataError | None:
-        """The complaint about the lines given since the last call, if there is one."""
+        """Returns the error of the lines read since the last call, if there is one."""
         fault, self._fault = self._fault, None
         return fault
 
@@ -181,7 +191,7 @@ class Lines:
             self._fault = fault
             text = raw.decode(self._codec, "replace")
         if self._codec == "utf-8-sig":
-            self._codec = "utf-8"  # a BOM is a mark at the start of a file only
+            self._codec = "utf-8"  # a BOM occurs at the start of a file only
         return text
 
 
@@ -200,7 +210,7 @@ class FileLines(Lines):
                 while raw := stream.readline(ROW_LIMIT + 1):
                     yield raw
                 return
-            # UTF-16 and its like: newlines can't be found in the bytes, so decode first.
+            # In UTF-16 and similar encodings newlines can't be found in the bytes: they are decoded first.
             with io.TextIOWrapper(stream, encoding=self._encoding, newline="\n") as text:
                 try:
                     while line := text.readline(ROW_LIMIT + 1):
@@ -210,8 +220,8 @@ class FileLines(Lines):
                     raise undecodable(path, self.row, self._encoding, sample, error) from None
 
 
-class damaged:  # noqa: N801 - reads as a phrase: with damaged(path)
-    """A context in which broken gzip data and failing disks become a `DataError`."""
+class damaged:  # noqa: N801 - a context manager, used as a function
+    """A context in which damaged gzip data and read errors become a `DataError`."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
@@ -231,7 +241,7 @@ class damaged:  # noqa: N801 - reads as a phrase: with damaged(path)
 def undecodable(
     where: Path | str, row: int | None, encoding: str, raw: bytes, error: UnicodeError
 ) -> DataError:
-    """The complaint about bytes that are not in ``encoding``, with the likely one."""
+    """Returns the error for bytes that are not in ``encoding``, with the likely encoding as its hint."""
     at = f" (byte 0x{raw[error.start]:02x})" if isinstance(error, UnicodeDecodeError) and raw else ""
     guess = guess_encoding(raw)
     if guess is None:
@@ -254,7 +264,7 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
 
 
 def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
-    """What the first bytes of a file are, and how to fix it, where they are no text in ``encoding``."""
+    """Returns what the first bytes of a file are, and a hint, if they are not text; None if they are."""
     known = _binary(data)
     if known is not None or not ascii_compatible(check_encoding(encoding)):
         return known
@@ -263,7 +273,7 @@ def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
     if wide is not None and wide.startswith(("utf-16", "utf-32")):
         return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
     control = sum(byte < 9 or 13 < byte < 27 for byte in data)
-    if len(data) >= 512 and control > 0.3 * len(data):  # a short text may be mostly odd characters
+    if len(data) >= 512 and control > 0.3 * len(data):  # a short text may consist of such characters
         return "is binary, not text", _GIVE
     return None
 
@@ -277,7 +287,7 @@ def _binary(data: bytes) -> tuple[str, str] | None:
 
 
 def _near(path: Path) -> str | None:
-    """A name in the same folder that the user may have meant."""
+    """A hint to a similar name in the same folder."""
     import difflib
 
     if not path.parent.is_dir():
@@ -288,14 +298,14 @@ def _near(path: Path) -> str | None:
 
 
 def check_encoding(name: str) -> str:
-    """``name``, if Python knows it as an encoding of text; UTF-8 always takes a leading BOM off.
+    """Returns the name of the codec for the encoding ``name``; that of UTF-8 removes a leading BOM.
 
     Raises:
         ConfigError: there is no such encoding.
     """
     try:
         b"a".decode(name)
-    except UnicodeError:  # a real encoding that a single byte does not satisfy (utf-16)
+    except UnicodeError:  # an encoding in which one byte is no text, such as utf-16
         pass
     except LookupError:
         raise ConfigError(
@@ -306,7 +316,7 @@ def check_encoding(name: str) -> str:
 
 
 def ascii_compatible(name: str) -> bool:
-    """Whether a newline is the byte 10 in this encoding and nothing else is."""
+    """Whether ASCII characters, newlines among them, are single bytes in this encoding."""
     try:
         return b'\n,"a'.decode(name) == '\n,"a'
     except UnicodeError:
@@ -314,7 +324,7 @@ def ascii_compatible(name: str) -> bool:
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """The likely encoding of bytes, or None where they don't look like text.
+    """Returns the likely encoding of bytes, or None if they are not text.
 
     Example:
         >>> guess_encoding("酒店很好".encode("gb18030")), guess_encoding("un café là".encode("cp1252"))
@@ -330,8 +340,8 @@ def guess_encoding(sample: bytes) -> str | None:
     chinese = _decodes(sample, "gb18030")
     if chinese is not None:
         foreign = [c for c in chinese if c > "\x7f"]
-        # In a Chinese text nearly every character is in the old, small set GB 2312; in a Western
-        # text read as GB 18030 an accented letter swallows the next one and gives a rare character.
+        # Nearly all characters of a Chinese text are in the small set GB 2312. In a Western text read as
+        # GB 18030, an accented letter and the next one are read as one rare character.
         common = sum(_in_gb2312(c) for c in foreign)
         if foreign and common >= 0.7 * len(foreign):
             return "gb18030"
@@ -339,7 +349,7 @@ def guess_encoding(sample: bytes) -> str | None:
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 without a BOM has a zero in every other byte of Western text."""
+    """UTF-16 without a BOM, in which every other byte of Western text is zero."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) / 2
     if odd > 0.4 * half and even < 0.1 * half:
@@ -350,7 +360,7 @@ def _wide(sample: bytes) -> str | None:
 
 
 def _decodes(sample: bytes, name: str) -> str | None:
-    try:  # not final: the sample may end within a character
+    try:  # final=False, since the sample may end within a character
         return codecs.getincrementaldecoder(name)().decode(sample, False)
     except UnicodeDecodeError:
         return None

@@ -24,10 +24,11 @@ _KINDS = ("binary", "multiclass", "multilabel")
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes; a class's index is its position in ``names``.
+    """The classes; the index of a class is its position in ``names``.
 
-    ``names`` are sorted, numbers by value. Of binary labels the second one is the
-    positive class.
+    Attributes:
+        names: sorted, numbers by value. The second of two binary classes is the positive class.
+        label_kind: "binary", "multiclass" or "multilabel".
 
     Example:
         >>> rows = Rows([1, 2, 3], ["a", "b", "c"], [("pos",), ("neg",), ("pos",)])
@@ -41,16 +42,16 @@ class Labels:
 
     @classmethod
     def learn(cls, rows: Iterable[Rows], label_kind: str = "auto", source: Source | None = None) -> Labels:
-        """The classes that stand in ``rows``.
+        """Returns the classes of the training rows.
 
         Args:
             rows: the training rows.
             label_kind: "auto", "binary", "multiclass" or "multilabel".
-            source: where the rows come from, for messages and for its label separator.
+            source: the source of the rows, for messages and for its label separator.
 
         Raises:
-            DataError: no rows or labels, one class only, more classes than a label column has, or
-                labels that don't fit ``label_kind``.
+            DataError: there are no rows or labels, one class only, or more classes than a label column has,
+                or the labels are not of the ``label_kind``.
         """
         where = source.path if source is not None else None
         column = source.label if source is not None else None
@@ -65,7 +66,7 @@ class Labels:
             total += len(part)
             if len(counts) > 1_000 and len(counts) > total / 2:
                 raise DataError(
-                    f"{len(counts):,} different values in {total:,} rows: {column or 'it'} is no label",
+                    f"{len(counts):,} different values in {total:,} rows: {column or 'this'} is not a label",
                     where=where,
                     hint="choose it with --set data.label=NAME",
                 )
@@ -93,29 +94,29 @@ class Labels:
             )
         if label_kind == "binary" and len(names) > 2:
             raise DataError(
-                f"{len(names):,} classes ({_some(names)}) where the labels are binary",
+                f"{len(names):,} classes ({_listed(names)}) where the labels are binary",
                 where=where,
                 hint="pass --set data.label_kind=multiclass",
             )
         return cls(names, label_kind)
 
     def encode(self, rows: Rows, where: Path) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        """Class indices ``(n,)`` int64, or where they are multi-label ones and zeros ``(n, C)`` float32.
+        """Returns class indices ``(n,)`` int64; for multi-label classes ones and zeros ``(n, C)`` float32.
 
         Raises:
-            DataError: a label that is not among the classes, or several where one is expected.
+            DataError: a label is not among the classes, or a row has several although one is expected.
         """
         index = {name: i for i, name in enumerate(self.names)}
-        found = _labels_of(rows, where)
+        given = _labels_of(rows, where)
         try:
             if self.label_kind == "multilabel":
                 hot = np.zeros((len(rows), len(self.names)), np.float32)
-                for row, labels in enumerate(found):
+                for row, labels in enumerate(given):
                     hot[row, [index[label] for label in labels]] = 1
                 return hot
-            return np.array([index[label] for (label,) in found], np.int64)
+            return np.array([index[label] for (label,) in given], np.int64)
         except (KeyError, ValueError):
-            raise self._stranger(rows, found, where) from None
+            raise self._label_error(rows, given, where) from None
 
     def to_json(self) -> str:
         """The labels as JSON."""
@@ -128,12 +129,12 @@ class Labels:
         """The labels that `to_json` wrote.
 
         Raises:
-            BundleError: the text is something else.
+            BundleError: ``text`` is not what `to_json` writes.
         """
         try:
-            found = json.loads(text)
+            values = json.loads(text)
             # Older models have "task" in place of "label_kind".
-            names, label_kind = tuple(found["names"]), found.get("label_kind", found.get("task"))
+            names, label_kind = tuple(values["names"]), values.get("label_kind", values.get("task"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BundleError(f"the saved labels can't be read ({error})") from error
         sound = label_kind in _KINDS and len(set(names)) == len(names) >= 2
@@ -141,9 +142,9 @@ class Labels:
             raise BundleError("the saved labels are damaged")
         return cls(names, label_kind)
 
-    def _stranger(self, rows: Rows, found: list[tuple[str, ...]], where: Path) -> DataError:
-        """The complaint about the first row whose labels can't be encoded."""
-        for number, labels in zip(rows.numbers, found, strict=True):
+    def _label_error(self, rows: Rows, given: list[tuple[str, ...]], where: Path) -> DataError:
+        """The error of the first row whose labels can't be encoded."""
+        for number, labels in zip(rows.numbers, given, strict=True):
             if self.label_kind != "multilabel" and len(labels) != 1:
                 what = f"the row has {len(labels)} labels, and {self.label_kind} labels have one a row"
                 return DataError(what, where=where, row=number)
@@ -153,7 +154,7 @@ class Labels:
                         f"label {label[:80]!r} is not among the {len(self.names)} of training",
                         where=where,
                         row=number,
-                        hint=f"they are {_some(self.names)}",
+                        hint=f"they are {_listed(self.names)}",
                     )
         raise AssertionError("all labels are known")
 
@@ -165,11 +166,11 @@ def _labels_of(rows: Rows, where: Path | None) -> list[tuple[str, ...]]:
 
 
 def _order(name: str) -> tuple[int, Decimal, str]:
-    """Numbers by value, before words by code point."""
+    """A sort key: numbers by value, then words by code point."""
     if _NUMBER.fullmatch(name):
         return (0, Decimal(name), name)
     return (1, Decimal(0), name)
 
 
-def _some(names: tuple[str, ...]) -> str:
+def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -1,4 +1,4 @@
-"""Rows held out for validation: stratified by label, or whole groups at a time."""
+"""Rows held out for validation, stratified by label or by whole groups."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from recurra.errors import DataError
 __all__ = ["split"]
 
 # StratifiedGroupKFold tries every fold for every group, in Python: the 3,456 movies of IMDB take 1 s, 60,000
-# groups take 15. More groups than this are first drawn into this many bundles, and a share that needs more
-# folds than this is drawn without stratifying.
+# groups 15 s. A larger number of groups is first merged at random into _BUNDLES groups, and a share that
+# needs more than _FOLDS folds is drawn without stratification.
 _BUNDLES = 4_096
 _FOLDS = 20
 
@@ -27,16 +27,16 @@ def split(
     seed: int,
     groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers ``(train, valid)``, both sorted, of which ``valid`` holds about ``fraction``.
+    """Returns the positions ``(train, valid)``, both sorted; about ``fraction`` of them are in ``valid``.
 
-    The classes keep their shares where there are enough rows of them (and groups allow it). The only row of a
-    class stays in ``train``.
+    Each class has the same share in both, if it has enough rows and groups allow it. The only row of a class
+    is in ``train``.
 
     Args:
-        labels: ``(N,)`` a class (or any stratum) for each row, or ``(N, C)`` multi-hot.
-        fraction: share of the rows to hold out, between 0 and 1.
+        labels: ``(N,)`` the class (or another stratum) of each row, or ``(N, C)`` multi-hot.
+        fraction: the share of the rows to hold out, between 0 and 1.
         seed: the same seed gives the same split.
-        groups: ``(N,)`` rows with the same group stay on the same side.
+        groups: ``(N,)`` the group of each row; rows of one group are on the same side.
 
     Raises:
         DataError: there are too few rows or groups to hold any out.
@@ -55,8 +55,8 @@ def _by_row(
     sizes = np.bincount(strata)
     count = min(len(strata) - 1, max(1, round(len(strata) * fraction)))
     rows = np.flatnonzero(sizes[strata] > 1)
-    kinds = np.count_nonzero(sizes > 1)
-    if kinds and count >= kinds and len(rows) - count >= kinds:
+    classes = np.count_nonzero(sizes > 1)
+    if classes and count >= classes and len(rows) - count >= classes:
         _, valid = train_test_split(rows, test_size=count, random_state=seed, stratify=strata[rows])
     else:
         _, valid = train_test_split(np.arange(len(strata)), test_size=count, random_state=seed)
@@ -88,7 +88,7 @@ def _by_group(
 
 
 def _draw(sizes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Groups at random while they fit into ``fraction`` of the rows; the smallest where none does."""
+    """Random groups while they fit into ``fraction`` of the rows; the smallest group if none does."""
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[sizes[order] > 0]
     room = fraction * sizes.sum()
@@ -103,7 +103,7 @@ def _draw(sizes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bo
 
 
 def _strata(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """A code ``(N,)`` for each row; a row of many labels counts for the rarest of them."""
+    """The stratum of each row ``(N,)``; that of a row with several labels is the rarest of them."""
     if labels.ndim == 2:
         held = labels > 0
         order = np.argsort(held.sum(axis=0), kind="stable")
@@ -114,7 +114,7 @@ def _strata(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _common(strata: NDArray[np.int64], least: int) -> NDArray[np.int64]:
-    """``strata`` with those of fewer than ``least`` rows put together, and with the largest if still few."""
+    """``strata`` with those of fewer than ``least`` rows merged, with the largest one if still fewer."""
     sizes = np.bincount(strata)
     rare = sizes < least
     if not rare.any():

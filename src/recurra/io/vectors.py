@@ -1,9 +1,9 @@
-"""Word vectors in a file (word2vec, GloVe, fastText): streamed, and only the words that are asked for kept.
+"""Word vectors in a file (word2vec, GloVe, fastText), read as a stream; only the wanted words are kept.
 
-Text: a row a word, the word and then its numbers, a space between; before them a header with the number of
-rows and of numbers (word2vec, fastText) or none (GloVe). A word may hold spaces, as a few of GloVe's do.
-Binary (``.bin``): word2vec's, a header, then each word, a space and its numbers as little-endian float32.
-Either may be gzipped. Words are compared as bytes: what is not UTF-8 matches nothing and harms nothing.
+Text: a row for each word, the word and its numbers separated by spaces, after a header with the number of
+rows and of numbers (word2vec, fastText) or without one (GloVe). A word may contain spaces, as in GloVe.
+Binary (``.bin``, word2vec): a header, then each word, a space and its numbers as little-endian float32.
+Both may be gzipped. Words are compared as bytes, so that a word that is not UTF-8 matches no other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recurra.io.files import damaged, look, open_bytes
 __all__ = ["VectorFile", "open_vectors", "read_vectors"]
 
 Row: TypeAlias = tuple[int, bytes, bytes]
-"""Its number from 1 (the header is none), the word, and its numbers as they stand in the file."""
+"""The number of the row (from 1, without the header), the word, and its numbers as in the file."""
 
 _WIDEST = 65_536
 _LONGEST_LINE = 1 << 22
@@ -36,14 +36,14 @@ _AGAIN = "copy or download it again"
 
 @dataclass(frozen=True)
 class VectorFile:
-    """A file of word vectors whose first bytes were looked at.
+    """A file of word vectors, as its first line describes it.
 
     Attributes:
         path: the file.
-        gzip: whether it is packed.
-        binary: whether its numbers are bytes, not text.
-        rows: how many words there are as its header says; None without one.
-        width: ``E``, how many numbers a word has.
+        gzip: whether it is compressed.
+        binary: whether its numbers are binary.
+        rows: the number of words in its header; None without a header.
+        width: ``E``, the number of numbers of a word.
     """
 
     path: Path
@@ -54,10 +54,10 @@ class VectorFile:
 
 
 def open_vectors(path: Path) -> VectorFile:
-    """What kind of vectors lie at ``path``, from the first line.
+    """Returns the kind of the vectors at ``path``, detected from the first line.
 
     Raises:
-        DataError: the file is missing, can't be read, or holds no word vectors.
+        DataError: the file is missing, can't be read, or has no word vectors.
     """
     head = look(path)
     binary = ".bin" in path.suffixes
@@ -79,21 +79,21 @@ def open_vectors(path: Path) -> VectorFile:
 
 
 def read_vectors(file: VectorFile, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
-    """The vectors ``(E,)`` of those ``wanted`` words that the file has; the first, where it has one twice.
+    """Returns the vectors ``(E,)`` of the ``wanted`` words that the file has; the first of a repeated word.
 
-    The whole file is read: each row must have the file's width, and those that are kept finite numbers.
+    The whole file is read. Each row must have the file's width, and the vectors that are returned are finite.
 
     Raises:
-        DataError: a row has another width or no numbers, or the file is cut short; it says which row.
+        DataError: a row has another width or no numbers, or the file is cut short; the row is named.
     """
     names = {word.encode("utf-8", "surrogatepass"): word for word in wanted}
-    found: dict[str, NDArray[np.float32]] = {}
+    vectors: dict[str, NDArray[np.float32]] = {}
     rows = _binary_rows(file) if file.binary else _text_rows(file)
     number = 0
     with damaged(file.path):
         for number, word, numbers in rows:
             name = names.get(word)
-            if name is None or name in found:
+            if name is None or name in vectors:
                 continue
             if file.binary:
                 vector = np.frombuffer(numbers, "<f4").astype(np.float32)
@@ -103,12 +103,12 @@ def read_vectors(file: VectorFile, wanted: Collection[str]) -> dict[str, NDArray
                 raise DataError(
                     f"the vector of {name!r} is not finite", where=file.path, row=number, hint=_AGAIN
                 )
-            found[name] = vector
+            vectors[name] = vector
     if file.rows is not None and number != file.rows:
         raise DataError(
             f"is cut short: its header says {file.rows:,} words", where=file.path, row=number, hint=_AGAIN
         )
-    return found
+    return vectors
 
 
 def _text_rows(file: VectorFile) -> Iterator[Row]:
@@ -123,7 +123,7 @@ def _text_rows(file: VectorFile) -> Iterator[Row]:
             bare = _bare(line)
             if bare:
                 number += 1
-                # Counting takes a twentieth of the time of splitting, and few rows are wanted.
+                # Counting takes a twentieth of the time of splitting, and few words are wanted.
                 if bare.count(b" ") == E:
                     word, _, numbers = bare.partition(b" ")
                 else:
@@ -140,10 +140,10 @@ def _text_rows(file: VectorFile) -> Iterator[Row]:
 
 
 def _odd(file: VectorFile, number: int, line: bytes) -> tuple[bytes, bytes]:
-    """The word and the numbers of a row with more or fewer spaces: the word may hold some."""
+    """The word and the numbers of a row with more or fewer spaces; the word may contain spaces."""
     fields = line.split(b" ")
     extra = len(fields) - 1 - file.width
-    # Were the last fields of the "word" numbers, they would be numbers too many.
+    # If the last field of the "word" is a number, the row has too many numbers.
     if extra < 0 or _numbers(fields[extra : extra + 1]) is not None:
         width = len(fields) - 1
         raise DataError(
@@ -176,7 +176,7 @@ def _binary_rows(file: VectorFile) -> Iterator[Row]:
                     row=number,
                     hint=_AGAIN,
                 )
-            # Some writers end each row with a newline, and some do not.
+            # Some programs end each row with a newline, others do not.
             yield number, data[place:space].lstrip(b"\n"), data[space + 1 : end]
             place = end
         if (data[place:] + stream.read(_LONGEST_WORD)).strip(b"\n"):
@@ -189,19 +189,19 @@ def _binary_rows(file: VectorFile) -> Iterator[Row]:
 
 
 def _bare(line: bytes) -> bytes:
-    """The line without its end, and with spaces for tabs."""
+    """The line without its end, and with spaces instead of tabs."""
     return line.rstrip(b" \t\r\n").replace(b"\t", b" ")
 
 
 def _parsed(file: VectorFile, number: int, fields: list[bytes]) -> NDArray[np.float32]:
-    found = _numbers(fields)
-    if found is None:
-        raise DataError("holds something else than numbers", where=file.path, row=number, hint=_KINDS)
-    return found
+    vector = _numbers(fields)
+    if vector is None:
+        raise DataError("has something other than numbers", where=file.path, row=number, hint=_KINDS)
+    return vector
 
 
 def _numbers(fields: list[bytes]) -> NDArray[np.float32] | None:
-    """The fields as float32, infinite where they are too large; None where one is no number."""
+    """The fields as float32, infinite if they are too large; None if one is not a number."""
     try:
         with np.errstate(over="ignore"):
             return np.array([float(field) for field in fields], np.float64).astype(np.float32)

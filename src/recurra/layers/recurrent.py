@@ -6,31 +6,31 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from recurra.cells import cell_named
-from recurra.cells.spec import Activation, CellSpec, State, Weights
+from recurra.cells.spec import Activation, State
 from recurra.errors import ConfigError
 from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
 from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask, stacked
-from recurra.layers.torch_weights import add_biases, make_module, module_settings, with_two_biases
+from recurra.layers.stack import InitialWeights, Stack
 
-__all__ = ["GRU", "LSTM", "InitialWeights", "Recurrent", "SimpleRNN", "StateForm"]
+__all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "StateForm"]
 
-InitialWeights: TypeAlias = Literal["keras", "torch"]
 StateForm: TypeAlias = Literal["layers", "torch"]
+_CHOICES = {
+    "backend": BACKENDS,
+    "precision": ("float32", "bfloat16"),
+    "initial_weights": ("keras", "torch"),
+    "state_form": ("layers", "torch"),
+}
 
 
-_LAYER = re.compile(r"_l(\d+)(?!\d)")
-
-
-class Recurrent(nn.Module):
+class Recurrent(Stack):
     """A stack of recurrent layers of one cell; its outputs and states do not depend on padding.
 
     Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction. With the
@@ -71,8 +71,6 @@ class Recurrent(nn.Module):
         (torch.Size([2, 5, 32]), False, 2)
     """
 
-    cell: str = ""
-
     def __init__(
         self,
         input_size: int,
@@ -92,87 +90,28 @@ class Recurrent(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if self.cell and cell and cell != self.cell:
-            raise ConfigError(
-                f"{type(self).__name__} is of cell {self.cell}, not {cell}", hint="use Recurrent"
-            )
-        self.cell = cell or self.cell
-        spec = self.spec
-        self.input_size = input_size
-        self.units, self.activations = _per_layer(units, activation, layers, spec)
-        self.bidirectional = bidirectional
+        super().__init__(
+            input_size, units, cell=cell, layers=layers, bidirectional=bidirectional, activation=activation,
+            initial_weights=initial_weights, device=device, dtype=dtype,
+        )  # fmt: skip
         self.dropout = _share("dropout", dropout)
         self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
-        if recurrent_dropout and not spec.recurrent_dropout:
+        if recurrent_dropout and not self.spec.recurrent_dropout:
             raise ConfigError(
-                f"{spec.title} has no recurrent product for recurrent_dropout to act on",
+                f"{self.spec.title} has no recurrent product for recurrent_dropout to act on",
                 hint="use dropout, which acts on the input of every layer",
             )
         self.return_sequences = return_sequences
-        if backend not in BACKENDS:
-            raise ConfigError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
         self.backend = backend
         self.precision: Precision = precision
-        self.initial_weights: InitialWeights = initial_weights
         self.state_form: StateForm = state_form
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"there is no {name} {getattr(self, name)!r}", hint=f"use {', '.join(choices)}"
+                )
         if state_form == "torch" and len(set(self.units)) > 1:
-            raise ConfigError(
-                "state_form 'torch' needs layers of one width",
-                hint="leave out state_form, or give one width",
-            )
-        if input_size < 1 or min(self.units) < 1:
-            raise ConfigError("input_size and units must be 1 or more")
-        for depth, H in enumerate(self.units):
-            E = input_size if depth == 0 else self.directions * self.units[depth - 1]
-            for suffix in self.suffixes(depth):
-                for name, shape in spec.shapes(E, H).items():
-                    parameter = nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
-                    self.register_parameter(f"{name}_{suffix}", parameter)
-        self.reset_parameters()
-
-    @property
-    def spec(self) -> CellSpec:
-        """The cell's equations and facts."""
-        return cell_named(self.cell)
-
-    @property
-    def layers(self) -> int:
-        """Number of layers."""
-        return len(self.units)
-
-    @property
-    def directions(self) -> int:
-        """``D``: 2 where bidirectional, else 1."""
-        return 2 if self.bidirectional else 1
-
-    @property
-    def output_size(self) -> int:
-        """``D*H`` of the last layer."""
-        return self.directions * self.units[-1]
-
-    def suffixes(self, layer: int) -> list[str]:
-        """The endings of a layer's parameter names, one a direction: ``l0``, ``l0_reverse``."""
-        return [f"l{layer}", f"l{layer}_reverse"][: self.directions]
-
-    def weights(self, suffix: str) -> Weights:
-        """The weights of one layer and direction: parameters, or what a parametrization makes of them."""
-        return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer, both directions, from the first layer on."""
-        groups: list[list[nn.Parameter]] = [[] for _ in range(self.layers)]
-        for name, parameter in self.named_parameters():
-            groups[int(_LAYER.findall(name)[-1])].append(parameter)
-        return groups
-
-    def reset_parameters(self) -> None:
-        """Draws new initial values from torch's generator."""
-        for depth, H in enumerate(self.units):
-            for suffix in self.suffixes(depth):
-                for parameter in self.spec.parameters:
-                    fill = parameter.initial if self.initial_weights == "keras" else parameter.initial_torch
-                    fill(self.get_parameter(f"{parameter.name}_{suffix}").data, H)
+            raise ConfigError("state_form 'torch' needs layers of one width", hint="leave out state_form")
 
     def forward(
         self,
@@ -266,77 +205,6 @@ class Recurrent(nn.Module):
             sums_by_direction.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
         return sums_by_direction
 
-    def torch_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the names of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, for its ``load_state_dict``.
-
-        Where the cell has one bias, the module's second is zero. The tensors share memory with the layer's,
-        except for weights that a parametrization computes.
-
-        Raises:
-            ConfigError: torch has no such module.
-
-        Example:
-            >>> layer, module = LSTM(3, 4, layers=2), nn.LSTM(3, 4, num_layers=2, batch_first=True)
-            >>> module.load_state_dict(layer.torch_state_dict())
-            <All keys matched successfully>
-            >>> x = torch.randn(2, 5, 3)
-            >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
-            True
-        """
-        if self.spec.torch_module is None:
-            raise ConfigError(f"torch.nn has no {self.spec.title}")
-        weights: dict[str, Tensor] = {}
-        for depth in range(self.layers):
-            for suffix in self.suffixes(depth):
-                values = self.weights(suffix)
-                weights |= {f"{name}_{suffix}": value.detach() for name, value in values.items()}
-        return with_two_biases(weights)
-
-    @classmethod
-    def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
-        """Makes a layer with a copy of the weights of ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``.
-
-        The module's dropout is not taken over, since it means something else: it is drawn anew at every step
-        and left out at the first layer's input.
-
-        Args:
-            module: of the class's cell, on any device and of any floating dtype, which the layer gets too.
-            settings: further arguments of the class, such as ``dropout`` or ``return_sequences``.
-
-        Raises:
-            ConfigError: The module is of another cell or has a projection.
-
-        Example:
-            >>> module = nn.GRU(3, 4, num_layers=2, bidirectional=True, batch_first=True)
-            >>> layer, x = GRU.from_torch(module, dropout=0.2).eval(), torch.randn(2, 5, 3)
-            >>> torch.allclose(layer(x)[0], module(x)[0], atol=1e-6)
-            True
-        """
-        spec = cell_named(settings.get("cell", cls.cell))
-        made = cls(**module_settings(spec, module) | settings)
-        weights = module.state_dict()
-        add_biases(weights, made.state_dict())
-        # a module made with bias=False has none
-        zeros = {name: torch.zeros_like(value) for name, value in made.state_dict().items() if "bias" in name}
-        made.load_state_dict(zeros | weights)
-        return made
-
-    def to_torch(self) -> nn.RNNBase:
-        """Makes a module of ``torch.nn`` (``batch_first``, no dropout) with a copy of the weights.
-
-        Raises:
-            ConfigError: torch has no such module: layers of different widths or activations, or another
-                activation than tanh in LSTM or GRU.
-
-        Example:
-            >>> LSTM(3, 4, bidirectional=True).to_torch()
-            LSTM(3, 4, batch_first=True, bidirectional=True)
-        """
-        module = make_module(self.spec, self.input_size, self.units, self.activations, self.bidirectional)
-        weights = self.torch_state_dict()
-        module.to(weights["weight_ih_l0"]).load_state_dict(weights)
-        return module
-
     def last(self, states: States) -> Tensor:
         """The last state of the last layer, both directions concatenated, of shape ``(B, D*H)``."""
         return torch.cat([state[0] for state in states[-self.directions :]], dim=1)
@@ -365,50 +233,29 @@ class Recurrent(nn.Module):
         like = steps.table if isinstance(steps, Lookup) else steps
         return sequence_mask(steps.shape[1], features, share, like=like)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        if self.spec.torch_module is not None:
-            add_biases(state_dict, self._parameters.keys(), prefix)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
 
 class SimpleRNN(Recurrent):
-    """``h' = act(W x + b + U h)`` (Elman 1990)."""
+    """Elman's network, ``h' = act(W x + b + U h)`` (Elman 1990)."""
 
     cell = "simple_rnn"
 
 
 class LSTM(Recurrent):
-    """Long short-term memory with forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+    ``i, f, o = sigmoid(W x + b + U h)``, ``g = act(W x + b + U h)``, ``c' = f c + i g``, ``h' = o act(c')``.
+    """
 
     cell = "lstm"
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after)."""
+    """Gated recurrent unit, reset gate after the recurrent product (Cho et al. 2014; Keras's reset_after).
+
+    ``r, z = sigmoid(W x + b + U h + d)``, ``n = act(W x + b + r (U h + d))``, ``h' = (1 - z) n + z h``.
+    """
 
     cell = "gru"
-
-
-def _per_layer(
-    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
-) -> tuple[list[int], list[Activation]]:
-    widths = None if isinstance(units, int) else list(units)
-    functions = None if isinstance(activation, str) or callable(activation) else list(activation)
-    depths = {len(values) for values in (widths, functions) if values is not None}
-    if layers != 1 or not depths:
-        depths.add(layers)
-    if len(depths) != 1 or min(depths) < 1:
-        raise ConfigError("units, activation and layers name different numbers of layers, or none")
-    depth = depths.pop()
-    each_width = widths if widths is not None else [cast(int, units)] * depth
-    each_function = functions if functions is not None else [cast(Activation, activation)] * depth
-    for function in each_function:
-        if isinstance(function, str) and function not in spec.activations:
-            raise ConfigError(
-                f"{spec.title} has no activation {function!r}",
-                hint=f"use {', '.join(spec.activations)} or a function",
-            )
-    return each_width, each_function
 
 
 def _share(name: str, value: float) -> float:

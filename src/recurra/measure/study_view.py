@@ -1,4 +1,4 @@
-"""What a study of several ways of training found, in words, tables and charts."""
+"""The results of a study of several arms as sentences, tables and charts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from statistics import fmean, stdev
 from typing import Any
 
 from recurra.measure.charts import interval_chart, line_chart
-from recurra.measure.formatting import count, duration
+from recurra.measure.formatting import count, duration, plain, sentence
 from recurra.measure.report import Bar, Chart, ReportTable, Section
-from recurra.measure.study import Judgement, Mean
+from recurra.measure.study import Criterion, Judgement, Mean
 
 __all__ = [
     "ArmFigures",
     "StudyFigures",
     "arms_table",
     "report_fields",
-    "size_name",
     "verdict_sentence",
     "verdicts",
 ]
@@ -25,31 +24,31 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """One way of training, on training sets of one size.
+    """The figures of one arm on training sets of one size.
 
     Attributes:
-        key: as it was typed.
-        name: for people.
-        size: training rows asked for, or 0 for all there are.
-        rows: training rows there were.
-        accuracies: of each seed, in their order.
-        log_losses: of each seed.
-        seconds: of one training by the clock, mean.
-        memory: largest peak of a run, in bytes; None where it is not known.
-        parameters: numbers in the network, mean; 0 for the baseline.
-        epochs: trained, mean.
-        best_epoch: whose weights were kept, mean.
-        cost: how many times the processors' time of the arm it is compared to; None for that one.
-        mean: the accuracy over seeds and rows with its error; None with one seed.
-        judgement: what is to be said beside the arm it is compared to; None for that one, or too few seeds.
-        beside: whether it is compared to another.
+        key: The arm as it was given on the command line.
+        name: Its display name.
+        size: Number of training rows requested; 0 for all.
+        rows: Number of training rows.
+        scores: Value of the criterion for each seed.
+        log_losses: Log loss for each seed; empty if there is none.
+        seconds: Mean wall-clock time of one training.
+        memory: Largest peak memory of a run in bytes; None if not known.
+        parameters: Mean number of parameters; 0 for the baseline.
+        epochs: Mean number of epochs trained.
+        best_epoch: Mean epoch whose weights were kept.
+        cost: Processor time relative to the arm that it is compared with; None for that arm.
+        mean: Mean score over seeds and rows with its error; None with one seed.
+        judgement: Result of the comparison; None for the arm compared with, or with too few seeds.
+        compared: Whether the arm is compared with another one.
     """
 
     key: str
     name: str
     size: int
     rows: int
-    accuracies: list[float]
+    scores: list[float]
     log_losses: list[float]
     seconds: float
     memory: int | None
@@ -59,28 +58,29 @@ class ArmFigures:
     cost: float | None = None
     mean: Mean | None = None
     judgement: Judgement | None = None
-    beside: bool = False
+    compared: bool = False
 
     @property
-    def accuracy(self) -> float:
-        """Mean over seeds."""
-        return fmean(self.accuracies)
+    def score(self) -> float:
+        """Mean score over seeds."""
+        return fmean(self.scores)
 
 
 @dataclass(frozen=True)
 class StudyFigures:
-    """All that a study found.
+    """The results of a study.
 
     Attributes:
-        against: the name of the arm that the others are compared to.
-        measured: how many rows, and which: ``1,821 test rows``.
-        tested: whether those did not choose the epoch.
-        enough: a difference this small does not matter, as a share.
-        seeds: how many at most.
-        arms: by size, smallest first, then in the order they were named; that of ``against`` among them.
-        baselines: the n-gram baseline by size.
-        majority: accuracy of always saying the largest class; None for multi-label.
-        unfinished: why the study is not complete; empty if it is.
+        against: Name of the arm that the others are compared with.
+        measured: Number and kind of the rows measured on, such as ``1,821 test rows``.
+        tested: Whether these are test rows, which did not choose the epoch.
+        enough: Largest difference that does not matter.
+        seeds: Maximum number of seeds.
+        arms: Arms by ascending size, then in the order given, including the one compared with.
+        baselines: The baseline by size.
+        majority: Value of the criterion for always giving the most frequent answer; None if not defined.
+        unfinished: Reasons why the study is incomplete; empty if it is complete.
+        criterion: The figure that is compared.
     """
 
     against: str
@@ -92,36 +92,32 @@ class StudyFigures:
     baselines: dict[int, ArmFigures] = field(default_factory=dict)
     majority: float | None = None
     unfinished: list[str] = field(default_factory=list)
+    criterion: Criterion = field(default_factory=Criterion)
 
     @property
     def sizes(self) -> list[int]:
-        """Smallest first, all rows last."""
+        """Sizes of the training sets in ascending order, all rows last."""
         return list(dict.fromkeys(arm.size for arm in self.arms))
 
     @property
     def largest(self) -> list[ArmFigures]:
-        """The arms on the largest training set, which verdicts are about."""
+        """The arms on the largest training set, which the verdicts are about."""
         return [arm for arm in self.arms if arm.size == self.sizes[-1]]
 
-
-def points(value: float, sign: str = "+") -> str:
-    """A share as points with one decimal, and a true minus.
-
-    Example:
-        >>> points(0.0084), points(-0.012), points(0.5, ""), points(-0.0001)
-        ('+0.8', '−1.2', '50.0', '+0.0')
-    """
-    # The sum makes a zero of a negative one.
-    return f"{round(100 * value, 1) + 0.0:{sign}.1f}".replace("-", "−")
+    def size_name(self, arm: ArmFigures) -> str:
+        """Returns the size of an arm's training set, such as ``1,000 rows`` or ``all 6,920 rows``."""
+        return f"{'' if arm.size else 'all '}{arm.rows:,} {self.criterion.rows}"
 
 
-def gain(found: Judgement) -> str:
-    """A difference with half its interval, such as ``+0.8 ± 0.3``."""
-    return f"{points(found.difference.mean)} ± {points((found.high - found.low) / 2, '')}"
+def gain(judgement: Judgement, criterion: Criterion) -> str:
+    """Returns a difference with half the width of its interval, such as ``+0.8 ± 0.3 points``."""
+    half = (judgement.high - judgement.low) / 2
+    difference = criterion.number(judgement.difference.mean)
+    return f"{difference} ± {criterion.number(half, '')} {criterion.unit}"
 
 
-def verdict_sentence(arm: ArmFigures, enough: float) -> str:
-    """What is to be said of one arm beside the one it is compared to.
+def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion | None = None) -> str:
+    """Returns the result of the comparison of one arm as a sentence.
 
     Example:
         >>> judged = Judgement(Mean(0.008, 0.001, 50, 5, 2000, 0.2), 0.005, 0.011, 0.001, "better", True)
@@ -130,67 +126,83 @@ def verdict_sentence(arm: ArmFigures, enough: float) -> str:
         >>> verdict_sentence(arm, 0.005)
         'Bidirectional LSTM: +0.8 ± 0.3 points, real; costs 1.9 times the time.'
     """
-    found = arm.judgement
-    if found is None:
+    criterion = criterion or Criterion()
+    judgement = arm.judgement
+    if judgement is None:
         return f"{arm.name}: not enough seeds for a verdict yet."
-    how = f"{gain(found)} points"
-    if found.kind in ("better", "worse"):
-        small = max(abs(found.low), abs(found.high)) <= enough
-        said = f"{how}, real{' but small' if small else ''}"
-    elif found.kind == "same":
-        said = f"no difference that matters ({how}, which lies within {100 * enough:g})"
-    elif found.low > 0 or found.high < 0:
-        said = f"no difference shown once all comparisons are counted ({how})"
+    difference = gain(judgement, criterion)
+    if judgement.kind in ("better", "worse"):
+        small = max(abs(judgement.low), abs(judgement.high)) <= enough
+        which = "" if criterion.higher_is_better else f" ({judgement.kind})"
+        verdict = f"{difference}{which}, real{' but small' if small else ''}"
+    elif judgement.kind == "same":
+        limit = f"{criterion.scale * enough:g}"
+        verdict = f"no difference that matters ({difference}, which lies within {limit})"
+    elif judgement.low > 0 or judgement.high < 0:
+        verdict = f"no difference shown once all comparisons are counted ({difference})"
     else:
-        said = f"no difference shown ({how})"
-    return f"{arm.name}: {said}; {_cost(arm.cost)}."
+        verdict = f"no difference shown ({difference})"
+    return f"{arm.name}: {verdict}; {_cost(arm.cost)}."
 
 
-def arms_table(found: StudyFigures, arms: Sequence[ArmFigures]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: an arm a line, the baseline last."""
-    header = ["", "accuracy", "over seeds", "seeds", "difference", "verdict", "time", "cost"]
-    header += ["parameters", "memory", "log loss"]
-    rows = [_row(arm) for arm in arms]
-    baseline = found.baselines.get(arms[0].size)
-    if baseline is not None:
-        rows.append(_row(baseline))
+def arms_table(figures: StudyFigures, arms: Sequence[ArmFigures]) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows of a table of arms, with the baseline in the last row."""
+    criterion = figures.criterion
+    header = ["", plain(criterion.name), "over seeds", "seeds", "difference", "verdict", "time", "cost"]
+    header += ["parameters", "memory"]
+    baseline = figures.baselines.get(arms[0].size)
+    shown = [*arms, *([] if baseline is None else [baseline])]
+    rows = [_row(arm, criterion) for arm in shown]
+    if any(arm.log_losses for arm in shown):
+        header.append("log loss")
+        rows = [
+            [*row, f"{fmean(arm.log_losses):.3f}" if arm.log_losses else ""]
+            for row, arm in zip(rows, shown, strict=True)
+        ]
     return header, rows
 
 
-def report_fields(found: StudyFigures) -> dict[str, Any]:
-    """The fields of a report that say what came out."""
-    others = [arm for arm in found.largest if arm.judgement is not None]
-    real = [arm for arm in others if arm.judgement and arm.judgement.kind == "better"]
-    best = max(real, key=lambda arm: arm.accuracy, default=None)
-    notes = list(found.unfinished)
-    if not found.tested:
-        notes.append("The validation rows also chose the epochs: expect a little less on new texts.")
-    verdict = f"None is shown to be better than {found.against}." if others else ""
+def report_fields(figures: StudyFigures) -> dict[str, Any]:
+    """Returns the fields of a report that show the results."""
+    criterion = figures.criterion
+    judged = [arm for arm in figures.largest if arm.judgement is not None]
+    better = [arm for arm in judged if arm.judgement and arm.judgement.kind == "better"]
+    sign = 1 if criterion.higher_is_better else -1
+    best = max(better, key=lambda arm: sign * arm.score, default=None)
+    notes = list(figures.unfinished)
+    if not figures.tested:
+        rows = criterion.rows
+        notes.append(
+            f"The validation {rows} also chose the epochs: expect slightly worse figures on new {rows}."
+        )
+    verdict = f"No arm is shown to be better than {figures.against}." if judged else ""
     if best is not None and best.judgement is not None:
-        verdict = f"{best.name} does best: {gain(best.judgement)} points, and {_cost(best.cost)}."
+        verdict = f"{best.name} is best: {gain(best.judgement, criterion)}, and {_cost(best.cost)}."
+    unit = " in percent" if criterion.shares else ""
+    direction = "" if criterion.higher_is_better else ": lower is better"
     return {
-        "lead": _lead(found, others),
+        "lead": _lead(figures, judged),
         "verdict": verdict,
         "verdict_kind": "good" if best else "",
         "caution": " ".join(notes),
-        "bars": _bars(found),
-        "bars_label": f"Accuracy on {found.measured} in percent, with 95% intervals over rows and seeds",
-        "bars_top": 100.0,
-        "sections": [_verdicts(found), *_curves(found), _method(found)],
+        "bars": _bars(figures),
+        "bars_label": f"{sentence(plain(criterion.name))} on {figures.measured}{unit}, "
+        f"with 95% intervals over {criterion.rows} and seeds{direction}",
+        "bars_top": 100.0 if criterion.shares else None,
+        "sections": [_verdicts(figures), *_curves(figures), _method(figures)],
     }
 
 
-def verdicts(found: StudyFigures) -> dict[int, list[str]]:
-    """The verdicts by size, in words."""
+def verdicts(figures: StudyFigures) -> dict[int, list[str]]:
+    """Returns the verdicts as sentences, by size."""
     return {
-        size: [verdict_sentence(arm, found.enough) for arm in found.arms if arm.size == size and arm.beside]
-        for size in found.sizes
+        size: [
+            verdict_sentence(arm, figures.enough, figures.criterion)
+            for arm in figures.arms
+            if arm.size == size and arm.compared
+        ]
+        for size in figures.sizes
     }
-
-
-def size_name(size: int, rows: int) -> str:
-    """``1,000 rows``, or ``all 6,920 rows``."""
-    return f"{rows:,} rows" if size else f"all {rows:,} rows"
 
 
 def _cost(cost: float | None) -> str:
@@ -201,116 +213,119 @@ def _cost(cost: float | None) -> str:
     return f"takes {cost:.1f} times the time" if cost <= 0.9 else "takes as long"
 
 
-def _lead(found: StudyFigures, others: Sequence[ArmFigures]) -> str:
-    kinds = [arm.judgement.kind for arm in others if arm.judgement]
+def _lead(figures: StudyFigures, judged: Sequence[ArmFigures]) -> str:
+    kinds = [arm.judgement.kind for arm in judged if arm.judgement]
     words = {
         "better": "better",
         "worse": "worse",
         "same": "no different in practice",
         "open": "not shown to differ",
     }
-    parts = [f"{kinds.count(kind)} {word}" for kind, word in words.items() if kind in kinds]
-    told = ", ".join(parts) or "no verdict yet"
-    others_ = "1 other" if len(others) == 1 else f"{len(others)} others"
-    return f"Of {others_} beside {found.against}, on {found.measured}: {told}."
+    counts = [f"{kinds.count(kind)} {word}" for kind, word in words.items() if kind in kinds]
+    results = ", ".join(counts) or "no verdict yet"
+    arms = "1 arm" if len(judged) == 1 else f"{len(judged)} arms"
+    return f"Of {arms} compared with {figures.against} on {figures.measured}: {results}."
 
 
-def _bars(found: StudyFigures) -> list[Bar]:
+def _bars(figures: StudyFigures) -> list[Bar]:
+    criterion = figures.criterion
+    scale = criterion.scale
+    decimals = 1 if criterion.shares else 3
+    top = scale if criterion.shares else float("inf")
     bars = []
-    for arm in found.largest:
-        value, low, high, text = 100 * arm.accuracy, None, None, f"{100 * arm.accuracy:.1f}%"
+    for arm in figures.largest:
+        low = high = None
+        text = criterion.value(arm.score)
         if arm.mean is not None:
-            low, high = (min(100.0, max(0.0, 100 * end)) for end in arm.mean.interval())
-            text = f"{text} ({low:.1f} to {high:.1f})"
-        bars.append(Bar(name=arm.name, value=value, low=low, high=high, text=text, kind="model"))
-    baseline = found.baselines.get(found.sizes[-1])
+            low, high = (min(top, max(0.0, scale * end)) for end in arm.mean.interval())
+            text = f"{text} ({low:.{decimals}f} to {high:.{decimals}f})"
+        bars.append(Bar(name=arm.name, value=scale * arm.score, low=low, high=high, text=text, kind="model"))
+    baseline = figures.baselines.get(figures.sizes[-1])
     if baseline is not None:
-        bars.append(
-            Bar(name=baseline.name, value=100 * baseline.accuracy, text=f"{100 * baseline.accuracy:.1f}%")
-        )
-    if found.majority is not None:
-        text = f"{100 * found.majority:.1f}%"
-        bars.append(Bar(name="largest class", value=100 * found.majority, text=text, kind="majority"))
+        text = criterion.value(baseline.score)
+        bars.append(Bar(name=baseline.name, value=scale * baseline.score, text=text))
+    if figures.majority is not None:
+        text = criterion.value(figures.majority)
+        bars.append(Bar(name=criterion.majority, value=scale * figures.majority, text=text, kind="majority"))
     return bars
 
 
-def _row(arm: ArmFigures) -> list[str]:
-    spread = f"± {100 * stdev(arm.accuracies):.1f}" if len(arm.accuracies) > 1 else ""
-    verdicts = {"better": "better", "worse": "worse", "same": "no matter", "open": "not shown"}
-    judged = arm.judgement
+def _row(arm: ArmFigures, criterion: Criterion) -> list[str]:
+    spread = f"± {criterion.number(stdev(arm.scores), '')}" if len(arm.scores) > 1 else ""
+    names = {"better": "better", "worse": "worse", "same": "no matter", "open": "not shown"}
+    judgement = arm.judgement
     return [
         arm.name,
-        f"{100 * arm.accuracy:.1f}%",
+        criterion.value(arm.score),
         spread,
-        str(len(arm.accuracies)),
-        gain(judged) if judged else "",
-        verdicts[judged.kind] if judged else "",
+        str(len(arm.scores)),
+        gain(judgement, criterion).removesuffix(f" {criterion.unit}") if judgement else "",
+        names[judgement.kind] if judgement else "",
         duration(arm.seconds),
         f"{arm.cost:.1f}" if arm.cost is not None else "",
         count(arm.parameters) if arm.parameters else "",
         f"{arm.memory / 2**20:,.0f} MiB" if arm.memory else "–",
-        f"{fmean(arm.log_losses):.3f}",
     ]
 
 
-def _verdicts(found: StudyFigures) -> Section:
-    arms = found.largest
+def _verdicts(figures: StudyFigures) -> Section:
+    arms, criterion = figures.largest, figures.criterion
     judged = [(arm.name, arm.judgement) for arm in arms if arm.judgement is not None]
     charts = []
     if judged:
-        rows = [(name, 100 * j.difference.mean, 100 * j.low, 100 * j.high) for name, j in judged]
-        told = "; ".join(f"{name} {gain(j)}" for name, j in judged)
+        scale = criterion.scale
+        rows = [(name, scale * j.difference.mean, scale * j.low, scale * j.high) for name, j in judged]
+        differences = "; ".join(f"{name} {gain(j, criterion)}" for name, j in judged)
         svg = interval_chart(
-            rows, title=f"Differences from {found.against} in points: {told}", name="differences",
-            x_label="points of accuracy",
+            rows, title=f"Differences from {figures.against}: {differences}", name="differences",
+            x_label=f"{criterion.unit} of {plain(criterion.name)}",
         )  # fmt: skip
-        charts = [Chart(caption=f"Difference from {found.against}, with 95% intervals", svg=svg)]
-    header, rows_ = arms_table(found, arms)
+        charts = [Chart(caption=f"Difference from {figures.against}, with 95% intervals", svg=svg)]
+    header, cells = arms_table(figures, arms)
     return Section(
         anchor="verdicts",
         title="Verdicts",
-        paragraphs=verdicts(found)[found.sizes[-1]],
+        paragraphs=verdicts(figures)[figures.sizes[-1]],
         charts=charts,
-        tables=[
-            ReportTable(
-                caption=f"Trained on {size_name(arms[0].size, arms[0].rows)}", header=header, rows=rows_
-            )
-        ],
+        tables=[ReportTable(caption=f"Trained on {figures.size_name(arms[0])}", header=header, rows=cells)],
     )
 
 
-def _curves(found: StudyFigures) -> list[Section]:
-    """Learning curves, where there are several sizes."""
-    if len(found.sizes) < 2:
+def _curves(figures: StudyFigures) -> list[Section]:
+    """Learning curves, if there are several sizes."""
+    if len(figures.sizes) < 2:
         return []
-    names = list(dict.fromkeys(arm.name for arm in found.arms))
+    criterion = figures.criterion
+    names = list(dict.fromkeys(arm.name for arm in figures.arms))
     lines, bands = {}, {}
     for name in names:
-        by_size = {arm.size: arm for arm in found.arms if arm.name == name}
-        mine = [by_size.get(size) for size in found.sizes]
-        lines[name] = [arm.accuracy if arm else float("nan") for arm in mine]
-        ends = [arm.mean.interval() if arm and arm.mean else (float("nan"),) * 2 for arm in mine]
+        by_size = {arm.size: arm for arm in figures.arms if arm.name == name}
+        arms = [by_size.get(size) for size in figures.sizes]
+        lines[name] = [arm.score if arm else float("nan") for arm in arms]
+        ends = [arm.mean.interval() if arm and arm.mean else (float("nan"),) * 2 for arm in arms]
         bands[name] = ([low for low, _ in ends], [high for _, high in ends])
-    if len(found.baselines) == len(found.sizes):
-        lines["n-grams"] = [found.baselines[size].accuracy for size in found.sizes]
-    rows = {arm.size: arm.rows for arm in found.arms}
+    if len(figures.baselines) == len(figures.sizes):
+        baselines = [figures.baselines[size] for size in figures.sizes]
+        lines[baselines[0].name] = [baseline.score for baseline in baselines]
+    first = {arm.size: arm for arm in reversed(figures.arms)}
+    what, rows = sentence(plain(criterion.name)), f"training {criterion.rows}"
     svg = line_chart(
-        [float(rows[size]) for size in found.sizes], lines, bands=bands, percent=True, log_x=True, wide=True,
-        title=f"Accuracy over training rows: {_ends(lines)}", name="sizes", x_label="training rows",
+        [float(first[size].rows) for size in figures.sizes], lines, bands=bands, percent=criterion.shares,
+        title=f"{what} by number of {rows}: {_ends(lines, criterion)}", name="sizes", x_label=rows,
+        y_label="" if criterion.shares else plain(criterion.name), log_x=True, wide=True,
     )  # fmt: skip
     tables = []
-    for size in found.sizes[:-1]:
-        header, cells = arms_table(found, [arm for arm in found.arms if arm.size == size])
-        tables.append(
-            ReportTable(caption=f"Trained on {size_name(size, rows[size])}", header=header, rows=cells)
-        )
+    for size in figures.sizes[:-1]:
+        header, cells = arms_table(figures, [arm for arm in figures.arms if arm.size == size])
+        caption = f"Trained on {figures.size_name(first[size])}"
+        tables.append(ReportTable(caption=caption, header=header, rows=cells))
     paragraphs = [
-        f"On {size_name(size, rows[size])}, {line}"
-        for size, told in verdicts(found).items()
-        if size != found.sizes[-1]
-        for line in told
+        f"On {figures.size_name(first[size])}, {line}"
+        for size, lines_of_size in verdicts(figures).items()
+        if size != figures.sizes[-1]
+        for line in lines_of_size
     ]
-    caption = "Accuracy by the number of training rows; bands are 95% intervals over rows and seeds"
+    caption = f"{what} by the number of {rows}; bands are 95% intervals over {criterion.rows} and seeds"
     chart = Chart(caption=caption, svg=svg, wide=True)
     return [
         Section(
@@ -319,31 +334,35 @@ def _curves(found: StudyFigures) -> list[Section]:
     ]
 
 
-def _ends(lines: Mapping[str, Sequence[float]]) -> str:
+def _ends(lines: Mapping[str, Sequence[float]], criterion: Criterion) -> str:
     return "; ".join(
-        f"{name} {100 * values[0]:.1f} to {100 * values[-1]:.1f}%" for name, values in lines.items()
+        f"{name} {criterion.value(values[0])} to {criterion.value(values[-1])}"
+        for name, values in lines.items()
     )
 
 
-def _method(found: StudyFigures) -> Section:
-    judged = [arm.judgement for arm in found.largest if arm.judgement]
-    shares = [j.difference.from_seeds for j in judged]
-    told = [
-        "All arms saw the same split and are measured on the same rows; a seed gives two arms the same rows "
-        "to learn from, and its own weights, masks and order of batches.",
-        "An interval counts both sources of chance: which seeds were drawn, and which rows the test part "
-        "happens to hold. Seeds judge rows as readers judge cases in multi-reader studies (Obuchowski and "
+def _method(figures: StudyFigures) -> Section:
+    criterion = figures.criterion
+    rows, limit = criterion.rows, f"{criterion.scale * figures.enough:g} {criterion.unit}"
+    judged = [arm.judgement for arm in figures.largest if arm.judgement]
+    paragraphs = [
+        f"All arms use the same split and are measured on the same {rows}. For each seed, two arms have the "
+        f"same training {rows}; each has its own weights, masks and order of batches.",
+        f"An interval accounts for both sources of chance: the seeds and the {rows} that are measured on. "
+        f"Seeds are measured on {rows} as readers judge cases in multi-reader studies (Obuchowski and "
         "Rockette 1995; Hillis 2007).",
-        "A difference is called real when its p-value, corrected for the number of arms by Holm's method and "
+        "A difference is called real if its p-value, corrected for the number of arms by Holm's method and "
         "for repeated looks, is at most 0.05. No difference that matters: the whole interval lies within "
-        f"{100 * found.enough:g} points. All else is not shown, which does not mean that nothing is there.",
-        "Seeds are added until that is settled or their number is reached. Each look spends a part of the "
-        "5%, so the intervals hold whenever an arm stopped.",
-        f"Time is the clock's for one training; cost is the processors' time beside that of {found.against}.",
+        f"{limit}. Otherwise no difference is shown, which does not mean that there is none.",
+        "Seeds are added until the verdict is settled or their maximum number is reached. Each look uses a "
+        "part of the 5%, so the intervals are valid whenever an arm stopped.",
+        "Time is the wall-clock time of one training; cost is the processor time relative to that of "
+        f"{figures.against}.",
     ]
-    if shares:
-        told.append(
-            f"Of the uncertainty {100 * fmean(shares):.0f}% (mean over arms) comes from seeds and would "
-            "shrink with more of them; the rest comes from the rows measured on."
+    if judged:
+        from_seeds = 100 * fmean(j.difference.from_seeds for j in judged)
+        paragraphs.append(
+            f"Of the uncertainty {from_seeds:.0f}% (mean over arms) comes from seeds and would decrease with "
+            f"more of them; the rest comes from the {rows} measured on."
         )
-    return Section(anchor="method", title="How it was judged", paragraphs=told)
+    return Section(anchor="method", title="Method", paragraphs=paragraphs)

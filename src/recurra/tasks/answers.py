@@ -1,4 +1,4 @@
-"""The answers of a model, written as CSV or JSON lines, each as soon as it is known."""
+"""Answers to rows, written as CSV or JSON lines, each as soon as it is computed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-__all__ = ["AnswerFormat", "Answers", "format_of", "write_answers"]
+from recurra.io.formats import format_named
 
-AnswerFormat = Literal["csv", "jsonl"]
+__all__ = ["ANSWER_FORMATS", "Answers", "format_of", "write_answers"]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers as they are found.
+    """Answers as they are computed.
 
     Attributes:
         fields: the columns of a CSV.
-        records: JSON values by name, one record per answer.
-        cells: returns the cells of ``fields`` for a record; if None, they are taken from it by name.
+        records: JSON values by name, one record an answer.
+        cells: returns the cells of ``fields`` for a record; if None, they are the record's values by name.
     """
 
     fields: list[str]
@@ -29,23 +29,37 @@ class Answers:
     cells: Callable[[Mapping[str, Any]], list[Any]] | None = None
 
 
-def format_of(path: Path | None) -> AnswerFormat:
-    """Returns ``jsonl`` for ``.jsonl``, ``.ndjson`` and ``.json``, else ``csv``."""
-    return "jsonl" if path is not None and path.suffix in (".jsonl", ".ndjson", ".json") else "csv"
-
-
-def write_answers(answers: Answers, file: TextIO, form: AnswerFormat) -> int:
-    """Writes each answer as it comes and returns their number; a float in a CSV has six decimals."""
-    count = 0
+def _csv(answers: Answers, file: TextIO) -> Callable[[Mapping[str, Any]], object]:
     writer = csv.writer(file, lineterminator="\n")
-    if form == "csv":
-        writer.writerow(answers.fields)
+    writer.writerow(answers.fields)
+
+    def write(record: Mapping[str, Any]) -> None:
+        cells = answers.cells(record) if answers.cells else [record[name] for name in answers.fields]
+        writer.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells])
+
+    return write
+
+
+def _jsonl(answers: Answers, file: TextIO) -> Callable[[Mapping[str, Any]], object]:
+    return lambda record: file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+ANSWER_FORMATS = {"csv": _csv, "jsonl": _jsonl}
+"""By name: functions that write the beginning of a file and return a function that writes a record."""
+
+
+def format_of(path: Path | None) -> str:
+    """The name of the format to which the suffix of ``path`` belongs; CSV for other suffixes and for None."""
+    suffix = path.suffix if path is not None else ""
+    return next((name for name in ANSWER_FORMATS if suffix in format_named(name).suffixes), "csv")
+
+
+def write_answers(answers: Answers, file: TextIO, form: str) -> int:
+    """Writes the answers one by one, and returns their number. Numbers in a CSV have six decimals."""
+    count = 0
+    write = ANSWER_FORMATS[form](answers, file)
     for record in answers.records:
-        if form == "csv":
-            cells = answers.cells(record) if answers.cells else [record[name] for name in answers.fields]
-            writer.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells])
-        else:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        write(record)
         file.flush()
         count += 1
     return count

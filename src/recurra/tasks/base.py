@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
     from recurra.tasks.reporter import Reporter
+    from recurra.tasks.study import StudyFunctions
     from recurra.train.loop import Outcome
     from recurra.train.objective import BatchSource, Objective
 
@@ -215,6 +216,7 @@ class Task(Generic[P, B]):
         explain: which words of a text the answer depends on.
         untrained: a bundle of a recipe that is never trained and its `sequences`, of a file or, if None, of
             the built-in sample; for ``recurra inspect RECIPE memory``.
+        study: the functions of ``recurra compare``; None if models of this task are not compared.
     """
 
     prepare: Prepare[P]
@@ -234,3 +236,4 @@ class Task(Generic[P, B]):
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
+    study: StudyFunctions[P, B] | None = None

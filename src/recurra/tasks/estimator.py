@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
 from recurra.config import Config
-from recurra.errors import BundleError, ConfigError
+from recurra.errors import ConfigError
 from recurra.layers.summary import summarize
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle
@@ -227,11 +227,7 @@ class RecurrentEstimator(BaseEstimator):
         Raises:
             BundleError: there is no model, it is damaged, or it is of another task.
         """
-        bundle = load(Path(folder))
-        if bundle.task != cls.task:
-            raise BundleError(
-                f"is a model of task {bundle.task}, and {cls.__name__} has {cls.task}", where=folder
-            )
+        bundle = load(Path(folder), cls.task)
         saved = bundle.config.plain()
         # Of a parameter's settings the first decides, so it is read last.
         values = {name: saved[section][key] for name, section, key in reversed([*cls._parameter_settings()])}

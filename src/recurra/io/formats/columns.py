@@ -1,4 +1,4 @@
-"""Which columns hold the text and the label: by their names, else by what stands in them."""
+"""Which columns hold the text and the label: by their names, otherwise by their cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recurra.io.formats.reading import MISSING, as_labels, as_text, parse_list
 
 __all__ = ["Column", "find_label", "find_separator", "find_text", "is_known_name", "study"]
 
-_LABELS = (  # earlier wins
+_LABELS = (  # the first that occurs is chosen
     *("label", "labels", "target", "class", "classes", "category", "categories", "sentiment"),
     *("class_index", "class_name", "label_text", "polarity", "topic", "topics", "intent", "emotion"),
     *("tag", "tags", "gold", "gold_label", "y", "stars", "rating", "score", "cat"),
@@ -33,19 +33,29 @@ _NUMBER = re.compile(r"\s*[-+]?\.?\d[\d ,.']*(?:[eE][-+]?\d+)?%?\s*")
 
 
 def plain_name(name: str) -> str:
-    """A column's name for comparison: lower case, words joined by ``_``."""
+    """Returns a column's name for comparison: in lower case, words joined by ``_``."""
     name = name.strip().lstrip("\ufeff")
     return _CHINESE.get(name) or _NOT_WORD.sub("_", name.lower()).strip("_")
 
 
 def is_known_name(name: str) -> bool:
-    """Whether a cell reads like the name of a column."""
+    """Whether a cell is a usual name of a column."""
     return plain_name(name) in {*_LABELS, *_TEXTS, *_TITLES, *_OTHERS}
 
 
 @dataclass
 class Column:
-    """What was seen of a column: counted row by row, in bounded memory."""
+    """Counts over the cells of a column, row by row, in bounded memory.
+
+    Attributes:
+        count: the number of cells that are not empty.
+        characters: the number of their characters.
+        words: the number of words of the first 1,000 cells.
+        numbers: the number of cells that are numbers.
+        lists: the number of cells that are lists.
+        foreign: the number of cells that are neither text, number nor list.
+        values: the number of occurrences of each value, of at most ``limit`` different ones.
+    """
 
     name: str
     count: int = 0
@@ -58,7 +68,7 @@ class Column:
     limit: int = _DISTINCT
 
     def add(self, value: Any) -> None:
-        """Count one cell; empty ones are left out."""
+        """Counts one cell, unless it is empty."""
         if value is None or value is MISSING or value == "":
             return
         self.count += 1
@@ -85,12 +95,12 @@ class Column:
 
     @property
     def length(self) -> float:
-        """Mean number of characters."""
+        """The mean number of characters."""
         return self.characters / self.count if self.count else 0.0
 
     @property
     def variety(self) -> float:
-        """Distinct values among those seen, 0 to 1."""
+        """The share of distinct values, from 0 to 1."""
         return len(self.values) / min(self.count, self.limit) if self.count else 0.0
 
     @property
@@ -100,26 +110,26 @@ class Column:
 
     @property
     def can_be_label(self) -> bool:
-        """Whether few values come again and again."""
+        """Whether there are few distinct values, each of them often."""
         many = self.count // 2 if self.count <= 40 else max(20, min(200, self.count // 20))
         few = len(self.values) <= max(2, many)
         return self.count > 0 and not self.foreign and few and self.length <= 100
 
     @property
     def is_prose(self) -> bool:
-        """Whether cells are phrases: several words, or a long run of characters without spaces."""
+        """Whether cells are phrases: several words, or many characters of a language without spaces."""
         words = self.words / min(self.count, 1_000) if self.count else 0.0
         return self.can_be_text and self.variety > 0.5 and (words >= 2.5 or self._is_unspaced)
 
     @property
     def _is_unspaced(self) -> bool:
-        some = list(self.values)[:50]
-        wide = sum(1 for value in some for c in value if c > "\u2e7f")
-        return wide > 0.3 * sum(map(len, some)) and self.length >= 4
+        sample = list(self.values)[:50]
+        wide = sum(1 for value in sample for c in value if c > "\u2e7f")
+        return wide > 0.3 * sum(map(len, sample)) and self.length >= 4
 
 
 def study(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Column]:
-    """The columns' figures over ``rows``."""
+    """Returns the counts of the columns over ``rows``."""
     columns = [Column(name) for name in names]
     for row in rows:
         for column, value in zip(columns, row, strict=True):
@@ -128,7 +138,7 @@ def study(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Column]:
 
 
 def find_text(columns: Sequence[Column], header: bool, taken: set[str]) -> tuple[str, ...]:
-    """The text columns among those not ``taken``, or none: a title goes in front of its text."""
+    """Returns the text columns that are not ``taken``, a title before its text; () if there are none."""
     free = [c for c in columns if c.name not in taken and c.can_be_text]
     if not free:
         return ()
@@ -144,21 +154,21 @@ def find_text(columns: Sequence[Column], header: bool, taken: set[str]) -> tuple
 
 
 def find_label(columns: Sequence[Column], taken: set[str], header: bool) -> str | None:
-    """The label column among those not ``taken``: by name, else the one with the fewest values."""
+    """Returns the label column that is not ``taken``: by its name, otherwise the one of the fewest values."""
     free = [c for c in columns if c.name not in taken and c.count]
     if header and (named := _by_name(free, _LABELS, taken)) is not None:
         return named.name
     few = [c for c in free if c.can_be_label and plain_name(c.name) not in _OTHERS]
-    # One value only may be the head of a file sorted by class, so it comes last, not never.
+    # A column of one value comes last: it may be the label at the head of a file sorted by class.
     few.sort(key=lambda c: (len(c.values) < 2, len(c.values)))
     return few[0].name if few else None
 
 
 def find_separator(column: Column) -> str | None:
-    """What splits the cells of a label column into several labels, "json" for lists; or None.
+    """Returns what separates several labels in a cell: a character, "json" for lists, or None.
 
-    A separator counts when the parts come again in other cells, so that "Food, Drinks" as the name
-    of one class stays whole.
+    A separator is accepted if the parts occur again in other cells, so that "Food, Drinks" can be the name
+    of one class.
 
     Example:
         >>> find_separator(study(["x"], [["a|b"], ["b"], ["a"], ["c|a"]])[0])

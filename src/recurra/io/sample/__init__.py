@@ -1,4 +1,4 @@
-"""The built-in sample: short made-up reviews, English and Chinese, in which the order of words decides."""
+"""The built-in sample: short generated reviews, English and Chinese, in which the order of words decides."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FILES: dict[str, tuple[str, ...]] = {
 def sample_rows(
     language: Language = "en", *, seed: int = 0, train: int = 4000, valid: int = 500, test: int = 1000
 ) -> dict[Part, list[SampleRow]]:
-    """The rows of each part, shuffled, with as many ``pos`` as ``neg`` (within one row).
+    """Returns the rows of each part, shuffled, with equal numbers of ``pos`` and ``neg`` (within one).
 
-    No two rows have the same text, and no frame with the same pair of praise and blame stands in two
-    parts. A row of a part doesn't depend on the sizes asked of the other parts. ``both`` gives half the
-    rows in each language.
+    No two rows have the same text, and no combination of a frame with words of praise and blame is in two
+    parts. The rows of a part do not depend on the sizes of the others. With ``both``, half the rows are in
+    each language.
 
     Raises:
         ConfigError: the language is unknown, or a size is below 2 or more than the grammar can fill.
@@ -38,7 +38,7 @@ def sample_rows(
         {'train': ['neg', 'neg', 'pos', 'pos'], 'test': ['neg', 'pos']}
     """
     if language not in _FILES:
-        raise ConfigError(f"there is no sample in language {language!r}", hint="take en, zh or both")
+        raise ConfigError(f"there is no sample in language {language!r}", hint="use en, zh or both")
     grammars = [Grammar.load(name) for name in _FILES[language]]
     sizes: dict[Part, int] = {"train": train, "valid": valid, "test": test}
     for part, size in sizes.items():
@@ -58,7 +58,7 @@ def write_sample(
 ) -> Path:
     """Writes ``train.csv``, ``valid.csv`` and ``test.csv`` (columns ``text,label``) into ``folder``.
 
-    Each file appears whole or not at all; a former one is replaced. Returns ``folder``.
+    Each file is complete or absent; an existing one is replaced. Returns ``folder``.
 
     Raises:
         ConfigError: as `sample_rows`.

@@ -1,16 +1,15 @@
-"""A small grammar that writes reviews: frames with one place that counts and one that doesn't.
+"""A small grammar that generates reviews from frames with two places, of which one decides the label.
 
-Every frame holds the two marks ``{true}`` and ``{false}``, and every review gets one word of praise and one
-of blame. Where praise takes the place that counts, the review is ``pos``; exchange the two words and it is
-``neg``, with exactly the same bag of words. The rest (who said it, where, fillers) is drawn without a look
-at the label.
+Each frame has the marks ``{true}`` and ``{false}``, which are replaced by a word of praise and one of blame.
+If praise replaces ``{true}``, the review is ``pos``. With the two words exchanged it is ``neg``, with exactly
+the same bag of words. The rest of the text is drawn independently of the label.
 
 The notation of the YAML files:
 
-    <symbol>      one of the lines under ``symbol`` (the subject's own, or the common ones); within one text
-                  a line is not taken twice while others are left
-    <symbol a>    the same choice wherever ``a`` is named again in the text
-    [words]       there in half of the texts
+    <symbol>      one of the lines under ``symbol`` (of the subject, or the common ones); a line is used again
+                  in a text only if no other is left
+    <symbol a>    the same choice for each ``a`` in the text
+    [words]       present in half of the texts
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 # Shares of all combinations of frame and slots; fixed, so that a part doesn't depend on the others' sizes.
 _SHARES: dict[Part, float] = {"train": 0.6, "valid": 0.15, "test": 0.25}
-_PATIENCE = 200  # known texts in a row before the grammar is taken to be exhausted
+_PATIENCE = 200  # repeated texts in a row after which the grammar is considered exhausted
 
 _SYMBOL = re.compile(r"<(\w+)(?: (\w+))?>")
 _OPTION = re.compile(r"\[([^\[\]]*)\]")
@@ -46,7 +45,7 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One review with its label and what it was made of."""
+    """A review with its label, and the frame, subject and words of praise and blame it was generated from."""
 
     text: str
     label: Label
@@ -56,35 +55,35 @@ class SampleRow:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """What no two parts share: the frame, the subject and the words of praise and blame in it."""
+        """The combination of frame, subject and words, which occurs in one part only."""
         return self.frame, self.subject, *self.words
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A review whose two decisive places are still open."""
+    """A review before its words of praise and blame are put in."""
 
     frame: str
     subject: str
     skeleton: str
     praise: str
     blame: str
-    paired: bool  # both words stand in the text, so both readings have the same bag of words
+    paired: bool  # the text has both words, and for both labels the same bag of words
 
     def words(self, label: Label) -> tuple[str, ...]:
-        """The words of praise and blame that stand in the text."""
+        """Returns the words of praise and blame in the text."""
         if self.paired:
             return self.praise, self.blame
         return (self.praise,) if label == "pos" else (self.blame,)
 
     def read(self, label: Label) -> SampleRow:
-        """The review as praise (``pos``) or as blame (``neg``)."""
+        """Returns the review with the label ``pos`` or ``neg``."""
         true, false = (self.praise, self.blame) if label == "pos" else (self.blame, self.praise)
         text = self.skeleton.replace("{true}", true).replace("{false}", false)
         return SampleRow(_tidy(text), label, self.frame, self.subject, self.words(label))
 
     def part(self, label: Label, seed: int) -> Part:
-        """The part that owns these slots, by a hash of them and the seed."""
+        """Returns the part to which the combination belongs, by a hash of it and the seed."""
         slots = "|".join((str(seed), self.frame, self.subject, *self.words(label)))
         place = int.from_bytes(hashlib.blake2b(slots.encode(), digest_size=8).digest(), "big") / 2**64
         for part in PARTS[:-1]:
@@ -105,16 +104,16 @@ class Grammar:
     @classmethod
     @cache
     def load(cls, name: str) -> Grammar:
-        """The grammar of ``name``.yaml in this package."""
+        """Returns the grammar in ``name``.yaml of this package."""
         text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
         return cls(yaml.safe_load(text))
 
     @staticmethod
     def draw(grammars: Sequence[Grammar], part: Part, size: int, seed: int) -> list[SampleRow]:
-        """``size`` different rows of one part, labels and grammars in turn, then shuffled.
+        """Returns ``size`` different rows of one part, from labels and grammars in turn, shuffled.
 
         Raises:
-            ConfigError: the grammar can't give so many different rows.
+            ConfigError: the grammars have fewer different rows.
         """
         chance = random.Random(f"{seed} {part}")  # noqa: S311 - texts, not secrets
         rows: dict[str, SampleRow] = {}
@@ -132,33 +131,33 @@ class Grammar:
         return drawn
 
     def scene(self, part: Part, label: Label, chance: random.Random, seed: int) -> Scene:
-        """A scene that belongs to ``part`` where it is read as ``label``."""
+        """Returns a scene that belongs to ``part`` with the label ``label``."""
         frame = chance.choices(list(self.frames), [frame["weight"] for frame in self.frames.values()])[0]
         text = chance.choice(self.frames[frame]["texts"])
         while True:
             subject = chance.choice(list(self.subjects))
-            lexicon = {**self.common, **self.subjects[subject]}
-            praise = chance.choice(self.common["praise"] + lexicon["praise_own"])
-            blame = chance.choice(self.common["blame"] + lexicon["blame_own"])
+            vocabulary = {**self.common, **self.subjects[subject]}
+            praise = chance.choice(self.common["praise"] + vocabulary["praise_own"])
+            blame = chance.choice(self.common["blame"] + vocabulary["blame_own"])
             scene = Scene(frame, subject, text, praise, blame, self.frames[frame].get("paired", True))
-            # Ends soon: each frame has dozens of (subject, word) slots, each part owning a share.
+            # Few tries: each frame has dozens of combinations of subject and words, shared among the parts.
             if scene.part(label, seed) == part:
-                return replace(scene, skeleton=_Text(lexicon, chance).expand(text))
+                return replace(scene, skeleton=_Text(vocabulary, chance).expand(text))
 
 
 class _Text:
-    """One text in the making; it remembers which lines it has taken."""
+    """Expands one text, without repeating lines."""
 
-    def __init__(self, lexicon: Mapping[str, list[str]], chance: random.Random) -> None:
-        self.lexicon = lexicon
+    def __init__(self, vocabulary: Mapping[str, list[str]], chance: random.Random) -> None:
+        self.vocabulary = vocabulary
         self.chance = chance
         self.taken: set[tuple[str, str]] = set()
         self.named: dict[str, str] = {}
 
     def expand(self, text: str) -> str:
-        """``text`` with every option decided and every symbol replaced."""
-        text = _OPTION.sub(lambda found: found[1] if self.chance.random() < 0.5 else "", text)
-        return _SYMBOL.sub(lambda found: self._symbol(found[1], found[2]), text)
+        """Returns ``text`` with its options decided and its symbols replaced."""
+        text = _OPTION.sub(lambda match: match[1] if self.chance.random() < 0.5 else "", text)
+        return _SYMBOL.sub(lambda match: self._symbol(match[1], match[2]), text)
 
     def _symbol(self, symbol: str, name: str | None) -> str:
         if name is None:
@@ -168,7 +167,7 @@ class _Text:
         return self.named[name]
 
     def _line(self, symbol: str) -> str:
-        lines = self.lexicon[symbol]
+        lines = self.vocabulary[symbol]
         fresh = [line for line in lines if (symbol, line) not in self.taken] or lines
         line = self.chance.choice(fresh)
         self.taken.add((symbol, line))
@@ -176,7 +175,7 @@ class _Text:
 
 
 def _tidy(text: str) -> str:
-    """Single spaces and commas, capitals at the start of sentences, and "an" where it is due."""
+    """The text with single spaces and commas, capitals at the start of sentences, and "an" before vowels."""
     text = _COMMAS.sub(r"\1", " ".join(text.split()))
     text = _ARTICLE.sub(r"\1n ", text)
-    return _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
+    return _SENTENCE.sub(lambda match: match[1] + match[2].upper(), text)

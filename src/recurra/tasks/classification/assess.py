@@ -140,7 +140,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         explanation = explain_text(bundle, next(iter(part.texts(place))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
         number = int(part.examples.numbers[place[0]])
-        explanations.append(explanation.model_copy(update={"true": true, "row": number}))
+        explanations.append(Explanation.model_validate({**dict(explanation), "true": true, "row": number}))
     return Assessment(
         part.name,
         name,

@@ -13,6 +13,7 @@ from recurra.errors import DataError
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.tasks.base import Prepared
+from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
@@ -55,11 +56,11 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     [1, 0]
     """
 
-    task = "classify"
+    task = INFO.name
     bundle_: ClassifierBundle = field(init=False)
     classes_: NDArray[Any] = field(init=False)
 
-    recipe: str = field(default="default", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     pooling: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")

@@ -34,6 +34,7 @@ from recurra.tasks.classification.network import classification_loss, predict_lo
 from recurra.tasks.classification.prepare import ClassifierData, open_part, prepare
 from recurra.tasks.classification.report import evaluation_report, model_card, report_data
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.train.objective import supervised
@@ -182,4 +183,5 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     sequences=sequences,
     explain=explain_text,
     untrained=untrained,
+    study=STUDY,
 )

@@ -14,6 +14,7 @@ from sklearn.metrics import r2_score
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, parameters, setting
+from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables
@@ -46,10 +47,10 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     ((100,), True, True)
     """
 
-    task = "forecast"
+    task = INFO.name
     bundle_: ForecasterBundle = field(init=False)
 
-    recipe: str = field(default="forecaster", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     pooling: str | None = setting("model")
     target: str | None = setting(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
+from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
@@ -47,10 +48,10 @@ class LanguageModel(TextFields, RecurrentEstimator):
     'the dog runs at night'
     """
 
-    task = "lm"
+    task = INFO.name
     bundle_: LanguageBundle = field(init=False)
 
-    recipe: str = field(default="language-model", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bptt: int | None = setting("language")
     tie: bool | None = setting("language")
     output: str | None = setting("language")

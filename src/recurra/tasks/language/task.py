@@ -21,6 +21,7 @@ from recurra.tasks.language.prepare import LanguageData, open_part, prepare, str
 from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
+from recurra.tasks.language.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
@@ -85,4 +86,5 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     card=model_card,
     predict=answer,
     sequences=sequences,
+    study=STUDY,
 )

@@ -14,6 +14,7 @@ from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
 from recurra.tasks.tagging.prepare import TaggerData, check_settings, learn, numbered
@@ -51,11 +52,11 @@ class SequenceTagger(WordFields, RecurrentEstimator):
     [['DET', 'NOUN', 'VERB']]
     """
 
-    task = "tag"
+    task = INFO.name
     bundle_: TaggerBundle = field(init=False)
     classes_: NDArray[Any] = field(init=False)
 
-    recipe: str = field(default="tagger", kw_only=False, metadata=RECIPE)
+    recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     unknown_tags: str | None = setting("tagging")
     lowercase: bool | None = setting("tagging")

@@ -21,6 +21,7 @@ from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
 from recurra.tasks.tagging.report import evaluation_report, model_card, report_data
+from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
 
 __all__ = ["TASK"]
@@ -102,4 +103,5 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     card=model_card,
     predict=answers,
     sequences=sequences,
+    study=STUDY,
 )

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
-from recurra.io.formats.delimited import find_dialect, parse, parse_sample
+from recurra.io.formats.delimited import TSV, find_dialect, parse, parse_sample
+from recurra.io.formats.parquet import PARQUET
 
 __all__ = [
     "SENTINELS",
@@ -85,7 +86,7 @@ def read_table(path: Path, data: DataConfig) -> Table:
     if path.is_dir():
         raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
     head = look(path)
-    if head.data.startswith(b"PAR1"):
+    if head.data.startswith(PARQUET.magic):
         return _read_parquet(path)
     binary = not_text(head.data, data.encoding)
     if binary is not None:
@@ -95,8 +96,8 @@ def read_table(path: Path, data: DataConfig) -> Table:
         return FileLines(path, head.gzip, data.encoding, forgiving)
 
     sample = list(islice(lines(True), _SAMPLE_LINES + 1))
-    named_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
-    return _read_cells(str(path), sample, lines(data.skip_bad_rows), data, named_tsv or data.format == "tsv")
+    tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
+    return _read_cells(str(path), sample, lines(data.skip_bad_rows), data, tabs)
 
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:

@@ -1,0 +1,113 @@
+"""Classification in `recurra compare`: a labelled text scores 1 if it is predicted right, else 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recurra.errors import DataError
+from recurra.io.labels import Labels
+from recurra.measure.calibration import probabilities
+from recurra.measure.metrics import classification_metrics, correct_rows
+from recurra.measure.study import Criterion, Scores
+from recurra.tasks.classification.assess import logits_of, new_rows
+from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.prepare import ClassifierData
+from recurra.tasks.study import (
+    StudyData,
+    StudyFunctions,
+    draw_parquet,
+    text_chunks,
+    write_parquet,
+    write_strata,
+)
+from recurra.tasks.texts import Part
+
+__all__ = ["STUDY"]
+
+
+def write(prepared: ClassifierData, folder: Path) -> StudyData:
+    """Writes texts and labels as Parquet files.
+
+    Test rows whose texts occur in the training file are left out: an arm must not gain from memorizing them.
+
+    Raises:
+        DataError: If no test row is left.
+    """
+    labels, train, valid, test = prepared.assets.labels, prepared.train, prepared.valid, prepared.test
+    measured, kept = valid, np.ones(len(valid), bool)
+    if test is not None:
+        measured, kept = test, new_rows(test, train)
+        if not kept.any():
+            raise DataError(
+                "every text occurs in the training file too",
+                where=test.where,
+                hint="give texts that are not in the training file",
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(folder / "train.parquet", _tables(train, train.rows, labels))
+    write_parquet(folder / "valid.parquet", _tables(valid, valid.rows, labels))
+    if test is not None:
+        write_parquet(folder / "test.parquet", _tables(test, test.rows[kept], labels))
+    codes = train.labels
+    write_strata(folder, np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1))
+    majority = None
+    if labels.label_kind != "multilabel":
+        largest = np.bincount(codes.astype(np.int64)).argmax()
+        majority = float((measured.labels[kept] == largest).mean())
+    columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
+    return StudyData(
+        folder=folder,
+        rows=len(train),
+        measured=int(kept.sum()),
+        train="train.parquet",
+        valid="valid.parquet",
+        test=None if test is None else "test.parquet",
+        tested=test is not None,
+        left_out=int((~kept).sum()),
+        majority=majority,
+        settings={"data": {"format": "parquet", "label_kind": labels.label_kind, **columns}},
+    )
+
+
+def _tables(part: Part, rows: NDArray[np.int64], labels: Labels) -> Iterator[pa.Table]:
+    """Tables of ``text`` and ``label`` of the sorted rows."""
+    for chunk, texts in text_chunks(part, rows):
+        codes = part.labels[np.searchsorted(part.rows, chunk)]
+        chosen = [np.flatnonzero(row) if labels.label_kind == "multilabel" else [row] for row in codes]
+        # Always lists: otherwise a reader would look for several labels within the name of one.
+        names = [[labels.names[int(code)] for code in row] for row in chosen]
+        yield pa.table({"text": texts, "label": pa.array(names, pa.list_(pa.string()))})
+
+
+def score(bundle: ClassifierBundle, part: Part) -> Scores:
+    """Whether the classifier predicts each row right."""
+    labels = bundle.assets.labels
+    predicted = probabilities(logits_of(bundle, part), labels.label_kind, bundle.temperature)
+    return _scores(part, predicted, labels)
+
+
+def score_baseline(baseline: NgramBaseline, prepared: ClassifierData, part: Part) -> Scores:
+    """Whether the baseline predicts each row right."""
+    return _scores(part, baseline.predict_proba(part.texts(part.rows)), prepared.assets.labels)
+
+
+def _scores(part: Part, predicted: NDArray[np.float64], labels: Labels) -> Scores:
+    metrics = classification_metrics(part.labels, predicted, labels.names, labels.label_kind)
+    return Scores(correct_rows(part.labels, predicted, labels.label_kind), log_loss=metrics.log_loss)
+
+
+STUDY: StudyFunctions[ClassifierData, ClassifierBundle] = StudyFunctions(
+    criterion=Criterion(),
+    baseline="n-grams",
+    baseline_name="n-gram baseline",
+    write=write,
+    draw=draw_parquet,
+    score=score,
+    score_baseline=score_baseline,
+)

@@ -1,0 +1,80 @@
+"""Language models in `recurra compare`: rows are texts, scores are negative log-likelihoods in nats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recurra.measure.study import Criterion, Scores
+from recurra.tasks.language.assess import LanguageBaseline
+from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.figures import BLOCKS
+from recurra.tasks.language.prepare import LanguageData, stream_of
+from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.study import (
+    StudyData,
+    StudyFunctions,
+    draw_parquet,
+    text_chunks,
+    write_parquet,
+    write_strata,
+)
+from recurra.tasks.texts import Part
+
+__all__ = ["STUDY"]
+
+
+def write(prepared: LanguageData, folder: Path) -> StudyData:
+    """Writes the texts of each part as a Parquet file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train, valid, test = prepared.train, prepared.valid, prepared.test
+    for part, name in ((train, "train.parquet"), (valid, "valid.parquet"), (test, "test.parquet")):
+        if part is not None:
+            tables = (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows))
+            write_parquet(folder / name, tables)
+    write_strata(folder, np.zeros(len(train), np.int64))
+    return StudyData(
+        folder=folder,
+        rows=len(train),
+        measured=len(test or valid),
+        train="train.parquet",
+        valid="valid.parquet",
+        test=None if test is None else "test.parquet",
+        tested=test is not None,
+        settings={"data": {"format": "parquet", "text": ["text"], "group": None}},
+    )
+
+
+def score(bundle: LanguageBundle, part: Part) -> Scores:
+    """The negative log-likelihood of each block of texts."""
+    return _scores(part, stream_log_probability(bundle.model, stream_of(part)))
+
+
+def score_baseline(baseline: LanguageBaseline, prepared: LanguageData, part: Part) -> Scores:
+    """The negative log-likelihood of each block of texts by the n-gram model."""
+    stream = stream_of(part)
+    return _scores(part, baseline.ngrams.log_probability(stream.read(0, len(stream))))
+
+
+def _scores(part: Part, log_probability: NDArray[np.floating]) -> Scores:
+    """Sums over blocks of consecutive texts, which are nearly independent of one another."""
+    starts = stream_of(part).starts
+    texts = len(starts) - 1
+    edges = starts[np.linspace(0, texts, min(BLOCKS, texts) + 1).astype(np.int64)]
+    nats = np.add.reduceat(-log_probability.astype(np.float64), edges[:-1])
+    return Scores(nats, np.diff(edges).astype(np.float64))
+
+
+STUDY: StudyFunctions[LanguageData, LanguageBundle] = StudyFunctions(
+    criterion=Criterion("loss", "losses", "texts", "nats", shares=False, higher_is_better=False, majority=""),
+    baseline="n-grams",
+    baseline_name="n-gram baseline",
+    write=write,
+    draw=draw_parquet,
+    score=score,
+    score_baseline=score_baseline,
+    shared=("tokenizer",),
+)

@@ -1,0 +1,91 @@
+"""Tagging in `recurra compare`: rows are sentences, scores are their words with the right tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.files import replacing
+from recurra.measure.study import Criterion, Scores
+from recurra.tasks.study import StudyData, StudyFunctions, drawn_rows, write_strata
+from recurra.tasks.tagging.assess import probabilities_of
+from recurra.tasks.tagging.baseline import MostFrequentTag
+from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.figures import tagging_metrics
+from recurra.tasks.tagging.prepare import TaggedPart, TaggerData
+
+__all__ = ["STUDY"]
+
+
+def write(prepared: TaggerData, folder: Path) -> StudyData:
+    """Writes sentences as lines of a word, a tab and its tag, with a blank line after each sentence."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train, valid, test = prepared.train, prepared.valid, prepared.test
+    for part, name in ((train, "train.tsv"), (valid, "valid.tsv"), (test, "test.tsv")):
+        if part is not None:
+            _write(folder / name, (_lines(part, row) for row in range(len(part))))
+    write_strata(folder, np.zeros(len(train), np.int64))
+    measured = test or valid
+    most_frequent = np.bincount(train.tags[train.tags >= 0]).argmax()
+    return StudyData(
+        folder=folder,
+        rows=len(train),
+        measured=len(measured),
+        train="train.tsv",
+        valid="valid.tsv",
+        test=None if test is None else "test.tsv",
+        tested=test is not None,
+        majority=float((measured.tags == most_frequent).mean()),
+        settings={"tagging": {"format": "columns"}, "data": {"encoding": "utf-8"}},
+    )
+
+
+def draw(data: StudyData, size: int, seed: int, path: Path) -> None:
+    """Writes ``size`` training sentences drawn by ``seed``."""
+    sentences = (data.folder / data.train).read_text(encoding="utf-8").split("\n\n")
+    _write(path, (f"{sentences[row]}\n\n" for row in drawn_rows(data, size, seed).tolist()))
+
+
+def _lines(part: TaggedPart, row: int) -> str:
+    sentence = part.sentences[row]
+    pairs = zip(sentence.words, sentence.tags or (), strict=True)
+    return "".join(f"{word}\t{tag}\n" for word, tag in pairs) + "\n"
+
+
+def _write(path: Path, sentences: Iterable[str]) -> None:
+    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(sentences)
+
+
+def score(bundle: TaggerBundle, part: TaggedPart) -> Scores:
+    """The words of each sentence that the tagger gives the right tag."""
+    return _scores(part, probabilities_of(bundle, part.numbers), bundle.assets.labels.names)
+
+
+def score_baseline(baseline: None, prepared: TaggerData, part: TaggedPart) -> Scores:
+    """The words of each sentence whose most frequent tag in training is right."""
+    names = prepared.assets.labels.names
+    predicted = MostFrequentTag(prepared.assets.counts.words, names).predict_proba(part.words)
+    return _scores(part, predicted, names)
+
+
+def _scores(part: TaggedPart, predicted: NDArray[np.float64], names: tuple[str, ...]) -> Scores:
+    tags, lengths = part.tags, part.lengths
+    metrics = tagging_metrics(tags, predicted, names, lengths, np.ones(len(tags), bool))
+    right = (tags == predicted.argmax(axis=1)).astype(np.float64)
+    starts = np.cumsum(lengths) - lengths
+    return Scores(np.add.reduceat(right, starts), lengths.astype(np.float64), metrics.log_loss)
+
+
+STUDY: StudyFunctions[TaggerData, TaggerBundle] = StudyFunctions(
+    criterion=Criterion(rows="sentences", majority="most frequent tag"),
+    baseline="usual-tag",
+    baseline_name="most frequent tag of each word",
+    write=write,
+    draw=draw,
+    score=score,
+    score_baseline=score_baseline,
+)
