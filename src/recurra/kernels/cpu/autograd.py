@@ -1,4 +1,4 @@
-"""Gradients of the CPU kernels: by registered operators under ``torch.compile``, else by an autograd function.
+"""Gradients of the CPU kernels: by registered operators under ``torch.compile``, else an autograd function.
 
 A registered operator takes 0.4 ms of Python for each training step of a layer, more than a short text takes
 to compute. Without ``torch.compile``, a plain autograd function therefore calls the same two functions.
