@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import recurra
 from recurra.config import recipe_names
-from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.base import TaskInfo
 from recurra.tasks.registry import TASKS
 from recurra.tasks.settings import build_config, describe_settings
 from tests.conftest import ROOT
@@ -129,5 +131,14 @@ def test_torch_is_pinned_in_the_constraints_only() -> None:
     assert "\ntorch==2.13.0\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 
-def test_every_setting_has_a_default() -> None:
-    assert build_config() == ClassifierConfig()
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_every_setting_has_the_default_of_the_page_and_is_written_out(task: TaskInfo) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r"^\| `(\w+\.\w+)` \| `(.*?)` \|", page, re.MULTILINE))
+    config = build_config({"task": task.name})
+    written = yaml.safe_load(config.to_yaml())
+    for section, kind in config.sections().items():
+        assert list(written[section]) == list(kind.model_fields)
+        for key, value in written[section].items():
+            assert json.loads(defaults[f"{section}.{key}"]) == value
+    assert build_config(written) == config

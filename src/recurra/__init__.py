@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
+    from recurra.tasks.memory import memory
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
+    from recurra.tasks.use import nearest
 
 __all__ = [
     "GRU",
@@ -40,6 +42,8 @@ __all__ = [
     "build_config",
     "deterministic",
     "load_keras",
+    "memory",
+    "nearest",
     "register_cell",
 ]
 
@@ -56,6 +60,8 @@ _HOMES = {
     "build_config": "recurra.tasks.settings",
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
+    "memory": "recurra.tasks.memory",
+    "nearest": "recurra.tasks.use",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }

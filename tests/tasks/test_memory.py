@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import shutil
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+import recurra
 from recurra import store
+from recurra.layers import Recurrent
+from recurra.measure.memory import measure
 from recurra.runtime import seed_everything
 from recurra.tasks import memory as memory_task
 from recurra.tasks.classification.network import Classifier
@@ -66,12 +71,12 @@ def test_a_person_reads_figures_and_sentences(run: Run, trained: Fitted) -> None
 def test_fresh_is_the_network_that_training_began_with(
     run: Run, trained: Fitted, sample: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_at: list[Classifier] = []
+    measured: list[Recurrent] = []
     subject = memory_task._subject
 
     def noted(*arguments: Any) -> Any:
         found = subject(*arguments)
-        looked_at.append(found.bundle.model)
+        measured.append(found.stack)
         return found
 
     monkeypatch.setattr(memory_task, "_subject", noted)
@@ -81,8 +86,8 @@ def test_fresh_is_the_network_that_training_began_with(
     config = trained.bundle.config
     seed_everything(config.train.seed)
     first = Classifier(config.model, trained.bundle.assets.tokenizer.vocab_size, 2, "binary")
-    for name, value in looked_at[0].state_dict().items():
-        assert torch.equal(value, first.state_dict()[name]), name
+    for name, value in measured[0].state_dict().items():
+        assert torch.equal(value, first.recurrent.state_dict()[name]), name
 
 
 def test_a_recipe_stands_for_its_untrained_network(run: Run, sample: Files, tmp_path: Path) -> None:
@@ -93,6 +98,49 @@ def test_a_recipe_stands_for_its_untrained_network(run: Run, sample: Files, tmp_
     given = seen(run, "simple-rnn", "memory", sample.train, *FEW)
     assert given["source"] == str(sample.train)
     assert given["parts"][0]["gates"] == []
+
+
+def test_python_gets_the_same_figures_as_a_record(run: Run, trained: Fitted, sample: Files) -> None:
+    shown = seen(run, trained.folder, "memory", *STEPS)
+    for model in (trained.folder, str(trained.folder)):
+        figures = recurra.memory(model, steps=20)
+        assert figures.model_dump(mode="json").items() <= shown.items()
+    again = recurra.memory(trained.bundle, sample.train, steps=20)
+    assert again.gradient.median == pytest.approx(figures.gradient.median)
+    fresh = seen(run, trained.folder, "memory", "--fresh", *STEPS)
+    assert recurra.memory(trained.folder, fresh=True, steps=20).gradient.median == fresh["gradient"]["median"]
+    recipe = recurra.memory("gru", steps=10, texts=3)
+    assert recipe.model_dump(mode="json").items() <= seen(run, "gru", "memory", *FEW).items()
+
+
+def test_an_estimator_and_a_layer_have_a_memory_too() -> None:
+    estimator = recurra.TextClassifier("gru", units=4, epochs=1).fit(
+        ["a good film", "a bad film"] * 8, [1, 0] * 8
+    )
+    sequences = [torch.randn(30, estimator.bundle_.model.recurrent.input_size) for _ in range(4)]
+    figures = recurra.memory(estimator, sequences, steps=12)
+    layer = estimator.bundle_.model.recurrent
+    assert figures == recurra.memory(layer, sequences, steps=12) == measure(layer, sequences, 12)
+    assert (figures.cell, figures.last.carry.gate) == ("gru", "update")
+    assert recurra.memory(layer, sequences).steps == 29
+    normed = nn.utils.parametrizations.weight_norm(copy.deepcopy(layer), "weight_hh_l0")
+    assert recurra.memory(normed, sequences, steps=12).gradient.half == figures.gradient.half
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((recurra.GRU(3, 4),), r"a layer has no data of its own; give tensors of shape \(T, E\)"),
+        ((recurra.GRU(3, 4), [torch.zeros(5, 3)], 9), "nothing has more than 9 steps, the longest has 5"),
+        ((recurra.GRU(3, 4), [torch.zeros(5, 3)], 0), "steps is 0; give a number of 1 or more"),
+        ((recurra.TextClassifier("gru"),), "TextClassifier is not a trained model; give a model's directory"),
+        (("no-such-folder",), "no-such-folder"),
+    ],
+)
+def test_a_wrong_call_is_answered(arguments: Any, message: str) -> None:
+    model, data, steps = (*arguments, None, None)[:3]
+    with pytest.raises(recurra.RecurraError, match=message):
+        recurra.memory(model, data, steps=steps)
 
 
 def test_a_model_that_pools_or_reads_backward_is_said_to(run: Run) -> None:

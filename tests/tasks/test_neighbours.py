@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import recurra
 from recurra import TextClassifier
 from recurra.tasks.fit import Fitted
 from tests.conftest import Run
@@ -25,6 +26,14 @@ def test_a_pretrained_model_shows_the_neighbours_of_its_vectors(tmp_path: Path, 
     found = json.loads(ran.out)["nearest"]
     assert [one["word"] for one in found] == ["good", "film", "awful", "bad"]
     assert found[0]["cosine"] == pytest.approx(0.9953, abs=1e-4)
+    for given in (model, model.bundle_, tmp_path / "model", str(tmp_path / "model")):
+        nearest = recurra.nearest(given, "great", 2)
+        assert [neighbour.word for neighbour in nearest] == ["good", "film"]
+        assert nearest[0].cosine == pytest.approx(found[0]["cosine"])
+    with pytest.raises(recurra.RecurraError, match="'qqq' is not in the vocabulary; give one word"):
+        recurra.nearest(model, "qqq")
+    with pytest.raises(recurra.RecurraError, match="TextClassifier is not a trained model"):
+        recurra.nearest(TextClassifier("lstm"), "good")
 
 
 def test_the_nearest_words_are_shown_as_a_table(trained: Fitted, run: Run) -> None:

@@ -57,11 +57,11 @@ def inspect(
     if what == "summary":
         screen.finish(summary(model, screen))
     elif what == "memory":
-        from recurra.tasks.memory import memory
+        from recurra.tasks.memory import inspect_memory
 
         data = None if text is None else Path(text)
         count = 32 if texts is None else texts
-        screen.finish(memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
+        screen.finish(inspect_memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
     elif text is None:
         missing = "the word to look up" if what == "words" else "the text to explain"
         raise typer.BadParameter(f"give {missing}", param_hint="TEXT")

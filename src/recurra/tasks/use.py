@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recurra import store
-from recurra.errors import BundleError, DataError, OutputError
+from recurra.errors import BundleError, ConfigError, DataError, OutputError
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.network import embedding_of
 from recurra.layers.summary import summarize
-from recurra.measure.neighbours import nearest
+from recurra.measure import neighbours
 from recurra.measure.report import write_report
 from recurra.runtime import use_threads
 from recurra.serve.answers import Answers
@@ -23,7 +23,24 @@ from recurra.tasks.registry import refuse_foreign_options, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
 
-__all__ = ["answers_for", "evaluate_files", "explain", "load", "summary", "words"]
+__all__ = [
+    "Neighbour",
+    "answers_for",
+    "bundle_of",
+    "evaluate_files",
+    "explain",
+    "load",
+    "nearest",
+    "summary",
+    "words",
+]
+
+
+class Neighbour(NamedTuple):
+    """A word of a model's vocabulary and the cosine of its vector to that of another word."""
+
+    word: str
+    cosine: float
 
 
 def load(folder: Path, task: str | None = None) -> AnyBundle:
@@ -60,6 +77,24 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
         metrics=saved.metrics,
         pretrained=saved.pretrained,
     )
+
+
+def bundle_of(model: Any) -> AnyBundle:
+    """The bundle of a model given as its directory, as a bundle or as a fitted estimator.
+
+    Raises:
+        BundleError: there is no model in the directory, or it is damaged.
+        ConfigError: ``model`` is none of these, or an estimator that is not fitted.
+    """
+    if isinstance(model, str | Path):
+        return load(Path(model))
+    bundle = getattr(model, "bundle_", model)
+    if not isinstance(bundle, Bundle):
+        raise ConfigError(
+            f"{type(model).__name__} is not a trained model",
+            hint="give a model's directory, a bundle or a fitted estimator",
+        )
+    return bundle
 
 
 def evaluate_files(
@@ -150,35 +185,57 @@ def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
     return {"layers": layers, "total": found.total, "trainable": found.trainable, "frozen": found.frozen}
 
 
-def words(model: Path, word: str, reporter: Reporter, *, count: int = 10) -> dict[str, Any]:
-    """The words nearest to a word by the cosine of their vectors: `recurra inspect MODEL words WORD`.
+def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
+    """The words nearest to a word by the cosine of their vectors in a model's embedding.
 
     Args:
-        model: the model's directory.
-        word: looked up by its `spellings`.
-        reporter: receives the table.
-        count: the number of neighbours.
+        model: A model's directory, a bundle or a fitted estimator, of any task with words.
+        word: Looked up as it is and in other spellings (lower case, with the tokenizer's mark of a space).
+        n: Maximum number of words.
+
+    Returns:
+        The words with their cosines, nearest first.
 
     Raises:
-        BundleError: there is no model.
+        BundleError: There is no model in the directory.
+        ConfigError: ``model`` is not a trained model.
         DataError: ``word`` is not in the model's vocabulary, or the model has no words.
+
+    Example:
+        >>> recurra.nearest("my-model", "good", 3)  # doctest: +SKIP
+        [Neighbour(word='great', cosine=0.81), Neighbour(word='fine', cosine=0.77), ...]
     """
-    bundle = load(model)
+    where = model if isinstance(model, str | Path) else None
+    bundle = bundle_of(model)
     known = bundle.assets.words()
     if not known:
-        raise DataError(f"a model of task {bundle.task} has no words", where=model)
+        raise DataError(f"a model of task {bundle.task} has no words", where=where)
     rows = {name: id for id, name in enumerate(known) if name and name not in SPECIALS}
     row = next((rows[spelling] for spelling in spellings(word.strip()) if spelling in rows), None)
     if row is None:
         what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
-        raise DataError(f"{word!r} {what}", where=model, hint="give one word of the training texts")
+        raise DataError(f"{word!r} {what}", where=where, hint="give one word of the training texts")
     table = embedding_of(bundle.model).weight.detach().numpy()
     candidates = np.array(sorted(rows.values()), np.int64)
-    neighbours = [(known[id], cosine) for id, cosine in nearest(table, row, candidates, count)]
-    reporter.table(
-        "", (f"nearest to {word}", "cosine"), [(name, f"{cosine:.3f}") for name, cosine in neighbours]
-    )
-    return {"word": word, "nearest": [{"word": name, "cosine": cosine} for name, cosine in neighbours]}
+    return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
+
+
+def words(model: Path, word: str, reporter: Reporter, *, count: int = 10) -> dict[str, Any]:
+    """Reports the words nearest to a word: `recurra inspect MODEL words WORD`.
+
+    Args:
+        model: the model's directory.
+        word: as in `nearest`.
+        reporter: receives the table.
+        count: the number of neighbours.
+
+    Raises:
+        RecurraError: as `nearest` does.
+    """
+    nearest_words = nearest(model, word, count)
+    rows = [(neighbour.word, f"{neighbour.cosine:.3f}") for neighbour in nearest_words]
+    reporter.table("", (f"nearest to {word}", "cosine"), rows)
+    return {"word": word, "nearest": [neighbour._asdict() for neighbour in nearest_words]}
 
 
 def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:

@@ -83,8 +83,7 @@ def write_history(path: Path, history: Sequence[EpochRecord]) -> None:
 
 @dataclass
 class EarlyStopping:
-    """Early stopping on one validation metric. A lower loss is better; for every other metric, a higher
-    value.
+    """Early stopping on one validation metric: a lower loss is better, or a higher value of other metrics.
 
     Example:
         >>> stopping = EarlyStopping("loss", patience=2)

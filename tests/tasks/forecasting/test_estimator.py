@@ -84,7 +84,7 @@ def test_the_command_line_trains_the_same_network(tmp_path: Path) -> None:
 def test_tables_and_parameters_that_can_not_be_used_are_refused(fitted: Forecaster) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):
         Forecaster(lookback="long").fit(TABLE)
-    with pytest.raises(ConfigError, match="which column to forecast is not said"):
+    with pytest.raises(ConfigError, match="the column to forecast is not named"):
         Forecaster().fit(TABLE)
     for X in (np.zeros((2, 2, 2)), {"wave": WAVE}, {"wave": WAVE[:5], "noise": NOISE[:5]}):
         with pytest.raises(DataError):

@@ -74,8 +74,8 @@ def test_blocks_grow_with_what_neighbours_have_in_common() -> None:
     assert lengths == sorted(lengths)
     assert lengths[0] <= 3
     assert lengths[-1] > 30
-    assert block_length(np.ones(100), least=7) == 7
-    assert block_length(np.arange(12.0), least=50) == 2
+    assert block_length(np.ones(100), minimum=7) == 7
+    assert block_length(np.arange(12.0), minimum=50) == 2
 
 
 def test_shapes_and_numbers_are_checked() -> None:

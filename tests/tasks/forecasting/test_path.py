@@ -263,10 +263,10 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
     ("lines", "settings", "words"),
     [
         (LINES[:20], HOURLY, "rows, one window of it needs"),
-        (LINES, (), "which column to forecast is not said"),
+        (LINES, (), "the column to forecast is not named"),
         (LINES, ("--set", "series.target=temperature"), "names 'temperature'"),
         (LINES, (*HOURLY, "--set", "series.lookback=2x"), "'2x' is not a duration"),
-        (LINES, (*HOURLY, "--set", "series.delay=90min"), "no whole number of rows"),
+        (LINES, (*HOURLY, "--set", "series.delay=90min"), "not a whole number of rows"),
         (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction means nothing"),
         (LINES, (*HOURLY, "--pretrained", "x"), "x"),
         ([*LINES[:30], "30,2020,2,21,5,1,cold,N", *LINES[31:]], HOURLY, "'cold' in column 'temp'"),
@@ -274,7 +274,7 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
         ([*LINES[:30], *LINES[31:33], LINES[30]], HOURLY, "comes after the later"),
         ([*LINES, LINES[-1].replace("SE", "N")], HOURLY, "and other values"),
         (["temp,x", *["1,2", "1,3"] * 80], HOURLY[:2], "'temp' is the same in all training rows"),
-        (["temp,x", *[",2", "NA,3"] * 80], HOURLY[:2], "'temp' holds no numbers"),
+        (["temp,x", *[",2", "NA,3"] * 80], HOURLY[:2], "'temp' has no numbers"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

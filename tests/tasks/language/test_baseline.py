@@ -108,13 +108,13 @@ def test_a_long_stream_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     stream = np.r_[1, np.random.default_rng(1).integers(1, V, 300), 1]
     model = NgramModel(4, V).fit(stream)
     whole = model.log_probability(stream)
-    monkeypatch.setattr("recurra.tasks.language.baseline._AT_ONCE", 7)
+    monkeypatch.setattr("recurra.tasks.language.baseline._CHUNK", 7)
     np.testing.assert_array_equal(model.log_probability(stream), whole)
 
 
 @pytest.mark.parametrize("stream", [[], [1], [1, 0], [1, V]])
 def test_a_stream_that_is_none_is_refused(stream: list[int]) -> None:
-    with pytest.raises(ValueError, match="a stream needs"):
+    with pytest.raises(ValueError, match="a stream must have"):
         NgramModel(3, V).fit(np.array(stream, np.int64))
 
 

@@ -152,7 +152,7 @@ def test_clusters_beyond_the_vocabulary_are_refused(cutoffs: list[int]) -> None:
 def test_settings_that_exclude_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="no embedding to share"):
         network(tie=True, output="adaptive")
-    with pytest.raises(ValueError, match="strictly increasing"):
+    with pytest.raises(ValueError, match="must be strictly increasing"):
         LanguageConfig(cutoffs=[5, 3])
 
 

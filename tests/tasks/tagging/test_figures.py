@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused(true: list[int], lengths: list[int], error
 def test_the_worst_confusions_come_first_with_their_words() -> None:
     true = np.array([0, 0, 0, 1, 1, 2, -1])
     chosen = np.array([1, 1, 1, 0, 1, 0, 0])
-    found = worst_confusions(true, chosen, ["x", "y", "x", "z", "z", "w", "v"], ["A", "B", "C"], most=2)
+    found = worst_confusions(true, chosen, ["x", "y", "x", "z", "z", "w", "v"], ["A", "B", "C"], count=2)
     assert [(c.true, c.predicted, c.count, c.words) for c in found] == [
         ("A", "B", 3, ["x", "y"]),
         ("B", "A", 1, ["z"]),

@@ -1,4 +1,4 @@
-"""Intervals of means over time: neighbouring forecasts err alike, so whole blocks are drawn anew."""
+"""Moving-block bootstrap: confidence intervals of means of autocorrelated values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 __all__ = ["block_length", "block_means", "ends"]
 
 _ROUNDS = 2_000
-_AT_ONCE = 4_000_000  # numbers drawn at a time
+_CHUNK = 4_000_000  # numbers drawn at once
 
 
-def block_length(values: NDArray[np.float64], least: int = 1) -> int:
-    """How long blocks of ``values`` must be to keep what neighbours have in common.
+def block_length(values: NDArray[np.float64], minimum: int = 1) -> int:
+    """Estimates the block length that preserves the autocorrelation of ``values``.
 
-    The rule of Politis and White, "Automatic block-length selection for the dependent bootstrap",
+    Uses the rule of Politis and White, "Automatic block-length selection for the dependent bootstrap",
     Econometric Reviews 23 (2004), for the mean, with the constants of their correction (with Patton, 2009).
 
     Args:
-        values: ``(N,)`` in the order of time.
-        least: no shorter than this, such as how far ahead a forecast looks; never above a fifth of ``N``.
+        values: values in the order of time, of shape (N,).
+        minimum: lower bound, e.g. the forecast distance; the result is at most a fifth of ``N``.
 
     Example:
         >>> independent = np.random.default_rng(1).standard_normal(4000)
@@ -29,51 +29,51 @@ def block_length(values: NDArray[np.float64], least: int = 1) -> int:
         (1, True)
     """
     n = len(values)
-    most = max(1, n // 5)
+    maximum = max(1, n // 5)
     if n < 10 or np.ptp(values) == 0:
-        return min(max(1, least), most)
+        return min(max(1, minimum), maximum)
     runs = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
     lags = min(n - 1, int(np.ceil(np.sqrt(n))) + runs)
-    around = values - values.mean()
-    covariance = np.array([around[lag:] @ around[: n - lag] for lag in range(lags + 1)]) / n
+    centred = values - values.mean()
+    covariance = np.array([centred[lag:] @ centred[: n - lag] for lag in range(lags + 1)]) / n
     small = np.abs(covariance[1:] / covariance[0]) < 2 * np.sqrt(np.log10(n) / n)
-    silent = [lag for lag in range(len(small) - runs + 1) if small[lag : lag + runs].all()]
-    loud = np.flatnonzero(~small)
-    reach = silent[0] if silent else int(loud[-1]) + 1 if len(loud) else 0
-    width = min(2 * max(reach, 1), lags)
+    insignificant = [lag for lag in range(len(small) - runs + 1) if small[lag : lag + runs].all()]
+    significant = np.flatnonzero(~small)
+    last_lag = insignificant[0] if insignificant else int(significant[-1]) + 1 if len(significant) else 0
+    width = min(2 * max(last_lag, 1), lags)
     k = np.arange(1, width + 1)
     weight = np.clip(2 * (1 - k / width), 0, 1)
     g = 2 * float((weight * k * covariance[1 : width + 1]).sum())
     variance = float(covariance[0] + 2 * (weight * covariance[1 : width + 1]).sum())
     if variance <= 0:
-        return min(max(1, least), most)
-    found = (2 * g**2 / (4 / 3 * variance**2)) ** (1 / 3) * n ** (1 / 3)
-    return int(min(max(round(found), 1, least), most))
+        return min(max(1, minimum), maximum)
+    length = (2 * g**2 / (4 / 3 * variance**2)) ** (1 / 3) * n ** (1 / 3)
+    return int(min(max(round(length), 1, minimum), maximum))
 
 
 def block_means(values: NDArray[np.float64], block: int, seed: int = 1) -> NDArray[np.float64]:
-    """``(2000, C)`` means of ``(N, C)`` values under the moving-block bootstrap (Kunsch 1989).
+    """Returns 2,000 moving-block bootstrap means (Kunsch 1989) of values (N, C), of shape (2000, C).
 
-    All columns share the blocks that are drawn, so differences between them are paired. The first and last
-    values lie in fewer blocks than others: the means are moved so that their centre is the true mean.
+    All columns use the same blocks, so that differences between them are paired. The first and last values
+    are in fewer blocks than others; the means are therefore shifted to be centred at the true mean.
     """
     n, columns = values.shape
     sums = np.vstack([np.zeros(columns), np.cumsum(values, axis=0)])
     means = (sums[block:] - sums[:-block]) / block
-    found = np.concatenate(
-        [means[places].mean(axis=1) for places in _draws(len(means), -(-n // block), seed)]
+    resampled = np.concatenate(
+        [means[blocks].mean(axis=1) for blocks in _draws(len(means), -(-n // block), seed)]
     )
-    return np.asarray(found - means.mean(axis=0) + values.mean(axis=0))
+    return np.asarray(resampled - means.mean(axis=0) + values.mean(axis=0))
 
 
-def ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95% interval of drawn values: their 2.5% and 97.5% quantiles."""
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def ends(samples: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns the 95% interval of bootstrap samples: their 2.5% and 97.5% quantiles."""
+    low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
 
 
 def _draws(blocks: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
     random = np.random.default_rng(seed)
-    at_once = max(1, _AT_ONCE // count // 8)
-    for begin in range(0, _ROUNDS, at_once):
-        yield random.integers(blocks, size=(min(at_once, _ROUNDS - begin), count))
+    chunk = max(1, _CHUNK // count // 8)
+    for start in range(0, _ROUNDS, chunk):
+        yield random.integers(blocks, size=(min(chunk, _ROUNDS - start), count))

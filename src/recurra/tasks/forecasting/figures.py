@@ -1,4 +1,4 @@
-"""The figures of forecasts in the target's own unit, beside those of baselines on the same windows."""
+"""Metrics of forecasts in the unit of the target, compared with baselines on the same windows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Forecasts = NDArray[np.float64]
 
 
 class ForecastFigures(BaseModel):
-    """One forecaster; all but ``skill`` is in the target's unit, each with its 95% interval.
+    """Metrics of one forecaster, with 95% intervals; all but ``skill`` are in the unit of the target.
 
-    ``mae`` is the mean absolute error, ``rmse`` the root of the mean squared one, ``bias`` the mean of
-    forecast less truth. ``skill`` is 1 less the ratio of its MAE to that of persistence: 0 is no better, 1 is
-    no error; None for persistence itself. ``mae_ahead`` has the MAE of each of the values forecast.
+    ``mae`` is the mean absolute error, ``rmse`` the root mean squared error, ``bias`` the mean of forecast
+    minus truth. ``skill`` is 1 minus the ratio of the MAE to that of persistence: 0 is as good as
+    persistence, 1 is no error; None for persistence itself. ``mae_ahead`` is the MAE of each forecast value.
     """
 
     name: str
@@ -47,9 +47,9 @@ class ForecastFigures(BaseModel):
 
 
 class ForecastDifference(BaseModel):
-    """The first forecaster's MAE less the second's on the same windows, with its 95% interval.
+    """The MAE of the first forecaster minus that of the second on the same windows, with its 95% interval.
 
-    It counts as shown where the interval leaves out 0; ``sentence`` says it in words.
+    ``shown``: whether the interval excludes 0; ``sentence`` describes the result.
     """
 
     first: str
@@ -62,10 +62,9 @@ class ForecastDifference(BaseModel):
 
 
 class ForecastMetrics(BaseModel):
-    """All figures of one set of windows, the network's first.
+    """Metrics of all forecasters on one set of windows; the network is the first.
 
-    ``block`` is the length of the blocks that intervals come from: neighbouring windows share most of what
-    they read and what disturbs them, so they are no independent draws.
+    ``block`` is the block length of the bootstrap: neighbouring windows overlap, so they are not independent.
     """
 
     target: str
@@ -77,21 +76,21 @@ class ForecastMetrics(BaseModel):
 
     @property
     def decimals(self) -> int:
-        """How many decimals figures are written with: three more than the network's MAE needs to be seen."""
+        """Number of decimals of printed metrics, chosen by the network's MAE (see `decimals_of`)."""
         return decimals_of(self.figures[0].mae)
 
     @property
     def network(self) -> ForecastFigures:
-        """The network's own."""
+        """The metrics of the network."""
         return self.figures[0]
 
     def named(self, name: str) -> ForecastFigures:
-        """The figures of one forecaster.
+        """Returns the metrics of one forecaster.
 
         Raises:
-            KeyError: there are none of that name.
+            KeyError: there is no forecaster of that name.
         """
-        return {one.name: one for one in self.figures}[name]
+        return {figures.name: figures for figures in self.figures}[name]
 
 
 def forecast_metrics(
@@ -102,31 +101,33 @@ def forecast_metrics(
     unit: str = "",
     ahead: int = 1,
 ) -> ForecastMetrics:
-    """The figures of each forecaster against the truth, and the first one's difference to each other.
+    """Computes the metrics of each forecaster, and the difference of the first one to each other.
 
     Args:
-        truth: ``(N, K)`` in the target's unit, windows in the order of time.
-        forecasts: ``(N, K)`` by name, the network's first; with `PERSISTENCE` among them there is a skill.
-        target: what is forecast.
-        unit: what it is counted in, for sentences.
-        ahead: rows from a window's present to its last target: blocks are no shorter.
+        truth: true values in the unit of the target, of shape (N, K), windows in the order of time.
+        forecasts: forecasts (N, K) by name, the network first; if `PERSISTENCE` is among them, skill is
+            computed.
+        target: name of the target.
+        unit: its unit, for sentences.
+        ahead: rows from the current row of a window to its last target, the minimum block length.
 
     Raises:
-        DataError: there is no window.
+        DataError: there are no windows.
         ValueError: shapes differ, or a number is not finite.
 
     Example:
         >>> t = np.arange(200.0)[:, None] % 7
-        >>> found = forecast_metrics(t, {"the net": t + 0.5, "persistence": t - 1}, target="T", unit="degC")
-        >>> found.network.mae, found.network.skill, found.differences[0].sentence
+        >>> forecasts = {"the net": t + 0.5, "persistence": t - 1}
+        >>> metrics = forecast_metrics(t, forecasts, target="T", unit="degC")
+        >>> metrics.network.mae, metrics.network.skill, metrics.differences[0].sentence
         (0.5, 0.5, "the net's error is 0.5000 degC below that of persistence (0.5000 to 0.5000)")
     """
     if not len(truth):
-        raise DataError("there is no window to evaluate", hint="give more rows")
-    for name, found in forecasts.items():
-        if found.shape != truth.shape or not np.isfinite(found).all():
+        raise DataError("there are no windows to evaluate", hint="give more rows")
+    for name, values in forecasts.items():
+        if values.shape != truth.shape or not np.isfinite(values).all():
             raise ValueError(
-                f"forecasts of {name} are {found.shape}, the truth is {truth.shape}, or not finite"
+                f"forecasts of {name} have shape {values.shape}, the truth {truth.shape}, or are not finite"
             )
     if not np.isfinite(truth).all():
         raise ValueError("a target is not finite")
@@ -134,45 +135,45 @@ def forecast_metrics(
     errors = np.stack([forecasts[name] - truth for name in names])  # (C, N, K)
     absolute, squared = np.abs(errors).mean(axis=2).T, (errors**2).mean(axis=2).T  # (N, C)
     block = block_length(absolute[:, 0], ahead)
-    drawn = block_means(np.hstack([absolute, squared]), block)
-    drawn_mae = np.maximum(drawn[:, : len(names)], 0)
-    drawn_rmse = np.sqrt(np.maximum(drawn[:, len(names) :], 0))
+    resampled = block_means(np.hstack([absolute, squared]), block)
+    resampled_mae = np.maximum(resampled[:, : len(names)], 0)
+    resampled_rmse = np.sqrt(np.maximum(resampled[:, len(names) :], 0))
     mae, rmse = absolute.mean(axis=0), np.sqrt(squared.mean(axis=0))
     reference = names.index(PERSISTENCE) if PERSISTENCE in names else None
     figures = []
-    for at, name in enumerate(names):
+    for index, name in enumerate(names):
         skill: tuple[float | None, float | None, float | None] = (None, None, None)
-        if reference is not None and at != reference and mae[reference] > 0:
-            ratios = drawn_mae[:, at] / np.maximum(drawn_mae[:, reference], 1e-300)
-            skill = (float(1 - mae[at] / mae[reference]), *ends(1 - ratios))
-        mae_ends, rmse_ends = ends(drawn_mae[:, at]), ends(drawn_rmse[:, at])
+        if reference is not None and index != reference and mae[reference] > 0:
+            ratios = resampled_mae[:, index] / np.maximum(resampled_mae[:, reference], 1e-300)
+            skill = (float(1 - mae[index] / mae[reference]), *ends(1 - ratios))
+        mae_ends, rmse_ends = ends(resampled_mae[:, index]), ends(resampled_rmse[:, index])
         figures.append(
             ForecastFigures(
                 name=name,
-                mae=float(mae[at]),
+                mae=float(mae[index]),
                 mae_low=mae_ends[0],
                 mae_high=mae_ends[1],
-                rmse=float(rmse[at]),
+                rmse=float(rmse[index]),
                 rmse_low=rmse_ends[0],
                 rmse_high=rmse_ends[1],
-                bias=float(errors[at].mean()),
+                bias=float(errors[index].mean()),
                 skill=skill[0],
                 skill_low=skill[1],
                 skill_high=skill[2],
-                mae_ahead=np.abs(errors[at]).mean(axis=0).tolist(),
+                mae_ahead=np.abs(errors[index]).mean(axis=0).tolist(),
             )
         )
     decimals = decimals_of(float(mae[0]))
     differences = [
         _difference(
             names[0],
-            names[at],
-            float(mae[0] - mae[at]),
-            ends(drawn_mae[:, 0] - drawn_mae[:, at]),
+            names[index],
+            float(mae[0] - mae[index]),
+            ends(resampled_mae[:, 0] - resampled_mae[:, index]),
             unit,
             decimals,
         )
-        for at in range(1, len(names))
+        for index in range(1, len(names))
     ]
     return ForecastMetrics(
         target=target, unit=unit, windows=len(truth), block=block, figures=figures, differences=differences
@@ -180,7 +181,7 @@ def forecast_metrics(
 
 
 def decimals_of(size: float) -> int:
-    """Decimals that show a number of this size to three or four digits, and so small differences to it.
+    """Returns the number of decimals for four significant digits of a number of this size.
 
     Example:
         >>> decimals_of(2.2), decimals_of(63.0), decimals_of(0.004)
@@ -194,18 +195,18 @@ def _difference(
 ) -> ForecastDifference:
     low, high = interval
     shown = low > 0 or high < 0
-    counted = f" {unit}" if unit else ""
+    suffix = f" {unit}" if unit else ""
     d = f".{decimals}f"
     if shown:
         near, far = sorted(abs(end) for end in interval)
-        word = "below" if difference < 0 else "above"
+        direction = "below" if difference < 0 else "above"
         sentence = (
-            f"{first}'s error is {abs(difference):{d}}{counted} {word} that of {second} "
+            f"{first}'s error is {abs(difference):{d}}{suffix} {direction} that of {second} "
             f"({near:{d}} to {far:{d}})"
         )
     else:
         sentence = (
-            f"no difference shown between {first} and {second}: {difference:+{d}}{counted} "
+            f"no difference shown between {first} and {second}: {difference:+{d}}{suffix} "
             f"({low:+{d}} to {high:+{d}})"
         )
     return ForecastDifference(

@@ -1,4 +1,4 @@
-"""The forecaster: a recurrent stack over rows of numbers, and a head that gives the values to come."""
+"""The forecasting network: recurrent layers over rows of numbers, and a head that computes the forecasts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ __all__ = ["ForecastNetwork", "forecast_loss", "forecast_windows"]
 
 
 class ForecastNetwork(Network):
-    """Windows of a series to the values that come after them.
+    """Maps windows of a series to the values that follow them.
 
     Args:
-        config: the network's settings; ``embedding`` means nothing here.
-        features: ``E``, inputs of a row.
-        horizon: ``K``, how many values are forecast.
-        residual: the head gives the change from the last known value, and begins at no change.
-        present: the head sees the newest row beside what the layers below made of the window.
+        config: the settings of the network; ``embedding`` is not used.
+        features: ``E``, number of inputs of a row.
+        horizon: ``K``, number of forecast values.
+        residual: whether the head computes the change from the last known value; it is initialized to no
+            change.
+        present: whether the newest row is an additional input of the head.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class ForecastNetwork(Network):
         nn.init.zeros_(self.head.bias)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer from the bottom up: recurrent layers, pooling and head."""
+        """Returns the weights of each layer, bottom layer first: recurrent layers, pooling and head."""
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
         return [*self.recurrent.layer_groups(), [*pooling, *self.head.parameters()]]
 
     def layer_info(self) -> list[LayerInfo]:
-        """The layers in the order of the data."""
+        """Returns the layers in the order of the data."""
         rows = list(layer_info_of(self.recurrent, last_alone=self.pooling is None))
         vector = (None, self.recurrent.output_size)
         if self.pooling is not None:
@@ -69,44 +70,44 @@ class ForecastNetwork(Network):
         return rows
 
     def forward(self, inputs: Tensor, present: Tensor, last: Tensor) -> Tensor:
-        """Windows to forecasts ``(B, K)``.
+        """Returns forecasts of shape (B, K).
 
         Args:
-            inputs: ``(B, T, E)`` rows in the order in which they are read.
-            present: ``(B, E)`` the newest row as it is.
-            last: ``(B,)`` the last known target.
+            inputs: rows in the order in which they are processed, of shape (B, T, E).
+            present: the newest row, unchanged, of shape (B, E).
+            last: the last known target, of shape (B,).
         """
         states, _ = self.recurrent(inputs)
         if self.pooling is not None:
             B, T = inputs.shape[:2]
             states = self.pooling(states, torch.full((B,), T, device=inputs.device))
         vector = self.head_dropout(states)
-        found: Tensor = self.head(torch.cat([vector, present], dim=1) if self.present else vector)
-        return found + last[:, None] if self.residual else found
+        forecasts: Tensor = self.head(torch.cat([vector, present], dim=1) if self.present else vector)
+        return forecasts + last[:, None] if self.residual else forecasts
 
     def on(self, batch: WindowBatch) -> Tensor:
-        """The forecasts ``(B, K)`` of a batch, which is moved to the network's device."""
+        """Returns the forecasts (B, K) of a batch, which is moved to the device of the network."""
         device = self.head.weight.device
-        found: Tensor = self(batch.inputs.to(device), batch.present.to(device), batch.last.to(device))
-        return found
+        forecasts: Tensor = self(batch.inputs.to(device), batch.present.to(device), batch.last.to(device))
+        return forecasts
 
 
 def forecast_loss(kind: Literal["mae", "mse"]) -> Callable[[ForecastNetwork, WindowBatch], Tensor]:
-    """The mean error of a batch's forecasts, in deviations of the target (squared ones for ``mse``)."""
+    """Returns the training loss: mean absolute or squared error in standard deviations of the target."""
     error = {"mae": functional.l1_loss, "mse": functional.mse_loss}[kind]
 
     def loss(model: ForecastNetwork, batch: WindowBatch) -> Tensor:
-        found = model.on(batch)
-        return error(found, batch.targets.to(found.device))
+        forecasts = model.on(batch)
+        return error(forecasts, batch.targets.to(forecasts.device))
 
     return loss
 
 
 def forecast_windows(model: ForecastNetwork, windows: Windows) -> NDArray[np.float32]:
-    """``(N, K)`` forecasts of all windows in their order, in deviations; windows must not be shuffled.
+    """Returns forecasts of all windows in standard deviations, of shape (N, K); windows must not be shuffled.
 
-    Dropout is off while it runs; the model's mode is left as it was. Without windows it is ``(0, 0)``.
+    The model is in evaluation mode meanwhile. Without windows the shape is (0, 0).
     """
     with measuring(model):
-        found = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
-    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+        parts = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)

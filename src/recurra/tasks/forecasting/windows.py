@@ -1,4 +1,4 @@
-"""Windows of a series to batches: gathered from one array when they are asked for, never all at once."""
+"""Batches of windows of a series, gathered from one array batch by batch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class WindowBatch:
     """Windows of equal length.
 
     Attributes:
-        inputs: ``(B, T, E)`` float32.
-        present: ``(B, E)`` float32, the newest row as it is.
-        last: ``(B,)`` float32, the last known target, in deviations from the training mean.
-        targets: ``(B, K)`` float32, the values to forecast, likewise.
+        inputs: inputs of shape (B, T, E), float32.
+        present: the newest row, unchanged, of shape (B, E), float32.
+        last: the last known target in standard deviations from the training mean, of shape (B,), float32.
+        targets: the values to forecast, in the same unit, of shape (B, K), float32.
     """
 
     inputs: torch.Tensor
@@ -30,40 +30,40 @@ class WindowBatch:
 
     @property
     def size(self) -> int:
-        """``B``: the loss is a mean over windows."""
+        """Number of windows, ``B``, over which the loss is averaged."""
         return len(self.inputs)
 
     @property
     def steps(self) -> int:
-        """Time steps read, ``B * T``."""
+        """Number of time steps, ``B * T``."""
         return self.inputs.shape[0] * self.inputs.shape[1]
 
 
 class Windows:
-    """Windows of one series, each once an epoch, in batches of ``batch_size`` (the last may be smaller).
+    """Windows of one series, each once per epoch, in batches of ``batch_size`` (the last may be smaller).
 
-    The window at row ``t`` reads the rows ``t + behind`` and forecasts the rows ``t + ahead``. Shuffled, the
-    order depends on ``seed`` and the epoch alone; else it is that of ``rows``.
+    The window at row ``t`` has the input rows ``t + behind`` and the target rows ``t + ahead``. If shuffled,
+    the order depends on ``seed`` and the epoch only; otherwise it is that of ``rows``.
 
     Args:
-        inputs: ``(M, E)`` float32, all rows.
-        targets: ``(M,)`` float32, the target in deviations.
-        last: ``(M,)`` float32, the last known target up to each row.
-        rows: ``(N,)`` int64, the present row of each window.
-        behind: ``(T,)`` int64 of 0 and below, in the order in which points are read.
-        ahead: ``(K,)`` int64 above 0.
+        inputs: all rows, of shape (M, E), float32.
+        targets: the target in standard deviations, of shape (M,), float32.
+        last: the last known target up to each row, of shape (M,), float32.
+        rows: current row of each window, of shape (N,), int64.
+        behind: offsets of the input rows, at most 0, in processing order, of shape (T,), int64.
+        ahead: offsets of the target rows, above 0, of shape (K,), int64.
         batch_size: ``B``.
-        relative: the first so many inputs are read as what they differ from those of the present row.
-        shuffle: for training.
-        seed: of the order.
+        relative: number of first inputs from which the value of the current row is subtracted.
+        shuffle: whether to shuffle, for training.
+        seed: seed of the order.
 
     Raises:
-        ValueError: a window would read or forecast a row that isn't there.
+        ValueError: a window needs input rows outside the series.
 
     Example:
         >>> x = np.arange(10, dtype=np.float32)
-        >>> found = Windows(x[:, None], x, x, np.array([4, 5]), np.array([-4, -2, 0]), np.array([3]), 2)
-        >>> batch = next(found.epoch(1))
+        >>> windows = Windows(x[:, None], x, x, np.array([4, 5]), np.array([-4, -2, 0]), np.array([3]), 2)
+        >>> batch = next(windows.epoch(1))
         >>> batch.inputs[:, :, 0].tolist(), batch.targets.tolist()
         ([[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]], [[7.0], [8.0]])
     """
@@ -85,7 +85,7 @@ class Windows:
         if batch_size < 1:
             raise ValueError(f"batch_size {batch_size} must be 1 or more")
         if len(rows) and not (rows.min() + behind.min() >= 0 and rows.max() < len(inputs)):
-            raise ValueError("a window begins before the first row or ends after the last")
+            raise ValueError("a window starts before the first row or ends after the last")
         self.inputs = inputs
         self.targets = targets
         self.last = last
@@ -101,7 +101,7 @@ class Windows:
         return -(-len(self.rows) // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[WindowBatch]:
-        """The batches of one epoch from batch ``start`` on.
+        """Yields the batches of an epoch from batch ``start`` on.
 
         ``list(epoch(e, k))`` equals ``list(epoch(e))[k:]``.
         """
@@ -114,7 +114,7 @@ class Windows:
         return (self._gather(order[at : at + size]) for at in range(start * size, len(order), size))
 
     def truth(self) -> NDArray[np.float32]:
-        """``(N, K)`` the targets of all windows, in the order of ``rows``; NaN past the last row."""
+        """Returns the targets (N, K) of all windows in the order of ``rows``; NaN after the last row."""
         return self._targets(self.rows)
 
     def _gather(self, rows: NDArray[np.int64]) -> WindowBatch:
@@ -129,7 +129,7 @@ class Windows:
         )
 
     def _targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        places = rows[:, None] + self.ahead
-        # A window at the end of a file is there to be forecast: what comes after is not known yet.
-        known = np.minimum(places, len(self.targets) - 1)
-        return np.where(places < len(self.targets), self.targets[known], np.float32("nan"))
+        positions = rows[:, None] + self.ahead
+        # The targets of a window at the end of a file are not known.
+        known = np.minimum(positions, len(self.targets) - 1)
+        return np.where(positions < len(self.targets), self.targets[known], np.float32("nan"))

@@ -1,7 +1,7 @@
-"""The language model's baseline: interpolated modified Kneser-Ney n-grams, counted with sorted arrays.
+"""The baseline of language models: interpolated modified Kneser-Ney n-grams, counted with sorted arrays.
 
-Chen & Goodman (1999), "An empirical study of smoothing techniques for language modeling", section 3; n-grams
-that begin a text keep their counts, since nothing stands before them (as in SRILM and KenLM).
+Chen & Goodman (1999), "An empirical study of smoothing techniques for language modeling", section 3. N-grams
+at the beginning of a text keep their counts, since no token precedes them (as in SRILM and KenLM).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 __all__ = ["NgramModel", "unigram_log_probability"]
 
-_FALLBACK = (0.5, 1.0, 1.5)  # KenLM's, where there are too few n-grams to estimate discounts from
-_AT_ONCE = 1 << 20
+_FALLBACK = (0.5, 1.0, 1.5)  # as in KenLM, if there are too few n-grams to estimate discounts
+_CHUNK = 1 << 20
+"""Number of tokens that are processed at once."""
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,26 +23,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Order:
-    """The n-grams of one length: ``keys`` are (context's number) * V + word, ascending."""
+    """The n-grams of one length. ``keys`` are (index of the context) * V + word, sorted."""
 
     keys: Ids
     counts: Ids
-    """Adjusted: how many different tokens stand before it; how often it occurs at the highest order."""
+    """Number of different preceding tokens; at the highest order, number of occurrences."""
     discounts: Floats
-    """``(4,)`` of counts 0, 1, 2, and 3 or more."""
+    """Of shape (4,): discounts of counts 0, 1, 2, and 3 or more."""
     total: Floats
-    """By context: the sum of its counts."""
-    kept_back: Floats
-    """By context: the share of probability that goes to the lower order."""
+    """Sum of the counts of each context."""
+    backoff: Floats
+    """Share of the probability of each context that is given to the lower order."""
 
 
 class NgramModel:
-    """``p(w | the n - 1 tokens before)`` of texts in one stream; tokens of other texts are no context.
+    """An n-gram model ``p(w | preceding n - 1 tokens)``; contexts do not cross the start of a text.
 
     Args:
         order: ``n``, at least 2.
-        vocab_size: ``V``; token 0 is padding and has no probability.
-        end: the token that begins a text and ends the one before.
+        vocab_size: ``V``; token 0 is padding and has probability 0.
+        end: the token that starts a text and ends the previous one.
 
     Example:
         >>> model = NgramModel(3, vocab_size=6).fit(np.array([1, 2, 3, 1, 2, 3, 1, 2, 4, 1]))
@@ -52,59 +53,58 @@ class NgramModel:
 
     def __init__(self, order: int, vocab_size: int, end: int = 1) -> None:
         if order < 2:
-            raise ValueError(f"order {order} is below 2")
+            raise ValueError(f"order must be at least 2, got {order}")
         self.order = order
         self.vocab_size = vocab_size
         self.end = end
         self._orders: list[_Order] = []
 
     def fit(self, stream: NDArray[np.integer]) -> NgramModel:
-        """Counts a stream ``(N,)``: each text begins with ``end``, and one more stands at the very end."""
+        """Counts the n-grams of a stream (N,): each text starts with ``end``, and ``end`` ends the stream."""
         tokens = self._checked(stream)
-        grams = tokens.copy()  # the number of the n-gram that ends at each place; of the unigram: its token
-        raw: list[tuple[Ids, Ids, Ids]] = []  # keys, counts and a place of each n-gram
-        suffix: list[Ids] = []  # of each n-gram, the number of the one shorter that ends alike
-        whole = np.bincount(tokens[1:], minlength=self.vocab_size).astype(np.int64)
-        places = np.arange(1, len(tokens))
+        grams = tokens.copy()  # index of the n-gram that ends at each position; of a unigram: its token
+        raw: list[tuple[Ids, Ids, Ids]] = []  # keys, counts and a position of each n-gram
+        suffix: list[Ids] = []  # for each n-gram, the index of the (n - 1)-gram without its first token
+        unigrams = np.bincount(tokens[1:], minlength=self.vocab_size).astype(np.int64)
+        positions = np.arange(1, len(tokens))
         for length in range(2, self.order + 1):
             context = self._contexts(grams, tokens, length)
-            seen = places[context[1:] >= 0]
-            keys = context[seen] * self.vocab_size + tokens[seen]
-            found, first, number, counts = np.unique(
-                keys, return_index=True, return_inverse=True, return_counts=True
+            ends = positions[context[1:] >= 0]
+            all_keys = context[ends] * self.vocab_size + tokens[ends]
+            keys, first, index, counts = np.unique(
+                all_keys, return_index=True, return_inverse=True, return_counts=True
             )
-            at = seen[first]
-            suffix.append(grams[at])
-            raw.append((found, counts, at))
+            suffix.append(grams[ends[first]])
+            raw.append((keys, counts, ends[first]))
             grams = np.full(len(tokens), -1, np.int64)
-            grams[seen] = number.reshape(-1)
+            grams[ends] = index.reshape(-1)
         self._orders = []
         contexts = 1
         for length in range(1, self.order + 1):
-            keys, counts = (np.arange(self.vocab_size), whole) if length == 1 else raw[length - 2][:2]
+            keys, counts = (np.arange(self.vocab_size), unigrams) if length == 1 else raw[length - 2][:2]
             if length < self.order:
-                followed = np.bincount(suffix[length - 1], minlength=len(keys))
-                begins = np.zeros(len(keys), bool)
+                predecessors = np.bincount(suffix[length - 1], minlength=len(keys))
+                starts_text = np.zeros(len(keys), bool)
                 if length > 1:
-                    begins = tokens[raw[length - 2][2] - length + 1] == self.end
-                counts = np.where(begins, counts, followed)
+                    starts_text = tokens[raw[length - 2][2] - length + 1] == self.end
+                counts = np.where(starts_text, counts, predecessors)
             self._orders.append(self._smoothed(keys, counts.astype(np.int64), contexts))
             contexts = len(keys)
         return self
 
     def log_probability(self, stream: NDArray[np.integer]) -> Floats:
-        """``(N - 1,)`` natural logarithms: of each token of a stream but the first."""
+        """Returns the natural log-probability, of shape (N - 1,), of each token of a stream but the first."""
         tokens = self._checked(stream)
-        found = np.empty(len(tokens) - 1)
-        for begin in range(1, len(tokens), _AT_ONCE):
-            # What stands before the part is its context.
-            first = max(0, begin - self.order)
-            part = tokens[first : begin + _AT_ONCE]
-            found[begin - 1 : begin - 1 + _AT_ONCE] = self._of_part(part)[begin - first - 1 :]
-        return found
+        result = np.empty(len(tokens) - 1)
+        for start in range(1, len(tokens), _CHUNK):
+            # A chunk includes the tokens before it as context.
+            first = max(0, start - self.order)
+            chunk = tokens[first : start + _CHUNK]
+            result[start - 1 : start - 1 + _CHUNK] = self._chunk_log_probability(chunk)[start - first - 1 :]
+        return result
 
     def distribution(self, context: NDArray[np.integer]) -> Floats:
-        """``(V,)`` the probability of every token after ``context`` (from its text's ``end`` token on)."""
+        """Returns the probability of every token (V,) after ``context``, which starts with ``end``."""
         before = np.asarray(context, np.int64)
         words = np.arange(1, self.vocab_size)
         contexts = [np.zeros(len(words), np.int64)]
@@ -118,7 +118,7 @@ class NgramModel:
         p[1:] = self._probability(contexts, words)
         return p
 
-    def _of_part(self, tokens: Ids) -> Floats:
+    def _chunk_log_probability(self, tokens: Ids) -> Floats:
         grams = tokens
         contexts = [np.zeros(len(tokens) - 1, np.int64)]
         for length in range(2, self.order + 1):
@@ -127,79 +127,79 @@ class NgramModel:
         return np.log(self._probability(contexts, tokens[1:]))
 
     def _probability(self, contexts: list[Ids], words: Ids) -> Floats:
-        """From the lowest order up: the discounted share, and the rest as the lower order has it."""
+        """Adds, from the lowest order up, the discounted share and the backoff share of the lower order."""
         p = np.full(len(words), 1.0 / (self.vocab_size - 1))
         for order, context in zip(self._orders, contexts, strict=True):
-            if not len(order.keys):  # every text is shorter
+            if not len(order.keys):  # all texts are shorter
                 break
             known = context >= 0
             known[known] = order.total[context[known]] > 0
-            place, there = _look_up(order.keys, context * self.vocab_size + words)
-            count = np.where(there & known, order.counts[place], 0)
-            own = np.maximum(count - order.discounts[np.minimum(count, 3)], 0.0)
-            at = np.where(known, context, 0)
-            total = np.where(known, order.total[at], 1.0)
-            p = np.where(known, own / total + order.kept_back[at] * p, p)
+            index, present = _look_up(order.keys, context * self.vocab_size + words)
+            count = np.where(present & known, order.counts[index], 0)
+            discounted = np.maximum(count - order.discounts[np.minimum(count, 3)], 0.0)
+            row = np.where(known, context, 0)
+            total = np.where(known, order.total[row], 1.0)
+            p = np.where(known, discounted / total + order.backoff[row] * p, p)
         return p
 
     def _contexts(self, grams: Ids, tokens: Ids, length: int) -> Ids:
-        """The number of the context of each place, ``length - 1`` tokens of its own text; -1 for none."""
+        """Returns the index of the context (``length - 1`` tokens) of each position; -1 if there is none."""
         context = np.full(len(tokens), -1, np.int64)
         context[1:] = grams[:-1]
-        if length > 2:  # an end token is a context as a text's beginning, alone
+        if length > 2:  # an end token is a context only on its own, as the start of a text
             context[1:][tokens[:-1] == self.end] = -1
         return context
 
     def _grams(self, grams: Ids, tokens: Ids, length: int) -> Ids:
-        """The number of the known n-gram of ``length`` that ends at each place; -1 for none."""
+        """Returns the index of the known n-gram of ``length`` that ends at each position; -1 if none."""
         if not len(tokens):
             return tokens
         context = self._contexts(grams, tokens, length)
-        place, there = _look_up(self._orders[length - 1].keys, context * self.vocab_size + tokens)
-        return np.where(there & (context >= 0), place, -1)
+        index, present = _look_up(self._orders[length - 1].keys, context * self.vocab_size + tokens)
+        return np.where(present & (context >= 0), index, -1)
 
     def _smoothed(self, keys: Ids, counts: Ids, contexts: int) -> _Order:
         n = [int(np.count_nonzero(counts == value)) for value in range(1, 5)]
         discounts = np.array([0.0, *_discounts(n)])
         context = keys // self.vocab_size
         total = np.asarray(np.bincount(context, counts, minlength=contexts), np.float64)
-        taken = np.bincount(context, discounts[np.minimum(counts, 3)], minlength=contexts)
-        kept_back = np.divide(taken, total, out=np.ones_like(total), where=total > 0)
-        return _Order(keys, counts, discounts, total, kept_back)
+        discounted = np.bincount(context, discounts[np.minimum(counts, 3)], minlength=contexts)
+        backoff = np.divide(discounted, total, out=np.ones_like(total), where=total > 0)
+        return _Order(keys, counts, discounts, total, backoff)
 
     def _checked(self, stream: NDArray[np.integer]) -> Ids:
         tokens = np.asarray(stream, np.int64)
         if len(tokens) < 2 or tokens.min() < 1 or tokens.max() >= self.vocab_size:
-            raise ValueError(f"a stream needs 2 tokens or more, from 1 to {self.vocab_size - 1}")
+            raise ValueError(f"a stream must have at least 2 tokens, from 1 to {self.vocab_size - 1}")
         return tokens
 
 
 def unigram_log_probability(counts: NDArray[np.integer], tokens: NDArray[np.integer]) -> Floats:
-    """The natural logarithm of each token's own frequency, one added to every count but padding's.
+    """Returns the log relative frequency of each token, with add-one smoothing except for padding.
 
     Args:
-        counts: ``(V,)`` of the training part.
-        tokens: ``(N,)`` to tell.
+        counts: token counts of the training set, of shape (V,).
+        tokens: the tokens, of shape (N,).
     """
-    each = counts.astype(np.float64) + 1
-    each[0] = 0
+    smoothed = counts.astype(np.float64) + 1
+    smoothed[0] = 0
     with np.errstate(divide="ignore"):
-        found: Floats = np.log(each / each.sum())[tokens]
-    return found
+        log_probability: Floats = np.log(smoothed / smoothed.sum())[tokens]
+    return log_probability
 
 
-def _look_up(keys: Ids, wanted: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-    """The place of each wanted key, and whether it is there."""
+def _look_up(keys: Ids, queries: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+    """Returns the index of each query in the sorted ``keys``, and whether it is present."""
     if not len(keys):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return place, keys[place] == wanted
+        return np.zeros(len(queries), np.int64), np.zeros(len(queries), bool)
+    index = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
+    return index, keys[index] == queries
 
 
 def _discounts(n: list[int]) -> tuple[float, ...]:
-    """Of counts 1, 2, and 3 or more, from how many n-grams have counts 1 to 4 (equation 26)."""
+    """Returns the discounts of counts 1, 2, and 3 or more (eq. 26); ``n``: n-grams with counts 1 to 4."""
     if min(n) == 0:
         return _FALLBACK
     share = n[0] / (n[0] + 2 * n[1])
-    found = tuple(k - (k + 1) * share * n[k] / n[k - 1] for k in (1, 2, 3))
-    return found if all(0 <= d <= k for k, d in enumerate(found, 1)) else _FALLBACK
+    discounts = tuple(k - (k + 1) * share * n[k] / n[k - 1] for k in (1, 2, 3))
+    return discounts if all(0 <= d <= k for k, d in enumerate(discounts, 1)) else _FALLBACK

@@ -1,4 +1,4 @@
-"""Perplexity with an interval, and two language models on the same tokens."""
+"""Perplexity with a confidence interval, and the comparison of two language models on the same tokens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from recurra.errors import DataError
 __all__ = ["Perplexity", "PerplexityComparison", "blocks_of", "compare_perplexity", "perplexity"]
 
 BLOCKS = 200
-"""Blocks that an interval is made of, at most."""
+"""Maximum number of blocks for an interval."""
 
 
 class Perplexity(BaseModel):
-    """How well tokens were told: ``value`` is ``exp(nats)``, ``bits`` are those a token takes.
+    """The perplexity ``value`` = ``exp(nats)`` of ``tokens`` tokens.
 
-    ``nats`` is the mean negative log-probability of the ``tokens``. ``low`` to ``high`` is a 95% interval of
-    ``value``; None where there are too few texts for one.
+    ``nats`` and ``bits`` are the mean negative log-probability of a token. ``low`` to ``high`` is the 95%
+    interval of ``value``; both are None if there are too few texts.
     """
 
     tokens: int
@@ -33,9 +33,9 @@ class Perplexity(BaseModel):
 
 
 class PerplexityComparison(BaseModel):
-    """The first model's perplexity as a share of the second's, with its 95% interval.
+    """The ratio of the perplexities of two models, with its 95% interval.
 
-    Below 1 the first is ahead. ``shown`` says whether the interval leaves out 1.
+    If it is below 1, the first model is better. ``shown``: whether the interval excludes 1.
     """
 
     first: str
@@ -47,40 +47,41 @@ class PerplexityComparison(BaseModel):
     sentence: str
 
 
-def blocks_of(starts: NDArray[np.int64], most: int = BLOCKS) -> NDArray[np.int64]:
-    """Where blocks begin, and where the last one ends: whole texts side by side, of about equal size.
+def blocks_of(starts: NDArray[np.int64], count: int = BLOCKS) -> NDArray[np.int64]:
+    """Returns the boundaries of blocks of neighbouring whole texts, of about equal size.
 
-    Neighbouring texts are about the same things, so a text alone is no independent drawing; a block of many
-    nearly is.
+    Neighbouring texts have similar topics, so single texts are not independent samples; blocks of many texts
+    nearly are.
 
     Args:
-        starts: ``(N + 1,)`` where each text begins, and where the last one ends.
-        most: blocks at most.
+        starts: start of each text, and end of the last one, of shape (N + 1,).
+        count: maximum number of blocks.
 
     Example:
         >>> blocks_of(np.array([0, 2, 4, 9, 10, 12]), 3).tolist()
         [0, 4, 9, 12]
     """
-    wanted = starts[0] + np.arange(most + 1) * ((starts[-1] - starts[0]) / most)
-    nearest = np.searchsorted((starts[1:] + starts[:-1]) / 2, wanted)
+    ideal = starts[0] + np.arange(count + 1) * ((starts[-1] - starts[0]) / count)
+    nearest = np.searchsorted((starts[1:] + starts[:-1]) / 2, ideal)
     return np.unique(np.r_[starts[0], starts[nearest], starts[-1]])
 
 
 def perplexity(log_probability: NDArray[np.floating], blocks: NDArray[np.int64]) -> Perplexity:
-    """The perplexity of tokens told with these natural log-probabilities.
+    """Returns the perplexity of tokens with the given natural log-probabilities.
 
-    The interval is Student's of the mean as a ratio of two sums over blocks (of nats, and of tokens), by the
-    delta method (Cochran 1977, "Sampling techniques", section 6.3), its ends put through ``exp``.
+    The interval is Student's t interval of the mean, a ratio of two sums over blocks (of nats, and of
+    tokens), by the delta method (Cochran 1977, "Sampling techniques", section 6.3); its ends are
+    exponentiated.
 
     Args:
-        log_probability: ``(N,)`` in the order of the text.
-        blocks: as :func:`blocks_of` gives them.
+        log_probability: log-probabilities in the order of the text, of shape (N,).
+        blocks: block boundaries, see :func:`blocks_of`.
 
     Raises:
-        DataError: there is no token.
+        DataError: there are no tokens.
     """
-    nats, reach = _mean(-np.asarray(log_probability, np.float64), blocks)
-    ends = (None, None) if reach is None else (_exp(nats - reach), _exp(nats + reach))
+    nats, margin = _mean(-np.asarray(log_probability, np.float64), blocks)
+    ends = (None, None) if margin is None else (_exp(nats - margin), _exp(nats + margin))
     return Perplexity(
         tokens=len(log_probability),
         value=_exp(nats),
@@ -98,17 +99,17 @@ def compare_perplexity(
     first: str = "the model",
     second: str = "the baseline",
 ) -> PerplexityComparison:
-    """Two models on the same tokens: the difference is taken token by token, its interval over blocks.
+    """Compares two models on the same tokens, with paired differences and an interval over blocks.
 
     Args:
-        first_log_probability: ``(N,)`` of the first model.
-        second_log_probability: ``(N,)`` of the second.
-        blocks: as :func:`blocks_of` gives them.
-        first: what the sentence calls the first model.
-        second: what it calls the second.
+        first_log_probability: log-probabilities of the first model, of shape (N,).
+        second_log_probability: log-probabilities of the second model, of shape (N,).
+        blocks: block boundaries, see :func:`blocks_of`.
+        first: name of the first model in the sentence.
+        second: name of the second model in the sentence.
 
     Raises:
-        DataError: there is no token.
+        DataError: there are no tokens.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -116,17 +117,17 @@ def compare_perplexity(
         >>> print(compare_perplexity(a, b, np.arange(0, 1001, 10), "the LSTM").sentence)
         the LSTM's perplexity is 0.63 times that of the baseline (0.58 to 0.69): it is ahead
     """
-    a, b = (np.asarray(each, np.float64) for each in (first_log_probability, second_log_probability))
+    a, b = (np.asarray(values, np.float64) for values in (first_log_probability, second_log_probability))
     if a.shape != b.shape:
         raise ValueError(f"the models were run on different tokens: {a.shape} and {b.shape}")
-    difference, reach = _mean(b - a, blocks)
-    low, high = (None, None) if reach is None else (_exp(difference - reach), _exp(difference + reach))
+    difference, margin = _mean(b - a, blocks)
+    low, high = (None, None) if margin is None else (_exp(difference - margin), _exp(difference + margin))
     ratio = _exp(difference)
     shown = low is not None and high is not None and not low <= 1 <= high
     span = "" if low is None else f" ({low:.2f} to {high:.2f})"
     if shown:
-        word = "ahead" if ratio < 1 else "behind"
-        sentence = f"{first}'s perplexity is {ratio:.2f} times that of {second}{span}: it is {word}"
+        verdict = "ahead" if ratio < 1 else "behind"
+        sentence = f"{first}'s perplexity is {ratio:.2f} times that of {second}{span}: it is {verdict}"
     else:
         sentence = f"no difference shown between {first} and {second}: {ratio:.2f} times its perplexity{span}"
     return PerplexityComparison(
@@ -135,11 +136,11 @@ def compare_perplexity(
 
 
 def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float, float | None]:
-    """The mean, and how far its 95% interval reaches to either side; None for fewer than two blocks."""
+    """Returns the mean and the half-width of its 95% interval; None for fewer than two blocks."""
     if not len(values):
-        raise DataError("there is no token to measure on", hint="give a file with at least one text")
+        raise DataError("there are no tokens to measure on", hint="give a file with at least one text")
     if blocks[0] != 0 or blocks[-1] != len(values):
-        raise ValueError(f"blocks from {blocks[0]} to {blocks[-1]} are not those of {len(values)} tokens")
+        raise ValueError(f"blocks from {blocks[0]} to {blocks[-1]} do not match {len(values)} tokens")
     mean = float(values.mean())
     K = len(blocks) - 1
     if K < 2:
@@ -150,5 +151,5 @@ def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float
 
 
 def _exp(value: float) -> float:
-    """``exp``, as the largest number there is where it would overflow."""
+    """Returns ``exp(value)``, limited so that it does not overflow."""
     return math.exp(min(value, 700.0))

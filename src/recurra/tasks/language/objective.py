@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: a window's loss, its first states those after the window before."""
+"""Truncated backpropagation through time: a window starts from the last states of the previous one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["StreamObjective"]
 
 
 class StreamObjective:
-    """The mean negative log-probability, in nats, of a window's tokens.
+    """The mean negative log-probability of the tokens of a window, in nats.
 
-    States go from window to window, gradients don't (Williams & Peng 1990; Mikolov et al. 2010). At the first
-    window of an epoch they are zero.
+    States are carried from window to window, gradients are not (Williams & Peng 1990; Mikolov et al. 2010).
+    The first window of an epoch starts from zero states.
     """
 
     def __init__(self) -> None:
         self._states: States | None = None
 
     def __call__(self, model: nn.Module, batch: StreamBatch) -> Tensor:
-        """The loss of one window; its last states are kept for the next."""
-        assert isinstance(model, LanguageNetwork)  # noqa: S101  # the only one with such batches
+        """Returns the loss of one window and keeps its last states for the next one."""
+        assert isinstance(model, LanguageNetwork)  # noqa: S101  # only this network has such batches
         device = model.embedding.weight.device
         lengths = None if batch.lengths is None else batch.lengths.to(device)
         state = None if batch.fresh else self._states
@@ -35,11 +35,11 @@ class StreamObjective:
         targets = batch.targets.to(device)
         if lengths is None:
             return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
-        told = torch.arange(targets.shape[1], device=device) < lengths[:, None]
-        return model.output.loss(states[told], targets[told])
+        mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
+        return model.output.loss(states[mask], targets[mask])
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The states after the last window, by layer and part (``0/h``, ``0/c``)."""
+        """Returns the states after the last window, by layer and part (``0/h``, ``0/c``)."""
         names = ("h", "c")
         return {
             f"{layer}/{name}": part
@@ -48,10 +48,10 @@ class StreamObjective:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Takes over what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         layers = 1 + max((int(name.partition("/")[0]) for name in state_dict), default=-1)
-        found = tuple(
+        states = tuple(
             tuple(state_dict[f"{layer}/{name}"] for name in ("h", "c") if f"{layer}/{name}" in state_dict)
             for layer in range(layers)
         )
-        self._states = found or None
+        self._states = states or None

@@ -1,4 +1,4 @@
-"""What a language model says: log-probabilities of a stream or of texts alone, the next token, a text."""
+"""Predictions of a language model: log-probabilities of streams and texts, next tokens, generated text."""
 
 from __future__ import annotations
 
@@ -19,71 +19,73 @@ from recurra.tasks.language.streams import StreamBatch, TextStreams, TokenStream
 
 __all__ = ["generate", "next_tokens", "stream_log_probability", "text_log_probabilities"]
 
-_WINDOW = 128  # steps at once: the same result, and states of no more than these in memory
-_TOKENS_A_ROW = 2_000  # at least, where a stream is measured in parallel: rows begin without a past
+_WINDOW = 128  # steps per call: limits the states in memory and does not change the result
+_TOKENS_A_ROW = 2_000  # minimum length of a parallel row of a stream, since rows start without context
 _ROWS = 64
 
 
 def stream_log_probability(model: LanguageNetwork, stream: TokenStream) -> NDArray[np.float32]:
-    """``(targets,)`` natural logarithms: of every token of a stream, after all before it.
+    """Returns the natural log-probability (targets,) of every token of a stream given the tokens before.
 
-    The stream is measured in up to 64 parts side by side, each of 2,000 tokens or more, that begin at a
-    text's beginning and know nothing of the parts before. Softmax is over all tokens, dropout off.
+    The stream is split into up to 64 parallel parts of at least 2,000 tokens. Each part starts with a text
+    and has no context from the parts before. Softmax is over all tokens, without dropout.
     """
     rows = max(1, min(_ROWS, stream.targets // _TOKENS_A_ROW))
     windows = TextStreams(stream, rows, _WINDOW)
-    found: list[NDArray[Any]] = []
+    parts: list[NDArray[Any]] = []
     state: States | None = None
-    with _measuring(model) as device:
+    with _inference(model) as device:
         for batch in windows.epoch(0):
-            told, state = _told(model, batch, state, device)
-            found.append(told)
-    return np.asarray(windows.gather(found), np.float32)
+            log_p, state = _window_log_p(model, batch, state, device)
+            parts.append(log_p)
+    return np.asarray(windows.gather(parts), np.float32)
 
 
 def text_log_probabilities(
     model: LanguageNetwork, texts: Sequence[NDArray[np.integer]], *, end: int = 1
 ) -> list[NDArray[np.float32]]:
-    """For each text, read alone, ``(T,)`` natural logarithms of its tokens but the first, and of its end.
+    """Returns the natural log-probabilities (T,) of each text: of its tokens but the first, and of its end.
+
+    Texts are independent of one another.
 
     Args:
         model: the network.
-        texts: ``(T,)`` ids of each, the start token first.
-        end: the token that tells a text's end.
+        texts: token ids of each text, of shape (T,), with the start token.
+        end: the token at the end of a text.
     """
     examples = Examples.from_arrays([np.r_[ids, end].astype(np.int32) for ids in texts])
-    found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(texts)
-    with _measuring(model) as device:
+    result: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(texts)
+    with _inference(model) as device:
         for batch in Batches(examples, None, _ROWS).epoch(0):
             lengths = batch.lengths - 1
             parts: list[NDArray[Any]] = []
             state: States | None = None
-            for begin in range(0, int(lengths.max()), _WINDOW):
-                window = batch.tokens[:, begin : begin + _WINDOW + 1]
-                left = (lengths - begin).clamp(0, window.shape[1] - 1)
-                some = StreamBatch(window[:, :-1], window[:, 1:], left, fresh=begin == 0)
-                told, state = _told(model, some, state, device)
-                parts.append(told)
+            for start in range(0, int(lengths.max()), _WINDOW):
+                window = batch.tokens[:, start : start + _WINDOW + 1]
+                steps = (lengths - start).clamp(0, window.shape[1] - 1)
+                stream_batch = StreamBatch(window[:, :-1], window[:, 1:], steps, fresh=start == 0)
+                log_p, state = _window_log_p(model, stream_batch, state, device)
+                parts.append(log_p)
             joined = np.concatenate(parts, axis=1)
-            for row, number in enumerate(batch.rows.tolist()):
-                found[number] = joined[row, : int(lengths[row])].astype(np.float32)
-    return found
+            for row, index in enumerate(batch.rows.tolist()):
+                result[index] = joined[row, : int(lengths[row])].astype(np.float32)
+    return result
 
 
 def next_tokens(model: LanguageNetwork, texts: Sequence[NDArray[np.integer]]) -> NDArray[np.float32]:
-    """``(N, V)`` the probability of each token to come after each of N texts, read alone.
+    """Returns the probability of each next token after each of N independent texts, of shape (N, V).
 
     Args:
         model: the network.
-        texts: ``(T,)`` ids of each, the start token first.
+        texts: token ids of each text, of shape (T,), with the start token.
     """
     examples = Examples.from_arrays(list(texts))
-    found = np.zeros((len(texts), model.embedding.num_embeddings), np.float32)
-    with _measuring(model) as device:
+    result = np.zeros((len(texts), model.embedding.num_embeddings), np.float32)
+    with _inference(model) as device:
         for batch in Batches(examples, None, _ROWS).epoch(0):
-            state = _read(model, batch.tokens, batch.lengths, None, device)
-            found[batch.rows] = model.output.log_probabilities(state[-1][0]).exp().float().cpu().numpy()
-    return found
+            state = _states_after(model, batch.tokens, batch.lengths, None, device)
+            result[batch.rows] = model.output.log_probabilities(state[-1][0]).exp().float().cpu().numpy()
+    return result
 
 
 def generate(
@@ -96,67 +98,67 @@ def generate(
     seed: int = 0,
     never: Sequence[int] = (0,),
 ) -> Iterator[int]:
-    """``count`` tokens, one after the other, each drawn after all before it.
+    """Yields ``count`` tokens, each sampled from the model given all tokens before it.
 
     Args:
         model: the network.
-        ids: ``(T,)`` what stands before, the start token first.
-        count: how many tokens.
-        temperature: logits are divided by it: below 1 likely tokens are still likelier, at 0 the most likely
-            one is taken.
-        top_k: draw from the ``top_k`` likeliest alone; None draws from all.
-        seed: the same seed draws the same tokens.
-        never: tokens that are not drawn, such as padding and the unknown word.
+        ids: token ids of the prompt, of shape (T,), with the start token.
+        count: number of tokens to generate.
+        temperature: the logits are divided by it; below 1, likely tokens become more likely; at 0, the most
+            likely token is chosen.
+        top_k: sample from the ``top_k`` most likely tokens only; if None, from all.
+        seed: seed of the sampling.
+        never: tokens that are never sampled, e.g. padding and the unknown word.
     """
     random = torch.Generator().manual_seed(seed)
     window: Tensor = torch.from_numpy(np.asarray(ids, np.int64))[None]
     state: States | None = None
     for _ in range(count):
-        with _measuring(model) as device:
-            state = _read(model, window, torch.tensor([window.shape[1]]), state, device)
+        with _inference(model) as device:
+            state = _states_after(model, window, torch.tensor([window.shape[1]]), state, device)
             logits = model.output.log_probabilities(state[-1][0])[0].float().cpu()
             logits[list(never)] = -torch.inf
             if top_k is not None and top_k < len(logits):
                 logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
             if temperature == 0:
-                drawn = int(logits.argmax())
+                token = int(logits.argmax())
             else:
-                drawn = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=random))
-        yield drawn
-        window = torch.tensor([[drawn]])
+                token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=random))
+        yield token
+        window = torch.tensor([[token]])
 
 
-def _read(
+def _states_after(
     model: LanguageNetwork, tokens: Tensor, lengths: Tensor, state: States | None, device: torch.device
 ) -> States:
-    """The states after ``(B, T)`` tokens, a window at a time; ``state[-1][0]`` is what the output sees."""
-    for begin in range(0, tokens.shape[1], _WINDOW):
-        window = tokens[:, begin : begin + _WINDOW]
-        left = (lengths - begin).clamp(0, window.shape[1])
-        _, state = model(window.to(device), left.to(device), state)
+    """Returns the states after tokens (B, T); ``state[-1][0]`` is the input of the output layer."""
+    for start in range(0, tokens.shape[1], _WINDOW):
+        window = tokens[:, start : start + _WINDOW]
+        steps = (lengths - start).clamp(0, window.shape[1])
+        _, state = model(window.to(device), steps.to(device), state)
     if state is None:
-        raise ValueError("there is no token to begin from")
+        raise ValueError("the text has no tokens")
     return state
 
 
-def _told(
+def _window_log_p(
     model: LanguageNetwork, batch: StreamBatch, state: States | None, device: torch.device
 ) -> tuple[NDArray[Any], States]:
-    """``(B, T)`` log-probabilities of a window's targets, 0 past each length, and the states after it."""
+    """Returns log-probabilities of a window's targets (B, T), 0 after each length, and the last states."""
     lengths = None if batch.lengths is None else batch.lengths.to(device)
     states, last = model(batch.tokens.to(device), lengths, None if batch.fresh else state)
     targets = batch.targets.to(device)
-    found = states.new_zeros(targets.shape)
-    inside = torch.ones_like(targets, dtype=torch.bool)
+    log_p = states.new_zeros(targets.shape)
+    mask = torch.ones_like(targets, dtype=torch.bool)
     if lengths is not None:
-        inside = torch.arange(targets.shape[1], device=device) < lengths[:, None]
-    found[inside] = model.output.log_probability(states[inside], targets[inside])
-    return found.cpu().numpy(), last
+        mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
+    log_p[mask] = model.output.log_probability(states[mask], targets[mask])
+    return log_p.cpu().numpy(), last
 
 
 @contextmanager
-def _measuring(model: LanguageNetwork) -> Iterator[torch.device]:
-    """Evaluation mode and no gradients for a while; gives the model's device."""
+def _inference(model: LanguageNetwork) -> Iterator[torch.device]:
+    """Context with the model in evaluation mode and without gradients; yields the device of the model."""
     was_training = model.training
     model.eval()
     try:

@@ -1,7 +1,7 @@
-"""Texts as one long stream of tokens, cut into parallel streams and windows for a language model.
+"""Texts as one stream of tokens, split into parallel streams and windows for a language model.
 
-Every text begins with the start token, and one more stands at the end of all: so the same token ends a text
-and begins the next one, and a text of n words has n + 1 tokens to be told, the end included.
+Every text starts with the start token, and the stream ends with one: the same token ends a text and starts
+the next one, and a text of n words has n + 1 tokens to predict, with the end.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from recurra.io.examples import Examples
 
 __all__ = ["StreamBatch", "Streams", "TextStreams", "TokenStream"]
 
-_AT_ONCE = 1 << 20
+_CHUNK = 1 << 20
+"""Number of tokens that are read at once."""
 
 
 class TokenStream:
-    """The tokens of some texts one after the other, the start token at the very end; read by slices.
+    """The concatenated tokens of texts, with a start token at the end; read by slices.
 
-    Nothing but the places of the texts is held in memory.
+    Only the positions of the texts are kept in memory.
 
     Args:
-        examples: where ids are read; every text begins with its start token.
-        rows: which texts, ascending; None for all.
-        end: the start token's id, which ends the stream.
+        examples: the token ids; every text starts with the start token.
+        rows: indices of the texts, sorted; None for all.
+        end: id of the start token, which also ends the stream.
 
     Example:
         >>> texts = Examples.from_arrays([np.array([1, 5, 6]), np.array([1, 7])])
@@ -38,53 +39,52 @@ class TokenStream:
     """
 
     def __init__(self, examples: Examples, rows: NDArray[np.int64] | None = None, *, end: int = 1) -> None:
-        chosen = np.arange(len(examples)) if rows is None else np.asarray(rows, np.int64)
-        self.rows = chosen
+        self.rows = np.arange(len(examples)) if rows is None else np.asarray(rows, np.int64)
         self.end = end
         self._flat = examples.flat
-        starts = np.asarray(examples.offsets)[chosen]
-        lengths = examples.lengths[chosen].astype(np.int64)
+        starts = np.asarray(examples.offsets)[self.rows]
+        lengths = examples.lengths[self.rows].astype(np.int64)
         self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        """``(N + 1,)`` where each text begins in the stream, and where the last one ends."""
-        # Texts that lie one behind the other in the file are one run, read by one slice.
-        apart = np.ones(len(starts), bool)
-        apart[1:] = starts[1:] != (starts + lengths)[:-1]
-        self._runs = self.starts[:-1][apart]
-        self._places = starts[apart]
+        """Start of each text in the stream, and end of the last one, of shape (N + 1,)."""
+        # Texts that are contiguous in the file form one run, which is read by one slice.
+        starts_run = np.ones(len(starts), bool)
+        starts_run[1:] = starts[1:] != (starts + lengths)[:-1]
+        self._runs = self.starts[:-1][starts_run]
+        self._positions = starts[starts_run]
 
     def __len__(self) -> int:
-        """Tokens, the last start token included; 1 where there is no text."""
+        """Number of tokens, with the last start token; 1 if there is no text."""
         return int(self.starts[-1]) + 1
 
     @property
     def targets(self) -> int:
-        """Tokens that have one before them: so many are told."""
+        """Number of tokens to predict: all but the first."""
         return len(self) - 1
 
     def read(self, begin: int, end: int) -> NDArray[np.int64]:
-        """The tokens from ``begin`` up to ``end``.
+        """Returns the tokens from ``begin`` up to ``end``, exclusive.
 
         Raises:
-            IndexError: the stream has no such part.
+            IndexError: the range is not within the stream.
         """
         if not 0 <= begin <= end <= len(self):
-            raise IndexError(f"there is no part {begin}:{end} of {len(self)} tokens")
-        found = np.full(end - begin, self.end, np.int64)
+            raise IndexError(f"range {begin}:{end} is not within {len(self)} tokens")
+        tokens = np.full(end - begin, self.end, np.int64)
         at, last = begin, min(end, self.targets)
         run = int(np.searchsorted(self._runs, at, side="right")) - 1
         while at < last:
             stop = min(last, int(self._runs[run + 1]) if run + 1 < len(self._runs) else last)
-            place = int(self._places[run]) + at - int(self._runs[run])
-            found[at - begin : stop - begin] = self._flat[place : place + stop - at]
+            position = int(self._positions[run]) + at - int(self._runs[run])
+            tokens[at - begin : stop - begin] = self._flat[position : position + stop - at]
             at, run = stop, run + 1
-        return found
+        return tokens
 
     def counts(self, vocab_size: int) -> NDArray[np.int64]:
-        """``(V,)`` how often each token is told."""
-        found = np.zeros(vocab_size, np.int64)
-        for begin in range(1, len(self), _AT_ONCE):
-            found += np.bincount(self.read(begin, min(begin + _AT_ONCE, len(self))), minlength=vocab_size)
-        return found
+        """Returns how often each token is predicted, of shape (V,)."""
+        counts = np.zeros(vocab_size, np.int64)
+        for begin in range(1, len(self), _CHUNK):
+            counts += np.bincount(self.read(begin, min(begin + _CHUNK, len(self))), minlength=vocab_size)
+        return counts
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class StreamBatch:
     """A window of ``B`` parallel streams.
 
     Attributes:
-        tokens: ``(B, T)`` int64, what is read.
-        targets: ``(B, T)`` int64, what comes next at each step; 0 past the length.
-        lengths: ``(B,)`` int64 true steps of each row, or None where every row has ``T``.
-        fresh: whether the streams begin here; else they go on from the states of the batch before.
+        tokens: input tokens of shape (B, T), int64.
+        targets: next token at each step, of shape (B, T), int64; 0 after the length.
+        lengths: number of steps of each row, of shape (B,), int64; None if every row has ``T``.
+        fresh: whether the streams start here; otherwise they continue from the states of the previous batch.
     """
 
     tokens: torch.Tensor
@@ -105,27 +105,27 @@ class StreamBatch:
 
     @property
     def size(self) -> int:
-        """Tokens told."""
+        """Number of tokens to predict."""
         return self.targets.numel() if self.lengths is None else int(self.lengths.sum())
 
     @property
     def steps(self) -> int:
-        """As :attr:`size`: every step tells a token."""
+        """Number of time steps, equal to :attr:`size`."""
         return self.size
 
 
 class Streams:
-    """A stream for training: cut into ``B`` equal parallel streams, given window by window.
+    """Windows of a stream for training, split into ``B`` parallel streams of equal length.
 
-    Row ``b`` of each batch goes on where row ``b`` of the batch before ended, so states can be carried on
-    (truncated backpropagation through time). The last window may be shorter. Each token is told once an
-    epoch, but for the fewer than ``B`` at the end that don't divide. All epochs are alike: their order is
-    that of the text. Where the stream is short, there are fewer rows, so that each has a whole window.
+    Row ``b`` of each batch continues row ``b`` of the previous batch, so that states can be carried over
+    (truncated backpropagation through time). The last window may be shorter. Each token is predicted once per
+    epoch, except for fewer than ``B`` tokens at the end. All epochs have the order of the text. For a short
+    stream there are fewer rows, so that each has a whole window.
 
     Args:
-        stream: what to cut.
-        batch_size: ``B``, at most.
-        bptt: ``T``, steps of a window.
+        stream: the stream to split.
+        batch_size: ``B``, the maximum number of rows.
+        bptt: ``T``, the number of steps of a window.
 
     Example:
         >>> stream = TokenStream(Examples.from_arrays([np.array([1, 2, 3, 4, 5, 6, 7])]))
@@ -140,13 +140,13 @@ class Streams:
         self.bptt = bptt
         self.batch_size = max(1, min(batch_size, stream.targets // bptt))
         self.length = stream.targets // self.batch_size
-        """Steps of each row an epoch."""
+        """Number of steps of each row per epoch."""
 
     def __len__(self) -> int:
         return -(-self.length // self.bptt)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[StreamBatch]:
-        """The windows from number ``start`` on; those before are not read."""
+        """Yields the windows from index ``start`` on, without reading the ones before."""
         if start < 0:
             raise ValueError(f"start {start} is negative")
         return (self._window(number) for number in range(start, len(self)))
@@ -163,15 +163,16 @@ class Streams:
 
 
 class TextStreams:
-    """A stream for measuring: cut into parallel streams of whole texts, every token told exactly once.
+    """Windows of a stream for evaluation, split into parallel streams of whole texts.
 
-    Rows begin with a text, so that nothing is known less of than its own text's beginning; they are of
-    about equal length, and end one after the other (``StreamBatch.lengths``).
+    Each token is predicted exactly once.
+    Each row starts with a text, so that every token has the context of its whole text. Rows have about equal
+    length and end at different steps (``StreamBatch.lengths``).
 
     Args:
-        stream: what to cut.
-        streams: rows, at most.
-        bptt: steps of a window.
+        stream: the stream to split.
+        streams: maximum number of rows.
+        bptt: number of steps of a window.
     """
 
     def __init__(self, stream: TokenStream, streams: int, bptt: int) -> None:
@@ -180,21 +181,21 @@ class TextStreams:
         self.stream = stream
         self.bptt = bptt
         starts = stream.starts
-        wanted = np.arange(streams + 1) * (stream.targets / streams)
-        cuts = starts[np.clip(np.searchsorted(starts, wanted), 0, len(starts) - 1)]
+        ideal = np.arange(streams + 1) * (stream.targets / streams)
+        cuts = starts[np.clip(np.searchsorted(starts, ideal), 0, len(starts) - 1)]
         self.bounds: NDArray[np.int64] = np.unique(np.r_[0, cuts, starts[-1]])
-        """Where each row begins in the stream, and where the last one ends."""
+        """Start of each row in the stream, and end of the last one."""
         self._lengths = np.diff(self.bounds)
 
     def __len__(self) -> int:
         return -(-int(self._lengths.max(initial=0)) // self.bptt)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[StreamBatch]:
-        """The windows from number ``start`` on."""
+        """Yields the windows from index ``start`` on."""
         return (self._window(number) for number in range(start, len(self)))
 
     def gather(self, windows: list[NDArray[Any]]) -> NDArray[Any]:
-        """``(targets,)`` in the stream's order: the values ``(B, T)`` of all windows put back in place."""
+        """Returns the values (B, T) of all windows in the order of the stream, of shape (targets,)."""
         rows = np.concatenate(windows, axis=1)
         return np.concatenate([row[:length] for row, length in zip(rows, self._lengths, strict=True)])
 

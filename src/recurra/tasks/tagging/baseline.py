@@ -1,4 +1,4 @@
-"""The baseline of tagging: each word its most frequent tag in training, without a look at its neighbours."""
+"""The baseline of tagging: the most frequent tag of each word in training, without context."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ __all__ = ["MostFrequentTag"]
 
 
 class MostFrequentTag:
-    """Each word's tags as often as training had them; an unknown word those of the words seen once.
+    """Predicts the tags of a word by their frequency in training.
 
-    Equal counts go to the tag that is the more frequent one in all of training.
+    For unknown words, the frequencies are those of words that occur once.
+    If two tags of a word are equally frequent, the one that is more frequent in all of training is predicted.
 
     Args:
-        counts: how often each training word, as it stands, had each tag.
+        counts: number of occurrences of each tag for each training word.
         names: the ``K`` tags.
 
     Raises:
-        DataError: there is no training word.
+        DataError: there are no training words.
 
     Example:
         >>> baseline = MostFrequentTag({"the": {"DET": 3}, "run": {"NOUN": 1, "VERB": 2}, "elk": {"NOUN": 1}},
@@ -33,23 +34,23 @@ class MostFrequentTag:
 
     def __init__(self, counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> None:
         if not counts:
-            raise DataError("there is no training word")
-        number = {name: place for place, name in enumerate(names)}
-        self._rows = {word: place for place, word in enumerate(counts)}
+            raise DataError("there are no training words")
+        columns = {name: column for column, name in enumerate(names)}
+        self._rows = {word: row for row, word in enumerate(counts)}
         table = np.zeros((len(counts) + 1, len(names)))
         for row, tags in enumerate(counts.values()):
             for tag, count in tags.items():
-                table[row, number[tag]] = count
+                table[row, columns[tag]] = count
         words = table[:-1]
         overall = words.sum(axis=0) / words.sum()
         once = words[words.sum(axis=1) == 1]
         table[-1] = once.sum(axis=0) / len(once) if len(once) else overall
-        # Less than one count in all: it decides between equals, and no probability is 0 that need not be.
+        # The sum of these is 1: they only break ties, and avoid probabilities of 0.
         table += overall
         self._shares = table / table.sum(axis=1, keepdims=True)
         self.unknown_tag = names[int(self._shares[-1].argmax())]
 
     def predict_proba(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """``(N, K)`` shares of the tags of ``N`` words."""
-        found: NDArray[np.float64] = self._shares[[self._rows.get(word, -1) for word in words]]
-        return found
+        """Returns the tag probabilities of ``N`` words, of shape (N, K)."""
+        shares: NDArray[np.float64] = self._shares[[self._rows.get(word, -1) for word in words]]
+        return shares

@@ -1,4 +1,4 @@
-"""Sentences as numbers, and their padded batches in which each distinct word is spelled once."""
+"""Sentences as ids, and padded batches in which the characters of each distinct word occur once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from recurra.io.examples import Examples
 __all__ = ["IGNORED", "Forms", "TaggedBatch", "TaggedBatches", "TaggedSentences"]
 
 IGNORED = -100
-"""The tag where there is none: padding, or a tag that the model does not know."""
+"""The tag id of padding and of tags that are not among those of the model."""
 
 
 class Forms:
-    """The distinct words of some sentences, as they stand: number in the vocabulary, and spelling.
+    """The distinct word forms of sentences: their ids in the vocabulary, and their characters.
 
-    Forms count from 1; form 0 is padding, of no characters.
+    Forms are numbered from 1; form 0 is padding, without characters.
 
     Args:
-        words: ``F`` numbers, of forms 1 to F.
-        spellings: ``F`` arrays ``(n,)`` of character numbers, none empty.
+        words: the ``F`` vocabulary ids of forms 1 to F.
+        spellings: ``F`` arrays of character ids, of shape (n,), none empty.
     """
 
     def __init__(self, words: Sequence[int], spellings: Sequence[NDArray[np.integer[Any]]]) -> None:
@@ -38,28 +38,28 @@ class Forms:
         self._starts = np.cumsum(self._lengths) - self._lengths
 
     def __len__(self) -> int:
-        """``F``, padding not counted."""
+        """Number of forms, ``F``, without padding."""
         return len(self.words) - 1
 
     def spell(self, forms: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """``(W, C)`` characters of ``(W,)`` forms, padded with 0, and ``(W,)`` how many each has."""
+        """Returns the characters (W, C) of forms (W,), padded with 0, and their lengths (W,)."""
         lengths = self._lengths[forms]
         steps = np.arange(max(1, int(lengths.max(initial=0))))
-        there = steps < lengths[:, None]
-        characters = np.zeros(there.shape, np.int64)
-        characters[there] = self._flat[(self._starts[forms][:, None] + steps)[there]]
+        mask = steps < lengths[:, None]
+        characters = np.zeros(mask.shape, np.int64)
+        characters[mask] = self._flat[(self._starts[forms][:, None] + steps)[mask]]
         return characters, lengths
 
 
 @dataclass(frozen=True)
 class TaggedSentences:
-    """N sentences as numbers.
+    """N sentences as ids.
 
     Attributes:
-        examples: the form of each word, and each sentence's place in its file.
-        forms: what these forms are.
-        tags: ``(words,)`` int64 the tag of each word, sentence after sentence, `IGNORED` for one that is not
-            known; None where there are no tags.
+        examples: the form of each word, and the position of each sentence in its file.
+        forms: the word forms.
+        tags: tag ids of all words, sentence after sentence, of shape (words,), int64; `IGNORED` for a tag
+            that is not among those of the model; None without tags.
     """
 
     examples: Examples
@@ -74,25 +74,25 @@ class TaggedSentences:
         return len(self.examples)
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """``(n,)`` where the words of some sentences stand in the flat arrays, sentence after sentence."""
+        """Returns the positions of the words of sentences ``rows`` in the flat arrays, of shape (n,)."""
         lengths = self.examples.lengths[rows].astype(np.int64)
         shift = self.examples.offsets[rows] - (np.cumsum(lengths) - lengths)
-        found: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
-        return found
+        positions: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
+        return positions
 
 
 @dataclass(frozen=True)
 class TaggedBatch:
-    """Sentences of similar length, padded at their end to the longest of them.
+    """Sentences of similar length, padded at the end to the length of the longest.
 
     Attributes:
-        words: ``(B, T)`` int64 numbers in the vocabulary, 0 for padding.
-        lengths: ``(B,)`` int64 true words of each sentence.
-        spelled: ``(B, T)`` int64 which of the spellings is the word's.
-        characters: ``(W, C)`` int64 spellings of the batch's distinct words, padded with 0.
-        character_lengths: ``(W,)`` int64 true characters of each.
-        tags: ``(B, T)`` int64, `IGNORED` where there is none; or None.
-        rows: ``(B,)`` int64, which of the sentences these are.
+        words: vocabulary ids of shape (B, T), int64, 0 for padding.
+        lengths: number of words of each sentence, of shape (B,), int64.
+        spelled: index of each word in ``characters``, of shape (B, T), int64.
+        characters: characters of the distinct words of the batch, of shape (W, C), int64, padded with 0.
+        character_lengths: number of characters of each, of shape (W,), int64.
+        tags: tag ids of shape (B, T), int64, `IGNORED` if there is none; or None.
+        rows: indices of the sentences, of shape (B,), int64.
     """
 
     words: torch.Tensor
@@ -105,22 +105,22 @@ class TaggedBatch:
 
     @property
     def size(self) -> int:
-        """Words: the mean loss is over them."""
+        """Number of words, over which the loss is averaged."""
         return int(self.lengths.sum())
 
     @property
     def steps(self) -> int:
-        """Words too."""
+        """Number of time steps, equal to ``size``."""
         return self.size
 
 
 class TaggedBatches:
-    """Every chosen sentence once an epoch, in batches of similar length; order and arguments as of `Batches`.
+    """Batches of sentences of similar length, each sentence once per epoch; see `Batches`.
 
     Example:
         >>> forms = Forms([7, 8], [np.array([2, 5, 3]), np.array([2, 3])])
-        >>> two = Examples.from_arrays([np.array([1, 2, 1]), np.array([2])])
-        >>> batch = next(TaggedBatches(TaggedSentences(two, forms, None), None, 2).epoch(0))
+        >>> examples = Examples.from_arrays([np.array([1, 2, 1]), np.array([2])])
+        >>> batch = next(TaggedBatches(TaggedSentences(examples, forms, None), None, 2).epoch(0))
         >>> batch.words.tolist(), batch.spelled.tolist(), batch.characters.tolist()
         ([[8, 0, 0], [7, 8, 7]], [[2, 0, 0], [1, 2, 1]], [[0, 0, 0], [2, 5, 3], [2, 3, 0]])
     """
@@ -139,14 +139,14 @@ class TaggedBatches:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The chosen sentences."""
+        """Indices of the sentences."""
         return self._batches.rows
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[TaggedBatch]:
-        """The batches of one epoch from batch ``start`` on.
+        """Yields the batches of an epoch from batch ``start`` on.
 
         ``list(epoch(e, k))`` equals ``list(epoch(e))[k:]``.
         """
@@ -160,7 +160,7 @@ class TaggedBatches:
         tags = None
         if self.sentences.tags is not None:
             tags = np.full(tokens.shape, IGNORED, np.int64)
-            # Row by row, so that they come in the order of the flat tags.
+            # Row by row, in the order of the flat tags.
             tags[np.arange(tokens.shape[1]) < batch.lengths.numpy()[:, None]] = self.sentences.tags[
                 self.sentences.places(batch.rows)
             ]

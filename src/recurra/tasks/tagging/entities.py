@@ -16,9 +16,9 @@ Span = tuple[int, int, str]
 
 
 class EntityFigures(BaseModel):
-    """Spans that are right in both ends and kind; None where a figure is undefined.
+    """Precision, recall and F1 of spans with correct start, end and kind; None if undefined.
 
-    ``kinds`` has ``(precision, recall, f1, how many there are)`` of each kind of span.
+    ``kinds`` has ``(precision, recall, f1, number of true spans)`` for each kind of span.
     """
 
     entities: int
@@ -30,7 +30,7 @@ class EntityFigures(BaseModel):
 
 
 def looks_like_spans(names: Iterable[str]) -> bool:
-    """Whether all tags are ``O``, ``B-X`` or ``I-X``, with at least one span among them.
+    """Returns whether all tags are ``O``, ``B-X`` or ``I-X``, and at least one is not ``O``.
 
     Example:
         >>> looks_like_spans(["O", "B-PER", "I-PER"]), looks_like_spans(["NOUN", "VERB"])
@@ -41,62 +41,68 @@ def looks_like_spans(names: Iterable[str]) -> bool:
 
 
 def spans(tags: Sequence[str]) -> set[Span]:
-    """The spans of a sentence as (first, past the last, kind).
+    """Returns the spans of a sentence as (start, end, kind), with ``end`` exclusive.
 
-    As ``conlleval`` reads them: a span begins at ``B-X``, and at an ``I-X`` that does not follow one of X.
+    As in ``conlleval``, a span starts at ``B-X``, and at an ``I-X`` that does not continue a span of X.
 
     Example:
         >>> sorted(spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-ORG"]))
         [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC'), (5, 6, 'ORG')]
     """
-    found: set[Span] = set()
-    begin, kind = 0, ""
-    for place, tag in enumerate([*tags, "O"]):
+    result: set[Span] = set()
+    start, kind = 0, ""
+    for position, tag in enumerate([*tags, "O"]):
         if kind and tag != f"I-{kind}":
-            found.add((begin, place, kind))
+            result.add((start, position, kind))
             kind = ""
         if tag != "O" and not kind:
-            begin, kind = place, tag[2:]
-    return found
+            start, kind = position, tag[2:]
+    return result
 
 
 def entity_figures(
     true: NDArray[np.int64], chosen: NDArray[np.int64], names: Sequence[str], lengths: NDArray[Any]
 ) -> EntityFigures | None:
-    """Figures of whole spans; None where the tags are of another form.
+    """Computes metrics of whole spans; returns None if the tags do not have this form.
 
     Args:
-        true: ``(N,)`` tag numbers, sentence after sentence; negative (none that the model knows) is no span.
-        chosen: ``(N,)`` predicted ones.
+        true: tag ids, sentence after sentence, of shape (N,); negative ids (unknown tags) count as ``O``.
+        chosen: predicted tag ids, of shape (N,).
         names: the tags.
-        lengths: ``(S,)`` words of each sentence.
+        lengths: number of words of each sentence, of shape (S,).
     """
     if not looks_like_spans(names):
         return None
-    there: Counter[str] = Counter()
-    said: Counter[str] = Counter()
-    both: Counter[str] = Counter()
+    true_counts: Counter[str] = Counter()
+    predicted_counts: Counter[str] = Counter()
+    correct_counts: Counter[str] = Counter()
     end = 0
     for length in lengths.tolist():
         start, end = end, end + length
-        mine, theirs = (
+        predicted_spans, true_spans = (
             spans([names[tag] if tag >= 0 else "O" for tag in tags[start:end].tolist()])
             for tags in (chosen, true)
         )
-        for counts, found in ((there, theirs), (said, mine), (both, mine & theirs)):
-            counts.update(kind for _, _, kind in found)
+        true_counts.update(kind for _, _, kind in true_spans)
+        predicted_counts.update(kind for _, _, kind in predicted_spans)
+        correct_counts.update(kind for _, _, kind in predicted_spans & true_spans)
     kinds = {
-        kind: (*_figures(both[kind], said[kind], there[kind]), there[kind])
-        for kind in sorted({*there, *said})
+        kind: (
+            *_precision_recall_f1(correct_counts[kind], predicted_counts[kind], true_counts[kind]),
+            true_counts[kind],
+        )
+        for kind in sorted({*true_counts, *predicted_counts})
     }
-    entities, predicted = there.total(), said.total()
-    precision, recall, f1 = _figures(both.total(), predicted, entities)
+    entities, predicted = true_counts.total(), predicted_counts.total()
+    precision, recall, f1 = _precision_recall_f1(correct_counts.total(), predicted, entities)
     return EntityFigures(
         entities=entities, predicted=predicted, precision=precision, recall=recall, f1=f1, kinds=kinds
     )
 
 
-def _figures(both: int, said: int, there: int) -> tuple[float | None, float | None, float | None]:
-    precision = both / said if said else None
-    recall = both / there if there else None
-    return precision, recall, 2 * both / (said + there) if said + there else None
+def _precision_recall_f1(
+    correct: int, predicted: int, true: int
+) -> tuple[float | None, float | None, float | None]:
+    precision = correct / predicted if predicted else None
+    recall = correct / true if true else None
+    return precision, recall, 2 * correct / (predicted + true) if predicted + true else None

@@ -1,4 +1,4 @@
-"""The figures of a tagger on tagged sentences, with intervals over sentences: their words belong together."""
+"""Metrics of a tagger, with confidence intervals over sentences."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = [
     "worst_confusions",
 ]
 
-_Z = 1.959963984540054  # of 95%
+_Z = 1.959963984540054  # 97.5% quantile of the normal distribution
 
 
 class Share(BaseModel):
-    """How many of ``count`` are right, as a share, with its 95% interval."""
+    """The share of correct ones among ``count``, with its 95% interval."""
 
     count: int
     accuracy: float
@@ -40,7 +40,7 @@ class Share(BaseModel):
 
 
 class TagFigures(BaseModel):
-    """One tag, as `recurra.measure.metrics.ClassFigures` has a class."""
+    """Metrics of one tag, as `recurra.measure.metrics.ClassFigures` of a class."""
 
     name: str
     precision: float | None
@@ -51,16 +51,16 @@ class TagFigures(BaseModel):
 
 
 class TaggingMetrics(BaseModel):
-    """All figures of one tagger on some sentences; shares are 0 to 1.
+    """All metrics of one tagger; shares are between 0 and 1.
 
-    ``accuracy`` is the share of words with the right tag; ``known`` and ``unknown`` are the same of the words
-    that stand in the training part as they are, and of the others (None where there are none). Their
-    intervals are of sentences drawn, not of words (see `clustered_interval`). ``sentences`` has the share of
-    sentences whose every tag is right, with Wilson's interval. ``log_loss`` is in nats a word. ``macro_f1``
-    is the mean over the tags that occur or were predicted, ``ece`` the expected calibration error.
-    ``confusion[i][j]`` counts words of tag i predicted as j. Words whose true tag the model does not know
-    (``foreign``) count as wrong, and are left out of the figures after the shares. ``entities`` are figures
-    of whole spans, where the tags are of the form ``B-X``, ``I-X``, ``O``.
+    ``words`` is the share of words with the correct tag; ``known`` and ``unknown`` are the same for words
+    that occur in the training set in this form, and for the others (None if there are none). Their intervals
+    are over sentences (see `clustered_interval`). ``sentences`` is the share of sentences with all tags
+    correct, with Wilson's interval. ``log_loss`` is in nats per word. ``macro_f1`` is the mean over tags that
+    occur or were predicted, ``ece`` the expected calibration error. ``confusion[i][j]`` is the number of
+    words of tag i predicted as j. Words with a true tag that is not among those of the model (``foreign``)
+    count as wrong in the shares and are not counted in the other metrics. ``entities`` are metrics of whole
+    spans, if the tags have the form ``B-X``, ``I-X``, ``O``.
     """
 
     words: Share
@@ -77,13 +77,13 @@ class TaggingMetrics(BaseModel):
 
 
 class Confusion(BaseModel):
-    """How often a tag was taken for another, and the words it happened to most often."""
+    """How often a tag was predicted as another one, and the most frequent words concerned."""
 
     true: str
     predicted: str
     count: int
     share: float
-    """Of all mistakes."""
+    """Share of all errors."""
     words: list[str]
 
 
@@ -94,79 +94,79 @@ def tagging_metrics(
     lengths: NDArray[Any],
     known: NDArray[np.bool_],
 ) -> TaggingMetrics:
-    """The figures of ``probabilities`` against the truth.
+    """Computes the metrics of predicted probabilities.
 
     Args:
-        tags_true: ``(N,)`` tag numbers, sentence after sentence; negative where the model does not know it.
-        probabilities: ``(N, K)``; the largest is the prediction.
+        tags_true: tag ids, sentence after sentence, of shape (N,); negative for tags that the model lacks.
+        probabilities: predicted probabilities of shape (N, K); the largest is the prediction.
         names: the ``K`` tags.
-        lengths: ``(S,)`` words of each sentence, N in all.
-        known: ``(N,)`` whether each word stands in the training part.
+        lengths: number of words of each sentence, of shape (S,), N in total.
+        known: whether each word occurs in the training set, of shape (N,).
 
     Raises:
-        DataError: there is no word with a tag that the model knows.
-        ValueError: shapes don't fit.
+        DataError: no word has a tag of the model.
+        ValueError: shapes do not match.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
         >>> known, lengths = np.array([True, True, True]), np.array([2, 1])
-        >>> found = tagging_metrics(np.array([0, 1, 1]), p, ["A", "B"], lengths, known)
-        >>> round(found.words.accuracy, 3), found.sentences.accuracy, found.unknown
+        >>> metrics = tagging_metrics(np.array([0, 1, 1]), p, ["A", "B"], lengths, known)
+        >>> round(metrics.words.accuracy, 3), metrics.sentences.accuracy, metrics.unknown
         (0.667, 0.5, None)
     """
     true, chosen, starts = _checked(tags_true, probabilities, lengths, known)
-    right = true == chosen
-    sayable = true >= 0
-    if not sayable.any():
-        raise DataError("there is no word to evaluate", hint="give a file with at least one tagged word")
-    found = classification_metrics(true[sayable], probabilities[sayable], names, "multiclass")
-    whole = np.add.reduceat(right, starts) == lengths
-    low, high = wilson_interval(int(whole.sum()), len(whole))
+    correct = true == chosen
+    has_class = true >= 0
+    if not has_class.any():
+        raise DataError("there are no words to evaluate", hint="give a file with at least one tagged word")
+    metrics = classification_metrics(true[has_class], probabilities[has_class], names, "multiclass")
+    all_correct = np.add.reduceat(correct, starts) == lengths
+    low, high = wilson_interval(int(all_correct.sum()), len(all_correct))
     return TaggingMetrics(
-        words=_share(right, np.ones_like(right), starts),
-        known=_share(right, known, starts) if known.any() else None,
-        unknown=_share(right, ~known, starts) if not known.all() else None,
-        sentences=Share(count=len(whole), accuracy=float(whole.mean()), low=low, high=high),
-        foreign=int((~sayable).sum()),
-        log_loss=found.log_loss,
-        macro_f1=found.macro_f1,
-        ece=found.ece,
-        tags=[TagFigures(**one.model_dump(exclude={"auc"})) for one in found.classes],
-        confusion=found.confusion or [],
+        words=_share(correct, np.ones_like(correct), starts),
+        known=_share(correct, known, starts) if known.any() else None,
+        unknown=_share(correct, ~known, starts) if not known.all() else None,
+        sentences=Share(count=len(all_correct), accuracy=float(all_correct.mean()), low=low, high=high),
+        foreign=int((~has_class).sum()),
+        log_loss=metrics.log_loss,
+        macro_f1=metrics.macro_f1,
+        ece=metrics.ece,
+        tags=[TagFigures(**figures.model_dump(exclude={"auc"})) for figures in metrics.classes],
+        confusion=metrics.confusion or [],
         entities=entity_figures(true, chosen, names, lengths),
     )
 
 
 def clustered_interval(hits: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
-    """The 95% interval of a share of words, where sentences were drawn and not words.
+    """Returns the 95% interval of a share of words in a sample of sentences.
 
-    Words of a sentence are not independent: a tagger that stumbles over one often stumbles over its
-    neighbours. The variance of the share is that of a ratio of sums over sentences (linearised); it gives
-    the number of independent words that would say as much, and Wilson's interval of so many (Dean and
-    Pagano, Journal of Survey Statistics and Methodology 3 (2015)). With all words right, all wrong, or one
-    sentence alone there is no such variance, and the words are taken as independent.
+    The words of a sentence are not independent: an error often causes errors in neighbouring words. The
+    variance of the share is that of a ratio of sums over sentences (linearised). It determines the effective
+    number of independent words, for which Wilson's interval is computed (Dean and Pagano, Journal of Survey
+    Statistics and Methodology 3 (2015)). If all words are correct, all are wrong, or there is only one
+    sentence, this variance is not available, and the words are treated as independent.
 
     Args:
-        hits: ``(S,)`` right words of each sentence.
-        sizes: ``(S,)`` words of each sentence, one at least in all.
+        hits: number of correct words of each sentence, of shape (S,).
+        sizes: number of words of each sentence, of shape (S,); the sum is at least 1.
 
     Example:
-        >>> hits = np.repeat([10, 0], [360, 40])  # of 10 words each: a sentence is right or wrong as a whole
+        >>> hits = np.repeat([10, 0], [360, 40])  # sentences of 10 words, all correct or all wrong
         >>> [round(end, 3) for end in clustered_interval(hits, np.full(400, 10))]
         [0.867, 0.926]
-        >>> [round(end, 3) for end in wilson_interval(360, 400)]  # so it says as much as its 400 sentences
+        >>> [round(end, 3) for end in wilson_interval(360, 400)]  # equal to that of 400 sentences
         [0.867, 0.926]
     """
     n = float(sizes.sum())
     p = float(hits.sum()) / n
     variance = _ratio_variance(hits, sizes, p)
     effective = n if not 0 < p < 1 or not variance else p * (1 - p) / variance
-    # Sentences that are more alike than chance would have them are chance too.
+    # More similar sentences than expected by chance are due to chance: never more than n words.
     effective = min(effective, n)
-    middle = p + _Z**2 / (2 * effective)
-    reach = _Z * sqrt(p * (1 - p) / effective + (_Z / (2 * effective)) ** 2)
+    centre = p + _Z**2 / (2 * effective)
+    margin = _Z * sqrt(p * (1 - p) / effective + (_Z / (2 * effective)) ** 2)
     scale = 1 + _Z**2 / effective
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
 
 
 def compare_words(
@@ -176,20 +176,20 @@ def compare_words(
     first: str = "the tagger",
     second: str = "the baseline",
 ) -> Comparison:
-    """Two taggers on the same sentences: the difference of their accuracies, with its 95% interval.
+    """Compares two taggers on the same sentences: the difference of their accuracies, with its 95% interval.
 
-    The interval is the difference plus and minus 1.96 standard errors over sentences, each of which gives
-    the difference of its right words; ``p_value`` is of the same normal test.
+    The interval is the difference plus and minus 1.96 standard errors over sentences, computed from the
+    difference of the correct words of each sentence; ``p_value`` is that of the same normal test.
 
     Args:
-        first_right: ``(N,)`` whether the first has each word's tag right.
-        second_right: the same words for the second.
-        lengths: ``(S,)`` words of each sentence.
-        first: what the sentence calls the first.
-        second: what it calls the second.
+        first_right: whether the first tagger is correct for each word, of shape (N,).
+        second_right: the same for the second tagger.
+        lengths: number of words of each sentence, of shape (S,).
+        first: name of the first tagger in the sentence.
+        second: name of the second tagger in the sentence.
 
     Raises:
-        ValueError: shapes don't fit.
+        ValueError: shapes do not match.
 
     Example:
         >>> a, b = np.arange(4000) % 10 < 9, np.arange(4000) % 10 < 8
@@ -203,10 +203,10 @@ def compare_words(
     gains = np.add.reduceat(a.astype(np.int64) - b, starts)
     difference = float(gains.sum()) / len(a)
     variance = _ratio_variance(gains, lengths, difference)
-    reach = 1.0 if variance is None else _Z * sqrt(variance)
-    low, high = max(-1.0, difference - reach), min(1.0, difference + reach)
+    margin = 1.0 if variance is None else _Z * sqrt(variance)
+    low, high = max(-1.0, difference - margin), min(1.0, difference + margin)
     shown = low > 0 or high < 0
-    z = abs(difference) / (reach / _Z) if reach else (inf if difference else 0.0)
+    z = abs(difference) / (margin / _Z) if margin else (inf if difference else 0.0)
     return Comparison(
         first=first,
         second=second,
@@ -228,32 +228,32 @@ def worst_confusions(
     words: Sequence[str],
     names: Sequence[str],
     *,
-    most: int = 10,
+    count: int = 10,
     examples: int = 6,
 ) -> list[Confusion]:
-    """The pairs of true and predicted tag that make up the most mistakes, each with its commonest words.
+    """Returns the most frequent pairs of true and predicted tag among the errors, with frequent words.
 
     Example:
-        >>> found = worst_confusions(np.array([0, 0, 1]), np.array([1, 1, 1]), ["a", "a", "b"], ["X", "Y"])
-        >>> [(one.true, one.predicted, one.count, one.share, one.words) for one in found]
+        >>> pairs = worst_confusions(np.array([0, 0, 1]), np.array([1, 1, 1]), ["a", "a", "b"], ["X", "Y"])
+        >>> [(pair.true, pair.predicted, pair.count, pair.share, pair.words) for pair in pairs]
         [('X', 'Y', 2, 1.0, ['a'])]
     """
     wrong = np.flatnonzero((tags_true != chosen) & (tags_true >= 0))
     pairs = Counter(zip(tags_true[wrong].tolist(), chosen[wrong].tolist(), strict=True))
-    found = []
-    for (true, predicted), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:most]:
-        here = wrong[(tags_true[wrong] == true) & (chosen[wrong] == predicted)]
-        common = Counter(words[place] for place in here.tolist()).most_common(examples)
-        found.append(
+    confusions = []
+    for (true, predicted), times in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:count]:
+        positions = wrong[(tags_true[wrong] == true) & (chosen[wrong] == predicted)]
+        frequent = Counter(words[position] for position in positions.tolist()).most_common(examples)
+        confusions.append(
             Confusion(
                 true=names[true],
                 predicted=names[predicted],
-                count=count,
-                share=count / len(wrong),
-                words=[word for word, _ in common],
+                count=times,
+                share=times / len(wrong),
+                words=[word for word, _ in frequent],
             )
         )
-    return found
+    return confusions
 
 
 def _checked(
@@ -262,33 +262,33 @@ def _checked(
     lengths: NDArray[Any],
     known: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """True tags, chosen ones, and where each sentence starts."""
+    """Returns the true tags, the predicted tags, and the start of each sentence."""
     true = np.asarray(tags_true)
     if len(lengths) == 0:
-        raise DataError("there is no sentence to evaluate", hint="give a file with at least one")
+        raise DataError("there are no sentences to evaluate", hint="give a file with at least one")
     if true.ndim != 1 or len({len(true), len(probabilities), len(known), int(lengths.sum())}) != 1:
         raise ValueError(
-            f"tags are {true.shape}, probabilities {probabilities.shape}, known {known.shape}, "
-            f"sentences have {int(lengths.sum())} words"
+            f"tags have shape {true.shape}, probabilities {probabilities.shape}, known {known.shape}, "
+            f"but the sentences have {int(lengths.sum())} words"
         )
     if lengths.min() < 1:
-        raise ValueError("a sentence has no word")
+        raise ValueError("a sentence has no words")
     return true, np.asarray(probabilities.argmax(axis=1)), np.cumsum(lengths) - lengths
 
 
-def _share(right: NDArray[np.bool_], chosen: NDArray[np.bool_], starts: NDArray[np.int64]) -> Share:
-    """The accuracy on the chosen words."""
-    hits = np.add.reduceat((right & chosen).astype(np.int64), starts)
-    sizes = np.add.reduceat(chosen.astype(np.int64), starts)
+def _share(correct: NDArray[np.bool_], subset: NDArray[np.bool_], starts: NDArray[np.int64]) -> Share:
+    """Returns the accuracy on a subset of the words."""
+    hits = np.add.reduceat((correct & subset).astype(np.int64), starts)
+    sizes = np.add.reduceat(subset.astype(np.int64), starts)
     low, high = clustered_interval(hits, sizes)
     count = int(sizes.sum())
     return Share(count=count, accuracy=float(hits.sum() / count), low=low, high=high)
 
 
 def _ratio_variance(sums: NDArray[Any], sizes: NDArray[Any], ratio: float) -> float | None:
-    """The variance of ``sum(sums) / sum(sizes)`` over sentences drawn (Cochran, Sampling Techniques, 6.4)."""
+    """Returns the variance of ``sum(sums) / sum(sizes)`` over sentences (Cochran 1977, section 6.4)."""
     clusters = int((sizes > 0).sum())
     if clusters < 2:
         return None
-    rest = sums - ratio * sizes
-    return float((rest**2).sum()) * clusters / (clusters - 1) / float(sizes.sum()) ** 2
+    residuals = sums - ratio * sizes
+    return float((residuals**2).sum()) * clusters / (clusters - 1) / float(sizes.sum()) ** 2

@@ -95,7 +95,7 @@ def test_a_cell_that_is_no_time_is_named_with_its_row(bad: str) -> None:
 
 
 def test_the_30th_of_february_is_no_day_in_parts_either() -> None:
-    with pytest.raises(DataError, match=r"row 2: '2010 2 30' in year \+ month \+ day is no time"):
+    with pytest.raises(DataError, match=r"row 2: '2010 2 30' in year \+ month \+ day is not a time"):
         stamps_of({"year": [2010, 2010], "month": [2, 2], "day": [28, 30]})
 
 
@@ -103,6 +103,6 @@ def test_columns_that_the_settings_name_must_be_there_and_hold_times() -> None:
     table = from_columns({"a": [1.0, 2.0], "b": ["x", "y"]})
     with pytest.raises(ConfigError, match=r"series.time names 'c'.*the columns are a, b"):
         find_clock(table, "c", None)
-    with pytest.raises(DataError, match="'b' holds no times"):
+    with pytest.raises(DataError, match="'b' has no times"):
         find_clock(table, "b", None)
     assert find_clock(table, None, None) is None

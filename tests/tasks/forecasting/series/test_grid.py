@@ -73,7 +73,7 @@ def test_rows_out_of_order_are_refused_with_their_number() -> None:
 def test_a_stamp_between_two_places_counts_for_the_later() -> None:
     grid = grid_of(hourly([*range(10), 10.25, *range(12, 40)]))
     assert grid.source[10:13].tolist() == [-1, 10, 11]  # known at a quarter past ten: not at ten
-    assert grid.warnings[0].startswith("1 rows stand between two times of the grid")
+    assert grid.warnings[0].startswith("1 rows are between two times of the grid")
 
 
 def test_uneven_times_and_a_leap_of_centuries_are_refused() -> None:
@@ -91,9 +91,9 @@ def test_months_are_even_however_long_they_are() -> None:
 
 
 def test_a_file_for_a_trained_model_must_have_its_spacing() -> None:
-    with pytest.raises(DataError, match="rows are 2 h apart, in training they were 1 h"):
+    with pytest.raises(DataError, match="rows are 2 h apart, in training they are 1 h"):
         grid_of(hourly(np.arange(20) * 2), HOUR)
-    with pytest.raises(DataError, match="rows are 30 min apart, in training they were 1 h"):
+    with pytest.raises(DataError, match="rows are 30 min apart, in training they are 1 h"):
         grid_of(hourly(np.arange(20) / 2), HOUR)
     assert len(grid_of(hourly([0, 1, 5]), HOUR).source) == 6
     assert len(grid_of(hourly([7]), HOUR).source) == 1

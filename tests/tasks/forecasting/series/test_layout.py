@@ -164,24 +164,24 @@ def test_a_layout_comes_back_from_its_text_or_is_refused() -> None:
     layout = read(from_columns(columns()), target="y")[0].layout
     assert Layout.from_json(layout.to_json()) == layout
     for text in ("", "{}", layout.to_json().replace('"std"', '"sd"')):
-        with pytest.raises(BundleError, match="no layout of a series"):
+        with pytest.raises(BundleError, match="not a layout of a series"):
             Layout.from_json(text)
 
 
 @pytest.mark.parametrize(
     ("changed", "config", "words"),
     [
-        ({}, {}, "which column to forecast is not said; pass --target with one of y, x"),
+        ({}, {}, "the column to forecast is not named; pass --target with one of y, x"),
         ({}, {"target": "z"}, "series.target names 'z'"),
         ({}, {"target": "y", "inputs": ["y", "q"]}, "series.inputs names 'q'"),
-        ({"y": ["cold"] * N}, {"target": "y"}, "the target 'y' holds no numbers"),
-        ({"y": [None] * N}, {"target": "y"}, "the target 'y' holds no numbers"),
+        ({"y": ["cold"] * N}, {"target": "y"}, "the target 'y' has no numbers"),
+        ({"y": [None] * N}, {"target": "y"}, "the target 'y' has no numbers"),
         ({"y": [3.0] * N}, {"target": "y"}, "the target 'y' is the same in all training rows"),
         ({"y": [NAN] * TRAIN + [1.0, 2.0] * 10}, {"target": "y"}, "'y' is missing in all training rows"),
         (
             {"x": ["1"] * 30 + ["warm"] + ["2"] * 39},
             {"target": "y"},
-            "row 31: 'warm' in column 'x' is no number",
+            "row 31: 'warm' in column 'x' is not a number",
         ),
     ],
 )

@@ -39,8 +39,8 @@ def test_which_rows_a_window_reads_and_forecasts() -> None:
     ("config", "spacing", "words"),
     [
         ({"lookback": "10d"}, None, "series.lookback is 10d, and the rows have no time"),
-        ({"delay": "90min"}, HOUR, "series.delay is 90min, no whole number of rows: they are 1 h apart"),
-        ({"step": "30min"}, HOUR, "series.step is 30min, no whole number of rows"),
+        ({"delay": "90min"}, HOUR, "series.delay is 90min, not a whole number of rows: they are 1 h apart"),
+        ({"step": "30min"}, HOUR, "series.step is 30min, not a whole number of rows"),
         ({"lookback": 2, "step": 3}, HOUR, "series.lookback is 2 rows, less than a step of 3"),
     ],
 )

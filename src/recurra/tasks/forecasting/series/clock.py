@@ -1,4 +1,4 @@
-"""The time of each row: which columns hold it, how it is written, and the stamps themselves."""
+"""The time of each row: the columns that have it, their format, and the times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recurra.tasks.forecasting.series.table import Table, numbers_of
 __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
 
 Stamps = NDArray[np.datetime64]
-"""``(N,)`` datetime64[us]; NaT where a cell is no time."""
+"""``(N,)`` datetime64[us]; NaT if a cell is not a time."""
 
 ISO, PARTS, UNIX = "ISO 8601", "parts", "unix"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
@@ -33,7 +33,7 @@ _SAMPLE = 500
 
 @dataclass(frozen=True)
 class Clock:
-    """Where the time of a row stands.
+    """The columns that have the time of a row, and their format.
 
     Attributes:
         columns: one column, date and time of day, or the parts of a date from the year down.
@@ -52,7 +52,7 @@ class Clock:
 
 
 def find_clock(table: Table, columns: str | Sequence[str] | None, written: str | None) -> Clock | None:
-    """Where the time of a row stands in ``table``, or None where it has no time.
+    """Detects the columns with the time of a row; None if there are none.
 
     Args:
         table: the cells.
@@ -61,7 +61,7 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
 
     Raises:
         ConfigError: there is no such column.
-        DataError: a named column holds no times, or 03/04/2020 may be read in two ways.
+        DataError: a named column has no times, or is ambiguous, as 03/04/2020 is.
     """
     if columns is None:
         return _search(table, written)
@@ -69,7 +69,7 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
     for name in named:
         if name not in table.columns:
             raise ConfigError(
-                f"setting series.time names {name!r}, which is no column",
+                f"setting series.time names {name!r}, which is not a column",
                 hint=f"the columns are {', '.join(table.names)}",
             )
     if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
@@ -77,33 +77,33 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
     clock = _try(table, named, written)
     if clock is None:
         raise DataError(
-            f"column {' and '.join(map(repr, named))} holds no times that can be read",
+            f"column {' and '.join(map(repr, named))} has no times that can be read",
             where=table.where,
-            hint="give how they are written: --set series.time_format='%d.%m.%Y %H:%M'",
+            hint="give their format: --set series.time_format='%d.%m.%Y %H:%M'",
         )
     return clock
 
 
 def read_stamps(table: Table, clock: Clock) -> Stamps:
-    """``(N,)`` datetime64[us], the time of each row.
+    """Returns the time of each row ``(N,)``, datetime64[us].
 
     Raises:
-        DataError: a column is missing, or a cell is no time.
+        DataError: a column is missing, or a cell is not a time.
     """
     for name in clock.columns:
         if name not in table.columns:
             raise DataError(f"there is no time column {name!r}", where=table.where)
-    found = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock)
-    bad = np.flatnonzero(np.isnat(found))
+    stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock)
+    bad = np.flatnonzero(np.isnat(stamps))
     if len(bad):
         cells = [str(table.columns[name][int(bad[0])].as_py()) for name in clock.columns]
         raise DataError(
-            f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is no time ({clock.format})",
+            f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is not a time ({clock.format})",
             where=table.where,
             row=int(table.numbers[bad[0]]),
             hint="fix or remove the row",
         )
-    return found
+    return stamps
 
 
 def _search(table: Table, written: str | None) -> Clock | None:
@@ -117,8 +117,8 @@ def _search(table: Table, written: str | None) -> Clock | None:
         if _has_no_hours(table, dated):
             for other in table.names:
                 both = (name, other)
-                if other != name and _is_day_and_time(table, both) and (found := _try(table, both, written)):
-                    return found
+                if other != name and _is_day_and_time(table, both) and (clock := _try(table, both, written)):
+                    return clock
         return dated
     parts = [lower[field] for field in _FIELDS if field in lower]
     if len(parts) >= 3 and parts[:3] == [lower.get(field) for field in _FIELDS[:3]]:
@@ -127,7 +127,7 @@ def _search(table: Table, written: str | None) -> Clock | None:
 
 
 def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | None:
-    """The clock of these columns, if their first cells are times."""
+    """The clock of these columns, or None if their first cells are not times."""
     head = _joined(table, names, _SAMPLE)
     if written is not None:
         return Clock(names, written) if _share(_strptime(head, written)) > 0.5 else None
@@ -142,28 +142,29 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
             if len(values) and np.all((values >= least) & (values < most)):
                 return Clock(names, f"{UNIX} {unit}")
     dateless = _are_plain_numbers(head) and names[0].strip().lower() not in _NAMES
-    fitting = [] if dateless else [one for one in _FORMATS if _share(_strptime(head, one)) > 0.9]
+    fitting = [] if dateless else [each for each in _FORMATS if _share(_strptime(head, each)) > 0.9]
     if len(fitting) > 1:
         fitting = _agreeing(table, names, fitting)
     return Clock(names, fitting[0]) if fitting else None
 
 
 def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[str]:
-    """Those of several formats that fit every row; if they read different times, the ordered ones."""
+    """The formats that fit every row; if they give different times, the one with times in order."""
     cells = _joined(table, names, len(table))
-    read = {one: _strptime(cells, one) for one in formats}
-    best = max(_share(found) for found in read.values())
-    read = {one: found for one, found in read.items() if _share(found) == best}
+    read = {each: _strptime(cells, each) for each in formats}
+    best = max(_share(stamps) for stamps in read.values())
+    read = {each: stamps for each, stamps in read.items() if _share(stamps) == best}
     first = next(iter(read.values()))
-    if all(np.array_equal(found, first, equal_nan=True) for found in read.values()):
+    if all(np.array_equal(stamps, first, equal_nan=True) for stamps in read.values()):
         return list(read)
-    ordered = [one for one, found in read.items() if bool((np.diff(found) >= np.timedelta64(0, "us")).all())]
+    zero = np.timedelta64(0, "us")
+    ordered = [each for each, stamps in read.items() if bool((np.diff(stamps) >= zero).all())]
     if len(ordered) != 1:
         examples = " or ".join(read)
         raise DataError(
             f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
             where=table.where,
-            hint="say which: --set series.time_format=...",
+            hint="choose one: --set series.time_format=...",
         )
     return ordered
 
@@ -173,15 +174,15 @@ def _parse(table: Table, clock: Clock) -> Stamps:
         values = numbers_of(table.columns[clock.columns[0]]).values
         scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
         whole = np.where(np.isnan(values), 0, np.round(values * scale)).astype(np.int64)
-        found = whole.astype("datetime64[us]")
-        found[np.isnan(values)] = np.datetime64("NaT")
-        return found
+        stamps = whole.astype("datetime64[us]")
+        stamps[np.isnan(values)] = np.datetime64("NaT")
+        return stamps
     cells = _joined(table, clock.columns, len(table))
     return _iso(cells) if clock.format == ISO else _strptime(cells, clock.format)
 
 
 def _parts(table: Table, names: Sequence[str]) -> Stamps:
-    """Times from columns of year, month, day, hour, minute, second: as many of them as there are."""
+    """Times from columns of year, month and day and, if present, hour, minute and second."""
     columns = [numbers_of(table.columns[name]).values for name in names]
     known = np.logical_and.reduce([np.isfinite(column) for column in columns])
     limits = ((1, 9999), (1, 12), (1, 31), (0, 24), (0, 59), (0, 60))
@@ -190,9 +191,9 @@ def _parts(table: Table, names: Sequence[str]) -> Stamps:
         known &= (column >= least) & (column <= most) & (column == np.floor(column))
         whole.append(np.where(known, column, least).astype(np.int64))
     months = (whole[0] - 1970) * 12 + whole[1] - 1
-    found = months.astype("datetime64[M]").astype("datetime64[D]") + (whole[2] - 1)
-    known &= found.astype("datetime64[M]").astype(np.int64) == months  # the 30th of February is no day
-    stamps = found.astype("datetime64[us]")
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole[2] - 1)
+    known &= days.astype("datetime64[M]").astype(np.int64) == months  # excludes the 30th of February
+    stamps = days.astype("datetime64[us]")
     for amount, seconds in zip(whole[3:], (3_600, 60, 1), strict=False):
         stamps = stamps + (amount * seconds * 1_000_000).astype("timedelta64[us]")
     stamps[~known] = np.datetime64("NaT")
@@ -220,7 +221,7 @@ def _iso(cells: pa.ChunkedArray) -> Stamps:
             return _to_numpy(pc.cast(text, wanted))
         except pa.ArrowInvalid:
             continue
-    # One cell at least is none: the others one by one.
+    # At least one cell is not a time: they are converted one by one.
     return np.array([_iso_cell(cell) for cell in text.to_pylist()], "datetime64[us]")
 
 
@@ -235,27 +236,28 @@ def _iso_cell(cell: str | None) -> np.datetime64:
 
 def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
     text = pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))
-    found = _to_numpy(pc.strptime(text, format=written, unit="us", error_is_null=True))
+    stamps = _to_numpy(pc.strptime(text, format=written, unit="us", error_is_null=True))
     pattern = _pattern(written)
     if pattern is None:
-        return found
-    # strptime alone takes 16/12/2006 for the year 16, and the 31st of February for the 3rd of March.
+        return stamps
+    # strptime alone reads 16/12/2006 as the year 16, and the 31st of February as the 3rd of March.
     fields = pc.struct_field(pc.extract_regex(text, pattern), "d" if "%d" in written else "Y")
     days = np.array(pc.fill_null(pc.cast(fields, pa.int64()), -1).to_numpy())
     real = days > 0
     if "%d" in written:
-        real &= days == (found.astype("datetime64[D]") - found.astype("datetime64[M]")).astype(np.int64) + 1
-    found[~real] = np.datetime64("NaT")
-    return found
+        real &= days == (stamps.astype("datetime64[D]") - stamps.astype("datetime64[M]")).astype(np.int64) + 1
+    stamps[~real] = np.datetime64("NaT")
+    return stamps
 
 
 def _pattern(written: str) -> str | None:
-    """A format of numbers alone as a regular expression that names its fields; None for any other."""
+    """A regular expression with named fields for a format of numbers only; None for other formats."""
     parts = re.split("%(.)", written)
     if any(field not in _DIGITS for field in parts[1::2]) or "Y" not in parts[1::2]:
         return None
-    compact = "".join(parts[::2]).strip() == "" and " " not in written  # 20160701: all fields at full width
-    digits = {name: found.replace("1,2", "2") if compact else found for name, found in _DIGITS.items()}
+    # In a format without separators, such as 20160701, all fields have their full width.
+    compact = "".join(parts[::2]).strip() == "" and " " not in written
+    digits = {name: count.replace("1,2", "2") if compact else count for name, count in _DIGITS.items()}
     named = [f"(?P<{field}>{digits[field]})" for field in parts[1::2]]
     return "^" + "".join(
         re.escape(text) + field for text, field in zip(parts[::2], [*named, "$"], strict=True)
@@ -267,18 +269,19 @@ def _to_numpy(stamps: pa.ChunkedArray) -> Stamps:
     return np.array(counts.to_numpy()).view("datetime64[us]")
 
 
-def _share(found: Stamps) -> float:
-    return float((~np.isnat(found)).mean()) if len(found) else 0.0
+def _share(stamps: Stamps) -> float:
+    """The share of times among cells."""
+    return float((~np.isnat(stamps)).mean()) if len(stamps) else 0.0
 
 
 def _are_plain_numbers(cells: pa.ChunkedArray) -> bool:
-    """Whether cells are numbers, such as 2016 or 20160701, which are dates only under a name that says so."""
-    found = numbers_of(cells)
-    return found.present > found.strange
+    """Whether cells are numbers, such as 2016 or 20160701, which are dates only if the name says so."""
+    numbers = numbers_of(cells)
+    return numbers.present > numbers.strange
 
 
 def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
-    """Whether the second column holds times of day, such as 17:24:00."""
+    """Whether the second column has times of day, such as 17:24:00."""
     column = table.columns[names[1]].slice(0, _SAMPLE)
     if not pa.types.is_string(column.type):
         return False
@@ -288,5 +291,5 @@ def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
 
 def _has_no_hours(table: Table, clock: Clock) -> bool:
     head = {name: table.columns[name].slice(0, _SAMPLE) for name in clock.columns}
-    found = _parse(Table(table.where, head, table.numbers[:_SAMPLE]), clock)
-    return bool((found == found.astype("datetime64[D]")).all())
+    stamps = _parse(Table(table.where, head, table.numbers[:_SAMPLE]), clock)
+    return bool((stamps == stamps.astype("datetime64[D]")).all())

@@ -1,4 +1,4 @@
-"""Stamps put on an even grid: copies of rows left out, missing rows inserted, disorder refused."""
+"""Rows on an even grid of times: copies are left out, missing rows inserted, rows out of order refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_o
 __all__ = ["Grid", "even_grid", "later", "rows_as_they_are", "span"]
 
 _MOST = 20
-"""A grid of more than so many times the file's rows is a mistaken stamp, not a gap."""
+"""A grid of more than this many times the file's rows has a wrong time, not a gap."""
 _UNEVEN = 0.1
 _DAY = 86_400
 _MONTHLIKE = ((28 * _DAY, 31 * _DAY), (90 * _DAY, 92 * _DAY), (365 * _DAY, 366 * _DAY))
@@ -23,13 +23,13 @@ _MONTHLIKE = ((28 * _DAY, 31 * _DAY), (90 * _DAY, 92 * _DAY), (365 * _DAY, 366 *
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows an equal time apart.
+    """Rows at equal distances in time.
 
     Attributes:
         source: ``(M,)`` int64, the position in the table of each row; -1 for an inserted one.
-        stamps: ``(M,)`` datetime64[us]; None where rows have no time.
-        spacing: seconds between rows; None where rows have no time.
-        warnings: what was repaired, a sentence each.
+        stamps: ``(M,)`` datetime64[us]; None if rows have no time.
+        spacing: seconds between rows; None if rows have no time.
+        warnings: the corrections that were made, a sentence each.
     """
 
     source: NDArray[np.int64]
@@ -39,24 +39,24 @@ class Grid:
 
 
 def rows_as_they_are(table: Table) -> Grid:
-    """The grid of a table without times."""
+    """Returns the grid of a table without times."""
     return Grid(np.arange(len(table)), None, None)
 
 
 def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Grid:
-    """The rows of ``table`` on an even grid of times.
+    """Returns the rows of ``table`` on an even grid of times.
 
-    A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. Stamps between
-    two grid points move to the later one, so that nothing is known before it was measured. Missing rows are
-    inserted, without values. Months, quarters and years count as even.
+    A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. A time between
+    two grid points moves to the later one, so that no value is known before it was measured. Missing rows are
+    inserted without values. Months, quarters and years count as even.
 
     Args:
         table: the cells.
         stamps: ``(N,)`` the time of each row.
-        spacing: seconds between rows, where known from training; else the most frequent distance.
+        spacing: seconds between rows, as in training; if None, the most frequent distance.
 
     Raises:
-        DataError: rows are out of order, two rows of one time differ, or times are not even at all.
+        DataError: rows are out of order, two rows of the same time differ, or times are not evenly spaced.
     """
     warnings: list[str] = []
     kept = _without_copies(table, stamps, warnings)
@@ -80,24 +80,26 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
     width = usual if spacing is None else round(spacing * 1e6)
     if usual != width and 2 * counts.max() > len(steps):
         raise DataError(
-            f"rows are {span(usual / 1e6)} apart, in training they were {span(width / 1e6)}",
+            f"rows are {span(usual / 1e6)} apart, in training they are {span(width / 1e6)}",
             where=table.where,
         )
     uneven = int((steps % width != 0).sum())
     if uneven > _UNEVEN * len(steps):
         raise DataError(
-            f"rows are not evenly spaced in time: {uneven:,} of {len(steps):,} distances are no multiple of "
-            f"{span(width / 1e6)}",
+            f"rows are not evenly spaced in time: {uneven:,} of {len(steps):,} distances are not multiples "
+            f"of {span(width / 1e6)}",
             where=table.where,
-            hint="give a file with one row every so often",
+            hint="give a file with rows at equal distances",
         )
-    places = -((times[0] - times) // width)  # rounded up: nothing before it was measured
+    places = -((times[0] - times) // width)  # rounded up, so that no value is known before it was measured
     moved = int((times != times[0] + places * width).sum())
     if moved:
-        warnings.append(f"{moved:,} rows stand between two times of the grid and count for the later one")
-    last = np.append(np.diff(places) > 0, True)  # of several rows on one place the latest
+        warnings.append(f"{moved:,} rows are between two times of the grid and move to the later one")
+    last = np.append(np.diff(places) > 0, True)  # of several rows at one place the latest
     if not last.all():
-        warnings.append(f"{int((~last).sum()):,} rows are closer than {span(width / 1e6)} and give way")
+        warnings.append(
+            f"{int((~last).sum()):,} rows are closer than {span(width / 1e6)} to a later one and left out"
+        )
     kept, places = kept[last], places[last]
     size = int(places[-1]) + 1
     if size > _MOST * len(table) + 1_000:
@@ -118,7 +120,7 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
 
 
 def later(stamps: Stamps, rows: int, spacing: float) -> Stamps:
-    """The times ``rows`` after ``stamps``; months, quarters and years have their own lengths.
+    """Returns the times ``rows`` rows after ``stamps``; months, quarters and years have their own lengths.
 
     Example:
         >>> later(np.array(["2024-01-15"], "datetime64[us]"), 2, 31 * 86400.0).astype("datetime64[D]")
@@ -134,7 +136,7 @@ def later(stamps: Stamps, rows: int, spacing: float) -> Stamps:
 
 
 def span(seconds: float) -> str:
-    """A length of time in words, such as ``10 min`` or ``2 d 3 h``.
+    """Returns a length of time as text, such as ``10 min`` or ``2 d 3 h``.
 
     Example:
         >>> span(600), span(3600 * 51), span(0.5)
@@ -152,7 +154,7 @@ def span(seconds: float) -> str:
 
 
 def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArray[np.int64]:
-    """``(n,)`` positions of the rows that are no copies of earlier ones."""
+    """The positions of the rows that are not copies of earlier ones ``(n,)``."""
     _, first, inverse = np.unique(stamps, return_index=True, return_inverse=True)
     earlier = first[inverse.reshape(-1)]
     again = np.flatnonzero(earlier != np.arange(len(stamps)))
@@ -161,10 +163,10 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
     same = np.ones(len(again), bool)
     for column in table.columns.values():
         if counts_rows(numbers_of(column).values):
-            continue  # it differs where all else is a copy
-        mine, theirs = (column.take(places) for places in (again, earlier[again]))
-        equal = np.asarray(pc.fill_null(pc.equal(mine, theirs), False))
-        same &= equal | (np.asarray(pc.is_null(mine)) & np.asarray(pc.is_null(theirs)))
+            continue  # a number of the row differs between copies
+        later_cells, earlier_cells = (column.take(places) for places in (again, earlier[again]))
+        equal = np.asarray(pc.fill_null(pc.equal(later_cells, earlier_cells), False))
+        same &= equal | (np.asarray(pc.is_null(later_cells)) & np.asarray(pc.is_null(earlier_cells)))
     if not same.all():
         at = int(again[~same][0])
         raise DataError(

@@ -36,9 +36,11 @@ class _Record(BaseModel):
 
 
 class Scale(_Record):
-    """A column of numbers: what one less its mean, divided by its deviation, makes of it.
+    """A column of numbers, standardized by its mean and standard deviation in the training rows.
 
-    ``low`` and ``high`` are its range in the training rows, ``missing`` numbers that mean a missing value.
+    Attributes:
+        low: the smallest value in the training rows, and ``high``, the largest.
+        missing: numbers that mark a missing value.
     """
 
     name: str
@@ -49,24 +51,24 @@ class Scale(_Record):
     missing: list[float]
 
     def known(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``(M,)`` the values, NaN where one stands for missing."""
+        """Returns the values ``(M,)``, with NaN for numbers that mark a missing value."""
         gone = np.isin(values, self.missing)
-        for one in SENTINELS:
-            if far_outside(one, self.low, self.high):
-                gone |= values == one
+        for sentinel in SENTINELS:
+            if far_outside(sentinel, self.low, self.high):
+                gone |= values == sentinel
         return np.where(gone, np.nan, values)
 
     def normal(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """In deviations from the mean."""
+        """Returns the standardized values."""
         return (values - self.mean) / self.std
 
     def in_unit(self, normal: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Deviations in the column's own unit again."""
+        """Returns standardized values in the unit of the column."""
         return normal.astype(np.float64) * self.std + self.mean
 
 
 class Category(_Record):
-    """A column of words, those of the training rows, sorted: each is a column of zeros and ones."""
+    """A column of words. Each word of the training rows (sorted) is an input of zeros and ones."""
 
     name: str
     words: list[str]
@@ -76,16 +78,16 @@ class Layout(_Record):
     """The columns of a series.
 
     Attributes:
-        time: the time's columns; empty where rows have no time.
-        time_format: how a stamp is written.
-        spacing: seconds between rows, None where rows have no time.
+        time: the columns of the time; empty if rows have no time.
+        time_format: the format of the time.
+        spacing: seconds between rows; None if rows have no time.
         target: the column to forecast.
         numbers: columns of numbers that are inputs.
         categories: columns of words that are inputs.
-        flags: groups of columns that were missing together in training; each group has an input that is 1
-            where one of them is missing.
+        flags: groups of columns that are missing in the same training rows; each group has an input that is 1
+            if one of them is missing.
         calendar: periods whose sine and cosine are inputs.
-        left_out: columns that are no inputs, and why.
+        left_out: columns that are not inputs, and the reason.
     """
 
     time: list[str]
@@ -100,12 +102,12 @@ class Layout(_Record):
 
     @property
     def clock(self) -> Clock | None:
-        """Where the time stands."""
+        """The columns and the format of the time."""
         return Clock(tuple(self.time), self.time_format) if self.time else None
 
     @property
     def features(self) -> list[str]:
-        """The inputs of a row, in order."""
+        """The names of the inputs of a row, in order."""
         return [
             *(column.name for column in self.numbers),
             *(f"{', '.join(group)} missing" for group in self.flags),
@@ -114,32 +116,31 @@ class Layout(_Record):
         ]
 
     def to_json(self) -> str:
-        """As a text for a model's directory."""
+        """Returns the layout as JSON."""
         return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        """What ``to_json`` wrote.
+        """Returns the layout that `to_json` wrote.
 
         Raises:
-            BundleError: it is something else.
+            BundleError: ``text`` is not what `to_json` writes.
         """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise BundleError(f"is no layout of a series ({error.errors()[0]['msg']})") from error
+            raise BundleError(f"is not a layout of a series ({error.errors()[0]['msg']})") from error
 
 
 class Matrix(NamedTuple):
     """A series as a network reads it.
 
     Attributes:
-        inputs: ``(M, E)`` float32, a row of `Layout.features` each.
-        target: ``(M,)`` float64 in its own unit, NaN where missing.
-        last: ``(M,)`` float64 the last known target up to each row, the training mean before the first.
-        stamps: ``(M,)`` the time of each row, None without.
-        numbers: ``(M,)`` int64 the row of the file, 0 for one that was inserted.
-        inserted: how many were.
+        inputs: ``(M, E)`` float32, with the columns `Layout.features`.
+        target: ``(M,)`` float64 in its own unit, NaN if missing.
+        last: ``(M,)`` float64 the last known target up to each row; the training mean before the first.
+        stamps: ``(M,)`` the time of each row; None without times.
+        numbers: ``(M,)`` int64 the row of the file; 0 for an inserted row.
     """
 
     inputs: NDArray[np.float32]
@@ -153,7 +154,7 @@ class Matrix(NamedTuple):
 
 
 def forward_filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
-    """``(M,)`` with each NaN replaced by the last value above it; ``before`` where there is none.
+    """Returns ``values`` ``(M,)`` with each NaN replaced by the last value before it, or by ``before``.
 
     Example:
         >>> forward_filled(np.array([np.nan, 1.0, np.nan, 2.0]), 0.0).tolist()
@@ -165,9 +166,9 @@ def forward_filled(values: NDArray[np.float64], before: float) -> NDArray[np.flo
 
 
 def calendar_columns(stamps: Stamps, periods: list[Period]) -> NDArray[np.float64]:
-    """``(M, 2 * periods)`` sine and cosine of how much of the day, week or year has gone by at each time.
+    """Returns the sine and cosine of the share of each period that has passed ``(M, 2 * periods)``.
 
-    A week begins on Monday; a year has its own length.
+    A week begins on Monday; a year has 365 or 366 days.
     """
     days = stamps.astype("datetime64[D]")
     columns = []
@@ -185,10 +186,10 @@ def calendar_columns(stamps: Stamps, periods: list[Period]) -> NDArray[np.float6
 
 
 def grid_of(table: Table, layout: Layout) -> Grid:
-    """The rows of ``table`` on the layout's grid of times.
+    """Returns the rows of ``table`` on the layout's grid of times.
 
     Raises:
-        DataError: as `read_stamps` and `even_grid` say.
+        DataError: as in `read_stamps` and `even_grid`.
     """
     clock = layout.clock
     if clock is None:
@@ -197,13 +198,13 @@ def grid_of(table: Table, layout: Layout) -> Grid:
 
 
 def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
-    """A table as the network reads it: nothing in a row is from after its time.
+    """Returns a table as the network reads it. Each row depends only on rows up to its time.
 
-    A missing number is the last one above it (the training mean before the first), in deviations from the
-    training mean; a word that training did not have, or a missing one, is all zeros.
+    A missing number is replaced by the last one before it, or by the training mean if there is none. A word
+    that is missing, or not among those of training, is all zeros.
 
     Raises:
-        DataError: a column of the layout is missing, or has a text where a number should stand.
+        DataError: a column of the layout is missing, or a column of numbers has a text.
     """
     gone: dict[str, NDArray[np.bool_]] = {}
     columns: list[NDArray[np.float64]] = []
@@ -226,25 +227,25 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
 
 
 def column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
-    """``(M,)`` a column of numbers on the grid, NaN where a cell is missing or a row was inserted.
+    """Returns a column of numbers on the grid ``(M,)``, NaN if a cell is missing or a row was inserted.
 
     Raises:
-        DataError: there is no such column, or a cell holds a text.
+        DataError: there is no such column, or a cell is a text.
     """
     if name not in table.columns:
         raise DataError(f"there is no column {name!r}", where=table.where)
-    found = numbers_of(table.columns[name], table.decimal_comma)
-    if found.first is not None:
-        raise not_a_number(table, name, found.first)
-    return np.where(grid.source < 0, np.nan, found.values[np.maximum(grid.source, 0)])
+    numbers = numbers_of(table.columns[name], table.decimal_comma)
+    if numbers.first is not None:
+        raise not_a_number(table, name, numbers.first)
+    return np.where(grid.source < 0, np.nan, numbers.values[np.maximum(grid.source, 0)])
 
 
 def not_a_number(table: Table, name: str, position: int) -> DataError:
-    """The complaint about a cell."""
+    """Returns the error for a cell that should be a number."""
     cell = str(table.columns[name][position].as_py())
     short = cell if len(cell) <= 40 else f"{cell[:37]}..."
     return DataError(
-        f"{short!r} in column {name!r} is no number",
+        f"{short!r} in column {name!r} is not a number",
         where=table.where,
         row=int(table.numbers[position]),
         hint="fix the cell or leave it empty, or choose columns with series.inputs",

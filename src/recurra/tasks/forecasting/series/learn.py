@@ -1,4 +1,4 @@
-"""The layout of a series learned from a table: which columns are inputs, and their scales in training."""
+"""The layout of a series, learned from a table: which columns are inputs, and their scales in training."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _LONGEST = {"day": 86_400, "week": 604_800, "year": _YEAR}
 
 
 class Learned(NamedTuple):
-    """A layout and what the user should know of the columns."""
+    """A layout, and warnings about the columns."""
 
     layout: Layout
     warnings: list[str]
 
 
 class _Column(NamedTuple):
-    """A column on the grid: as numbers, or as words."""
+    """A column on the grid, as numbers or as words."""
 
     name: str
     values: NDArray[np.float64] | None
@@ -44,22 +44,22 @@ class _Column(NamedTuple):
 
 
 def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int) -> Learned:
-    """What the columns of ``table`` are, with means, ranges and words of the first ``rows`` of the grid.
+    """Returns the layout of ``table``, with means, ranges and words of the first ``rows`` of the grid.
 
-    Left out are columns that number the rows, that are empty or the same in all training rows, and texts of
-    more than 50 different words. A column of which most cells are numbers is one of numbers.
+    Columns that number the rows, columns that are empty or constant in the training rows, and columns of more
+    than 50 different words are left out. A column whose cells are mostly numbers is a column of numbers.
 
     Args:
         table: the cells.
-        clock: where the time stands.
+        clock: the columns of the time.
         grid: the rows.
-        config: target, inputs, calendar, numbers that stand for missing.
-        rows: how many rows of the grid are for training.
+        config: target, inputs, calendar and numbers that mark missing values.
+        rows: the number of training rows at the start of the grid.
 
     Raises:
-        ConfigError: a column that the settings name isn't there, or the target isn't named where it must be.
-        DataError: the target is no number, missing or the same in all training rows; a text stands in a
-            column of numbers; or there is nothing to read.
+        ConfigError: a named column does not exist, or the target must be named.
+        DataError: the target is not a number, or missing or constant in the training rows; a column of
+            numbers has a text; or there are no inputs.
     """
     time = [] if clock is None else list(clock.columns)
     left_out: dict[str, str] = {}
@@ -68,11 +68,11 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
     target = _target(table, columns, config, time)
     target_column = next((c for c in columns if c.name == target), None) or _read(table, grid, target)
     if target_column is None or target_column.values is None:
-        raise DataError(f"the target {target!r} holds no numbers", where=table.where)
+        raise DataError(f"the target {target!r} has no numbers", where=table.where)
     target_scale = _scale(target, target_column.values, rows, config.missing, warnings)
     if target_scale is None:
-        many = int(np.isfinite(target_column.values[:rows]).sum())
-        what = "is the same in all training rows" if many else "is missing in all training rows"
+        known = int(np.isfinite(target_column.values[:rows]).sum())
+        what = "is the same in all training rows" if known else "is missing in all training rows"
         raise DataError(f"the target {target!r} {what}: there is nothing to forecast", where=table.where)
     unknown = int(np.isnan(target_scale.known(target_column.values)).sum())
     if unknown:
@@ -103,19 +103,21 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
         left_out=left_out,
     )
     if not layout.features:
-        raise DataError("no column is left to read", where=table.where, hint="name columns in series.inputs")
+        raise DataError(
+            "no column is left as an input", where=table.where, hint="name columns in series.inputs"
+        )
     return Learned(layout, warnings)
 
 
 def _columns(
     table: Table, grid: Grid, config: SeriesConfig, time: list[str], left_out: dict[str, str]
 ) -> list[_Column]:
-    """The columns that may be inputs; why others are not goes to ``left_out``."""
+    """The columns that may be inputs; the reasons for others are added to ``left_out``."""
     for name in config.inputs or []:
         if name not in table.columns:
             raise _no_column("inputs", name, table)
     parts = {"year", "month", "day", "hour", "minute", "second"} if time else set()
-    found = []
+    columns = []
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
             continue
@@ -130,20 +132,20 @@ def _columns(
         if column is None:
             left_out[name] = "empty"
         else:
-            found.append(column)
-    return found
+            columns.append(column)
+    return columns
 
 
 def _read(table: Table, grid: Grid, name: str) -> _Column | None:
-    """A column on the grid; None where no cell holds anything."""
-    found: Numbers = numbers_of(table.columns[name], table.decimal_comma)
+    """A column on the grid; None if all cells are missing."""
+    numbers: Numbers = numbers_of(table.columns[name], table.decimal_comma)
     at, inserted = np.maximum(grid.source, 0), grid.source < 0
-    if not found.present:
+    if not numbers.present:
         return None
-    if not found.strange:
-        return _Column(name, np.where(inserted, np.nan, found.values[at]), None)
-    if found.first is not None and 2 * found.strange < found.present:
-        raise not_a_number(table, name, found.first)
+    if not numbers.strange:
+        return _Column(name, np.where(inserted, np.nan, numbers.values[at]), None)
+    if numbers.first is not None and 2 * numbers.strange < numbers.present:
+        raise not_a_number(table, name, numbers.first)
     words = words_of(table.columns[name])[at]
     words[inserted] = None
     return _Column(name, None, words)
@@ -158,7 +160,7 @@ def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: li
     if len(numeric) == 1:
         return numeric[0]
     raise ConfigError(
-        "which column to forecast is not said",
+        "the column to forecast is not named",
         where=table.where,
         hint=f"pass --target with one of {', '.join(numeric)}" if numeric else "give a column of numbers",
     )
@@ -166,7 +168,7 @@ def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: li
 
 def _no_column(setting: str, name: str, table: Table) -> ConfigError:
     return ConfigError(
-        f"setting series.{setting} names {name!r}, which is no column to read",
+        f"setting series.{setting} names {name!r}, which is not a column to read",
         hint=f"the columns are {', '.join(table.names)}",
     )
 
@@ -174,23 +176,23 @@ def _no_column(setting: str, name: str, table: Table) -> ConfigError:
 def _scale(
     name: str, values: NDArray[np.float64], rows: int, missing: list[float] | None, warnings: list[str]
 ) -> Scale | None:
-    """The scale of a column's training rows; None where all are missing or the same."""
+    """The scale of a column's training rows; None if they are all missing or equal."""
     training = values[:rows]
     if missing is None:
-        stand_ins, low, high = sentinels_of(training)
+        markers, low, high = sentinels_of(training)
     else:
         kept = training[np.isfinite(training) & ~np.isin(training, missing)]
-        stand_ins = [one for one in missing if bool((values == one).any())]
+        markers = [number for number in missing if bool((values == number).any())]
         low, high = (float(kept.min()), float(kept.max())) if len(kept) else (0.0, 0.0)
-    known = training[np.isfinite(training) & ~np.isin(training, stand_ins)]
+    known = training[np.isfinite(training) & ~np.isin(training, markers)]
     if not len(known) or low == high:
         return None
     scale = Scale(
-        name=name, mean=float(known.mean()), std=float(known.std()), low=low, high=high, missing=stand_ins
+        name=name, mean=float(known.mean()), std=float(known.std()), low=low, high=high, missing=markers
     )
     gone = np.isnan(scale.known(values)) & ~np.isnan(values)
     if gone.any():
-        which = ", ".join(f"{one:g}" for one in np.unique(values[gone]))
+        which = ", ".join(f"{number:g}" for number in np.unique(values[gone]))
         cells = "1 cell" if gone.sum() == 1 else f"{int(gone.sum()):,} cells"
         warnings.append(f"column {name!r}: {which} in {cells} counts as missing")
     return scale
@@ -209,7 +211,7 @@ def _add_category(
 
 
 def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: int) -> list[list[str]]:
-    """Columns with missing training rows; those that are missing in the same rows share a flag."""
+    """Columns with missing training rows, grouped if they are missing in the same rows."""
     groups: dict[bytes, list[str]] = {}
     for scale in numbers:
         gone = np.isnan(scale.known(values[scale.name][:rows]))
@@ -219,15 +221,15 @@ def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: i
 
 
 def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, str]) -> list[Period]:
-    """The periods that training has seen twice: one seen once could be a trend as well."""
+    """The periods that the training rows contain twice; one that occurs once could be a trend."""
     if grid.spacing is None:
         return []
-    found: list[Period] = []
+    periods: list[Period] = []
     for period in config.calendar:
         if grid.spacing >= _LONGEST[period]:
             continue
         if grid.spacing * rows < 2 * _LONGEST[period]:
             left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
         else:
-            found.append(period)
-    return found
+            periods.append(period)
+    return periods

@@ -1,4 +1,4 @@
-"""The reach of a window in rows: how far back it reads, at which points, and how far ahead it forecasts."""
+"""The reach of a window in rows: the rows that it reads, and those that it forecasts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from recurra.tasks.forecasting.settings import SeriesConfig, seconds_of
 __all__ = ["Reach", "find_reach", "written"]
 
 _HOUR, _DAY = 3_600.0, 86_400.0
-_BACK, _AHEAD = 240, 24  # rows, where nothing says how long one is: the course's 10 days and 24 hours
+_BACK, _AHEAD = 240, 24  # rows without a time are taken for hours: 10 days back, 24 hours ahead
 
 
 @dataclass(frozen=True)
 class Reach:
-    """A window in rows: reads ``t - (points - 1) * step`` to ``t``, forecasts ``t + delay`` and on.
+    """A window in rows: it reads ``t - (points - 1) * step`` to ``t`` and forecasts from ``t + delay`` on.
 
     Attributes:
-        points: how many rows are read.
-        step: rows between two of them, and between two forecast values.
+        points: the number of rows that are read.
+        step: rows from one of them to the next, and from one forecast value to the next.
         delay: rows from the last known one to the first forecast value.
-        horizon: how many values are forecast.
-        period: rows of one season, None without one.
+        horizon: the number of values that are forecast.
+        period: rows of one season; None without a season.
     """
 
     points: int
@@ -37,32 +37,32 @@ class Reach:
 
     @property
     def back(self) -> int:
-        """Rows before the present one that a window needs."""
+        """The number of rows before the present one that a window needs."""
         return (self.points - 1) * self.step
 
     @property
     def ahead(self) -> int:
-        """Rows after the present one up to its last target."""
+        """The number of rows from the present one to the last target."""
         return self.delay + (self.horizon - 1) * self.step
 
     @property
     def behind(self) -> NDArray[np.int64]:
-        """``(points,)`` the rows read, counted from the present one, the oldest first."""
+        """The rows that are read, relative to the present one, the oldest first ``(points,)``."""
         return np.arange(-self.back, 1, self.step)
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """``(horizon,)`` the rows forecast, counted from the present one."""
+        """The rows that are forecast, relative to the present one ``(horizon,)``."""
         return self.delay + self.step * np.arange(self.horizon)
 
 
 def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
-    """The window that ``config`` asks for, in rows that are ``spacing`` seconds apart.
+    """Returns the window of ``config``, in rows that are ``spacing`` seconds apart.
 
-    What is left at None is the course's: 10 days back, one point an hour, 24 hours ahead.
+    Settings that are None have the course's values: 10 days back, one point an hour, 24 hours ahead.
 
     Raises:
-        ConfigError: a duration where rows have no time, or one that is no whole number of rows.
+        ConfigError: a duration although rows have no time, or one that is not a whole number of rows.
 
     Example:
         >>> find_reach(SeriesConfig(), 600.0)
@@ -81,13 +81,13 @@ def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
     if lookback < step:
         raise ConfigError(
             f"setting series.lookback is {lookback:,} rows, less than a step of {step:,}",
-            hint="look further back, or take a smaller series.step",
+            hint="use a larger series.lookback or a smaller series.step",
         )
     return Reach(lookback // step, step, delay, config.horizon, _period(config, spacing))
 
 
 def written(rows: int, spacing: float | None) -> int | str:
-    """A number of rows as settings have it: a duration where rows have times.
+    """Returns a number of rows as a setting: a duration if rows have times.
 
     Example:
         >>> written(240, 3600.0), written(3, 600.0), written(24, None)
@@ -128,7 +128,7 @@ def _rows(name: str, given: int | str | None, spacing: float | None) -> int | No
     rows = seconds / spacing
     if rows < 1 or abs(rows - round(rows)) > 1e-6:
         raise ConfigError(
-            f"setting series.{name} is {given}, no whole number of rows: they are {span(spacing)} apart",
+            f"setting series.{name} is {given}, not a whole number of rows: they are {span(spacing)} apart",
             hint=f"give a multiple of that, or rows: --set series.{name}=24",
         )
     return round(rows)

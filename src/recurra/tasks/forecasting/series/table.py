@@ -1,4 +1,4 @@
-"""A table of cells as it was found: from a CSV or TSV (gzipped too), a Parquet file, or Python's columns."""
+"""A table of cells, from a CSV, TSV or Parquet file or from Python columns; columns as numbers or words."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ __all__ = [
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
-_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # names of columns are none
+_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # a header has no numbers
 _MISSING = ["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing"]
 _NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA = r"^[+-]?\d+,\d+$"
 
 SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
-"""Numbers that instruments write for a value they do not have."""
+"""Numbers that instruments write for a missing value."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name, cells as they stand in the file.
+    """Columns of equal length by name, with cells as in the file.
 
     Attributes:
-        where: the file, for messages.
+        where: the file's name, for messages.
         columns: Arrow arrays of text, numbers or times.
-        numbers: ``(N,)`` int64, which row of the file each is, from 1.
-        decimal_comma: whether 3,5 is a number here.
-        notes: what was left out, for the user.
+        numbers: ``(N,)`` int64, the row of the file of each row, from 1.
+        decimal_comma: whether 3,5 is a number.
+        notes: messages for the user about rows that were left out.
     """
 
     where: str
@@ -74,7 +74,7 @@ class Table:
 
 
 def read_table(path: Path, data: DataConfig) -> Table:
-    """The cells of a file; its delimiter, its quotes and its header are found where ``data`` leaves them.
+    """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
 
     Raises:
         DataError: the file is missing, empty, binary, damaged, or has a row with too many or too few fields
@@ -101,7 +101,7 @@ def read_table(path: Path, data: DataConfig) -> Table:
 
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
-    """The cells of a table that came as bytes, as from standard input; errors are those of `read_table`."""
+    """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
     check_encoding(data.encoding)
     binary = not_text(raw, data.encoding)
     if binary is not None:
@@ -118,37 +118,37 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
 
 
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
-    """A table of Python's columns: numbers, times or texts by name.
+    """Returns a table of Python columns: numbers, times or texts by name.
 
     Raises:
-        DataError: there is no column, a column has more than one dimension or another length, or holds
-            what is neither number, time nor text.
+        DataError: there is no column, or a column has more than one dimension, another length, or values that
+            are neither numbers, times nor texts.
 
     Example:
         >>> from_columns({"a": [1.0, 2.0], "b": ["x", None]}).names
         ['a', 'b']
     """
-    found: dict[str, pa.ChunkedArray] = {}
+    arrays: dict[str, pa.ChunkedArray] = {}
     for name, values in columns.items():
         try:
-            found[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
+            arrays[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise DataError(f"column {name!r} can't be used ({error})", where=where) from error
-    lengths = {name: len(column) for name, column in found.items()}
+    lengths = {name: len(column) for name, column in arrays.items()}
     if not lengths:
         raise DataError("there are no columns", where=where)
     if len(set(lengths.values())) > 1:
         raise DataError(f"columns differ in length: {lengths}", where=where)
-    return Table(where, found, np.arange(1, next(iter(lengths.values())) + 1))
+    return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
 
 
 def _read_parquet(path: Path) -> Table:
     try:
-        found = pq.read_table(path)
+        arrow = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-    columns = {name: found.column(name) for name in found.column_names}
-    return Table(str(path), columns, np.arange(1, found.num_rows + 1))
+    columns = {name: arrow.column(name) for name in arrow.column_names}
+    return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
 
 
 def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, tabs: bool) -> Table:
@@ -176,8 +176,8 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
             chunk.append(pa.array(cells, pa.string()))
     if not numbers:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
-    so_many = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
-    notes = [f"{so_many} left out, the first: {left_out[0]}"] if left_out else []
+    broken = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
+    notes = [f"{broken} left out, the first: {left_out[0]}"] if left_out else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
     return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
 
@@ -191,7 +191,7 @@ def _whole_rows(
     data: DataConfig,
     left_out: list[str],
 ) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers and fields; what is wrong with a row that may be left out goes to ``left_out``."""
+    """Row numbers and fields; the errors of broken rows that are left out are added to ``left_out``."""
     for fields in parse(lines, delimiter, quoted):
         number = lines.row
         if number == 0:
@@ -215,7 +215,7 @@ def _whole_rows(
 
 
 def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
-    """Rows in lists of some thousands: a cell is a Python object only as long as its list lives."""
+    """Rows in lists of some thousands, so that few cells at a time are Python objects."""
     while block := list(islice(rows, _CHUNK_ROWS)):
         yield block
 
@@ -225,10 +225,10 @@ class Numbers:
     """A column as numbers.
 
     Attributes:
-        values: ``(N,)`` float64, NaN where a cell is missing or no number.
-        present: how many cells hold something.
-        strange: how many of these hold no number.
-        first: the position of the first such cell, None without.
+        values: ``(N,)`` float64, NaN if a cell is missing or not a number.
+        present: the number of cells that are not missing.
+        strange: the number of these that are not numbers.
+        first: the position of the first such cell; None if there is none.
     """
 
     values: NDArray[np.float64]
@@ -238,15 +238,15 @@ class Numbers:
 
 
 def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
-    """A column's numbers; empty cells, NA, NaN, null, ``-`` and ``?`` are missing ones.
+    """Returns the numbers of a column; empty cells, NA, NaN, null, ``-`` and ``?`` are missing.
 
     Args:
-        column: text, numbers or truth values.
-        decimal_comma: read 3,5 as 3.5.
+        column: text, numbers or booleans.
+        decimal_comma: whether 3,5 is 3.5.
 
     Example:
-        >>> found = numbers_of(pa.chunked_array([["1", " 2.5", "NA", "", "x"]]))
-        >>> found.values.tolist(), found.present, found.strange, found.first
+        >>> numbers = numbers_of(pa.chunked_array([["1", " 2.5", "NA", "", "x"]]))
+        >>> numbers.values.tolist(), numbers.present, numbers.strange, numbers.first
         ([1.0, 2.5, nan, nan, nan], 3, 1, 4)
     """
     kind = column.type
@@ -274,18 +274,18 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
 
 
 def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """``(N,)`` the words of a category, None where a cell is missing."""
+    """Returns the words of a category ``(N,)``, None if a cell is missing."""
     cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
-    found = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
-    return np.array(found.to_pylist(), dtype=object)
+    words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
+    return np.array(words.to_pylist(), dtype=object)
 
 
 def sentinels_of(values: NDArray[np.float64]) -> tuple[list[float], float, float]:
-    """Which of `SENTINELS` stand for missing in ``values``, and the range of the other values.
+    """Returns the `SENTINELS` that mark missing values in ``values``, and the range of the other values.
 
-    One does if it lies further outside the others' range than three times that range is wide: so 999 is a
-    pressure in hPa, and -9999 is no wind speed.
+    A sentinel marks missing values if its distance to the range of the other values is more than three times
+    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
 
     Example:
         >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
@@ -300,19 +300,19 @@ def sentinels_of(values: NDArray[np.float64]) -> tuple[list[float], float, float
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
         return [], low, high
     low, high = float(others.min()), float(others.max())
-    found = [float(one) for one in np.unique(known[suspects]) if far_outside(float(one), low, high)]
-    kept = known[~np.isin(known, found)]
-    return found, float(kept.min()), float(kept.max())
+    sentinels = [float(value) for value in np.unique(known[suspects]) if far_outside(float(value), low, high)]
+    kept = known[~np.isin(known, sentinels)]
+    return sentinels, float(kept.min()), float(kept.max())
 
 
 def far_outside(value: float, low: float, high: float) -> bool:
-    """Whether ``value`` lies further outside a range than three times that range is wide."""
+    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
     reach = 3 * (high - low)
     return value < low - reach or value > high + reach
 
 
 def counts_rows(values: NDArray[np.float64]) -> bool:
-    """Whether a column only numbers the rows: each value is the one before and the same step more.
+    """Whether a column numbers the rows: each value is the previous one plus the same step.
 
     Example:
         >>> counts_rows(np.array([1.0, 2.0, 3.0])), counts_rows(np.array([1.0, 1.0, 1.0]))
@@ -329,7 +329,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    # A copy: Arrow's own memory can't be written.
+    # A copy, since the memory of Arrow is read-only.
     return np.array(pc.fill_null(column, np.nan).to_numpy(), np.float64)
 
 
