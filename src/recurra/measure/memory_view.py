@@ -206,8 +206,8 @@ def _gates_sentence(memory: Memory) -> str:
     return (
         f"The mean opening of the {gate.name} gate is {gate.mean:.2f} (nearly open {share(gate.nearly_open)} "
         f"of the time, nearly shut {share(gate.nearly_shut)}). The time constant is {carry.typical:,.1f} "
-        f"steps for the median unit and {carry.longest:,.1f} for the longest; over {steps} steps the gate keeps "
-        f"{_short(carry.kept)}: through this gate alone {units} that distance{elsewhere}."
+        f"steps for the median unit and {carry.longest:,.1f} for the longest; over {steps} steps the gate "
+        f"keeps {_short(carry.kept)}: through this gate alone {units} that distance{elsewhere}."
     )
 
 
