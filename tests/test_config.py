@@ -62,7 +62,7 @@ def test_yaml_round_trip_writes_every_default(tmp_path: Path) -> None:
 
 
 def test_a_section_of_another_task_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="tokenizer has settings of classify and lm, and the task is tag"):
+    with pytest.raises(ConfigError, match="tokenizer are for the task classify or lm, not for tag"):
         build_config({"task": "tag", "tokenizer": {"vocab_size": 10}})
 
 

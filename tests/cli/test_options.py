@@ -49,7 +49,7 @@ def test_the_task_is_given_or_follows_from_target_recipe_or_file(tmp_path: Path)
     assert task(recipe="character-model") == ("lm", "character-model")
     assert task(recipe="stacked-gru", task="forecast") == ("forecast", "stacked-gru")
     assert chosen_config(None, None, None, target="T").series.target == "T"
-    with pytest.raises(ConfigError, match="series has settings of forecast, and the task is classify"):
+    with pytest.raises(ConfigError, match="series are for the task forecast, not for classify"):
         chosen_config(None, None, None, target="T", task="classify")
 
 
@@ -69,8 +69,8 @@ def test_a_task_or_recipe_that_is_set_is_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"settings": ["task=lm"], "task": "tag"}, "--task is tag, and --set task is lm"),
-        ({"settings": ["recipe=gru"], "recipe": "lstm"}, "--recipe is lstm, and --set recipe is gru"),
+        ({"settings": ["task=lm"], "task": "tag"}, "--task is tag, but --set task is lm"),
+        ({"settings": ["recipe=gru"], "recipe": "lstm"}, "--recipe is lstm, but --set recipe is gru"),
         ({"settings": ["task=classfy"]}, "setting task = 'classfy': input should be 'classify', 'tag', 'lm'"),
         ({"settings": ["task=[1]"]}, "setting task = [1]: input should be"),
         ({"settings": ["recipe=[1]"]}, "there is no recipe '[1]'"),
@@ -87,5 +87,5 @@ def test_a_contradiction_or_an_unknown_name_is_one_line(given: dict[str, Any], s
 def test_a_task_of_the_file_that_contradicts_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("task: lm\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"--task is tag, and .*c.yaml: task is lm"):
+    with pytest.raises(ConfigError, match=r"--task is tag, but .*c.yaml: task is lm"):
         chosen_config(None, path, None, task="tag")

@@ -103,6 +103,20 @@ def test_large_tables_are_touched_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("rows", ROWS)
+def test_a_table_of_given_vectors(rows: str) -> None:
+    vectors = torch.randn(5, 3, dtype=torch.float64)
+    table = Embedding.from_pretrained(vectors, freeze=False, rows=rows)
+    assert torch.equal(table.weight[1:], vectors[1:])
+    assert not table.weight[0].any()
+    assert table.weight.data_ptr() != vectors.data_ptr()
+    table.lookup(torch.tensor([[0, 4]])).dense().sum().backward()
+    assert table.weight.grad.to_dense().sum(1).tolist() == [0, 0, 0, 0, 3]
+    assert not Embedding.from_pretrained(vectors).weight.requires_grad
+    with pytest.raises(ValueError, match=r"embeddings are \(3,\), not \(V, E\)"):
+        Embedding.from_pretrained(vectors[0])
+
+
+@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("wrong", [-1, 12])
 def test_an_id_outside_the_table_is_refused(rows: str, wrong: int) -> None:
     with pytest.raises(IndexError):

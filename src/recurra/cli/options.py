@@ -141,11 +141,11 @@ def chosen_config(
     data: Path | None = None,
     target: str | None = None,
 ) -> Config:
-    """Settings of the recipe, then the file's, then ``--set``'s, then the options', later ones winning.
+    """Merges the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
 
-    The task is the one given by ``--task``, ``--set task=`` or the file; else forecasting if a target is
-    given; else the named recipe's; else what the data file's name says. The recipe is the one given by
-    ``--recipe``, ``--set recipe=`` or the file; else the task's own.
+    The task is that of ``--task``, ``--set task=`` or the file; otherwise forecasting if ``target`` is given;
+    otherwise that of the named recipe; otherwise it follows from the name of the data file. The recipe is
+    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task.
 
     Raises:
         ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
@@ -161,7 +161,7 @@ def chosen_config(
     if skip_bad_rows:
         options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
-    assigned = merged_settings(*(parse_set(one) for one in settings or []))
+    assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
     check_agreement("--task", task, "--set task", assigned.get("task"))
     check_agreement("--task", task, f"{file}: task", from_file.get("task"))
     check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))
@@ -173,15 +173,18 @@ def chosen_config(
         chosen = "forecast"
     if chosen is None and named is not None:
         chosen = load_recipe(str(named)).get("task")
-    info = task_info(chosen) if chosen is not None else task_of_file(data) if data and not named else TASKS[0]
-    own = {} if target is None else {"series": {"target": target}}
-    given = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **own})
-    base = recipe_under(str(named) if named else info.recipe, *given)
-    return build_config(base, *given, where=file)
+    if chosen is not None:
+        info = task_info(chosen)
+    else:
+        info = TASKS[0] if named or data is None else task_of_file(data)
+    series = {} if target is None else {"series": {"target": target}}
+    layers = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **series})
+    base = recipe_under(str(named) if named else info.recipe, *layers)
+    return build_config(base, *layers, where=file)
 
 
 def check_agreement(option: str, value: str | None, setting: str, other: Any) -> None:
-    """Refuses a setting that contradicts an option.
+    """Checks that a setting does not contradict an option.
 
     Raises:
         ConfigError: both are given and differ.
@@ -189,4 +192,4 @@ def check_agreement(option: str, value: str | None, setting: str, other: Any) ->
     from recurra.errors import ConfigError
 
     if value is not None and other is not None and other != value:
-        raise ConfigError(f"{option} is {value}, and {setting} is {other}", hint="leave one of them out")
+        raise ConfigError(f"{option} is {value}, but {setting} is {other}", hint="remove one of them")

@@ -1,4 +1,4 @@
-"""What the sections of the settings share."""
+"""The base class of settings sections, and types that several sections use."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 
 @dataclass(frozen=True)
 class Choice:
-    """Annotates a text setting whose values are the names of a table, which may be extended at run time.
+    """Annotates a string setting whose values are the names of a table, which can be extended at run time.
 
     Attributes:
-        names: returns the names.
-        others: what else there may be, for the error message.
+        names: a function that returns the names.
+        others: a description of other values, for the error message.
     """
 
     names: Callable[[], Iterable[str]]
     others: str = ""
 
     def check(self, value: str) -> str:
-        """Returns ``value``.
+        """Returns ``value`` if it is one of the names.
 
         Raises:
-            ValueError: it is not one of the names.
+            ValueError: ``value`` is not one of the names.
         """
         names = list(self.names())
         if value not in names:
@@ -44,6 +44,6 @@ class Choice:
 
 
 class Section(BaseModel):
-    """Settings that refuse an unknown key."""
+    """Base class of settings; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What all tasks' settings share: the common sections, merging, YAML, ``--set`` and recipes."""
+"""Settings that all tasks share: the common sections, merging, YAML files, ``--set`` and recipes."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ S = TypeVar("S", bound=Section)
 
 
 class Config(Section):
-    """The settings that every task has. A task's own class adds its sections (`recurra.tasks.settings`)."""
+    """The settings of every task; the class of a task adds its own sections (`recurra.tasks.settings`)."""
 
-    recipe: str | None = Field(None, description="the recipe these settings began from")
-    task: str = Field("classify", description="what is learned")
+    recipe: str | None = Field(None, description="the recipe that these settings are based on")
+    task: str = Field("classify", description="the task")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
     @classmethod
     def sections(cls) -> dict[str, type[BaseModel]]:
-        """The sections by name: data, those of the task alone, model, train."""
-        found = {
+        """Returns the sections by name: data, those of the task, model, train."""
+        sections = {
             name: field.annotation
             for name, field in cls.model_fields.items()
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         }
-        last = {name: found.pop(name) for name in ("model", "train")}
-        return {**found, **last}
+        last = {name: sections.pop(name) for name in ("model", "train")}
+        return {**sections, **last}
 
     def plain(self) -> dict[str, Any]:
-        """The settings as JSON values, every default included."""
+        """Returns the settings, with defaults, as JSON values."""
         values = self.model_dump(mode="json")
         return {name: values[name] for name in ("recipe", "task", *self.sections())}
 
     def to_yaml(self) -> str:
-        """The settings as YAML, every default included."""
+        """Returns the settings, with defaults, as YAML."""
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
 
 
 def merged_settings(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries merged into one, later ones winning."""
+    """Merges nested dictionaries into one; later values take precedence."""
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge(merged, _renamed(layer))
@@ -71,36 +71,34 @@ def merged_settings(*layers: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The nested dictionary of a YAML file.
+    """Returns the nested dictionary of a YAML file.
 
     Raises:
         ConfigError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"can't be read ({error.strerror})", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"is not YAML: {error}", where=path) from error
-    if found is None:
+    if settings is None:
         return {}
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise ConfigError("is not a mapping of settings", where=path)
-    return found
+    return settings
 
 
 def parse_set(assignment: str) -> dict[str, Any]:
-    """``"model.units=64"`` as ``{"model": {"units": 64}}``; the value is read as YAML.
+    """Converts ``"model.units=64"`` to ``{"model": {"units": 64}}``; the value is parsed as YAML.
 
     Raises:
-        ConfigError: there is no ``=``, no key, or the value is not YAML.
+        ConfigError: ``=`` or the key is missing, or the value is not YAML.
     """
     key, equals, value = assignment.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError(
-            f"--set {assignment!r} is not KEY=VALUE", hint="write for example --set model.units=64"
-        )
+        raise ConfigError(f"--set {assignment!r} is not KEY=VALUE", hint="for example: --set model.units=64")
     try:
         parsed: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -111,32 +109,32 @@ def parse_set(assignment: str) -> dict[str, Any]:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package, sorted."""
+    """Returns the names of the recipes in the package, sorted."""
     folder = resources.files("recurra.recipes")
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def load_recipe(name: str) -> dict[str, Any]:
-    """The settings of a recipe by name, as a nested dictionary that records the name.
+    """Returns the settings of a recipe as a nested dictionary, with its name as ``recipe``.
 
     Raises:
         ConfigError: there is no recipe of that name.
     """
     names = recipe_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        closest = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {closest[0]}?" if closest else f"choose one of {', '.join(names)}"
         raise ConfigError(f"there is no recipe {name!r}", hint=hint)
     text = resources.files("recurra.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return {**yaml.safe_load(text), "recipe": name}
 
 
 def updated(section: S, changes: Mapping[str, Any]) -> S:
-    """Returns a copy of some settings with ``changes``, validated as a whole.
+    """Returns a copy of ``section`` with ``changes``, validated as a whole.
 
     Args:
-        section: a section, or all settings.
-        changes: new values by name; for all settings nested dictionaries.
+        section: a section, or a whole `Config`.
+        changes: new values by name; nested dictionaries for a `Config`.
 
     Raises:
         ConfigError: an unknown key or a value out of range.
@@ -150,7 +148,7 @@ def updated(section: S, changes: Mapping[str, Any]) -> S:
 
 
 def _keys(kind: type[BaseModel]) -> list[str]:
-    """The names of the fields, and of those of sections among them."""
+    """Returns the names of the fields, and the dotted names of the fields of sections."""
     sections = kind.sections() if issubclass(kind, Config) else {}
     return [
         *kind.model_fields,
@@ -159,7 +157,7 @@ def _keys(kind: type[BaseModel]) -> list[str]:
 
 
 def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with today's names in place of former ones: ``data.label_kind`` was once ``data.task``."""
+    """Replaces names of older versions: ``data.task`` is now ``data.label_kind``."""
     data = settings.get("data")
     if not isinstance(data, dict) or "task" not in data:
         return settings
@@ -177,11 +175,11 @@ def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
 def setting_error(
     error: ValidationError, known: Iterable[str], where: str | Path | None = None
 ) -> ConfigError:
-    """The first complaint as one line, with the nearest known key for an unknown one.
+    """Converts the first error to one line, with the closest known key for an unknown one.
 
     Args:
-        error: what pydantic found.
-        known: every section, and every setting by its dotted name.
+        error: the error of pydantic.
+        known: all sections, and all settings by their dotted names.
         where: the file, for the message.
     """
     known = list(known)
@@ -189,12 +187,12 @@ def setting_error(
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         name = ".".join(path)
-        near = [key for key in known if key.endswith(f".{path[-1]}")] or difflib.get_close_matches(
+        closest = [key for key in known if key.endswith(f".{path[-1]}")] or difflib.get_close_matches(
             name, known, 1, cutoff=0.5
         )
-        hint = f"did you mean {near[0]}?" if near else "see recurra fit --help"
+        hint = f"did you mean {closest[0]}?" if closest else "see recurra fit --help"
         return ConfigError(f"there is no setting {name!r}", where=where, hint=hint)
-    # Beyond section and key pydantic names the branches of a union, which mean nothing to a user.
+    # After section and key, pydantic lists the branches of a union, which are not useful to users.
     name = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), "".join(path[:1]))
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]

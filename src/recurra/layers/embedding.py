@@ -5,7 +5,7 @@ Dimensions: ``B`` batch, ``T`` time, ``V`` vocabulary, ``E`` features of a vecto
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -70,6 +70,33 @@ class Embedding(nn.Embedding):
         super().__init__(
             vocab_size, features, padding_idx=PADDING, sparse=touched, device=device, dtype=dtype
         )
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # torch's further options are not those of this class
+        cls, embeddings: Tensor, freeze: bool = True, *, rows: TrainedRows = "all"
+    ) -> Self:
+        """Makes a table with a copy of given vectors, on their device and of their dtype.
+
+        Args:
+            embeddings: ``(V, E)`` floating point. Row 0 is padding and becomes zero.
+            freeze: Whether the vectors are excluded from training.
+            rows: as in the class.
+
+        Raises:
+            ValueError: ``embeddings`` is not of two dimensions.
+
+        Example:
+            >>> table = Embedding.from_pretrained(torch.ones(3, 2))
+            >>> table(torch.tensor([0, 2])).tolist(), table.weight.requires_grad
+            ([[0.0, 0.0], [1.0, 1.0]], False)
+        """
+        if embeddings.dim() != 2:
+            raise ValueError(f"embeddings are {tuple(embeddings.shape)}, not (V, E)")
+        table = cls(*embeddings.shape, rows=rows, device=embeddings.device, dtype=embeddings.dtype)
+        with torch.no_grad():
+            table.weight[PADDING + 1 :] = embeddings[PADDING + 1 :]
+        table.weight.requires_grad_(not freeze)
+        return table
 
     def reset_parameters(self) -> None:
         """Draws new initial values from torch's generator."""
@@ -158,9 +185,10 @@ def _touched(ids: Tensor, V: int) -> tuple[Tensor, Tensor]:
     # Marking the rows in use takes 0.2 ms for 64 x 500 ids of 10,000 rows, 0.9 of 1,000,000; torch.unique,
     # which sorts, takes 1.9 and 3.7.
     flat = ids.reshape(-1)
-    marks = torch.zeros(V, dtype=torch.bool).index_fill_(0, flat, True)
+    marks = torch.zeros(V, dtype=torch.bool, device="cpu").index_fill_(0, flat, True)
     touched = torch.from_numpy(np.flatnonzero(marks.numpy()))
-    places = torch.empty(V, dtype=torch.int64).index_copy_(0, touched, torch.arange(len(touched)))
+    order = torch.arange(len(touched), device="cpu")
+    places = torch.empty(V, dtype=torch.int64, device="cpu").index_copy_(0, touched, order)
     return touched, places.index_select(0, flat).view(ids.shape)
 
 

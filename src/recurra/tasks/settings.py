@@ -1,4 +1,4 @@
-"""The settings of all tasks: which sections each has, built from recipes, files and ``--set``."""
+"""Builds the settings of any task from recipes, files and ``--set``, and describes all settings."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from pydantic import BaseModel, ValidationError
 from recurra.config import Config, load_recipe, merged_settings, setting_error
 from recurra.config.section import Choice
 from recurra.errors import ConfigError
-from recurra.tasks.registry import TASKS, task_info
+from recurra.tasks import registry
+from recurra.tasks.registry import task_info
 
 __all__ = ["build_config", "describe_settings", "recipe_under", "setting_meaning"]
 
 
 def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Config:
-    """Settings merged from nested dictionaries, later ones winning.
+    """Merges nested dictionaries and validates the settings; later values take precedence.
 
     Args:
-        layers: such as a recipe, a file of settings and what ``--set`` gave. ``task`` selects the class.
-        where: the file they come from, for messages.
+        layers: dictionaries, e.g. of a recipe, a settings file and ``--set``. Their ``task`` selects the
+            class.
+        where: the file that they come from, for messages.
 
     Returns:
-        The `Config` of the task, such as ``TaggerConfig`` for ``tag``.
+        The `Config` of the task, e.g. ``TaggerConfig`` for ``tag``.
 
     Raises:
-        ConfigError: an unknown task or key (with the nearest known one), a section of another task, or a
+        ConfigError: an unknown task or key (with the closest known one), a section of another task, or a
             value out of range.
 
     Example:
@@ -36,12 +38,13 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
         64
     """
     merged = merged_settings(*layers)
-    task = task_info(merged.get("task", TASKS[0].name), where=where)
+    task = task_info(merged.get("task", registry.TASKS[0].name), where=where)
     kind = task.config_class()
     for name, tasks in _owners().items():
         if name in merged and name not in kind.model_fields:
             raise ConfigError(
-                f"{name} has settings of {' and '.join(tasks)}, and the task is {task.name}", where=where
+                f"the settings of {name} are for the task {' or '.join(tasks)}, not for {task.name}",
+                where=where,
             )
     try:
         return kind.model_validate(merged)
@@ -50,19 +53,19 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
 
 
 def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe by name, to be merged with those of ``above``, which win.
+    """Returns the settings of a recipe, for merging with ``above``, which takes precedence.
 
-    Where ``above`` names another task than the recipe was made for, sections that it does not have are left
-    out: any task may begin with a classifier's network.
-    Where those begin from pretrained vectors, the recipe's ``model.embedding`` is left out: the vectors have
-    a width of their own, and a width in the settings is then one that the user has set.
+    If ``above`` sets another task than that of the recipe, sections that this task does not have are removed,
+    so that recipes of classification can be used for any task. If ``above`` sets pretrained vectors,
+    ``model.embedding`` of the recipe is removed: the size is that of the vectors, and a size in the merged
+    settings is then one that the user has set.
 
     Raises:
         ConfigError: there is no recipe or task of that name.
     """
     settings = load_recipe(name)
     merged = merged_settings(settings, *above)
-    kind = task_info(merged.get("task", TASKS[0].name)).config_class()
+    kind = task_info(merged.get("task", registry.TASKS[0].name)).config_class()
     for section in _owners():
         if section not in kind.model_fields:
             settings.pop(section, None)
@@ -73,7 +76,7 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_settings() -> str:
-    """Every setting with its default and meaning, as a Markdown table."""
+    """Returns all settings with defaults and descriptions as a Markdown table."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for section, kind in _sections().items():
         for key, field in kind.model_fields.items():
@@ -83,7 +86,7 @@ def describe_settings() -> str:
 
 
 def setting_meaning(section: str, key: str) -> str:
-    """Returns the description of a setting and, where there are few, its possible values."""
+    """Returns the description of a setting, with its choices if there are any."""
     setting = _sections()[section].model_fields[key]
     named = [name for choice in setting.metadata if isinstance(choice, Choice) for name in choice.names()]
     choices = ", ".join(f"`{choice}`" for choice in named or _choices(setting.annotation))
@@ -91,17 +94,17 @@ def setting_meaning(section: str, key: str) -> str:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The words that a setting of this type may be, if it is one of a few."""
+    """Returns the choices of a setting of this type."""
     if get_origin(annotation) is Literal:
         return [str(choice) for choice in get_args(annotation)]
-    found = [choice for part in get_args(annotation) for choice in _choices(part)]
-    return list(dict.fromkeys(found))
+    choices = [choice for part in get_args(annotation) for choice in _choices(part)]
+    return list(dict.fromkeys(choices))
 
 
 def _owners() -> dict[str, list[str]]:
-    """The sections that only some tasks have, with the names of these tasks."""
+    """Returns the sections that only some tasks have, with the names of these tasks."""
     owners: dict[str, list[str]] = {}
-    for task in TASKS:
+    for task in registry.TASKS:
         for name in task.config_class().sections():
             if name not in Config.model_fields:
                 owners.setdefault(name, []).append(task.name)
@@ -109,14 +112,14 @@ def _owners() -> dict[str, list[str]]:
 
 
 def _sections() -> dict[str, type[BaseModel]]:
-    """The sections of all tasks: data, those of some tasks, model, train."""
+    """Returns the sections of all tasks: data, those of some tasks, model, train."""
     shared = Config.sections()
-    own = {name: kind for task in TASKS for name, kind in task.config_class().sections().items()}
+    own = {name: kind for task in registry.TASKS for name, kind in task.config_class().sections().items()}
     return {"data": shared["data"], **{n: k for n, k in own.items() if n not in shared}, **shared}
 
 
 def _known_keys() -> list[str]:
-    """Every section, and every setting by its dotted name."""
+    """Returns all sections, and all settings by their dotted names."""
     sections = _sections()
     dotted = [f"{section}.{key}" for section, kind in sections.items() for key in kind.model_fields]
     return ["recipe", "task", *sections, *dotted]

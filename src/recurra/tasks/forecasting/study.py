@@ -59,7 +59,7 @@ def _scores(part: Part, reach: Reach, forecasts: NDArray[np.float64]) -> Scores:
     truth = part.matrix.target[part.rows[:, None] + reach.targets]
     unchanged = np.abs(persistence(part.matrix.last, part.rows, reach.targets) - truth).mean(axis=1)
     errors = np.abs(forecasts - truth).mean(axis=1)
-    block = block_length(unchanged, reach.ahead)
+    block = block_length(unchanged, minimum=reach.ahead)
     edges = np.arange(max(1, len(errors) // block)) * block  # the last block also has the remaining windows
     sums = np.add.reduceat(errors, edges) / (unchanged.mean() or 1.0)
     return Scores(sums, np.diff(np.append(edges, len(errors))).astype(np.float64))
