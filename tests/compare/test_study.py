@@ -132,6 +132,7 @@ def test_other_data_or_settings_are_refused(done: Done, run: Command) -> None:
         (("--recipes", "lstm,gru", "--sizes", "0,all"), "write 250,1000,all"),
         (("--recipes", "lstm,gru", "--set", "model.unit=3"), "did you mean model.units?"),
         (("--recipes", "lstm,lstm+model.units=none"), "model.units"),
+        (("--recipes", "lstm,gru", "--set", "recipe=gru"), "name the recipes to compare in --recipes"),
         (("--recipes", "lstm,gru", "--test", "empty.csv"), "empty"),
         (("--recipes", "lstm,gru", "--test", "missing.csv"), "missing.csv"),
         (("--recipes", "lstm,lstm+pretrained", "--pretrained", "missing"), "missing"),

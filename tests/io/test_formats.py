@@ -32,6 +32,7 @@ from recurra.io.formats import (
 from recurra.io.formats.spec import Record, Refuse, Start
 from recurra.io.stream import read_stream
 from recurra.tasks.settings import build_config, describe_settings
+from tests.conftest import ROOT
 
 AUTO = DataConfig()
 ROWS = ["%% pos: good film", "%% neg: bad film", "%% pos: fine: so good"]
@@ -174,3 +175,23 @@ def test_a_file_without_suffix_is_a_table_if_its_header_has_the_text_columns(tmp
     )
     source = detect(put(tmp_path / "b", ["id,text", '1,"x, y"']), AUTO, labelled=False, like=train)
     assert (source.format, source.text) == ("csv", ("text",))
+
+
+def test_the_guide_adds_a_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's Python blocks run as one program, which prints the page's text block."""
+    page = (ROOT / "docs" / "guide" / "new-format.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(spec, "_FORMATS", dict(spec._FORMATS))
+    monkeypatch.chdir(tmp_path)
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    exec(compile(code, "new-format.md", "exec"), {})
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert capsys.readouterr().out == printed
+    assert "SQLite" in data_help()
+
+
+def test_no_code_outside_the_table_compares_a_format_by_name() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        compared = re.findall(r"\bformat\s*(?:==|!=|in|not in)\s*[\"'(\[{]", path.read_text(encoding="utf-8"))
+        assert not compared, path

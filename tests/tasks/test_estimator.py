@@ -168,6 +168,13 @@ def test_an_unfitted_estimator_is_pickled_and_compares_by_identity(kind: type[Re
         ),
         ({"units": "many"}, r"^parameter units: setting model\.units = 'many': input should be"),
         ({"schedule": "steep"}, r"^parameter schedule: setting train\.schedule = 'steep': input should be"),
+        ({"recipe": 5}, r"^there is no recipe '5'; "),
+        ({"settings": 3}, r"^parameter settings: 3 is not a dictionary of sections$"),
+        (
+            {"settings": {"task": "none"}},
+            r"^parameter settings: task is 'none' there, and '\w+' for this ",
+        ),
+        ({"settings": {"recipe": "x"}}, r"^parameter settings: recipe is 'x' there, and "),
         ({"settings": {"train": {"sed": 1}}}, r"^there is no setting 'train\.sed'; did you mean train\.seed"),
     ],
 )

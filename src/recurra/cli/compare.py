@@ -90,7 +90,9 @@ def compare(
         data_settings["group"] = group
     if skip_bad_rows:
         data_settings["skip_bad_rows"] = True
-    layers = [read_settings(config)] if config else []
+    from_file = read_settings(config) if config else {}
+    from_file.pop("recipe", None)  # the recipes are those of --recipes
+    layers = [from_file]
     layers += [parse_set(assignment) for assignment in settings or []]
     if data_settings:
         layers.append({"data": data_settings})

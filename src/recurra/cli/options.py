@@ -173,7 +173,10 @@ def chosen_config(
         chosen = "forecast"
     if chosen is None and named is not None:
         chosen = load_recipe(str(named)).get("task")
-    info = task_info(chosen) if chosen is not None else task_of_file(data) if data and not named else TASKS[0]
+    if chosen is not None:
+        info = task_info(chosen)
+    else:
+        info = TASKS[0] if named or data is None else task_of_file(data)
     series = {} if target is None else {"series": {"target": target}}
     layers = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **series})
     base = recipe_under(str(named) if named else info.recipe, *layers)

@@ -57,7 +57,7 @@ def predict(
     if text and file:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
     from recurra.files import replacing
-    from recurra.serve.answers import format_of, write_answers
+    from recurra.tasks.answers import format_of, write_answers
     from recurra.tasks.base import PredictRequest
     from recurra.tasks.use import answers_for
 

@@ -170,6 +170,13 @@ def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunc
             hint="give at least 2",
         )
     configs = {arm.key: build_config(*study.layers(arm)) for arm in study.arms}
+    for arm in study.arms:
+        recipe = configs[arm.key].recipe
+        if recipe != arm.recipe:
+            raise ConfigError(
+                f"setting recipe is {recipe}, and the recipe of {arm.key} is {arm.recipe}",
+                hint="name the recipes to compare in --recipes",
+            )
     first = configs[keys[0]]
     for key, config in configs.items():
         if config.task != first.task:

@@ -43,7 +43,7 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
         start = Start(source, request)
         format = _folder_format(start, named)
     else:
-        head = look(path)
+        head = look(path, tuple(each.magic for each in formats() if each.magic))
         source = replace(source, gzip=head.gzip)
         start = Start(source, request, complete=head.complete, suffix=_suffix(path))
         binary = _binary_format(start, head, named)

@@ -83,8 +83,12 @@ class Head:
     gzip: bool
 
 
-def look(path: Path) -> Head:
+def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
     """Returns the head of a regular file.
+
+    Args:
+        path: the file.
+        accepted: first bytes of binary formats that can be read.
 
     Raises:
         DataError: the file is missing, unreadable, empty, an archive or something else binary.
@@ -102,7 +106,7 @@ def look(path: Path) -> Head:
         data = stream.read(_HEAD + 1)
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
         raise DataError("the file is empty", where=path, hint="give a file with rows")
-    known = _binary(data)
+    known = None if data.startswith(accepted) else _binary(data)
     if known is not None:
         raise DataError(known[0], where=path, hint=known[1])
     return Head(data[:_HEAD], len(data) <= _HEAD, packed)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from recurra.layers.network import Network
     from recurra.measure.explain import Explanation
     from recurra.measure.report import ReportData
-    from recurra.serve.answers import Answers
     from recurra.store import AnyBundle, Assets
+    from recurra.tasks.answers import Answers
     from recurra.tasks.reporter import Reporter
     from recurra.tasks.study import StudyFunctions
     from recurra.train.loop import Outcome

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from recurra.config import Config, TokenizerConfig, load_recipe
+from recurra.config import Config, load_recipe
 from recurra.io.check import check, table
 from recurra.io.detect import detect
 from recurra.io.fetch import fetch
 from recurra.io.sample import write_sample
-from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.fit import fit_files
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 from recurra.tasks.texts import official_test
 
 __all__ = ["check_data", "demonstrate", "fetch_data"]
@@ -32,8 +32,9 @@ def check_data(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
-    tokenizer = getattr(config, "tokenizer", TokenizerConfig())  # of a task without one: the default
-    texts = ClassifierConfig(data=config.data, tokenizer=tokenizer, train=config.train)
+    texts: Any = config
+    if "tokenizer" not in type(config).model_fields:  # the task reads no texts: check them as by default
+        texts = build_config({"data": config.data.model_dump(exclude_unset=True)})
     found = check(source, valid, test, texts)
     reporter.table("", *table(found))
     for warning in found.warnings:
@@ -59,7 +60,7 @@ def fetch_data(
 
 def demonstrate(folder: Path, language: Literal["en", "zh"], reporter: Reporter) -> dict[str, Any]:
     """Write the sample under ``folder``, check it, train on it, explain three predictions: `recurra demo`."""
-    config = ClassifierConfig.model_validate(load_recipe("sample"))
+    config = build_config(load_recipe("sample"))
     data = write_sample(folder / "data", language)
     train, valid, test = (data / f"{part}.csv" for part in ("train", "valid", "test"))
     check_data(train, config, reporter, valid=valid, test=test)

@@ -267,14 +267,21 @@ class RecurrentEstimator(BaseEstimator):
         Raises:
             ConfigError: a parameter or one of ``settings`` is unknown or out of its range.
         """
+        further = {} if self.settings is None else self.settings
+        if not isinstance(further, dict):
+            raise ConfigError(f"{further!r} is not a dictionary of sections", where="parameter settings")
+        for key, own in (("recipe", self.recipe), ("task", self.task)):
+            if further.get(key, own) != own:
+                what = f"{key} is {further[key]!r} there, and {own!r} for this {type(self).__name__}"
+                raise ConfigError(what, where="parameter settings", hint="leave it out")
         given: dict[str, Any] = {"task": self.task}
         for name, section, key in self._parameter_settings():
             value = getattr(self, name)
             if value is not None:
                 given.setdefault(section, {})[key] = _plain(value)
-        layers = (self.settings or {}, given)
+        layers = (further, given)
         try:
-            return build_config(recipe_under(self.recipe, *layers), *layers)
+            return build_config(recipe_under(str(self.recipe), *layers), *layers)
         except ConfigError as error:
             for name, section, key in self._parameter_settings():
                 if getattr(self, name) is not None and f"setting {section}.{key} = " in error.what:

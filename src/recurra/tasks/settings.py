@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from recurra.config import Config, load_recipe, merged_settings, setting_error
 from recurra.config.section import Choice
 from recurra.errors import ConfigError
-from recurra.tasks.registry import TASKS, task_info
+from recurra.tasks import registry
+from recurra.tasks.registry import task_info
 
 __all__ = ["build_config", "describe_settings", "recipe_under", "setting_meaning"]
 
@@ -37,7 +38,7 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
         64
     """
     merged = merged_settings(*layers)
-    task = task_info(merged.get("task", TASKS[0].name), where=where)
+    task = task_info(merged.get("task", registry.TASKS[0].name), where=where)
     kind = task.config_class()
     for name, tasks in _owners().items():
         if name in merged and name not in kind.model_fields:
@@ -64,7 +65,7 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     """
     settings = load_recipe(name)
     merged = merged_settings(settings, *above)
-    kind = task_info(merged.get("task", TASKS[0].name)).config_class()
+    kind = task_info(merged.get("task", registry.TASKS[0].name)).config_class()
     for section in _owners():
         if section not in kind.model_fields:
             settings.pop(section, None)
@@ -103,7 +104,7 @@ def _choices(annotation: Any) -> list[str]:
 def _owners() -> dict[str, list[str]]:
     """Returns the sections that only some tasks have, with the names of these tasks."""
     owners: dict[str, list[str]] = {}
-    for task in TASKS:
+    for task in registry.TASKS:
         for name in task.config_class().sections():
             if name not in Config.model_fields:
                 owners.setdefault(name, []).append(task.name)
@@ -113,7 +114,7 @@ def _owners() -> dict[str, list[str]]:
 def _sections() -> dict[str, type[BaseModel]]:
     """Returns the sections of all tasks: data, those of some tasks, model, train."""
     shared = Config.sections()
-    own = {name: kind for task in TASKS for name, kind in task.config_class().sections().items()}
+    own = {name: kind for task in registry.TASKS for name, kind in task.config_class().sections().items()}
     return {"data": shared["data"], **{n: k for n, k in own.items() if n not in shared}, **shared}
 
 

@@ -16,8 +16,8 @@ from recurra.layers.summary import summarize
 from recurra.measure import neighbours
 from recurra.measure.report import write_report
 from recurra.runtime import use_threads
-from recurra.serve.answers import Answers
 from recurra.store import AnyBundle, Bundle
+from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task
 from recurra.tasks.registry import refuse_foreign_options, task_named
 from recurra.tasks.reporter import Reporter, report_summary

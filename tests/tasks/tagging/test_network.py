@@ -189,3 +189,12 @@ def test_a_small_set_is_learned() -> None:
             optimizer.step()
     right = tag_logits(model, TaggedBatches(found, None, 8)).argmax(axis=1) == found.tags
     assert right.mean() > 0.98
+
+
+def test_the_layer_of_the_characters_has_the_initial_weights_of_the_settings() -> None:
+    torch.manual_seed(0)
+    tagging = TaggingConfig(character_units=4, character_embedding=3)
+    model = Tagger(ModelConfig(units=5, initial_weights="torch"), tagging, WORDS, CHARACTERS, TAGS)
+    assert model.spelling is not None
+    weights = model.spelling.recurrent.state_dict()
+    assert all(weight.abs().max() <= 4**-0.5 and weight.std() > 0 for weight in weights.values())

@@ -66,7 +66,7 @@ def cells(
         lines = FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
     if source.header:
         lines.row = 0
-    picks = [source.columns.index(name) for name in columns]
+    picks = None if tuple(columns) == source.columns else [source.columns.index(name) for name in columns]
     width = len(source.columns)
     for fields in parse(lines, source.delimiter or ",", source.quoted):
         number = lines.row
@@ -78,7 +78,7 @@ def cells(
             named = "the header" if source.header else "the first row"
             refuse(number, f"the row has {len(fields)} fields, {named} has {width}")
         else:
-            yield number, [fields[pick] for pick in picks]
+            yield number, fields if picks is None else [fields[pick] for pick in picks]
 
 
 @dataclass(frozen=True)

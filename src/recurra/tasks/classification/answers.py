@@ -16,7 +16,7 @@ from recurra.io.examples import Examples
 from recurra.io.formats import Rows, read
 from recurra.io.stream import read_stream
 from recurra.measure.calibration import probabilities
-from recurra.serve.answers import Answers
+from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.network import predict_logits

@@ -15,7 +15,7 @@ from recurra.io.detect import detect
 from recurra.io.formats import Rows, read
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import START, TextTokenizer
-from recurra.serve.answers import Answers
+from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities

@@ -8,7 +8,7 @@ from typing import Any
 
 from recurra.config import updated
 from recurra.errors import DataError
-from recurra.serve.answers import Answers
+from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle

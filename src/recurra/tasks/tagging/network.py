@@ -136,6 +136,7 @@ class Spelling(nn.Module):
             dropout=tagging.character_dropout,
             backend=config.backend,
             precision=config.precision,
+            initial_weights=config.initial_weights,
         )
         self.recurrent = recurrent_stack(layer, tagging.character_embedding, return_sequences=False)
 

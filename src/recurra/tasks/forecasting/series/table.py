@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
-from recurra.io.formats.delimited import TSV, find_dialect, parse, parse_sample
+from recurra.io.formats import Skipped, Source
+from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
 from recurra.io.formats.parquet import PARQUET
+from recurra.io.formats.reading import refuser
 
 __all__ = [
     "SENTINELS",
@@ -163,55 +165,28 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"the header names {twice!r} twice", where=where)
-    if header:
-        lines.row = 0
+    source = Source(
+        Path(where),
+        CSV.name,
+        delimiter=dialect.delimiter,
+        header=header,
+        columns=tuple(names),
+        skip_bad_rows=data.skip_bad_rows,
+        quoted=dialect.quoted,
+    )
+    skipped = Skipped()
     chunks: list[list[pa.Array]] = [[] for _ in names]
     numbers: list[int] = []
-    left_out: list[str] = []
-    for block in _blocks(
-        _whole_rows(lines, dialect.delimiter, dialect.quoted, names, header, data, left_out)
-    ):
+    for block in _blocks(cells(source, names, refuser(source, skipped), lines)):
         numbers += [number for number, _ in block]
-        for chunk, cells in zip(chunks, zip(*(fields for _, fields in block), strict=True), strict=True):
-            chunk.append(pa.array(cells, pa.string()))
+        for chunk, column in zip(chunks, zip(*(fields for _, fields in block), strict=True), strict=True):
+            chunk.append(pa.array(column, pa.string()))
     if not numbers:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
-    broken = "1 broken row is" if len(left_out) == 1 else f"{len(left_out):,} broken rows are"
-    notes = [f"{broken} left out, the first: {left_out[0]}"] if left_out else []
+    broken = "1 broken row is" if skipped.count == 1 else f"{skipped.count:,} broken rows are"
+    notes = [f"{broken} left out, the first: {skipped.examples[0]}"] if skipped.count else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
     return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
-
-
-def _whole_rows(
-    lines: Lines,
-    delimiter: str,
-    quoted: bool,
-    names: list[str],
-    header: bool,
-    data: DataConfig,
-    left_out: list[str],
-) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers and fields; the errors of broken rows that are left out are added to ``left_out``."""
-    for fields in parse(lines, delimiter, quoted):
-        number = lines.row
-        if number == 0:
-            continue  # the header
-        if isinstance(fields, DataError):
-            fault = fields
-        elif len(fields) != len(names):
-            first = "the header" if header else "the first row"
-            fault = DataError(
-                f"the row has {len(fields)} fields, {first} has {len(names)}",
-                where=lines.where,
-                row=number,
-                hint="fix the row, or pass --skip-bad-rows",
-            )
-        else:
-            yield number, fields
-            continue
-        if not data.skip_bad_rows:
-            raise fault
-        left_out.append(str(fault))
 
 
 def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
