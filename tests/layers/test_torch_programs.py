@@ -379,8 +379,9 @@ def test_computed_weights_belong_to_their_layer_and_can_be_copied() -> None:
     x = torch.randn(2, 5, 3, dtype=torch.float64)
     assert torch.equal(copy.deepcopy(layer)(x)[0], layer(x)[0])
     prune.identity(layer, "weight_ih_l0")
+    layer.extra = nn.Linear(2, 2, bias=False)
     groups = layer.layer_groups()
-    assert [len(group) for group in groups] == [8, 9]
+    assert [len(group) for group in groups] == [8, 10]
     assert {id(weight) for group in groups for weight in group} == {id(p) for p in layer.parameters()}
     assert layer.torch_state_dict().keys() == made(GRU, 3, [4, 5], bidirectional=True).state_dict().keys()
 
@@ -428,7 +429,14 @@ def test_the_default_dtype_and_device_are_torch_s() -> None:
         assert pooling(outputs, torch.tensor([2])).dtype == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+    layer, table = LSTM(3, 4, backend="reference"), Embedding(5, 3, rows="touched")
+    packed = pack_padded_sequence(
+        torch.randn(2, 4, 3), torch.tensor([2, 4]), enforce_sorted=False, batch_first=True
+    )
     with torch.device("meta"):
         assert next(GRU(3, 4).parameters()).is_meta
+        outputs, _ = layer(packed)
+        assert outputs.data.shape == (6, 4)
+        assert table.lookup(packed.sorted_indices[None]).table.device.type == "cpu"
     assert Embedding(5, 3, device="meta", dtype=torch.bfloat16).weight.dtype == torch.bfloat16
     assert AttentionPooling(4, dtype=torch.float64).score.weight.dtype == torch.float64

@@ -74,7 +74,7 @@ def test_what_a_fifth_task_does_not_have_is_refused(
     assert "can't be explained" in run("inspect", fitted.folder, "explain", "a").err
     with pytest.raises(ConfigError, match="task vowels has no words for others to begin from"):
         pretrain_files(lines, fitted.bundle.config, tmp_path / "other", reporter=Reporter())
-    with pytest.raises(ConfigError, match="counting has settings of vowels, and the task is tag"):
+    with pytest.raises(ConfigError, match="the settings of counting are for the task vowels, not for tag"):
         build_config({"task": "tag", "counting": {}})
     with pytest.raises(BundleError, match="is a model of task vowels, and one of tag is needed"):
         load(fitted.folder, task="tag")

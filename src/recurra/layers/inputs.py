@@ -213,7 +213,7 @@ def stacked(states: States) -> TorchState:
 def pack_as(outputs: Tensor, packed: PackedSequence) -> PackedSequence:
     """Outputs ``(B, T, F)`` packed with the lengths and the order of ``packed``."""
     rows = outputs if packed.sorted_indices is None else outputs.index_select(0, packed.sorted_indices)
-    lengths = (packed.batch_sizes[:, None] > torch.arange(len(rows))).sum(0)
+    lengths = (packed.batch_sizes[:, None] > torch.arange(len(rows), device="cpu")).sum(0)
     data = pack_padded_sequence(rows, lengths, batch_first=True).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 

@@ -107,10 +107,14 @@ class Stack(nn.Module):
         return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer, both directions, from the first layer on."""
+        """The parameters of each layer, both directions, from the first layer on.
+
+        Those that a subclass adds without a layer in their name belong to the last one.
+        """
         groups: list[list[nn.Parameter]] = [[] for _ in range(self.layers)]
         for name, parameter in self.named_parameters():
-            groups[int(_LAYER.findall(name)[-1])].append(parameter)
+            layers = _LAYER.findall(name)
+            groups[int(layers[-1]) if layers else -1].append(parameter)
         return groups
 
     def reset_parameters(self) -> None:
