@@ -174,14 +174,6 @@ def test_a_state_or_a_mask_of_one_direction_alone(cell: str, make: Any, agree: A
         agree(p, reading="both")
 
 
-def test_a_gru_without_the_bias_of_its_reset_product(make: Any, agree: Any) -> None:
-    for reading in READING:
-        p = make("gru", 4, 3, 2, 5, reading=reading)
-        for name in [name for name in p.tensors if name.startswith("bias_hh")]:
-            del p.tensors[name]
-        agree(p, reading=reading)
-
-
 @pytest.mark.parametrize("reading", READING)
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_last_states_alone(cell: str, reading: str, make: Any, agree: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recurra import cells
+from recurra.cells import cell_named
 from recurra.cells.spec import Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
+from recurra.kernels.dispatch import layer
 from recurra.kernels.terms import Call
+from recurra.layers import Recurrent
 
 CELLS = ["simple_rnn", "lstm", "gru"]
 SERVED = [(cell, "tanh") for cell in CELLS] + [("simple_rnn", "relu")]
@@ -181,3 +187,80 @@ def test_parts_that_do_not_fit_are_refused_before_a_kernel_reads_past_them(
         setattr(p, part, value)
     with pytest.raises(ValueError, match=complaint):
         p.run(p.leaves(), backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["auto", "cpu", "reference", "torch"])
+def test_a_missing_parameter_and_a_wrong_number_of_states_are_refused(backend: str, problem: Any) -> None:
+    p = problem("gru", 3, 2, 2, 3, dtype=torch.float32)
+    (call,) = p.calls(p.tensors)
+    weights = Weights({name: value for name, value in call.weights.items() if name != "bias_hh"})
+    with pytest.raises(
+        ValueError, match=r"gru has the parameters .*, bias_hh, not weight_ih, weight_hh, bias_ih"
+    ):
+        layer([call._replace(weights=weights)], backend=backend)
+    with pytest.raises(ValueError, match=r"the state of gru is \(h\), not of 2"):
+        layer([call._replace(state=(call.state[0],) * 2)], backend=backend)
+
+
+@pytest.fixture
+def default_dtype() -> Iterator[Callable[[torch.dtype], None]]:
+    """Sets torch's default dtype for the test."""
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("backend", ["auto", "cpu"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_float32_tensors_are_computed_alike_under_any_default_dtype(
+    cell: str, backend: str, default: torch.dtype, problem: Any, default_dtype: Any
+) -> None:
+    for options in ({}, {"rows": 4, "initial": False, "masked": True, "lengths": [4, 2]}):
+        p = problem(cell, 4, 2, 3, 5, dtype=torch.float32, directions=2, **options)
+        expected = p.solve(backend=backend)
+        default_dtype(default)
+        found = p.solve(backend=backend)
+        with torch.no_grad():
+            outputs = p.run(p.tensors, backend=backend)["outputs"]
+        default_dtype(torch.float32)
+        assert torch.equal(outputs, expected["outputs"])
+        for name, value in expected.items():
+            assert found[name].dtype == torch.float32, name
+            assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("cell", [*CELLS, "min_gru"])
+def test_a_layer_made_under_another_default_dtype_works_or_says_what_is_missing(
+    cell: str, default: torch.dtype, default_dtype: Any
+) -> None:
+    default_dtype(default)
+    module, x = Recurrent(3, 5, cell=cell, bidirectional=True), torch.randn(2, 4, 3)
+    outputs, _ = module(x, torch.tensor([4, 2]))
+    outputs.sum().backward()
+    assert outputs.dtype == module.weight_ih_l0.grad.dtype == default
+    module.backend = "cpu"
+    missing = "cell min_gru" if cell == "min_gru" else f"{str(default)[6:]} numbers"
+    with pytest.raises(BackendError, match=f"'cpu' has no {missing}; use backend 'auto' or 'reference'"):
+        module(x)
+
+
+def test_lengths_are_checked_once_a_layer(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[torch.Tensor] = []
+    aminmax = torch.aminmax
+    monkeypatch.setattr(torch, "aminmax", lambda x: counted.append(x) or aminmax(x))
+    p = problem("lstm", 4, 2, 3, 5, dtype=torch.float32, directions=2, lengths=[4, 2])
+    p.run(p.tensors)
+    assert len(counted) == 1
+    Recurrent(3, [5, 4], cell="lstm", bidirectional=True)(torch.randn(2, 4, 3), torch.tensor([4, 2]))
+    assert len(counted) == 2
+
+
+def test_a_backend_serves_only_the_cells_that_it_lists(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell of another name with the parameters of one that is served is another cell."""
+    monkeypatch.setattr(cells, "_specs", dict(cells._specs))
+    own = replace(cell_named("lstm"), name="own_lstm", torch_module=None)
+    cells.register_cell(own)
+    p = problem("own_lstm", 3, 2, 2, 3, dtype=torch.float32)
+    (call,) = p.calls(p.tensors)
+    assert cpu.unsupported_reason(call) == torch_native.unsupported_reason(call) == "cell own_lstm"

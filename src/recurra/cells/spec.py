@@ -54,10 +54,10 @@ class Weights(dict[str, Tensor]):
     """
 
     def __getattr__(self, name: str) -> Tensor:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}") from None
+        if name not in self:
+            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}")
+        self.__dict__[name] = value = self[name]  # found there from now on, in a tenth of the time
+        return value
 
 
 class Product(Protocol):
@@ -117,7 +117,10 @@ def glorot(parameter: Tensor, H: int) -> None:
 
 def orthogonal(parameter: Tensor, H: int) -> None:
     """Orthogonal values, as Keras gives to the recurrent weights."""
-    nn.init.orthogonal_(parameter)
+    if parameter.dtype in (torch.float32, torch.float64):
+        nn.init.orthogonal_(parameter)
+    else:  # torch factorises no narrower numbers
+        parameter.copy_(nn.init.orthogonal_(torch.empty_like(parameter, dtype=torch.float32)))
 
 
 def uniform(parameter: Tensor, H: int) -> None:
@@ -158,7 +161,7 @@ def input_product(x: Tensor, weights: Weights, ops: Ops) -> tuple[Inputs, Weight
     return (ops.product(x, weights.weight_ih, weights.bias_ih),), weights
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CellSpec:
     """A recurrent cell: everything that layers, kernels, settings and reports need to know of it.
 
@@ -197,6 +200,7 @@ class CellSpec:
     torch_module: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
     reference: str = ""
     parameter_names: tuple[str, ...] = field(init=False)
+    _widest: tuple[str, int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = tuple(parameter.name for parameter in self.parameters)
@@ -212,12 +216,20 @@ class CellSpec:
                     f"cell {self.name!r} has a parameter of size {size!r}",
                     hint="give sizes such as E, H or 4H",
                 )
-        if not any(size.endswith("H") for size in sizes):
+        multiples = (
+            (parameter.name, dimension, int(size[:-1] or 1))
+            for parameter in self.parameters
+            for dimension, size in enumerate(parameter.shape)
+            if size[-1] == "H"
+        )
+        widest = next(multiples, None)
+        if widest is None:
             raise ConfigError(f"cell {self.name!r} has no parameter whose shape depends on H")
+        object.__setattr__(self, "_widest", widest)
 
     def shapes(self, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
         """The shape of each parameter by name."""
-        return _shapes(self.parameters, E, H)
+        return _shapes(self, E, H)
 
     def parameter_count(self, E: int, H: int) -> int:
         """Numbers in the parameters of one layer and direction."""
@@ -229,11 +241,11 @@ class CellSpec:
         Raises:
             ValueError: a parameter is missing, or one too many.
         """
-        if weights.keys() != set(self.parameter_names):
+        if tuple(weights) != self.parameter_names and set(weights) != set(self.parameter_names):
             raise ValueError(
                 f"{self.name} has the parameters {', '.join(self.parameter_names)}, not {', '.join(weights)}"
             )
-        name, dimension, factor = _widest(self.parameters)
+        name, dimension, factor = self._widest
         return weights[name].shape[dimension] // factor
 
     def recurrent_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -250,20 +262,9 @@ def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
 
 
 @lru_cache(256)
-def _shapes(parameters: tuple[Parameter, ...], E: int, H: int) -> Mapping[str, tuple[int, ...]]:
+def _shapes(spec: CellSpec, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
     sizes = {"E": E, "H": H}
     return {
         parameter.name: tuple(int(size[:-1] or 1) * sizes[size[-1]] for size in parameter.shape)
-        for parameter in parameters
+        for parameter in spec.parameters
     }
-
-
-@lru_cache(256)
-def _widest(parameters: tuple[Parameter, ...]) -> tuple[str, int, int]:
-    """A parameter and dimension whose size is a multiple of ``H``, and which multiple."""
-    return next(
-        (parameter.name, dimension, int(size[:-1] or 1))
-        for parameter in parameters
-        for dimension, size in enumerate(parameter.shape)
-        if size[-1] == "H"
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from recurra.cells import cell_named
 from recurra.cells.spec import Inputs, Ops, State, activation_function
-from recurra.kernels.terms import Call, Precision, check_lengths, valid_steps
+from recurra.kernels.terms import Call, check_lengths, valid_steps
 
 __all__ = ["gate_sums", "run"]
 
@@ -30,26 +29,29 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
         ValueError: the cell's step returned state parts of other shapes than it was given.
     """
     spec = cell_named(call.cell)
-    ops = Ops(activation_function(call.activation), partial(_product, call.precision), call.recurrent_mask)
+    product = _rounded_product if call.precision == "bfloat16" else _product
+    ops = Ops(activation_function(call.activation), product, call.recurrent_mask)
     state = call.initial()
-    shapes = [part.shape for part in state]
     inputs, weights = spec.prepare(call.inputs(), call.weights, ops)
-    outputs = []
+    outputs: list[Tensor] = []
     for step_inputs, alive in _ordered_steps(inputs, call.lengths, reverse=call.reverse):
         if seen is not None:
             ops.seen = {}
             seen.append(ops.seen)
         new = spec.step(step_inputs, state, weights, ops)
-        if [part.shape for part in new] != shapes:
-            raise ValueError(
-                f"the step of {call.cell} returned {[tuple(part.shape) for part in new]}, "
-                f"the state is {[tuple(shape) for shape in shapes]}"
-            )
+        if not outputs:
+            _check_state(call.cell, new, state)
         if alive is not None:
             new = tuple(torch.where(alive, part, old) for part, old in zip(new, state, strict=True))
-        state = tuple(new)
+        state = new
         outputs.append(state[0])
     return _masked(outputs, call.lengths, reverse=call.reverse), state
+
+
+def _check_state(cell: str, new: State, state: State) -> None:
+    shapes, expected = ([tuple(part.shape) for part in each] for each in (new, state))
+    if shapes != expected:
+        raise ValueError(f"the step of {cell} returned {shapes}, the state is {expected}")
 
 
 def gate_sums(call: Call) -> dict[str, Tensor]:
@@ -93,23 +95,23 @@ def _masked(outputs: list[Tensor], lengths: Tensor | None, *, reverse: bool) -> 
     return stacked.masked_fill(~valid_steps(lengths, len(outputs))[:, :, None], 0)
 
 
-def _product(precision: Precision, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x weight' + bias``, forwards and backwards of factors rounded to bfloat16 if that is the precision.
-
-    The bias and the sums are not rounded.
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x weight' + bias``.
 
     Args:
-        precision: of the factors.
         x: ``(..., E)``.
         weight: ``(H, E)``.
         bias: ``(H,)`` or ``(..., H)``.
     """
-    if precision == "bfloat16":
-        rounded: Tensor = _RoundedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
-        return rounded if bias is None else rounded + bias
     if bias is not None and bias.dim() == 2 and x.dim() == 2:
         return torch.addmm(bias, x, weight.t())
     return torch.nn.functional.linear(x, weight, bias)
+
+
+def _rounded_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The same of factors rounded to bfloat16, forwards and backwards; bias and sums are not rounded."""
+    rounded: Tensor = _RoundedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
+    return rounded if bias is None else rounded + bias
 
 
 class _RoundedProduct(torch.autograd.Function):

@@ -6,7 +6,6 @@ Inside the kernels time comes first: ``(T, B, E)``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -62,8 +61,7 @@ class Lookup(NamedTuple):
         return functional.embedding(self.index, self.table)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One layer in one direction over one batch: what a backend computes, or refuses to."""
 
     cell: str

@@ -14,90 +14,86 @@ from torch import Tensor
 
 from recurra.errors import BackendError
 from recurra.kernels.cpu import operators
+from recurra.kernels.cpu.operators import Arguments, compute, compute_backward
 
 __all__ = ["recurrence"]
 
 
-def recurrence(
-    x: Tensor, index: Tensor | None, lengths: Tensor | None, lists: tuple[list[Tensor], ...], cell: str,
-    use_relu: bool, bf16: bool, reverse: bool, sequences: bool, shards: int, threads: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """All states and the last ones, with a gradient where one may be asked for.
-
-    The arguments are those of ``operators.compute``; ``lists`` are its states, weights and masks.
-    """
-    wanted = torch.is_grad_enabled() and any(part.requires_grad for part in (x, *lists[0], *lists[1]))
-    facts: tuple[Any, ...] = (cell, use_relu, bf16, reverse, sequences, wanted, shards, threads)
-    inputs: tuple[Any, ...] = (x, index, lengths, *lists, *facts)
+def recurrence(call: Arguments) -> tuple[Tensor, Tensor]:
+    """All states and the last ones, as ``compute`` returns them, with a gradient where one may be needed."""
+    save = torch.is_grad_enabled() and (
+        call.x.requires_grad or any(part.requires_grad for part in (*call.state, *call.weights))
+    )
     if torch.compiler.is_compiling():
-        outputs, last, _ = operators.forward(*inputs)
-    elif wanted:
-        counts = tuple(len(each) for each in lists)
-        flattened = [part for each in lists for part in each]
+        outputs, last, _ = operators.forward(*call, save)
+    elif save:
         apply: Any = _Recurrence.apply
-        outputs, last, _ = apply(counts, facts, x, index, lengths, *flattened)
+        outputs, last, _ = apply(call, call.x, *call.state, *call.weights)
     else:
-        outputs, last, _ = operators.compute(*inputs)
+        outputs, last, _ = compute(call, save=False)
     return outputs, last
 
 
 class _Recurrence(torch.autograd.Function):
-    """The kernels as a function of flat arguments: how many of each list, the facts, and the tensors."""
+    """The kernels as a function of the arguments, and again of those tensors that may have a gradient."""
 
     @staticmethod
-    def forward(
-        ctx: Any, counts: tuple[int, ...], facts: tuple[Any, ...], *tensors: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        lists = _split(tensors[3:], counts)
-        inputs = (*tensors[:3], *lists, *facts)
-        output = operators.compute(*inputs)
-        _keep(ctx, inputs, output)
-        return output
+    def forward(ctx: Any, call: Arguments, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        result = compute(call, save=True)
+        _keep(ctx, call, result)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        # with a graph of gradients to be made, the operator says that it has none
-        compute: Any = operators.backward if torch.is_grad_enabled() else operators.compute_backward
-        dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[2], gradients, compute)
-        return None, None, dx, None, None, *dstate, *dweights, *[None] * sum(ctx.counts[2:])
+        # where the gradients are to have gradients, the operator refuses
+        dx, dstate, dweights = _gradients(
+            ctx, ctx.needs_input_grad[1], gradients, operator=torch.is_grad_enabled()
+        )
+        return None, dx, *dstate, *dweights
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    """What both ways save for the gradient."""
-    x, index, lengths, *lists = inputs[:7]
-    ctx.facts = inputs[7:]
-    ctx.counts = tuple(len(each) for each in lists)
-    outputs, _, tape = output
-    ctx.save_for_backward(x, index, lengths, *(part for each in lists for part in each), outputs, tape)
+def _keep(ctx: Any, call: Arguments, result: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Saves what the gradient needs."""
+    outputs, _, tape = result
+    lists = (call.state, call.weights, call.input_masks, call.recurrent_masks)
+    tensors = (part for each in lists for part in each)
+    # as saved tensors, not in the record: they are then freed after use, and torch notices changes in place
+    ctx.save_for_backward(call.x, call.index, call.lengths, *tensors, outputs, tape)
+    ctx.counts = [len(each) for each in lists]
+    ctx.facts = call[7:]  # all that are not tensors
     ctx.mark_non_differentiable(tape)
     ctx.set_materialize_grads(False)  # else torch would fill gradients of the tape's size with zeros
 
 
 def _gradients(
-    ctx: Any, input_wanted: bool, gradients: tuple[Any, ...], compute: Any
+    ctx: Any, input_wanted: bool, gradients: tuple[Any, ...], *, operator: bool
 ) -> tuple[Tensor | None, list[Any], list[Any]]:
-    """The gradients of the input, of the states and of the weights, by what ``_keep`` saved."""
+    """The gradients of the input, of the states and of the weights."""
     x, index, lengths, *parts, outputs, tape = ctx.saved_tensors
     gradient, last, _ = gradients
+    states, weights = ctx.counts[:2]
     if gradient is None and last is None:
-        return None, [None] * ctx.counts[0], [None] * ctx.counts[1]
-    cell, use_relu, bf16, reverse, sequences, _, shards, threads = ctx.facts
-    dx, dstate, *dweights = compute(
-        x, index, lengths, *_split(parts, ctx.counts), outputs, tape, gradient if sequences else None, last,
-        cell, use_relu, bf16, reverse, shards, threads, input_wanted,
-    )  # fmt: skip
-    return dx if input_wanted else None, list(dstate.unbind(0)) if ctx.counts[0] else [], dweights
+        return None, [None] * states, [None] * weights
+    remaining = iter(parts)
+    lists: Any = [list(islice(remaining, count)) for count in ctx.counts]
+    call = Arguments(x, index, lengths, *lists, *ctx.facts)
+    gradient = gradient if call.sequences else None
+    if operator:
+        found = operators.backward(*call, outputs, tape, gradient, last, input_wanted)
+    else:
+        found = compute_backward(call, outputs, tape, gradient, last, input_wanted=input_wanted)
+    dx, dstate, *dweights = found
+    return dx if input_wanted else None, list(dstate.unbind(0)) if states else [], dweights
 
 
-def _split(parts: Any, counts: tuple[int, ...]) -> list[list[Any]]:
-    rest = iter(parts)
-    return [list(islice(rest, count)) for count in counts]
+def _keep_of_operator(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _keep(ctx, Arguments(*inputs[:-1]), output)
 
 
 def _operator_gradient(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-    dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[0], gradients, operators.backward)
+    dx, dstate, dweights = _gradients(ctx, ctx.needs_input_grad[0], gradients, operator=True)
     masks = [[None] * count for count in ctx.counts[2:]]
-    return dx, None, None, dstate, dweights, *masks, *[None] * len(ctx.facts)
+    return dx, None, None, dstate, dweights, *masks, *[None] * (len(ctx.facts) + 1)
 
 
 def _no_second_gradient(ctx: Any, *gradients: Any) -> Any:
@@ -106,5 +102,5 @@ def _no_second_gradient(ctx: Any, *gradients: Any) -> Any:
     )
 
 
-torch.library.register_autograd(operators.FORWARD, _operator_gradient, setup_context=_keep)
+torch.library.register_autograd(operators.FORWARD, _operator_gradient, setup_context=_keep_of_operator)
 torch.library.register_autograd(operators.BACKWARD, _no_second_gradient)

@@ -24,6 +24,9 @@ Integers: TypeAlias = NDArray[np.int64]
 
 SIMPLE_RNN, LSTM, GRU = 0, 1, 2
 CODES = {"simple_rnn": SIMPLE_RNN, "lstm": LSTM, "gru": GRU}
+"""The cells that have a kernel."""
+ACTIVATIONS = {"simple_rnn": ("tanh", "relu"), "lstm": ("tanh",), "gru": ("tanh", "relu")}
+"""The activations that each kernel computes."""
 GATES = (1, 4, 3)
 KEPT = (0, 5, 4)
 """States' lengths kept for the gradient of a step: LSTM i, f, g, o and the cell before, GRU r, z, n and q."""
@@ -185,6 +188,9 @@ def total(sizes: tuple[int, ...]) -> int:
     return sum(-(-size // LINE) * LINE for size in sizes)
 
 
+_NOTHING: dict[Any, Any] = {kind: np.empty(0, kind) for kind in (np.float32, np.int64)}
+
+
 def nothing(kind: Any = np.float32) -> Any:
-    """The array that says that something is absent."""
-    return np.empty(0, kind)
+    """An empty array, in place of one that is absent."""
+    return _NOTHING[kind]

@@ -81,7 +81,7 @@ def _put_back(buffer: Floats) -> None:
 
 def _aligned(count: int) -> Floats:
     room = np.empty(count + LINE, np.float32)
-    ahead = -room.ctypes.data % (4 * LINE) // 4
+    ahead = -room.__array_interface__["data"][0] % (4 * LINE) // 4
     return room[ahead : ahead + count]
 
 

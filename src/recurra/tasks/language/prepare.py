@@ -1,4 +1,4 @@
-"""Files of texts made ready for a language model: split, tokenized, one stream of tokens a part."""
+"""Prepares files of texts for a language model: split, tokenized, one stream of tokens per part."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
     "training_counts",
 ]
 
-_FEW_STEPS = 300  # fewer don't take a network far from where it began
+_FEW_STEPS = 300  # with fewer steps a network hardly changes
 
 
 LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
@@ -48,12 +48,12 @@ LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
 
 
 def training_counts(prepared: LanguageData) -> NDArray[np.int64]:
-    """``(V,)`` how often each token is a target in training; the start token marks a text's end."""
+    """Returns how often each token is a target in training, of shape (V,); the start token ends a text."""
     return stream_of(prepared.train).counts(prepared.assets.tokenizer.vocab_size)
 
 
 def stream_of(part: Part) -> TokenStream:
-    """The part's texts in their order as one stream, an end after each."""
+    """Returns the texts of a part as one stream, with an end token after each."""
     return TokenStream(part.examples, part.rows, end=TextTokenizer.start_id)
 
 
@@ -65,21 +65,21 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> LanguageData:
-    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+    """Detects the format, splits and tokenizes the texts; tokens are cached.
 
-    Labels are not read. Of lines of text the last ones are held out, since neighbours belong together; of a
-    table or folder, rows at random (whole groups with ``data.group``).
+    Labels are not read. From a text file, the last lines are held out for validation, since neighbouring
+    lines belong together; from a table or folder, random rows (whole groups with ``data.group``).
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to fix it.
-        ConfigError: a setting that no language model can have.
+        DataError: a file can't be used; the message names the row and the solution.
+        ConfigError: a setting is not supported by language models.
     """
     check_settings(config)
     reporter.step("Reading")
     source = detect(data, config.data, labelled=False)
     reporter.facts(source.describe())
-    found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
-    config = updated(config, {"data": found})
+    detected = {key: value for key, value in source.settings().items() if key in ("text", "group")}
+    config = updated(config, {"data": detected})
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
     report_skipped(skipped, data, reporter)
@@ -87,7 +87,7 @@ def prepare(
     reporter.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
     if marked and config.tokenizer.level != "whitespace":
         reporter.warn(
-            f"{marked:,} of the first texts say {UNKNOWN}: for text that was cut into words before, "
+            f"{marked:,} of the first texts contain {UNKNOWN}: if the text is already tokenized, "
             "pass --set tokenizer.level=whitespace"
         )
     if valid is None:
@@ -103,7 +103,7 @@ def prepare(
     contents = contents_of(source)
     tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
     if tokenizer.vocab_size <= len(SPECIALS):
-        raise DataError("there is no word in the texts", where=data, hint="give a file of texts")
+        raise DataError("the texts have no words", where=data, hint="give a file of texts")
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
     rows = (train_rows, valid_rows)
     parts = split_parts(
@@ -119,14 +119,14 @@ def prepare(
 def hold_out(
     sizes: NDArray[np.int64], config: LanguageModelConfig, groups: NDArray[np.int64] | None, *, in_order: bool
 ) -> tuple[Rowset, Rowset]:
-    """Row numbers ``(train, valid)``, both sorted.
+    """Splits texts into training and validation; returns the sorted row numbers ``(train, valid)``.
 
     Args:
-        sizes: ``(N,)`` characters of each text, N of 2 or more.
-        config: ``data.valid_fraction`` and ``data.split_seed``.
-        groups: ``(N,)`` rows of one group stay together.
-        in_order: the last texts are held out, as many as have that share of all characters; else rows at
-            random.
+        sizes: number of characters of each text, of shape (N,), with N at least 2.
+        config: the settings ``data.valid_fraction`` and ``data.split_seed``.
+        groups: group of each row, of shape (N,); rows of one group stay together.
+        in_order: whether the last texts are held out, with ``valid_fraction`` of all characters; otherwise
+            random rows.
     """
     share = config.data.valid_fraction
     if groups is not None or not in_order:
@@ -138,28 +138,28 @@ def hold_out(
 
 
 def check_settings(config: LanguageModelConfig) -> None:
-    """Refuses what no language model can have.
+    """Checks settings that a language model does not support.
 
     Raises:
-        ConfigError: such a setting.
+        ConfigError: there is such a setting.
     """
     if not config.tokenizer.start_token:
         raise ConfigError(
-            "a language model needs the start token: it tells where a text ends",
+            "a language model needs the start token, which marks the end of a text",
             where="tokenizer.start_token",
-            hint="leave it out",
+            hint="remove the setting",
         )
     if config.train.monitor != "loss":
         raise ConfigError(
-            f"a language model is not validated by {config.train.monitor}",
+            f"a language model has no validation metric {config.train.monitor}",
             where="train.monitor",
-            hint="set loss",
+            hint="set train.monitor=loss",
         )
     refuse_unfit(config.model, config.language)
 
 
 def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, int]:
-    """Characters of every text, its group's number, and how many of the first texts say ``<unk>``."""
+    """Returns the characters and the group of every text, and how many of the first texts have ``<unk>``."""
     sizes: list[NDArray[np.int64]] = []
     groups: list[str] = []
     marked = 0
@@ -177,26 +177,26 @@ def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
         raise DataError("there is no text", where=data, hint="give a file of texts")
     if alone and len(sizes) < 2:
         raise DataError(
-            "there is one text, and none to validate on",
+            "there is only one text, so none can be held out for validation",
             where=data,
-            hint="set line breaks between its sentences or paragraphs, or give --valid",
+            hint="put its sentences or paragraphs on separate lines, or pass --valid",
         )
 
 
 def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:
-    """How an epoch is cut into windows."""
+    """Reports the number of windows of an epoch."""
     windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
-    many = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
-    reporter.facts({"windows": many})
+    count = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
+    reporter.facts({"windows": count})
     if len(windows) * config.train.epochs < _FEW_STEPS:
         reporter.warn(
-            f"that makes {len(windows) * config.train.epochs:,} steps in all: "
+            f"the training has only {len(windows) * config.train.epochs:,} steps: "
             "lower train.batch_size or raise train.epochs"
         )
 
 
 def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Reporter) -> None:
-    """How many tokens each part has, how many of them are unknown, and whether texts are cut."""
+    """Reports the tokens of each part, the share of unknown ones, and whether texts are truncated."""
     for part in parts:
         tokens = stream_of(part).targets
         unknown = int(part.examples.unknown[part.rows].sum())
@@ -205,6 +205,6 @@ def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Repo
         cut = int((part.examples.full_lengths[part.rows] > config.tokenizer.max_tokens).sum())
         if cut:
             reporter.warn(
-                f"{cut:,} {part.name} texts are cut to {config.tokenizer.max_tokens:,} tokens: "
-                "raise tokenizer.max_tokens to read them whole"
+                f"{cut:,} {part.name} texts are truncated to {config.tokenizer.max_tokens:,} tokens: "
+                "raise tokenizer.max_tokens to use whole texts"
             )
