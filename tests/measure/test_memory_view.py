@@ -30,33 +30,33 @@ def scaled(radius: float, activation: str = "tanh") -> Memory:
 def test_a_matrix_below_1_is_said_to_die_and_one_above_to_blow_up() -> None:
     dying, living, bursting = (sentences(scaled(radius)) for radius in (0.3, 1.0, 3.0))
     assert "0.300, below 1" in dying["matrix"]
-    assert "a half is gone after 1, all but a thousandth after " in dying["gradient"]
-    assert "is left after 20 steps (it dies)" in dying["alone"]
-    assert "1 but for a hundredth" in living["matrix"]
+    assert "it falls below a half after 1 step and below a thousandth after " in dying["gradient"]
+    assert "is left after 20 steps (it vanishes)" in dying["alone"]
+    assert "within 0.01 of 1" in living["matrix"]
     assert "3.000, above 1" in bursting["matrix"]
-    assert "what keeps it in bounds is tanh" in bursting["matrix"]
-    assert "without tanh 3.5e9 (it blows up)" in bursting["alone"]
+    assert "tanh bounds it" in bursting["matrix"]
+    assert "without tanh 3.5e9 (it grows)" in bursting["alone"]
     assert "nothing bounds it" in sentences(scaled(3.0, "relu"))["matrix"]
     assert set(dying) == {"gradient", "matrix", "alone"}
 
 
 def test_gated_cells_have_a_sentence_on_the_gate_that_keeps() -> None:
-    assert "forget gate stands open by 0.7" in sentences(found(LSTM(3, 8)))["gates"]
-    assert "update gate stands open by 0.5" in sentences(found(GRU(3, 8)))["gates"]
-    assert "by this gate alone no unit remembers that far" in sentences(found(GRU(3, 8)))["gates"]
+    assert "opening of the forget gate is 0.7" in sentences(found(LSTM(3, 8)))["gates"]
+    assert "opening of the update gate is 0.5" in sentences(found(GRU(3, 8)))["gates"]
+    assert "through this gate alone no unit remembers that distance" in sentences(found(GRU(3, 8)))["gates"]
 
 
 def test_a_gradient_that_passes_by_the_forget_gate_is_said_to() -> None:
     torch.manual_seed(0)
     layer = LSTM(3, 8)
-    assert "goes through the recurrent matrix" not in sentences(found(layer, 25))["gates"]
+    assert "through the recurrent matrix" not in sentences(found(layer, 25))["gates"]
     with torch.no_grad():  # each cell feeds itself through its candidate
         layer.weights("l0").weight_hh[16:24] = 1.6 * torch.eye(8)
         layer.weights("l0").weight_ih.mul_(0.01)
         layer.weights("l0").bias_ih[8:16] = 0.0
         layer.weights("l0").bias_ih[:8] = 1.0
         layer.weights("l0").bias_ih[24:] = 1.0
-    assert "goes through the recurrent matrix" in sentences(found(layer, 25))["gates"]
+    assert "through the recurrent matrix" in sentences(found(layer, 25))["gates"]
 
 
 def test_a_growing_and_a_dead_gradient_are_named() -> None:
@@ -65,7 +65,7 @@ def test_a_growing_and_a_dead_gradient_are_named() -> None:
     with torch.no_grad():
         layer.weights("l0").weight_hh.copy_(1.5 * torch.eye(6))
         layer.weights("l0").bias_ih.fill_(9.0)
-    assert "it grows on its way" in sentences(found(layer))["gradient"]
+    assert "it grows with the distance" in sentences(found(layer))["gradient"]
     with torch.no_grad():
         layer.weights("l0").bias_ih.fill_(-1e6)
     assert "units are dead" in sentences(found(layer))["gradient"]
@@ -110,7 +110,7 @@ def test_a_figure_with_values_beyond_numbers_is_drawn(tmp_path: Path) -> None:
     assert seen.gradient.median[-1] > 1e140
     json.loads(json.dumps(seen.model_dump(mode="json"), allow_nan=False))
     write_figure(seen, tmp_path / "figure.svg", "blown", sentences(seen))
-    assert "more than 1e308 (it blows up)" in sentences(seen)["alone"]
+    assert "more than 1e308 (it grows)" in sentences(seen)["alone"]
 
 
 def test_a_name_without_a_known_ending_is_refused(tmp_path: Path) -> None:

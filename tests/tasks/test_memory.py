@@ -64,8 +64,8 @@ def test_a_person_reads_figures_and_sentences(run: Run, trained: Fitted) -> None
     ran = run("inspect", trained.folder, "memory", *STEPS)
     assert ran.code == 0, ran.err
     assert "gradient 20 back" in ran.out
-    assert "Of the last word's gradient" in ran.out
-    assert "forget gate stands open by 0.7" in ran.out
+    assert "Of the gradient of the last word" in ran.out
+    assert "opening of the forget gate is 0.7" in ran.out
 
 
 def test_fresh_is_the_network_that_training_began_with(

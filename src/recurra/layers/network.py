@@ -66,6 +66,14 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
 
     Yields:
         The device of the model's parameters.
+
+    Example:
+        >>> model = nn.Dropout(0.5)
+        >>> with measuring(model) as device:
+        ...     model(torch.ones(3, device=device))
+        tensor([1., 1., 1.])
+        >>> model.training
+        True
     """
     weight = next(model.parameters(), None)
     was_training = model.training
@@ -78,7 +86,12 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
-    """Builds the recurrent layers of the settings for inputs ``(B, T, input_size)``."""
+    """Builds the recurrent layers of the settings for inputs ``(B, T, input_size)``.
+
+    Example:
+        >>> recurrent_stack(ModelConfig(cell="gru", units=4, bidirectional=True), 3, return_sequences=True)
+        GRU(3, 4, bidirectional=True)
+    """
     return Recurrent(
         input_size,
         config.layer_units,

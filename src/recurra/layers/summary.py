@@ -22,7 +22,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a network in the order in which the data passes them, and its parameter counts."""
+    """The layers of a network in the order in which the data passes them, and its parameter counts.
+
+    Example:
+        >>> print(Summary([Row("lstm", "LSTM", "(None, 4)", 112, True)], 112, 112, 0).text())
+        Layer (type)  Output shape  Parameters  Trainable
+        -------------------------------------------------
+        lstm (LSTM)   (None, 4)            112  yes
+        -------------------------------------------------
+        Total parameters:                112
+        Trainable parameters:            112
+        Frozen parameters:                 0
+    """
 
     rows: list[Row]
     total: int

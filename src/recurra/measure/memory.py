@@ -1,15 +1,16 @@
-"""Why a recurrent network forgets: its gradient by distance, its matrices, a state left alone, its gates.
+"""The memory of a recurrent network: gradient by distance, recurrent matrices, free states, gates.
 
 1. ``|d h_T / d x_t|`` against ``T - t`` (Bengio et al. 1994; Pascanu et al. 2013): ``h_T`` is the state of
-   the last layer's forward direction at a text's last step, ``x_t`` the vector of the word at step ``t``,
-   and the path between them the whole stack. A logit in place of ``h_T`` would measure the pooling too,
-   which may read every state.
+   the forward direction of the last layer at the last step of a text, ``x_t`` is the vector of the word at
+   step ``t``, and the path between them is the whole stack. The gradient of a logit would also depend on the
+   pooling, which may read every state.
 2. The spectral radius of each block of the recurrent matrix.
-3. What is left of a random state under zero input, with the activation and without.
-4. How far the gates stand open. Over ``n`` steps a cell keeps the product of its keeping gates ``f``, so a
-   unit's time constant is ``-1 / mean(log f)``.
+3. What is left of a random state with zero input, with the activation and without it.
+4. The opening of the gates. Over ``n`` steps a cell keeps the product of its keeping gates ``f``, so the time
+   constant of a unit is ``-1 / mean(log f)``.
 
-All in float64 on the plain loops, where 1e-100 is a number like any other, and without dropout.
+All measurements are in float64 with the reference loops, which represent values such as 1e-100, and without
+dropout.
 Dimensions: ``N`` texts, ``B`` of them at a time, ``T`` time, ``E`` input features, ``H`` hidden units.
 """
 
@@ -31,17 +32,23 @@ from recurra.layers import Recurrent
 __all__ = ["Carry", "Curve", "Gate", "Gradient", "Memory", "Part", "measure"]
 
 OPEN, SHUT = 0.9, 0.1
-_LARGEST = 1e150  # stands for a gradient whose square is beyond any number
-_PROBES = 8  # random directions a text; with the median over 32 texts the error is a few percent
-_STATES = 32  # random states that are left alone
-_BATCH = 16  # texts whose graph is held at a time: 200 MB for 500 steps of an LSTM of 100 units
+_LARGEST = 1e150  # in place of a gradient whose square would overflow
+_PROBES = 8  # random directions per text; the error of a median over 32 texts is then a few percent
+_STATES = 32  # random initial states
+_BATCH = 16  # texts whose graph is in memory at a time: 200 MB for 500 steps of an LSTM of 100 units
 
 
 class Gradient(BaseModel):
-    """``|d h_T / d x_t|`` (Frobenius) relative to ``t = T``, by the distance 0, 1, ... ``steps``.
+    """The Frobenius norm of ``d h_T / d x_t`` relative to that at ``t = T``, by distance 0, 1, ... ``steps``.
 
-    ``half`` and ``thousandth`` are the distances from which on the median stays at or below that share,
-    None where it doesn't within the steps measured. ``at_zero`` is the median norm at distance 0.
+    Attributes:
+        texts: Number of texts.
+        at_zero: Median norm at distance 0.
+        median: Median over texts for each distance.
+        low: Lower quartile.
+        high: Upper quartile.
+        half: Distance from which on the median is at most a half; None if there is none.
+        thousandth: Distance from which on the median is at most a thousandth; None if there is none.
     """
 
     texts: int
@@ -54,10 +61,12 @@ class Gradient(BaseModel):
 
 
 class Curve(BaseModel):
-    """A random state under zero input, by step; medians relative to its norm at step 0.
+    """A random state with zero input, by step: medians relative to its norm at step 0.
 
-    ``left`` is the distance to where the zero state is by then (without biases that is the norm itself),
-    ``norm`` the norm of ``h``. None where it is beyond the largest number; below 1e-16 ``left`` is rounding.
+    Attributes:
+        left: Distance from the state that starts at zero (without biases, the norm itself). None on overflow;
+            values below 1e-16 are rounding errors.
+        norm: Norm of ``h``; None on overflow.
     """
 
     left: list[float | None]
@@ -65,7 +74,15 @@ class Curve(BaseModel):
 
 
 class Gate(BaseModel):
-    """How far a gate stands open, 0 to 1, over all units, steps and texts; ``by_distance`` from the end."""
+    """The opening of a gate, from 0 to 1, over all units, steps and texts.
+
+    Attributes:
+        name: Name of the gate.
+        mean: Mean opening.
+        nearly_open: Share of openings above 0.9.
+        nearly_shut: Share of openings below 0.1.
+        by_distance: Mean opening by distance from the end of the text.
+    """
 
     name: str
     mean: float
@@ -75,11 +92,14 @@ class Gate(BaseModel):
 
 
 class Carry(BaseModel):
-    """What the keeping gate lets through.
+    """What the gate that keeps the state lets through.
 
-    ``typical``, ``mean`` and ``longest`` are time constants in steps: the units' median, mean and largest.
-    ``kept`` is the share of a state that its product over the last ``steps`` steps keeps, mean over units,
-    median over texts.
+    Attributes:
+        gate: Name of the gate.
+        typical: Median time constant of the units, in steps.
+        mean: Mean time constant.
+        longest: Largest time constant.
+        kept: Product of the gate over the last ``steps`` steps: mean over units, median over texts.
     """
 
     gate: str
@@ -90,10 +110,18 @@ class Carry(BaseModel):
 
 
 class Part(BaseModel):
-    """One layer (from 1) in one direction; ``gates`` is empty for cells without gates.
+    """One direction of one layer.
 
-    ``spectral_radius`` is by block of the recurrent matrix (empty where the cell has none), ``eigenvalues``
-    are real and imaginary parts.
+    Attributes:
+        layer: Number of the layer, from 1.
+        direction: ``forward`` or ``backward``.
+        activation: Name of the activation.
+        spectral_radius: Spectral radius of each block of the recurrent matrix; empty without such a matrix.
+        eigenvalues: Real and imaginary parts of the eigenvalues of each block.
+        with_activation: A free state with the activation.
+        linear: A free state without it.
+        gates: The gates; empty for cells without gates.
+        carry: The gate that keeps the state; None without such a gate.
     """
 
     layer: int
@@ -108,7 +136,7 @@ class Part(BaseModel):
 
 
 class Memory(BaseModel):
-    """All four measurements; ``parts`` in the order of the stack."""
+    """All measurements; ``parts`` are in the order of the stack."""
 
     cell: str
     steps: int
@@ -117,7 +145,7 @@ class Memory(BaseModel):
 
     @property
     def last(self) -> Part:
-        """The last layer's forward direction, whose gradient was measured."""
+        """The forward direction of the last layer, whose gradient was measured."""
         return [part for part in self.parts if part.direction == "forward"][-1]
 
 
@@ -126,35 +154,35 @@ class _Openness(NamedTuple):
 
     names: tuple[str, ...]
     sums: Tensor = torch.empty(0)  # (g, 3) of openness, nearly open, nearly shut
-    entries: int = 0  # what the sums are of: units times steps
+    entries: int = 0  # number of summands: units times steps
     by_distance: Tensor = torch.empty(0)  # (g, B, steps + 1), means over units
-    logs: Tensor | None = None  # (H,) sums of the keeping gate's logarithm over all steps; None without such
+    logs: Tensor | None = None  # (H,) sums of the logarithm of the keeping gate; None without such a gate
     kept: Tensor | None = None  # (B,)
 
 
 def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int = 0) -> Memory:
-    """The memory of a stack on texts.
+    """Measures the memory of recurrent layers on texts.
 
     Args:
-        stack: recurrent layers of any cell; they are not changed.
-        texts: ``N`` tensors ``(T, E)``, the vectors of a text's words, each with more than ``steps`` steps.
-        steps: how far back to look, 1 or more.
-        seed: of the random directions and states.
+        stack: Recurrent layers with any cell; they are not changed.
+        texts: Word vectors of ``N`` texts, each of shape ``(T, E)`` with ``T`` above ``steps``.
+        steps: Largest distance to measure, at least 1.
+        seed: Seed of the random directions and states.
 
     Raises:
-        ValueError: there is no text, or one is too short.
+        ValueError: If there is no text, or a text is too short.
     """
     if steps < 1 or not texts or min(map(len, texts)) <= steps:
-        raise ValueError(f"there must be texts, all of more than {steps} steps")
+        raise ValueError(f"texts of more than {steps} steps are needed")
     draws = torch.Generator().manual_seed(seed)
     ordered = sorted(texts, key=len)
     norms: list[Tensor] = []
     batches: list[list[_Openness]] = []
-    with torch.random.fork_rng(devices=[]):  # each layer draws first weights, which are overwritten
-        layers = [_alone(stack, depth, stack.suffixes(depth)) for depth in range(stack.layers)]
+    with torch.random.fork_rng(devices=[]):  # new layers draw weights, which are overwritten
+        layers = [_single(stack, depth, stack.suffixes(depth)) for depth in range(stack.layers)]
         for start in range(0, len(ordered), _BATCH):
-            found, openness = _read(layers, ordered[start : start + _BATCH], steps, draws)
-            norms.append(found)
+            batch_norms, openness = _read(layers, ordered[start : start + _BATCH], steps, draws)
+            norms.append(batch_norms)
             batches.append(openness)
         parts = [
             _part(stack, depth, suffix, steps, draws)
@@ -166,8 +194,8 @@ def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int 
     return Memory(cell=stack.cell, steps=steps, gradient=_gradient(torch.cat(norms).numpy()), parts=parts)
 
 
-def _alone(stack: Recurrent, depth: int, suffixes: Sequence[str], *, linear: bool = False) -> Recurrent:
-    """One layer of the stack by itself, in float64; a backward direction alone becomes a forward one."""
+def _single(stack: Recurrent, depth: int, suffixes: Sequence[str], *, linear: bool = False) -> Recurrent:
+    """A copy of one layer of the stack in float64; a single backward direction becomes a forward one."""
     weights = [stack.weights(suffix) for suffix in suffixes]
     layer = Recurrent(
         stack.input_size if depth == 0 else stack.directions * stack.units[depth - 1],
@@ -177,8 +205,8 @@ def _alone(stack: Recurrent, depth: int, suffixes: Sequence[str], *, linear: boo
         activation=_identity if linear else stack.activations[depth],
         backend="reference",
     ).double()
-    for suffix, theirs in zip(layer.suffixes(0), weights, strict=True):
-        for name, value in theirs.items():
+    for suffix, parameters in zip(layer.suffixes(0), weights, strict=True):
+        for name, value in parameters.items():
             layer.get_parameter(f"{name}_{suffix}").data.copy_(value)
     return layer.eval().requires_grad_(False)
 
@@ -190,7 +218,7 @@ def _identity(x: Tensor) -> Tensor:
 def _read(
     layers: Sequence[Recurrent], texts: Sequence[Tensor], steps: int, draws: torch.Generator
 ) -> tuple[Tensor, list[_Openness]]:
-    """``(B, steps + 1)`` gradient norms by distance, and the gates of each layer and direction."""
+    """Gradient norms by distance, of shape ``(B, steps + 1)``, and the gates of each layer and direction."""
     lengths = torch.tensor([len(text) for text in texts])
     vectors = [text.detach().to("cpu", torch.float64) for text in texts]
     x = torch.nn.utils.rnn.pad_sequence(vectors, batch_first=True).requires_grad_()
@@ -202,7 +230,7 @@ def _read(
         openness += _openness(layer, inputs.detach(), lengths, steps)
     B, H = len(texts), layers[-1].units[0]
     last = outputs[torch.arange(B), lengths - 1, :H]
-    # For random orthonormal v, H times the mean of |v' J|^2 is |J|^2 in expectation; with H of them, exactly.
+    # For random orthonormal v, H times the mean of |v' J|^2 is |J|^2 in expectation (exactly for H of them).
     probes = torch.linalg.qr(torch.randn(B, H, min(H, _PROBES), generator=draws, dtype=torch.float64)).Q
     squares = torch.zeros(x.shape[:2], dtype=torch.float64)
     for probe in probes.unbind(2):
@@ -213,7 +241,7 @@ def _read(
 
 
 def _from_end(lengths: Tensor, steps: int) -> Tensor:
-    """``(B, steps + 1)`` places of the distances 0, 1, ... ``steps`` from each row's last step."""
+    """The time steps at distance 0, 1, ... ``steps`` from the last step of each row, ``(B, steps + 1)``."""
     return lengths[:, None] - 1 - torch.arange(steps + 1)
 
 
@@ -221,33 +249,33 @@ def _openness(layer: Recurrent, inputs: Tensor, lengths: Tensor, steps: int) -> 
     """The gates of a layer in each direction."""
     B, T = inputs.shape[:2]
     inside = torch.arange(T) < lengths[:, None]
-    places = _from_end(lengths, steps)
+    at = _from_end(lengths, steps)
     rows = torch.arange(B)[:, None]
-    found = []
+    openness = []
     for sums in layer.gate_sums(inputs, lengths):
         names = tuple(sums)
         if not names:
-            found.append(_Openness(names))
+            openness.append(_Openness(names))
             continue
         logs = functional.logsigmoid(torch.stack(list(sums.values()), dim=2))  # (B, T, g, H)
         gates = logs.exp()
         real = gates[inside]  # (steps of all texts, g, H)
         gate = layer.spec.keeps
         kept = logs[:, :, names.index(gate)] if gate in names else None
-        found.append(
+        openness.append(
             _Openness(
                 names,
                 torch.stack(
                     [part.sum((0, 2)) for part in (real, 1.0 * (real > OPEN), 1.0 * (real < SHUT))], 1
                 ),
                 real[:, 0].numel(),
-                gates.mean(3)[rows, places].permute(2, 0, 1),
+                gates.mean(3)[rows, at].permute(2, 0, 1),
                 None if kept is None else kept[inside].sum(0),
                 # distance 0 is the last step, whose gate acts on the state before it
-                None if kept is None else kept[rows, places[:, :-1]].sum(1).exp().mean(1),
+                None if kept is None else kept[rows, at[:, :-1]].sum(1).exp().mean(1),
             )
         )
-    return found
+    return openness
 
 
 def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Carry | None]:
@@ -267,7 +295,7 @@ def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Ca
         return gates, None
     logs = torch.stack([part for part, _ in parts]).sum(0)
     steps = count / len(logs)
-    # a gate that never closes at all would keep for ever, which no JSON number says
+    # a gate that is always open has an infinite time constant, which JSON cannot represent
     constants = steps / (-logs).clamp(min=1e-12 * steps)
     carry = Carry(
         gate=spec.keeps,
@@ -280,7 +308,7 @@ def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Ca
 
 
 def _gradient(norms: NDArray[np.float64]) -> Gradient:
-    """``(N, steps + 1)`` norms, relative to each text's own at distance 0 and summed up over texts."""
+    """Quantiles over texts of norms of shape ``(N, steps + 1)`` relative to those at distance 0."""
     first = norms[:, :1]
     relative = np.divide(norms, first, out=np.zeros_like(norms), where=first > 0)
     low, median, high = np.quantile(relative, [0.25, 0.5, 0.75], axis=0)
@@ -296,14 +324,14 @@ def _gradient(norms: NDArray[np.float64]) -> Gradient:
 
 
 def _stays_below(curve: NDArray[np.float64], share: float) -> int | None:
-    """The first place from which on the curve is at ``share`` or below it."""
+    """The first index from which on the curve is at most ``share``; None if there is none."""
     above = np.flatnonzero(curve > share)
-    place = int(above[-1]) + 1 if len(above) else 0
-    return place if place < len(curve) else None
+    index = int(above[-1]) + 1 if len(above) else 0
+    return index if index < len(curve) else None
 
 
 def _part(stack: Recurrent, depth: int, suffix: str, steps: int, draws: torch.Generator) -> Part:
-    """One layer and direction without its gates: its matrix, and what it does with a state left alone."""
+    """One direction of one layer without its gates: the recurrent matrix and the free state."""
     activation = stack.activations[depth]
     blocks = stack.spec.recurrent_blocks(stack.weights(suffix))
     values = {name: torch.linalg.eigvals(block.detach().double().cpu()) for name, block in blocks.items()}
@@ -317,22 +345,22 @@ def _part(stack: Recurrent, depth: int, suffix: str, steps: int, draws: torch.Ge
         else getattr(activation, "__name__", "activation"),
         spectral_radius={name: float(value.abs().max()) for name, value in values.items()},
         eigenvalues={name: torch.view_as_real(value).tolist() for name, value in values.items()},
-        with_activation=_left_alone(_alone(stack, depth, [suffix]), state, steps),
-        linear=_left_alone(_alone(stack, depth, [suffix], linear=True), state, steps),
+        with_activation=_free_state(_single(stack, depth, [suffix]), state, steps),
+        linear=_free_state(_single(stack, depth, [suffix], linear=True), state, steps),
         gates=[],
         carry=None,
     )
 
 
-def _left_alone(layer: Recurrent, state: tuple[Tensor, ...], steps: int) -> Curve:
-    """What ``steps`` steps of zero input leave of random states, beside what they make of zero states."""
-    silence = torch.zeros(_STATES, steps, layer.input_size, dtype=torch.float64)
-    from_state, _ = layer(silence, state=(state,))
-    from_zero, _ = layer(silence[:1])
-    whole = state[0].norm(dim=1)[:, None]
+def _free_state(layer: Recurrent, state: tuple[Tensor, ...], steps: int) -> Curve:
+    """Random states after ``steps`` steps of zero input, compared with states that start at zero."""
+    zeros = torch.zeros(_STATES, steps, layer.input_size, dtype=torch.float64)
+    from_state, _ = layer(zeros, state=(state,))
+    from_zero, _ = layer(zeros[:1])
+    initial = state[0].norm(dim=1)[:, None]
 
     def curve(difference: Tensor) -> list[float | None]:
-        medians = (difference.norm(dim=2) / whole).nan_to_num(torch.inf).quantile(0.5, dim=0)
+        medians = (difference.norm(dim=2) / initial).nan_to_num(torch.inf).quantile(0.5, dim=0)
         return [1.0, *(value if np.isfinite(value) else None for value in medians.tolist())]
 
     return Curve(left=curve(from_state - from_zero), norm=curve(from_state))

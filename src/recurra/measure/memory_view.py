@@ -1,4 +1,4 @@
-"""What a network's memory looks like: a sentence a measurement, a table, and a figure as page or picture."""
+"""The memory of a network as sentences, a table, and a figure (page or picture)."""
 
 from __future__ import annotations
 
@@ -44,44 +44,49 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
 }
-_FLOOR, _CEILING = 1e-30, 1e30  # less is drawn as that, a line that rises above ends
+_FLOOR, _CEILING = 1e-30, 1e30  # smaller values are drawn as this, larger ones are not drawn
 
 
-def sentences(found: Memory) -> dict[str, str]:
-    """What the figures of the last layer's forward direction mean, one sentence a measurement."""
-    part = found.last
-    told = {"gradient": _gradient_sentence(found)}
+def sentences(memory: Memory) -> dict[str, str]:
+    """Returns one sentence for each measurement, about the forward direction of the last layer."""
+    part = memory.last
+    lines = {"gradient": _gradient_sentence(memory)}
     if part.spectral_radius:
-        told["matrix"] = _matrix_sentence(found.cell, part)
-    told["alone"] = _alone_sentence(part, found.steps)
-    return {**told, "gates": _gates_sentence(found)} if part.carry else told
+        lines["matrix"] = _matrix_sentence(memory.cell, part)
+    lines["alone"] = _free_state_sentence(part, memory.steps)
+    return {**lines, "gates": _gates_sentence(memory)} if part.carry else lines
 
 
-def table(found: Memory) -> tuple[list[str], list[list[str]]]:
-    """The figures by layer and direction: header and rows."""
-    steps = found.steps
-    header = ["", *(_name(part, found) for part in found.parts)]
-    places = [d for d in (1, 10, 50, 100, 200, 500, 1000) if d < steps] + [steps]
-    last = found.parts.index(found.last)
+def table(memory: Memory) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows of a table with a column for each layer and direction."""
+    steps = memory.steps
+    header = ["", *(_name(part, memory) for part in memory.parts)]
+    distances = [d for d in (1, 10, 50, 100, 200, 500, 1000) if d < steps] + [steps]
+    last = memory.parts.index(memory.last)
     rows = [
-        [f"gradient {d} back", *(_short(found.gradient.median[d]) if n == last else "" for n in _all(found))]
-        for d in places
+        [
+            f"gradient {d} back",
+            *(_short(memory.gradient.median[d]) if n == last else "" for n in _all(memory)),
+        ]
+        for d in distances
     ]
     rows += [
-        [f"spectral radius, {name}", *(f"{part.spectral_radius[name]:.3f}" for part in found.parts)]
-        for name in found.last.spectral_radius
+        [f"spectral radius, {name}", *(f"{part.spectral_radius[name]:.3f}" for part in memory.parts)]
+        for name in memory.last.spectral_radius
     ]
-    for d in places:
+    for d in distances:
         rows.append(
-            [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in found.parts)]
+            [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in memory.parts)]
         )
-    rows.append([f"the same, linear, after {steps}", *(_short(part.linear.left[-1]) for part in found.parts)])
-    for number, gate in enumerate(found.last.gates):
-        gates = [part.gates[number] for part in found.parts]
+    rows.append(
+        [f"the same, linear, after {steps}", *(_short(part.linear.left[-1]) for part in memory.parts)]
+    )
+    for number, gate in enumerate(memory.last.gates):
+        gates = [part.gates[number] for part in memory.parts]
         rows.append([f"{gate.name} gate", *(f"{gate.mean:.3f}" for gate in gates)])
         edges = [f"{share(gate.nearly_open)} / {share(gate.nearly_shut)}" for gate in gates]
         rows.append(["  nearly open / shut", *edges])
-    carries = [part.carry for part in found.parts if part.carry is not None]
+    carries = [part.carry for part in memory.parts if part.carry is not None]
     if carries:
         rows.append(["time constant, typical", *(f"{carry.typical:,.1f}" for carry in carries)])
         rows.append(["time constant, longest", *(f"{carry.longest:,.1f}" for carry in carries)])
@@ -90,62 +95,63 @@ def table(found: Memory) -> tuple[list[str], list[list[str]]]:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a figure's name before anything is measured.
+    """Checks the name of a figure before anything is measured.
 
     Raises:
-        OutputError: it ends in neither ``.html``, ``.png`` nor ``.svg``, or is a directory.
+        OutputError: If it ends in neither ``.html``, ``.png`` nor ``.svg``, or is a directory.
     """
     if path.suffix.lower() not in _FORMS:
-        raise OutputError("is no name for a figure", where=path, hint=f"end it in {', '.join(_FORMS)}")
+        raise OutputError("is not the name of a figure", where=path, hint=f"end it in {', '.join(_FORMS)}")
     if path.is_dir():
         raise OutputError("is a directory", where=path, hint="give the name of a file")
 
 
-def write_figure(found: Memory, path: Path, title: str, told: Mapping[str, str]) -> None:
-    """The figure as a picture, or as a page with sentences and table, whole or not at all.
+def write_figure(memory: Memory, path: Path, title: str, lines: Mapping[str, str]) -> None:
+    """Writes the figure as a picture, or as a page with sentences and table, atomically.
 
     Args:
-        found: the measurements.
-        path: the file, whose ending says which.
-        title: above the figure.
-        told: the sentences of the page.
+        memory: The measurements.
+        path: The file; its ending selects the format.
+        title: Title of the figure.
+        lines: Sentences of the page, as returned by `sentences`.
 
     Raises:
-        OutputError: the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
+        OutputError: If the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
     """
     check_place(path)
     form = path.suffix.lower()[1:]
     with replacing(path) as draft:
         if form == "html":
-            drawn = _draw(found, None, "svg").decode()
-            header, rows = table(found)
+            drawn = _draw(memory, None, "svg").decode()
+            header, rows = table(memory)
             page = _page().render(
                 title=title,
-                told=told,
-                svg=Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - matplotlib's markup, no user's words
+                lines=lines,
+                svg=Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - markup of matplotlib without text of users
                 header=header,
                 rows=rows,
             )
             draft.write_text(page, encoding="utf-8")
         else:
-            draft.write_bytes(_draw(found, title, form))
+            draft.write_bytes(_draw(memory, title, form))
 
 
-def _gradient_sentence(found: Memory) -> str:
-    g, steps = found.gradient, found.steps
+def _gradient_sentence(memory: Memory) -> str:
+    g, steps = memory.gradient, memory.steps
     end = g.median[-1]
     if g.at_zero == 0:
         return (
             f"The last state of {g.texts} texts does not depend on the last word at all: its units are dead."
         )
-    told = f"Of the last word's gradient {_short(end)} is left {steps} steps back (median of {g.texts} texts)"
+    left = f"Of the gradient of the last word {_short(end)} is left {_count(steps)} back"
+    left += f" (median of {g.texts} texts)"
     if g.thousandth is not None:
-        less = f"a half is gone after {g.half}, all but a thousandth after {g.thousandth}"
-        return f"{told}; {less}: training can't tie the end to what stands further back than that."
+        decay = f"it falls below a half after {_count(g.half)} and below a thousandth after {g.thousandth}"
+        return f"{left}; {decay}: training cannot learn dependencies over longer distances."
     if end > 1:
-        return f"{told}: it grows on its way, and training may blow up."
-    less = f"a half is gone after {g.half}" if g.half is not None else "less than a half is gone"
-    return f"{told}; {less}: words that far back still take part in training."
+        return f"{left}: it grows with the distance, and training may diverge."
+    decay = f"it falls below a half after {_count(g.half)}" if g.half is not None else "it stays above a half"
+    return f"{left}; {decay}: words at this distance still contribute to training."
 
 
 def _matrix_sentence(cell: str, part: Part) -> str:
@@ -154,62 +160,63 @@ def _matrix_sentence(cell: str, part: Part) -> str:
         each = ", ".join(f"{name} {value:.2f}" for name, value in radii.items())
         kept = "state" if len(cell_named(cell).state) == 1 else "cell state"
         return (
-            f"Spectral radii by block: {each}; they do not decide alone, since the {kept} passes through the "
-            f"{part.carry.gate} gate, not these matrices."
+            f"Spectral radii by block: {each}. They alone do not determine the memory, since the {kept} "
+            f"passes through the {part.carry.gate} gate and not through these matrices."
         )
     if len(radii) > 1:
         return (
             f"Spectral radii by block: {', '.join(f'{name} {value:.2f}' for name, value in radii.items())}."
         )
     (radius,) = radii.values()
-    told = f"The spectral radius is {radius:.3f}"
+    value = f"The spectral radius is {radius:.3f}"
     if radius < 0.99:
         return (
-            f"{told}, below 1: in the long run a step without input leaves {radius:.2f} of a state: it dies."
+            f"{value}, below 1: in the long run a step without input leaves {radius:.2f} of a state, "
+            "which decays."
         )
     if radius > 1.01:
-        held = (
-            f"what keeps it in bounds is {part.activation}"
-            if part.activation == "tanh"
-            else "nothing bounds it"
-        )
-        return f"{told}, above 1: without {part.activation} a state blows up in the long run; {held}."
-    return f"{told}, 1 but for a hundredth: by itself the matrix neither kills a state nor blows it up."
+        bound = "tanh bounds it" if part.activation == "tanh" else "nothing bounds it"
+        return f"{value}, above 1: without {part.activation} a state grows without limit; {bound}."
+    return f"{value}, within 0.01 of 1: the matrix alone neither shrinks nor enlarges a state."
 
 
-def _alone_sentence(part: Part, steps: int) -> str:
-    ours, linear = part.with_activation.left[-1], part.linear.left[-1]
+def _free_state_sentence(part: Part, steps: int) -> str:
+    left, linear = part.with_activation.left[-1], part.linear.left[-1]
     return (
-        f"Under zero input {_short(ours)} of a random state is left after {steps} steps ({_fate(ours)}), "
-        f"without {part.activation} {_short(linear)} ({_fate(linear)})."
+        f"With zero input {_short(left)} of a random state is left after {steps} steps ({_trend(left)}), "
+        f"without {part.activation} {_short(linear)} ({_trend(linear)})."
     )
 
 
-def _fate(left: float | None) -> str:
+def _trend(left: float | None) -> str:
     if left is None or left > 10:
-        return "it blows up"
-    return "it dies" if left < 0.01 else "it fades" if left < 0.5 else "it stays"
+        return "it grows"
+    return "it vanishes" if left < 0.01 else "it decays" if left < 0.5 else "it persists"
 
 
-def _gates_sentence(found: Memory) -> str:
-    part, steps, end = found.last, found.steps, found.gradient.median[-1]
+def _gates_sentence(memory: Memory) -> str:
+    part, steps, end = memory.last, memory.steps, memory.gradient.median[-1]
     carry = part.carry
     if carry is None:
-        raise ValueError("a part with gates has a carry")
+        raise ValueError("there is no gate that keeps the state")
     gate = next(gate for gate in part.gates if gate.name == carry.gate)
-    far = "no unit remembers" if carry.longest < steps / 5 else "some units remember"
-    way = ", and the gradient that arrives goes through the recurrent matrix"
-    elsewhere = way if end > 1e-3 and carry.kept < 1e-3 * end else ""
+    units = "no unit remembers" if carry.longest < steps / 5 else "some units remember"
+    detour = ", and the gradient reaches it through the recurrent matrix"
+    elsewhere = detour if end > 1e-3 and carry.kept < 1e-3 * end else ""
     return (
-        f"The {gate.name} gate stands open by {gate.mean:.2f} (nearly open {share(gate.nearly_open)} of the "
-        f"time, nearly shut {share(gate.nearly_shut)}), time constant {carry.typical:,.1f} steps in the "
-        f"typical unit, {carry.longest:,.1f} in the longest; over {steps} steps it keeps "
-        f"{_short(carry.kept)}: by this gate alone {far} that far{elsewhere}."
+        f"The mean opening of the {gate.name} gate is {gate.mean:.2f} (nearly open {share(gate.nearly_open)} "
+        f"of the time, nearly shut {share(gate.nearly_shut)}). The time constant is {carry.typical:,.1f} "
+        f"steps for the median unit and {carry.longest:,.1f} for the longest; over {steps} steps the gate "
+        f"keeps {_short(carry.kept)}: through this gate alone {units} that distance{elsewhere}."
     )
+
+
+def _count(steps: int | None) -> str:
+    return "1 step" if steps == 1 else f"{steps} steps"
 
 
 def _short(value: float | None) -> str:
-    """``0.00123`` as ``0.0012``, ``1e-9`` as ``1e-9``, None as infinite."""
+    """``0.00123`` as ``0.0012``, ``1e-9`` as ``1e-9``, None as an overflow."""
     if value is None:
         return "more than 1e308"
     if value == 0 or 1e-3 <= value < 1e4:
@@ -218,29 +225,29 @@ def _short(value: float | None) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def _all(found: Memory) -> range:
-    return range(len(found.parts))
+def _all(memory: Memory) -> range:
+    return range(len(memory.parts))
 
 
-def _name(part: Part, found: Memory) -> str:
-    several = found.parts[-1].layer > 1
-    both = any(part.direction == "backward" for part in found.parts)
-    words = [cell_named(found.cell).title]
+def _name(part: Part, memory: Memory) -> str:
+    several = memory.parts[-1].layer > 1
+    both = any(part.direction == "backward" for part in memory.parts)
+    words = [cell_named(memory.cell).title]
     words += [f"layer {part.layer}"] if several else []
     words += [part.direction] if both else []
     return " ".join(words)
 
 
-def _draw(found: Memory, title: str | None, form: str) -> bytes:
+def _draw(memory: Memory, title: str | None, form: str) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
-    part = found.last
+    part = memory.last
     with matplotlib.rc_context(_STYLE):
-        draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, found)]
+        draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, memory)]
         if part.eigenvalues:
             draws.append(lambda axes: _draw_matrix(axes, part))
-        draws.append(lambda axes: _draw_alone(axes, part))
+        draws.append(lambda axes: _draw_free_state(axes, part))
         if part.gates:
             draws.append(lambda axes: _draw_gates(axes, part))
         rows, columns = (2, 2) if len(draws) == 4 else (1, len(draws))
@@ -252,8 +259,8 @@ def _draw(found: Memory, title: str | None, form: str) -> bytes:
         return _saved(figure, form)
 
 
-def _draw_gradient(axes: Axes, found: Memory) -> None:
-    g = found.gradient
+def _draw_gradient(axes: Axes, memory: Memory) -> None:
+    g = memory.gradient
     low, median, high = (_drawable(line) for line in (g.low, g.median, g.high))
     across = range(len(median))
     axes.fill_between(across, low, high, color=_COLOURS[0], alpha=0.2, linewidth=0, label="half of the texts")
@@ -263,14 +270,14 @@ def _draw_gradient(axes: Axes, found: Memory) -> None:
         axes.annotate(name, (len(median) - 1, level), ha="right", va="bottom", fontsize=7.5, color=_INK)
     axes.set_yscale("log")
     axes.set_ylim(top=max(2.0, 2 * np.nanmax(high)), bottom=min(5e-4, 0.5 * np.nanmin(low)))
-    axes.set_title("Gradient that reaches a word")
+    axes.set_title("Gradient by distance")
     axes.set_xlabel("steps before the last")
     axes.set_ylabel("|dh(T)/dx(t)|, relative to t = T")
     axes.legend(loc="lower left")
 
 
 def _drawable(line: Sequence[float | None]) -> list[float]:
-    """The values that a logarithmic axis can take; what is too large is no number."""
+    """Values for a logarithmic axis; values that are too large become NaN."""
     return [np.nan if value is None or value > _CEILING else max(value, _FLOOR) for value in line]
 
 
@@ -288,7 +295,7 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
     axes.set_title("Eigenvalues and spectral radius")
     axes.set_xlabel("real part (dotted: radius 1)")
     axes.set_ylabel("imaginary part")
-    if len(part.eigenvalues) == 1:  # a legend's mark would pass for an eigenvalue
+    if len(part.eigenvalues) == 1:  # the marker of a legend would look like an eigenvalue
         axes.annotate(
             f"spectral radius\n{max(part.spectral_radius.values()):.2f}", (0, 0), ha="center", va="center"
         )
@@ -296,7 +303,7 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _draw_alone(axes: Axes, part: Part) -> None:
+def _draw_free_state(axes: Axes, part: Part) -> None:
     lines: Sequence[tuple[Curve, str, str]] = (
         (part.with_activation, f"with {part.activation}", "-"),
         (part.linear, f"without {part.activation}", "--"),
@@ -307,7 +314,7 @@ def _draw_alone(axes: Axes, part: Part) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.05), max(high, 2))
-    axes.set_title("A state left alone")
+    axes.set_title("Free state")
     axes.set_xlabel("steps of zero input")
     axes.set_ylabel("share of the state left")
     axes.legend()
@@ -319,7 +326,7 @@ def _draw_gates(axes: Axes, part: Part) -> None:
     axes.set_ylim(0, 1)
     axes.set_title("Gates over time")
     axes.set_xlabel("steps before the last")
-    axes.set_ylabel("openness, mean over units and texts")
+    axes.set_ylabel("opening, mean over units and texts")
     axes.legend(ncols=3, loc="lower left")
 
 
@@ -353,7 +360,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <h1>{{ title }}</h1>
-{% for line in told.values() %}<p>{{ line }}</p>
+{% for line in lines.values() %}<p>{{ line }}</p>
 {% endfor %}
 <div class="drawn" role="img" aria-label="{{ title }}">{{ svg }}</div>
 <div class="scroll" role="region" tabindex="0" aria-label="Figures">

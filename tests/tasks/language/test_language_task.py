@@ -193,7 +193,7 @@ def test_evaluate_measures_another_file(
     [
         ("empty.txt", b"", "the file is empty"),
         ("blank.txt", b"\n\n  \n", "the file is empty"),
-        ("one.txt", b"one line alone\n", "there is one text, and none to validate on"),
+        ("one.txt", b"one line alone\n", "there is only one text, so none can be held out"),
         ("zip.txt", b"PK\x03\x04" + bytes(600), "is a zip archive"),
         ("noise.txt", bytes(range(1, 9)) * 200, "is binary, not text"),
         ("latin.txt", "caf\u00e9 na\u00efve d\u00e9j\u00e0\nvu\n".encode("latin-1"), "is not UTF-8"),
@@ -219,9 +219,9 @@ def test_bad_files_are_one_line(
     ("settings", "complaint"),
     [
         ({"tokenizer": {"start_token": False}}, "start token"),
-        ({"train": {"monitor": "accuracy"}}, "not validated by accuracy"),
-        ({"model": {"bidirectional": True}}, "forwards only"),
-        ({"language": {"output": "adaptive"}}, "no embedding to share"),
+        ({"train": {"monitor": "accuracy"}}, "no validation metric accuracy"),
+        ({"model": {"bidirectional": True}}, "can't be bidirectional"),
+        ({"language": {"output": "adaptive"}}, "can't be tied to the embedding"),
     ],
 )
 def test_settings_no_language_model_can_have_are_refused(

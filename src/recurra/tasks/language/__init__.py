@@ -1,4 +1,4 @@
-"""Language models: texts to the probabilities of the next token."""
+"""Language models: predict the next token of a text."""
 
 from recurra.tasks.base import TaskInfo
 

@@ -1,4 +1,4 @@
-"""A language model measured on one part of the data, with the n-gram baseline beside it."""
+"""Evaluates a language model and the n-gram baseline on one part of the data."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from recurra.tasks.texts import Part
 
 __all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "report_assessment"]
 
-_COUNTED = 20_000_000  # tokens of the training part that n-grams are counted of: some 3 GB while it lasts
+_MAX_TOKENS = 20_000_000  # training tokens for the n-grams: counting them takes about 3 GB
 _BANDS = ((1, 10), (11, 100), (101, 1_000), (1_001, 10_000), (10_001, None))
 
 
 @dataclass(frozen=True)
 class LanguageBaseline:
-    """What the training part's own counts tell."""
+    """The n-gram model and the token counts of the training part."""
 
     ngrams: NgramModel
     counts: NDArray[np.int64]
@@ -43,7 +43,7 @@ class LanguageBaseline:
 
 @dataclass(frozen=True)
 class Band:
-    """The tokens whose rank in training frequency lies in a band, and what each model makes of them."""
+    """Perplexity of both models on tokens within a range of frequency ranks."""
 
     name: str
     tokens: int
@@ -53,7 +53,7 @@ class Band:
 
 @dataclass(frozen=True)
 class LanguageAssessment:
-    """Figures on one part of the data; ``unit`` is what a token is: word, piece or character."""
+    """Metrics on one part of the data; ``unit`` is the kind of token: word, piece or character."""
 
     part: str
     unit: str
@@ -68,7 +68,7 @@ class LanguageAssessment:
     bands: list[Band]
 
     def as_json(self) -> dict[str, Any]:
-        """The figures that ``metrics.json`` and ``--json`` hold."""
+        """Returns the metrics for ``metrics.json`` and ``--json``."""
         return {
             "evaluated_on": self.part,
             "unit": self.unit,
@@ -84,49 +84,49 @@ class LanguageAssessment:
 
 
 def fit_baseline(prepared: LanguageData, reporter: Reporter) -> LanguageBaseline:
-    """N-grams counted on the very tokens the network was trained on (the first 20 million of them)."""
-    begun = time.perf_counter()
+    """Counts the n-grams of the tokens that the network was trained on (at most the first 20 million)."""
+    start = time.perf_counter()
     language, tokenizer = prepared.config.language, prepared.assets.tokenizer
     order = language.ngram or (9 if tokenizer.config.level == "character" else 5)
     stream = stream_of(prepared.train)
-    read = min(len(stream), _COUNTED)
-    ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, read))
-    note = "" if read == len(stream) else f"of the first {read:,} of {stream.targets:,} training tokens"
+    count = min(len(stream), _MAX_TOKENS)
+    ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, count))
+    note = "" if count == len(stream) else f"of the first {count:,} of {stream.targets:,} training tokens"
     reporter.note(
-        f"baseline (interpolated modified Kneser-Ney {order}-grams): {time.perf_counter() - begun:.1f} s"
+        f"baseline (interpolated modified Kneser-Ney {order}-grams): {time.perf_counter() - start:.1f} s"
         + (f"; {note}" if note else "")
     )
     return LanguageBaseline(ngrams, stream.counts(tokenizer.vocab_size), note)
 
 
 def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> LanguageAssessment:
-    """Measure ``bundle`` on the whole stream of ``part``; ``options.fitted`` is the fitted baseline.
+    """Evaluates ``bundle`` on the whole stream of ``part``; ``options.fitted`` is the fitted baseline.
 
-    The network knows the texts before; n-grams know the text they are in, as is usual for either.
+    As usual, the network has the context of the texts before, and n-grams that of the same text only.
     """
     baseline: LanguageBaseline | None = options.fitted
     stream = stream_of(part)
     blocks = blocks_of(stream.starts)
-    found = stream_log_probability(bundle.model, stream)
+    log_probability = stream_log_probability(bundle.model, stream)
     name = network_name(bundle.config.model)
-    theirs = unigram = comparison = None
+    baseline_perplexity = unigram = comparison = None
     bands: list[Band] = []
     if baseline is not None:
         tokens = stream.read(0, len(stream))
         ngrams = baseline.ngrams.log_probability(tokens)
-        theirs = perplexity(ngrams, blocks)
+        baseline_perplexity = perplexity(ngrams, blocks)
         unigram = perplexity(unigram_log_probability(baseline.counts, tokens[1:]), blocks)
         title = f"the {baseline.ngrams.order}-gram baseline"
-        comparison = compare_perplexity(found, ngrams, blocks, name, title)
-        bands = _bands(tokens[1:], baseline.counts, found, ngrams)
+        comparison = compare_perplexity(log_probability, ngrams, blocks, name, title)
+        bands = _bands(tokens[1:], baseline.counts, log_probability, ngrams)
     return LanguageAssessment(
         part=part.name,
         unit={"subword": "piece", "character": "character"}.get(bundle.config.tokenizer.level, "word"),
         texts=len(part),
         unknown=int(part.examples.unknown[part.rows].sum()),
         model_name=name,
-        model=perplexity(found, blocks),
-        baseline=theirs,
+        model=perplexity(log_probability, blocks),
+        baseline=baseline_perplexity,
         order=None if baseline is None else baseline.ngrams.order,
         unigram=unigram,
         comparison=comparison,
@@ -134,27 +134,27 @@ def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> Langua
     )
 
 
-def report_assessment(found: LanguageAssessment, reporter: Reporter) -> None:
-    """The figures side by side as a table, and the verdict in words."""
-    columns = [(found.model_name.removeprefix("the "), found.model)]
-    if found.baseline is not None:
-        columns.append((f"{found.order}-gram baseline", found.baseline))
-    if found.unigram is not None:
-        columns.append(("frequencies alone", found.unigram))
+def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> None:
+    """Reports the metrics as a table, and the comparison as a sentence."""
+    columns = [(assessment.model_name.removeprefix("the "), assessment.model)]
+    if assessment.baseline is not None:
+        columns.append((f"{assessment.order}-gram baseline", assessment.baseline))
+    if assessment.unigram is not None:
+        columns.append(("frequencies alone", assessment.unigram))
     rows = [
         ["perplexity", *(f"{figures.value:,.2f}" for _, figures in columns)],
         ["95% interval", *(span(figures) for _, figures in columns)],
-        [f"bits a {found.unit}", *(f"{figures.bits:.3f}" for _, figures in columns)],
+        [f"bits a {assessment.unit}", *(f"{figures.bits:.3f}" for _, figures in columns)],
     ]
-    header = [f"{found.part}, {found.model.tokens:,} tokens", *(name for name, _ in columns)]
+    header = [f"{assessment.part}, {assessment.model.tokens:,} tokens", *(name for name, _ in columns)]
     reporter.table("", header, rows)
-    if found.comparison is not None:
-        sentence = found.comparison.sentence
+    if assessment.comparison is not None:
+        sentence = assessment.comparison.sentence
         reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 def span(figures: Perplexity) -> str:
-    """The interval in words; a dash where there is none."""
+    """Returns the interval as text; a dash if there is none."""
     if figures.low is None or figures.high is None:
         return "-"
     return f"{figures.low:,.2f} to {figures.high:,.2f}"
@@ -166,7 +166,7 @@ def _bands(
     model: NDArray[np.float32],
     baseline: NDArray[np.float64],
 ) -> list[Band]:
-    """By rank in training frequency, the unknown word and the end of a text apart."""
+    """Returns bands of frequency ranks; the unknown word and the end of a text are separate."""
     special = (TextTokenizer.start_id, TextTokenizer.unknown_id)
     order = np.argsort(-counts, kind="stable")
     order = order[~np.isin(order, (TextTokenizer.pad_id, *special))]
@@ -180,10 +180,10 @@ def _bands(
     return [
         Band(
             name,
-            int(inside.sum()),
-            float(np.exp(-model[inside].mean(dtype=np.float64))),
-            float(np.exp(-baseline[inside].mean())),
+            int(mask.sum()),
+            float(np.exp(-model[mask].mean(dtype=np.float64))),
+            float(np.exp(-baseline[mask].mean())),
         )
-        for name, inside in groups
-        if inside.any()
+        for name, mask in groups
+        if mask.any()
     ]

@@ -1,4 +1,4 @@
-"""What a language model has besides settings and weights: its tokenizer."""
+"""The assets of a language model: its tokenizer. Builds the network from settings and assets."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class LanguageAssets(Assets):
     """What a language model needs besides settings and weights.
 
     Attributes:
-        tokenizer: text to token ids; its start token marks a text's end too.
-        source: the layout of the training file; None if texts came from Python.
+        tokenizer: the tokenizer; its start token also ends a text.
+        source: the format of the training file; None if the texts came from Python.
     """
 
     tokenizer: TextTokenizer
     source: Source | None = None
 
     def files(self) -> dict[str, str]:
-        """Tokenizer, and the layout of the training file if it is known."""
-        known = {_SOURCE: self.source.to_json()} if self.source else {}
-        return {_TOKENIZER: self.tokenizer.to_json(), **known}
+        """Returns the files of the tokenizer and of the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), **source}
 
     def words(self) -> list[str]:
-        """The tokenizer's words."""
+        """Returns the words of the tokenizer."""
         return trained_words(self.tokenizer)
 
     @classmethod
     def read(cls, config: LanguageModelConfig, files: Mapping[str, str]) -> LanguageAssets:
-        """The assets that `files` returned."""
+        """Returns the assets that `files` wrote."""
         return cls(
             TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
             Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
@@ -51,7 +51,7 @@ LanguageBundle: TypeAlias = Bundle[LanguageModelConfig, LanguageNetwork, Languag
 
 
 def build(config: LanguageModelConfig, assets: LanguageAssets) -> LanguageNetwork:
-    """Embedding, recurrent stack, output."""
+    """Builds the network: embedding, recurrent layers, output."""
     return LanguageNetwork(
         config.model,
         config.language,

@@ -1,4 +1,4 @@
-"""The language model: embedding, recurrent stack read forwards, and the probabilities of the next token."""
+"""The network of a language model: embedding, unidirectional recurrent layers, and an output layer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["LanguageNetwork", "refuse_unfit"]
 
 
 class LanguageNetwork(Network):
-    """Token ids to states after each of them, from which ``output`` tells the next token.
+    """Maps token ids to the state after each token, from which ``output`` predicts the next token.
 
     Args:
-        config: the network's settings; ``head_dropout`` blanks features of the states that ``output`` sees,
-            one mask a window; ``pooling`` means nothing here.
-        language: tying and the output.
-        vocab_size: ``V``; ids run from 0 (padding) to V - 1.
-        embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
+        config: the settings of the network; ``head_dropout`` is applied to the input of ``output``, one mask
+            per window; ``pooling`` is not used.
+        language: the settings of tying and of the output layer.
+        vocab_size: ``V``; ids are 0 (padding) to V - 1.
+        embedding_rows: rows of the embedding that a training step updates, see ``Embedding``.
 
     Raises:
-        ConfigError: as `refuse_unfit` has it, or cutoffs beyond the vocabulary.
+        ConfigError: see `refuse_unfit`; or cutoffs are not below the vocabulary size.
 
     Example:
         >>> import torch
@@ -45,7 +45,8 @@ class LanguageNetwork(Network):
     ) -> None:
         super().__init__()
         refuse_unfit(config, language)
-        # The gradient of a tied table has every row: a sparse one beside it would be for nothing.
+        # A tied table has a dense gradient from the output, so a sparse one of the embedding would gain
+        # nothing.
         rows: TrainedRows = "all" if language.tie else embedding_rows
         self.embedding = Embedding(vocab_size, config.embedding, rows=rows)
         self.recurrent = recurrent_stack(config, config.embedding, return_sequences=True)
@@ -55,12 +56,12 @@ class LanguageNetwork(Network):
     def forward(
         self, tokens: Tensor, lengths: Tensor | None = None, state: States | None = None
     ) -> tuple[Tensor, States]:
-        """``(B, T)`` int64 tokens, padded at the end, to ``(B, T, H)`` states and the last of each layer.
+        """Returns states (B, T, H) and the last states of each layer.
 
         Args:
-            tokens: what was read.
-            lengths: ``(B,)`` true tokens of each row; None where every row has ``T``.
-            state: of each layer where the rows go on from; None for zeros.
+            tokens: token ids of shape (B, T), int64, padded at the end.
+            lengths: number of tokens of each row, of shape (B,); None if every row has ``T``.
+            state: initial states of each layer; None for zeros.
         """
         states, last = self.recurrent(self.embedding.lookup(tokens), lengths, state)
         if self.training and self.output_dropout:
@@ -69,7 +70,7 @@ class LanguageNetwork(Network):
         return states, last
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer from the bottom up; tied ones are the embedding's."""
+        """Returns the weights of each layer, bottom layer first; tied weights are part of the embedding."""
         return [
             list(self.embedding.parameters()),
             *self.recurrent.layer_groups(),
@@ -77,37 +78,37 @@ class LanguageNetwork(Network):
         ]
 
     def layer_info(self) -> list[LayerInfo]:
-        """The layers in the order of the data."""
-        vectors, above = self.embedding, list(self.output.parameters())
-        lines = [
+        """Returns the layers in the order of the data."""
+        embedding, output_weights = self.embedding, list(self.output.parameters())
+        rows = [
             LayerInfo(
-                "embedding", "Embedding", (None, None, vectors.embedding_dim), list(vectors.parameters())
+                "embedding", "Embedding", (None, None, embedding.embedding_dim), list(embedding.parameters())
             ),
             *layer_info_of(self.recurrent, last_alone=False),
         ]
         if self.output_dropout:
-            lines.append(LayerInfo("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
+            rows.append(LayerInfo("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
         kind = "tied softmax" if isinstance(self.output, Softmax) and self.output.tied else "softmax"
         kind = "adaptive softmax" if isinstance(self.output, AdaptiveSoftmax) else kind
-        lines.append(LayerInfo("output", kind, (None, None, self.output.classes), above))
-        return lines
+        rows.append(LayerInfo("output", kind, (None, None, self.output.classes), output_weights))
+        return rows
 
 
 def refuse_unfit(config: ModelConfig, language: LanguageConfig) -> None:
-    """Refuses settings that no language model can have.
+    """Checks settings that a language model does not support.
 
     Raises:
-        ConfigError: a network that reads backwards too, or tied clusters.
+        ConfigError: the network is bidirectional, or adaptive softmax is tied.
     """
     if config.bidirectional:
         raise ConfigError(
-            "a language model reads forwards only: backwards it would see what it has to tell",
+            "a language model can't be bidirectional: it would see the tokens that it has to predict",
             where="model.bidirectional",
-            hint="leave it out",
+            hint="remove the setting",
         )
     if language.tie and language.output == "adaptive":
         raise ConfigError(
-            "the clusters of output=adaptive have widths of their own, and no embedding to share",
+            "output=adaptive has clusters of different sizes and can't be tied to the embedding",
             where="language.tie",
             hint="set language.tie=false, or another language.output",
         )

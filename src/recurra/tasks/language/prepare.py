@@ -1,9 +1,7 @@
-"""Files of texts made ready for a language model: split, tokenized, one stream of tokens a part."""
+"""Prepares files of texts for a language model: split, tokenized, one stream of tokens per part."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,9 +10,8 @@ from numpy.typing import NDArray
 
 from recurra.config import updated
 from recurra.errors import ConfigError, DataError
-from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.cache import content_key
 from recurra.io.detect import detect
-from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
@@ -24,19 +21,26 @@ from recurra.tasks.language.network import refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
+from recurra.tasks.texts import (
+    Part,
+    Rowset,
+    contents_of,
+    learned_tokenizer,
+    numbered_groups,
+    report_skipped,
+    split_parts,
+)
 
 __all__ = [
     "LanguageData",
     "check_settings",
     "hold_out",
-    "open_part",
     "prepare",
     "stream_of",
     "training_counts",
 ]
 
-_FEW_STEPS = 300  # fewer don't take a network far from where it began
+_FEW_STEPS = 300  # with fewer steps a network hardly changes
 
 
 LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
@@ -44,12 +48,12 @@ LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
 
 
 def training_counts(prepared: LanguageData) -> NDArray[np.int64]:
-    """``(V,)`` how often each token is a target in training; the start token marks a text's end."""
+    """Returns how often each token is a target in training, of shape (V,); the start token ends a text."""
     return stream_of(prepared.train).counts(prepared.assets.tokenizer.vocab_size)
 
 
 def stream_of(part: Part) -> TokenStream:
-    """The part's texts in their order as one stream, an end after each."""
+    """Returns the texts of a part as one stream, with an end token after each."""
     return TokenStream(part.examples, part.rows, end=TextTokenizer.start_id)
 
 
@@ -61,21 +65,21 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> LanguageData:
-    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+    """Detects the format, splits and tokenizes the texts; tokens are cached.
 
-    Labels are not read. Of lines of text the last ones are held out, since neighbours belong together; of a
-    table or folder, rows at random (whole groups with ``data.group``).
+    Labels are not read. From a text file, the last lines are held out for validation, since neighbouring
+    lines belong together; from a table or folder, random rows (whole groups with ``data.group``).
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to fix it.
-        ConfigError: a setting that no language model can have.
+        DataError: a file can't be used; the message names the row and the solution.
+        ConfigError: a setting is not supported by language models.
     """
     check_settings(config)
     reporter.step("Reading")
     source = detect(data, config.data, labelled=False)
     reporter.facts(source.describe())
-    found = {key: value for key, value in source.settings().items() if key in ("text", "group")}
-    config = updated(config, {"data": found})
+    detected = {key: value for key, value in source.settings().items() if key in ("text", "group")}
+    config = updated(config, {"data": detected})
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
     report_skipped(skipped, data, reporter)
@@ -83,7 +87,7 @@ def prepare(
     reporter.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
     if marked and config.tokenizer.level != "whitespace":
         reporter.warn(
-            f"{marked:,} of the first texts say {UNKNOWN}: for text that was cut into words before, "
+            f"{marked:,} of the first texts contain {UNKNOWN}: if the text is already tokenized, "
             "pass --set tokenizer.level=whitespace"
         )
     if valid is None:
@@ -96,66 +100,33 @@ def prepare(
         train_rows, valid_rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
     reporter.step("Tokenizing")
-    contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
-    tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
+    contents = contents_of(source)
+    tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
     if tokenizer.vocab_size <= len(SPECIALS):
-        raise DataError("there is no word in the texts", where=data, hint="give a file of texts")
+        raise DataError("the texts have no words", where=data, hint="give a file of texts")
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
-    whole = _examples(source, contents, tokenizer)
-
-    def part(name: str, rows: Rowset) -> Part:
-        return Part(name, str(data), whole, rows, lambda wanted: texts_of(source, wanted))
-
-    train_part = part("training", train_rows)
-    if valid is None:
-        valid_part = part("validation", valid_rows)
-    else:
-        valid_part = open_part("validation", valid, config, tokenizer, reporter, like=source)
-    test_part = None
-    if test is not None:
-        test_part = open_part("test", test, config, tokenizer, reporter, like=source)
-    _report_steps(train_part, config, reporter)
-    _report_parts([train_part, valid_part, *([test_part] if test_part else [])], config, reporter)
+    rows = (train_rows, valid_rows)
+    parts = split_parts(
+        source, contents, rows, tokenizer, None, config.data, reporter, valid=valid, test=test
+    )
+    _report_steps(parts[0], config, reporter)
+    _report_parts([part for part in parts if part is not None], config, reporter)
+    valid_part = parts[1]
     key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
-    assets = LanguageAssets(tokenizer, source)
-    return Prepared(config, assets, train_part, valid_part, test_part, key)
-
-
-def open_part(
-    name: str,
-    path: Path,
-    config: LanguageModelConfig,
-    tokenizer: TextTokenizer,
-    reporter: Reporter,
-    *,
-    like: Source | None = None,
-) -> Part:
-    """A whole file of texts, tokenized for a model that exists already.
-
-    Raises:
-        DataError: the file can't be used or has no texts.
-    """
-    source = detect(path, config.data, labelled=False, like=like)
-    contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
-    skipped = Skipped()
-    examples = _examples(source, contents, tokenizer, skipped)
-    report_skipped(skipped, path, reporter)
-    if not len(examples):
-        raise DataError("there are no texts", where=path)
-    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key)
 
 
 def hold_out(
     sizes: NDArray[np.int64], config: LanguageModelConfig, groups: NDArray[np.int64] | None, *, in_order: bool
 ) -> tuple[Rowset, Rowset]:
-    """Row numbers ``(train, valid)``, both sorted.
+    """Splits texts into training and validation; returns the sorted row numbers ``(train, valid)``.
 
     Args:
-        sizes: ``(N,)`` characters of each text, N of 2 or more.
-        config: ``data.valid_fraction`` and ``data.split_seed``.
-        groups: ``(N,)`` rows of one group stay together.
-        in_order: the last texts are held out, as many as have that share of all characters; else rows at
-            random.
+        sizes: number of characters of each text, of shape (N,), with N at least 2.
+        config: the settings ``data.valid_fraction`` and ``data.split_seed``.
+        groups: group of each row, of shape (N,); rows of one group stay together.
+        in_order: whether the last texts are held out, with ``valid_fraction`` of all characters; otherwise
+            random rows.
     """
     share = config.data.valid_fraction
     if groups is not None or not in_order:
@@ -167,28 +138,28 @@ def hold_out(
 
 
 def check_settings(config: LanguageModelConfig) -> None:
-    """Refuses what no language model can have.
+    """Checks settings that a language model does not support.
 
     Raises:
-        ConfigError: such a setting.
+        ConfigError: there is such a setting.
     """
     if not config.tokenizer.start_token:
         raise ConfigError(
-            "a language model needs the start token: it tells where a text ends",
+            "a language model needs the start token, which marks the end of a text",
             where="tokenizer.start_token",
-            hint="leave it out",
+            hint="remove the setting",
         )
     if config.train.monitor != "loss":
         raise ConfigError(
-            f"a language model is not validated by {config.train.monitor}",
+            f"a language model has no validation metric {config.train.monitor}",
             where="train.monitor",
-            hint="set loss",
+            hint="set train.monitor=loss",
         )
     refuse_unfit(config.model, config.language)
 
 
 def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, int]:
-    """Characters of every text, its group's number, and how many of the first texts say ``<unk>``."""
+    """Returns the characters and the group of every text, and how many of the first texts have ``<unk>``."""
     sizes: list[NDArray[np.int64]] = []
     groups: list[str] = []
     marked = 0
@@ -198,8 +169,7 @@ def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArra
         sizes.append(np.array([len(text) for text in rows.texts], np.int64))
         if rows.groups is not None:
             groups += rows.groups
-    numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
-    return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered, marked
+    return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered_groups(groups), marked
 
 
 def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
@@ -207,45 +177,26 @@ def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
         raise DataError("there is no text", where=data, hint="give a file of texts")
     if alone and len(sizes) < 2:
         raise DataError(
-            "there is one text, and none to validate on",
+            "there is only one text, so none can be held out for validation",
             where=data,
-            hint="set line breaks between its sentences or paragraphs, or give --valid",
+            hint="put its sentences or paragraphs on separate lines, or pass --valid",
         )
 
 
-def _examples(
-    source: Source, contents: str, tokenizer: TextTokenizer, skipped: Skipped | None = None
-) -> Examples:
-    def chunks() -> Iterable[Chunk]:
-        for rows in read(source, skipped if skipped is not None else Skipped()):
-            encoded = tokenizer.encode(rows.texts)
-            yield Chunk(
-                ids=encoded.ids,
-                labels=None,
-                numbers=np.array(rows.numbers, np.int64),
-                groups=rows.groups,
-                full_lengths=encoded.full_lengths,
-                unknown=encoded.unknown,
-            )
-
-    key = content_key([], contents, tokenizer.fingerprint, "texts alone")
-    return cached_examples(cache_folder(), key, chunks)
-
-
 def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:
-    """How an epoch is cut into windows."""
+    """Reports the number of windows of an epoch."""
     windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
-    many = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
-    reporter.facts({"windows": many})
+    count = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
+    reporter.facts({"windows": count})
     if len(windows) * config.train.epochs < _FEW_STEPS:
         reporter.warn(
-            f"that makes {len(windows) * config.train.epochs:,} steps in all: "
+            f"the training has only {len(windows) * config.train.epochs:,} steps: "
             "lower train.batch_size or raise train.epochs"
         )
 
 
 def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Reporter) -> None:
-    """How many tokens each part has, how many of them are unknown, and whether texts are cut."""
+    """Reports the tokens of each part, the share of unknown ones, and whether texts are truncated."""
     for part in parts:
         tokens = stream_of(part).targets
         unknown = int(part.examples.unknown[part.rows].sum())
@@ -254,6 +205,6 @@ def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Repo
         cut = int((part.examples.full_lengths[part.rows] > config.tokenizer.max_tokens).sum())
         if cut:
             reporter.warn(
-                f"{cut:,} {part.name} texts are cut to {config.tokenizer.max_tokens:,} tokens: "
-                "raise tokenizer.max_tokens to read them whole"
+                f"{cut:,} {part.name} texts are truncated to {config.tokenizer.max_tokens:,} tokens: "
+                "raise tokenizer.max_tokens to use whole texts"
             )

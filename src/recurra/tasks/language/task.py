@@ -1,4 +1,4 @@
-"""Language modelling as a task: texts to a network that predicts the next token."""
+"""The task of language modelling: training, validation, and the record of its functions."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from recurra.tasks.language.assess import assess, fit_baseline, report_assessmen
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.objective import StreamObjective
-from recurra.tasks.language.prepare import LanguageData, open_part, prepare, stream_of, training_counts
+from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, open_part
 
 __all__ = ["TASK"]
 
-_STRETCH = 600  # tokens
+_CHUNK = 600  # tokens
 
 
 def training_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSetup:
-    """Windows of parallel streams, states carried on; validation gives loss (nats) and perplexity.
+    """Returns the windows, the objective and the validation, which computes loss (in nats) and perplexity.
 
-    The output begins from the frequencies of the training part.
+    The output bias is initialized with the token frequencies of the training part.
     """
     valid = stream_of(prepared.valid)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        assert isinstance(network, LanguageNetwork)  # noqa: S101  # what build() returned
+        assert isinstance(network, LanguageNetwork)  # noqa: S101  # the network of build()
         loss = -float(stream_log_probability(network, valid).mean(dtype=np.float64))
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
@@ -49,26 +49,26 @@ def training_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSe
 
 
 def vocabulary(prepared: LanguageData) -> Vocabulary:
-    """The tokenizer's words, and how often the training part has each."""
+    """Returns the words of the tokenizer, and their counts in the training part."""
     tokenizer, counts = prepared.assets.tokenizer, training_counts(prepared)
     counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
     return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
 def open_file(bundle: LanguageBundle, data: Path, reporter: Reporter) -> Part:
-    """A whole file of texts."""
-    assets = bundle.assets
-    part = open_part("test", data, bundle.config, assets.tokenizer, reporter, like=assets.source)
+    """Opens a whole file of texts."""
+    tokenizer, source = bundle.assets.tokenizer, bundle.assets.source
+    part = open_part("test", data, tokenizer, None, bundle.config.data, reporter, like=source)
     reporter.facts({"test": f"{data}, {len(part):,} texts, {stream_of(part).targets:,} tokens"})
     return part
 
 
 def sequences(bundle: LanguageBundle, data: Path) -> Iterator[Tensor]:
-    """The vectors of stretches of the stream: a language model reads on from text to text."""
+    """Yields the word vectors of consecutive chunks of the stream, across texts."""
     stream = stream_of(open_file(bundle, data, Reporter()))
     table = bundle.model.embedding.weight.detach()
-    for begin in range(0, len(stream), _STRETCH):
-        yield table[torch.from_numpy(stream.read(begin, min(begin + _STRETCH, len(stream))))]
+    for begin in range(0, len(stream), _CHUNK):
+        yield table[torch.from_numpy(stream.read(begin, min(begin + _CHUNK, len(stream))))]
 
 
 TASK: Task[LanguageData, LanguageBundle] = Task(
