@@ -1,4 +1,4 @@
-"""Files of labelled texts made ready for training: columns found, labels learned, split, tokens on disk."""
+"""Prepares files of labelled texts for training: detected, split, tokenized, cached."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> ClassifierData:
-    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+    """Detects the format, splits and tokenizes the texts; tokens are cached.
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to fix it.
+        DataError: a file can't be used; the message names the row and the solution.
     """
     reporter.step("Reading")
     data, test = official_test(data, test)
@@ -72,7 +72,7 @@ def prepare(
     whole = _examples(source, contents, tokenizer, labels)
 
     def part(name: str, rows: Rowset) -> Part:
-        return Part(name, str(data), whole, rows, lambda wanted: texts_of(source, wanted))
+        return Part(name, str(data), whole, rows, lambda numbers: texts_of(source, numbers))
 
     train_part = part("training", train_rows)
     if valid is None:
@@ -99,10 +99,10 @@ def open_part(
     *,
     like: Source | None = None,
 ) -> Part:
-    """A whole labelled file, tokenized for a model that exists already.
+    """Opens a whole labelled file with the tokenizer and the classes of an existing model.
 
     Raises:
-        DataError: the file can't be used, has no rows, or has a label that the model does not know.
+        DataError: the file can't be used, has no rows, or has a label that the model lacks.
     """
     source = detect(path, config.data, like=like)
     contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
@@ -112,13 +112,15 @@ def open_part(
     if not len(examples):
         raise DataError("there are no rows", where=path)
     reporter.facts({name: f"{path}, {len(examples):,} rows"})
-    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+    return Part(
+        name, str(path), examples, np.arange(len(examples)), lambda numbers: texts_of(source, numbers)
+    )
 
 
 def _learn_labels(
     source: Source, config: ClassifierConfig, skipped: Skipped
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
-    """Two passes over the file, so that no text is held: first the classes, then every row's."""
+    """Reads the classes, then the labels of all rows; in two passes, so that no texts are kept in memory."""
     labels = Labels.learn(read(source, skipped), config.data.label_kind, source)
     codes: list[NDArray[Any]] = []
     groups: list[str] = []
@@ -126,8 +128,8 @@ def _learn_labels(
         codes.append(labels.encode(rows, source.path))
         if rows.groups is not None:
             groups += rows.groups
-    numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
-    return labels, np.concatenate(codes), numbered
+    group_ids = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
+    return labels, np.concatenate(codes), group_ids
 
 
 def _examples(
@@ -149,7 +151,7 @@ def _examples(
     return cached_examples(cache_folder(), key, chunks)
 
 
-def _shorten(names: Iterable[str], most: int = 12) -> str:
-    found = list(names)
-    more = f", ... ({len(found)} in all)" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
+def _shorten(names: Iterable[str], count: int = 12) -> str:
+    all_names = list(names)
+    more = f", ... ({len(all_names)} in total)" if len(all_names) > count else ""
+    return ", ".join(all_names[:count]) + more
