@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import TokenizerConfig
+from recurra.config import DataConfig, TokenizerConfig
 from recurra.errors import DataError
-from recurra.io.cache import cache_folder, content_key
-from recurra.io.examples import Examples
+from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.detect import detect
+from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Skipped, Source, read
+from recurra.io.labels import Labels
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.reporter import Reporter
 
@@ -23,11 +26,15 @@ __all__ = [
     "Part",
     "Rowset",
     "checked_texts",
+    "contents_of",
     "learned_parts",
     "learned_tokenizer",
+    "numbered_groups",
     "official_test",
+    "open_part",
     "part_of",
     "report_skipped",
+    "split_parts",
     "texts_of",
 ]
 
@@ -125,14 +132,14 @@ def texts_of(source: Source, wanted: Rowset) -> Iterator[str]:
         first = end
 
 
-def learned_tokenizer(source: Source, rows: Rowset, config: TokenizerConfig, contents: str) -> TextTokenizer:
+def learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
     """A tokenizer that learned its words from ``rows`` alone; kept beside the token cache.
 
     Args:
         source: the training file.
+        contents: its `contents_of`.
         rows: sorted.
         config: the tokenizer's settings.
-        contents: the file's `content_key`.
     """
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
     path: Path = cache_folder() / f"{key}.tokenizer.json"
@@ -142,6 +149,103 @@ def learned_tokenizer(source: Source, rows: Rowset, config: TokenizerConfig, con
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path)
     return tokenizer
+
+
+def contents_of(source: Source) -> str:
+    """A fingerprint of a file's contents and of how its texts are found."""
+    return content_key([source.path], json.dumps(source.settings(), sort_keys=True, default=str))
+
+
+def split_parts(
+    source: Source,
+    contents: str,
+    rows: tuple[Rowset, Rowset],
+    tokenizer: TextTokenizer,
+    labels: Labels | None,
+    data: DataConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None,
+    test: Path | None,
+) -> tuple[Part, Part, Part | None]:
+    """The training, validation and test part of a training file and of files of their own, tokenized.
+
+    Args:
+        source: the training file.
+        contents: its `contents_of`.
+        rows: its rows for training and validation.
+        tokenizer: turns texts into token ids.
+        labels: encodes the labels; None if they are not read.
+        data: how the files are read.
+        reporter: receives what was left out.
+        valid: a file for validation in place of the second ``rows``.
+        test: a file for testing; None for no test part.
+
+    Raises:
+        DataError: a file can't be used.
+    """
+    examples = _examples(source, contents, tokenizer, labels, Skipped())
+    training, held_out = (
+        Part(name, str(source.path), examples, numbers, lambda wanted: texts_of(source, wanted))
+        for name, numbers in zip(("training", "validation"), rows, strict=True)
+    )
+    opened = {
+        name: open_part(name, path, tokenizer, labels, data, reporter, like=source)
+        for name, path in (("validation", valid), ("test", test))
+        if path is not None
+    }
+    return training, opened.get("validation", held_out), opened.get("test")
+
+
+def open_part(
+    name: str,
+    path: Path,
+    tokenizer: TextTokenizer,
+    labels: Labels | None,
+    data: DataConfig,
+    reporter: Reporter,
+    *,
+    like: Source | None = None,
+) -> Part:
+    """A whole file of texts, tokenized; arguments as for `split_parts`.
+
+    Raises:
+        DataError: the file can't be used, has no rows, or has a label that is not among ``labels``.
+    """
+    source = detect(path, data, labelled=labels is not None, like=like)
+    skipped = Skipped()
+    examples = _examples(source, contents_of(source), tokenizer, labels, skipped)
+    report_skipped(skipped, path, reporter)
+    if not len(examples):
+        raise DataError("there are no rows", where=path)
+    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+
+
+def _examples(
+    source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels | None, skipped: Skipped
+) -> Examples:
+    """The token ids and labels of a file, from the cache if they are there."""
+
+    def chunks() -> Iterator[Chunk]:
+        for rows in read(source, skipped):
+            encoded = tokenizer.encode(rows.texts)
+            yield Chunk(
+                ids=encoded.ids,
+                labels=None if labels is None else labels.encode(rows, source.path),
+                numbers=np.array(rows.numbers, np.int64),
+                groups=rows.groups,
+                full_lengths=encoded.full_lengths,
+                unknown=encoded.unknown,
+            )
+
+    kind = "texts alone" if labels is None else labels.to_json()
+    key = content_key([], contents, tokenizer.fingerprint, kind)
+    return cached_examples(cache_folder(), key, chunks)
+
+
+def numbered_groups(groups: list[str]) -> NDArray[np.int64] | None:
+    """``(N,)`` a number for each group's name; None without groups."""
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
 
 
 def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:

@@ -31,12 +31,12 @@ from recurra.tasks.classification.assess import (
 )
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.network import classification_loss, predict_logits
-from recurra.tasks.classification.prepare import ClassifierData, open_part, prepare
+from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
 from recurra.tasks.classification.report import evaluation_report, model_card, report_data
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, open_part
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
@@ -89,10 +89,10 @@ def vocabulary(prepared: ClassifierData) -> Vocabulary:
 
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
     """Opens a whole file of labelled texts."""
-    assets = bundle.assets
-    return open_part(
-        "test", data, bundle.config, assets.labels, assets.tokenizer, reporter, like=assets.source
-    )
+    tokenizer, labels, source = bundle.assets.tokenizer, bundle.assets.labels, bundle.assets.source
+    part = open_part("test", data, tokenizer, labels, bundle.config.data, reporter, like=source)
+    report_files([part], reporter)
+    return part
 
 
 def sequences(bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:
