@@ -38,53 +38,53 @@ def report_data(
     bundle: ForecasterBundle,
     ready: SeriesData,
     outcome: Outcome,
-    found: ForecastAssessment,
+    assessment: ForecastAssessment,
     baseline: object,
     command: str,
 ) -> ReportData:
     """Returns the report of a fit."""
-    unit = f", in {found.metrics.unit}" if found.metrics.unit else ""
+    unit = f", in {assessment.metrics.unit}" if assessment.metrics.unit else ""
     squared = "squared " if bundle.config.series.loss == "mse" else ""
     fields = {
-        **_result_fields(bundle, found),
+        **_result_fields(bundle, assessment),
         **training_fields(bundle.config, outcome, command),
-        "title": f"{found.network.removeprefix('the ')} on {ready.source_name}",
+        "title": f"{assessment.network.removeprefix('the ')} on {ready.source_name}",
         "data": {"file": ready.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
         "parts": [_part(part) for part in (ready.train, ready.valid, ready.test) if part is not None],
         "warnings": ready.warnings,
         "curves": {
             "loss": f"Loss: the mean {squared}error in standard deviations of the target; lower is better",
-            "mae": f"Mean absolute error of {found.metrics.target}{unit}: lower is better",
+            "mae": f"Mean absolute error of {assessment.metrics.target}{unit}: lower is better",
         },
     }
     return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: ForecasterBundle, found: ForecastAssessment, name: str) -> ReportData:
+def evaluation_report(bundle: ForecasterBundle, assessment: ForecastAssessment, name: str) -> ReportData:
     """Returns the report of a saved forecaster on the file called ``name``."""
-    title = f"{found.network.removeprefix('the ')} on {name}"
-    fields = {"title": title, "warnings": found.warnings, **_result_fields(bundle, found)}
+    title = f"{assessment.network.removeprefix('the ')} on {name}"
+    fields = {"title": title, "warnings": assessment.warnings, **_result_fields(bundle, assessment)}
     return ReportData.model_validate(fields)
 
 
-def _result_fields(bundle: ForecasterBundle, found: ForecastAssessment) -> dict[str, Any]:
+def _result_fields(bundle: ForecasterBundle, assessment: ForecastAssessment) -> dict[str, Any]:
     """Returns the fields of a report that show an assessment."""
-    metrics = found.metrics
+    metrics = assessment.metrics
     named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
     reach, spacing = reach_of(bundle), bundle.assets.layout.spacing
     sections = forecast_sections(
         metrics,
-        found.truth,
-        found.forecasts,
-        found.stamps,
+        assessment.truth,
+        assessment.forecasts,
+        assessment.stamps,
         distance=rows_in_words(reach.ahead, spacing),
-        note=found.note,
+        note=assessment.note,
     )
     return {
         **network_fields(bundle),
-        "lead": found.lead(reach_in_words(reach, spacing)),
-        "verdict": f"{found.verdict}." if found.verdict else "",
-        "verdict_kind": found.verdict_kind,
+        "lead": assessment.lead(reach_in_words(reach, spacing)),
+        "verdict": f"{assessment.verdict}." if assessment.verdict else "",
+        "verdict_kind": assessment.verdict_kind,
         "bars": bars(metrics),
         "bars_label": f"Mean absolute error of {named}: lower is better",
         "sections": sections,
@@ -105,19 +105,19 @@ def _part(part: Part) -> ReportPart:
     )
 
 
-def model_card(bundle: ForecasterBundle, found: ForecastAssessment) -> str:
+def model_card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    metrics, config, reach = found.metrics, bundle.config, reach_of(bundle)
+    metrics, config, reach = assessment.metrics, bundle.config, reach_of(bundle)
     unit = f" ({metrics.unit})" if metrics.unit else ""
     figures = "\n".join(_card_row(figures, metrics.decimals) for figures in metrics.figures)
-    verdict = f"\n{found.verdict}.\n" if found.verdict else ""
-    return f"""# {found.network.removeprefix("the ")}: {metrics.target}
+    verdict = f"\n{assessment.verdict}.\n" if assessment.verdict else ""
+    return f"""# {assessment.network.removeprefix("the ")}: {metrics.target}
 
 A forecaster made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 It forecasts {metrics.target}, {reach_in_words(reach, bundle.assets.layout.spacing)}.
 
-| on {metrics.windows:,} {found.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
+| on {metrics.windows:,} {assessment.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
 |---|---|---|---|
 {figures}
 {verdict}
