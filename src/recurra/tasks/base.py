@@ -206,7 +206,7 @@ class Task(Generic[P, B]):
         fit_report: the data of the report of a fit: bundle, data, outcome, figures, fitted baseline, command.
         evaluation_report: the data of the report of a saved model on a file of that name.
         card: the model card, ``README.md``.
-        predict: the answers of a saved model, as they are found.
+        predict: the answers of a saved model, computed as they are read.
         sequences: the inputs ``(T, E)`` float32 of the recurrent layers for each row of a file, without
             gradients.
         fit_baseline: a baseline trained on the training part.

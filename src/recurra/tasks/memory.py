@@ -226,8 +226,8 @@ def _training_file(bundle: AnyBundle, model: str | Path | None) -> Path:
     return official_test(Path(recorded), None)[0]
 
 
-def _long_ones(subject: _Subject, steps: int | None, wanted: int) -> tuple[list[Tensor], int]:
-    """The first ``wanted`` sequences of more than ``steps`` steps, and the distance to measure."""
+def _long_ones(subject: _Subject, steps: int | None, count: int) -> tuple[list[Tensor], int]:
+    """The first ``count`` sequences of more than ``steps`` steps, and the distance to measure."""
     longest = long_enough = 0
     kept: list[Tensor] = []
     for looked, sequence in enumerate(subject.sequences, start=1):
@@ -235,7 +235,7 @@ def _long_ones(subject: _Subject, steps: int | None, wanted: int) -> tuple[list[
         if len(sequence) > (steps or 1):
             kept.append(sequence)
             long_enough += len(sequence) > (steps or STEPS)
-        if long_enough >= wanted or (steps is None and looked >= LOOKED_AT):
+        if long_enough >= count or (steps is None and looked >= LOOKED_AT):
             break
     if not kept:
         least = steps or 1
@@ -248,4 +248,4 @@ def _long_ones(subject: _Subject, steps: int | None, wanted: int) -> tuple[list[
     if steps is None:
         lengths = sorted((len(sequence) for sequence in kept), reverse=True)
         steps = min(STEPS, lengths[min(FEW, len(lengths)) - 1] - 1)
-    return [sequence for sequence in kept if len(sequence) > steps][:wanted], steps
+    return [sequence for sequence in kept if len(sequence) > steps][:count], steps
