@@ -90,7 +90,7 @@ def compute(call: Arguments, *, save: bool) -> tuple[Tensor, Tensor, Tensor]:
     wanted = call.sequences or save
     outputs = borrow(B * T * D * H if wanted else 0)
     tape = borrow(engine.tape_size(job.cell, B * T, H, D)) if save else nothing()
-    last = torch.empty(D * parts, B, H, dtype=torch.float32)
+    last = torch.empty(D * parts, B, H, dtype=torch.float32, device="cpu")
     final = list(last.numpy().reshape(D * parts, -1))
     initial = [flat(part) for part in call.state] or [nothing()] * (D * parts)
     cells = [nothing()] * D
@@ -131,7 +131,7 @@ def compute_backward(
     dx = None
     if input_wanted:
         dx = borrow(call.x.numel() if call.index is not None else B * T * E)
-    dstate = torch.empty(D * parts, B, H, dtype=torch.float32)
+    dstate = torch.empty(D * parts, B, H, dtype=torch.float32, device="cpu")
     to = list(dstate.numpy().reshape(D * parts, -1))
     cells = [nothing()] * D
     initial = [flat(part) for part in call.state] or absent
@@ -140,7 +140,7 @@ def compute_backward(
         job, initial[::parts], shown, span(tape), given, dlast[::parts],
         dlast[1::2] if parts == 2 else cells, dx, to[::parts], to[1::2] if parts == 2 else cells,
     )  # fmt: skip
-    gradients = [torch.empty(0, dtype=torch.float32), dstate]
+    gradients = [torch.empty(0, dtype=torch.float32, device="cpu"), dstate]
     if dx is not None:
         flat_dx = torch.from_numpy(dx)
         gradients[0] = (

@@ -1,4 +1,4 @@
-"""Files of labelled texts made ready for training: columns found, labels learned, split, tokens on disk."""
+"""Prepares files of labelled texts for training: detected, split, tokenized, cached."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> ClassifierData:
-    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+    """Detects the format, splits and tokenizes the texts; tokens are cached.
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to fix it.
+        DataError: a file can't be used; the message names the row and the solution.
     """
     reporter.step("Reading")
     data, test = official_test(data, test)
@@ -86,7 +86,7 @@ def prepare(
 
 
 def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:
-    """The files of parts that have their own."""
+    """Reports the files of parts that have a separate file."""
     for part in parts:
         if part is not None:
             reporter.facts({part.name: f"{part.where}, {len(part):,} rows"})
@@ -95,7 +95,7 @@ def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:
 def _learn_labels(
     source: Source, config: ClassifierConfig, skipped: Skipped
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
-    """Two passes over the file, so that no text is held: first the classes, then every row's."""
+    """Reads the classes, then the labels of all rows; in two passes, so that no texts are kept in memory."""
     labels = Labels.learn(read(source, skipped), config.data.label_kind, source)
     codes: list[NDArray[Any]] = []
     groups: list[str] = []
@@ -106,7 +106,7 @@ def _learn_labels(
     return labels, np.concatenate(codes), numbered_groups(groups)
 
 
-def _shorten(names: Iterable[str], most: int = 12) -> str:
-    found = list(names)
-    more = f", ... ({len(found)} in all)" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
+def _shorten(names: Iterable[str], count: int = 12) -> str:
+    all_names = list(names)
+    more = f", ... ({len(all_names)} in total)" if len(all_names) > count else ""
+    return ", ".join(all_names[:count]) + more

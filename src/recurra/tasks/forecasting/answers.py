@@ -1,4 +1,4 @@
-"""Forecasts from rows as they come: after the last row, or after every row with a full window behind it."""
+"""Predictions of a forecaster: after the last row, or after every row with a full window before it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _BATCH = 512
 
 
 def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
-    """The forecasts for a request: those after the last row, or with the option ``all`` after every row.
+    """Returns the forecasts for a request: after the last row, or with the option ``all`` after every row.
 
-    A record has the row of the file it was forecast from, that row's time, the time that is forecast, how
-    many values ahead it is where there are several, and the value under the target's name.
+    A record has the current row of the file and its time, the time of the forecast, the number of values
+    ahead if there are several, and the value under the name of the target.
 
     Raises:
-        ConfigError: texts were given.
-        DataError: the rows are too few, or lack a column.
+        ConfigError: the request has texts.
+        DataError: there are too few rows, or a column is missing.
     """
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
@@ -52,22 +52,22 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
 def forecast_table(
     bundle: ForecasterBundle, table: Table, every: bool
 ) -> tuple[Matrix, Windows, NDArray[np.float64]]:
-    """The rows as read, the windows, and ``(N, K)`` float64 forecasts in the target's unit.
+    """Returns the encoded rows, the windows, and float64 forecasts (N, K) in the unit of the target.
 
     Args:
         bundle: the model.
         table: rows with the columns of training.
-        every: a window at every row that has enough before it; else at the last row alone.
+        every: whether to forecast from every row with a full window; otherwise from the last row.
 
     Raises:
-        DataError: the rows are too few, or lack a column.
+        DataError: there are too few rows, or a column is missing.
     """
     layout, reach = bundle.assets.layout, reach_of(bundle)
     grid = grid_of(table, layout)
     matrix = encode(table, grid, layout)
     if len(matrix) <= reach.back:
         raise DataError(
-            f"there are {len(matrix):,} rows, a forecast needs the last {reach.back + 1:,}",
+            f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",
             where=table.where,
             hint="give more rows",
         )
@@ -84,22 +84,23 @@ def forecast_table(
 
 
 def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[dict[str, Any]]:
-    matrix, windows, found = forecast_table(bundle, table, every)
+    matrix, windows, forecasts = forecast_table(bundle, table, every)
     layout, reach = bundle.assets.layout, reach_of(bundle)
     name, spacing = layout.target.name, layout.spacing
     targets = reach.targets.tolist()
-    now: list[str] = []
-    then: list[list[str]] = []
+    row_times: list[str] = []
+    target_times: list[list[str]] = []
     if matrix.stamps is not None and spacing is not None:
         stamps = matrix.stamps[windows.rows]
-        now, then = _texts(stamps), [_texts(later(stamps, distance, spacing)) for distance in targets]
-    for at, (row, values) in enumerate(zip(windows.rows.tolist(), found.tolist(), strict=True)):
-        for place, (distance, value) in enumerate(zip(targets, values, strict=True)):
+        row_times = _texts(stamps)
+        target_times = [_texts(later(stamps, distance, spacing)) for distance in targets]
+    for window, (row, values) in enumerate(zip(windows.rows.tolist(), forecasts.tolist(), strict=True)):
+        for index, (distance, value) in enumerate(zip(targets, values, strict=True)):
             record: dict[str, Any] = {"row": int(matrix.numbers[row])}
-            if now:
-                record |= {"time": now[at], "for": then[place][at]}
-            if reach.horizon > 1 or not now:
-                record["ahead"] = place + 1 if now else distance
+            if row_times:
+                record |= {"time": row_times[window], "for": target_times[index][window]}
+            if reach.horizon > 1 or not row_times:
+                record["ahead"] = index + 1 if row_times else distance
             yield {**record, name: value}
 
 

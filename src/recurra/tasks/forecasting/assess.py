@@ -1,4 +1,4 @@
-"""A trained forecaster measured on one part of the time, with three baselines on the same windows."""
+"""Evaluates a forecaster and three baselines on the same windows."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ForecastAssessment:
-    """Figures on one part of the time.
+    """Metrics on one part of the time.
 
     Attributes:
-        part: its name.
-        metrics: figures of the network and the baselines.
-        truth: ``(N, K)`` in the target's unit.
-        forecasts: ``(N, K)`` by name, the network's first.
-        stamps: ``(N, K)`` the time of each target, None without.
-        note: what to know of the baselines.
-        warnings: what was repaired in the file.
+        part: name of the part.
+        metrics: metrics of the network and the baselines.
+        truth: true values in the unit of the target, of shape (N, K).
+        forecasts: forecasts (N, K) by name; the network is the first.
+        stamps: time of each target, of shape (N, K); None without times.
+        note: a remark on the baselines.
+        warnings: corrections made to the file.
     """
 
     part: str
@@ -57,51 +57,52 @@ class ForecastAssessment:
 
     @property
     def network(self) -> str:
-        """What sentences call the network."""
+        """Name of the network in sentences."""
         return self.metrics.network.name
 
     def lead(self, reach: str) -> str:
-        """What came out, in one sentence; ``reach`` says how far ahead and from what."""
-        metrics, one = self.metrics, self.metrics.network
+        """Returns the result in one sentence; ``reach`` describes the window and the forecast distance."""
+        metrics, network = self.metrics, self.metrics.network
         d, unit = metrics.decimals, f" {metrics.unit}" if metrics.unit else ""
         return (
-            f"On {metrics.windows:,} {self.part} windows {one.name} forecasts {metrics.target} {reach}, "
-            f"with a mean error of {one.mae:,.{d}f}{unit} ({one.mae_low:,.{d}f} to {one.mae_high:,.{d}f})."
+            f"On {metrics.windows:,} {self.part} windows {network.name} forecasts {metrics.target} {reach}, "
+            f"with a mean error of {network.mae:,.{d}f}{unit} "
+            f"({network.mae_low:,.{d}f} to {network.mae_high:,.{d}f})."
         )
 
     @property
     def verdict(self) -> str:
-        """How the network stands beside the best of the others, and beside persistence."""
-        best = min(self.metrics.differences, key=lambda one: self.metrics.named(one.second).mae, default=None)
+        """Returns the comparison with the best baseline, and with persistence."""
+        best = min(self.metrics.differences, key=lambda d: self.metrics.named(d.second).mae, default=None)
         if best is None:
             return ""
-        words = best.sentence
+        sentence = best.sentence
         if best.second != PERSISTENCE:
-            first = next(one for one in self.metrics.differences if one.second == PERSISTENCE)
-            words = f"{first.sentence}; {best.sentence}"
-        return words[:1].upper() + words[1:]
+            first = next(d for d in self.metrics.differences if d.second == PERSISTENCE)
+            sentence = f"{first.sentence}; {best.sentence}"
+        return sentence[:1].upper() + sentence[1:]
 
     @property
     def verdict_kind(self) -> str:
-        """``good`` where the network is shown ahead of every baseline, ``bad`` where one is ahead of it."""
-        if all(one.shown and one.difference < 0 for one in self.metrics.differences):
+        """``good`` if the network is shown to be better than all baselines, ``bad`` if one is better."""
+        if all(d.shown and d.difference < 0 for d in self.metrics.differences):
             return "good"
-        return "bad" if any(one.shown and one.difference > 0 for one in self.metrics.differences) else ""
+        return "bad" if any(d.shown and d.difference > 0 for d in self.metrics.differences) else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The figures that ``metrics.json`` and ``--json`` hold."""
-        found = self.metrics.model_dump(mode="json")
+        """Returns the metrics for ``metrics.json`` and ``--json``."""
+        values = self.metrics.model_dump(mode="json")
         return {
             "evaluated_on": self.part,
-            "model": found["figures"][0],
-            "baselines": found["figures"][1:],
-            "differences": found["differences"],
-            **{name: found[name] for name in ("target", "unit", "windows", "block")},
+            "model": values["figures"][0],
+            "baselines": values["figures"][1:],
+            "differences": values["differences"],
+            **{name: values[name] for name in ("target", "unit", "windows", "block")},
         }
 
 
 def unit_of(target: str) -> str:
-    """The unit that a column's name ends with in brackets, if it does.
+    """Returns the unit in brackets at the end of a column name, or an empty string.
 
     Example:
         >>> unit_of("T (degC)"), unit_of("wv [m/s]"), unit_of("TEMP")
@@ -114,30 +115,30 @@ def unit_of(target: str) -> str:
 
 
 def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
-    """``(N, K)`` the network's forecasts of a part's windows, in the target's unit."""
+    """Returns the forecasts of the windows of a part in the unit of the target, of shape (N, K)."""
     windows = windows_of(part, bundle.assets.layout, reach_of(bundle), bundle.config.series, EVALUATION_BATCH)
     return bundle.assets.layout.target.in_unit(forecast_windows(bundle.model, windows))
 
 
 def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
-    """The regression, fitted on the windows the network was trained on."""
-    begun = time.perf_counter()
+    """Fits ridge regression on the windows that the network was trained on."""
+    start = time.perf_counter()
     reach = reach_of(prepared)
-    found = RidgeBaseline(reach.behind, reach.targets)
+    ridge = RidgeBaseline(reach.behind, reach.targets)
     train, valid = prepared.train.matrix, prepared.valid.matrix
-    found.fit(
+    ridge.fit(
         train.inputs,
         train.target,
         train.last,
         prepared.train.rows,
         (valid.inputs, valid.target, valid.last, prepared.valid.rows),
     )
-    reporter.note(f"ridge regression: {time.perf_counter() - begun:.1f} s, penalty {found.alpha:g}")
-    return found
+    reporter.note(f"ridge regression: {time.perf_counter() - start:.1f} s, penalty {ridge.alpha:g}")
+    return ridge
 
 
 def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> ForecastAssessment:
-    """Measure ``bundle`` on ``part``; ``options.fitted`` is the fitted regression, if any."""
+    """Evaluates ``bundle`` on ``part``; ``options.fitted`` is the fitted ridge regression, if any."""
     reach, layout, matrix = reach_of(bundle), bundle.assets.layout, part.matrix
     targets = part.rows[:, None] + reach.targets
     truth = matrix.target[targets]
@@ -146,15 +147,16 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
     if options.baseline:
         forecasts[PERSISTENCE] = persistence(matrix.last, part.rows, reach.targets)
         if reach.period is not None:
-            before = seasonal(matrix.last, part.rows, reach.targets, reach.period)
-            long = rows_in_words(reach.period, layout.spacing)
-            if np.array_equal(before, forecasts[PERSISTENCE]):
+            last_season = seasonal(matrix.last, part.rows, reach.targets, reach.period)
+            season = rows_in_words(reach.period, layout.spacing)
+            if np.array_equal(last_season, forecasts[PERSISTENCE]):
                 note = (
-                    f"persistence is the seasonal forecast too: the target comes whole seasons ({long}) "
-                    "after the value known last"
+                    f"persistence is also the seasonal forecast: the target is a whole number of seasons "
+                    f"({season}) "
+                    "after the last known value"
                 )
             else:
-                forecasts[f"the value {long} before"] = before
+                forecasts[f"the value {season} before"] = last_season
         if options.fitted is not None:
             forecasts[RIDGE] = options.fitted.predict(matrix.inputs, matrix.last, part.rows)
     target = layout.target.name
@@ -163,24 +165,30 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
     return ForecastAssessment(part.name, metrics, truth, forecasts, stamps, note, part.warnings)
 
 
-def report_assessment(found: ForecastAssessment, reporter: Reporter) -> None:
-    """The figures as a table, and the verdict in words."""
-    metrics = found.metrics
+def report_assessment(assessment: ForecastAssessment, reporter: Reporter) -> None:
+    """Reports the metrics as a table, and the comparison as a sentence."""
+    metrics = assessment.metrics
     d, unit = metrics.decimals, f" {metrics.unit}" if metrics.unit else ""
     rows = [
         [
-            one.name.removeprefix("the "),
-            f"{one.mae:,.{d}f}",
-            f"{one.mae_low:,.{d}f} to {one.mae_high:,.{d}f}",
-            f"{one.rmse:,.{d}f}",
-            "" if one.skill is None else f"{100 * one.skill:+.1f}%",
+            m.name.removeprefix("the "),
+            f"{m.mae:,.{d}f}",
+            f"{m.mae_low:,.{d}f} to {m.mae_high:,.{d}f}",
+            f"{m.rmse:,.{d}f}",
+            "" if m.skill is None else f"{100 * m.skill:+.1f}%",
         ]
-        for one in metrics.figures
+        for m in metrics.figures
     ]
-    header = [f"{found.part}, {metrics.windows:,} windows", f"MAE{unit}", "95% interval", "RMSE", "skill"]
+    header = [
+        f"{assessment.part}, {metrics.windows:,} windows",
+        f"MAE{unit}",
+        "95% interval",
+        "RMSE",
+        "skill",
+    ]
     reporter.table("", header, rows)
     reporter.note(f"intervals from blocks of {metrics.block:,} windows; skill: MAE below that of persistence")
-    if found.note:
-        reporter.note(found.note)
-    if found.verdict:
-        reporter.note(f"{found.verdict}.")
+    if assessment.note:
+        reporter.note(assessment.note)
+    if assessment.verdict:
+        reporter.note(f"{assessment.verdict}.")

@@ -1,4 +1,4 @@
-"""What a forecaster has besides settings and weights: the columns of its series, and their scales."""
+"""The assets of a forecaster: the columns of its series. Builds the network from settings and assets."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class SeriesAssets(Assets):
     """What a forecaster needs besides settings and weights.
 
     Attributes:
-        layout: the columns of the series, as training had them.
+        layout: the columns of the training series and their scales.
     """
 
     layout: Layout
 
     def files(self) -> dict[str, str]:
-        """The layout."""
+        """Returns the file of the layout, by name."""
         return {_LAYOUT: self.layout.to_json()}
 
     @classmethod
     def read(cls, config: ForecasterConfig, files: Mapping[str, str]) -> SeriesAssets:
-        """The assets that `files` returned."""
+        """Returns the assets that `files` wrote."""
         return cls(Layout.from_json(files[_LAYOUT]))
 
 
@@ -42,7 +42,7 @@ ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAs
 
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
-    """Recurrent stack, pooling, head."""
+    """Builds the network: recurrent layers, pooling, head."""
     series = config.series
     return ForecastNetwork(
         config.model,
@@ -54,5 +54,5 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
 
 
 def reach_of(series: ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]) -> Reach:
-    """The reach of a window, in rows."""
+    """Returns the input and target rows of a window."""
     return find_reach(series.config.series, series.assets.layout.spacing)

@@ -1,4 +1,4 @@
-"""A file of numbers over time made ready: read, put on a grid, split by time, encoded."""
+"""Prepares a file of time series for training: read, put on an even grid, split by time, encoded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
     "windows_of",
 ]
 
-_MEANINGLESS = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
+_UNUSED = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Part:
     Attributes:
         name: ``training``, ``validation`` or ``test``.
         where: the file.
-        matrix: all rows of that file: a window may look back over the part's beginning.
-        rows: ``(N,)`` int64, the present row of each window, ascending.
-        first: the part's first row in the file.
-        end: the row past its last.
-        warnings: what was repaired in a file of its own.
+        matrix: all rows of the file, since the input of a window may begin before the part.
+        rows: current row of each window, sorted, of shape (N,), int64.
+        first: first row of the part in the file.
+        end: row after the last one.
+        warnings: corrections made to a separate file.
     """
 
     name: str
@@ -74,17 +74,17 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> SeriesData:
-    """Read the files, learn columns and scales from the training rows, and split by time.
+    """Reads the files, splits by time, and learns columns and scales from the training rows.
 
-    Without files of their own, the last rows of ``data`` are the test part and those before them the
-    validation part. A window belongs to a part where both its present row and its last target lie in it; it
-    may read rows of the part before, which were known by then.
+    Without separate files, the last rows of ``data`` are the test part and the rows before them the
+    validation part. A window belongs to the part that contains its current row and its last target; its input
+    may begin in the part before, since those rows are known at that time.
 
     Raises:
-        DataError: the rows can't be used, or are too few.
-        ConfigError: a setting names no column, or means nothing for a series.
+        DataError: the rows can't be used, or there are too few.
+        ConfigError: a setting names a missing column, or is not used for series.
     """
-    _refuse_meaningless(config.data)
+    _refuse_unused(config.data)
     reporter.step("Reading")
     tables = {"training": read_table(data, config.data)}
     for name, path in (("validation", valid), ("test", test)):
@@ -106,14 +106,14 @@ def prepare_tables(
     *,
     tested: bool = True,
 ) -> SeriesData:
-    """Tables by the name of their part made ready, as `prepare` does with files.
+    """Prepares tables, by the name of their part, as `prepare` does for files.
 
     Args:
-        tables: ``training``, and ``validation`` and ``test`` where they are no part of it.
-        config: every setting.
+        tables: ``training``, and separate tables ``validation`` and ``test`` if there are any.
+        config: the settings.
         key: fingerprint of the data.
-        reporter: receives what was found.
-        tested: whether a test part is taken from the training rows where there is no table for it.
+        reporter: receives the facts about the data.
+        tested: whether to split a test part from the training rows if there is no table for it.
     """
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
@@ -139,7 +139,7 @@ def prepare_tables(
         reporter.warn(warning)
     _report_parts(parts, reporter)
     return Prepared(
-        updated(config, {"series": _found(series, layout, reach)}),
+        updated(config, {"series": _detected(series, layout, reach)}),
         SeriesAssets(layout),
         parts["training"],
         parts["validation"],
@@ -150,10 +150,10 @@ def prepare_tables(
 
 
 def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
-    """All windows of a file of its own, read by a layout.
+    """Returns all windows of a separate table with the columns of a layout.
 
     Raises:
-        DataError: its columns are not those of the layout, or its rows are too few.
+        DataError: columns are missing, or there are too few rows.
     """
     grid = grid_of(table, layout)
     matrix = encode(table, grid, layout)
@@ -171,7 +171,7 @@ def windows_of(
     shuffle: bool = False,
     seed: int = 0,
 ) -> Windows:
-    """The windows of a part, the target in deviations; read backwards where the settings say so."""
+    """Returns the windows of a part with a standardized target, reversed if ``series.reversed`` is set."""
     scale, matrix = layout.target, part.matrix
     return Windows(
         matrix.inputs,
@@ -187,30 +187,29 @@ def windows_of(
     )
 
 
-def _borders(rows: int, series: SeriesConfig, own_valid: bool, own_test: bool) -> list[int]:
-    """Where the training rows end, and where the validation rows do."""
-    test = 0 if own_test else round(rows * series.test_fraction)
-    valid = 0 if own_valid else round(rows * series.valid_fraction)
+def _borders(rows: int, series: SeriesConfig, valid_file: bool, test_file: bool) -> list[int]:
+    """Returns the ends of the training rows and of the validation rows."""
+    test = 0 if test_file else round(rows * series.test_fraction)
+    valid = 0 if valid_file else round(rows * series.valid_fraction)
     return [rows - test - valid, rows - test]
 
 
 def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Reach, stride: int) -> Part:
-    """The windows whose present row and last target lie from ``first`` to ``end``.
+    """Returns the windows whose current row and last target are within ``first`` and ``end``.
 
-    Left out are those at a row that was inserted, and those with a target that is missing.
+    Windows at an inserted row and windows with a missing target are excluded.
     """
-    begin = max(first, reach.back)
-    rows = np.arange(begin, end - reach.ahead)
+    rows = np.arange(max(first, reach.back), end - reach.ahead)
     if len(rows):
         known = np.isfinite(matrix.target[rows[:, None] + reach.targets]).all(axis=1)
         rows = rows[known & (matrix.numbers[rows] > 0)][::stride]
     if not len(rows):
         needed = max(0, reach.back - first) + 1 + reach.ahead
-        have = f"the {name} part has {end - first:,} rows"
+        size = f"the {name} part has {end - first:,} rows"
         if end - first >= needed:
-            raise DataError(f"{have} and no window whose target is known", where=where)
+            raise DataError(f"{size} and no window with a known target", where=where)
         raise DataError(
-            f"{have}, one window of it needs {needed:,}: {reach.back + 1:,} to look back "
+            f"{size}, but one window needs {needed:,}: {reach.back + 1:,} for its input "
             f"and {reach.ahead:,} ahead",
             where=where,
             hint="give more rows, or a smaller series.lookback or series.delay",
@@ -218,28 +217,28 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
     return Part(name, where, matrix, rows, first, end)
 
 
-def _found(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:
-    """What was found in the file, by the name of the setting that is None."""
+def _detected(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:
+    """Returns the detected values of settings that are None, by name."""
     spacing = layout.spacing
-    found: dict[str, Any] = {
+    detected: dict[str, Any] = {
         "target": layout.target.name,
         "time": layout.time if len(layout.time) > 1 else layout.time[0] if layout.time else None,
         "lookback": written(reach.points * reach.step, spacing),
         "step": written(reach.step, spacing),
         "delay": written(reach.delay, spacing),
     }
-    return {name: value for name, value in found.items() if getattr(series, name) is None}
+    return {name: value for name, value in detected.items() if getattr(series, name) is None}
 
 
-def _refuse_meaningless(data: DataConfig) -> None:
-    for name in _MEANINGLESS:
+def _refuse_unused(data: DataConfig) -> None:
+    for name in _UNUSED:
         if getattr(data, name) != DataConfig.model_fields[name].default:
-            hint = f"set series.{name}" if name == "valid_fraction" else "leave it out"
-            raise ConfigError(f"setting data.{name} means nothing for a series", hint=hint)
+            hint = f"set series.{name}" if name == "valid_fraction" else "remove it"
+            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
 
 
 def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
-    """What the columns are, by name, for screen and report."""
+    """Returns facts about the columns for the screen and the report."""
     clock, spacing = layout.clock, layout.spacing
     inputs = [column.name for column in layout.numbers]
     inputs += [f"{column.name} ({len(column.words)} words)" for column in layout.categories]
@@ -257,22 +256,22 @@ def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
 
 
 def reach_in_words(reach: Reach, spacing: float | None) -> str:
-    """How far ahead, and from what.
+    """Describes the forecast distance and the window.
 
     Example:
         >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
         '1 d ahead, from 240 points of the last 10 d'
     """
-    apart = rows_in_words(reach.step, spacing)
-    many = f" and on, {reach.horizon:,} values {apart} apart" if reach.horizon > 1 else ""
+    distance = rows_in_words(reach.step, spacing)
+    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
     points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
-    return f"{rows_in_words(reach.delay, spacing)} ahead{many}, from {points}"
+    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
 
 
 def rows_in_words(rows: int, spacing: float | None) -> str:
-    """How long so many rows are."""
-    counted = "1 row" if rows == 1 else f"{rows:,} rows"
-    return counted if spacing is None else span(rows * spacing)
+    """Returns the duration of a number of rows as text; their number if rows have no times."""
+    count = "1 row" if rows == 1 else f"{rows:,} rows"
+    return count if spacing is None else span(rows * spacing)
 
 
 def _report_parts(parts: dict[str, Part], reporter: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""Forecasting as a task: a series to a network that forecasts its values, beside three baselines."""
+"""The task of forecasting: training, validation, and the record of its functions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["TASK"]
 
 
 def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
-    """The error in deviations of the training windows; validation adds the MAE in the target's unit."""
+    """Returns windows, loss (in standard deviations), and the validation, which adds the MAE in the unit."""
     series, settings = prepared.config.series, prepared.config.train
     layout, reach = prepared.assets.layout, reach_of(prepared)
     held_out = windows_of(prepared.valid, layout, reach, series, EVALUATION_BATCH)
     truth = held_out.truth()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        assert isinstance(network, ForecastNetwork)  # noqa: S101  # what build() returned
+        assert isinstance(network, ForecastNetwork)  # noqa: S101  # the network of build()
         errors = np.abs(forecast_windows(network, held_out).astype(np.float64) - truth)
         loss = (errors**2).mean() if series.loss == "mse" else errors.mean()
         return {"loss": float(loss), "mae": float(errors.mean()) * layout.target.std}
@@ -43,7 +43,7 @@ def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
 
 
 def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
-    """All windows of a file with the columns of training."""
+    """Opens all windows of a file with the columns of training."""
     table = read_table(data, bundle.config.data)
     part = open_series("test", table, bundle.assets.layout, reach_of(bundle))
     for warning in part.warnings:
@@ -52,7 +52,7 @@ def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
 
 
 def sequences(bundle: ForecasterBundle, data: Path) -> Iterator[Tensor]:
-    """The windows of the series, as the network reads them."""
+    """Yields the inputs of the windows of the series."""
     part = open_file(bundle, data, Reporter())
     windows = windows_of(part, bundle.assets.layout, reach_of(bundle), bundle.config.series, 1)
     return (batch.inputs[0] for batch in windows.epoch(0))
