@@ -141,8 +141,8 @@ def _output(language: LanguageConfig, features: int, vocab_size: int, embedding:
 class StreamObjective:
     """The mean negative log-probability of the tokens of a window, in nats.
 
-    It is truncated backpropagation through time: states are carried from window to window, gradients are not (Williams & Peng 1990; Mikolov et al. 2010).
-    The first window of an epoch starts from zero states.
+    It is truncated backpropagation through time: states are carried from window to window, gradients are not
+    (Williams & Peng 1990; Mikolov et al. 2010). The first window of an epoch starts from zero states.
     """
 
     def __init__(self) -> None:
