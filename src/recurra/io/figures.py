@@ -18,7 +18,7 @@ from recurra.io.text import language_shares
 __all__ = ["Figures", "Leak", "PartCheck", "Record", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
 
 Pair = tuple[int, int]
-Column: TypeAlias = array[int] | npt.NDArray[Any]
+Column: TypeAlias = "array[int] | npt.NDArray[Any]"
 """One number a row, of shape (rows,)."""
 _SHOWN = 5
 _LANGUAGE_SAMPLE = 64  # of the up to 1,024 rows of a chunk
