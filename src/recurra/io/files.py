@@ -87,9 +87,7 @@ class Head:
 def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
     """Returns the head of a regular file.
 
-    Args:
-        path: the file.
-        accepted: first bytes of binary formats that can be read.
+    ``accepted`` are the first bytes of binary formats that can be read.
 
     Raises:
         DataError: the file is missing, unreadable, empty, an archive or something else binary.
@@ -263,12 +261,6 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
 
 def require_text(data: bytes, encoding: str, where: Path | str, hint: str = _GIVE) -> None:
     """Refuses a file or stream whose first bytes are not text.
-
-    Args:
-        data: the first bytes.
-        encoding: the encoding that the user set.
-        where: the file's path or the stream's name.
-        hint: what to give instead.
 
     Raises:
         DataError: the bytes are of a binary format or of another encoding.

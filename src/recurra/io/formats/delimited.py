@@ -32,8 +32,9 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
     ``lines.row`` is the number of the next row.
     """
     csv.field_size_limit(ROW_LIMIT)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True
+    )
     while True:
         try:
             fields = next(reader)
