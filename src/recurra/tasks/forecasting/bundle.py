@@ -1,4 +1,4 @@
-"""What a forecaster has besides settings and weights: the columns of its series, and their scales."""
+"""A forecaster as it is saved: settings, weights, and the layout of its series."""
 
 from __future__ import annotations
 
@@ -13,36 +13,34 @@ from recurra.tasks.forecasting.series.layout import Layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach
 from recurra.tasks.forecasting.settings import ForecasterConfig
 
-__all__ = ["ForecasterBundle", "SeriesAssets", "build", "reach_of"]
+__all__ = ["ForecasterBundle", "SeriesAssets", "SeriesSource", "build", "reach_of"]
 
 _LAYOUT = "series.json"
 
 
 @dataclass(frozen=True)
 class SeriesAssets(Assets):
-    """What a forecaster needs besides settings and weights.
-
-    Attributes:
-        layout: the columns of the series, as training had them.
-    """
+    """What a forecaster needs besides settings and weights: the columns of its series in training."""
 
     layout: Layout
 
     def files(self) -> dict[str, str]:
-        """The layout."""
+        """Returns the layout as JSON, by the name of its file."""
         return {_LAYOUT: self.layout.to_json()}
 
     @classmethod
     def read(cls, config: ForecasterConfig, files: Mapping[str, str]) -> SeriesAssets:
-        """The assets that `files` returned."""
+        """Returns the assets that `files` wrote."""
         return cls(Layout.from_json(files[_LAYOUT]))
 
 
 ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAssets]
+SeriesSource: TypeAlias = ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]
+"""A model or the data for one: both have the settings and the layout of a series."""
 
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
-    """Recurrent stack, pooling, head."""
+    """Returns the network of the settings."""
     series = config.series
     return ForecastNetwork(
         config.model,
@@ -53,6 +51,6 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
     )
 
 
-def reach_of(series: ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]) -> Reach:
-    """The reach of a window, in rows."""
-    return find_reach(series.config.series, series.assets.layout.spacing)
+def reach_of(source: SeriesSource) -> Reach:
+    """Returns the reach of a window, in rows."""
+    return find_reach(source.config.series, source.assets.layout.spacing)
