@@ -53,9 +53,9 @@ class Table:
     """Columns of equal length by name, with cells as in the file.
 
     Attributes:
-        where: the file's name, for messages.
+        where: name of the file, for messages.
         columns: Arrow arrays of text, numbers or times.
-        numbers: ``(N,)`` int64, the row of the file of each row, from 1.
+        numbers: number of each row in the file, from 1, of shape (N,), int64.
         decimal_comma: whether 3,5 is a number.
         notes: messages for the user about rows that were left out.
     """
@@ -110,6 +110,8 @@ def read_table(path: Path, data: DataConfig) -> Table:
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
+    if not raw.strip():
+        raise DataError("there are no rows", where=where)
 
     def lines(forgiving: bool) -> Lines:
         return Lines(iter(raw.splitlines(keepends=True)), where, data.encoding, forgiving)
@@ -230,8 +232,11 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
         >>> numbers.values.tolist(), numbers.present, numbers.strange.tolist()
         ([1.0, 2.5, nan, nan, nan], 3, [4])
     """
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+    kind = column.type
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        missing, strange = np.asarray(pc.is_null(column, nan_is_null=True)), np.zeros(len(column), bool)
+    elif pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_null(text):
         cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
         missing = np.asarray(pc.or_(pc.is_null(cells), pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))))
         if decimal_comma:
@@ -240,14 +245,10 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
         fits = pc.fill_null(pc.match_substring_regex(cells, _NUMERAL), False)
         column = pc.if_else(fits, cells, pa.scalar(None, pa.string()))
         strange = ~np.asarray(fits) & ~missing
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        missing, strange = None, False
     else:  # a time, a list, bytes
         return Numbers(np.full(len(column), np.nan), len(column), np.arange(len(column)))
     # A copy, since the memory of Arrow is read-only.
     values = np.array(pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy(), np.float64)
-    if missing is None:
-        missing = np.isnan(values)
     infinite = np.isinf(values)  # such as 1e999
     values[infinite] = np.nan
     return Numbers(values, int((~missing).sum()), np.flatnonzero(strange | infinite))
