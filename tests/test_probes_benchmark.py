@@ -65,13 +65,13 @@ def test_distances_that_are_not_there_are_refused() -> None:
 def test_recall_counts_right_words_that_beat_every_wrong_one() -> None:
     probes = make_probes("country", [9, 3, 9, 9], 1)
     number = {word: n for n, word in enumerate(sorted({probes[0].right, *probes[0].wrong}))}
-    told = np.zeros((4, 8))
+    scores = np.zeros((4, 8))
     for row in (0, 1, 3):
-        told[row, number[probes[row].right]] = 1
-    told[3, number[probes[3].wrong[0]]] = 1  # a draw is no answer
-    found = recall_by_distance(probes, told, number.__getitem__)
-    assert [(each.distance, each.probes, round(each.share, 3)) for each in found] == [
+        scores[row, number[probes[row].right]] = 1
+    scores[3, number[probes[3].wrong[0]]] = 1  # a draw is no answer
+    result = recall_by_distance(probes, scores, number.__getitem__)
+    assert [(each.distance, each.probes, round(each.share, 3)) for each in result] == [
         (3, 1, 1.0),
         (9, 3, 0.333),
     ]
-    assert found[1].low < 1 / 3 < found[1].high
+    assert result[1].low < 1 / 3 < result[1].high

@@ -56,7 +56,7 @@ def test_header_alone(tmp_path: Path, content: bytes) -> None:
     assert "there are no rows" in refused(put(tmp_path / "a.csv", content))
 
 
-def test_tagged_sentences_are_no_labelled_texts(tmp_path: Path) -> None:
+def test_tagged_sentences_are_not_labelled_texts(tmp_path: Path) -> None:
     path = put(tmp_path / "a.conllu", b"1\ta\t_\tX\t_\t_\t0\troot\t_\t_\n")
     assert refused(path) == ": holds tagged sentences, not texts with labels; learn from it with --task tag"
 
@@ -80,7 +80,7 @@ def test_folder_with_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     assert line == "/a/1.txt: is not UTF-8 (byte 0xe9); it looks like cp1252: pass --set data.encoding=cp1252"
 
 
-def test_no_text_column_names_those_there_are(tmp_path: Path) -> None:
+def test_without_a_text_column_the_columns_are_listed(tmp_path: Path) -> None:
     line = refused(put(tmp_path / "a.jsonl", b'{"x": 1, "label": 0}\n{"x": 2, "label": 1}\n'))
     assert line == ": no text column is found; there are x, label: choose with --set data.text='[NAME]'"
 
@@ -96,7 +96,7 @@ def test_no_label_column(tmp_path: Path) -> None:
     assert line == (": no label column is found; each text needs a label; --task lm learns the texts alone")
 
 
-def test_columns_that_training_has_and_test_lacks(tmp_path: Path) -> None:
+def test_a_file_without_the_columns_of_the_training_file(tmp_path: Path) -> None:
     train = detect(put(tmp_path / "a.csv", HEAD), AUTO)
     test = put(tmp_path / "b.csv", b"text,kind\nso so,1\nno no,0\n")
     with pytest.raises(DataError, match="no column 'label', which the training data has as its label"):
@@ -110,14 +110,14 @@ def test_one_class_only(tmp_path: Path) -> None:
         Labels.learn(read(source), source=source)
 
 
-def test_a_column_of_numbers_is_no_label(tmp_path: Path) -> None:
+def test_a_column_of_numbers_is_not_a_label(tmp_path: Path) -> None:
     rows = "".join(f"text {i},{i}\n" for i in range(3_000))
     source = detect(put(tmp_path / "a.csv", b"text,label\n" + rows.encode()), AUTO)
     with pytest.raises(DataError, match=r"different values in .* rows: label is not a label"):
         Labels.learn(read(source), source=source)
 
 
-def test_a_label_in_test_that_training_lacks(tmp_path: Path) -> None:
+def test_a_label_that_is_not_among_those_of_training(tmp_path: Path) -> None:
     labels = Labels(("0", "1"), "binary")
     path = put(tmp_path / "a.csv", HEAD + b"so so,2\n")
     (rows,) = load(path)
@@ -174,7 +174,7 @@ def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
     assert refused(path).startswith(", row 3: a quote is opened and never closed; fix the row")
 
 
-def test_a_wholly_broken_file_says_why(tmp_path: Path) -> None:
+def test_if_every_row_is_broken_the_first_error_is_raised(tmp_path: Path) -> None:
     line = refused(put(tmp_path / "a.json", b'[{"text": "a", "label": 1}]'))
     assert (
         line
@@ -202,7 +202,7 @@ def test_another_encoding_is_named(tmp_path: Path, encoding: str, said: str) -> 
     assert rows[0].texts[0] in ("服务态度很好，下次还会来", "this is quite good")
 
 
-def test_bytes_that_go_wrong_late_are_found_by_row(tmp_path: Path) -> None:
+def test_undecodable_bytes_are_reported_with_their_row(tmp_path: Path) -> None:
     rows = b"".join(b"text number %d,%d\n" % (i, i % 2) for i in range(1, 5_001))
     path = put(tmp_path / "a.csv", b"text,label\n" + rows + b"na\xefve,1\n")
     assert refused(path).startswith(", row 5,001: is not UTF-8 (byte 0xef); it looks like cp1252")
@@ -259,12 +259,12 @@ def _zip() -> bytes:
         (bytes(range(1, 32)) * 20, "is binary, not text"),
     ],
 )
-def test_something_else_by_mistake(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_of_other_kinds_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
     for name in ("a.csv", "a.txt"):
         assert refused(put(tmp_path / name, content)).startswith(f": {said}")
 
 
-def test_what_is_no_parquet(tmp_path: Path) -> None:
+def test_files_that_are_not_parquet_are_refused(tmp_path: Path) -> None:
     assert refused(put(tmp_path / "a.parquet", HEAD)).startswith(": is not a Parquet file")
     assert refused(put(tmp_path / "b", b"PAR1" + b"x" * 99)).startswith(": is not a whole Parquet file")
     with_format = DataConfig(format="csv")
@@ -273,6 +273,6 @@ def test_what_is_no_parquet(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_no_regular_file() -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused() -> None:
     with pytest.raises(DataError, match="/dev/null: is not a regular file; give a file, or -"):
         detect(Path("/dev/null"), AUTO)

@@ -1,4 +1,4 @@
-"""Batches hold every row once, with little padding, in an order that resumes exactly."""
+"""Batches have every row once, with little padding, in an order that can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ lengths = st.lists(st.integers(1, 12), min_size=1, max_size=60)
 
 @given(lengths, st.integers(1, 9), st.booleans(), st.integers(1, 4), st.integers(0, 3), st.data())
 @settings(max_examples=100, deadline=None)
-def test_every_chosen_row_once_as_it_is(
+def test_every_chosen_row_occurs_once_unchanged(
     lengths: list[int], size: int, shuffle: bool, bucket: int, classes: int, data: st.DataObject
 ) -> None:
     examples = made(lengths, classes=classes)
@@ -47,12 +47,12 @@ def test_every_chosen_row_once_as_it_is(
         data.draw(st.lists(st.integers(0, len(lengths) - 1), unique=True, max_size=len(lengths))), np.int64
     )
     batches = Batches(examples, rows, size, shuffle=shuffle, seed=5, bucket=bucket)
-    found = list(batches.epoch(2))
-    assert len(found) == len(batches)
-    assert sorted(row for batch in found for row in batch.rows) == sorted(rows)
-    assert sum(int(batch.lengths.sum()) for batch in found) == batches.tokens_in_epoch
-    assert sorted(len(batch.rows) for batch in found)[1:] == [size] * (len(found) - 1)
-    for batch in found:
+    result = list(batches.epoch(2))
+    assert len(result) == len(batches)
+    assert sorted(row for batch in result for row in batch.rows) == sorted(rows)
+    assert sum(int(batch.lengths.sum()) for batch in result) == batches.tokens_in_epoch
+    assert sorted(len(batch.rows) for batch in result)[1:] == [size] * (len(result) - 1)
+    for batch in result:
         assert batch.tokens.dtype == batch.lengths.dtype == torch.int64
         assert batch.tokens.shape == (len(batch.rows), max(batch.lengths.tolist()))
         assert batch.labels is not None
@@ -67,7 +67,7 @@ def test_every_chosen_row_once_as_it_is(
 
 @given(lengths, st.integers(1, 9), st.booleans(), st.integers(0, 70), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_an_epoch_goes_on_where_it_stopped(
+def test_an_epoch_resumes_at_any_batch(
     lengths: list[int], size: int, shuffle: bool, start: int, seed: int
 ) -> None:
     examples = made(lengths)
@@ -110,12 +110,12 @@ def test_rows_of_a_shuffled_batch_change_with_the_epoch() -> None:
     assert not together[0] & together[1]
 
 
-def test_batches_of_a_bucket_are_not_given_by_length() -> None:
+def test_batches_of_a_bucket_are_not_ordered_by_length() -> None:
     longest = [b.tokens.shape[1] for b in Batches(made(list(range(1, 129))), None, 4, shuffle=True).epoch(0)]
     assert longest != sorted(longest)
 
 
-def test_buckets_hold_little_padding() -> None:
+def test_buckets_have_little_padding() -> None:
     random = np.random.default_rng(0)
     examples = made(np.minimum(500, random.lognormal(5, 0.8, 4_000).astype(int) + 1).tolist())
 
@@ -128,7 +128,7 @@ def test_buckets_hold_little_padding() -> None:
     assert padded(1, shuffle=False) < 0.02
 
 
-def test_without_shuffling_rows_stand_by_length_and_number() -> None:
+def test_without_shuffling_rows_are_ordered_by_length_and_number() -> None:
     batches = Batches(made([2, 1, 2, 3, 1]), None, 2)
     assert [batch.rows.tolist() for batch in batches.epoch(0)] == [[1, 4], [0, 2], [3]]
     assert [batch.rows.tolist() for batch in batches.epoch(7)] == [[1, 4], [0, 2], [3]]
@@ -156,7 +156,7 @@ def test_no_rows_give_no_batches() -> None:
     assert len(batches) == batches.tokens_in_epoch == len(list(batches.epoch(0))) == 0
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     examples = made([1, 2])
     for sizes in ({"batch_size": 0}, {"batch_size": 1, "bucket": 0}):
         with pytest.raises(ValueError, match="1 or more"):

@@ -1,4 +1,4 @@
-"""The token cache gives back what was built, mends itself, and leaves nothing half-written."""
+"""The token cache returns what was built, is rebuilt if damaged, and leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -84,10 +84,12 @@ def test_another_key_is_another_cache(tmp_path: Path) -> None:
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, chunks: list[Any]) -> None:
+def test_examples_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[Any]
+) -> None:
     folder = tmp_path_factory.mktemp("cache")
-    found = cached_examples(folder, "key", lambda: [chunk(ids) for ids in chunks])
-    assert shown(found)["ids"] == [one for ids in chunks for one in ids]
+    result = cached_examples(folder, "key", lambda: [chunk(ids) for ids in chunks])
+    assert shown(result)["ids"] == [one for ids in chunks for one in ids]
     shutil.rmtree(folder)
 
 
@@ -110,7 +112,7 @@ def test_multi_label_and_absent_columns(tmp_path: Path) -> None:
     assert bare.groups is None
 
 
-def test_nothing_to_cache(tmp_path: Path) -> None:
+def test_a_cache_of_no_rows(tmp_path: Path) -> None:
     for again in (lambda: [], never):
         assert len(cached_examples(tmp_path, "key", again)) == 0
 
@@ -135,7 +137,7 @@ def test_chunks_that_do_not_fit_leave_nothing(tmp_path: Path, wrong: Chunk) -> N
 @pytest.mark.parametrize(
     "error", [DataError("the row is broken", row=3), KeyboardInterrupt(), OSError("read")]
 )
-def test_an_error_of_the_source_passes_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+def test_an_error_of_the_source_is_raised_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def broken() -> Iterator[Chunk]:
         yield CHUNKS[0]
         raise error
@@ -185,7 +187,7 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, harm: Callable[[Path], N
         "[" * 9_999,
     ],
 )
-def test_a_cache_without_a_sound_seal_is_built_again(tmp_path: Path, seal: str) -> None:
+def test_a_cache_with_an_invalid_seal_is_built_again(tmp_path: Path, seal: str) -> None:
     cached_examples(tmp_path, "key", build)
     (tmp_path / "key" / "cache.json").write_text(seal)
     assert shown(cached_examples(tmp_path, "key", build)) == WHOLE
@@ -195,10 +197,10 @@ def test_columns_that_disagree_are_built_again(tmp_path: Path) -> None:
     cached_examples(tmp_path, "key", build)
     cached_examples(tmp_path, "other", lambda: CHUNKS[:1])
     seals = [tmp_path / key / "cache.json" for key in ("key", "other")]
-    mine, other = (json.loads(seal.read_text()) for seal in seals)
+    first, other = (json.loads(seal.read_text()) for seal in seals)
     shutil.copy(tmp_path / "other" / "labels.npy", tmp_path / "key" / "labels.npy")
-    mine["columns"]["labels"] = other["columns"]["labels"]
-    seals[0].write_text(json.dumps(mine))
+    first["columns"]["labels"] = other["columns"]["labels"]
+    seals[0].write_text(json.dumps(first))
     assert shown(cached_examples(tmp_path, "key", build)) == WHOLE
 
 
@@ -252,7 +254,7 @@ def test_builders_in_several_processes_all_get_it(tmp_path: Path) -> None:
     assert [p.name for p in folder.iterdir()] == ["key"]
 
 
-def test_drafts_of_killed_builders_go_after_a_day(tmp_path: Path) -> None:
+def test_drafts_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
     old, fresh = tmp_path / ".a.1.draft", tmp_path / ".b.2.draft"
     for draft in (old, fresh):
         draft.mkdir()
@@ -263,7 +265,7 @@ def test_drafts_of_killed_builders_go_after_a_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", ["append", "close"])
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def full(*_: object) -> None:
@@ -276,7 +278,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
-def test_a_file_that_may_not_grow_is_told(tmp_path: Path) -> None:
+def test_a_limit_of_file_size_is_reported(tmp_path: Path) -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -312,18 +314,18 @@ def test_the_usual_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert cache_folder() == tmp_path / ".cache" / "recurra"
 
 
-def test_a_cache_folder_that_can_not_be_written_gives_way_to_a_temporary_one(
+def test_a_cache_folder_that_can_not_be_written_is_replaced_by_a_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RECURRA_CACHE", str(tmp_path / "file" / "cache"))
-    found = cache_folder()
-    assert found == cache_folder()
-    assert tmp_path not in found.parents
-    assert shown(cached_examples(found, "key", build)) == WHOLE
+    result = cache_folder()
+    assert result == cache_folder()
+    assert tmp_path not in result.parents
+    assert shown(cached_examples(result, "key", build)) == WHOLE
 
 
-def test_a_home_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_the_cache_is_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -382,6 +384,6 @@ def test_keys_of_folders_follow_names_and_contents(tmp_path: Path) -> None:
     assert len(set(keys)) == 4
 
 
-def test_a_file_that_is_not_there_has_no_key(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_key(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv: can't be read"):
         content_key([tmp_path / "gone.csv"])

@@ -1,4 +1,4 @@
-"""The data check's figures against files whose defects are known."""
+"""The counts of the data check on files with known defects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def put(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> DataCheck:
+def report(tmp_path_factory: pytest.TempPathFactory) -> DataCheck:
     folder = tmp_path_factory.mktemp("check")
     train = [
         ("the film is good", "1"),  # row 1
@@ -43,48 +43,48 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> DataCheck:
     return check(put(folder / "train.tsv", train), None, put(folder / "test.tsv", test), SMALL)
 
 
-def test_rows_and_classes(found: DataCheck) -> None:
-    assert found.parts["train"].rows == 10
-    assert found.parts["train"].classes == {"0": 4, "1": 6}
-    assert found.parts["test"].classes == {"0": 2, "1": 1, "2": 1}
+def test_rows_and_classes(report: DataCheck) -> None:
+    assert report.parts["train"].rows == 10
+    assert report.parts["train"].classes == {"0": 4, "1": 6}
+    assert report.parts["test"].classes == {"0": 2, "1": 1, "2": 1}
 
 
-def test_empty_texts(found: DataCheck) -> None:
-    assert (found.parts["train"].empty, found.parts["train"].empty_rows) == (2, [5, 6])
+def test_empty_texts(report: DataCheck) -> None:
+    assert (report.parts["train"].empty, report.parts["train"].empty_rows) == (2, [5, 6])
 
 
-def test_duplicates(found: DataCheck) -> None:
-    train = found.parts["train"]
+def test_duplicates(report: DataCheck) -> None:
+    train = report.parts["train"]
     assert (train.duplicates, train.duplicate_rows) == (2, [(3, 1), (8, 7)])
     assert train.duplicates_loose == 3
 
 
-def test_conflicts(found: DataCheck) -> None:
-    assert (found.parts["train"].conflicts, found.parts["train"].conflict_rows) == (1, [(8, 7)])
+def test_conflicts(report: DataCheck) -> None:
+    assert (report.parts["train"].conflicts, report.parts["train"].conflict_rows) == (1, [(8, 7)])
 
 
-def test_leaks(found: DataCheck) -> None:
-    (leak,) = found.leaks
+def test_leaks(report: DataCheck) -> None:
+    (leak,) = report.leaks
     assert (leak.part, leak.seen_in, leak.rows, leak.rows_loose) == ("test", "train", 1, 2)
     assert leak.first == [(1, 1)]
 
 
-def test_lengths_and_cut(found: DataCheck) -> None:
-    train = found.parts["train"]
+def test_lengths_and_cut(report: DataCheck) -> None:
+    train = report.parts["train"]
     # <start> and the words: 5 5 5 5 1 1 4 4 9 3, in order 1 1 3 4 4 5 5 5 5 9
     assert train.tokens == {"5": 1, "25": 3, "50": 4, "75": 5, "95": 9, "99": 9, "100": 9}
     assert train.truncated == pytest.approx(0.1)
 
 
-def test_unknown_tokens_are_measured_on_the_held_out_file(found: DataCheck) -> None:
+def test_unknown_tokens_are_measured_on_the_held_out_file(report: DataCheck) -> None:
     # <start> counts as a token: 5 + 4 + 4 + 3; unheard, of, words are unknown.
-    assert found.held_out == "test"
-    assert found.unknown == pytest.approx(3 / 16)
-    assert found.parts["train"].unknown == 0
+    assert report.held_out == "test"
+    assert report.unknown == pytest.approx(3 / 16)
+    assert report.parts["train"].unknown == 0
 
 
-def test_warnings_say_what_to_do(found: DataCheck) -> None:
-    text = "\n".join(found.warnings)
+def test_warnings_say_what_to_do(report: DataCheck) -> None:
+    text = "\n".join(report.warnings)
     assert "train: 2 texts are empty (first: row 5); remove them" in text
     assert "train: 2 rows repeat the text of an earlier one (first: row 3 repeats row 1); remove them" in text
     assert "train: 1 text has different labels (first: rows 7 and 8)" in text
@@ -93,8 +93,8 @@ def test_warnings_say_what_to_do(found: DataCheck) -> None:
     assert "raise tokenizer.vocab_size" in text
 
 
-def test_the_check_can_be_printed_and_saved(found: DataCheck) -> None:
-    header, rows = table(found)
+def test_the_check_can_be_printed_and_saved(report: DataCheck) -> None:
+    header, rows = table(report)
     printed = {row[0]: row[1:] for row in rows}
     assert header == ["", "train", "test"]
     assert all(len(row) == len(header) for row in rows)
@@ -102,20 +102,20 @@ def test_the_check_can_be_printed_and_saved(found: DataCheck) -> None:
     assert printed["duplicates"][0] == "2 (3 but for case, space)"
     assert printed["also in train"] == ["", "1 (2 but for case, space)"]
     assert printed["unknown tokens"] == ["", "18.8%"]
-    assert DataCheck.model_validate_json(found.model_dump_json()) == found
+    assert DataCheck.model_validate_json(report.model_dump_json()) == report
 
 
 def test_a_file_alone_holds_out_every_tenth_row(tmp_path: Path) -> None:
     rows = [(f"word{i} is here" if i % 10 == 0 else "it is here", str(i % 2)) for i in range(1, 101)]
-    found = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
-    assert found.held_out == "every 10th row of train"
-    assert found.unknown == pytest.approx(1 / 4)  # <start> wordN is here
+    report = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
+    assert report.held_out == "every 10th row of train"
+    assert report.unknown == pytest.approx(1 / 4)  # <start> wordN is here
 
 
-def test_sorted_rows_and_rare_classes_are_told(tmp_path: Path) -> None:
+def test_sorted_rows_and_rare_classes_are_reported(tmp_path: Path) -> None:
     rows = [(f"text {i} of a", "a") for i in range(90)] + [(f"text {i} of b", "b") for i in range(8)]
-    found = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
-    text = "\n".join(found.warnings)
+    report = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
+    text = "\n".join(report.warnings)
     assert "sorted by class" in text
     assert "a has 11 times the rows of b" in text
     assert "fewer than 10 rows: b" in text
@@ -127,13 +127,13 @@ def test_shuffled_rows_are_not_called_sorted(tmp_path: Path) -> None:
     assert not check(put(tmp_path / "a.tsv", rows), None, None, SMALL).parts["train"].sorted_by_class
 
 
-def test_a_column_that_ties_rows_is_suggested(tmp_path: Path) -> None:
+def test_a_column_with_repeated_values_is_suggested_as_a_group(tmp_path: Path) -> None:
     rows = "".join(f"{i},film{i % 60},{i % 9},text number {i},{i % 2}\n" for i in range(300))
     path = tmp_path / "a.csv"
     path.write_text(f"id,movie,rating,text,label\n{rows}")
-    found = check(path, None, None, SMALL)
-    assert found.groups == ["movie"]
-    assert any("--group movie" in warning for warning in found.warnings)
+    report = check(path, None, None, SMALL)
+    assert report.groups == ["movie"]
+    assert any("--group movie" in warning for warning in report.warnings)
     chosen = SMALL.model_copy(update={"data": DataConfig(group="movie")})
     assert not any("--group movie" in warning for warning in check(path, None, None, chosen).warnings)
 
@@ -144,9 +144,9 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 2"):
         check(path, None, None, SMALL)
     lenient = SMALL.model_copy(update={"data": DataConfig(skip_bad_rows=True)})
-    found = check(path, None, None, lenient)
-    assert (found.parts["train"].rows, found.parts["train"].skipped) == (2, 1)
-    assert "1 broken row is left out" in found.warnings[0]
+    report = check(path, None, None, lenient)
+    assert (report.parts["train"].rows, report.parts["train"].skipped) == (2, 1)
+    assert "1 broken row is left out" in report.warnings[0]
 
 
 def count(path: Path) -> Figures:
@@ -170,10 +170,10 @@ def test_imdb_has_the_counted_duplicates_and_leaks(data_folder: Path) -> None:
 
 @pytest.mark.data
 def test_zh_shopping_has_the_counted_defects(data_folder: Path) -> None:
-    found = count(data_folder / "zh_shopping" / "online_shopping_10_cats.csv.gz")
-    assert (found.rows, found.empty) == (62_774, 1)
-    assert repeats(found.hashes_array(), found.numbers_array()).count == 49
-    assert conflicts(found.hashes_array(), found.codes_array(), found.numbers_array()).count == 18
+    report = count(data_folder / "zh_shopping" / "online_shopping_10_cats.csv.gz")
+    assert (report.rows, report.empty) == (62_774, 1)
+    assert repeats(report.hashes_array(), report.numbers_array()).count == 49
+    assert conflicts(report.hashes_array(), report.codes_array(), report.numbers_array()).count == 18
 
 
 @pytest.mark.data
@@ -189,20 +189,20 @@ def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
 @pytest.mark.data
 def test_the_whole_check_of_chnsenticorp(data_folder: Path) -> None:
     folder = data_folder / "chnsenticorp"
-    found = check(
+    report = check(
         folder / "train.jsonl", folder / "validation.jsonl", folder / "test.jsonl", ClassifierConfig()
     )
-    assert [part.rows for part in found.parts.values()] == [9_600, 1_200, 1_200]
-    assert 9_600 - found.parts["train"].duplicates == 8_249
-    assert {(leak.part, leak.seen_in): leak.rows for leak in found.leaks}["test", "train"] == 331
-    assert found.parts["train"].languages["zh"] > 0.99
+    assert [part.rows for part in report.parts.values()] == [9_600, 1_200, 1_200]
+    assert 9_600 - report.parts["train"].duplicates == 8_249
+    assert {(leak.part, leak.seen_in): leak.rows for leak in report.leaks}["test", "train"] == 331
+    assert report.parts["train"].languages["zh"] > 0.99
 
 
 @pytest.mark.data
 def test_the_whole_check_of_sst2(data_folder: Path) -> None:
     folder = data_folder / "sst2"
-    found = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", ClassifierConfig())
-    assert [part.rows for part in found.parts.values()] == [6_920, 872, 1_821]
-    assert found.parts["train"].duplicates == 9
-    assert found.parts["train"].languages["en"] > 0.95
-    assert 0.03 < found.unknown < 0.12
+    report = check(folder / "train.tsv", folder / "dev.tsv", folder / "test.tsv", ClassifierConfig())
+    assert [part.rows for part in report.parts.values()] == [6_920, 872, 1_821]
+    assert report.parts["train"].duplicates == 9
+    assert report.parts["train"].languages["en"] > 0.95
+    assert 0.03 < report.unknown < 0.12

@@ -1,4 +1,4 @@
-"""The real files of classification kind go through as they are."""
+"""The real files of texts and labels are read as they are."""
 
 from __future__ import annotations
 

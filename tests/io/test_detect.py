@@ -1,4 +1,4 @@
-"""Format, dialect and columns found by themselves, and set by hand."""
+"""Format, dialect and columns are detected, or set by the user."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert rows == [Rows([1, 2, 3], ["a\n", "b\n", "c\n"], [("neg",), ("neg",), ("pos",)], None)]
 
 
-def test_the_root_of_aclimdb_stands_for_its_training_part(tmp_path: Path) -> None:
+def test_of_the_root_of_aclimdb_the_training_part_is_read(tmp_path: Path) -> None:
     for part in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
         (tmp_path / part).mkdir(parents=True)
         put(tmp_path / part / "0_1.txt", part)
@@ -154,7 +154,7 @@ def test_aclimdb_groups_by_film(tmp_path: Path) -> None:
         detect(tmp_path, DataConfig(group="movie"))
 
 
-def test_a_folder_of_tables_is_no_class(tmp_path: Path) -> None:
+def test_a_folder_of_tables_is_not_a_class(tmp_path: Path) -> None:
     for name in ("pos", "neg", "tables"):
         (tmp_path / name).mkdir()
         put(tmp_path / name / "README.txt", "a text")
@@ -198,7 +198,7 @@ def test_a_file_sorted_by_class_shows_its_label_column(tmp_path: Path) -> None:
     assert detect(put(tmp_path / "a.tsv", *rows), AUTO).label == "0"
 
 
-def test_a_title_goes_in_front_of_its_text(tmp_path: Path) -> None:
+def test_a_title_is_put_before_its_text(tmp_path: Path) -> None:
     rows = [f"{i % 4 + 1},A headline of number {i},{i} and so the story went on for long" for i in range(9)]
     train = detect(put(tmp_path / "a.csv", "class_index,title,description", *rows), AUTO)
     assert (train.text, train.label) == (("title", "description"), "class_index")
@@ -240,7 +240,7 @@ def test_several_labels_in_a_cell(tmp_path: Path, separator: str) -> None:
     assert [labels for _, labels in rows_of(source)] == expected
 
 
-def test_the_name_of_one_class_may_hold_a_comma(tmp_path: Path) -> None:
+def test_the_name_of_one_class_may_contain_a_comma(tmp_path: Path) -> None:
     rows = [f'"{c}",a text of number {i}' for i, c in enumerate(["Food, Drinks", "Books", "Food, Drinks"])]
     source = detect(put(tmp_path / "a.csv", "category,text", *rows), AUTO)
     assert source.label_separator is None
@@ -273,7 +273,7 @@ def test_what_the_user_sets_wins(tmp_path: Path) -> None:
         detect(path, DataConfig(group="film2"))
 
 
-def test_the_header_can_be_denied(tmp_path: Path) -> None:
+def test_the_first_row_can_be_declared_data(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "text,label", "so it goes,1")
     source = detect(path, DataConfig(header=False, text=["0"], label="1"))
     assert rows_of(source) == [("text", ("label",)), ("so it goes", ("1",))]
@@ -284,17 +284,17 @@ def test_an_unknown_encoding_is_a_wrong_setting(tmp_path: Path) -> None:
         detect(put(tmp_path / "a.csv", "a,b"), DataConfig(encoding="utf-9"))
 
 
-def test_a_source_survives_being_saved(tmp_path: Path) -> None:
+def test_a_source_is_saved_and_loaded(tmp_path: Path) -> None:
     source = detect(put(tmp_path / "a.csv", "text,label", "good one,1", "bad one,0"), AUTO)
     assert Source.from_json(source.to_json()) == source
     with pytest.raises(DataError, match="not a saved description"):
         Source.from_json("[]")
 
 
-def test_what_was_found_can_be_printed(tmp_path: Path) -> None:
+def test_a_source_describes_itself(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "text,label,film", "good one,1|2,x", "bad one,1,y", "so,2,z")
-    found = detect(path, DataConfig(group="film")).describe()
-    assert found == {
+    result = detect(path, DataConfig(group="film")).describe()
+    assert result == {
         "file": str(path),
         "format": "CSV, comma between fields, the first row names the columns",
         "columns": "text, label, film",

@@ -1,4 +1,4 @@
-"""Columns of tokenized texts give back what was put in, and refuse what does not fit together."""
+"""Columns of tokenized texts, and the refusal of columns that do not fit together."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def test_columns_and_defaults() -> None:
     assert examples.ids(0).dtype == np.int32
 
 
-def test_no_texts_at_all() -> None:
+def test_examples_without_texts() -> None:
     assert len(Examples.from_arrays([])) == 0
 
 
 @pytest.mark.parametrize("row", [-1, 3])
-def test_a_row_that_is_not_there(row: int) -> None:
+def test_an_absent_row_is_refused(row: int) -> None:
     with pytest.raises(IndexError):
         Examples.from_arrays(IDS).ids(row)
 
 
-def test_what_does_not_fit_together_is_refused() -> None:
+def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         Examples.from_arrays([np.array([1]), np.array([], int)])
     with pytest.raises(ValueError, match="2 labels"):

@@ -1,4 +1,4 @@
-"""Fetching against a local server: whole, broken off, refused, tampered with."""
+"""Downloads from a local server: complete, interrupted, refused and damaged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def archive(extra: tarfile.TarInfo | None = None) -> bytes:
 
 @dataclass
 class Site:
-    """What the server has and how it misbehaves."""
+    """The file of a server, and its failures."""
 
     content: bytes
     ranges: bool = True
@@ -55,30 +55,30 @@ class Site:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    found = Site(archive())
+    served = Site(archive())
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
-            found.asked.append(asked)
-            if found.status:
-                self.send_error(found.status.pop(0))
+            served.asked.append(asked)
+            if served.status:
+                self.send_error(served.status.pop(0))
                 return
             start = 0
-            if asked and found.ranges:
+            if asked and served.ranges:
                 start = int(asked.removeprefix("bytes=").rstrip("-"))
-                if start >= len(found.content):
+                if start >= len(served.content):
                     self.send_error(416)
                     return
                 self.send_response(206)
-                last = len(found.content) - 1
-                self.send_header("Content-Range", f"bytes {start}-{last}/{len(found.content)}")
+                last = len(served.content) - 1
+                self.send_header("Content-Range", f"bytes {start}-{last}/{len(served.content)}")
             else:
                 self.send_response(200)
-            self.send_header("Content-Length", str(len(found.content) - start))
+            self.send_header("Content-Length", str(len(served.content) - start))
             self.end_headers()
-            end = start + found.cut_at.pop(0) if found.cut_at else None
-            self.wfile.write(found.content[start:end])
+            end = start + served.cut_at.pop(0) if served.cut_at else None
+            self.wfile.write(served.content[start:end])
 
         def log_message(self, *args: object) -> None:
             pass
@@ -87,8 +87,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    found.url = f"http://127.0.0.1:{server.server_address[1]}/aclImdb_v1.tar.gz"
-    yield found
+    served.url = f"http://127.0.0.1:{server.server_address[1]}/aclImdb_v1.tar.gz"
+    yield served
     server.shutdown()
     server.server_close()
     thread.join()
@@ -99,34 +99,34 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_fetched_set_is_unpacked_and_reads_as_a_folder_a_class(site: Site, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     size = len(site.content)
-    folder = fetch_set(site.data_set(), tmp_path / "new", progress=lambda *step: told.append(step))
+    folder = fetch_set(site.data_set(), tmp_path / "new", progress=lambda *step: steps.append(step))
     assert folder == tmp_path / "new" / "aclImdb"
     assert len(files(folder)) == 15
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["aclImdb"]  # no archive, no draft
-    assert ("download", size, size) in told
-    assert ("check", size, size) in told
-    assert told[-1][0] == "unpack"
+    assert ("download", size, size) in steps
+    assert ("check", size, size) in steps
+    assert steps[-1][0] == "unpack"
     source = detect(folder, DataConfig())
     assert sum(len(rows) for rows in read(source)) == 6
     assert "3 texts without labels" in source.describe()["note"]
 
 
-def test_a_set_that_is_there_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
+def test_an_existing_data_set_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
     fetch_set(site.data_set(), tmp_path)
     fetch_set(site.data_set(), tmp_path)
     assert len(site.asked) == 1
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(site: Site, tmp_path: Path) -> None:
     site.cut_at = [70_001, 1_000]
     folder = fetch_set(site.data_set(), tmp_path)
     assert len(files(folder)) == 15
     assert site.asked == [None, "bytes=70001-", "bytes=71001-"]
 
 
-def test_the_next_run_goes_on_after_one_that_gave_up(site: Site, tmp_path: Path) -> None:
+def test_the_next_run_resumes_after_all_tries_failed(site: Site, tmp_path: Path) -> None:
     site.cut_at = [50_000, 0, 0, 0]
     with pytest.raises(DataError, match=r"broke off at 50,000 of .* run the same command again to resume"):
         fetch_set(site.data_set(), tmp_path)
@@ -144,7 +144,7 @@ def test_a_server_without_ranges_sends_the_whole_file_again(site: Site, tmp_path
     assert site.asked == [None, "bytes=50000-"]
 
 
-def test_a_passing_server_error_is_tried_again(site: Site, tmp_path: Path) -> None:
+def test_after_a_temporary_server_error_the_download_is_tried_again(site: Site, tmp_path: Path) -> None:
     site.status = [503]
     fetch_set(site.data_set(), tmp_path)
     assert len(site.asked) == 2
@@ -165,19 +165,19 @@ def test_a_wrong_checksum_leaves_nothing(site: Site, tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_longer_file_is_not_swallowed(site: Site, tmp_path: Path) -> None:
+def test_a_longer_file_is_refused(site: Site, tmp_path: Path) -> None:
     short = replace(site.data_set(), size=1_000)
     with pytest.raises(DataError, match="sends more than the 1,000 bytes"):
         fetch_set(short, tmp_path)
 
 
-def test_an_http_error_names_the_answer_and_the_way_out(site: Site, tmp_path: Path) -> None:
+def test_an_http_error_is_reported_with_a_hint(site: Site, tmp_path: Path) -> None:
     site.status = [404]
     with pytest.raises(DataError, match=r"answers 404 Not Found; .*--local FILE"):
         fetch_set(site.data_set(), tmp_path)
 
 
-def test_no_server_is_a_clear_line(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(tmp_path: Path) -> None:
     gone = DataSet("http://127.0.0.1:9/a.tar.gz", 10, "0" * 32, "aclImdb", 10)
     with pytest.raises(DataError, match=r"can't be reached .*; check the network"):
         fetch_set(gone, tmp_path)
@@ -238,20 +238,20 @@ def test_a_malicious_member_leaves_nothing(
 
 
 @pytest.mark.parametrize("content", [b"not an archive", archive()[:2_000]])
-def test_what_is_no_archive_is_refused(site: Site, content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(site: Site, content: bytes, tmp_path: Path) -> None:
     site.content = content
     with pytest.raises(DataError, match=r"is not a whole tar.gz archive|can't be read"):
         fetch_set(site.data_set(), tmp_path)
     assert not (tmp_path / "aclImdb").exists()
 
 
-def test_a_folder_in_the_way_is_kept(tmp_path: Path) -> None:
+def test_an_existing_folder_of_the_same_name_is_kept(tmp_path: Path) -> None:
     (tmp_path / "aclImdb").mkdir()
     with pytest.raises(OutputError, match="is in the way"):
         fetch("imdb", tmp_path)
 
 
-def test_too_little_room_is_said_before_the_download(site: Site, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_the_download(site: Site, tmp_path: Path) -> None:
     huge = replace(site.data_set(), unpacked=1 << 60)
     with pytest.raises(OutputError, match="there is not enough room"):
         fetch_set(huge, tmp_path)

@@ -1,4 +1,4 @@
-"""Classes learned and encoded: order, tasks, and what does not fit."""
+"""Classes are learned and encoded: their order, label kinds, and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows(*labels: str | tuple[str, ...]) -> Rows:
         (((), "a", "b"), ("a", "b"), "multilabel"),
     ],
 )
-def test_names_are_sorted_and_the_task_is_found(
+def test_names_are_sorted_and_the_label_kind_is_detected(
     labels: tuple[str, ...], names: tuple[str, ...], label_kind: str
 ) -> None:
     learned = Labels.learn([rows(*labels)])
@@ -51,7 +51,7 @@ def test_several_labels_are_ones_among_zeros() -> None:
     assert codes.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
 
 
-def test_a_separator_makes_a_task_multilabel() -> None:
+def test_a_separator_makes_labels_multilabel() -> None:
     source = Source(HERE, "csv", label="label", label_separator="|")
     assert Labels.learn([rows("a", "b")], source=source).label_kind == "multilabel"
 
@@ -70,17 +70,19 @@ def test_a_separator_makes_a_task_multilabel() -> None:
         ((), "auto", "there are no rows"),
     ],
 )
-def test_what_does_not_fit_the_task(labels: tuple[str, ...], label_kind: str, what: str) -> None:
+def test_labels_that_are_not_of_the_label_kind_are_refused(
+    labels: tuple[str, ...], label_kind: str, what: str
+) -> None:
     with pytest.raises(DataError, match=what):
         Labels.learn([rows(*labels)], label_kind)
 
 
-def test_two_classes_may_be_trained_as_many() -> None:
+def test_two_classes_may_be_multiclass() -> None:
     assert Labels.learn([rows("a", "b")], "multiclass").label_kind == "multiclass"
 
 
 @pytest.mark.parametrize("label_kind", ["binary", "multilabel"])
-def test_a_strange_label_is_refused_by_row(label_kind: str) -> None:
+def test_an_unknown_label_is_refused_by_row(label_kind: str) -> None:
     with pytest.raises(DataError, match=r"a.csv, row 2: label 'c' is not among the 2 of training"):
         Labels(("a", "b"), label_kind).encode(rows("a", "c"), HERE)
 

@@ -1,4 +1,4 @@
-"""A set of texts ten times the memory allowed is cached and batched within it."""
+"""A data set of ten times the allowed memory is cached and batched within it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any text goes through every format unchanged; any bytes at all give rows or a `RecurraError`."""
+"""Any text is read unchanged from every format; any bytes give rows or a `RecurraError`."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_folder(texts: list[str]) -> None:
             file = Path(folder, "pos" if i else "neg", f"{i}.txt")
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(text.encode())
-        found = every(list(read(detect(Path(folder), DataConfig()))))
-    assert found == [(text, "pos" if i else "neg") for i, text in enumerate(texts)]
+        result = every(list(read(detect(Path(folder), DataConfig()))))
+    assert result == [(text, "pos" if i else "neg") for i, text in enumerate(texts)]
 
 
 @given(

@@ -1,4 +1,4 @@
-"""The built-in sample: true labels, good sentences, parts that share nothing, no shortcut for n-grams."""
+"""The built-in sample: correct labels and sentences, separate parts, and no information in n-grams."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SECOND = {"en": r"the latter|the second of the two", "zh": r"后一个说得对|
 
 
 def lexicon(language: str) -> dict[str, str]:
-    """Every word of praise and blame with the label that it stands for."""
+    """Every word of praise and blame with its label."""
     grammar = Grammar.load(LANGUAGES[language])
     sections = [grammar.common, *grammar.subjects.values()]
     return {
@@ -65,13 +65,13 @@ def reading(text: str, language: str, words: dict[str, str]) -> str:
     """The label by the rules above."""
     edge = r"\b" if language == "en" else ""
     longest_first = sorted(words, key=len, reverse=True)
-    found = list(re.finditer(edge + "(" + "|".join(longest_first) + ")" + edge, text))
-    labels = [words[match[0]] for match in found]
-    if len(found) == 1:
+    result = list(re.finditer(edge + "(" + "|".join(longest_first) + ")" + edge, text))
+    labels = [words[match[0]] for match in result]
+    if len(result) == 1:
         return labels[0]
-    assert len(found) == 2, text
-    before, between = text[: found[0].start()].lower(), text[found[0].end() : found[1].start()].lower()
-    rest = text[found[0].end() :].lower()
+    assert len(result) == 2, text
+    before, between = text[: result[0].start()].lower(), text[result[0].end() : result[1].start()].lower()
+    rest = text[result[0].end() :].lower()
     if re.search(FIRST[language], rest):
         return labels[0]
     if re.search(SECOND[language], rest):
@@ -137,7 +137,7 @@ def test_a_part_does_not_depend_on_the_sizes_of_the_others() -> None:
     assert small["test"] == large["test"]
 
 
-def test_no_text_stands_twice(texts: list[str]) -> None:
+def test_no_text_occurs_twice(texts: list[str]) -> None:
     assert len(set(texts)) == len(texts)
 
 
@@ -150,12 +150,10 @@ def test_no_frame_with_the_same_slots_in_two_parts(parts: dict[Part, list[Sample
         assert all(word in row.text for word in row.words)
 
 
-def test_every_frame_stands_there_with_both_labels(
-    parts: dict[Part, list[SampleRow]], language: Language
-) -> None:
+def test_every_frame_occurs_with_both_labels(parts: dict[Part, list[SampleRow]], language: Language) -> None:
     frames = Grammar.load(LANGUAGES[language]).frames
-    found = {(row.frame, row.label) for row in parts["train"]}
-    assert found == {(frame, label) for frame in frames for label in ("pos", "neg")}
+    result = {(row.frame, row.label) for row in parts["train"]}
+    assert result == {(frame, label) for frame in frames for label in ("pos", "neg")}
 
 
 def test_labels_agree_with_an_independent_reader(
@@ -238,7 +236,7 @@ def test_both_gives_each_language_half() -> None:
             assert sum(bool(HAN.search(row.text)) for row in rows[part] if row.label == label) == chinese // 2
 
 
-def test_files_hold_the_rows(tmp_path: Path) -> None:
+def test_files_have_the_rows(tmp_path: Path) -> None:
     folder = write_sample(tmp_path / "new" / "sample", "both", seed=2, train=60, valid=9, test=11)
     assert sorted(file.name for file in folder.iterdir()) == ["test.csv", "train.csv", "valid.csv"]
     rows = sample_rows("both", seed=2, train=60, valid=9, test=11)
@@ -272,7 +270,7 @@ def test_unknown_language_and_sizes_are_refused() -> None:
         sample_rows("en", valid=1)
 
 
-def test_an_exhausted_grammar_says_so() -> None:
+def test_an_exhausted_grammar_is_reported() -> None:
     line = {"weight": 1, "texts": ["the <part> was {true}, not {false}."]}
     subject = {"part": ["plot"], "praise_own": [], "blame_own": []}
     common = {"praise": list("abcdefgh"), "blame": list("stuvwxyz")}

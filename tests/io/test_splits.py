@@ -1,4 +1,4 @@
-"""Held-out rows: disjoint, complete, of the wanted share, stratified, and groups never divided."""
+"""Held-out rows are disjoint, complete, of the given share and stratified; groups are not divided."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_one_huge_group_does_not_take_the_place_of_a_tenth() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.01, 0.001])
-def test_sixty_thousand_groups(fraction: float, count_calls: Callable[[], int]) -> None:
+def test_sixty_thousand_groups_are_split_in_time(fraction: float, count_calls: Callable[[], int]) -> None:
     random = np.random.default_rng(0)
     groups = random.integers(0, 60_000, 150_000)
     labels = random.integers(0, 2, 150_000)
@@ -102,7 +102,7 @@ def test_sixty_thousand_groups(fraction: float, count_calls: Callable[[], int]) 
 
 @pytest.fixture
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many groups times folds StratifiedGroupKFold was made to try."""
+    """The number of groups times folds that StratifiedGroupKFold tries."""
     from recurra.io import splits
 
     tried = [0]
@@ -117,7 +117,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: tried[0]
 
 
-def test_what_can_not_be_divided_is_refused() -> None:
+def test_rows_that_can_not_be_split_are_refused() -> None:
     with pytest.raises(DataError, match="one row"):
         split(np.array([1]), 0.5, 0)
     with pytest.raises(DataError, match="one group"):

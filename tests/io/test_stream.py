@@ -1,4 +1,4 @@
-"""Texts from a pipe: answered as they come, whatever form they have."""
+"""Texts from a stream are read as they arrive, in every format."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def texts(content: bytes, like: Source | None = None, config: DataConfig = AUTO)
     return [text for part in rows for text in part.texts]
 
 
-def test_a_text_a_line_blank_ones_too() -> None:
+def test_every_line_is_a_text_blank_lines_too() -> None:
     assert texts("good\r\n\n  very, bad  \n好".encode()) == ["good", "", "  very, bad  ", "好"]
 
 
-def test_nothing_gives_nothing() -> None:
+def test_an_empty_stream_has_no_rows() -> None:
     assert texts(b"") == []
 
 

@@ -1,4 +1,4 @@
-"""Texts become the ids that the settings describe, always the same ones, and every text becomes some."""
+"""Texts become the ids that the settings describe, in every run the same, and every text has ids."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def trained(texts: list[str] = REVIEWS, **given: Any) -> TextTokenizer:
 
 
 def counted(texts: list[str], size: int) -> dict[str, int]:
-    """The word-level vocabulary by hand: specials, then words by count, equal counts by code point."""
+    """The word vocabulary counted in the test: specials, then words by count, equal counts by code point."""
     counts = Counter(word for text in texts for word in words(text))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return {word: id for id, word in enumerate(["<pad>", "<start>", "<unk>", *ranked][:size])}
@@ -94,7 +94,7 @@ def test_words_are_those_counted_by_hand(
         ("a<br/>b", {"strip_html": False}, ["a", "<", "br", "/", ">", "b"]),
     ],
 )
-def test_what_a_word_is(raw: str, given: dict[str, Any], words: list[str]) -> None:
+def test_words_of_a_text(raw: str, given: dict[str, Any], words: list[str]) -> None:
     tokenizer = trained([raw], start_token=False, **given)
     assert tokenizer.tokens(raw) == words
 
@@ -112,14 +112,14 @@ def test_chinese_by_word_without_the_extra_says_what_to_install(monkeypatch: pyt
 
 @pytest.mark.parametrize("level", ["word", "subword"])
 @pytest.mark.parametrize("strip_html", [True, False])
-def test_a_text_that_names_a_special_token_does_not_become_one(level: str, strip_html: bool) -> None:
+def test_the_name_of_a_special_token_in_a_text_is_not_that_token(level: str, strip_html: bool) -> None:
     tokenizer = trained(["pad start unk <pad> <start> <unk>"] * 3, level=level, strip_html=strip_html)
     for text in ("a <pad> b", "<start>", "<PAD> <unk>pad"):
         assert not {0, 1} & set(tokenizer.encode([text]).ids[0][1:].tolist())
 
 
 @pytest.mark.parametrize("size", [4, 5, 20, 60, 300])
-def test_pieces_fill_the_vocabulary_and_no_more(size: int) -> None:
+def test_pieces_fill_the_vocabulary_exactly(size: int) -> None:
     texts = [f"{a}{b}ing 好{c}" for a in "abcdefgh" for b in "stuvw" for c in "的电影很"]
     tokenizer = trained(texts, level="subword", vocab_size=size)
     assert tokenizer.vocab_size <= size
@@ -130,7 +130,7 @@ def test_pieces_fill_the_vocabulary_and_no_more(size: int) -> None:
         assert any(len(tokenizer.word(id).strip("▁")) > 1 for id in range(3, size))
 
 
-def test_pieces_give_the_text_back() -> None:
+def test_pieces_are_decoded_to_the_text() -> None:
     tokenizer = trained(level="subword", vocab_size=200)
     assert (
         tokenizer.decode(tokenizer.encode(["Film  cast, wasn't\n好电影"]).ids[0]) == "film cast, wasn't好电影"
@@ -138,7 +138,7 @@ def test_pieces_give_the_text_back() -> None:
     assert tokenizer.tokens("film")[1].startswith("▁")
 
 
-def test_words_give_the_text_back() -> None:
+def test_words_are_decoded_to_the_text() -> None:
     tokenizer = trained()
     ids = tokenizer.encode(["A good zebra; 很好的电影 film"]).ids[0]
     assert tokenizer.decode([*ids, 0, 0]) == "a good <unk> ; 很好的电影 film"
@@ -237,7 +237,7 @@ def test_settings_that_did_not_make_the_file_are_refused(tmp_path: Path) -> None
         TextTokenizer.load(tmp_path / "t.json", TokenizerConfig(punctuation="drop"))
 
 
-def test_a_place_that_can_not_be_written(tmp_path: Path) -> None:
+def test_a_path_that_can_not_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match=r"tokenizer\.json"):
         trained().save(tmp_path / "file" / "tokenizer.json")
@@ -287,7 +287,7 @@ def test_any_text_becomes_ids(texts: list[str], tokenizer: TextTokenizer) -> Non
 
 
 @pytest.mark.parametrize("id", [-1, 100])
-def test_a_word_that_is_not_there(id: int) -> None:
+def test_an_absent_id_has_no_word(id: int) -> None:
     with pytest.raises(IndexError):
         trained([]).word(id)
 
@@ -304,7 +304,7 @@ def test_a_text_of_ten_megabytes_keeps_its_words(level: str) -> None:
 
 @pytest.mark.parametrize("level", ["word", "subword"])
 @pytest.mark.parametrize("letter", ["a", "\u0301", "'", "\x00"])
-def test_megabytes_without_a_space_end(level: str, letter: str) -> None:
+def test_megabytes_without_a_space_are_encoded_in_time(level: str, letter: str) -> None:
     texts = ["film", letter * 2_000_000]
     tokenizer = trained(texts, level=level, vocab_size=30)
     assert tokenizer.encode(texts).full_lengths[0] == 1 + len(tokenizer.tokens("film")[1:])
@@ -325,7 +325,7 @@ def test_imdb_words_are_those_counted_by_hand(data_folder: Path) -> None:
 
 @pytest.mark.parametrize("cut", ["start", "end"])
 @pytest.mark.parametrize("start", [True, False])
-def test_surfaces_show_unknown_words_as_they_stand(cut: Any, start: bool) -> None:
+def test_surfaces_show_unknown_words_of_the_text(cut: Any, start: bool) -> None:
     config = TokenizerConfig(cut=cut, start_token=start, max_tokens=6, punctuation="drop")
     tokenizer = TextTokenizer.train(["good film good"], config)
     for text in ("Good zebra, film!", "a b c d e f g h good 好", "", "good"):

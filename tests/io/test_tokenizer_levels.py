@@ -1,4 +1,4 @@
-"""Text by character, and text that was cut into words before."""
+"""Text by character, and text that is already tokenized."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CHARACTERS = TokenizerConfig(level="character", lowercase=False, strip_html=Fals
 WORDS = TokenizerConfig(level="whitespace")
 
 
-def test_characters_are_what_they_are_spaces_too() -> None:
+def test_every_character_is_a_token_spaces_too() -> None:
     tokenizer = TextTokenizer.train(["To be,  or\tnot"], CHARACTERS)
     assert tokenizer.tokens("o  T!") == ["<start>", "o", " ", " ", "T", "<unk>"]
     assert tokenizer.decode(tokenizer.encode(["  To be"]).ids[0]) == "  To be"
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=40))
-def test_characters_come_back(text: str) -> None:
+def test_characters_are_decoded_to_the_text(text: str) -> None:
     tokenizer = TextTokenizer.train([text], CHARACTERS)
     ids = tokenizer.encode([text]).ids[0]
     whole = tokenizer.decode(ids)
@@ -33,7 +33,7 @@ def test_chinese_characters_stay_together_in_a_character_model() -> None:
     assert tokenizer.tokens("很好")[1:] == ["很", "好"]
 
 
-def test_words_cut_before_are_left_as_they_are() -> None:
+def test_words_of_a_tokenized_text_are_unchanged() -> None:
     tokenizer = TextTokenizer.train(["the <unk> N n't </s> <b> U.S.", "the <unk>"], WORDS)
     words = ["the", "<unk>", "N", "n't", "</s>", "<b>", "U.S."]
     assert tokenizer.tokens(" ".join(words))[1:] == words
@@ -49,7 +49,7 @@ def test_reserved_words_in_a_text_are_neither_padding_nor_start() -> None:
 
 
 @given(st.lists(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=6), max_size=12))
-def test_any_words_are_as_many_tokens(words: list[str]) -> None:
+def test_every_word_of_a_tokenized_text_is_one_token(words: list[str]) -> None:
     text = " ".join(words)
     encoded = TextTokenizer.train([text], WORDS).encode([text])
     assert len(encoded.ids[0]) == 1 + len(words)

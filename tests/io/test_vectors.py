@@ -1,4 +1,4 @@
-"""Files of word vectors: every form gives the same numbers, and a broken one is refused by its row."""
+"""Files of word vectors: every format has the same numbers, and a broken row is refused by its number."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ number = st.floats(-(2.0**80), 2.0**80, width=32, allow_subnormal=False)
 def vectors(draw: st.DrawFn) -> Vectors:
     width = draw(st.integers(2, 5))
     row = st.lists(number, min_size=width, max_size=width)
-    some = draw(st.dictionaries(word, row, min_size=1, max_size=8))
-    return {name: np.array(row, np.float32) for name, row in some.items()}
+    sample = draw(st.dictionaries(word, row, min_size=1, max_size=8))
+    return {name: np.array(row, np.float32) for name, row in sample.items()}
 
 
-def as_bytes(some: Vectors, form: str) -> bytes:
-    width = len(next(iter(some.values())))
-    header = f"{len(some)} {width}\n".encode()
+def as_bytes(sample: Vectors, form: str) -> bytes:
+    width = len(next(iter(sample.values())))
+    header = f"{len(sample)} {width}\n".encode()
     if ".bin" in form:
         return header + b"".join(
-            k.encode() + b" " + v.astype("<f4").tobytes() + b"\n" for k, v in some.items()
+            k.encode() + b" " + v.astype("<f4").tobytes() + b"\n" for k, v in sample.items()
         )
     end = " \n" if ".vec" in form else "\n"  # fastText ends each line with a space
-    rows = (f"{k} {' '.join(repr(float(n)) for n in v)}{end}".encode() for k, v in some.items())
+    rows = (f"{k} {' '.join(repr(float(n)) for n in v)}{end}".encode() for k, v in sample.items())
     return (header if ".vec" in form else b"") + b"".join(rows)
 
 
@@ -62,21 +62,21 @@ SOME: Vectors = {
 
 @pytest.mark.parametrize("form", FORMS)
 @given(vectors(), st.data())
-def test_what_is_written_is_read_and_only_what_is_wanted_is_kept(
-    tmp_path_factory: pytest.TempPathFactory, form: str, some: Vectors, data: st.DataObject
+def test_vectors_of_the_wanted_words_are_read_as_written(
+    tmp_path_factory: pytest.TempPathFactory, form: str, sample: Vectors, data: st.DataObject
 ) -> None:
-    path = write(tmp_path_factory.mktemp("vectors"), form, as_bytes(some, form))
-    wanted = data.draw(st.lists(st.sampled_from([*some, "no such word"]), unique=True))
-    found = read(path, wanted)
-    assert set(found) == set(wanted) & set(some)
-    for name, vector in found.items():
-        np.testing.assert_array_equal(vector, some[name])
+    path = write(tmp_path_factory.mktemp("vectors"), form, as_bytes(sample, form))
+    wanted = data.draw(st.lists(st.sampled_from([*sample, "no such word"]), unique=True))
+    result = read(path, wanted)
+    assert set(result) == set(wanted) & set(sample)
+    for name, vector in result.items():
+        np.testing.assert_array_equal(vector, sample[name])
         assert vector.dtype == np.float32
 
 
 @pytest.mark.parametrize("form", ["fasttext.vec", "word2vec.bin", "fasttext.vec.gz", "word2vec.bin.gz"])
 @given(st.data())
-def test_a_file_with_a_header_that_lost_a_row_is_refused(
+def test_a_file_with_a_row_less_than_its_header_says_is_refused(
     tmp_path_factory: pytest.TempPathFactory, form: str, data: st.DataObject
 ) -> None:
     whole = as_bytes(SOME, form)
@@ -95,13 +95,13 @@ def test_any_bytes_are_vectors_or_refused_in_one_line(
 ) -> None:
     path = tmp_path_factory.mktemp("vectors") / form
     path.write_bytes(content)
-    found, refusal = {}, ""
+    result, refusal = {}, ""
     try:
-        found = read(path, ["good"])
+        result = read(path, ["good"])
     except DataError as error:
         refusal = str(error)
     assert "\n" not in refusal
-    assert all(np.isfinite(vector).all() for vector in found.values())
+    assert all(np.isfinite(vector).all() for vector in result.values())
 
 
 def test_a_gzip_cut_short_is_refused(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_binary_file_of_another_width_or_with_nan_is_refused(tmp_path: Path) -
         open_vectors(write(tmp_path, "w.bin", as_bytes(SOME, "glove.txt")))
 
 
-def test_odd_words_of_published_files_do_no_harm(tmp_path: Path) -> None:
+def test_unusual_words_of_published_files_are_read(tmp_path: Path) -> None:
     rows = [
         b"the 1 2",
         b". . . 3 4",
@@ -166,13 +166,13 @@ def test_odd_words_of_published_files_do_no_harm(tmp_path: Path) -> None:
         b"",
     ]
     path = write(tmp_path, "v.txt", b"\n".join(rows))
-    found = read(path, ["the", "last", ". . .", ""])
-    assert {name: vector.tolist() for name, vector in found.items()} == {
+    result = read(path, ["the", "last", ". . .", ""])
+    assert {name: vector.tolist() for name, vector in result.items()} == {
         "the": [1, 2], ". . .": [3, 4], "": [5, 6], "last": [2, 3],
     }  # fmt: skip
 
 
-def test_tabs_windows_lines_and_a_mark_at_the_start_are_fine(tmp_path: Path) -> None:
+def test_tabs_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "v.txt", b"\xef\xbb\xbf1 2\r\ngood\t1\t2\r\n")
     assert read(path, ["good"])["good"].tolist() == [1, 2]
     path = write(tmp_path, "v.txt", b"\xef\xbb\xbfgood\t1\t2\r\n\r\n")
@@ -184,12 +184,12 @@ def test_binary_rows_may_be_without_newlines(tmp_path: Path) -> None:
     assert read(write(tmp_path, "v.bin", content), ["a", "b"]) == {"a": [1], "b": [2]}
 
 
-def test_a_large_binary_file_goes_through_in_blocks(tmp_path: Path) -> None:
+def test_a_large_binary_file_is_read_in_blocks(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     many = {
         f"word{n}": rng.normal(size=300).astype(np.float32) for n in range(3_000)
     }  # 3.6 MB: several blocks
-    found = read(write(tmp_path, "v.bin", as_bytes(many, "v.bin")), ["word0", "word1499", "word2999"])
-    for name, vector in found.items():
+    result = read(write(tmp_path, "v.bin", as_bytes(many, "v.bin")), ["word0", "word1499", "word2999"])
+    for name, vector in result.items():
         np.testing.assert_array_equal(vector, many[name])
-    assert len(found) == 3
+    assert len(result) == 3

@@ -437,6 +437,9 @@ def test_the_default_dtype_and_device_are_torch_s() -> None:
         assert next(GRU(3, 4).parameters()).is_meta
         outputs, _ = layer(packed)
         assert outputs.data.shape == (6, 4)
+        fast = LSTM(3, 4, device="cpu")
+        fast(packed)[0].data.sum().backward()
+        assert fast.weight_hh_l0.grad.device.type == "cpu"
         assert table.lookup(packed.sorted_indices[None]).table.device.type == "cpu"
     assert Embedding(5, 3, device="meta", dtype=torch.bfloat16).weight.dtype == torch.bfloat16
     assert AttentionPooling(4, dtype=torch.float64).score.weight.dtype == torch.float64

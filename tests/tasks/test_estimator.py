@@ -285,7 +285,7 @@ def test_class_weights_are_named_by_the_classes_as_they_are() -> None:
     y = [1 if label == "yes" else 0 for label in LABELS]
     model = quick(TextClassifier, class_weight={0: 2.0, 1: 0.5}).fit(TEXTS, y)
     assert model.bundle_.config.train.class_weight == {"0": 2.0, "1": 0.5}
-    with pytest.raises(ConfigError, match=r"train\.class_weight names '2', which is no class"):
+    with pytest.raises(ConfigError, match=r"train\.class_weight names '2', which is not a class"):
         quick(TextClassifier, class_weight={2: 2.0}).fit(TEXTS, y)
 
 

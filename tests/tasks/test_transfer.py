@@ -111,7 +111,7 @@ def test_words_are_matched_and_strangers_get_the_mean(
     assert (origin["words"], origin["vocabulary"]) == (len(shared), len(plain))
     assert json.loads(ran.out)["pretrained"] == origin
     assert f"{len(shared):,} of {len(plain):,} found" in ran.err
-    assert f"{100 * origin['token_share']:.1f}% of the training texts' are such words" in ran.err
+    assert f"{100 * origin['token_share']:.1f}% of the training tokens have a pretrained vector" in ran.err
     assert digest["sha256"] in (out / "README.md").read_text(encoding="utf-8")
 
 
@@ -255,7 +255,7 @@ def test_tasks_begin_from_each_other_as_far_as_they_mean_the_same(
     assert json.loads(ran.out)["pretrained"]["words"] == 3  # the classifier's recipe drops marks
     both = ("--pretrained", big, "--pretrained-layers")
     line = refused(run("fit", tagged, "--out", tmp_path / "no", *quick, *one_way, *both))
-    assert "a tagger's layers read characters too" in line
+    assert "the layers of a tagger have the character layer as input" in line
     layers = ("--pretrained", tmp_path / "tagger", "--pretrained-layers", *TWIN)
     line = refused(run("fit", small, "--out", tmp_path / "no", *QUICK, *layers))
     assert "the pretrained layers don't fit: weight_ih_l0 is (48, 16) there and (48, 8) here" in line

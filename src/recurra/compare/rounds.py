@@ -228,8 +228,8 @@ class Rounds:
 
     def _mean(self, scores: Sequence[Scores]) -> Mean:
         """The mean over seeds and rows with its error."""
-        values = np.stack([one.values.astype(np.float64) for one in scores])
-        sizes = [one.sizes for one in scores if one.sizes is not None]
+        values = np.stack([run.values.astype(np.float64) for run in scores])
+        sizes = [run.sizes for run in scores if run.sizes is not None]
         return crossed_mean(
             ratio_values(values, np.stack(sizes) if sizes else None), shares=self.task.criterion.shares
         )
@@ -277,7 +277,7 @@ def _difference(key: str, first: Scores, second: Scores) -> Scores:
     Raises:
         DataError: If the runs were measured on different rows.
     """
-    a, b = (np.ones(len(one.values)) if one.sizes is None else one.sizes for one in (first, second))
+    a, b = (np.ones(len(run.values)) if run.sizes is None else run.sizes for run in (first, second))
     if not np.array_equal(a, b):
         raise DataError(
             f"{key} was measured on other rows",

@@ -52,7 +52,7 @@ def test_rows_that_training_saw_are_counted_and_figures_of_the_others_given(leak
     assert found.unseen.rows == found.baseline_unseen.rows == 80
     heard = Heard()
     report_assessment(found, heard)
-    assert any(line.startswith("30 of 110 test texts stand in the training file too") for line in heard.said)
+    assert any(line.startswith("30 of 110 test texts occur in the training file") for line in heard.said)
     page = (leaky.folder / "report.html").read_text(encoding="utf-8")
     assert "30 of 110 test texts" in page
     assert leaky.as_json()["model_unseen"]["rows"] == 80

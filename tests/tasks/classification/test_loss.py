@@ -56,9 +56,9 @@ def test_multilabel() -> None:
     assert weighted.item() == pytest.approx(sum(bce(a, y, weights[k]) for a, y, k in pairs) / 4)
 
 
-def test_an_unknown_task_is_refused() -> None:
+def test_an_unknown_kind_of_labels_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match="no kind of labels 'ranking'; there are binary, multiclass, multilabel"
+        ConfigError, match="no kind of labels 'ranking'; choose one of binary, multiclass, multilabel"
     ):
         classification_loss("ranking")
 

@@ -10,10 +10,11 @@ import pytest
 
 from recurra.errors import DataError
 from recurra.io.tokenizer import TextTokenizer
-from recurra.tasks.classification.prepare import open_part, prepare
+from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.texts import open_part
 
 ROWS = [(f"word{n} in {'good' if n % 2 else 'bad'} text", "ab"[n % 2], f"group{n // 4}") for n in range(200)]
 
@@ -87,4 +88,4 @@ def test_a_label_that_training_never_saw_is_refused_with_its_row(data: Path, tmp
     test = tmp_path / "test.csv"
     test.write_text("text,label,origin\nsome text,a,x\nother text,c,x\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"test\.csv, row 2: .*'c'"):
-        open_part("test", test, found.config, found.assets.labels, found.assets.tokenizer, Reporter())
+        open_part("test", test, found.assets.tokenizer, found.assets.labels, found.config.data, Reporter())

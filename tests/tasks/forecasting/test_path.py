@@ -262,12 +262,12 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
 @pytest.mark.parametrize(
     ("lines", "settings", "words"),
     [
-        (LINES[:20], HOURLY, "rows, one window of it needs"),
+        (LINES[:20], HOURLY, "rows, but one window needs"),
         (LINES, (), "the column to forecast is not named"),
         (LINES, ("--set", "series.target=temperature"), "names 'temperature'"),
         (LINES, (*HOURLY, "--set", "series.lookback=2x"), "'2x' is not a duration"),
         (LINES, (*HOURLY, "--set", "series.delay=90min"), "not a whole number of rows"),
-        (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction means nothing"),
+        (LINES, (*HOURLY, "--set", "data.valid_fraction=0.2"), "data.valid_fraction is not used"),
         (LINES, (*HOURLY, "--pretrained", "x"), "x"),
         ([*LINES[:30], "30,2020,2,21,5,1,cold,N", *LINES[31:]], HOURLY, "'cold' in column 'temp'"),
         ([*LINES[:30], "30,2020,2,21,5,1,N", *LINES[31:]], HOURLY, "row 30: the row has 7 fields"),
@@ -294,7 +294,7 @@ def test_bad_requests_to_a_model_are_one_line(model: Path, run: Run, tmp_path: P
         return " ".join(ran.err.split())
 
     short = write(tmp_path / "short.csv", LINES[:8])
-    assert "there are 7 rows, a forecast needs the last 12" in refusal(short)
+    assert "there are 7 rows, but a forecast needs the last 12" in refusal(short)
     lacking = write(tmp_path / "lacking.csv", [line.rsplit(",", 2)[0] for line in LINES[:50]])
     assert "there is no column" in refusal(lacking)
     assert "reads rows, not --text" in refusal("--text", "x")

@@ -153,11 +153,11 @@ def test_texts_are_generated_by_seed(run: Run, model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--next", 0), "--next is 0; give 1 or more"),
+        (("--next", 0), "--next is 0; use 1 or more"),
         (("--generate", 3, "--temperature", -1), "--temperature is -1; give 0 or more"),
-        (("--generate", 3, "--top-k", 0), "--top-k is 0; give 1 or more"),
+        (("--generate", 3, "--top-k", 0), "--top-k is 0; use 1 or more"),
         (("--next", 2, "--generate", 3), "exclude each other"),
-        (("--seed", 2), "give --generate N too"),
+        (("--seed", 2), "add --generate N"),
     ],
 )
 def test_wrong_options_are_one_line(

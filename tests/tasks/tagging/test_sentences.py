@@ -1,4 +1,4 @@
-"""Files of tagged sentences: what is read, what is left out, and what is refused in one line."""
+"""Files of tagged sentences: what is read, what is left out, and what is refused."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ def test_columns_with_the_tag_last(tmp_path: Path) -> None:
     assert load(put(tmp_path / "wide", utf16), DataConfig(encoding="utf-16"))[0].tags == ("DET", "NOUN")
 
 
-def test_words_alone_are_laid_out_like_the_training_file(tmp_path: Path) -> None:
+def test_words_alone_are_read_in_the_layout_of_the_training_file(tmp_path: Path) -> None:
     like = detect_sentences(put(tmp_path / "train", "el DET\nmar NOUN\n"), AUTO, TaggingConfig())
     two = put(tmp_path / "two", "la X\ntierra Y\n")
-    found = detect_sentences(two, AUTO, TaggingConfig(), labelled=False, like=like)
-    assert [one.words for one in read_sentences(found)] == [("la", "tierra")]
+    result = detect_sentences(two, AUTO, TaggingConfig(), labelled=False, like=like)
+    assert [one.words for one in read_sentences(result)] == [("la", "tierra")]
     assert load(two, labelled=False)[0].words == ("la", "X")
 
 
@@ -180,14 +180,14 @@ def test_a_missing_file_and_sentences_without_tags(tmp_path: Path) -> None:
     assert "has sentences without tags" in refused(lines, tagging=TaggingConfig(format="lines"))
 
 
-def test_a_file_without_blank_lines_is_no_sentence(tmp_path: Path) -> None:
+def test_a_file_without_blank_lines_is_refused(tmp_path: Path) -> None:
     line = refused(put(tmp_path / "a.txt", "el DET\n" * 5_001))
     assert line == ", row 5,001: the sentence has more than 5,000 words; a blank line must part sentences"
     with pytest.raises(DataError, match="more than 5,000 words"):
         load(put(tmp_path / "b", "a " * 5_001), labelled=False)
     content = "el DET\n" * 5_001 + "\nmar NOUN\n"
-    found = load(put(tmp_path / "c", content), DataConfig(skip_bad_rows=True))
-    assert [one.words for one in found] == [("mar",)]
+    result = load(put(tmp_path / "c", content), DataConfig(skip_bad_rows=True))
+    assert [one.words for one in result] == [("mar",)]
 
 
 def test_broken_sentences_can_be_left_out(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_broken_sentences_can_be_left_out(tmp_path: Path) -> None:
         + word(1, "f").encode()
     )
     skipped = Skipped()
-    found = load(put(tmp_path / "a.conllu", content), DataConfig(skip_bad_rows=True), skipped=skipped)
-    assert [(one.words, one.row) for one in found] == [(("d",), 5), (("f",), 11)]
+    result = load(put(tmp_path / "a.conllu", content), DataConfig(skip_bad_rows=True), skipped=skipped)
+    assert [(one.words, one.row) for one in result] == [(("d",), 5), (("f",), 11)]
     assert skipped.count == 3
     assert skipped.examples[0] == "row 2: the word's number is '3', not 2"
 
@@ -209,9 +209,9 @@ sentences = st.lists(st.lists(st.tuples(words, tags), min_size=1, max_size=6), m
 
 
 @given(sentences, st.sampled_from(["conllu", "tab", "space"]), st.integers(1, 3))
-def test_what_is_written_is_read(found: list[list[tuple[str, str]]], layout: str, blank: int) -> None:
+def test_sentences_are_read_as_written(result: list[list[tuple[str, str]]], layout: str, blank: int) -> None:
     lines: list[str] = []
-    for sentence in found:
+    for sentence in result:
         for number, (form, tag) in enumerate(sentence, 1):
             plain = f"{form}\t{tag}" if layout == "tab" else f"{form} {tag}"
             lines.append(word(number, form, tag) if layout == "conllu" else plain)
@@ -221,29 +221,29 @@ def test_what_is_written_is_read(found: list[list[tuple[str, str]]], layout: str
         Path("a"), "conllu" if layout == "conllu" else "columns", tabs=layout == "tab", columns=2
     )
     read = list(read_sentences_from(Lines(iter(raw), "a", "utf-8", False), source))
-    assert [list(zip(one.words, one.tags or (), strict=True)) for one in read] == found
+    assert [list(zip(one.words, one.tags or (), strict=True)) for one in read] == result
     counts = TagCounts.learn(read)
-    assert sum(counts.frequencies().values()) == sum(map(len, found))
+    assert sum(counts.frequencies().values()) == sum(map(len, result))
     assert TagCounts.from_json(counts.to_json()) == counts
 
 
 @given(st.text(max_size=60))
-def test_anything_is_read_or_refused_with_its_row(content: str) -> None:
+def test_any_bytes_are_read_or_refused_with_their_row(content: str) -> None:
     for form in ("conllu", "columns"):
         source = SentenceSource(Path("a"), "conllu" if form == "conllu" else "columns")
         lines = Lines(iter(io.BytesIO(content.encode("utf-8", "replace"))), "a", "utf-8", False)
-        found: list[Sentence] = []
+        result: list[Sentence] = []
         complaint = "a, row 1"
         try:
-            found += read_sentences_from(lines, source)
+            result += read_sentences_from(lines, source)
         except DataError as error:
             complaint = str(error)
         assert complaint.startswith(("a, row ", "a: there are no sentences"))
-        assert all(word.strip() for sentence in found for word in sentence.words)
-        assert all(len(sentence.tags or ()) == len(sentence.words) for sentence in found)
+        assert all(word.strip() for sentence in result for word in sentence.words)
+        assert all(len(sentence.tags or ()) == len(sentence.words) for sentence in result)
 
 
-def test_a_saved_layout_comes_back() -> None:
+def test_a_layout_is_saved_and_loaded() -> None:
     source = SentenceSource(Path("a/b.conllu.gz"), "conllu", True, column="xpos")
     assert SentenceSource.from_json(source.to_json()) == source
     for broken in ("[]", "{", '{"path": "a"}', '{"path": "a", "format": "conllu", "x": 1}'):
@@ -254,7 +254,7 @@ def test_a_saved_layout_comes_back() -> None:
             TagCounts.from_json(broken)
 
 
-def test_names_that_say_sentences() -> None:
+def test_file_names_of_tagged_sentences() -> None:
     names = ["train.conllu", "train.CONLLU.gz", "eng.conll", "x.bio", "a.csv", "a.tsv", "conllu"]
     assert [is_sentences(Path(name)) for name in names] == [True, True, True, True, False, False, False]
 
@@ -275,7 +275,7 @@ def test_plain_text_becomes_words_and_marks(text: str, expected: str) -> None:
 
 
 @given(st.text(max_size=80))
-def test_splitting_loses_white_space_alone(text: str) -> None:
+def test_splitting_loses_only_white_space(text: str) -> None:
     assert "".join(split_words(text)) == "".join(text.split())
 
 

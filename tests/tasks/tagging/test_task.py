@@ -239,12 +239,12 @@ def test_tags_that_training_has_not(treebank: Treebank, fitted: Fitted, tmp_path
     ("content", "settings", "complaint"),
     [
         (conllu([[("a", "X")], [("b", "_")]]), [], "row 3: the word 'b' has no UPOS tag"),
-        (conllu([[("a", "X")], [("b", "X")]]), [], "there is one tag only ('X')"),
+        (conllu([[("a", "X")], [("b", "X")]]), [], "there is only one tag ('X')"),
         (conllu([[("a", "X"), ("b", "Y")]]), [], "one sentence can't be split"),
         (conllu([[("a", f"X{n}")] for n in range(1_001)]), [], "1,001 different tags of 1,001 words"),
-        (conllu([[("a", "X")], [("b", "Y")]]), ["model.pooling=max"], "model.pooling: is not a tagger's"),
-        (conllu([[("a", "X")], [("b", "Y")]]), ["data.text=[a]"], "data.text: is not a tagger's"),
-        (conllu([[("a", "X")], [("b", "Y")]]), ["train.class_weight=balanced"], "tags have no weights"),
+        (conllu([[("a", "X")], [("b", "Y")]]), ["model.pooling=max"], "model.pooling: is not a setting"),
+        (conllu([[("a", "X")], [("b", "Y")]]), ["data.text=[a]"], "data.text: is not a setting of taggers"),
+        (conllu([[("a", "X")], [("b", "Y")]]), ["train.class_weight=balanced"], "tags have no class weights"),
         (conllu([[("a", "X")], [("b", "Y")]]), ["train.monitor=auc"], "auc"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Texts to classes: binary, one of many, or several at once."""
+"""Text classification: binary, multi-class or multi-label."""
 
 from recurra.tasks.base import TaskInfo
 

@@ -1,4 +1,4 @@
-"""The answers of a saved classifier to texts, a chunk at a time, in constant memory."""
+"""Predictions of a classifier for texts, computed in chunks with constant memory."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one text.
+    """The prediction for one text.
 
     Attributes:
-        row: its number in the file or stream, from 1.
-        labels: the predicted class; for multi-label all classes from 0.5, which may be none.
-        probabilities: ``(C,)`` of each class, calibrated by the temperature.
+        row: number of the text in the file or stream, from 1.
+        labels: the predicted class; for multi-label, all classes with a probability of at least 0.5, maybe
+            none.
+        probabilities: calibrated probability of each class, of shape (C,).
     """
 
     row: int
@@ -42,7 +43,7 @@ class Answer:
 
 
 def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
-    """``(N, C)`` calibrated probabilities of ``N`` texts, in order."""
+    """Returns the calibrated class probabilities of ``N`` texts, of shape (N, C)."""
     if not len(texts):
         return np.empty((0, len(bundle.assets.labels.names)))
     examples = Examples.from_arrays(bundle.assets.tokenizer.encode(texts).ids)
@@ -51,17 +52,17 @@ def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.
 
 
 def predict_rows(bundle: ClassifierBundle, chunks: Iterable[Rows]) -> Iterator[Answer]:
-    """Answers to a stream of chunks, each given before the next chunk is read."""
-    names, several = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
+    """Yields predictions for a stream of chunks; each chunk is predicted before the next one is read."""
+    names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
     for rows in chunks:
-        found = predict_proba(bundle, rows.texts)
-        for number, p in zip(rows.numbers, found, strict=True):
-            chosen = np.flatnonzero(p >= 0.5) if several else [int(p.argmax())]
-            yield Answer(number, tuple(names[c] for c in chosen), p)
+        proba = predict_proba(bundle, rows.texts)
+        for number, p in zip(rows.numbers, proba, strict=True):
+            predicted = np.flatnonzero(p >= 0.5) if multilabel else [int(p.argmax())]
+            yield Answer(number, tuple(names[c] for c in predicted), p)
 
 
 def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
-    """The label and the probability of each class."""
+    """Returns the label and the class probabilities of each text of a request."""
     chunks: Iterable[Rows]
     if request.texts:
         chunks = [Rows(list(range(1, len(request.texts) + 1)), list(request.texts), None, None)]
@@ -78,9 +79,9 @@ def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
 
 
 def _record(answer: Answer, names: tuple[str, ...]) -> dict[str, Any]:
-    shown = dict(zip(names, (round(float(p), 6) for p in answer.probabilities), strict=True))
+    by_class = dict(zip(names, (round(float(p), 6) for p in answer.probabilities), strict=True))
     label = answer.labels[0] if len(answer.labels) == 1 else list(answer.labels)
-    return {"row": answer.row, "label": label, "probabilities": shown}
+    return {"row": answer.row, "label": label, "probabilities": by_class}
 
 
 def _cells(record: Mapping[str, Any]) -> list[Any]:

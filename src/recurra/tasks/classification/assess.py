@@ -1,4 +1,4 @@
-"""A trained model measured on one part of the data, with the baseline and the majority class beside it."""
+"""Evaluates a classifier, the baseline and the majority class on one part of the data."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ EVALUATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Assessment:
-    """Figures on one part of the data.
+    """Metrics on one part of the data.
 
-    ``before`` and ``after`` are the reliability curves without and with the fitted temperature. Where some
-    rows' texts stand in the training file too, ``unseen`` and ``baseline_unseen`` are figures of the others.
+    ``before`` and ``after`` are the reliability curves without and with the fitted temperature. If texts of
+    some rows occur in the training file, ``unseen`` and ``baseline_unseen`` are the metrics of the other
+    rows.
     """
 
     part: str
@@ -54,7 +55,7 @@ class Assessment:
     baseline_unseen: Metrics | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The figures that ``metrics.json`` and ``--json`` hold."""
+        """Returns the metrics for ``metrics.json`` and ``--json``."""
         return {
             "evaluated_on": self.part,
             "model": self.metrics.model_dump(mode="json"),
@@ -67,42 +68,42 @@ class Assessment:
         }
 
     def leak_sentence(self) -> str | None:
-        """What to know of rows whose texts stand in the training file too; None if there are none."""
+        """Returns a sentence on rows whose texts occur in the training file; None if there are none."""
         if self.unseen is None:
             return None
         known = self.metrics.rows - self.unseen.rows
-        theirs = f", the n-gram baseline {_accuracy(self.baseline_unseen)}" if self.baseline_unseen else ""
+        baseline = f", the n-gram baseline {_accuracy(self.baseline_unseen)}" if self.baseline_unseen else ""
         return (
-            f"{known:,} of {self.metrics.rows:,} {self.part} texts stand in the training file too; "
-            f"on the other {self.unseen.rows:,} {self.model_name} has {_accuracy(self.unseen)}{theirs}"
+            f"{known:,} of {self.metrics.rows:,} {self.part} texts occur in the training file; "
+            f"on the other {self.unseen.rows:,} {self.model_name} has {_accuracy(self.unseen)}{baseline}"
         )
 
 
 def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
-    """``(n, C)`` logits of the part's rows, in their order."""
+    """Returns the logits of the rows of a part, of shape (n, C)."""
     return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
 
 
 def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
-    """The n-gram baseline, trained on the very rows the network was trained on."""
-    begun = time.perf_counter()
+    """Trains the n-gram baseline on the rows that the network was trained on."""
+    start = time.perf_counter()
     train, labels = prepared.train, prepared.assets.labels
     baseline = NgramBaseline()
     baseline.fit(train.texts(train.rows), train.labels, labels.label_kind, len(labels.names))
     note = f"; {baseline.note}" if baseline.note else ""
-    reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - begun:.1f} s{note}")
+    reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - start:.1f} s{note}")
     return baseline
 
 
 def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Assessment:
-    """Measure ``bundle`` on ``part``.
+    """Evaluates ``bundle`` on ``part``.
 
     Args:
-        bundle: the model, with its temperature fitted.
+        bundle: the model, with a fitted temperature.
         part: labelled rows.
-        options: the baseline to measure on the same rows, if any; the training part, for the accuracy of
-            always answering its largest class and for the figures of rows that are not in it; how many
-            predictions to explain.
+        options: the baseline to evaluate on the same rows, if any; the training part, for the accuracy of its
+            largest class and for the metrics of rows that are not in it; the number of predictions to
+            explain.
     """
     baseline: NgramBaseline | None = options.fitted
     training: Part | None = options.train
@@ -117,12 +118,14 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     if new is not None:
         unseen = classification_metrics(labels[new], calibrated[new], names, label_kind)
     if baseline is not None:
-        theirs = baseline.predict_proba(part.texts(part.rows))
-        baseline_metrics = classification_metrics(labels, theirs, names, label_kind)
-        right, theirs_right = (correct_rows(labels, p, label_kind) for p in (calibrated, theirs))
-        comparison = compare_accuracy(right, theirs_right, name, "the n-gram baseline")
+        baseline_proba = baseline.predict_proba(part.texts(part.rows))
+        baseline_metrics = classification_metrics(labels, baseline_proba, names, label_kind)
+        correct, baseline_correct = (
+            correct_rows(labels, p, label_kind) for p in (calibrated, baseline_proba)
+        )
+        comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
         if new is not None:
-            baseline_unseen = classification_metrics(labels[new], theirs[new], names, label_kind)
+            baseline_unseen = classification_metrics(labels[new], baseline_proba[new], names, label_kind)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
@@ -136,10 +139,10 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     )
     explanations = []
     for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
-        place = part.rows[row : row + 1]
-        explanation = explain_text(bundle, next(iter(part.texts(place))))
+        file_row = part.rows[row : row + 1]
+        explanation = explain_text(bundle, next(iter(part.texts(file_row))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
-        number = int(part.examples.numbers[place[0]])
+        number = int(part.examples.numbers[file_row[0]])
         explanations.append(Explanation.model_validate({**dict(explanation), "true": true, "row": number}))
     return Assessment(
         part.name,
@@ -158,13 +161,13 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
 
 
 def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
-    """As `new_rows`, but None if all rows are new, or none."""
+    """Returns `new_rows`, or None if all rows or no rows are new."""
     new = new_rows(part, training)
     return None if new.all() or not new.any() else new
 
 
 def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
-    """``(n,)`` which rows of ``part`` have a text that does not stand in the training file."""
+    """Returns whether the text of each row of ``part`` does not occur in the training file, of shape (n,)."""
     if part.examples is training.examples:
         known = {_digest(text) for text in training.texts(training.rows)}
     else:
@@ -177,7 +180,7 @@ def _digest(text: str) -> bytes:
 
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
-    """Which words of ``text`` the prediction hangs on."""
+    """Returns the contribution of each word of ``text`` to the prediction."""
     label_kind = bundle.assets.labels.label_kind
 
     def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
@@ -198,7 +201,7 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
 
 
 def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
-    """The figures side by side as a table, and the verdict in words."""
+    """Reports the metrics as a table, and the comparison as a sentence."""
     columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
     if assessment.baseline is not None:
         columns.append(("n-gram baseline", assessment.baseline))
@@ -231,20 +234,20 @@ def _accuracy(m: Metrics) -> str:
 def _worth_explaining(
     labels: NDArray[Any], probability: NDArray[np.float64], label_kind: str, count: int
 ) -> list[int]:
-    """A sure right answer of each class in turn, then the surest mistake last, ``count`` in all."""
+    """Returns ``count`` rows: a confident correct prediction of each class, then the most confident error."""
     if not count:
         return []
-    sure = probability.max(axis=1)
+    confidence = probability.max(axis=1)
     if label_kind == "multilabel":
-        return [int(row) for row in np.argsort(-sure, kind="stable")[:count]]
-    chosen = probability.argmax(axis=1)
-    wrong = np.flatnonzero(chosen != labels)
+        return [int(row) for row in np.argsort(-confidence, kind="stable")[:count]]
+    predicted = probability.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
     picks: list[int] = []
     for label in range(probability.shape[1]):
-        right = np.flatnonzero((chosen == labels) & (chosen == label))
-        if len(right) and len(picks) < count - bool(len(wrong)):
-            # The median of the right ones: the surest are often short and dull.
-            picks.append(int(right[np.argsort(sure[right], kind="stable")[len(right) // 2]]))
+        correct = np.flatnonzero((predicted == labels) & (predicted == label))
+        if len(correct) and len(picks) < count - bool(len(wrong)):
+            # The median: the most confident ones are often short texts.
+            picks.append(int(correct[np.argsort(confidence[correct], kind="stable")[len(correct) // 2]]))
     if len(wrong):
-        picks.append(int(wrong[np.argmax(sure[wrong])]))
+        picks.append(int(wrong[np.argmax(confidence[wrong])]))
     return picks[:count]

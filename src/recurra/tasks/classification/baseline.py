@@ -1,7 +1,7 @@
-"""The baseline that every accuracy stands beside: NB-weighted logistic regression over TF-IDF n-grams.
+"""The baseline of classification: NB-weighted logistic regression over TF-IDF n-grams.
 
 Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification", ACL 2012,
-with logistic regression in the SVM's place (Mesnil et al. 2014), so that there are probabilities.
+with logistic regression instead of an SVM (Mesnil et al. 2014), for probabilities.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from recurra.measure.explain import join_words
 
 __all__ = ["NgramBaseline", "words_of"]
 
-_CHUNK = 2_048  # texts that are predicted at a time
-# Below this many texts an n-gram counts from 2 texts on, else from 3. On one held-out fifth of SST-2's 6,920
-# training texts, 2 was 0.5 to 1.5 points better than 3; on IMDB's 25,000, where only the test files were
-# tried, the two were within 0.1 point, and 3 leaves 0.58 instead of 1.05 million n-grams.
+_CHUNK = 2_048  # texts that are predicted at once
+# With fewer texts than this, an n-gram must occur in 2 texts, otherwise in 3. On a held-out fifth of the
+# 6,920 training texts of SST-2, 2 was 0.5 to 1.5 points better than 3; on the 25,000 of IMDB, where only the
+# test files were tried, the difference was within 0.1 point, and 3 leaves 0.58 instead of 1.05 million
+# n-grams.
 _SMALL = 20_000
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 # Scripts written without spaces: kana, Han (with its extensions), Thai, Lao, Myanmar, Khmer.
@@ -41,20 +42,20 @@ _UNSPACED = re.compile(
 
 
 class NgramBaseline:
-    """TF-IDF 1-3-grams, weighted by naive Bayes log-count ratios, in one logistic regression a class.
+    """Logistic regression per class over TF-IDF 1-3-grams, weighted by naive Bayes log-count ratios.
 
-    Words count in English and the like, characters in Chinese and the like. The same texts, labels and
-    seed give the same model.
+    The units are words, or characters in scripts without spaces. The same texts, labels and seed give the
+    same model.
 
     Args:
         strength: inverse regularization of the logistic regression (scikit-learn's ``C``).
-        characters: a training set of more characters is sampled down to about that many, which bounds the
-            memory (33 million, the IMDB training reviews, take 1.3 GB); ``note`` then says so.
-        longest_text: characters of one text that are read, in training and prediction.
-        seed: of the sample and of the solver.
+        characters: maximum number of training characters; larger sets are sampled, which limits the memory
+            (33 million, the IMDB training reviews, take 1.3 GB), and ``note`` says so.
+        longest_text: maximum number of characters of a text, in training and prediction.
+        seed: seed of the sample and of the solver.
 
     Attributes:
-        note: what a reader of the figures should know; empty if nothing.
+        note: a remark on the training, or an empty string.
     """
 
     def __init__(
@@ -78,23 +79,23 @@ class NgramBaseline:
         """Trains on ``texts``, read once and in order.
 
         Args:
-            texts: ``N`` raw texts; they are cleaned here.
-            labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1 for multi-label.
+            texts: ``N`` raw texts; they are cleaned by this method.
+            labels: class indices of shape (N,), or 0 and 1 of shape (N, C) for multi-label.
             label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-            n_classes: ``C``, which may be more than occur.
+            n_classes: ``C``; not all classes must occur.
 
         Raises:
-            DataError: there is no text.
-            ValueError: there are more or fewer labels than texts.
+            DataError: there are no texts.
+            ValueError: the numbers of labels and texts differ.
         """
         labels = np.asarray(labels)
-        rows, kept = self._sample(texts, len(labels))
+        rows, sample = self._sample(texts, len(labels))
         truth = (
             labels[rows] > 0 if label_kind == "multilabel" else labels[rows][:, None] == np.arange(n_classes)
         )
         self.label_kind, self.n_classes = label_kind, n_classes
-        counts = self._count(kept)
-        del kept
+        counts = self._count(sample)
+        del sample
         self._tfidf = TfidfTransformer(sublinear_tf=True)
         self._ratios: list[NDArray[np.float64]] = []
         self._weights: list[NDArray[np.float64]] = []
@@ -108,45 +109,46 @@ class NgramBaseline:
         )
         del counts
         for positive in self._positives():
-            ratio, weight, bias = self._one(features, present, truth[:, positive])
+            ratio, weight, bias = self._fit_class(features, present, truth[:, positive])
             self._ratios.append(ratio)
             self._weights.append(weight)
             self._biases.append(bias)
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
-        """``(N, C)`` probabilities; each row adds up to 1 unless the labels are multi-label."""
+        """Returns class probabilities of shape (N, C); rows sum to 1 unless the labels are multi-label."""
         parts = [self._probabilities(chunk) for chunk in _chunks(texts, _CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
 
     def strongest(self, names: Sequence[str], count: int = 15) -> dict[str, list[tuple[str, float]]]:
-        """For each class the ``count`` n-grams that speak most for it, with their weights.
+        """Returns the ``count`` strongest n-grams of each class with their weights.
 
-        A weight is what the n-gram adds to the class's log-odds for each unit of its TF-IDF value. The order
-        is by weight times the root of the n-gram's mean value over the training texts: by weight alone
-        the list would be names that stand in three texts, by their product with the mean, full stops.
+        The weight of an n-gram is its contribution to the log-odds of the class per unit of its TF-IDF value.
+        N-grams are sorted by weight times the square root of their mean value over the training texts: sorted
+        by weight alone, the list would consist of names that occur in three texts; by weight times the mean,
+        of full stops.
         """
         effects = [r * w for r, w in zip(self._ratios, self._weights, strict=True)]
         if self.label_kind == "binary":
             effects = [-effects[0], effects[0]]
-        found = {}
+        strongest = {}
         for name, effect in zip(names, effects, strict=True):
             best = np.argsort(-effect * self._spread, kind="stable")[:count]
             best = best[effect[best] > 0]
-            found[str(name)] = list(
+            strongest[str(name)] = list(
                 zip((self._written(column) for column in best), effect[best].tolist(), strict=True)
             )
-        return found
+        return strongest
 
     def _count(self, texts: list[str]) -> csr_matrix:
-        """``(N, F)`` counts of the n-grams that stand in enough of ``texts``, or in any if none does."""
-        for least in (3 if len(texts) >= _SMALL else 2, 1):
+        """Returns counts (N, F) of n-grams that occur in enough of ``texts``, or in any if there are none."""
+        for min_df in (3 if len(texts) >= _SMALL else 2, 1):
             counter = CountVectorizer(
-                tokenizer=words_of, token_pattern=None, lowercase=False, ngram_range=(1, 3), min_df=least
+                tokenizer=words_of, token_pattern=None, lowercase=False, ngram_range=(1, 3), min_df=min_df
             )
             try:
                 counts = counter.fit_transform(texts)
-            except ValueError:  # scikit-learn's answer where no n-gram is left
+            except ValueError:  # raised by scikit-learn if no n-gram is left
                 continue
             self._counter, self._names = counter, counter.get_feature_names_out()
             return counts
@@ -154,17 +156,17 @@ class NgramBaseline:
         return csr_matrix((len(texts), 0), dtype=np.int64)
 
     def _written(self, column: int) -> str:
-        """An n-gram as a reader would write it."""
+        """Returns an n-gram as text."""
         return join_words(str(self._names[column]).split(" "))
 
     def _positives(self) -> list[int]:
-        """The classes that get a regression of their own; of two, the second is enough."""
+        """Returns the classes with a regression; for binary labels, the second one only."""
         return [1] if self.label_kind == "binary" else list(range(self.n_classes))
 
-    def _one(
+    def _fit_class(
         self, features: csr_matrix | None, present: csr_matrix, positive: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Log-count ratios, weights and bias of one class against the rest."""
+        """Returns log-count ratios, weights and bias of one class against the rest."""
         width, hits, rows = present.shape[1], int(positive.sum()), len(positive)
         if features is None or hits in (0, rows):
             return np.zeros(width), np.zeros(width), float(np.log((hits + 0.5) / (rows - hits + 0.5)))
@@ -178,7 +180,7 @@ class NgramBaseline:
             C=self.strength, solver="liblinear", dual=True, max_iter=1000, random_state=self.seed
         )
         with warnings.catch_warnings():
-            # A baseline that stopped after max_iter rounds is used as it is; the limit bounds its time.
+            # The limit max_iter bounds the time; the result is used even if it has not converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(weighted, positive)
         return ratio, model.coef_[0], float(model.intercept_[0])
@@ -200,9 +202,9 @@ class NgramBaseline:
         return (clean(text[: self.longest_text]) for text in texts)
 
     def _sample(self, texts: Iterable[str], expected: int) -> tuple[NDArray[np.int64], list[str]]:
-        """Indices and cleaned texts that together keep within the allowed characters.
+        """Returns indices and cleaned texts with at most ``characters`` characters in total.
 
-        Each text draws a number; where there is no room, those with the largest numbers go.
+        Each text gets a random number; texts with the largest numbers are dropped first.
         """
         draws = np.random.default_rng(self.seed)
         heap: list[tuple[float, int, str]] = []
@@ -215,10 +217,10 @@ class NgramBaseline:
         if index != expected:
             raise ValueError(f"{index} texts have {expected} labels")
         if not heap:
-            raise DataError("there is no text to train the baseline on")
+            raise DataError("there are no texts to train the baseline on")
         if len(heap) < index:
             self.note = (
-                f"trained on a random {len(heap):,} of {index:,} texts, to keep within "
+                f"trained on a random {len(heap):,} of {index:,} texts, at most "
                 f"{self.characters:,} characters"
             )
         heap.sort(key=lambda entry: entry[1])
@@ -226,8 +228,8 @@ class NgramBaseline:
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    walk = iter(texts)
-    while chunk := list(islice(walk, size)):
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

@@ -1,4 +1,4 @@
-"""What a text classifier has besides settings and weights: its tokenizer and its classes."""
+"""The assets of a classifier: tokenizer and classes. Builds the network from settings and assets."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ClassifierAssets(Assets):
     """What a classifier needs besides settings and weights.
 
     Attributes:
-        tokenizer: text to token ids.
-        labels: the classes, in the order of the model's outputs.
-        source: the layout of the training file; None if texts came from Python.
+        tokenizer: the tokenizer.
+        labels: the classes, in the order of the outputs.
+        source: the format of the training file; None if the texts came from Python.
     """
 
     tokenizer: TextTokenizer
@@ -33,17 +33,17 @@ class ClassifierAssets(Assets):
     source: Source | None = None
 
     def files(self) -> dict[str, str]:
-        """Tokenizer, classes, and the layout of the training file if it is known."""
-        known = {_SOURCE: self.source.to_json()} if self.source else {}
-        return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **known}
+        """Returns the files of tokenizer, classes and the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **source}
 
     def words(self) -> list[str]:
-        """The tokenizer's words, "" for a start token that was never trained."""
+        """Returns the words of the tokenizer, with "" for a start token that was not trained."""
         return trained_words(self.tokenizer)
 
     @classmethod
     def read(cls, config: ClassifierConfig, files: Mapping[str, str]) -> ClassifierAssets:
-        """The assets that `files` returned."""
+        """Returns the assets that `files` wrote."""
         return cls(
             TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
             Labels.from_json(files[_LABELS]),
@@ -55,7 +55,7 @@ ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAss
 
 
 def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
-    """Embedding, recurrent stack, pooling, head."""
+    """Builds the network: embedding, recurrent layers, pooling, head."""
     return Classifier(
         config.model,
         assets.tokenizer.vocab_size,

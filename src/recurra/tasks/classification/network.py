@@ -1,4 +1,4 @@
-"""The text classifier: embedding, recurrent stack, pooling, head; its loss and its logits."""
+"""The network of a classifier (embedding, recurrent layers, pooling, head), its loss and its logits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Classifier", "classification_loss", "predict_logits"]
 
 
 class Classifier(Network):
-    """Token ids to the logits of a text's classes.
+    """Maps token ids to the logits of the classes.
 
     Args:
-        config: the network's settings.
-        vocab_size: ``V``; ids run from 0 (padding) to V - 1.
-        classes: ``C``, how many classes there are.
+        config: the settings of the network.
+        vocab_size: ``V``; ids are 0 (padding) to V - 1.
+        classes: ``C``, the number of classes.
         label_kind: ``"binary"`` (one logit, that of class 1), ``"multiclass"`` or ``"multilabel"``.
-        embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
+        embedding_rows: rows of the embedding that a training step updates, see ``Embedding``.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class Classifier(Network):
         nn.init.zeros_(self.head.bias)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer from the bottom up: embedding, recurrent layers, pooling and head."""
+        """Returns the weights of each layer, bottom layer first; pooling and head are the last group."""
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
         top = [*pooling, *self.head.parameters()]
         return [list(self.embedding.parameters()), *self.recurrent.layer_groups(), top]
 
     def layer_info(self) -> list[LayerInfo]:
-        """The layers in the order of the data.
+        """Returns the layers in the order of the data.
 
-        Pooling ``last`` is no layer of its own: the last recurrent layer then gives one vector, as in Keras
-        without ``return_sequences``.
+        Pooling ``last`` is not a layer: the last recurrent layer then returns one vector, as in Keras without
+        ``return_sequences``.
         """
         table = LayerInfo(
             "embedding",
@@ -81,7 +81,7 @@ class Classifier(Network):
         return rows
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, T)`` int64 tokens, padded at the end, and ``(B,)`` lengths to ``(B, C)`` logits."""
+        """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,)."""
         states, _ = self.recurrent(self.embedding.lookup(tokens), lengths)
         pooled = states if self.pooling is None else self.pooling(states, lengths)
         logits: Tensor = self.head(self.head_dropout(pooled))
@@ -91,24 +91,24 @@ class Classifier(Network):
 def classification_loss(
     label_kind: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean loss of a batch as a function of logits and labels.
+    """Returns a function of logits and labels that computes the mean loss of a batch.
 
     Args:
-        label_kind: ``"binary"``: cross entropy of one logit ``(B, 1)`` and labels ``(B,)`` of 0 and 1;
-            ``"multiclass"``: cross entropy of ``(B, C)`` logits and ``(B,)`` classes;
-            ``"multilabel"``: mean of C binary cross entropies of ``(B, C)`` logits and labels of 0 and 1.
-        class_weights: ``(C,)`` (binary: 2). An example's loss is multiplied by the weight of its class and
-            the mean is over the number of examples, as in Keras (torch divides by the sum of weights).
-            Multi-label: the weight of a class multiplies its positive term.
+        label_kind: ``"binary"``: cross entropy of one logit (B, 1) and labels (B,) of 0 and 1;
+            ``"multiclass"``: cross entropy of logits (B, C) and classes (B,);
+            ``"multilabel"``: mean of C binary cross entropies of logits (B, C) and labels (B, C) of 0 and 1.
+        class_weights: weights of shape (C,) (binary: 2). The loss of an example is multiplied by the weight
+            of its class, and the mean is over the number of examples, as in Keras (torch divides by the sum
+            of weights). Multi-label: the weight of a class multiplies its positive term.
 
     Raises:
-        ConfigError: an unknown kind of labels.
+        ConfigError: the kind of labels is unknown.
     """
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
     def binary(logits: Tensor, labels: Tensor) -> Tensor:
-        each = None if weights is None else weights.to(logits)[labels.long()]
-        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), each)
+        weight = None if weights is None else weights.to(logits)[labels.long()]
+        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), weight)
 
     def multiclass(logits: Tensor, labels: Tensor) -> Tensor:
         losses = functional.cross_entropy(logits, labels, reduction="none")
@@ -122,26 +122,28 @@ def classification_loss(
 
     losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
     if label_kind not in losses:
-        raise ConfigError(f"there is no kind of labels {label_kind!r}", hint=f"there are {', '.join(losses)}")
+        raise ConfigError(
+            f"there is no kind of labels {label_kind!r}", hint=f"choose one of {', '.join(losses)}"
+        )
     return losses[label_kind]
 
 
 def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
-    """``(N, C)`` logits of one epoch; row ``i`` is that of example ``batches.rows[i]``.
+    """Returns the logits of all examples in the order of ``batches.rows``, of shape (N, C).
 
-    Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
+    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0).
     """
     rows: list[NDArray[np.int64]] = []
     logits: list[NDArray[np.float32]] = []
     with measuring(model) as device:
         for batch in batches.epoch(0):
-            found = model(batch.tokens.to(device), batch.lengths.to(device))
-            logits.append(found.float().cpu().numpy())
+            output = model(batch.tokens.to(device), batch.lengths.to(device))
+            logits.append(output.float().cpu().numpy())
             rows.append(batch.rows)
     if not rows:
         return np.zeros((0, 0), dtype=np.float32)
-    found_rows, found_logits = np.concatenate(rows), np.concatenate(logits)
-    ordered = np.empty_like(found_logits)
-    # both sorted by row: the k-th smallest row found is the k-th smallest row asked for
-    ordered[np.argsort(batches.rows, kind="stable")] = found_logits[np.argsort(found_rows, kind="stable")]
+    batch_rows, batch_logits = np.concatenate(rows), np.concatenate(logits)
+    ordered = np.empty_like(batch_logits)
+    # Sorted by row on both sides.
+    ordered[np.argsort(batches.rows, kind="stable")] = batch_logits[np.argsort(batch_rows, kind="stable")]
     return ordered

@@ -1,8 +1,7 @@
-"""Files of labelled texts made ready for training: columns found, labels learned, split, tokens on disk."""
+"""Prepares files of labelled texts for training: detected, split, tokenized, cached."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,21 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.config import updated
-from recurra.errors import DataError
-from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.cache import content_key
 from recurra.io.detect import detect
-from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
-from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification.bundle import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, official_test, report_skipped, texts_of
+from recurra.tasks.texts import (
+    Part,
+    contents_of,
+    learned_tokenizer,
+    numbered_groups,
+    official_test,
+    report_skipped,
+    split_parts,
+)
 
-__all__ = ["ClassifierData", "open_part", "prepare"]
+__all__ = ["ClassifierData", "prepare", "report_files"]
 
 Codes = NDArray[np.int64] | NDArray[np.float32]
 
@@ -42,10 +46,10 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> ClassifierData:
-    """Detect, split and tokenize; the tokens come from the cache where they were made before.
+    """Detects the format, splits and tokenizes the texts; tokens are cached.
 
     Raises:
-        DataError: a file can't be used; the message says which row and how to fix it.
+        DataError: a file can't be used; the message names the row and the solution.
     """
     reporter.step("Reading")
     data, test = official_test(data, test)
@@ -66,59 +70,32 @@ def prepare(
         train_rows, valid_rows = np.arange(len(codes)), np.empty(0, np.int64)
 
     reporter.step("Tokenizing")
-    contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
-    tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
+    contents = contents_of(source)
+    tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
-    whole = _examples(source, contents, tokenizer, labels)
-
-    def part(name: str, rows: Rowset) -> Part:
-        return Part(name, str(data), whole, rows, lambda wanted: texts_of(source, wanted))
-
-    train_part = part("training", train_rows)
-    if valid is None:
-        valid_part = part("validation", valid_rows)
-    else:
-        valid_part = open_part("validation", valid, config, labels, tokenizer, reporter, like=source)
-    test_part = None
-    if test is not None:
-        test_part = open_part("test", test, config, labels, tokenizer, reporter, like=source)
+    rows = (train_rows, valid_rows)
+    parts = split_parts(
+        source, contents, rows, tokenizer, labels, config.data, reporter, valid=valid, test=test
+    )
+    report_files(parts[1:] if valid else parts[2:], reporter)
+    valid_part = parts[1]
     key = content_key(
         [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
     )
-    assets = ClassifierAssets(tokenizer, labels, source)
-    return Prepared(config, assets, train_part, valid_part, test_part, key)
+    return Prepared(config, ClassifierAssets(tokenizer, labels, source), *parts, key)
 
 
-def open_part(
-    name: str,
-    path: Path,
-    config: ClassifierConfig,
-    labels: Labels,
-    tokenizer: TextTokenizer,
-    reporter: Reporter,
-    *,
-    like: Source | None = None,
-) -> Part:
-    """A whole labelled file, tokenized for a model that exists already.
-
-    Raises:
-        DataError: the file can't be used, has no rows, or has a label that the model does not know.
-    """
-    source = detect(path, config.data, like=like)
-    contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
-    skipped = Skipped()
-    examples = _examples(source, contents, tokenizer, labels, skipped)
-    report_skipped(skipped, path, reporter)
-    if not len(examples):
-        raise DataError("there are no rows", where=path)
-    reporter.facts({name: f"{path}, {len(examples):,} rows"})
-    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:
+    """Reports the files of parts that have a separate file."""
+    for part in parts:
+        if part is not None:
+            reporter.facts({part.name: f"{part.where}, {len(part):,} rows"})
 
 
 def _learn_labels(
     source: Source, config: ClassifierConfig, skipped: Skipped
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
-    """Two passes over the file, so that no text is held: first the classes, then every row's."""
+    """Reads the classes, then the labels of all rows; in two passes, so that no texts are kept in memory."""
     labels = Labels.learn(read(source, skipped), config.data.label_kind, source)
     codes: list[NDArray[Any]] = []
     groups: list[str] = []
@@ -126,30 +103,10 @@ def _learn_labels(
         codes.append(labels.encode(rows, source.path))
         if rows.groups is not None:
             groups += rows.groups
-    numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
-    return labels, np.concatenate(codes), numbered
+    return labels, np.concatenate(codes), numbered_groups(groups)
 
 
-def _examples(
-    source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels, skipped: Skipped | None = None
-) -> Examples:
-    def chunks() -> Iterable[Chunk]:
-        for rows in read(source, skipped if skipped is not None else Skipped()):
-            encoded = tokenizer.encode(rows.texts)
-            yield Chunk(
-                ids=encoded.ids,
-                labels=labels.encode(rows, source.path),
-                numbers=np.array(rows.numbers, np.int64),
-                groups=rows.groups,
-                full_lengths=encoded.full_lengths,
-                unknown=encoded.unknown,
-            )
-
-    key = content_key([], contents, tokenizer.fingerprint, labels.to_json())
-    return cached_examples(cache_folder(), key, chunks)
-
-
-def _shorten(names: Iterable[str], most: int = 12) -> str:
-    found = list(names)
-    more = f", ... ({len(found)} in all)" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
+def _shorten(names: Iterable[str], count: int = 12) -> str:
+    all_names = list(names)
+    more = f", ... ({len(all_names)} in total)" if len(all_names) > count else ""
+    return ", ".join(all_names[:count]) + more

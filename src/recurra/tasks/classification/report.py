@@ -33,7 +33,7 @@ def report_data(
     bundle: ClassifierBundle,
     prepared: ClassifierData,
     outcome: Outcome,
-    found: Assessment,
+    assessment: Assessment,
     baseline: NgramBaseline | None,
     command: str,
 ) -> ReportData:
@@ -52,13 +52,13 @@ def report_data(
         **network_fields(bundle),
         **training_fields(config, outcome, command),
         **result_fields(
-            found,
+            assessment,
             names,
             bundle.temperature or 1.0,
             baseline_note=baseline.note if baseline else "",
             ngrams=baseline.strongest(names) if baseline else {},
         ),
-        "title": f"{found.model_name.removeprefix('the ')} on {prepared.source_name}",
+        "title": f"{assessment.model_name.removeprefix('the ')} on {prepared.source_name}",
         "data": {
             "file": prepared.train.where,
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
@@ -74,15 +74,15 @@ def report_data(
     return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: ClassifierBundle, found: Assessment, name: str) -> ReportData:
+def evaluation_report(bundle: ClassifierBundle, assessment: Assessment, name: str) -> ReportData:
     """Returns the report of a saved classifier on the file called ``name``."""
-    title = f"{found.model_name.removeprefix('the ')} on {name}"
-    results = result_fields(found, bundle.assets.labels.names, bundle.temperature or 1.0)
+    title = f"{assessment.model_name.removeprefix('the ')} on {name}"
+    results = result_fields(assessment, bundle.assets.labels.names, bundle.temperature or 1.0)
     return ReportData.model_validate({"title": title, **network_fields(bundle), **results})
 
 
 def result_fields(
-    found: Assessment,
+    assessment: Assessment,
     names: Sequence[str],
     temperature: float,
     *,
@@ -92,24 +92,26 @@ def result_fields(
     """Returns the fields of a report that show an assessment.
 
     Args:
-        found: The figures on one part of the data.
+        assessment: The figures on one part of the data.
         names: The classes.
         temperature: The fitted temperature.
         baseline_note: Limits of the baseline, such as that it was trained on a sample.
         ngrams: The strongest n-grams of the baseline with their weights, by class.
     """
-    leak = found.leak_sentence()
+    leak = assessment.leak_sentence()
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
-    details = [_classes(found.metrics, names, macros), _calibration(found, temperature, macros)]
-    if found.explanations:
+    details = [_classes(assessment.metrics, names, macros), _calibration(assessment, temperature, macros)]
+    if assessment.explanations:
         details.append(
             Section(
                 anchor="explanations",
                 title="Explained predictions",
-                html=macros.explanations([_explanation(one) for one in found.explanations]),
+                html=macros.explanations(
+                    [_explanation(explanation) for explanation in assessment.explanations]
+                ),
             )
         )
-    if found.mistakes:
+    if assessment.mistakes:
         explained = (
             "The wrong predictions with the highest probability, highest first. Some of them may be wrong "
             "labels, or texts that are difficult even for a person."
@@ -119,10 +121,10 @@ def result_fields(
                 anchor="mistakes",
                 title="Worst mistakes",
                 paragraphs=[explained],
-                html=macros.mistakes(found.mistakes),
+                html=macros.mistakes(assessment.mistakes),
             )
         )
-    elif found.metrics.accuracy == 1:
+    elif assessment.metrics.accuracy == 1:
         none = "None: every row was predicted correctly."
         details.append(Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none]))
     if ngrams:
@@ -138,33 +140,33 @@ def result_fields(
             )
         )
     return {
-        "lead": _lead(found),
-        **_verdict(found),
-        "caution": _caution(found),
-        "bars": _bars(found),
+        "lead": _lead(assessment),
+        **_verdict(assessment),
+        "caution": _caution(assessment),
+        "bars": _bars(assessment),
         "bars_label": "Accuracy, with 95% intervals",
         "bars_top": 100.0,
-        "sections": [_figures(found, baseline_note)],
+        "sections": [_figures(assessment, baseline_note)],
         "details": details,
         "warnings": [leak] if leak else [],
     }
 
 
-def model_card(bundle: ClassifierBundle, found: Assessment) -> str:
+def model_card(bundle: ClassifierBundle, assessment: Assessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
     config = bundle.config
-    figures = [_card_row(found.model_name, found.metrics)]
-    if found.baseline:
-        figures.append(_card_row("n-gram baseline", found.baseline))
-    if found.majority is not None:
-        figures.append(f"| always the largest class | {100 * found.majority:.2f}% | |")
-    verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
-    return f"""# {found.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
+    figures = [_card_row(assessment.model_name, assessment.metrics)]
+    if assessment.baseline:
+        figures.append(_card_row("n-gram baseline", assessment.baseline))
+    if assessment.majority is not None:
+        figures.append(f"| always the largest class | {100 * assessment.majority:.2f}% | |")
+    verdict = f"\n{sentence(assessment.comparison.sentence)}.\n" if assessment.comparison else ""
+    return f"""# {assessment.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
 
 A text classifier ({bundle.assets.labels.label_kind}) made with recurra, {today()};
 recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
-| on {found.metrics.rows:,} {found.part} rows | accuracy (95% interval) | macro-F1 |
+| on {assessment.metrics.rows:,} {assessment.part} rows | accuracy (95% interval) | macro-F1 |
 |---|---|---|
 {chr(10).join(figures)}
 {verdict}{began_from(bundle)}
@@ -207,22 +209,22 @@ def _card_row(name: str, m: Metrics) -> str:
     return f"| {name} | {100 * m.accuracy:.2f}% ({interval}) | {m.macro_f1:.3f} |"
 
 
-def _lead(found: Assessment) -> str:
-    m = found.metrics
+def _lead(assessment: Assessment) -> str:
+    m = assessment.metrics
     what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
     return (
-        f"{sentence(found.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {found.part} "
+        f"{sentence(assessment.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {assessment.part} "
         f"{'row' if m.rows == 1 else 'rows'} "
         f"(95% interval {100 * m.accuracy_low:.1f} to {100 * m.accuracy_high:.1f})."
     )
 
 
-def _verdict(found: Assessment) -> dict[str, str]:
-    comparison = found.comparison
+def _verdict(assessment: Assessment) -> dict[str, str]:
+    comparison = assessment.comparison
     if comparison is None:
-        if found.majority is None:
+        if assessment.majority is None:
             return {}
-        gain = 100 * (found.metrics.accuracy - found.majority)
+        gain = 100 * (assessment.metrics.accuracy - assessment.majority)
         side = "above" if gain >= 0 else "below"
         return {
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
@@ -237,25 +239,25 @@ def _verdict(found: Assessment) -> dict[str, str]:
     return {"verdict": line, "verdict_kind": kind}
 
 
-def _caution(found: Assessment) -> str:
+def _caution(assessment: Assessment) -> str:
     notes = []
-    if found.part != "test":
+    if assessment.part != "test":
         notes.append(
-            f"These are {found.part} rows, which also chose the epoch: "
+            f"These are {assessment.part} rows, which also chose the epoch: "
             "expect slightly lower figures on new texts."
         )
-    if found.metrics.rows < 100:
+    if assessment.metrics.rows < 100:
         notes.append("There are few rows: note the width of the interval.")
     return " ".join(notes)
 
 
-def _bars(found: Assessment) -> list[Bar]:
-    bars = [_bar("model", found.model_name.removeprefix("the "), found.metrics)]
-    if found.baseline is not None:
-        bars.append(_bar("baseline", "N-gram baseline", found.baseline))
-    if found.majority is not None:
-        text = share(found.majority)
-        bars.append(Bar(kind="majority", name="Largest class", value=100 * found.majority, text=text))
+def _bars(assessment: Assessment) -> list[Bar]:
+    bars = [_bar("model", assessment.model_name.removeprefix("the "), assessment.metrics)]
+    if assessment.baseline is not None:
+        bars.append(_bar("baseline", "N-gram baseline", assessment.baseline))
+    if assessment.majority is not None:
+        text = share(assessment.majority)
+        bars.append(Bar(kind="majority", name="Largest class", value=100 * assessment.majority, text=text))
     return bars
 
 
@@ -265,15 +267,17 @@ def _bar(kind: Literal["model", "baseline"], name: str, m: Metrics) -> Bar:
     return Bar(kind=kind, name=name, value=100 * m.accuracy, low=low, high=high, text=text)
 
 
-def _figures(found: Assessment, baseline_note: str) -> Section:
-    columns = [found.metrics] if found.baseline is None else [found.metrics, found.baseline]
-    multi = found.metrics.label_kind == "multilabel"
+def _figures(assessment: Assessment, baseline_note: str) -> Section:
+    columns = (
+        [assessment.metrics] if assessment.baseline is None else [assessment.metrics, assessment.baseline]
+    )
+    multi = assessment.metrics.label_kind == "multilabel"
     figures: list[tuple[str, str, str]] = [
         ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
         ("interval", "95% interval", "Range of the accuracy on all such texts, given these rows (Wilson)."),
         ("macro_f1", "Macro-F1", "Mean F1 of the classes: small classes count as much as large ones."),
         ("micro_f1", "Micro-F1", "F1 over all labels of all rows together."),
-        ("auc", "AUC", _auc_meaning(found.metrics.label_kind)),
+        ("auc", "AUC", _auc_meaning(assessment.metrics.label_kind)),
         ("log_loss", "Log loss", "Error of the probabilities, in nats: lower is better, 0 is perfect."),
         ("ece", "Calibration error", "Mean distance of predicted probability and accuracy: lower is better."),
     ]
@@ -285,9 +289,9 @@ def _figures(found: Assessment, baseline_note: str) -> Section:
         return f"{100 * value:.2f}%" if key in ("accuracy", "ece") else three(value)
 
     shown = [figure for figure in figures if figure[0] != "micro_f1" or multi]
-    header = ["Figure", sentence(found.model_name.removeprefix("the "))]
+    header = ["Figure", sentence(assessment.model_name.removeprefix("the "))]
     both, notes = "", []
-    if found.baseline is not None:
+    if assessment.baseline is not None:
         header.append("n-gram baseline")
         both = ", model and baseline on the same ones"
         limits = f" It was {baseline_note}." if baseline_note else ""
@@ -296,8 +300,8 @@ def _figures(found: Assessment, baseline_note: str) -> Section:
             "Chinese by character), trained on the same rows. It sees no word order beyond three "
             f"words.{limits}"
         )
-    if found.comparison is not None:
-        c = found.comparison
+    if assessment.comparison is not None:
+        c = assessment.comparison
         notes.append(
             f"Of {c.rows:,} rows, {c.only_first:,} are right only with {c.first} and {c.only_second:,} only "
             f"with {c.second} (McNemar's exact test: p {pvalue(c.p_value)}). Intervals are 95%."
@@ -305,7 +309,7 @@ def _figures(found: Assessment, baseline_note: str) -> Section:
     return Section(
         anchor="figures",
         title="Figures",
-        paragraphs=[f"On {found.metrics.rows:,} {found.part} rows{both}."],
+        paragraphs=[f"On {assessment.metrics.rows:,} {assessment.part} rows{both}."],
         tables=[
             ReportTable(
                 header=header,
@@ -377,8 +381,8 @@ def _pairs(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _calibration(found: Assessment, temperature: float, macros: Any) -> Section:
-    curves = {"as trained": found.before, "with temperature": found.after}
+def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Section:
+    curves = {"as trained": assessment.before, "with temperature": assessment.after}
     errors = "; ".join(f"{name}: calibration error {share(curve.ece)}" for name, curve in curves.items())
     chart = reliability_chart(curves, title=f"Reliability diagram. {errors}", name="reliability")
     habit = "overconfident" if temperature > 1 else "underconfident"
@@ -386,8 +390,8 @@ def _calibration(found: Assessment, temperature: float, macros: Any) -> Section:
         habit = "well calibrated"
     text = (
         f"The temperature fitted on the validation rows is {temperature:.2f}: as trained, the model was "
-        f"{habit} there. On these rows it changes the calibration error from {share(found.before.ece)} to "
-        f"{share(found.after.ece)}."
+        f"{habit} there. On these rows it changes the calibration error from {share(assessment.before.ece)} "
+        f"to {share(assessment.after.ece)}."
     )
     return Section(anchor="calibration", title="Calibration", html=macros.calibration(chart, text))
 

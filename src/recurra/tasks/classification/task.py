@@ -1,4 +1,4 @@
-"""Classification as a task: labelled texts to a calibrated classifier, beside an n-gram baseline."""
+"""The task of classification: training, validation, calibration, and the record of its functions."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from recurra.tasks.classification.assess import (
 )
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.network import classification_loss, predict_logits
-from recurra.tasks.classification.prepare import ClassifierData, open_part, prepare
+from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
 from recurra.tasks.classification.report import evaluation_report, model_card, report_data
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, open_part
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
 
-_ROWS_AT_ONCE = 10_000
-_TEXTS_AT_ONCE = 256
-_VOCABULARY_TEXTS = 5_000  # from which a recipe without a model learns its words
+_ROWS_CHUNK = 10_000
+_TEXTS_CHUNK = 256
+_VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
 
 def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
-    """Cross entropy of the training rows; validation gives loss, accuracy, macro-F1 and AUC."""
+    """Returns batches, cross entropy, and the validation, which computes loss, accuracy, macro-F1 and AUC."""
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         logits = predict_logits(network, Batches(valid.examples, valid.rows, EVALUATION_BATCH))
-        found = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
-        figures = {"loss": found.log_loss, "accuracy": found.accuracy, "macro_f1": found.macro_f1}
-        return figures if found.auc is None else {**figures, "auc": found.auc}
+        metrics = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
+        values = {"loss": metrics.log_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+        return values if metrics.auc is None else {**values, "auc": metrics.auc}
 
     settings = prepared.config.train
     return TrainingSetup(
@@ -66,44 +66,44 @@ def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
 
 
 def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> float:
-    """The temperature that fits the validation rows best."""
+    """Returns the temperature with the lowest loss on the validation rows."""
     valid = prepared.valid
     return fit_temperature(logits_of(bundle, valid), valid.labels, prepared.assets.labels.label_kind)
 
 
 def vocabulary(prepared: ClassifierData) -> Vocabulary:
-    """The tokenizer's words, and how often the training rows have each."""
+    """Returns the words of the tokenizer, and their counts in the training rows."""
     tokenizer, examples = prepared.assets.tokenizer, prepared.train.examples
     inside = np.zeros(len(examples), bool)
     inside[prepared.train.rows] = True
     counts = np.zeros(tokenizer.vocab_size, np.int64)
-    for first in range(0, len(examples), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
+    for first in range(0, len(examples), _ROWS_CHUNK):
+        rows = slice(first, first + _ROWS_CHUNK)
         lengths = examples.lengths[rows]
-        begin = examples.offsets[first]
-        ids = examples.flat[begin : begin + int(lengths.sum())]
+        start = examples.offsets[first]
+        ids = examples.flat[start : start + int(lengths.sum())]
         counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
     counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
     return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
-    """A whole file of labelled texts."""
-    assets = bundle.assets
-    return open_part(
-        "test", data, bundle.config, assets.labels, assets.tokenizer, reporter, like=assets.source
-    )
+    """Opens a whole file of labelled texts."""
+    tokenizer, labels, source = bundle.assets.tokenizer, bundle.assets.labels, bundle.assets.source
+    part = open_part("test", data, tokenizer, labels, bundle.config.data, reporter, like=source)
+    report_files([part], reporter)
+    return part
 
 
 def sequences(bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:
-    """The vectors of each text's words."""
+    """Yields the word vectors of each text."""
     return vectors_of(bundle, texts_of_file(data, bundle.config, bundle.assets.source))
 
 
 def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBundle, Iterator[Tensor]]:
-    """A classifier with the weights that training would begin with, and `sequences` of a file.
+    """Returns an untrained classifier with its initial weights, and the `sequences` of a file.
 
-    Its words are those of the file's first texts, or of the built-in sample's if ``data`` is None.
+    The vocabulary is that of the first texts of the file, or of the built-in sample if ``data`` is None.
     """
 
     def texts() -> Iterator[str]:
@@ -121,7 +121,7 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
 
 
 def texts_of_file(data: Path, config: ClassifierConfig, like: Source | None = None) -> Iterator[str]:
-    """The texts of a file, labelled or not, read as they are asked for.
+    """Yields the texts of a file, labelled or not.
 
     Raises:
         DataError: the file can't be used.
@@ -131,38 +131,38 @@ def texts_of_file(data: Path, config: ClassifierConfig, like: Source | None = No
 
 
 def vectors_of(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
-    """``(T, E)`` the vectors of each text's words."""
+    """Yields the word vectors (T, E) of each text."""
     table = bundle.model.embedding.weight.detach()
-    while some := list(islice(texts, _TEXTS_AT_ONCE)):
-        for ids in bundle.assets.tokenizer.encode(some).ids:
+    while chunk := list(islice(texts, _TEXTS_CHUNK)):
+        for ids in bundle.assets.tokenizer.encode(chunk).ids:
             yield table[torch.from_numpy(ids.astype(np.int64))]
 
 
 def class_weights(config: ClassifierConfig, labels: Labels, training: Part) -> torch.Tensor | None:
-    """``(C,)`` weight of each class in the loss, or None where all count alike.
+    """Returns the weight of each class in the loss, of shape (C,); None for equal weights.
 
-    ``balanced`` is scikit-learn's ``N / (C * count)``, for multi-label the ratio of absent to present.
+    ``balanced`` is ``N / (C * count)`` as in scikit-learn; for multi-label, the ratio of absent to present.
 
     Raises:
-        ConfigError: a weight is given for a class that isn't there.
+        ConfigError: there is a weight for a class that does not exist.
     """
-    wanted = config.train.class_weight
-    if wanted == "none":
+    setting = config.train.class_weight
+    if setting == "none":
         return None
     names = labels.names
-    if wanted == "balanced":
+    if setting == "balanced":
         if labels.label_kind == "multilabel":
             present = np.maximum(training.labels.sum(axis=0), 1)
             return torch.tensor((len(training) - present) / present, dtype=torch.float32)
         counts = np.maximum(np.bincount(training.labels.astype(np.int64), minlength=len(names)), 1)
         return torch.tensor(len(training) / (len(names) * counts), dtype=torch.float32)
-    unknown = sorted(set(wanted) - set(names))
+    unknown = sorted(set(setting) - set(names))
     if unknown:
         raise ConfigError(
-            f"setting train.class_weight names {unknown[0]!r}, which is no class",
+            f"setting train.class_weight names {unknown[0]!r}, which is not a class",
             hint=f"the classes are {', '.join(names)}",
         )
-    return torch.tensor([wanted.get(name, 1.0) for name in names], dtype=torch.float32)
+    return torch.tensor([setting.get(name, 1.0) for name in names], dtype=torch.float32)
 
 
 TASK: Task[ClassifierData, ClassifierBundle] = Task(

@@ -1,4 +1,4 @@
-"""Forecasting: rows of numbers over time to the values to come."""
+"""Forecasting: predict future values of a time series."""
 
 from recurra.tasks.base import TaskInfo
 

@@ -1,4 +1,4 @@
-"""Forecasts of a saved model: from the last row of a table, or from every row at the end of a full window."""
+"""Predictions of a forecaster: after the last row, or after every row with a full window before it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["answer", "forecast_table"]
 
 
 def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
-    """Returns the forecasts from the last row, or with the option ``all`` from every row.
+    """Returns the forecasts for a request: after the last row, or with the option ``all`` after every row.
 
-    A record has the row of the file, its time, the time of the forecast, the position of the value if there
-    are several (the number of rows ahead if there are no times), and the value by the name of the target.
+    A record has the current row of the file and its time, the time of the forecast, the number of values
+    ahead if there are several, and the value under the name of the target.
 
     Raises:
-        ConfigError: texts were given.
-        DataError: the rows are too few, or lack a column.
+        ConfigError: the request has texts.
+        DataError: there are too few rows, or a column is missing.
     """
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
@@ -52,16 +52,16 @@ def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple
     Args:
         bundle: the model.
         table: rows with the columns of training.
-        every: whether a window ends at every row with enough rows before it, or at the last row only.
+        every: whether to forecast from every row with a full window; otherwise from the last row.
 
     Raises:
-        DataError: the rows are too few, or lack a column.
+        DataError: there are too few rows, or a column is missing.
     """
     layout, reach = bundle.assets.layout, reach_of(bundle)
     matrix = encode(table, grid_of(table, layout), layout)
     if len(matrix) <= reach.back:
         raise DataError(
-            f"there are {len(matrix):,} rows, a forecast needs the last {reach.back + 1:,}",
+            f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",
             where=table.where,
             hint="give more rows",
         )

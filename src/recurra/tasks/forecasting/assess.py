@@ -1,4 +1,4 @@
-"""A trained forecaster measured on one part of the time, with three baselines on the same windows."""
+"""Evaluates a forecaster and three baselines on the same windows."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
 
 
 def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
-    """Returns the regression fitted on the training windows."""
+    """Fits ridge regression on the windows that the network was trained on."""
     start = time.perf_counter()
     ridge = RidgeBaseline.fit(prepared.train, prepared.valid, reach_of(prepared))
     reporter.note(f"{RIDGE}: {time.perf_counter() - start:.1f} s, penalty {ridge.model.alpha:g}")
@@ -111,7 +111,7 @@ def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
 
 
 def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> ForecastAssessment:
-    """Measures the model on ``part``; ``options.fitted`` is the fitted regression, if any."""
+    """Evaluates ``bundle`` on ``part``; ``options.fitted`` is the fitted regression, if any."""
     reach, layout, stamps = reach_of(bundle), bundle.assets.layout, part.matrix.stamps
     truth = part.truth(reach)
     forecasts = {network_name(bundle.config.model): forecasts_of(bundle, part)}
@@ -123,8 +123,8 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
             period = rows_in_words(reach.period, layout.spacing)
             if np.array_equal(before, forecasts[PERSISTENCE]):
                 note = (
-                    f"persistence is the seasonal forecast too: the target comes whole seasons ({period}) "
-                    "after the value known last"
+                    "persistence is also the seasonal forecast: the target is a whole number of seasons "
+                    f"({period}) after the last known value"
                 )
             else:
                 forecasts[f"the value {period} before"] = before

@@ -1,4 +1,4 @@
-"""A forecaster as it is saved: settings, weights, and the layout of its series."""
+"""The assets of a forecaster: the columns of its series. Builds the network from settings and assets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SeriesSource: TypeAlias = ForecasterBundle | Prepared[ForecasterConfig, SeriesAs
 
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
-    """Returns the network of the settings."""
+    """Builds the network: recurrent layers, pooling, head."""
     series = config.series
     return ForecastNetwork(
         config.model,
@@ -52,5 +52,5 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
 
 
 def reach_of(source: SeriesSource) -> Reach:
-    """Returns the reach of a window, in rows."""
+    """Returns the input and target rows of a window."""
     return find_reach(source.config.series, source.assets.layout.spacing)

@@ -1,4 +1,4 @@
-"""A file of numbers over time made ready: read, put on a grid, split by time, encoded."""
+"""Prepares a file of time series for training: read, put on an even grid, split by time, encoded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 EVALUATION_BATCH = 512
-_MEANINGLESS = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
+_UNUSED = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Part:
         name: ``training``, ``validation`` or ``test``.
         where: the file.
         matrix: all rows of that file; a window may begin before the part's first row.
-        rows: the newest row of each window, ascending, of shape (N,), int64.
+        rows: the current row of each window, ascending, of shape (N,), int64.
         first: the part's first row in the file.
         end: the row after its last.
         warnings: the corrections in a file that has this part only.
@@ -91,17 +91,17 @@ def prepare(
     """Reads the files, learns columns and scales from the training rows, and splits by time.
 
     If not given as files, the test part is the last rows of ``data`` and the validation part the rows before
-    them. A window belongs to a part if its newest row and its last target are in it; it may read rows of the
+    them. A window belongs to a part if its current row and its last target are in it; it may read rows of the
     part before, which were known by then.
 
     Raises:
-        DataError: the rows can't be used, or are too few.
-        ConfigError: a setting names no column, or means nothing for a series.
+        DataError: the rows can't be used, or there are too few.
+        ConfigError: a setting names a missing column, or is not used for series.
     """
-    for name in _MEANINGLESS:
+    for name in _UNUSED:
         if getattr(config.data, name) != DataConfig.model_fields[name].default:
-            hint = f"set series.{name}" if name == "valid_fraction" else "leave it out"
-            raise ConfigError(f"setting data.{name} means nothing for a series", hint=hint)
+            hint = f"set series.{name}" if name == "valid_fraction" else "remove it"
+            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     reporter.step("Reading")
     given = {"training": data, "validation": valid, "test": test}
     paths = {name: path for name, path in given.items() if path is not None}
@@ -171,7 +171,7 @@ def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
     """Returns all windows of a file.
 
     Raises:
-        DataError: its columns are not those of the layout, or its rows are too few.
+        DataError: columns are missing, or there are too few rows.
     """
     grid = grid_of(table, layout)
     matrix = encode(table, grid, layout)
@@ -207,7 +207,7 @@ def windows_of(
 
 
 def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Reach, stride: int) -> Part:
-    """The windows whose newest row and last target are in the rows from ``first`` to ``end``.
+    """The windows whose current row and last target are in the rows from ``first`` to ``end``.
 
     Windows at an inserted row and windows with a missing target are left out.
     """
@@ -217,11 +217,11 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
         rows = rows[known & (matrix.numbers[rows] > 0)][::stride]
     if not len(rows):
         needed = max(0, reach.back - first) + 1 + reach.ahead
-        have = f"the {name} part has {end - first:,} rows"
+        size = f"the {name} part has {end - first:,} rows"
         if end - first >= needed:
-            raise DataError(f"{have} and no window whose target is known", where=where)
+            raise DataError(f"{size} and no window with a known target", where=where)
         raise DataError(
-            f"{have}, one window of it needs {needed:,}: {reach.back + 1:,} to look back "
+            f"{size}, but one window needs {needed:,}: {reach.back + 1:,} for its input "
             f"and {reach.ahead:,} ahead",
             where=where,
             hint="give more rows, or a smaller series.lookback or series.delay",
@@ -261,16 +261,16 @@ def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
 
 
 def reach_in_words(reach: Reach, spacing: float | None) -> str:
-    """Describes how far ahead is forecast, and from which points.
+    """Describes the forecast distance and the window.
 
     Example:
         >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
         '1 d ahead, from 240 points of the last 10 d'
     """
-    apart = rows_in_words(reach.step, spacing)
-    many = f" and on, {reach.horizon:,} values {apart} apart" if reach.horizon > 1 else ""
+    distance = rows_in_words(reach.step, spacing)
+    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
     points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
-    return f"{rows_in_words(reach.delay, spacing)} ahead{many}, from {points}"
+    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
 
 
 def rows_in_words(rows: int, spacing: float | None) -> str:

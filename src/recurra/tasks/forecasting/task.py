@@ -1,4 +1,4 @@
-"""The functions of the forecasting task."""
+"""The task of forecasting: training, validation, and the record of its functions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
     truth = held_out.truth()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        assert isinstance(network, ForecastNetwork)  # noqa: S101  # what build() returned
+        assert isinstance(network, ForecastNetwork)  # noqa: S101  # the network of build()
         errors = np.abs(forecast_windows(network, held_out).astype(np.float64) - truth)
         loss = (errors**2).mean() if loss_kind == "mse" else errors.mean()
         return {"loss": float(loss), "mae": float(errors.mean()) * std}

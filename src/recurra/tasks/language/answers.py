@@ -1,4 +1,4 @@
-"""What a language model answers to texts: their score, the words to come, or a text that goes on."""
+"""Predictions of a language model: scores of texts, next tokens, and generated text."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from recurra.tasks.language.scores import generate, next_tokens, text_log_probab
 __all__ = ["END", "answer", "continuation", "following"]
 
 END = "<end>"
-"""How the end of a text is shown."""
+"""The end of a text in the output."""
 
 
 def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
-    """Scores of texts; or, by ``request.options``, something else of each.
+    """Returns scores of texts; or other predictions, depending on ``request.options``.
 
     Options:
-        next: how many of the most likely next tokens to give, with their probabilities.
-        generate: how many tokens to go on by; with ``temperature`` (1.0), ``top_k`` (all) and ``seed`` (0).
-        tokens: the score of each token in place of the text's.
+        next: number of most likely next tokens to return, with their probabilities.
+        generate: number of tokens to generate; with ``temperature`` (1.0), ``top_k`` (all) and ``seed`` (0).
+        tokens: whether to score each token instead of the text.
 
     Raises:
-        ConfigError: an option is out of its range, or two exclude each other.
+        ConfigError: an option is out of range, or two options exclude each other.
     """
     options = {
         name: value for name, value in request.options.items() if value is not None and value is not False
     }
-    asked = [name for name in ("next", "generate", "tokens") if name in options]
-    if len(asked) > 1:
-        raise ConfigError(f"--{asked[0]} and --{asked[1]} exclude each other", hint="ask for one of them")
+    modes = [name for name in ("next", "generate", "tokens") if name in options]
+    if len(modes) > 1:
+        raise ConfigError(f"--{modes[0]} and --{modes[1]} exclude each other", hint="use one of them")
     for name in ("temperature", "top_k", "seed"):
         if name in options and "generate" not in options:
             raise ConfigError(
-                f"--{name.replace('_', '-')} says how to generate", hint="give --generate N too"
+                f"--{name.replace('_', '-')} is only valid with --generate", hint="add --generate N"
             )
     if "next" in options:
-        count = _whole(options, "next")
+        count = _positive(options, "next")
         return Answers(["row", "rank", "token", "probability"], _next(bundle, _rows(bundle, request), count))
     if "generate" in options:
         return Answers(["row", "text"], _generated(bundle, request, options))
@@ -61,10 +61,10 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
-    """The ``count`` tokens most likely to come after ``text``, with their probabilities."""
+    """Returns the ``count`` most likely next tokens after ``text``, with their probabilities."""
     p = next_tokens(bundle.model, bundle.assets.tokenizer.encode([text]).ids)[0]
-    chosen = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
-    return [(_shown(bundle.assets.tokenizer, int(id)), float(p[id])) for id in chosen]
+    best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
+    return [(_shown(bundle.assets.tokenizer, int(id)), float(p[id])) for id in best]
 
 
 def continuation(
@@ -76,17 +76,19 @@ def continuation(
     top_k: int | None = None,
     seed: int = 0,
 ) -> str:
-    """``text`` as the tokenizer reads it, and ``count`` tokens more; a text's end is a line's.
+    """Returns the tokenized ``text`` continued by ``count`` tokens; the end of a text is a line break.
 
-    The unknown word is never drawn.
+    The unknown word is never generated.
     """
     tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode([text]).ids[0]
     never = (tokenizer.pad_id, tokenizer.unknown_id)
-    drawn = generate(bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never)
-    whole = np.r_[ids[1:], list(drawn)].astype(np.int64)
-    ends = np.flatnonzero(whole == tokenizer.start_id)
-    return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(whole, ends))
+    generated = generate(
+        bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never
+    )
+    tokens = np.r_[ids[1:], list(generated)].astype(np.int64)
+    ends = np.flatnonzero(tokens == tokenizer.start_id)
+    return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(tokens, ends))
 
 
 def _next(bundle: LanguageBundle, chunks: Iterable[Rows], count: int) -> Iterator[dict[str, Any]]:
@@ -99,46 +101,46 @@ def _next(bundle: LanguageBundle, chunks: Iterable[Rows], count: int) -> Iterato
 def _generated(
     bundle: LanguageBundle, request: PredictRequest, options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    count = _whole(options, "generate")
-    top_k = _whole(options, "top_k") if "top_k" in options else None
+    count = _positive(options, "generate")
+    top_k = _positive(options, "top_k") if "top_k" in options else None
     temperature = float(options.get("temperature", 1.0))
     if not (0 <= temperature < math.inf):
         raise ConfigError(f"--temperature is {temperature:g}", hint="give 0 or more")
     seed = int(options.get("seed", 0))
-    nothing = not request.texts and request.file is None
-    chunks = [Rows([1], [""])] if nothing else _rows(bundle, request)
+    no_prompt = not request.texts and request.file is None
+    chunks = [Rows([1], [""])] if no_prompt else _rows(bundle, request)
 
     def records() -> Iterator[dict[str, Any]]:
         for rows in chunks:
             for number, text in zip(rows.numbers, rows.texts, strict=True):
-                found = continuation(bundle, text, count, temperature=temperature, top_k=top_k, seed=seed)
-                yield {"row": number, "text": found}
+                longer = continuation(bundle, text, count, temperature=temperature, top_k=top_k, seed=seed)
+                yield {"row": number, "text": longer}
 
     return records()
 
 
 def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    for rows, ids, found in _scored(bundle, chunks):
+    for rows, ids, log_p in _scored(bundle, chunks):
         unknown = bundle.assets.tokenizer.unknown_id
-        for number, text, told in zip(rows.numbers, ids, found, strict=True):
-            bits = float(told.sum(dtype=np.float64)) / math.log(2)
+        for number, text, token_log_p in zip(rows.numbers, ids, log_p, strict=True):
+            bits = float(token_log_p.sum(dtype=np.float64)) / math.log(2)
             yield {
                 "row": number,
-                "tokens": len(told),
+                "tokens": len(token_log_p),
                 "unknown": int(np.count_nonzero(text == unknown)),
                 "log2_probability": round(bits, 6),
-                "perplexity": round(2.0 ** min(-bits / len(told), 1000.0), 6),
+                "perplexity": round(2.0 ** min(-bits / len(token_log_p), 1000.0), 6),
             }
 
 
 def _token_scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
     tokenizer = bundle.assets.tokenizer
-    for rows, _, found in _scored(bundle, chunks):
-        for number, text, told in zip(rows.numbers, rows.texts, found, strict=True):
+    for rows, _, log_p in _scored(bundle, chunks):
+        for number, text, token_log_p in zip(rows.numbers, rows.texts, log_p, strict=True):
             shown = [*tokenizer.surfaces(text)[1:], END]
-            for place, (token, value) in enumerate(zip(shown, told, strict=True), 1):
+            for position, (token, value) in enumerate(zip(shown, token_log_p, strict=True), 1):
                 score = round(float(value) / math.log(2), 6)
-                yield {"row": number, "position": place, "token": token, "log2_probability": score}
+                yield {"row": number, "position": position, "token": token, "log2_probability": score}
 
 
 def _scored(
@@ -162,8 +164,8 @@ def _shown(tokenizer: TextTokenizer, id: int) -> str:
     return END if word == START else word
 
 
-def _whole(options: dict[str, Any], name: str) -> int:
+def _positive(options: dict[str, Any], name: str) -> int:
     value = int(options[name])
     if value < 1:
-        raise ConfigError(f"--{name.replace('_', '-')} is {value}", hint="give 1 or more")
+        raise ConfigError(f"--{name.replace('_', '-')} is {value}", hint="use 1 or more")
     return value

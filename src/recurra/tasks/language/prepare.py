@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,9 +10,8 @@ from numpy.typing import NDArray
 
 from recurra.config import updated
 from recurra.errors import ConfigError, DataError
-from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.cache import content_key
 from recurra.io.detect import detect
-from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
@@ -24,13 +21,20 @@ from recurra.tasks.language.network import refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, Rowset, learned_tokenizer, report_skipped, texts_of
+from recurra.tasks.texts import (
+    Part,
+    Rowset,
+    contents_of,
+    learned_tokenizer,
+    numbered_groups,
+    report_skipped,
+    split_parts,
+)
 
 __all__ = [
     "LanguageData",
     "check_settings",
     "hold_out",
-    "open_part",
     "prepare",
     "stream_of",
     "training_counts",
@@ -96,55 +100,20 @@ def prepare(
         train_rows, valid_rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
     reporter.step("Tokenizing")
-    contents = content_key([data], json.dumps(source.settings(), sort_keys=True, default=str))
-    tokenizer = learned_tokenizer(source, train_rows, config.tokenizer, contents)
+    contents = contents_of(source)
+    tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
     if tokenizer.vocab_size <= len(SPECIALS):
         raise DataError("the texts have no words", where=data, hint="give a file of texts")
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
-    whole = _examples(source, contents, tokenizer)
-
-    def part(name: str, rows: Rowset) -> Part:
-        return Part(name, str(data), whole, rows, lambda numbers: texts_of(source, numbers))
-
-    train_part = part("training", train_rows)
-    if valid is None:
-        valid_part = part("validation", valid_rows)
-    else:
-        valid_part = open_part("validation", valid, config, tokenizer, reporter, like=source)
-    test_part = None
-    if test is not None:
-        test_part = open_part("test", test, config, tokenizer, reporter, like=source)
-    _report_steps(train_part, config, reporter)
-    _report_parts([train_part, valid_part, *([test_part] if test_part else [])], config, reporter)
-    key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
-    assets = LanguageAssets(tokenizer, source)
-    return Prepared(config, assets, train_part, valid_part, test_part, key)
-
-
-def open_part(
-    name: str,
-    path: Path,
-    config: LanguageModelConfig,
-    tokenizer: TextTokenizer,
-    reporter: Reporter,
-    *,
-    like: Source | None = None,
-) -> Part:
-    """Opens a whole file of texts with the tokenizer of an existing model.
-
-    Raises:
-        DataError: the file can't be used or has no texts.
-    """
-    source = detect(path, config.data, labelled=False, like=like)
-    contents = content_key([path], json.dumps(source.settings(), sort_keys=True, default=str))
-    skipped = Skipped()
-    examples = _examples(source, contents, tokenizer, skipped)
-    report_skipped(skipped, path, reporter)
-    if not len(examples):
-        raise DataError("there are no texts", where=path)
-    return Part(
-        name, str(path), examples, np.arange(len(examples)), lambda numbers: texts_of(source, numbers)
+    rows = (train_rows, valid_rows)
+    parts = split_parts(
+        source, contents, rows, tokenizer, None, config.data, reporter, valid=valid, test=test
     )
+    _report_steps(parts[0], config, reporter)
+    _report_parts([part for part in parts if part is not None], config, reporter)
+    valid_part = parts[1]
+    key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
+    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key)
 
 
 def hold_out(
@@ -200,8 +169,7 @@ def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArra
         sizes.append(np.array([len(text) for text in rows.texts], np.int64))
         if rows.groups is not None:
             groups += rows.groups
-    group_ids = np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
-    return np.concatenate([np.zeros(0, np.int64), *sizes]), group_ids, marked
+    return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered_groups(groups), marked
 
 
 def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
@@ -213,25 +181,6 @@ def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
             where=data,
             hint="put its sentences or paragraphs on separate lines, or pass --valid",
         )
-
-
-def _examples(
-    source: Source, contents: str, tokenizer: TextTokenizer, skipped: Skipped | None = None
-) -> Examples:
-    def chunks() -> Iterable[Chunk]:
-        for rows in read(source, skipped if skipped is not None else Skipped()):
-            encoded = tokenizer.encode(rows.texts)
-            yield Chunk(
-                ids=encoded.ids,
-                labels=None,
-                numbers=np.array(rows.numbers, np.int64),
-                groups=rows.groups,
-                full_lengths=encoded.full_lengths,
-                unknown=encoded.unknown,
-            )
-
-    key = content_key([], contents, tokenizer.fingerprint, "texts alone")
-    return cached_examples(cache_folder(), key, chunks)
 
 
 def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:

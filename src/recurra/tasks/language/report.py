@@ -29,7 +29,7 @@ def report_data(
     bundle: LanguageBundle,
     ready: LanguageData,
     outcome: Outcome,
-    found: LanguageAssessment,
+    assessment: LanguageAssessment,
     baseline: LanguageBaseline | None,
     command: str,
 ) -> ReportData:
@@ -37,9 +37,9 @@ def report_data(
     config, tokenizer = bundle.config, bundle.assets.tokenizer
     parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     fields = {
-        **result_fields(bundle, found, baseline.note if baseline else ""),
+        **result_fields(bundle, assessment, baseline.note if baseline else ""),
         **training_fields(config, outcome, command),
-        "title": f"{found.model_name.removeprefix('the ')} language model of {ready.source_name}",
+        "title": f"{assessment.model_name.removeprefix('the ')} language model of {ready.source_name}",
         "curves": {
             "loss": "Loss, in nats per token: lower is better",
             "perplexity": "Perplexity: lower is better",
@@ -56,28 +56,29 @@ def report_data(
 
 
 def result_fields(
-    bundle: LanguageBundle, found: LanguageAssessment, baseline_note: str = ""
+    bundle: LanguageBundle, assessment: LanguageAssessment, baseline_note: str = ""
 ) -> dict[str, Any]:
     """Returns the fields of a report that show an assessment.
 
     ``baseline_note`` names limits of the baseline, such as that only a part of the tokens was counted.
     """
     named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
-        (found.model_name.removeprefix("the "), found.model, "model")
+        (assessment.model_name.removeprefix("the "), assessment.model, "model")
     ]
-    if found.baseline is not None:
-        named.append((f"{found.order}-grams (Kneser-Ney)", found.baseline, "baseline"))
-    if found.unigram is not None:
-        named.append(("Token frequencies", found.unigram, "majority"))
+    if assessment.baseline is not None:
+        named.append((f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline, "baseline"))
+    if assessment.unigram is not None:
+        named.append(("Token frequencies", assessment.unigram, "majority"))
+    model = assessment.model
     verdict, kind = "", ""
-    if found.comparison is not None:
-        verdict = f"{sentence(found.comparison.sentence)}."
-        ahead = found.comparison.ratio < 1
-        kind = ("good" if ahead else "bad") if found.comparison.shown else ""
+    if assessment.comparison is not None:
+        verdict = f"{sentence(assessment.comparison.sentence)}."
+        ahead = assessment.comparison.ratio < 1
+        kind = ("good" if ahead else "bad") if assessment.comparison.shown else ""
     return {
         **network_fields(bundle),
-        "lead": f"On {found.model.tokens:,} {found.part} tokens {found.model_name} has a perplexity of "
-        f"{found.model.value:,.2f}: {found.model.bits:.3f} bits per {found.unit}.",
+        "lead": f"On {model.tokens:,} {assessment.part} tokens {assessment.model_name} has a perplexity of "
+        f"{model.value:,.2f}: {model.bits:.3f} bits per {assessment.unit}.",
         "verdict": verdict,
         "verdict_kind": kind,
         "bars": [
@@ -91,32 +92,33 @@ def result_fields(
             )
             for name, figures, style in named
         ],
-        "bars_label": f"Perplexity per {found.unit}: lower is better",
-        "sections": [*_by_rank(found, baseline_note), _samples(bundle, found)],
+        "bars_label": f"Perplexity per {assessment.unit}: lower is better",
+        "sections": [*_by_rank(assessment, baseline_note), _samples(bundle, assessment)],
     }
 
 
-def evaluation_report(bundle: LanguageBundle, found: LanguageAssessment, name: str) -> ReportData:
+def evaluation_report(bundle: LanguageBundle, assessment: LanguageAssessment, name: str) -> ReportData:
     """Returns the report of a saved language model on the file called ``name``."""
-    title = f"{found.model_name.removeprefix('the ')} language model on {name}"
-    return ReportData.model_validate({**result_fields(bundle, found), "title": title})
+    title = f"{assessment.model_name.removeprefix('the ')} language model on {name}"
+    return ReportData.model_validate({**result_fields(bundle, assessment), "title": title})
 
 
-def model_card(bundle: LanguageBundle, found: LanguageAssessment) -> str:
+def model_card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    rows = [f"| {found.model_name} | {_formatted(found.model)} | {found.model.bits:.3f} |"]
-    if found.baseline is not None:
-        value = _formatted(found.baseline)
-        rows.append(f"| {found.order}-grams (Kneser-Ney) | {value} | {found.baseline.bits:.3f} |")
+    rows = [f"| {assessment.model_name} | {_formatted(assessment.model)} | {assessment.model.bits:.3f} |"]
+    if assessment.baseline is not None:
+        value = _formatted(assessment.baseline)
+        rows.append(f"| {assessment.order}-grams (Kneser-Ney) | {value} | {assessment.baseline.bits:.3f} |")
+    tokens = assessment.model.tokens
     verdict = ""
-    if found.comparison is not None:
-        verdict = f"\n{sentence(found.comparison.sentence)}.\n"
-    return f"""# {found.model_name.removeprefix("the ")} language model
+    if assessment.comparison is not None:
+        verdict = f"\n{sentence(assessment.comparison.sentence)}.\n"
+    return f"""# {assessment.model_name.removeprefix("the ")} language model
 
 A language model made with recurra, {today()};
 recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 
-| on {found.model.tokens:,} {found.part} tokens | perplexity (95% interval) | bits per {found.unit} |
+| on {tokens:,} {assessment.part} tokens | perplexity (95% interval) | bits per {assessment.unit} |
 |---|---|---|
 {chr(10).join(rows)}
 {verdict}{began_from(bundle)}
@@ -134,32 +136,33 @@ reflect these texts. Generated text may be fluent, but is not reliable.
 """
 
 
-def _by_rank(found: LanguageAssessment, baseline_note: str) -> list[Section]:
-    if not found.bands:
+def _by_rank(assessment: LanguageAssessment, baseline_note: str) -> list[Section]:
+    if not assessment.bands:
         return []
     rows = [
         [
             band.name,
-            f"{100 * band.tokens / found.model.tokens:.1f}%",
+            f"{100 * band.tokens / assessment.model.tokens:.1f}%",
             f"{band.model:,.1f}",
             "-" if band.baseline is None else f"{band.baseline:,.1f}",
         ]
-        for band in found.bands
+        for band in assessment.bands
     ]
-    header = ["tokens", "share", found.model_name.removeprefix("the "), f"{found.order}-grams"]
+    header = ["tokens", "share", assessment.model_name.removeprefix("the "), f"{assessment.order}-grams"]
     return [
         Section(
             anchor="frequency",
-            title=f"Frequent and rare {found.unit}s",
+            title=f"Frequent and rare {assessment.unit}s",
             paragraphs=["Perplexity of the tokens by their rank in training frequency."],
-            notes=[f"The {found.order}-grams were counted {baseline_note}."] if baseline_note else [],
+            notes=[f"The {assessment.order}-grams were counted {baseline_note}."] if baseline_note else [],
             tables=[ReportTable(header=header, rows=rows)],
         )
     ]
 
 
-def _samples(bundle: LanguageBundle, found: LanguageAssessment) -> Section:
-    count = _SAMPLE_TOKENS[found.unit]
+def _samples(bundle: LanguageBundle, assessment: LanguageAssessment) -> Section:
+    unit = assessment.unit
+    count = _SAMPLE_TOKENS[unit]
     generated = [
         [f"{temperature:g}", continuation(bundle, "", count, temperature=temperature, seed=1)]
         for temperature in (0.5, 0.8, 1.0)
@@ -168,14 +171,12 @@ def _samples(bundle: LanguageBundle, found: LanguageAssessment) -> Section:
     return Section(
         anchor="samples",
         title="Samples",
-        paragraphs=[
-            f"{count} {found.unit}s generated without a prompt (seed 1), and the first {found.unit}s."
-        ],
+        paragraphs=[f"{count} {unit}s generated without a prompt (seed 1), and the first {unit}s."],
         tables=[
             ReportTable(header=["temperature", "text"], rows=generated),
             ReportTable(
-                caption=f"Most likely first {found.unit}s of a text",
-                header=[found.unit, "probability"],
+                caption=f"Most likely first {unit}s of a text",
+                header=[unit, "probability"],
                 rows=first,
             ),
         ],

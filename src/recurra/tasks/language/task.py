@@ -17,13 +17,13 @@ from recurra.tasks.language.assess import assess, fit_baseline, report_assessmen
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.objective import StreamObjective
-from recurra.tasks.language.prepare import LanguageData, open_part, prepare, stream_of, training_counts
+from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, open_part
 
 __all__ = ["TASK"]
 
@@ -57,8 +57,8 @@ def vocabulary(prepared: LanguageData) -> Vocabulary:
 
 def open_file(bundle: LanguageBundle, data: Path, reporter: Reporter) -> Part:
     """Opens a whole file of texts."""
-    assets = bundle.assets
-    part = open_part("test", data, bundle.config, assets.tokenizer, reporter, like=assets.source)
+    tokenizer, source = bundle.assets.tokenizer, bundle.assets.source
+    part = open_part("test", data, tokenizer, None, bundle.config.data, reporter, like=source)
     reporter.facts({"test": f"{data}, {len(part):,} texts, {stream_of(part).targets:,} tokens"})
     return part
 

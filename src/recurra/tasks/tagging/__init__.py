@@ -1,4 +1,4 @@
-"""A tag for each word of a sentence."""
+"""Tagging: predict a tag for each word of a sentence."""
 
 from pathlib import Path
 

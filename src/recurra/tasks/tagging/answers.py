@@ -1,4 +1,4 @@
-"""A tagger's answers: each word of a file, of a stream or of a text with its tag and how sure that is."""
+"""Predictions of a tagger: the tag and its probability for each word of a file, a stream or texts."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ FIELDS = ["sentence", "position", "word", "tag", "probability"]
 
 
 def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
-    """A record a word: its sentence's number, its place there, itself, its tag and that tag's probability.
+    """Returns one record per word: number of the sentence, position, word, tag, probability.
 
-    A file is CoNLL-U, columns like the training file's, or a sentence a line; a text is split into words and
-    marks first.
+    A file is CoNLL-U, has the columns of the training file, or one sentence per line; a text is split into
+    words and punctuation.
 
     Raises:
-        DataError: the file can't be used, or a text has no word.
+        DataError: the file can't be used, or a text has no words.
     """
     if request.texts:
-        given = [Sentence(tuple(split_words(text)), None, n) for n, text in enumerate(request.texts, 1)]
-        empty = next((one.row for one in given if not one.words), None)
+        sentences = [Sentence(tuple(split_words(text)), None, n) for n, text in enumerate(request.texts, 1)]
+        empty = next((sentence.row for sentence in sentences if not sentence.words), None)
         if empty is not None:
-            raise DataError("the text has no word", where="--text", row=empty)
-        return Answers(FIELDS, _records(bundle, given, lambda: True))
+            raise DataError("the text has no words", where="--text", row=empty)
+        return Answers(FIELDS, _records(bundle, sentences, lambda: True))
     if request.file is None or str(request.file) == "-":
         encoding = bundle.config.data.encoding
         stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
-    # Whatever the training file was, this one may be of plain sentences.
+    # The file may have another format than the training file, e.g. plain sentences.
     tagging = updated(bundle.config.tagging, {"format": "auto"})
     source = detect_sentences(
         request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
@@ -56,31 +56,31 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
 def _records(
     bundle: TaggerBundle, sentences: Iterable[Sentence], waiting: Callable[[], bool]
 ) -> Iterator[dict[str, Any]]:
-    """Records of sentences, some at a time; at once where no other sentence stands ready."""
-    some: list[Sentence] = []
+    """Yields the records of sentences, in batches; a batch is not filled up if no sentence is waiting."""
+    batch: list[Sentence] = []
     done = 0
     for sentence in sentences:
-        some.append(sentence)
-        if len(some) == EVALUATION_BATCH or not waiting():
-            yield from _tagged(bundle, some, done)
-            done += len(some)
-            some = []
-    if some:
-        yield from _tagged(bundle, some, done)
+        batch.append(sentence)
+        if len(batch) == EVALUATION_BATCH or not waiting():
+            yield from _tagged(bundle, batch, done)
+            done += len(batch)
+            batch = []
+    if batch:
+        yield from _tagged(bundle, batch, done)
 
 
 def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Iterator[dict[str, Any]]:
     part = numbered("texts", "", sentences, bundle.assets.vocabulary, None, bundle.config)
-    found = probabilities_of(bundle, part.numbers)
-    place = 0
+    proba = probabilities_of(bundle, part.numbers)
+    row = 0
     for number, sentence in enumerate(sentences, before + 1):
         for position, word in enumerate(sentence.words, 1):
-            chosen = int(found[place].argmax())
+            tag = int(proba[row].argmax())
             yield {
                 "sentence": number,
                 "position": position,
                 "word": word,
-                "tag": bundle.assets.labels.names[chosen],
-                "probability": round(float(found[place, chosen]), 6),
+                "tag": bundle.assets.labels.names[tag],
+                "probability": round(float(proba[row, tag]), 6),
             }
-            place += 1
+            row += 1

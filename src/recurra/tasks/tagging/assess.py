@@ -1,4 +1,4 @@
-"""A trained tagger measured on one part of the data, with the most frequent tag beside it."""
+"""Evaluates a tagger and the most frequent tag on one part of the data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BASELINE = "the most frequent tag"
 
 @dataclass(frozen=True)
 class TagAssessment:
-    """Figures on one part of the data; ``baseline`` and ``comparison`` are None where it was not wanted."""
+    """Metrics on one part of the data; ``baseline`` and ``comparison`` are None without a baseline."""
 
     part: str
     model_name: str
@@ -45,55 +45,55 @@ class TagAssessment:
     comparison: Comparison | None
     confusions: list[Confusion]
     unknown_tag: str
-    """The tag that the baseline gives to an unknown word."""
+    """The tag that the baseline predicts for unknown words."""
 
     def as_json(self) -> dict[str, Any]:
-        """The figures that ``metrics.json`` and ``--json`` hold."""
+        """Returns the metrics for ``metrics.json`` and ``--json``."""
         return {
             "evaluated_on": self.part,
             "model": self.metrics.model_dump(mode="json"),
             "baseline": self.baseline.model_dump(mode="json") if self.baseline else None,
             "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
-            "confusions": [one.model_dump(mode="json") for one in self.confusions],
+            "confusions": [confusion.model_dump(mode="json") for confusion in self.confusions],
         }
 
 
 def probabilities_of(bundle: TaggerBundle, sentences: TaggedSentences) -> NDArray[np.float64]:
-    """``(words, K)`` calibrated probabilities of the tags, sentence after sentence."""
+    """Returns calibrated tag probabilities, sentence after sentence, of shape (words, K)."""
     logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH))
     return probabilities(logits, "multiclass", bundle.temperature)
 
 
 def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> TagAssessment:
-    """Measure ``bundle`` on tagged sentences, and the most frequent tag of training on the same if wanted."""
+    """Evaluates ``bundle``, and the most frequent tag if ``options.baseline`` is set, on tagged sentences."""
     names, tags, lengths, words = bundle.assets.labels.names, part.tags, part.lengths, part.words
     name = network_name(bundle.config.model)
     known = np.array([word in bundle.assets.counts.words for word in words], bool)
-    found = probabilities_of(bundle, part.numbers)
-    chosen = found.argmax(axis=1)
-    other = MostFrequentTag(bundle.assets.counts.words, names)
-    theirs = comparison = None
+    proba = probabilities_of(bundle, part.numbers)
+    predicted = proba.argmax(axis=1)
+    most_frequent = MostFrequentTag(bundle.assets.counts.words, names)
+    baseline = comparison = None
     if options.baseline:
-        shares = other.predict_proba(words)
-        theirs = tagging_metrics(tags, shares, names, lengths, known)
-        right, their_right = chosen == tags, shares.argmax(axis=1) == tags
-        comparison = compare_words(right, their_right, lengths, name, BASELINE)
+        baseline_proba = most_frequent.predict_proba(words)
+        baseline = tagging_metrics(tags, baseline_proba, names, lengths, known)
+        correct, baseline_correct = predicted == tags, baseline_proba.argmax(axis=1) == tags
+        comparison = compare_words(correct, baseline_correct, lengths, name, BASELINE)
     return TagAssessment(
         part.name,
         name,
-        tagging_metrics(tags, found, names, lengths, known),
-        theirs,
+        tagging_metrics(tags, proba, names, lengths, known),
+        baseline,
         comparison,
-        worst_confusions(tags, chosen, words, names),
-        other.unknown_tag,
+        worst_confusions(tags, predicted, words, names),
+        most_frequent.unknown_tag,
     )
 
 
-def report_assessment(found: TagAssessment, reporter: Reporter) -> None:
-    """The figures side by side, the verdict in words, and what was confused most."""
-    columns = [(found.model_name.removeprefix("the "), found.metrics)]
-    if found.baseline is not None:
-        columns.append((BASELINE.removeprefix("the "), found.baseline))
+def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
+    """Reports the metrics, the comparison as a sentence, and the most frequent confusions."""
+    columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
+    if assessment.baseline is not None:
+        columns.append((BASELINE.removeprefix("the "), assessment.baseline))
     figures: list[tuple[str, Callable[[TaggingMetrics], str]]] = [
         ("words right", lambda m: _share(m.words)),
         ("  known words", lambda m: _share(m.known)),
@@ -103,27 +103,24 @@ def report_assessment(found: TagAssessment, reporter: Reporter) -> None:
         ("log loss", lambda m: f"{m.log_loss:.3f}"),
         ("calibration error", lambda m: f"{m.ece:.3f}"),
     ]
-    if found.metrics.entities is not None:
+    if assessment.metrics.entities is not None:
         figures.append(("F1 of whole spans", lambda m: f"{(m.entities.f1 if m.entities else None) or 0:.3f}"))
-    m = found.metrics
+    m = assessment.metrics
     unknown = "" if m.unknown is None else f", {m.unknown.count:,} of them unknown"
-    header = [f"{found.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
+    header = [f"{assessment.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
     reporter.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
-    if found.comparison is not None:
-        sentence = found.comparison.sentence
+    if assessment.comparison is not None:
+        sentence = assessment.comparison.sentence
         reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
-    if found.confusions:
+    if assessment.confusions:
         reporter.table(
             "",
             ["tag", "taken for", "times", "words"],
-            [
-                [one.true, one.predicted, f"{one.count:,}", " ".join(one.words)]
-                for one in found.confusions[:5]
-            ],
+            [[c.true, c.predicted, f"{c.count:,}", " ".join(c.words)] for c in assessment.confusions[:5]],
         )
 
 
-def _share(found: Share | None) -> str:
-    if found is None:
+def _share(share: Share | None) -> str:
+    if share is None:
         return "-"
-    return f"{100 * found.accuracy:.2f}% ({100 * found.low:.2f} to {100 * found.high:.2f})"
+    return f"{100 * share.accuracy:.2f}% ({100 * share.low:.2f} to {100 * share.high:.2f})"

@@ -1,4 +1,4 @@
-"""What a tagger has besides settings and weights: words, characters, tags, and the counts of training."""
+"""The assets of a tagger: vocabulary, tags and training counts. Builds the network from them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _VOCABULARY, _LABELS, _COUNTS, _SOURCE = "vocabulary.json", "labels.json", "word
 
 @dataclass(frozen=True)
 class TaggerAssets(Assets):
-    """What a tagger needs besides settings and weights, to answer and to be measured beside its baseline.
+    """What a tagger needs besides settings and weights, for prediction and for its baseline.
 
     Attributes:
-        vocabulary: words and characters to numbers.
-        labels: the tags, in the order of the model's outputs.
-        counts: how often each training word had which tag: the baseline, and which words are unknown.
-        source: the layout of the training file; None if sentences came from Python.
+        vocabulary: the ids of words and characters.
+        labels: the tags, in the order of the outputs.
+        counts: tag counts of each training word; they define the baseline and the unknown words.
+        source: the format of the training file; None if the sentences came from Python.
     """
 
     vocabulary: WordVocabulary
@@ -34,22 +34,22 @@ class TaggerAssets(Assets):
     source: SentenceSource | None = None
 
     def files(self) -> dict[str, str]:
-        """Vocabulary, tags, counts, and the layout of the training file if it is known."""
-        known = {_SOURCE: self.source.to_json()} if self.source else {}
+        """Returns the files of vocabulary, tags, counts and the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
         return {
             _VOCABULARY: self.vocabulary.to_json(),
             _LABELS: self.labels.to_json(),
             _COUNTS: self.counts.to_json(),
-            **known,
+            **source,
         }
 
     def words(self) -> list[str]:
-        """The vocabulary's words by row."""
+        """Returns the words of the vocabulary by row."""
         return self.vocabulary.rows()
 
     @classmethod
     def read(cls, config: TaggerConfig, files: Mapping[str, str]) -> TaggerAssets:
-        """The assets that `files` returned."""
+        """Returns the assets that `files` wrote."""
         return cls(
             WordVocabulary.from_json(files[_VOCABULARY]),
             Labels.from_json(files[_LABELS]),
@@ -62,7 +62,7 @@ TaggerBundle: TypeAlias = Bundle[TaggerConfig, Tagger, TaggerAssets]
 
 
 def build(config: TaggerConfig, assets: TaggerAssets) -> Tagger:
-    """Words and characters, a recurrent stack over the sentence, a head."""
+    """Builds the network: words and characters, recurrent layers over the sentence, head."""
     return Tagger(
         config.model,
         config.tagging,

@@ -1,4 +1,4 @@
-"""The tagger: words and their characters, a recurrent stack over the sentence, a tag for each word."""
+"""The network of a tagger: words and their characters, recurrent layers over the sentence, tag logits."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["Tagger", "tag_logits", "tagging_loss"]
 
-UNKNOWN = 1  # the row of the embedding that stands for every word that is not known
+UNKNOWN = 1  # the row of the embedding for unknown words
 
 
 class Tagger(Network):
-    """The words of sentences to the logits of their tags.
+    """Maps the words of sentences to the logits of their tags.
 
-    A word's vector is its embedding joined with the last states of a layer that reads its characters from
-    both ends (Ling et al., Finding function in form, 2015; Plank et al. 2016), so that a word never seen is
-    known by its spelling. In training a share of the words has the embedding of an unknown one in place of
-    its own, so that this is trained too and the spelling is relied on.
+    The vector of a word is its embedding concatenated with the last states of a bidirectional layer over its
+    characters (Ling et al., Finding function in form, 2015; Plank et al. 2016), so that unknown words are
+    represented by their characters. In training, a fraction of the words is replaced by the unknown word:
+    this trains its embedding, and makes the network use the characters.
 
     Args:
-        config: the network's settings; its last layer gives all states.
-        tagging: the layer of the characters, and ``word_dropout``.
-        vocab_size: ``V``; words have numbers from 0 (padding) and 1 (unknown) to V - 1.
-        characters: numbers of characters run from 0 (padding) to this less 1.
-        tags: ``K``, how many tags there are.
-        embedding_rows: which rows of the embedding a training step moves, as ``Embedding`` has it.
+        config: the settings of the network.
+        tagging: the settings of the character layer, and ``word_dropout``.
+        vocab_size: ``V``; word ids are 0 (padding), 1 (unknown) to V - 1.
+        characters: number of character ids, with 0 for padding.
+        tags: ``K``, the number of tags.
+        embedding_rows: rows of the embedding that a training step updates, see ``Embedding``.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class Tagger(Network):
         nn.init.zeros_(self.head.bias)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer from the bottom up: embedding, recurrent layers, head.
+        """Returns the weights of each layer, bottom layer first: embedding, recurrent layers, head.
 
-        The characters' weights stand with those of the first recurrent layer: vectors of words may be
-        pretrained and frozen, and what reads the characters is trained beside them.
+        The weights of the character layer are in the group of the first recurrent layer: word vectors may be
+        pretrained and frozen, while the character layer is trained.
         """
-        first, *others = self.recurrent.layer_groups()
+        first, *upper = self.recurrent.layer_groups()
         spelling = [] if self.spelling is None else list(self.spelling.parameters())
         head = list(self.head.parameters())
-        return [list(self.embedding.parameters()), [*spelling, *first], *others, head]
+        return [list(self.embedding.parameters()), [*spelling, *first], *upper, head]
 
     def layer_info(self) -> list[LayerInfo]:
-        """The layers in the order of the data."""
+        """Returns the layers in the order of the data."""
         width, weights = self.embedding.embedding_dim, list(self.embedding.parameters())
         rows = [LayerInfo("embedding", "Embedding", (None, None, width), weights)]
         if self.spelling is not None:
@@ -96,14 +96,16 @@ class Tagger(Network):
         characters: Tensor,
         character_lengths: Tensor,
     ) -> Tensor:
-        """The logits ``(B, T, K)`` of each word's tag; those past a sentence's end mean nothing.
+        """Returns the tag logits of each word, of shape (B, T, K).
+
+        Logits after the end of a sentence are undefined.
 
         Args:
-            words: ``(B, T)`` int64 numbers, padded at the end.
-            lengths: ``(B,)`` int64 true words of each sentence.
-            spelled: ``(B, T)`` int64 which of the spellings is the word's.
-            characters: ``(W, C)`` int64 spellings of the batch's distinct words, padded at the end.
-            character_lengths: ``(W,)`` int64 true characters of each.
+            words: word ids of shape (B, T), int64, padded at the end.
+            lengths: number of words of each sentence, of shape (B,), int64.
+            spelled: index of each word in ``characters``, of shape (B, T), int64.
+            characters: characters of the distinct words, of shape (W, C), int64, padded at the end.
+            character_lengths: number of characters of each, of shape (W,), int64.
         """
         states, _ = self.recurrent(self.vectors(words, spelled, characters, character_lengths), lengths)
         logits: Tensor = self.head(self.head_dropout(states))
@@ -112,9 +114,9 @@ class Tagger(Network):
     def vectors(
         self, words: Tensor, spelled: Tensor, characters: Tensor, character_lengths: Tensor
     ) -> Tensor:
-        """``(B, T, E)`` what the recurrent layers read of each word; arguments are those of `forward`."""
+        """Returns the inputs of the recurrent layers, of shape (B, T, E); arguments as in `forward`."""
         if self.training and self.word_dropout:
-            # Drawn here, from torch's generator, whose state a checkpoint keeps.
+            # Drawn from torch's generator, whose state is part of a checkpoint.
             dropped = torch.rand(words.shape, device=words.device) < self.word_dropout
             words = words.masked_fill(dropped, UNKNOWN)
         x: Tensor = self.embedding(words)
@@ -124,7 +126,7 @@ class Tagger(Network):
 
 
 class Spelling(nn.Module):
-    """The characters of words to one vector a word: both last states of a layer that reads from both ends."""
+    """The character layer: maps the characters of a word to the last states of both directions."""
 
     def __init__(self, config: ModelConfig, tagging: TaggingConfig, characters: int) -> None:
         super().__init__()
@@ -141,14 +143,14 @@ class Spelling(nn.Module):
         self.recurrent = recurrent_stack(layer, tagging.character_embedding, return_sequences=False)
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """``(W, C)`` int64 characters and ``(W,)`` true lengths to ``(W, 2*H)``."""
+        """Returns vectors (W, 2*H) for characters (W, C), int64, and lengths (W,)."""
         last: Tensor
         last, _ = self.recurrent(self.embedding.lookup(characters), lengths)
         return last
 
 
 def tagging_loss(model: Tagger, batch: TaggedBatch) -> Tensor:
-    """Cross entropy of a batch, the mean over the words that have a tag.
+    """Returns the mean cross entropy over the words of a batch that have a tag.
 
     Raises:
         DataError: the batch has no tags.
@@ -163,21 +165,21 @@ def tagging_loss(model: Tagger, batch: TaggedBatch) -> Tensor:
 
 
 def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
-    """``(words, K)`` logits of one epoch, the sentences in the order of ``batches.rows``, which are distinct.
+    """Returns the logits of all sentences in the order of ``batches.rows``, of shape (words, K).
 
-    Dropout is off while it runs; the model's mode is left as it was. Without rows the result is ``(0, 0)``.
+    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0).
     """
-    found: dict[int, NDArray[np.float32]] = {}
+    by_row: dict[int, NDArray[np.float32]] = {}
     with measuring(model) as device:
         for batch in batches.epoch(0):
             logits = _forward(model, batch, device).float().cpu().numpy()
             for row, length, sentence in zip(
                 batch.rows.tolist(), batch.lengths.tolist(), logits, strict=True
             ):
-                found[row] = sentence[:length]
-    if not found:
+                by_row[row] = sentence[:length]
+    if not by_row:
         return np.zeros((0, 0), np.float32)
-    return np.concatenate([found[row] for row in batches.rows.tolist()])
+    return np.concatenate([by_row[row] for row in batches.rows.tolist()])
 
 
 def _forward(model: nn.Module, batch: TaggedBatch, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Files of tagged sentences made ready for training: read, split, words and characters and tags numbered."""
+"""Prepares files of tagged sentences for training: read, split, and converted to ids."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from recurra.tasks.texts import report_skipped
 
 __all__ = ["TaggedPart", "TaggerData", "check_settings", "learn", "numbered", "open_part", "prepare"]
 
-_FEW_TAGS = 1_000  # treebanks with many features have more, but then a word has each many times
+_MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
 
 
 @dataclass(frozen=True)
 class TaggedPart:
-    """Some tagged sentences, as they stand and as numbers.
+    """Tagged sentences, as words and as ids.
 
     Attributes:
-        name: what to call it: ``training``, ``validation`` or ``test``.
-        where: the file they came from, for messages.
+        name: ``training``, ``validation`` or ``test``.
+        where: the file, for messages.
         sentences: words and tags.
-        numbers: the same for the network.
+        numbers: the same as ids, for the network.
     """
 
     name: str
@@ -59,14 +59,14 @@ class TaggedPart:
 
     @property
     def tags(self) -> NDArray[np.int64]:
-        """``(words,)`` the true tags, `IGNORED` for one that the model does not know."""
+        """True tag ids of all words, of shape (words,); `IGNORED` for a tag that the model lacks."""
         if self.numbers.tags is None:
             raise DataError("the sentences have no tags", where=self.where)
         return self.numbers.tags
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """``(sentences,)`` words of each."""
+        """Number of words of each sentence, of shape (sentences,)."""
         return self.numbers.examples.lengths.astype(np.int64)
 
     @property
@@ -87,11 +87,11 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> TaggerData:
-    """Read, split and number; words are learned from the training sentences alone.
+    """Reads and splits the sentences, learns the vocabulary of the training part, and converts words to ids.
 
     Raises:
-        DataError: a file can't be used; the message says which line and how to fix it.
-        ConfigError: a setting that no tagger can have.
+        DataError: a file can't be used; the message names the line and the solution.
+        ConfigError: a setting is not supported by taggers.
     """
     check_settings(config)
     reporter.step("Reading")
@@ -114,8 +114,8 @@ def prepare(
     words = sum(len(sentence.words) for sentence in sentences)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
 
-    def part(name: str, some: list[Sentence]) -> TaggedPart:
-        return numbered(name, str(data), some, vocabulary, labels, config)
+    def part(name: str, subset: list[Sentence]) -> TaggedPart:
+        return numbered(name, str(data), subset, vocabulary, labels, config)
 
     if valid is None:
         reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
@@ -143,19 +143,19 @@ def prepare(
 def learn(
     sentences: Sequence[Sentence], training: Sequence[Sentence], config: TaggerConfig, where: Path | None
 ) -> tuple[Labels, TagCounts, WordVocabulary]:
-    """The tags of all sentences, and what the training ones say of words.
+    """Returns the tags of all sentences, and tag counts and vocabulary of the training sentences.
 
     Raises:
-        DataError: there is one tag only, or so many that they can't be tags.
+        DataError: there is only one tag, or so many that they can't be tags.
     """
     counts = TagCounts.learn(training)
     names = TagCounts.learn(sentences).tags
     words = sum(len(sentence.words) for sentence in sentences)
     if len(names) < 2:
-        raise DataError(f"there is one tag only ({names[0]!r})", where=where, hint="a tagger needs two")
-    if len(names) > _FEW_TAGS and len(names) > words / 5:
+        raise DataError(f"there is only one tag ({names[0]!r})", where=where, hint="a tagger needs two")
+    if len(names) > _MANY_TAGS and len(names) > words / 5:
         raise DataError(
-            f"{len(names):,} different tags of {words:,} words: the last column holds no tags",
+            f"{len(names):,} different tags of {words:,} words: the last column does not contain tags",
             where=where,
             hint="write the word first and its tag last",
         )
@@ -170,18 +170,18 @@ def open_part(
     vocabulary: WordVocabulary,
     reporter: Reporter,
 ) -> TaggedPart:
-    """A whole tagged file, numbered for a model that exists already.
+    """Opens a whole tagged file with the vocabulary and the tags of an existing model.
 
     Raises:
-        DataError: the file can't be used, or has a tag that the model does not know.
+        DataError: the file can't be used, or has a tag that the model lacks.
     """
     source = detect_sentences(path, config.data, config.tagging)
-    found = numbered(name, str(path), _read(source, reporter), vocabulary, labels, config)
-    reporter.facts({name: f"{path}, {len(found):,} sentences of {len(found.tags):,} words"})
-    foreign = int((found.tags == IGNORED).sum())
+    part = numbered(name, str(path), _read(source, reporter), vocabulary, labels, config)
+    reporter.facts({name: f"{path}, {len(part):,} sentences of {len(part.tags):,} words"})
+    foreign = int((part.tags == IGNORED).sum())
     if foreign:
-        reporter.warn(f"{path}: {foreign:,} words have tags that training has not: they count as wrong")
-    return found
+        reporter.warn(f"{path}: {foreign:,} words have tags that training lacks: they count as wrong")
+    return part
 
 
 def numbered(
@@ -192,17 +192,17 @@ def numbered(
     labels: Labels | None,
     config: TaggerConfig,
 ) -> TaggedPart:
-    """Sentences with their numbers; of tags none, where ``labels`` is None.
+    """Converts sentences to ids; without tags if ``labels`` is None.
 
     Raises:
-        DataError: a tag is not among ``labels`` and ``tagging.unknown_tags`` refuses it.
+        DataError: a tag is not in ``labels``, and ``tagging.unknown_tags`` is ``refuse``.
     """
     forms: dict[str, int] = {}
     ids = [
         np.array([forms.setdefault(word, len(forms) + 1) for word in sentence.words], np.int32)
         for sentence in sentences
     ]
-    examples = Examples.from_arrays(ids, numbers=np.array([one.row for one in sentences], np.int64))
+    examples = Examples.from_arrays(ids, numbers=np.array([sentence.row for sentence in sentences], np.int64))
     table = Forms(
         [vocabulary.word_number(form) for form in forms],
         [vocabulary.character_numbers(form) for form in forms],
@@ -212,46 +212,46 @@ def numbered(
 
 
 def check_settings(config: TaggerConfig) -> None:
-    """Refuses what would have no effect on a tagger.
+    """Checks for settings that have no effect on a tagger.
 
     Raises:
         ConfigError: there is such a setting.
     """
-    ours = {"encoding", "skip_bad_rows", "valid_fraction", "split_seed"}
+    used = {"encoding", "skip_bad_rows", "valid_fraction", "split_seed"}
     sections: list[tuple[str, Any, Any, set[str]]] = [
-        ("data", config.data, DataConfig(), set(DataConfig.model_fields) - ours),
+        ("data", config.data, DataConfig(), set(DataConfig.model_fields) - used),
         ("model", config.model, ModelConfig(), {"pooling"}),
     ]
-    for section, mine, plain, names in sections:
+    for section, values, defaults, names in sections:
         for name in sorted(names):
-            if getattr(mine, name) != getattr(plain, name):
-                hint = "leave it out: tagging.format and tagging.column say how the file is laid out"
+            if getattr(values, name) != getattr(defaults, name):
+                hint = "remove it; tagging.format and tagging.column describe the file"
                 raise ConfigError(
-                    "is not a tagger's setting",
+                    "is not a setting of taggers",
                     where=f"{section}.{name}",
-                    hint=hint if section == "data" else "leave it out",
+                    hint=hint if section == "data" else "remove it",
                 )
     if config.train.class_weight != "none":
-        raise ConfigError("tags have no weights", where="train.class_weight", hint="leave it out")
+        raise ConfigError("tags have no class weights", where="train.class_weight", hint="remove it")
     if config.train.pretrained_layers:
         raise ConfigError(
-            "a tagger's layers read characters too, and begin from none other's",
+            "the layers of a tagger have the character layer as input and can't be pretrained",
             where="train.pretrained_layers",
-            hint="take the embedding alone",
+            hint="use the pretrained embedding only",
         )
 
 
 def _read(source: SentenceSource, reporter: Reporter) -> list[Sentence]:
     skipped = Skipped()
-    found = list(read_sentences(source, skipped))
+    sentences = list(read_sentences(source, skipped))
     report_skipped(skipped, source.path, reporter)
-    return found
+    return sentences
 
 
 def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -> NDArray[np.int64]:
     index = {name: number for number, name in enumerate(labels.names)}
-    found = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags or ()]
-    if unknown == "refuse" and IGNORED in found:
+    ids = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags or ()]
+    if unknown == "refuse" and IGNORED in ids:
         for sentence in sentences:
             for word, tag in zip(sentence.words, sentence.tags or (), strict=True):
                 if tag not in index:
@@ -262,15 +262,15 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
                         row=sentence.row,
                         hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
                     )
-    return np.array(found, np.int64)
+    return np.array(ids, np.int64)
 
 
 def _unknown(part: TaggedPart, counts: TagCounts) -> str:
     words = part.words
     share = sum(word not in counts.words for word in words) / len(words)
-    return f"{100 * share:.1f}% of the {part.name} words are not among the training words as they stand"
+    return f"{100 * share:.1f}% of the {part.name} words do not occur in training"
 
 
-def _shorten(names: Sequence[str], most: int = 20) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _shorten(names: Sequence[str], count: int = 20) -> str:
+    more = f", ... ({len(names)} in total)" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

@@ -27,7 +27,7 @@ def report_data(
     bundle: TaggerBundle,
     ready: TaggerData,
     outcome: Outcome,
-    found: TagAssessment,
+    assessment: TagAssessment,
     baseline: object,
     command: str,
 ) -> ReportData:
@@ -36,9 +36,9 @@ def report_data(
     vocabulary = bundle.assets.vocabulary
     source = bundle.assets.source.describe() if bundle.assets.source else {}
     fields = {
-        **_assessed(bundle, found),
+        **_assessed(bundle, assessment),
         **training_fields(bundle.config, outcome, command),
-        "title": f"{found.model_name.removeprefix('the ')} on {ready.source_name}",
+        "title": f"{assessment.model_name.removeprefix('the ')} on {ready.source_name}",
         "data": {
             **source,
             "tags": str(len(bundle.assets.labels.names)),
@@ -47,67 +47,67 @@ def report_data(
         },
         "parts": [_part(part, bundle) for part in parts],
         "curves": {
-            "loss": "Loss a word, in nats: lower is better",
+            "loss": "Loss per word, in nats: lower is better",
             "accuracy": "Words with the right tag: higher is better",
         },
     }
     return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: TaggerBundle, found: TagAssessment, name: str) -> ReportData:
+def evaluation_report(bundle: TaggerBundle, assessment: TagAssessment, name: str) -> ReportData:
     """Returns the report of a saved tagger on the file called ``name``."""
-    title = f"{found.model_name.removeprefix('the ')} on {name}"
-    return ReportData.model_validate({**_assessed(bundle, found), "title": title})
+    title = f"{assessment.model_name.removeprefix('the ')} on {name}"
+    return ReportData.model_validate({**_assessed(bundle, assessment), "title": title})
 
 
-def _assessed(bundle: TaggerBundle, found: TagAssessment) -> dict[str, Any]:
+def _assessed(bundle: TaggerBundle, assessment: TagAssessment) -> dict[str, Any]:
     """Returns the fields of a report that show an assessment."""
-    m, comparison = found.metrics, found.comparison
-    bars = [_bar("model", found.model_name.removeprefix("the "), m.words)]
-    if found.baseline is not None:
-        bars.append(_bar("baseline", "most frequent tag", found.baseline.words))
+    m, comparison = assessment.metrics, assessment.comparison
+    bars = [_bar("model", assessment.model_name.removeprefix("the "), m.words)]
+    if assessment.baseline is not None:
+        bars.append(_bar("baseline", "most frequent tag", assessment.baseline.words))
     if m.unknown is not None:
-        bars.append(_bar("model", f"{found.model_name.removeprefix('the ')}, unknown words", m.unknown))
-        if found.baseline is not None and found.baseline.unknown is not None:
-            bars.append(_bar("baseline", "most frequent tag, unknown words", found.baseline.unknown))
+        bars.append(_bar("model", f"{assessment.model_name.removeprefix('the ')}, unknown words", m.unknown))
+        if assessment.baseline is not None and assessment.baseline.unknown is not None:
+            bars.append(_bar("baseline", "most frequent tag, unknown words", assessment.baseline.unknown))
     kind = (
         "" if comparison is None or not comparison.shown else "good" if comparison.difference > 0 else "bad"
     )
     cautions = []
-    if found.part != "test":
+    if assessment.part != "test":
         cautions.append(
-            f"These are {found.part} sentences, which also chose the epoch: expect slightly lower figures on "
-            "new ones."
+            f"These are {assessment.part} sentences, which also chose the epoch: expect slightly lower "
+            "figures on new ones."
         )
     if m.sentences.count < 100:
         cautions.append("There are few sentences: note the width of the interval.")
     return {
         **network_fields(bundle),
-        "lead": f"{sentence(found.model_name)} gives {_percent(m.words)} of {m.words.count:,} {found.part} "
-        f"words the right tag (95% interval {_ends(m.words)}).",
+        "lead": f"{sentence(assessment.model_name)} gives {_percent(m.words)} of {m.words.count:,} "
+        f"{assessment.part} words the right tag (95% interval {_ends(m.words)}).",
         "verdict": "" if comparison is None else f"{sentence(comparison.sentence)}.",
         "verdict_kind": kind,
         "caution": " ".join(cautions),
         "bars": bars,
         "bars_label": "Words with the right tag, in percent: higher is better",
-        "sections": _sections(found),
+        "sections": _sections(assessment),
     }
 
 
-def _sections(found: TagAssessment) -> list[Section]:
-    m, b = found.metrics, found.baseline
+def _sections(assessment: TagAssessment) -> list[Section]:
+    m, b = assessment.metrics, assessment.baseline
     columns: list[TaggingMetrics] = [m] if b is None else [m, b]
-    header = ["", found.model_name.removeprefix("the ")] + ([] if b is None else ["most frequent tag"])
+    header = ["", assessment.model_name.removeprefix("the ")] + ([] if b is None else ["most frequent tag"])
     figures = [
-        ["words with the right tag", *(_whole(one.words) for one in columns)],
-        ["known words", *(_whole(one.known) for one in columns)],
-        ["unknown words", *(_whole(one.unknown) for one in columns)],
-        ["sentences without a mistake", *(_whole(one.sentences) for one in columns)],
-        ["macro-F1", *(f"{one.macro_f1:.3f}" for one in columns)],
-        ["log loss, in nats a word", *(f"{one.log_loss:.3f}" for one in columns)],
-        ["calibration error", *(f"{100 * one.ece:.2f}%" for one in columns)],
+        ["words with the right tag", *(_whole(column.words) for column in columns)],
+        ["known words", *(_whole(column.known) for column in columns)],
+        ["unknown words", *(_whole(column.unknown) for column in columns)],
+        ["sentences without a mistake", *(_whole(column.sentences) for column in columns)],
+        ["macro-F1", *(f"{column.macro_f1:.3f}" for column in columns)],
+        ["log loss, in nats per word", *(f"{column.log_loss:.3f}" for column in columns)],
+        ["calibration error", *(f"{100 * column.ece:.2f}%" for column in columns)],
     ]
-    known, unknown = (0 if one is None else one.count for one in (m.known, m.unknown))
+    known, unknown = (0 if share is None else share.count for share in (m.known, m.unknown))
     paragraphs = [
         f"{known:,} of the words occur in the training sentences in the same form (known words), {unknown:,} "
         "do not (unknown words). The words of one sentence are not independent, so the intervals are "
@@ -116,7 +116,7 @@ def _sections(found: TagAssessment) -> list[Section]:
     if b is not None:
         paragraphs.append(
             f"The baseline gives each word {BASELINE} that it has in training, and an unknown word "
-            f"{found.unknown_tag}, the most frequent tag of the words that occur once."
+            f"{assessment.unknown_tag}, the most frequent tag of the words that occur once."
         )
     if m.foreign:
         paragraphs.append(
@@ -133,10 +133,10 @@ def _sections(found: TagAssessment) -> list[Section]:
     ]
     if m.entities is not None:
         sections.append(_spans(m))
-    if found.confusions:
+    if assessment.confusions:
         rows = [
             [c.true, c.predicted, f"{c.count:,}", f"{100 * c.share:.1f}%", " ".join(c.words)]
-            for c in found.confusions
+            for c in assessment.confusions
         ]
         table = ReportTable(header=["tag", "predicted as", "times", "of all mistakes", "words"], rows=rows)
         sections.append(Section(anchor="confusions", title="Most frequent confusions", tables=[table]))
@@ -166,14 +166,20 @@ def _tags_table(m: TaggingMetrics) -> ReportTable:
 
 
 def _spans(m: TaggingMetrics) -> Section:
-    found = m.entities
-    assert found is not None  # noqa: S101  # checked by the caller
+    entities = m.entities
+    assert entities is not None  # noqa: S101  # checked by the caller
     rows = [
         [kind, f"{count:,}", _three(precision), _three(recall), _three(f1)]
-        for kind, (precision, recall, f1, count) in found.kinds.items()
+        for kind, (precision, recall, f1, count) in entities.kinds.items()
     ]
     rows.append(
-        ["all", f"{found.entities:,}", _three(found.precision), _three(found.recall), _three(found.f1)]
+        [
+            "all",
+            f"{entities.entities:,}",
+            _three(entities.precision),
+            _three(entities.recall),
+            _three(entities.f1),
+        ]
     )
     return Section(
         anchor="spans",
@@ -190,25 +196,26 @@ def _part(part: TaggedPart, bundle: TaggerBundle) -> ReportPart:
         name=part.name,
         rows=len(part),
         source=PurePath(part.where).name,
-        notes=f"{len(words):,} words, median {int(np.median(part.lengths)):,} a sentence, "
+        notes=f"{len(words):,} words, median {int(np.median(part.lengths)):,} per sentence, "
         f"{100 * unknown:.1f}% unknown",
     )
 
 
-def model_card(bundle: TaggerBundle, found: TagAssessment) -> str:
+def model_card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
     config, names = bundle.config, bundle.assets.labels.names
-    rows = [_card_row(found.model_name, found.metrics)]
-    if found.baseline is not None:
-        rows.append(_card_row(BASELINE, found.baseline))
-    verdict = f"\n{sentence(found.comparison.sentence)}.\n" if found.comparison else ""
+    words = assessment.metrics.words.count
+    rows = [_card_row(assessment.model_name, assessment.metrics)]
+    if assessment.baseline is not None:
+        rows.append(_card_row(BASELINE, assessment.baseline))
+    verdict = f"\n{sentence(assessment.comparison.sentence)}.\n" if assessment.comparison else ""
     few = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-    return f"""# {found.model_name.removeprefix("the ")}: a tag for each word
+    return f"""# {assessment.model_name.removeprefix("the ")}: a tag for each word
 
 A tagger made with recurra, {today()}; recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
 Its tags: {few}.
 
-| on {found.metrics.words.count:,} {found.part} words | all words (95% interval) | unknown words | macro-F1 |
+| on {words:,} {assessment.part} words | all words (95% interval) | unknown words | macro-F1 |
 |---|---|---|---|
 {chr(10).join(rows)}
 {verdict}{began_from(bundle)}
@@ -234,29 +241,29 @@ def _card_row(name: str, m: TaggingMetrics) -> str:
     return f"| {name} | {_percent(m.words)} ({_ends(m.words)}) | {unknown} | {m.macro_f1:.3f} |"
 
 
-def _bar(kind: str, name: str, found: Share) -> Bar:
+def _bar(kind: str, name: str, share: Share) -> Bar:
     return Bar.model_validate(
         {
             "kind": kind,
             "name": name,
-            "value": 100 * found.accuracy,
-            "low": 100 * found.low,
-            "high": 100 * found.high,
-            "text": f"{_percent(found)} ({_ends(found)})",
+            "value": 100 * share.accuracy,
+            "low": 100 * share.low,
+            "high": 100 * share.high,
+            "text": f"{_percent(share)} ({_ends(share)})",
         }
     )
 
 
-def _whole(found: Share | None) -> str:
-    return "" if found is None else f"{_percent(found)} ({_ends(found)}) of {found.count:,}"
+def _whole(share: Share | None) -> str:
+    return "" if share is None else f"{_percent(share)} ({_ends(share)}) of {share.count:,}"
 
 
-def _percent(found: Share) -> str:
-    return f"{100 * found.accuracy:.2f}%"
+def _percent(share: Share) -> str:
+    return f"{100 * share.accuracy:.2f}%"
 
 
-def _ends(found: Share) -> str:
-    return f"{100 * found.low:.2f} to {100 * found.high:.2f}"
+def _ends(share: Share) -> str:
+    return f"{100 * share.low:.2f} to {100 * share.high:.2f}"
 
 
 def _three(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Tagging as a task: tagged sentences to a calibrated tagger, beside each word's most frequent tag."""
+"""The task of tagging: training, validation, calibration, and the record of its functions."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = ["TASK"]
 
 
 def training_setup(prepared: TaggerData, model: nn.Module) -> TrainingSetup:
-    """Cross entropy of the training words; validation gives loss, accuracy and macro-F1."""
+    """Returns batches, cross entropy, and the validation, which computes loss, accuracy and macro-F1."""
     numbers, settings = prepared.train.numbers, prepared.config.train
     batches = TaggedBatches(numbers, None, settings.batch_size, shuffle=True, seed=settings.seed)
     return TrainingSetup(
-        batches, StatelessLoss(tagging_loss), lambda network: _figures(network, prepared.valid)
+        batches, StatelessLoss(tagging_loss), lambda network: _validation_metrics(network, prepared.valid)
     )
 
 
 def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> float:
-    """The temperature that fits the validation words best."""
+    """Returns the temperature with the lowest loss on the validation words."""
     tags = prepared.valid.tags
     logits = tag_logits(bundle.model, TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH))
     return fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
 
 
 def vocabulary(prepared: TaggerData) -> Vocabulary:
-    """The vocabulary's words, and how often the training sentences have each."""
+    """Returns the words of the vocabulary, and their counts in the training sentences."""
     words = prepared.assets.vocabulary
     counts = np.zeros(words.size, np.int64)
     for word, count in prepared.assets.counts.frequencies().items():
@@ -53,37 +53,37 @@ def vocabulary(prepared: TaggerData) -> Vocabulary:
 
 
 def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPart:
-    """A whole tagged file."""
+    """Opens a whole tagged file."""
     assets = bundle.assets
     return open_part("test", data, bundle.config, assets.labels, assets.vocabulary, reporter)
 
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
-    """The vectors of each sentence's words, spelling included."""
+    """Yields the word vectors of each sentence, with the output of the character layer."""
     part = open_file(bundle, data, Reporter())
     for row in range(len(part.numbers)):
         batch = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0))
         spelling = (batch.spelled, batch.characters, batch.character_lengths)
-        # Not yielded under no_grad: the caller would find gradients switched off.
+        # Not inside no_grad: the caller's code would also run without gradients.
         yield bundle.model.vectors(batch.words, *spelling)[0].detach()
 
 
-def _figures(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
-    """Loss, accuracy and macro-F1 on a part; a word whose tag the model does not know counts as wrong."""
+def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
+    """Returns loss, accuracy and macro-F1; a word with a tag that the model lacks counts as wrong."""
     logits = tag_logits(model, TaggedBatches(part.numbers, None, EVALUATION_BATCH))
-    tags, chosen = part.tags, logits.argmax(axis=1)
-    here = np.flatnonzero(tags >= 0)
-    losses = -log_softmax(logits.astype(np.float64), axis=1)[here, tags[here]]
+    tags, predicted = part.tags, logits.argmax(axis=1)
+    has_class = np.flatnonzero(tags >= 0)
+    losses = -log_softmax(logits.astype(np.float64), axis=1)[has_class, tags[has_class]]
     f1 = f1_score(
-        tags[here],
-        chosen[here],
-        labels=np.union1d(tags[here], chosen[here]),
+        tags[has_class],
+        predicted[has_class],
+        labels=np.union1d(tags[has_class], predicted[has_class]),
         average="macro",
         zero_division=0,
     )
     return {
         "loss": float(losses.mean()),
-        "accuracy": float((chosen == tags).mean()),
+        "accuracy": float((predicted == tags).mean()),
         "macro_f1": float(f1),
     }
 

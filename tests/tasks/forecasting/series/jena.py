@@ -38,7 +38,7 @@ def jena_lines(days: int, seed: int = 1) -> list[str]:
 
 
 def spoil_wind(line: str) -> str:
-    """The row with the value that the Jena file has for a wind speed that was not measured."""
+    """The row with the value that marks a missing wind speed in the Jena file."""
     cells = line.split(",")
     return ",".join([*cells[:12], "-9999.00", "-9999.00", cells[14]])
 

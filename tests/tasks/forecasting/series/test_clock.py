@@ -1,4 +1,4 @@
-"""Times found and read, against Python's own datetime."""
+"""Times are detected and read as Python's datetime reads them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def stamps_of(columns: dict[str, Any], **how: Any) -> tuple[list[datetime], str]
         "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d %H:%M", "%Y%m%d %H%M",
     ],
 )  # fmt: skip
-def test_every_way_of_writing_a_time_is_found(written: str) -> None:
-    found, _ = stamps_of({"when": [time.strftime(written) for time in TIMES]})
-    assert found == TIMES
+def test_every_format_of_a_time_is_detected(written: str) -> None:
+    result, _ = stamps_of({"when": [time.strftime(written) for time in TIMES]})
+    assert result == TIMES
 
 
 def test_parts_of_a_date_make_a_time() -> None:
@@ -51,16 +51,16 @@ def test_parts_of_a_date_make_a_time() -> None:
 
 def test_a_day_and_a_time_of_day_in_two_columns_are_joined() -> None:
     columns = {"Date": [f"{t:%d/%m/%Y}" for t in TIMES], "Time": [f"{t:%H:%M:%S}" for t in TIMES]}
-    found, name = stamps_of(columns)
-    assert found == TIMES
+    result, name = stamps_of(columns)
+    assert result == TIMES
     assert name == "Date + Time (%d/%m/%Y %H:%M:%S)"
 
 
 @pytest.mark.parametrize("scale", [1, 1000, 1_000_000])
-def test_seconds_since_1970_are_a_time_under_a_name_that_says_so(scale: int) -> None:
+def test_seconds_since_1970_are_a_time_in_a_column_named_so(scale: int) -> None:
     seconds = np.array([(time - datetime(1970, 1, 1)).total_seconds() for time in TIMES])
-    found, _ = stamps_of({"timestamp": seconds * scale})
-    assert found == TIMES
+    result, _ = stamps_of({"timestamp": seconds * scale})
+    assert result == TIMES
     assert find_clock(from_columns({"load": seconds * scale}), None, None) is None
 
 
@@ -70,7 +70,7 @@ def test_python_times_are_times() -> None:
 
 
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=5))
-def test_any_text_is_a_time_or_is_not(cells: list[str]) -> None:
+def test_any_text_is_read_as_a_time_or_missing(cells: list[str]) -> None:
     table = from_columns({"date": cells})
     with suppress(DataError):
         clock = find_clock(table, None, None)
@@ -78,7 +78,7 @@ def test_any_text_is_a_time_or_is_not(cells: list[str]) -> None:
             assert len(read_stamps(table, clock)) == len(cells)
 
 
-def test_day_before_month_or_after_is_told_by_the_order_or_asked() -> None:
+def test_the_order_of_day_and_month_is_detected_or_asked_for() -> None:
     ordered = [f"{BEGIN + timedelta(days=i):%d/%m/%Y}" for i in range(11)]  # 28/01 to 07/02
     assert stamps_of({"d": ordered})[1] == "d (%d/%m/%Y)"
     with pytest.raises(DataError, match=r"may be written as %d/%m/%Y or %m/%d/%Y.*series.time_format"):
@@ -87,19 +87,19 @@ def test_day_before_month_or_after_is_told_by_the_order_or_asked() -> None:
 
 
 @pytest.mark.parametrize("bad", ["31.02.2009", "2009-13-01", "soon", "", "12.12.09"])
-def test_a_cell_that_is_no_time_is_named_with_its_row(bad: str) -> None:
+def test_a_cell_that_is_not_a_time_is_reported_with_its_row(bad: str) -> None:
     days = [f"{BEGIN + timedelta(days=i):%d.%m.%Y}" for i in range(40)]
     with pytest.raises(DataError, match="row 31: ") as refused:
         stamps_of({"day": [*days[:30], bad, *days[31:]]})
     assert repr(bad)[1:-1] in str(refused.value)
 
 
-def test_the_30th_of_february_is_no_day_in_parts_either() -> None:
+def test_the_30th_of_february_in_parts_is_refused() -> None:
     with pytest.raises(DataError, match=r"row 2: '2010 2 30' in year \+ month \+ day is not a time"):
         stamps_of({"year": [2010, 2010], "month": [2, 2], "day": [28, 30]})
 
 
-def test_columns_that_the_settings_name_must_be_there_and_hold_times() -> None:
+def test_named_columns_must_exist_and_have_times() -> None:
     table = from_columns({"a": [1.0, 2.0], "b": ["x", "y"]})
     with pytest.raises(ConfigError, match=r"series.time names 'c'.*the columns are a, b"):
         find_clock(table, "c", None)

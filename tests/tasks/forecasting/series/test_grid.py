@@ -1,4 +1,4 @@
-"""The even grid: gaps filled with missing rows, copies left out, disorder refused."""
+"""The even grid: gaps are filled with missing rows, copies left out, rows out of order refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def grid_of(table: Table, spacing: float | None = None) -> Grid:
 
 
 @given(st.lists(st.integers(0, 60), min_size=30, max_size=60, unique=True))
-def test_every_row_stands_at_its_hour_and_the_others_are_missing(hours: list[int]) -> None:
+def test_every_row_is_at_its_hour_and_others_are_missing(hours: list[int]) -> None:
     hours = sorted({*hours, *range(100, 200)})
     grid = grid_of(hourly(hours))
     assert grid.spacing == HOUR
@@ -41,7 +41,7 @@ def test_every_row_stands_at_its_hour_and_the_others_are_missing(hours: list[int
     assert len(grid.warnings) == (len(grid.source) > len(hours))
 
 
-def test_gaps_are_counted_and_the_longest_is_named() -> None:
+def test_gaps_are_counted_and_the_longest_is_reported() -> None:
     (warning,) = grid_of(hourly([*range(10), 12, 13, *range(20, 40)])).warnings
     assert warning == (
         "2 gaps in time: 8 rows are inserted as missing; the longest is 6 h, "
@@ -70,20 +70,20 @@ def test_rows_out_of_order_are_refused_with_their_number() -> None:
         grid_of(hourly([0, 2, 3, 1, 4, 5]))
 
 
-def test_a_stamp_between_two_places_counts_for_the_later() -> None:
+def test_a_time_between_two_grid_points_moves_to_the_later() -> None:
     grid = grid_of(hourly([*range(10), 10.25, *range(12, 40)]))
     assert grid.source[10:13].tolist() == [-1, 10, 11]  # known at a quarter past ten: not at ten
     assert grid.warnings[0].startswith("1 rows are between two times of the grid")
 
 
-def test_uneven_times_and_a_leap_of_centuries_are_refused() -> None:
+def test_uneven_times_and_a_jump_of_centuries_are_refused() -> None:
     with pytest.raises(DataError, match="rows are not evenly spaced in time"):
         grid_of(hourly(np.cumsum(np.random.default_rng(1).exponential(size=50))))
     with pytest.raises(DataError, match=r"row 51: the time jumps by .* d"):
         grid_of(hourly([*range(50), 8_000_000]))
 
 
-def test_months_are_even_however_long_they_are() -> None:
+def test_months_are_even() -> None:
     stamps = np.arange("2019-11", "2024-03", dtype="datetime64[M]").astype("datetime64[D]")
     grid = grid_of(from_columns({"month": stamps, "x": np.arange(len(stamps)) ** 2}))
     assert grid.warnings == []

@@ -1,4 +1,4 @@
-"""Columns learned from training rows and applied: nothing of later rows in any number."""
+"""Columns are learned from training rows and applied; no value depends on later rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def columns(**more: Any) -> dict[str, Any]:
     return {"time": hours(), "y": random.normal(10, 3, N), "x": random.normal(-5, 2, N), **more}
 
 
-def test_numbers_are_in_deviations_of_the_training_rows() -> None:
+def test_numbers_are_standardized_by_the_training_rows() -> None:
     given_columns = columns()
     layout, *_, matrix = read(from_columns(given_columns), target="y")
     assert layout.features == ["y", "x", "sine of the day", "cosine of the day"]
@@ -53,23 +53,23 @@ def test_numbers_are_in_deviations_of_the_training_rows() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(0, N - 2), st.data())
-def test_no_row_hangs_on_a_later_one(row: int, data: st.DataObject) -> None:
-    """Whatever is changed after a row, the row stays as it is; and so does the layout after training."""
-    mine = columns(
+def test_no_row_depends_on_a_later_one(row: int, data: st.DataObject) -> None:
+    """Changes after a row do not change the row; changes after the training rows do not change the layout."""
+    given = columns(
         w=np.array(data.draw(st.lists(st.sampled_from(["a", "b", None]), min_size=N, max_size=N)), object),
         z=np.where(np.arange(N) % 7 == 0, NAN, np.arange(N) ** 2.0),
     )
-    mine["w"][:2] = ["a", "b"]
-    theirs = {name: np.array(values) for name, values in mine.items()}
+    given["w"][:2] = ["a", "b"]
+    changed = {name: np.array(values) for name, values in given.items()}
     for name in "yxz":
-        theirs[name][row + 1 :] = data.draw(st.sampled_from([NAN, 0.0, 17.5]))
-    theirs["w"][row + 1 :] = "c"
-    layout, *_, before = read(from_columns(mine), target="y")
+        changed[name][row + 1 :] = data.draw(st.sampled_from([NAN, 0.0, 17.5]))
+    changed["w"][row + 1 :] = "c"
+    layout, *_, before = read(from_columns(given), target="y")
     if row >= TRAIN - 1:
-        other, *_, after = read(from_columns(theirs), target="y")
+        other, *_, after = read(from_columns(changed), target="y")
         assert other == layout
     else:
-        table = from_columns(theirs)
+        table = from_columns(changed)
         clock = layout.clock
         assert clock is not None
         after = encode(table, even_grid(table, read_stamps(table, clock)), layout)
@@ -77,7 +77,7 @@ def test_no_row_hangs_on_a_later_one(row: int, data: st.DataObject) -> None:
     np.testing.assert_array_equal(before.last[: row + 1], after.last[: row + 1])
 
 
-def test_a_missing_number_is_the_last_one_and_flagged() -> None:
+def test_a_missing_number_is_filled_with_the_last_one_and_flagged() -> None:
     x = np.arange(N) ** 1.5
     x[[0, 1, 5, 6]] = NAN
     layout, *_, matrix = read(from_columns(columns(x=x)), target="y")
@@ -101,7 +101,7 @@ def test_columns_that_are_missing_together_share_a_flag() -> None:
     assert "a, b missing" in layout.features
 
 
-def test_words_of_training_are_columns_and_others_are_none() -> None:
+def test_words_of_training_are_inputs_and_others_are_not() -> None:
     wind = np.array((["NW", "SE", "cv", None] * N)[:N], object)
     wind[TRAIN + 3] = "N"
     layout, *_, matrix = read(from_columns(columns(wind=wind)), target="y")
@@ -111,23 +111,23 @@ def test_words_of_training_are_columns_and_others_are_none() -> None:
 
 
 def test_inserted_rows_are_missing_in_every_column() -> None:
-    mine = columns()
+    given = columns()
     kept = np.delete(np.arange(N), [10, 11, 50])
-    table = from_columns({name: values[kept] for name, values in mine.items()})
+    table = from_columns({name: values[kept] for name, values in given.items()})
     *_, grid, matrix = read(table, target="y")
     assert len(matrix) == N
     assert np.flatnonzero(np.isnan(matrix.target)).tolist() == [10, 11, 50]
     assert np.flatnonzero(matrix.numbers == 0).tolist() == [10, 11, 50]
-    assert matrix.last[11] == mine["y"][9]
+    assert matrix.last[11] == given["y"][9]
     assert "1" in grid.warnings[0]
 
 
-def test_what_is_no_input_is_left_out_with_a_reason() -> None:
-    mine = columns(
+def test_columns_that_are_not_inputs_are_left_out_with_a_reason() -> None:
+    given = columns(
         No=np.arange(N), flat=np.r_[np.ones(TRAIN), np.arange(N - TRAIN)], gone=[None] * N,
         text=[f"word {i}" for i in range(N)], hour=np.arange(N) % 24,
     )  # fmt: skip
-    layout, *_ = read(from_columns(mine), rows=65, target="y")
+    layout, *_ = read(from_columns(given), rows=65, target="y")
     assert {name: why.split(",")[0] for name, why in layout.left_out.items()} == {
         "No": "it numbers the rows",
         "gone": "empty",
@@ -135,11 +135,11 @@ def test_what_is_no_input_is_left_out_with_a_reason() -> None:
         "hour": "a part of the time",
         "time of the year": "training rows are less than two years",
     }
-    layout, *_ = read(from_columns(mine), target="y")
+    layout, *_ = read(from_columns(given), target="y")
     assert layout.left_out["flat"] == "the same, or missing, in all training rows"
 
 
-def test_the_time_of_day_and_year_go_round() -> None:
+def test_the_time_of_day_and_year_is_periodic() -> None:
     stamps = np.array(["2020-01-01T00", "2020-01-01T06", "2020-07-01T12", "2021-01-01T00"], "datetime64[us]")
     day, year = calendar_columns(stamps, ["day", "year"]).reshape(4, 2, 2).transpose(1, 0, 2)
     np.testing.assert_allclose(day, [[0, 1], [1, 0], [0, -1], [0, 1]], atol=1e-12)
@@ -151,16 +151,16 @@ def test_the_time_of_day_and_year_go_round() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=30))
-def test_filling_forward_is_the_plain_loop(cells: list[float | None]) -> None:
+def test_filling_forward_equals_a_loop(cells: list[float | None]) -> None:
     expected, last = [], 7.0
     for cell in cells:
         last = last if cell is None else cell
         expected.append(last)
-    found = forward_filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
-    assert found.tolist() == expected
+    result = forward_filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
+    assert result.tolist() == expected
 
 
-def test_a_layout_comes_back_from_its_text_or_is_refused() -> None:
+def test_a_layout_is_saved_and_loaded_or_refused() -> None:
     layout = read(from_columns(columns()), target="y")[0]
     assert Layout.from_json(layout.to_json()) == layout
     for text in ("", "{}", layout.to_json().replace('"std"', '"sd"')):
@@ -199,7 +199,7 @@ def test_the_only_column_of_numbers_is_the_target() -> None:
     assert (layout.target.name, layout.time, matrix.stamps) == ("load", [], None)
 
 
-def test_the_jena_file_as_it_comes(tmp_path: Path) -> None:
+def test_the_layout_of_the_jena_file(tmp_path: Path) -> None:
     lines = jena_lines(5)
     lines[300] = spoil_wind(lines[300])
     lines[450:450] = lines[420:430]  # rows that stand in it twice

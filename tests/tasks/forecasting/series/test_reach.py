@@ -1,4 +1,4 @@
-"""Windows in rows: durations beside rows, the course's defaults, refusals that say what to give."""
+"""Windows in rows: durations and rows, the course's defaults, and errors with hints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_which_rows_a_window_reads_and_forecasts() -> None:
         ({"lookback": 2, "step": 3}, HOUR, "series.lookback is 2 rows, less than a step of 3"),
     ],
 )
-def test_what_is_no_whole_number_of_rows_is_refused(
+def test_a_duration_that_is_not_a_whole_number_of_rows_is_refused(
     config: dict[str, Any], spacing: float | None, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -52,7 +52,7 @@ def test_what_is_no_whole_number_of_rows_is_refused(
 
 
 @pytest.mark.parametrize("bad", ["10x", "1 month", "h", "-3h", "0d", "", 0, -1])
-def test_a_span_that_is_none_is_refused_by_the_settings(bad: int | str) -> None:
+def test_text_that_is_not_a_duration_is_refused_by_the_settings(bad: int | str) -> None:
     with pytest.raises(ValueError, match=r"not a duration|too few"):
         SeriesConfig(lookback=bad)
 

@@ -1,4 +1,4 @@
-"""Cells of tables: as they stand in files of many kinds, and refused where a file is none."""
+"""Cells of tables are read from files of many kinds; other files are refused."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def table(path: Path, text: str, **settings: object):  # type: ignore[no-untyped
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_any_delimiter_packed_or_not_gives_the_same_cells(tmp_path: Path, delimiter: str) -> None:
+def test_cells_do_not_depend_on_delimiter_and_compression(tmp_path: Path, delimiter: str) -> None:
     text = "\n".join(delimiter.join(cells) for cells in (["a", "b (m/s)"], ["1", "x"], ["2", "NA"])) + "\n"
     plain = table(tmp_path / "plain.csv", text)
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
     packed = read_table(tmp_path / "packed.csv.gz", DataConfig())
-    for found in (plain, packed, read_lines(text.encode(), "stdin", DataConfig())):
-        assert found.names == ["a", "b (m/s)"]
-        assert found.columns["b (m/s)"].to_pylist() == ["x", "NA"]
-        assert found.numbers.tolist() == [1, 2]
+    for result in (plain, packed, read_lines(text.encode(), "stdin", DataConfig())):
+        assert result.names == ["a", "b (m/s)"]
+        assert result.columns["b (m/s)"].to_pylist() == ["x", "NA"]
+        assert result.numbers.tolist() == [1, 2]
 
 
 def test_numbers_are_read_as_python_reads_them() -> None:
@@ -57,29 +57,29 @@ def test_numbers_are_read_as_python_reads_them() -> None:
         "0x10",
         "five",
     ]
-    found = numbers_of(pa.chunked_array([pa.array(cells, pa.string())]))
+    result = numbers_of(pa.chunked_array([pa.array(cells, pa.string())]))
     expected = [float(c) if c in cells[:6] else np.nan for c in cells]  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.values, expected)
-    assert (found.present, found.strange.tolist()) == (10, [11, 12, 13, 14])
+    np.testing.assert_array_equal(result.values, expected)
+    assert (result.present, result.strange.tolist()) == (10, [11, 12, 13, 14])
 
 
-def test_a_comma_is_a_decimal_point_where_it_does_not_divide_cells(tmp_path: Path) -> None:
-    found = table(tmp_path / "german.csv", "a;b\n1,5;x\n-2,25;y\n")
-    assert numbers_of(found.columns["a"], found.decimal_comma).values.tolist() == [1.5, -2.25]
+def test_a_comma_is_a_decimal_point_if_it_is_not_the_delimiter(tmp_path: Path) -> None:
+    result = table(tmp_path / "german.csv", "a;b\n1,5;x\n-2,25;y\n")
+    assert numbers_of(result.columns["a"], result.decimal_comma).values.tolist() == [1.5, -2.25]
 
 
 def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
     columns = {"f": np.array([1.0, np.nan]), "i": [1, 2], "s": ["x", None], "b": [True, False]}
     pq.write_table(pa.table(from_columns(columns).columns), tmp_path / "t.parquet")
-    for found in (from_columns(columns), read_table(tmp_path / "t.parquet", DataConfig())):
-        np.testing.assert_array_equal(numbers_of(found.columns["f"]).values, [1.0, np.nan])
-        assert numbers_of(found.columns["i"]).values.tolist() == [1.0, 2.0]
-        assert numbers_of(found.columns["b"]).values.tolist() == [1.0, 0.0]
-        assert words_of(found.columns["s"]).tolist() == ["x", None]
+    for result in (from_columns(columns), read_table(tmp_path / "t.parquet", DataConfig())):
+        np.testing.assert_array_equal(numbers_of(result.columns["f"]).values, [1.0, np.nan])
+        assert numbers_of(result.columns["i"]).values.tolist() == [1.0, 2.0]
+        assert numbers_of(result.columns["b"]).values.tolist() == [1.0, 0.0]
+        assert words_of(result.columns["s"]).tolist() == ["x", None]
 
 
 @pytest.mark.parametrize(
-    ("values", "found"),
+    ("values", "result"),
     [
         ([1.0, 2.0, -9999.0], [-9999.0]),
         ([990.0, 999.0, 1010.0], []),
@@ -89,8 +89,8 @@ def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
         ([], []),
     ],
 )
-def test_stand_ins_for_missing_values_lie_far_outside(values: list[float], found: list[float]) -> None:
-    assert sentinels_of(np.array(values))[0] == found
+def test_sentinels_are_far_outside_the_other_values(values: list[float], result: list[float]) -> None:
+    assert sentinels_of(np.array(values))[0] == result
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str, words: 
 
 
 def test_broken_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
-    found = table(tmp_path / "bad.csv", "a,b\n1,2\n3\n5,6\n", skip_bad_rows=True)
-    assert found.numbers.tolist() == [1, 3]
-    assert found.notes[0].startswith("1 broken row is left out, the first: ")
+    result = table(tmp_path / "bad.csv", "a,b\n1,2\n3\n5,6\n", skip_bad_rows=True)
+    assert result.numbers.tolist() == [1, 3]
+    assert result.notes[0].startswith("1 broken row is left out, the first: ")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, name: str, conten
         read_table(tmp_path / name, DataConfig())
 
 
-def test_python_columns_that_are_no_table_are_refused() -> None:
+def test_python_columns_that_are_not_a_table_are_refused() -> None:
     for columns in ({}, {"a": [1, 2], "b": [1]}, {"a": [object()]}, {"a": np.zeros((2, 2))}):
         with pytest.raises(DataError):
             from_columns(columns)

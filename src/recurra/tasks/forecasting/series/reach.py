@@ -36,22 +36,22 @@ class Reach:
 
     @property
     def back(self) -> int:
-        """The number of rows before the newest one that a window needs."""
+        """The number of rows before the current one that a window needs."""
         return (self.points - 1) * self.step
 
     @property
     def ahead(self) -> int:
-        """The number of rows from the newest one to the last target."""
+        """The number of rows from the current one to the last target."""
         return self.delay + (self.horizon - 1) * self.step
 
     @property
     def behind(self) -> NDArray[np.int64]:
-        """The rows that are read, relative to the newest one, in ascending order, of shape (points,)."""
+        """The rows that are read, relative to the current one, in ascending order, of shape (points,)."""
         return np.arange(-self.back, 1, self.step)
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """The rows that are forecast, relative to the newest one that is read, of shape (horizon,)."""
+        """The rows that are forecast, relative to the current one, of shape (horizon,)."""
         return self.delay + self.step * np.arange(self.horizon)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
+from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
 from recurra.io.formats.parquet import PARQUET
@@ -165,9 +165,7 @@ def _read_cells(
         data: encoding, delimiter, header, and whether broken rows are left out.
         delimiter: the delimiter that the file's name suggests.
     """
-    binary = not_text(head, data.encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=where, hint=binary[1])
+    require_text(head, data.encoding, where)
     sample = list(islice(lines(True), _SAMPLE_LINES + 1))
     complete = len(sample) <= _SAMPLE_LINES
     sample = sample[:_SAMPLE_LINES]
