@@ -111,7 +111,7 @@ def test_words_are_matched_and_strangers_get_the_mean(
     assert (origin["words"], origin["vocabulary"]) == (len(shared), len(plain))
     assert json.loads(ran.out)["pretrained"] == origin
     assert f"{len(shared):,} of {len(plain):,} found" in ran.err
-    assert f"{100 * origin['token_share']:.1f}% of the training texts' are such words" in ran.err
+    assert f"{100 * origin['token_share']:.1f}% of the training tokens have a pretrained vector" in ran.err
     assert digest["sha256"] in (out / "README.md").read_text(encoding="utf-8")
 
 

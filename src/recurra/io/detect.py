@@ -9,7 +9,7 @@ from typing import Any
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import Head, check_encoding, look, not_text
+from recurra.io.files import Head, check_encoding, look, require_text
 from recurra.io.formats.columns import Column, find_label, find_separator, find_text, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.formats.spec import Format, Request, Source, Start, format_named, formats
@@ -116,9 +116,7 @@ def _binary_format(start: Start, head: Head, named: Format | None) -> Format | N
 
 def _text_format(start: Start, head: Head, named: Format | None) -> Format:
     path = start.source.path
-    binary = not_text(head.data, start.source.encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=path, hint=binary[1])
+    require_text(head.data, start.source.encoding, path)
     if named is not None:
         if named.is_folder:
             raise DataError("is a file, not a folder a class", where=path)

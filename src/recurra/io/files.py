@@ -24,9 +24,9 @@ __all__ = [
     "damaged",
     "guess_encoding",
     "look",
-    "not_text",
     "open_bytes",
     "read_file",
+    "require_text",
     "undecodable",
 ]
 
@@ -106,9 +106,8 @@ def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
         data = stream.read(_HEAD + 1)
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
         raise DataError("the file is empty", where=path, hint="give a file with rows")
-    known = None if data.startswith(accepted) else _binary(data)
-    if known is not None:
-        raise DataError(known[0], where=path, hint=known[1])
+    if not data.startswith(accepted):
+        _refuse_binary(data, path)
     return Head(data[:_HEAD], len(data) <= _HEAD, packed)
 
 
@@ -267,27 +266,37 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
     return DataError(f"can't be read ({reason})", where=path)
 
 
-def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
-    """Returns what the first bytes of a file are, and a hint, if they are not text; None if they are."""
-    known = _binary(data)
-    if known is not None or not ascii_compatible(check_encoding(encoding)):
-        return known
+def require_text(data: bytes, encoding: str, where: Path | str, hint: str = _GIVE) -> None:
+    """Refuses a file or stream whose first bytes are not text.
+
+    Args:
+        data: the first bytes.
+        encoding: the encoding that the user set.
+        where: the file's path or the stream's name.
+        hint: what to give instead.
+
+    Raises:
+        DataError: the bytes are of a binary format or of another encoding.
+    """
+    _refuse_binary(data, where, hint)
+    if not ascii_compatible(check_encoding(encoding)):
+        return
     data = data[:4096]
     wide = guess_encoding(data)
     if wide is not None and wide.startswith(("utf-16", "utf-32")):
-        return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
+        encoding_hint = f"it looks like {wide}: pass --set data.encoding={wide}"
+        raise DataError(f"is not {encoding.upper()}", where=where, hint=encoding_hint)
     control = sum(byte < 9 or 13 < byte < 27 for byte in data)
     if len(data) >= 512 and control > 0.3 * len(data):  # a short text may consist of such characters
-        return "is binary, not text", _GIVE
-    return None
+        raise DataError("is binary, not text", where=where, hint=hint)
 
 
-def _binary(data: bytes) -> tuple[str, str] | None:
+def _refuse_binary(data: bytes, where: Path | str, hint: str = _GIVE) -> None:
     for offset, magic, name in _BINARY:
         if data.startswith(magic, offset):
-            packed = "archive" in name or "packed" in name
-            return f"is {name}", "unpack it and give the file or folder inside" if packed else _GIVE
-    return None
+            if "archive" in name or "packed" in name:
+                hint = "unpack it and give the file or folder inside"
+            raise DataError(f"is {name}", where=where, hint=hint)
 
 
 def _near(path: Path) -> str | None:

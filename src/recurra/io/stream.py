@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recurra.config import DataConfig
-from recurra.errors import DataError
 from recurra.io.detect import detect_stream
 from recurra.io.files import (
     ROW_LIMIT,
@@ -18,7 +17,7 @@ from recurra.io.files import (
     ascii_compatible,
     check_encoding,
     damaged,
-    not_text,
+    require_text,
     undecodable,
 )
 from recurra.io.formats.reading import chunks, records_of, refuser
@@ -56,9 +55,7 @@ def read_stream(
     if first is None:
         return
     encoding = "utf-8" if pipe.wide else config.encoding  # the pipe decodes wide encodings itself
-    binary = not_text(first, encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=NAME, hint=binary[1])
+    require_text(first, encoding, NAME)
     source = Source(Path(NAME), "", encoding=encoding, skip_bad_rows=config.skip_bad_rows)
     head = "".join(Lines(iter([first]), NAME, encoding, True))
     format, start = detect_stream(head, source, config, like)

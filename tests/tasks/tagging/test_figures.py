@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import DataError
@@ -142,6 +142,7 @@ counts = st.dictionaries(
 
 
 @given(counts, st.text("abcd", min_size=1, max_size=3))
+@example({"a": {"A": 2}, "b": {"B": 1}, "ab": {"A": 2}, "ba": {"B": 1}, "aaa": {"A": 1}}, "aa")
 @settings(max_examples=60)
 def test_the_baseline_says_a_words_most_frequent_tag(found: dict[str, dict[str, int]], word: str) -> None:
     names = ["A", "B", "C"]

@@ -44,7 +44,7 @@ class MostFrequentTag:
         words = table[:-1]
         overall = words.sum(axis=0) / words.sum()
         once = words[words.sum(axis=1) == 1]
-        table[-1] = once.sum(axis=0) / len(once) if len(once) else overall
+        table[-1] = (once if len(once) else words).sum(axis=0)
         # The sum of these is 1: they only break ties, and avoid probabilities of 0.
         table += overall
         self._shares = table / table.sum(axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
+from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
 from recurra.io.formats.parquet import PARQUET
@@ -90,9 +90,7 @@ def read_table(path: Path, data: DataConfig) -> Table:
     head = look(path)
     if head.data.startswith(PARQUET.magic):
         return _read_parquet(path)
-    binary = not_text(head.data, data.encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=path, hint=binary[1])
+    require_text(head.data, data.encoding, path)
 
     def lines(forgiving: bool) -> FileLines:
         return FileLines(path, head.gzip, data.encoding, forgiving)
@@ -105,9 +103,7 @@ def read_table(path: Path, data: DataConfig) -> Table:
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
     check_encoding(data.encoding)
-    binary = not_text(raw, data.encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=where, hint=binary[1])
+    require_text(raw, data.encoding, where)
     if not raw.strip():
         raise DataError("there are no rows", where=where)
 

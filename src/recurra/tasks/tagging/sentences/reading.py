@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.files import FileLines, Lines, check_encoding, look, not_text
+from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped
 from recurra.io.stream import NAME, Pipe
 from recurra.tasks.tagging.sentences.formats import (
@@ -54,10 +54,8 @@ def detect_sentences(
     path = Path(path)
     codec = check_encoding(data.encoding)
     head = look(path)
-    binary = not_text(head.data, data.encoding)
-    if binary is not None:
-        hint = "give a CoNLL-U file, or one of a word and its tag a line"
-        raise DataError(binary[0], where=path, hint=hint)
+    hint = "give a CoNLL-U file, or one of a word and its tag a line"
+    require_text(head.data, data.encoding, path, hint)
     lines = head.data.decode(codec, "replace").splitlines()
     if not head.complete and len(lines) > 1:
         lines.pop()  # cut off
@@ -115,9 +113,7 @@ def read_sentence_stream(
     pipe = Pipe(file, encoding)
     first = next(pipe, b"")
     codec = "utf-8" if pipe.wide else encoding  # the pipe decodes wide encodings itself
-    binary = not_text(first, codec)
-    if binary is not None:
-        raise DataError(binary[0], where=NAME, hint=binary[1])
+    require_text(first, codec, NAME)
     head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
     source = SentenceSource(Path(NAME), "", encoding=codec, labelled=False)
     source = _laid_out(SentenceStart(source, [head], like=like))
