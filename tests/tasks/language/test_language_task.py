@@ -20,8 +20,7 @@ from recurra.config import load_recipe
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.base import TrainingSetup
 from recurra.tasks.fit import train_bundle
-from recurra.tasks.language.network import LanguageNetwork
-from recurra.tasks.language.objective import StreamObjective
+from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.streams import StreamBatch
 from recurra.tasks.language.task import TASK

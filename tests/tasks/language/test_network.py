@@ -178,7 +178,7 @@ def test_the_summary_counts_tied_weights_once(language: dict[str, object], above
 
 
 def test_a_window_of_the_training_stream_has_the_loss_of_its_tokens() -> None:
-    from recurra.tasks.language.objective import StreamObjective
+    from recurra.tasks.language.network import StreamObjective
 
     model = network().eval()  # no dropout
     windows = list(Streams(TokenStream(Examples.from_arrays(texts(20))), 2, 5).epoch(1))
@@ -193,7 +193,7 @@ def test_a_window_of_the_training_stream_has_the_loss_of_its_tokens() -> None:
 
 
 def test_the_objective_goes_on_from_what_it_carried_and_cuts_gradients() -> None:
-    from recurra.tasks.language.objective import StreamObjective
+    from recurra.tasks.language.network import StreamObjective
 
     model = network("gru").eval()
     windows = list(Streams(TokenStream(Examples.from_arrays(texts(20))), 2, 5).epoch(1))
@@ -211,3 +211,16 @@ def test_the_objective_goes_on_from_what_it_carried_and_cuts_gradients() -> None
     again = StreamBatch(windows[1].tokens, windows[1].targets, None, fresh=True)
     assert not torch.equal(one(model, again), one(model, windows[1]))
     assert torch.equal(fresh(model, windows[0]), one(model, windows[0]))
+
+
+def test_the_states_of_a_cell_with_any_number_of_parts_are_restored() -> None:
+    from recurra.tasks.language.network import StreamObjective
+
+    objective = StreamObjective()
+    objective._states = tuple(tuple(torch.full((2, 3), 3.0 * n + k) for k in range(3)) for n in range(2))
+    restored = StreamObjective()
+    restored.load_state_dict(dict(sorted(objective.state_dict().items())))
+    assert set(objective.state_dict()) == {f"{n}/{part}" for n in (0, 1) for part in ("h", "c", "2")}
+    assert torch.equal(torch.stack(restored._states[1]), torch.stack(objective._states[1]))
+    restored.load_state_dict({})
+    assert restored._states is None
