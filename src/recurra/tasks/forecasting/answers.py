@@ -16,8 +16,8 @@ from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.grid import later
-from recurra.tasks.forecasting.series.layout import encode, grid_of
+from recurra.tasks.forecasting.series.grid import even_grid, later
+from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 
 __all__ = ["answer", "forecast_table"]
@@ -58,7 +58,7 @@ def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple
         DataError: there are too few rows, or a column is missing.
     """
     layout, reach = bundle.assets.layout, reach_of(bundle)
-    matrix = encode(table, grid_of(table, layout), layout)
+    matrix = encode(table, even_grid(table, layout.clock, layout.spacing), layout)
     if len(matrix) <= reach.back:
         raise DataError(
             f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",

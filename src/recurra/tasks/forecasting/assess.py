@@ -16,7 +16,8 @@ from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seaso
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastMetrics, forecast_metrics
 from recurra.tasks.forecasting.network import forecast_windows
-from recurra.tasks.forecasting.prepare import Part, SeriesData, rows_in_words, windows_of
+from recurra.tasks.forecasting.prepare import Part, SeriesData, windows_of
+from recurra.tasks.forecasting.series.reach import rows_in_words
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["ForecastAssessment", "assess", "fit_ridge", "forecasts_of", "report_assessment", "unit_of"]

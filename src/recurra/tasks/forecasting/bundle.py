@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pydantic import ValidationError
+
+from recurra.errors import BundleError
 from recurra.store import Assets, Bundle
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.network import ForecastNetwork
@@ -26,12 +29,19 @@ class SeriesAssets(Assets):
 
     def files(self) -> dict[str, str]:
         """Returns the layout as JSON, by the name of its file."""
-        return {_LAYOUT: self.layout.to_json()}
+        return {_LAYOUT: self.layout.model_dump_json(indent=1) + "\n"}
 
     @classmethod
     def read(cls, config: ForecasterConfig, files: Mapping[str, str]) -> SeriesAssets:
-        """Returns the assets that `files` wrote."""
-        return cls(Layout.from_json(files[_LAYOUT]))
+        """Returns the assets that `files` wrote.
+
+        Raises:
+            BundleError: the file is not a layout.
+        """
+        try:
+            return cls(Layout.model_validate_json(files[_LAYOUT]))
+        except ValidationError as error:
+            raise BundleError(f"is not a layout of a series ({error.errors()[0]['msg']})") from error
 
 
 ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAssets]

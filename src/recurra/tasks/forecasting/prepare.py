@@ -14,30 +14,19 @@ from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.bundle import SeriesAssets, SeriesSource, reach_of
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.grid import even_grid, rows_as_they_are, span
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode, grid_of
+from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.grid import even_grid, span
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode
 from recurra.tasks.forecasting.series.learn import learn_layout
-from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach
+from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach, reach_in_words
 from recurra.tasks.forecasting.series.table import Table, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from recurra.tasks.forecasting.windows import Windows
 from recurra.tasks.reporter import Reporter
 
-__all__ = [
-    "EVALUATION_BATCH",
-    "Part",
-    "SeriesData",
-    "layout_facts",
-    "open_series",
-    "prepare",
-    "prepare_tables",
-    "reach_in_words",
-    "rows_in_words",
-    "windows_of",
-]
+__all__ = ["Part", "SeriesData", "layout_facts", "open_series", "prepare", "prepare_tables", "windows_of"]
 
-EVALUATION_BATCH = 512
+_EVALUATION_BATCH = 512
 _UNUSED = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
@@ -129,7 +118,7 @@ def prepare_tables(
     """
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
-    grid = rows_as_they_are(table) if clock is None else even_grid(table, read_stamps(table, clock))
+    grid = even_grid(table, clock)
     reach = find_reach(series, grid.spacing)
     rows = len(grid.source)
     test = 0 if "test" in tables or not tested else round(rows * series.test_fraction)
@@ -173,14 +162,14 @@ def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
     Raises:
         DataError: columns are missing, or there are too few rows.
     """
-    grid = grid_of(table, layout)
+    grid = even_grid(table, layout.clock, layout.spacing)
     matrix = encode(table, grid, layout)
     part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)
     return replace(part, warnings=[*table.notes, *grid.warnings])
 
 
 def windows_of(
-    part: Part, source: SeriesSource, batch_size: int = EVALUATION_BATCH, *, shuffle: bool = False
+    part: Part, source: SeriesSource, batch_size: int = _EVALUATION_BATCH, *, shuffle: bool = False
 ) -> Windows:
     """Returns the windows of a part in batches, the target in standard deviations.
 
@@ -258,23 +247,3 @@ def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
     if layout.left_out:
         facts["left out"] = "; ".join(f"{name} ({reason})" for name, reason in layout.left_out.items())
     return facts
-
-
-def reach_in_words(reach: Reach, spacing: float | None) -> str:
-    """Describes the forecast distance and the window.
-
-    Example:
-        >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
-        '1 d ahead, from 240 points of the last 10 d'
-    """
-    distance = rows_in_words(reach.step, spacing)
-    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
-    points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
-    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
-
-
-def rows_in_words(rows: int, spacing: float | None) -> str:
-    """Describes a number of rows: the time they last, or their number if rows have no time."""
-    if spacing is not None:
-        return span(rows * spacing)
-    return "1 row" if rows == 1 else f"{rows:,} rows"

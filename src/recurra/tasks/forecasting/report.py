@@ -19,7 +19,8 @@ from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastFigures, ForecastMetrics
-from recurra.tasks.forecasting.prepare import Part, SeriesData, layout_facts, reach_in_words, rows_in_words
+from recurra.tasks.forecasting.prepare import Part, SeriesData, layout_facts
+from recurra.tasks.forecasting.series.reach import reach_in_words, rows_in_words
 from recurra.train.loop import Outcome
 
 __all__ = ["bars", "evaluation_report", "forecast_sections", "median_stretch", "model_card", "report_data"]

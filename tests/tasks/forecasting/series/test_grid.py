@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.errors import DataError
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
+from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.grid import Grid, even_grid
 from recurra.tasks.forecasting.series.table import Table, from_columns
 
@@ -25,7 +25,7 @@ def hourly(hours: list[float] | np.ndarray[Any, Any], **columns: Any) -> Table:
 def grid_of(table: Table, spacing: float | None = None) -> Grid:
     clock = find_clock(table, None, None)
     assert clock is not None
-    return even_grid(table, read_stamps(table, clock), spacing)
+    return even_grid(table, clock, spacing)
 
 
 @given(st.lists(st.integers(0, 60), min_size=30, max_size=60, unique=True))

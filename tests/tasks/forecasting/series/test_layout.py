@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 
 from recurra.config import DataConfig
 from recurra.errors import BundleError, ConfigError, DataError
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, encode, forward_filled
+from recurra.tasks.forecasting.bundle import SeriesAssets
+from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.grid import Grid, even_grid
+from recurra.tasks.forecasting.series.layout import (
+    Layout,
+    Matrix,
+    calendar_columns,
+    encode,
+    filled,
+    sentinels_of,
+)
 from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
-from recurra.tasks.forecasting.settings import SeriesConfig
+from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
 N, TRAIN = 70, 50
@@ -30,7 +38,7 @@ def hours(n: int = N) -> np.ndarray[Any, Any]:
 
 def read(table: Table, rows: int = TRAIN, **config: Any) -> tuple[Layout, list[str], Grid, Matrix]:
     clock = find_clock(table, None, None)
-    grid = rows_as_they_are(table) if clock is None else even_grid(table, read_stamps(table, clock))
+    grid = even_grid(table, clock)
     layout, warnings = learn_layout(table, clock, grid, SeriesConfig(**config), rows)
     return layout, warnings, grid, encode(table, grid, layout)
 
@@ -72,7 +80,7 @@ def test_no_row_depends_on_a_later_one(row: int, data: st.DataObject) -> None:
         table = from_columns(changed)
         clock = layout.clock
         assert clock is not None
-        after = encode(table, even_grid(table, read_stamps(table, clock)), layout)
+        after = encode(table, even_grid(table, clock), layout)
     np.testing.assert_array_equal(before.inputs[: row + 1], after.inputs[: row + 1])
     np.testing.assert_array_equal(before.last[: row + 1], after.last[: row + 1])
 
@@ -156,16 +164,18 @@ def test_filling_forward_equals_a_loop(cells: list[float | None]) -> None:
     for cell in cells:
         last = last if cell is None else cell
         expected.append(last)
-    result = forward_filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
+    result = filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
     assert result.tolist() == expected
 
 
 def test_a_layout_is_saved_and_loaded_or_refused() -> None:
     layout = read(from_columns(columns()), target="y")[0]
-    assert Layout.from_json(layout.to_json()) == layout
-    for text in ("", "{}", layout.to_json().replace('"std"', '"sd"')):
+    config, files = ForecasterConfig(), SeriesAssets(layout).files()
+    assert SeriesAssets.read(config, files).layout == layout
+    ((name, text),) = files.items()
+    for broken in ("", "{}", text.replace('"std"', '"sd"')):
         with pytest.raises(BundleError, match="not a layout of a series"):
-            Layout.from_json(text)
+            SeriesAssets.read(config, {name: broken})
 
 
 @pytest.mark.parametrize(
@@ -216,3 +226,18 @@ def test_the_layout_of_the_jena_file(tmp_path: Path) -> None:
     assert len(matrix) == 5 * 144
     assert np.isfinite(matrix.inputs).all()
     assert np.abs(matrix.inputs).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        ([1.0, 2.0, -9999.0], [-9999.0]),
+        ([990.0, 999.0, 1010.0], []),
+        ([-9999.0, -9999.0], []),
+        ([0.0, 1.0, -999.0, 9999.0], [-999.0, 9999.0]),
+        ([-5000.0, -9999.0, 300.0], []),
+        ([], []),
+    ],
+)
+def test_sentinels_are_far_outside_the_other_values(values: list[float], result: list[float]) -> None:
+    assert sentinels_of(np.array(values)) == result

@@ -17,7 +17,6 @@ from recurra.tasks.forecasting.series.table import (
     numbers_of,
     read_lines,
     read_table,
-    sentinels_of,
     words_of,
 )
 
@@ -76,21 +75,6 @@ def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
         assert numbers_of(result.columns["i"]).values.tolist() == [1.0, 2.0]
         assert numbers_of(result.columns["b"]).values.tolist() == [1.0, 0.0]
         assert words_of(result.columns["s"]).tolist() == ["x", None]
-
-
-@pytest.mark.parametrize(
-    ("values", "result"),
-    [
-        ([1.0, 2.0, -9999.0], [-9999.0]),
-        ([990.0, 999.0, 1010.0], []),
-        ([-9999.0, -9999.0], []),
-        ([0.0, 1.0, -999.0, 9999.0], [-999.0, 9999.0]),
-        ([-5000.0, -9999.0, 300.0], []),
-        ([], []),
-    ],
-)
-def test_sentinels_are_far_outside_the_other_values(values: list[float], result: list[float]) -> None:
-    assert sentinels_of(np.array(values))[0] == result
 
 
 @pytest.mark.parametrize(

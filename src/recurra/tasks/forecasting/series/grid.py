@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
-from recurra.tasks.forecasting.series.clock import Stamps
+from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
 from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of
 
-__all__ = ["Grid", "even_grid", "later", "rows_as_they_are", "span"]
+__all__ = ["Grid", "even_grid", "later", "span"]
 
 _MOST = 20
 """A grid of more than this many times the file's rows has a wrong time, not a gap."""
@@ -43,13 +43,8 @@ class Grid:
         return np.where(self.source < 0, missing, values[np.maximum(self.source, 0)])
 
 
-def rows_as_they_are(table: Table) -> Grid:
-    """Returns the grid of a table without times."""
-    return Grid(np.arange(len(table)), None, None)
-
-
-def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Grid:
-    """Returns the rows of ``table`` on an even grid of times.
+def even_grid(table: Table, clock: Clock | None, spacing: float | None = None) -> Grid:
+    """Returns the rows of ``table`` on an even grid of times; without a clock all rows as they are.
 
     A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. A time between
     two grid points moves to the later one, so that no value is known before it was measured. Missing rows are
@@ -57,12 +52,16 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
 
     Args:
         table: the cells.
-        stamps: ``(N,)`` the time of each row.
+        clock: the columns and the format of the time; None if rows have no time.
         spacing: seconds between rows, as in training; if None, the most frequent distance.
 
     Raises:
-        DataError: rows are out of order, two rows of the same time differ, or times are not evenly spaced.
+        DataError: a cell is not a time, rows are out of order, two rows of the same time differ, or times are
+            not evenly spaced.
     """
+    if clock is None:
+        return Grid(np.arange(len(table)), None, None)
+    stamps = read_stamps(table, clock)
     warnings: list[str] = []
     kept = _without_copies(table, stamps, warnings)
     times = stamps[kept].astype(np.int64)

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from recurra.errors import BundleError, DataError
-from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
-from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.table import SENTINELS, Table, far_outside, numbers_of, words_of
+from recurra.tasks.forecasting.series.clock import Clock, Stamps
+from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
+from recurra.tasks.forecasting.settings import Period
 
-__all__ = [
-    "Category",
-    "Layout",
-    "Matrix",
-    "Period",
-    "Scale",
-    "calendar_columns",
-    "column_values",
-    "encode",
-    "forward_filled",
-    "grid_of",
-    "not_a_number",
-]
+__all__ = ["Category", "Layout", "Matrix", "Scale", "calendar_columns", "encode", "filled", "sentinels_of"]
 
-Period = Literal["day", "week", "year"]
 _DAY = 86_400_000_000  # microseconds
+
+SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
+"""Numbers that instruments write for a missing value."""
 
 
 class _Record(BaseModel):
@@ -54,7 +44,7 @@ class Scale(_Record):
         """Returns the values ``(M,)``, with NaN for numbers that mark a missing value."""
         gone = np.isin(values, self.missing)
         for sentinel in SENTINELS:
-            if far_outside(sentinel, self.low, self.high):
+            if _far_outside(sentinel, self.low, self.high):
                 gone |= values == sentinel
         return np.where(gone, np.nan, values)
 
@@ -115,22 +105,6 @@ class Layout(_Record):
             *(f"{wave} of the {period}" for period in self.calendar for wave in ("sine", "cosine")),
         ]
 
-    def to_json(self) -> str:
-        """Returns the layout as JSON."""
-        return self.model_dump_json(indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Layout:
-        """Returns the layout that `to_json` wrote.
-
-        Raises:
-            BundleError: ``text`` is not what `to_json` writes.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise BundleError(f"is not a layout of a series ({error.errors()[0]['msg']})") from error
-
 
 class Matrix(NamedTuple):
     """A series as a network reads it.
@@ -153,11 +127,38 @@ class Matrix(NamedTuple):
         return len(self.inputs)
 
 
-def forward_filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
+def sentinels_of(values: NDArray[np.float64]) -> list[float]:
+    """Returns the `SENTINELS` that mark missing values in ``values``.
+
+    A sentinel marks missing values if its distance to the range of the other values is more than three times
+    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
+
+    Example:
+        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
+        [-9999.0]
+        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))
+        []
+    """
+    known = values[np.isfinite(values)]
+    suspects = np.isin(known, SENTINELS)
+    others = known[~suspects]
+    if not len(others):
+        return []
+    low, high = float(others.min()), float(others.max())
+    return [float(value) for value in np.unique(known[suspects]) if _far_outside(float(value), low, high)]
+
+
+def _far_outside(value: float, low: float, high: float) -> bool:
+    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
+    reach = 3 * (high - low)
+    return value < low - reach or value > high + reach
+
+
+def filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
     """Returns ``values`` ``(M,)`` with each NaN replaced by the last value before it, or by ``before``.
 
     Example:
-        >>> forward_filled(np.array([np.nan, 1.0, np.nan, 2.0]), 0.0).tolist()
+        >>> filled(np.array([np.nan, 1.0, np.nan, 2.0]), 0.0).tolist()
         [0.0, 1.0, 1.0, 2.0]
     """
     known = np.isfinite(values)
@@ -185,18 +186,6 @@ def calendar_columns(stamps: Stamps, periods: list[Period]) -> NDArray[np.float6
     return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))
 
 
-def grid_of(table: Table, layout: Layout) -> Grid:
-    """Returns the rows of ``table`` on the layout's grid of times.
-
-    Raises:
-        DataError: as in `read_stamps` and `even_grid`.
-    """
-    clock = layout.clock
-    if clock is None:
-        return rows_as_they_are(table)
-    return even_grid(table, read_stamps(table, clock), layout.spacing)
-
-
 def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     """Returns a table as the network reads it. Each row depends only on rows up to its time.
 
@@ -209,9 +198,9 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     gone: dict[str, NDArray[np.bool_]] = {}
     columns: list[NDArray[np.float64]] = []
     for scale in layout.numbers:
-        values = scale.known(column_values(table, grid, scale.name))
+        values = scale.known(_column_values(table, grid, scale.name))
         gone[scale.name] = np.isnan(values)
-        columns.append(scale.normal(forward_filled(values, scale.mean)))
+        columns.append(scale.normal(filled(values, scale.mean)))
     for group in layout.flags:
         columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
     for category in layout.categories:
@@ -219,31 +208,15 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
         columns += [(words == word).astype(np.float64) for word in category.words]
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
-    target = layout.target.known(column_values(table, grid, layout.target.name))
+    target = layout.target.known(_column_values(table, grid, layout.target.name))
     inputs = np.stack(columns, axis=1).astype(np.float32)
-    last = forward_filled(target, layout.target.mean)
+    last = filled(target, layout.target.mean)
     return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0))
 
 
-def column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
-    """Returns a column of numbers on the grid ``(M,)``, NaN if a cell is missing or a row was inserted.
-
-    Raises:
-        DataError: there is no such column, or a cell is a text.
-    """
+def _column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
+    """A column of numbers on the grid, of shape (M,); NaN if a cell is missing or a row was inserted."""
     numbers = numbers_of(table.column(name), table.decimal_comma)
     if len(numbers.strange):
-        raise not_a_number(table, name, int(numbers.strange[0]))
+        raise table.not_a_number(name, int(numbers.strange[0]))
     return grid.place(numbers.values, np.nan)
-
-
-def not_a_number(table: Table, name: str, position: int) -> DataError:
-    """Returns the error for a cell that should be a number."""
-    cell = str(table.columns[name][position].as_py())
-    short = cell if len(cell) <= 40 else f"{cell[:37]}..."
-    return DataError(
-        f"{short!r} in column {name!r} is not a number",
-        where=table.where,
-        row=int(table.numbers[position]),
-        hint="fix the cell or leave it empty, or choose columns with series.inputs",
-    )

@@ -11,7 +11,7 @@ from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.grid import span
 from recurra.tasks.forecasting.settings import SeriesConfig, seconds_of
 
-__all__ = ["Reach", "as_setting", "find_reach"]
+__all__ = ["Reach", "as_setting", "find_reach", "reach_in_words", "rows_in_words"]
 
 _HOUR, _DAY = 3_600.0, 86_400.0
 
@@ -95,6 +95,26 @@ def as_setting(rows: int, spacing: float | None) -> int | str:
         if seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
     return rows
+
+
+def reach_in_words(reach: Reach, spacing: float | None) -> str:
+    """Describes the forecast distance and the window.
+
+    Example:
+        >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
+        '1 d ahead, from 240 points of the last 10 d'
+    """
+    distance = rows_in_words(reach.step, spacing)
+    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
+    points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
+    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
+
+
+def rows_in_words(rows: int, spacing: float | None) -> str:
+    """Describes a number of rows: the time they last, or their number if rows have no time."""
+    if spacing is not None:
+        return span(rows * spacing)
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def _season(spacing: float | None) -> int | None:

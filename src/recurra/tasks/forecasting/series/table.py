@@ -23,19 +23,7 @@ from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sa
 from recurra.io.formats.parquet import PARQUET
 from recurra.io.formats.reading import refuser
 
-__all__ = [
-    "SENTINELS",
-    "Numbers",
-    "Table",
-    "counts_rows",
-    "far_outside",
-    "from_columns",
-    "numbers_of",
-    "read_lines",
-    "read_table",
-    "sentinels_of",
-    "words_of",
-]
+__all__ = ["Table", "counts_rows", "from_columns", "numbers_of", "read_lines", "read_table", "words_of"]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
@@ -43,9 +31,6 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # a he
 _MISSING = ["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing"]
 _NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA = r"^[+-]?\d+,\d+$"
-
-SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
-"""Numbers that instruments write for a missing value."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +69,17 @@ class Table:
             raise DataError(f"there is no column {name!r}", where=self.where)
         return self.columns[name]
 
+    def not_a_number(self, name: str, position: int) -> DataError:
+        """Returns the error for a cell that should be a number."""
+        cell = str(self.columns[name][position].as_py())
+        short = cell if len(cell) <= 40 else f"{cell[:37]}..."
+        return DataError(
+            f"{short!r} in column {name!r} is not a number",
+            where=self.where,
+            row=int(self.numbers[position]),
+            hint="fix the cell or leave it empty, or choose columns with series.inputs",
+        )
+
 
 def read_table(path: Path, data: DataConfig) -> Table:
     """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
@@ -99,7 +95,12 @@ def read_table(path: Path, data: DataConfig) -> Table:
         raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
     head = look(path)
     if head.data.startswith(PARQUET.magic):
-        return _read_parquet(path)
+        try:
+            arrow = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
+        columns = {name: arrow.column(name) for name in arrow.column_names}
+        return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
     tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
 
     def lines(forgiving: bool) -> Lines:
@@ -142,15 +143,6 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     if len(set(lengths.values())) > 1:
         raise DataError(f"columns differ in length: {lengths}", where=where)
     return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
-
-
-def _read_parquet(path: Path) -> Table:
-    try:
-        arrow = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-    columns = {name: arrow.column(name) for name in arrow.column_names}
-    return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
 
 
 def _read_cells(
@@ -258,36 +250,6 @@ def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
     missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
     words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
     return np.array(words.to_pylist(), dtype=object)
-
-
-def sentinels_of(values: NDArray[np.float64]) -> tuple[list[float], float, float]:
-    """Returns the `SENTINELS` that mark missing values in ``values``, and the range of the other values.
-
-    A sentinel marks missing values if its distance to the range of the other values is more than three times
-    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
-
-    Example:
-        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
-        ([-9999.0], 1.0, 3.0)
-        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))[0]
-        []
-    """
-    known = values[np.isfinite(values)]
-    suspects = np.isin(known, SENTINELS)
-    others = known[~suspects]
-    if not len(others):
-        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-        return [], low, high
-    low, high = float(others.min()), float(others.max())
-    sentinels = [float(value) for value in np.unique(known[suspects]) if far_outside(float(value), low, high)]
-    kept = known[~np.isin(known, sentinels)]
-    return sentinels, float(kept.min()), float(kept.max())
-
-
-def far_outside(value: float, low: float, high: float) -> bool:
-    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
-    reach = 3 * (high - low)
-    return value < low - reach or value > high + reach
 
 
 def counts_rows(values: NDArray[np.float64]) -> bool:
