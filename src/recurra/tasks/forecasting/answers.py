@@ -49,10 +49,7 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
 def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple[Part, NDArray[np.float64]]:
     """Returns the windows of a table and their forecasts (N, K) in the unit of the target.
 
-    Args:
-        bundle: the model.
-        table: rows with the columns of training.
-        every: whether to forecast from every row with a full window; otherwise from the last row.
+    If ``every``, the forecasts are from every row with a full window, otherwise from the last row.
 
     Raises:
         DataError: there are too few rows, or a column is missing.

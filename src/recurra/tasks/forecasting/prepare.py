@@ -171,13 +171,9 @@ def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
 def windows_of(
     part: Part, source: SeriesSource, batch_size: int = _EVALUATION_BATCH, *, shuffle: bool = False
 ) -> Windows:
-    """Returns the windows of a part in batches, the target in standard deviations.
+    """Returns the windows of a part with a standardized target, reversed if ``series.reversed`` is set.
 
-    Args:
-        part: the rows.
-        source: settings and layout.
-        batch_size: number of windows in a batch.
-        shuffle: whether to shuffle, in an order drawn by the seed of training.
+    The order of shuffled windows is drawn by the seed of training.
     """
     series, layout, reach = source.config.series, source.assets.layout, reach_of(source)
     scale, matrix = layout.target, part.matrix

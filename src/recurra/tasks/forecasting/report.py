@@ -90,8 +90,7 @@ def _part(part: Part) -> ReportPart:
 def model_card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
     metrics, layout, reach = assessment.metrics, bundle.assets.layout, reach_of(bundle)
-    inputs = [scale.name for scale in layout.numbers] + [category.name for category in layout.categories]
-    columns = ", ".join(dict.fromkeys([*layout.time, *inputs, layout.target.name]))
+    columns = ", ".join(dict.fromkeys([*layout.time, *layout.columns]))
     unit = f" ({metrics.unit})" if metrics.unit else ""
     rows = []
     for figures in metrics.figures:
@@ -143,12 +142,7 @@ def bars(metrics: ForecastMetrics) -> list[Bar]:
 
 
 def forecast_sections(assessment: ForecastAssessment, distance: str) -> list[Section]:
-    """Returns the sections of a report that show forecasts.
-
-    Args:
-        assessment: the forecasts and their metrics.
-        distance: distance from the end of a window to its last target, in words.
-    """
+    """Returns the sections on forecasts; ``distance`` is that from a window to its last target, in words."""
     sections = [_against_truth(assessment, distance), _figures(assessment.metrics, assessment.note)]
     charts = [*_by_time(assessment), *_by_distance(assessment.metrics)]
     if charts:
@@ -157,11 +151,9 @@ def forecast_sections(assessment: ForecastAssessment, distance: str) -> list[Sec
 
 
 def median_stretch(errors: Values, length: int) -> slice:
-    """Returns the stretch of windows with the median mean error among all consecutive stretches.
+    """Returns the stretch of ``length`` windows with the median of the mean errors of all such stretches.
 
-    Args:
-        errors: errors of shape (N,).
-        length: number of windows in a stretch.
+    Stretches do not overlap; ``errors`` has the shape (N,).
 
     Example:
         >>> median_stretch(np.array([9.0, 9, 1, 1, 5, 5]), 2)

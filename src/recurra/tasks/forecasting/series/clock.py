@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recurra.errors import ConfigError, DataError
+from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
 __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
@@ -74,9 +74,8 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
         return Clock(named, PARTS)
     clock = _try(table, named, written)
     if clock is None:
-        raise DataError(
+        raise table.error(
             f"column {' and '.join(map(repr, named))} has no times that can be read",
-            where=table.where,
             hint="give their format: --set series.time_format='%d.%m.%Y %H:%M'",
         )
     return clock
@@ -90,15 +89,14 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
     """
     for name in clock.columns:
         if name not in table.columns:
-            raise DataError(f"there is no time column {name!r}", where=table.where)
+            raise table.error(f"there is no time column {name!r}")
     stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock, len(table))
     bad = np.flatnonzero(np.isnat(stamps))
     if len(bad):
         cells = [str(table.columns[name][int(bad[0])].as_py()) for name in clock.columns]
-        raise DataError(
+        raise table.error(
             f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is not a time ({clock.format})",
-            where=table.where,
-            row=int(table.numbers[bad[0]]),
+            position=bad[0],
             hint="fix or remove the row",
         )
     return stamps
@@ -164,9 +162,8 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
     ordered = [each for each, stamps in read.items() if bool((np.diff(stamps) >= zero).all())]
     if len(ordered) != 1:
         examples = " or ".join(read)
-        raise DataError(
+        raise table.error(
             f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
-            where=table.where,
             hint="choose one: --set series.time_format=...",
         )
     return ordered

@@ -96,6 +96,12 @@ class Layout(_Record):
         return Clock(tuple(self.time), self.time_format) if self.time else None
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the inputs' columns and of the target."""
+        inputs = [scale.name for scale in self.numbers] + [category.name for category in self.categories]
+        return list(dict.fromkeys([*inputs, self.target.name]))
+
+    @property
     def features(self) -> list[str]:
         """The names of the inputs of a row, in order."""
         return [
@@ -195,6 +201,9 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     Raises:
         DataError: a column of the layout is missing, or a column of numbers has a text.
     """
+    for name in layout.columns:
+        if name not in table.columns:
+            raise table.error(f"there is no column {name!r}")
     gone: dict[str, NDArray[np.bool_]] = {}
     columns: list[NDArray[np.float64]] = []
     for scale in layout.numbers:
@@ -204,7 +213,7 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     for group in layout.flags:
         columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
     for category in layout.categories:
-        words = grid.place(words_of(table.column(category.name)), None)
+        words = grid.place(words_of(table.columns[category.name]), None)
         columns += [(words == word).astype(np.float64) for word in category.words]
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
@@ -216,7 +225,7 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
 
 def _column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
     """A column of numbers on the grid, of shape (M,); NaN if a cell is missing or a row was inserted."""
-    numbers = numbers_of(table.column(name), table.decimal_comma)
+    numbers = numbers_of(table.columns[name], table.decimal_comma)
     if len(numbers.strange):
         raise table.not_a_number(name, int(numbers.strange[0]))
     return grid.place(numbers.values, np.nan)

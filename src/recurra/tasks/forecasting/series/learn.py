@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.errors import ConfigError, DataError
+from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout, Scale, sentinels_of
@@ -48,13 +48,12 @@ def learn_layout(
     target = _target(table, columns, config, time)
     values = columns[target] if target in columns else _read(table, grid, target)
     if values is None or values.dtype == object:
-        raise DataError(f"the target {target!r} has no numbers", where=table.where)
+        raise table.error(f"the target {target!r} has no numbers")
     target_scale = _scale(target, values, rows, config.missing, warnings)
     if target_scale is None:
         what = "the same" if np.isfinite(values[:rows]).any() else "missing"
-        raise DataError(
-            f"the target {target!r} is {what} in all training rows: there is nothing to forecast",
-            where=table.where,
+        raise table.error(
+            f"the target {target!r} is {what} in all training rows: there is nothing to forecast"
         )
     unknown = int(np.isnan(target_scale.known(values)).sum())
     if unknown:
@@ -90,9 +89,8 @@ def learn_layout(
         left_out=left_out,
     )
     if not layout.features:
-        raise DataError(
-            "no column is left as an input", where=table.where, hint="name columns in series.inputs"
-        )
+        hint = "name columns in series.inputs"
+        raise table.error("no column is left as an input", hint=hint)
     return layout, warnings
 
 

@@ -59,26 +59,17 @@ class Table:
         """The columns in the order of the file."""
         return list(self.columns)
 
-    def column(self, name: str) -> pa.ChunkedArray:
-        """Returns a column.
-
-        Raises:
-            DataError: there is no such column.
-        """
-        if name not in self.columns:
-            raise DataError(f"there is no column {name!r}", where=self.where)
-        return self.columns[name]
+    def error(self, what: str, position: int | None = None, hint: str | None = None) -> DataError:
+        """Returns an error of the table, or of the row at ``position``."""
+        row = None if position is None else int(self.numbers[position])
+        return DataError(what, where=self.where, row=row, hint=hint)
 
     def not_a_number(self, name: str, position: int) -> DataError:
         """Returns the error for a cell that should be a number."""
         cell = str(self.columns[name][position].as_py())
         short = cell if len(cell) <= 40 else f"{cell[:37]}..."
-        return DataError(
-            f"{short!r} in column {name!r} is not a number",
-            where=self.where,
-            row=int(self.numbers[position]),
-            hint="fix the cell or leave it empty, or choose columns with series.inputs",
-        )
+        hint = "fix the cell or leave it empty, or choose columns with series.inputs"
+        return self.error(f"{short!r} in column {name!r} is not a number", position, hint)
 
 
 def read_table(path: Path, data: DataConfig) -> Table:
@@ -148,14 +139,9 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
 def _read_cells(
     where: str, head: bytes, lines: Callable[[bool], Lines], data: DataConfig, delimiter: str
 ) -> Table:
-    """The table in ``lines``, which are forgiving or not.
+    """The table in a file with the first bytes ``head``.
 
-    Args:
-        where: name of the file.
-        head: its first bytes.
-        lines: opens the lines from the start, forgiving (see `Lines`) or not.
-        data: encoding, delimiter, header, and whether broken rows are left out.
-        delimiter: the delimiter that the file's name suggests.
+    ``lines`` opens it from the start, forgiving (see `Lines`) or not. Its name suggests ``delimiter``.
     """
     require_text(head, data.encoding, where)
     sample = list(islice(lines(True), _SAMPLE_LINES + 1))
