@@ -109,12 +109,7 @@ class ForecastMetrics(BaseModel):
 
 
 def forecast_metrics(
-    truth: Forecasts,
-    forecasts: Mapping[str, Forecasts],
-    *,
-    target: str,
-    unit: str = "",
-    ahead: int = 1,
+    truth: Forecasts, forecasts: Mapping[str, Forecasts], *, target: str, unit: str = "", ahead: int = 1
 ) -> ForecastMetrics:
     """Computes the metrics of each forecaster, and the difference of the first one to each other.
 

@@ -100,12 +100,7 @@ def prepare(
 
 
 def prepare_tables(
-    tables: dict[str, Table],
-    config: ForecasterConfig,
-    key: str,
-    reporter: Reporter,
-    *,
-    tested: bool = True,
+    tables: dict[str, Table], config: ForecasterConfig, key: str, reporter: Reporter, *, tested: bool = True
 ) -> SeriesData:
     """Prepares tables as `prepare` does files.
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
 __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
@@ -66,10 +65,7 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
     named = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in named:
         if name not in table.columns:
-            raise ConfigError(
-                f"setting series.time names {name!r}, which is not a column",
-                hint=f"the columns are {', '.join(table.names)}",
-            )
+            raise table.no_column("time", name)
     if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
         return Clock(named, PARTS)
     clock = _try(table, named, written)
@@ -153,7 +149,7 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
     """The formats that fit every row; if they give different times, the one with times in order."""
     cells = _joined(table, names, len(table))
     read = {each: _strptime(cells, each) for each in formats}
-    best = max(_share(stamps) for stamps in read.values())
+    best = max(map(_share, read.values()))
     read = {each: stamps for each, stamps in read.items() if _share(stamps) == best}
     first = next(iter(read.values()))
     if all(np.array_equal(stamps, first, equal_nan=True) for stamps in read.values()):

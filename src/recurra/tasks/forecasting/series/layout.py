@@ -42,11 +42,8 @@ class Scale(_Record):
 
     def known(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the values ``(M,)``, with NaN for numbers that mark a missing value."""
-        gone = np.isin(values, self.missing)
-        for sentinel in SENTINELS:
-            if _far_outside(sentinel, self.low, self.high):
-                gone |= values == sentinel
-        return np.where(gone, np.nan, values)
+        sentinels = [value for value in SENTINELS if _far_outside(value, self.low, self.high)]
+        return np.where(np.isin(values, [*self.missing, *sentinels]), np.nan, values)
 
     def normal(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the standardized values."""

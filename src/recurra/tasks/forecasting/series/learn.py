@@ -100,7 +100,7 @@ def _columns(
     """The columns that may be inputs, by name; the reasons for others are added to ``left_out``."""
     for name in config.inputs or []:
         if name not in table.columns:
-            raise _no_column("inputs", name, table)
+            raise table.no_column("inputs", name)
     parts = {"year", "month", "day", "hour", "minute", "second"} if time else set()
     columns = {}
     for name in table.names if config.inputs is None else config.inputs:
@@ -136,7 +136,7 @@ def _read(table: Table, grid: Grid, name: str) -> NDArray[Any] | None:
 def _target(table: Table, columns: dict[str, NDArray[Any]], config: SeriesConfig, time: list[str]) -> str:
     if config.target is not None:
         if config.target not in table.columns or config.target in time:
-            raise _no_column("target", config.target, table)
+            raise table.no_column("target", config.target)
         return config.target
     numeric = [name for name, column in columns.items() if column.dtype != object]
     if len(numeric) == 1:
@@ -145,13 +145,6 @@ def _target(table: Table, columns: dict[str, NDArray[Any]], config: SeriesConfig
         "the column to forecast is not named",
         where=table.where,
         hint=f"pass --target with one of {', '.join(numeric)}" if numeric else "give a column of numbers",
-    )
-
-
-def _no_column(setting: str, name: str, table: Table) -> ConfigError:
-    return ConfigError(
-        f"setting series.{setting} names {name!r}, which is not a column to read",
-        hint=f"the columns are {', '.join(table.names)}",
     )
 
 

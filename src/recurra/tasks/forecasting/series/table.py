@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recurra.config import DataConfig
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
@@ -63,6 +63,13 @@ class Table:
         """Returns an error of the table, or of the row at ``position``."""
         row = None if position is None else int(self.numbers[position])
         return DataError(what, where=self.where, row=row, hint=hint)
+
+    def no_column(self, setting: str, name: str) -> ConfigError:
+        """Returns the error for a setting that names a missing column."""
+        return ConfigError(
+            f"setting series.{setting} names {name!r}, which is not a column to read",
+            hint=f"the columns are {', '.join(self.names)}",
+        )
 
     def not_a_number(self, name: str, position: int) -> DataError:
         """Returns the error for a cell that should be a number."""
