@@ -13,23 +13,19 @@ from recurra.tasks.forecasting.series.layout import Layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach
 from recurra.tasks.forecasting.settings import ForecasterConfig
 
-__all__ = ["ForecasterBundle", "SeriesAssets", "build", "reach_of"]
+__all__ = ["ForecasterBundle", "SeriesAssets", "SeriesSource", "build", "reach_of"]
 
 _LAYOUT = "series.json"
 
 
 @dataclass(frozen=True)
 class SeriesAssets(Assets):
-    """What a forecaster needs besides settings and weights.
-
-    Attributes:
-        layout: the columns of the training series and their scales.
-    """
+    """What a forecaster needs besides settings and weights: the columns of its series in training."""
 
     layout: Layout
 
     def files(self) -> dict[str, str]:
-        """Returns the file of the layout, by name."""
+        """Returns the layout as JSON, by the name of its file."""
         return {_LAYOUT: self.layout.to_json()}
 
     @classmethod
@@ -39,6 +35,8 @@ class SeriesAssets(Assets):
 
 
 ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAssets]
+SeriesSource: TypeAlias = ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]
+"""A model or the data for one: both have the settings and the layout of a series."""
 
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
@@ -53,6 +51,6 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
     )
 
 
-def reach_of(series: ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]) -> Reach:
+def reach_of(source: SeriesSource) -> Reach:
     """Returns the input and target rows of a window."""
-    return find_reach(series.config.series, series.assets.layout.spacing)
+    return find_reach(source.config.series, source.assets.layout.spacing)

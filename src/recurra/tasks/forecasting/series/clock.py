@@ -44,11 +44,8 @@ class Clock:
     format: str
 
     def __str__(self) -> str:
-        return (
-            f"{' + '.join(self.columns)} ({self.format})"
-            if self.format != PARTS
-            else " + ".join(self.columns)
-        )
+        names = " + ".join(self.columns)
+        return names if self.format == PARTS else f"{names} ({self.format})"
 
 
 def find_clock(table: Table, columns: str | Sequence[str] | None, written: str | None) -> Clock | None:
@@ -216,22 +213,15 @@ def _iso(cells: pa.ChunkedArray) -> Stamps:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
     text = pc.utf8_trim_whitespace(cells)
-    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+    for zone in (None, "UTC"):
         try:
-            return _to_numpy(pc.cast(text, wanted))
+            return _to_numpy(pc.cast(text, pa.timestamp("us", zone)))
         except pa.ArrowInvalid:
             continue
+    if len(text) == 1:
+        return np.array(["NaT"], "datetime64[us]")
     # At least one cell is not a time: they are converted one by one.
-    return np.array([_iso_cell(cell) for cell in text.to_pylist()], "datetime64[us]")
-
-
-def _iso_cell(cell: str | None) -> np.datetime64:
-    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return np.datetime64(pc.cast(pa.scalar(cell, pa.string()), wanted).value, "us")
-        except (pa.ArrowInvalid, TypeError, ValueError):
-            continue
-    return np.datetime64("NaT", "us")
+    return np.concatenate([_iso(text.slice(row, 1)) for row in range(len(text))])
 
 
 def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
@@ -277,7 +267,7 @@ def _share(stamps: Stamps) -> float:
 def _are_plain_numbers(cells: pa.ChunkedArray) -> bool:
     """Whether cells are numbers, such as 2016 or 20160701, which are dates only if the name says so."""
     numbers = numbers_of(cells)
-    return numbers.present > numbers.strange
+    return numbers.present > len(numbers.strange)
 
 
 def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -36,6 +37,10 @@ class Grid:
     stamps: Stamps | None
     spacing: float | None
     warnings: list[str] = field(default_factory=list)
+
+    def place(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """Returns values of a table's rows (N,) on the grid, of shape (M,); inserted rows get ``missing``."""
+        return np.where(self.source < 0, missing, values[np.maximum(self.source, 0)])
 
 
 def rows_as_they_are(table: Table) -> Grid:

@@ -1,4 +1,4 @@
-"""What the columns of a series are and how they become inputs: learned in training, applied to a table."""
+"""The layout of a series: its columns, their scales in training, and how they become inputs."""
 
 from __future__ import annotations
 
@@ -215,15 +215,14 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     for group in layout.flags:
         columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
     for category in layout.categories:
-        words = _on_grid_words(table, grid, category.name)
+        words = grid.place(words_of(table.column(category.name)), None)
         columns += [(words == word).astype(np.float64) for word in category.words]
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
     target = layout.target.known(column_values(table, grid, layout.target.name))
     inputs = np.stack(columns, axis=1).astype(np.float32)
     last = forward_filled(target, layout.target.mean)
-    numbers = np.where(grid.source < 0, 0, table.numbers[np.maximum(grid.source, 0)])
-    return Matrix(inputs, target, last, grid.stamps, numbers)
+    return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0))
 
 
 def column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
@@ -232,12 +231,10 @@ def column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
     Raises:
         DataError: there is no such column, or a cell is a text.
     """
-    if name not in table.columns:
-        raise DataError(f"there is no column {name!r}", where=table.where)
-    numbers = numbers_of(table.columns[name], table.decimal_comma)
-    if numbers.first is not None:
-        raise not_a_number(table, name, numbers.first)
-    return np.where(grid.source < 0, np.nan, numbers.values[np.maximum(grid.source, 0)])
+    numbers = numbers_of(table.column(name), table.decimal_comma)
+    if len(numbers.strange):
+        raise not_a_number(table, name, int(numbers.strange[0]))
+    return grid.place(numbers.values, np.nan)
 
 
 def not_a_number(table: Table, name: str, position: int) -> DataError:
@@ -250,11 +247,3 @@ def not_a_number(table: Table, name: str, position: int) -> DataError:
         row=int(table.numbers[position]),
         hint="fix the cell or leave it empty, or choose columns with series.inputs",
     )
-
-
-def _on_grid_words(table: Table, grid: Grid, name: str) -> NDArray[np.object_]:
-    if name not in table.columns:
-        raise DataError(f"there is no column {name!r}", where=table.where)
-    words = words_of(table.columns[name])[np.maximum(grid.source, 0)]
-    words[grid.source < 0] = None
-    return words

@@ -12,7 +12,6 @@ from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout, Period, Scale, not_a_number
 from recurra.tasks.forecasting.series.table import (
-    Numbers,
     Table,
     counts_rows,
     numbers_of,
@@ -21,18 +20,11 @@ from recurra.tasks.forecasting.series.table import (
 )
 from recurra.tasks.forecasting.settings import SeriesConfig
 
-__all__ = ["Learned", "learn_layout"]
+__all__ = ["learn_layout"]
 
 _MOST_WORDS = 50
-_YEAR = 365 * 86_400
-_LONGEST = {"day": 86_400, "week": 604_800, "year": _YEAR}
-
-
-class Learned(NamedTuple):
-    """A layout, and warnings about the columns."""
-
-    layout: Layout
-    warnings: list[str]
+_PERIODS = {"day": 86_400, "week": 604_800, "year": 365 * 86_400}
+_UNUSED = "the same, or missing, in all training rows"
 
 
 class _Column(NamedTuple):
@@ -43,8 +35,10 @@ class _Column(NamedTuple):
     words: NDArray[np.object_] | None
 
 
-def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int) -> Learned:
-    """Returns the layout of ``table``, with means, ranges and words of the first ``rows`` of the grid.
+def learn_layout(
+    table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int
+) -> tuple[Layout, list[str]]:
+    """Returns the layout of ``table``, with scales and words of the training rows, and its warnings.
 
     Columns that number the rows, columns that are empty or constant in the training rows, and columns of more
     than 50 different words are left out. A column whose cells are mostly numbers is a column of numbers.
@@ -81,13 +75,19 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
     categories: list[Category] = []
     for column in columns:
         if column.words is not None:
-            _add_category(column.name, column.words[:rows], categories, left_out)
+            words = sorted({word for word in column.words[:rows].tolist() if word is not None})
+            if len(words) < 2:
+                left_out[column.name] = _UNUSED
+            elif len(words) > _MOST_WORDS:
+                left_out[column.name] = f"{len(words):,} different words"
+            else:
+                categories.append(Category(name=column.name, words=words))
         elif column.values is not None and column.name == target:
             numbers.append(target_scale)
         elif column.values is not None:
             scale = _scale(column.name, column.values, rows, config.missing, warnings)
             if scale is None:
-                left_out[column.name] = "the same, or missing, in all training rows"
+                left_out[column.name] = _UNUSED
             else:
                 numbers.append(scale)
     values = {c.name: c.values for c in columns if c.values is not None}
@@ -106,7 +106,7 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
         raise DataError(
             "no column is left as an input", where=table.where, hint="name columns in series.inputs"
         )
-    return Learned(layout, warnings)
+    return layout, warnings
 
 
 def _columns(
@@ -138,17 +138,14 @@ def _columns(
 
 def _read(table: Table, grid: Grid, name: str) -> _Column | None:
     """A column on the grid; None if all cells are missing."""
-    numbers: Numbers = numbers_of(table.columns[name], table.decimal_comma)
-    at, inserted = np.maximum(grid.source, 0), grid.source < 0
+    numbers = numbers_of(table.columns[name], table.decimal_comma)
     if not numbers.present:
         return None
-    if not numbers.strange:
-        return _Column(name, np.where(inserted, np.nan, numbers.values[at]), None)
-    if numbers.first is not None and 2 * numbers.strange < numbers.present:
-        raise not_a_number(table, name, numbers.first)
-    words = words_of(table.columns[name])[at]
-    words[inserted] = None
-    return _Column(name, None, words)
+    if not len(numbers.strange):
+        return _Column(name, grid.place(numbers.values, np.nan), None)
+    if 2 * len(numbers.strange) < numbers.present:
+        raise not_a_number(table, name, int(numbers.strange[0]))
+    return _Column(name, None, grid.place(words_of(table.columns[name]), None))
 
 
 def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: list[str]) -> str:
@@ -198,18 +195,6 @@ def _scale(
     return scale
 
 
-def _add_category(
-    name: str, words: NDArray[np.object_], categories: list[Category], left_out: dict[str, str]
-) -> None:
-    known = sorted({word for word in words.tolist() if word is not None})
-    if len(known) < 2:
-        left_out[name] = "the same, or missing, in all training rows"
-    elif len(known) > _MOST_WORDS:
-        left_out[name] = f"{len(known):,} different words"
-    else:
-        categories.append(Category(name=name, words=known))
-
-
 def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: int) -> list[list[str]]:
     """Columns with missing training rows, grouped if they are missing in the same rows."""
     groups: dict[bytes, list[str]] = {}
@@ -226,9 +211,9 @@ def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, s
         return []
     periods: list[Period] = []
     for period in config.calendar:
-        if grid.spacing >= _LONGEST[period]:
+        if grid.spacing >= _PERIODS[period]:
             continue
-        if grid.spacing * rows < 2 * _LONGEST[period]:
+        if grid.spacing * rows < 2 * _PERIODS[period]:
             left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
         else:
             periods.append(period)
