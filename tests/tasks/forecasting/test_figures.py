@@ -1,4 +1,4 @@
-"""Figures of forecasts against plain sums; intervals against what repeated draws really do."""
+"""Metrics of forecasts compared with plain sums; coverage of intervals in repeated samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def autoregressive(n: int, share: float, seed: int) -> NDArray[np.float64]:
     return np.asarray(lfilter([1.0], [1.0, -share], noise)[200:])
 
 
-def test_figures_are_the_plain_ones() -> None:
+def test_metrics_equal_plain_sums() -> None:
     random = np.random.default_rng(2)
     truth = random.normal(10, 3, (300, 2))
     net, naive = truth + random.normal(0.2, 1, truth.shape), truth + random.normal(0, 2, truth.shape)
@@ -53,7 +53,7 @@ def test_figures_are_the_plain_ones() -> None:
     assert "degC below that of persistence" in difference.sentence
 
 
-def test_equal_forecasters_are_told_no_difference() -> None:
+def test_equal_forecasters_have_no_difference() -> None:
     random = np.random.default_rng(3)
     truth = random.normal(size=(500, 1))
     one, other = (truth + random.normal(size=truth.shape) for _ in range(2))
@@ -81,7 +81,7 @@ def test_intervals_have_the_width_and_the_coverage_of_the_mean(share: float) -> 
     assert 0.8 * expected < np.mean(widths) < 1.05 * expected
 
 
-def test_blocks_grow_with_what_neighbours_have_in_common() -> None:
+def test_the_block_length_grows_with_autocorrelation() -> None:
     lengths = [block_length(autoregressive(4_000, share, 1)) for share in (0.0, 0.6, 0.95)]
     assert lengths == sorted(lengths)
     assert lengths[0] <= 3
@@ -99,7 +99,7 @@ def test_shapes_and_numbers_are_checked() -> None:
             forecast_metrics(truth, {"a": wrong}, target="T")
 
 
-def test_persistence_and_season_are_the_values_then() -> None:
+def test_persistence_and_seasonal_forecasts() -> None:
     last = np.arange(100.0)
     part = part_of(last[:, None], last, np.array([40, 50]))
     reach = Reach(points=1, step=12, delay=1, horizon=3, period=None)
@@ -109,7 +109,7 @@ def test_persistence_and_season_are_the_values_then() -> None:
     assert seasonal(part, reach, 24).tolist() == [[40.0], [50.0]]
 
 
-def test_ridge_is_scikit_learns_on_the_flat_window() -> None:
+def test_ridge_equals_scikit_learn_on_the_flattened_window() -> None:
     random = np.random.default_rng(4)
     x = random.standard_normal((400, 2)).astype(np.float32)
     y = np.convolve(x[:, 0], [0.0, 0.0, 0.5, 0.3], "full")[:400].astype(np.float64) + 5
@@ -122,7 +122,7 @@ def test_ridge_is_scikit_learns_on_the_flat_window() -> None:
     assert np.abs(ridge.predict(held_out)[:, 0] - y[261:391]).mean() < 0.2 * y.std()
 
 
-def test_the_stretch_that_is_drawn_is_the_middle_one() -> None:
+def test_the_plotted_range_is_the_middle_one() -> None:
     errors = np.repeat([5.0, 1.0, 3.0, 9.0, 2.0], 10)
     assert median_stretch(errors, 10) == slice(20, 30)
     assert median_stretch(errors[:7], 10) == slice(0, 7)
