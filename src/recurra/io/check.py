@@ -71,7 +71,8 @@ def check(
     tokenizer = TextTokenizer.train(texts, config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
-    parts = {name: part_of(sources[name], counted, codes) for name, counted in figures.items()}
+    max_tokens = config.tokenizer.max_tokens
+    parts = {name: part_of(sources[name], counted, codes, max_tokens) for name, counted in figures.items()}
     leaks = [
         leak_of(part, seen, figures)
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))
@@ -118,12 +119,11 @@ def table(report: DataCheck) -> tuple[list[str], list[list[str]]]:
         ["label conflicts", *(f"{part.conflicts:,}" for part in parts.values())],
     ]
     for seen_in in dict.fromkeys(leak.seen_in for leak in report.leaks):
-        leaks = {
-            leak.part: _counted(leak.rows, leak.rows_loose)
-            for leak in report.leaks
-            if leak.seen_in == seen_in
-        }
-        rows.append([f"also in {seen_in}", *(leaks.get(name, "") for name in parts)])
+        leaks = {leak.part: leak for leak in report.leaks if leak.seen_in == seen_in}
+        counted = (
+            _counted(leak.rows, leak.rows_loose) if (leak := leaks.get(name)) else "" for name in parts
+        )
+        rows.append([f"also in {seen_in}", *counted])
     where = report.held_out if report.held_out in parts else next(iter(parts))
     unknown = f"{report.unknown:.1%}" + ("" if report.held_out in parts else f" (in {report.held_out})")
     rows.append(["unknown tokens", *(unknown if name == where else "" for name in parts)])
@@ -149,7 +149,6 @@ def _count(
         figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
         raise DataError("there are no rows", where=source.path, hint="give a file with rows")
-    figures.truncated = int(np.count_nonzero(np.asarray(figures.lengths) > tokenizer.config.max_tokens))
     return figures
 
 

@@ -276,11 +276,7 @@ def _writing(path: Path) -> Iterator[None]:
 def _extract(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
     """Unpacks a gzipped tar archive; only files and folders inside ``target`` are written.
 
-    Args:
-        archive: the file.
-        target: an empty folder.
-        limit: the number of bytes on disk that the contents may take.
-        progress: called with the number of bytes read of the archive.
+    The contents may take ``limit`` bytes on disk. ``progress`` is called with the number of bytes read.
 
     Raises:
         DataError: the archive is damaged or too large, or has a member outside the folder, or one that is

@@ -82,14 +82,7 @@ def cells(
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV is written.
-
-    Attributes:
-        delimiter: the character between fields.
-        quoted: whether quotes enclose fields.
-        width: the most frequent number of fields in a row.
-        agreement: the share of sample rows that have it.
-    """
+    """How a CSV is written: ``width`` fields a row, in a share ``agreement`` of the rows of the sample."""
 
     delimiter: str
     quoted: bool
@@ -118,11 +111,8 @@ def find_dialect(
 ) -> Dialect:
     """The dialect in which most rows agree on a number of fields above one.
 
-    Args:
-        lines: the first lines of the file, with their ends.
-        complete: whether these are all lines.
-        preferred: the delimiter that the file's name suggests; it is chosen if several are equally likely.
-        delimiter: the only one to consider, if the user gave it.
+    ``complete`` is whether ``lines`` are the whole file. The ``preferred`` delimiter wins a draw; if the user
+    gave a ``delimiter``, no other is considered.
     """
     order = [delimiter] if delimiter else [preferred, *(c for c in _CANDIDATES if c != preferred)]
     # max returns the first of equals, so the preferred delimiter wins a draw.

@@ -104,6 +104,11 @@ class TaggedBatch:
     rows: NDArray[np.int64]
 
     @property
+    def inputs(self) -> tuple[torch.Tensor, ...]:
+        """The arguments of the network."""
+        return self.words, self.lengths, self.spelled, self.characters, self.character_lengths
+
+    @property
     def size(self) -> int:
         """Number of words, over which the loss is averaged."""
         return int(self.lengths.sum())
