@@ -166,9 +166,7 @@ class TaggedBatches:
         if self.sentences.tags is not None:
             tags = np.full(tokens.shape, IGNORED, np.int64)
             # Row by row, in the order of the flat tags.
-            tags[np.arange(tokens.shape[1]) < batch.lengths.numpy()[:, None]] = self.sentences.tags[
-                self.sentences.places(batch.rows)
-            ]
+            tags[tokens > 0] = self.sentences.tags[self.sentences.places(batch.rows)]
         return TaggedBatch(
             words=torch.from_numpy(forms.words[tokens]),
             lengths=batch.lengths,
