@@ -120,28 +120,24 @@ def find_dialect(
 
 
 def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
-    unquoted = _parse(lines, complete, delimiter, False)
-    plain = Dialect(delimiter, False, *_widths(unquoted))
-    opens = any(
-        field.lstrip(" ").startswith('"') for row in unquoted if isinstance(row, list) for field in row
-    )
-    if not opens:
+    rows = _parse(lines, complete, delimiter, False)
+    plain = _dialect(rows, delimiter, False)
+    opens = (field.lstrip(" ").startswith('"') for row in rows if isinstance(row, list) for field in row)
+    if not any(opens):
         # A TSV without quotes is likely to be as in GLUE, where a quote is a character; a CSV without
         # quotes so far has them once a field needs them.
         return plain if delimiter == "\t" else replace(plain, quoted=True)
-    quoted = Dialect(delimiter, True, *_widths(_parse(lines, complete, delimiter, True)))
+    quoted = _dialect(_parse(lines, complete, delimiter, True), delimiter, True)
     if delimiter != "\t":
         return quoted
     return quoted if quoted.merit >= plain.merit and quoted.agreement == 1.0 else plain
 
 
-def _widths(rows: Sequence[list[str] | DataError]) -> tuple[int, float]:
-    """The most frequent number of fields, and the share of rows that have it; broken rows have none."""
+def _dialect(rows: Sequence[list[str] | DataError], delimiter: str, quoted: bool) -> Dialect:
+    """The dialect with the most frequent number of fields; broken rows agree with none."""
     counts = Counter(len(row) for row in rows if not isinstance(row, DataError))
-    if not counts:
-        return 0, 0.0
-    width, count = counts.most_common(1)[0]
-    return width, count / len(rows)
+    width, count = counts.most_common(1)[0] if counts else (0, 0)
+    return Dialect(delimiter, quoted, width, count / max(1, len(rows)))
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -275,11 +271,11 @@ def _may_be_table(start: Start) -> bool:
     return all(len(row) == len(like.columns) for row in rows)
 
 
-def _sniff_csv(start: Start) -> bool:
+def _matches_csv(start: Start) -> bool:
     return start.suffix in CSV.suffixes or _may_be_table(start)
 
 
-def _sniff_tsv(start: Start) -> bool:
+def _matches_tsv(start: Start) -> bool:
     return start.suffix in TSV.suffixes or ("\t" in start.first_line and _may_be_table(start))
 
 
@@ -289,5 +285,5 @@ def _details(source: Source) -> str:
     return f", {_DELIMITERS.get(delimiter, repr(delimiter))} between fields, {header}"
 
 
-CSV = Format("csv", "CSV", _layout, _sniff_csv, cells, suffixes=(".csv",), details=_details)
-TSV = Format("tsv", "TSV", _layout, _sniff_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)
+CSV = Format("csv", "CSV", _layout, _matches_csv, cells, suffixes=(".csv",), details=_details)
+TSV = Format("tsv", "TSV", _layout, _matches_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)
