@@ -105,7 +105,7 @@ class Windows:
         return (self._gather(order[at : at + size]) for at in range(start * size, len(order), size))
 
     def truth(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Returns the targets (N, K) of the windows at ``rows``, of all by default; NaN after the last row."""
+        """Returns the targets (N, K) of the windows at ``rows`` (by default all); NaN after the last row."""
         positions = (self.rows if rows is None else rows)[:, None] + self.ahead
         known = np.minimum(positions, len(self.targets) - 1)
         return np.where(positions < len(self.targets), self.targets[known], np.float32("nan"))
