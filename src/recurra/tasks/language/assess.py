@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.tokenizer import TextTokenizer
+from recurra.measure.formatting import sentence
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
@@ -74,12 +75,10 @@ class LanguageAssessment:
             "unit": self.unit,
             "texts": self.texts,
             "unknown_tokens": self.unknown,
-            "model": self.model.model_dump(mode="json"),
-            "baseline": {"order": self.order, **self.baseline.model_dump(mode="json")}
-            if self.baseline
-            else None,
-            "unigram": self.unigram.model_dump(mode="json") if self.unigram else None,
-            "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
+            "model": self.model.model_dump(),
+            "baseline": {"order": self.order, **self.baseline.model_dump()} if self.baseline else None,
+            "unigram": self.unigram.model_dump() if self.unigram else None,
+            "comparison": self.comparison.model_dump() if self.comparison else None,
         }
 
 
@@ -149,8 +148,7 @@ def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> Non
     header = [f"{assessment.part}, {assessment.model.tokens:,} tokens", *(name for name, _ in columns)]
     reporter.table("", header, rows)
     if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+        reporter.note(f"{sentence(assessment.comparison.sentence)}.")
 
 
 def span(figures: Perplexity) -> str:
