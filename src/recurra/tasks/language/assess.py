@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.tokenizer import TextTokenizer
-from recurra.measure.formatting import sentence
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
@@ -148,7 +147,8 @@ def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> Non
     header = [f"{assessment.part}, {assessment.model.tokens:,} tokens", *(name for name, _ in columns)]
     reporter.table("", header, rows)
     if assessment.comparison is not None:
-        reporter.note(f"{sentence(assessment.comparison.sentence)}.")
+        sentence = assessment.comparison.sentence
+        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 def span(figures: Perplexity) -> str:

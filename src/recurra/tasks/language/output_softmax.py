@@ -45,7 +45,7 @@ class Output(nn.Module):
     def log_probability(self, states: Tensor, targets: Tensor) -> Tensor:
         """Returns the log-probability (N,) of each target in nats, with at most 8 MB of logits at once."""
         rows = max(1, _CHUNK // self.classes)
-        chunks = zip(states.split(rows), targets.split(rows), strict=True)
+        chunks = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
         return torch.cat([self._target_log_p(*chunk) for chunk in chunks])
 
     def log_probabilities(self, states: Tensor) -> Tensor:
