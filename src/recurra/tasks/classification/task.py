@@ -22,7 +22,6 @@ from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import (
-    EVALUATION_BATCH,
     assess,
     explain_text,
     fit_baseline,
@@ -30,7 +29,7 @@ from recurra.tasks.classification.assess import (
     report_assessment,
 )
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
-from recurra.tasks.classification.network import classification_loss, predict_logits
+from recurra.tasks.classification.network import BATCH, classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
 from recurra.tasks.classification.report import evaluation_report, model_card, report_data
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -52,7 +51,7 @@ def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
     kind = labels.label_kind
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        logits = predict_logits(network, Batches(valid.examples, valid.rows, EVALUATION_BATCH))
+        logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
         metrics = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
         values = {"loss": metrics.log_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
@@ -97,7 +96,7 @@ def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
 
 def sequences(bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each text."""
-    return vectors_of(bundle, texts_of_file(data, bundle.config, bundle.assets.source))
+    return _vectors(bundle, _texts(data, bundle.config, bundle.assets.source))
 
 
 def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBundle, Iterator[Tensor]]:
@@ -109,7 +108,7 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
     def texts() -> Iterator[str]:
         if data is None:
             return (row.text for row in sample_rows("en")["train"])
-        return texts_of_file(data, config)
+        return _texts(data, config)
 
     tokenizer = TextTokenizer.train(islice(texts(), _VOCABULARY_TEXTS), config.tokenizer)
     assets = ClassifierAssets(tokenizer, Labels(("no", "yes"), "binary"))
@@ -117,20 +116,16 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
         torch.manual_seed(config.train.seed)
         model = build(config, assets).eval()
     bundle = ClassifierBundle(config=config, model=model, assets=assets)
-    return bundle, vectors_of(bundle, texts())
+    return bundle, _vectors(bundle, texts())
 
 
-def texts_of_file(data: Path, config: ClassifierConfig, like: Source | None = None) -> Iterator[str]:
-    """Yields the texts of a file, labelled or not.
-
-    Raises:
-        DataError: the file can't be used.
-    """
+def _texts(data: Path, config: ClassifierConfig, like: Source | None = None) -> Iterator[str]:
+    """Yields the texts of a file, labelled or not."""
     chunks = read(detect(data, config.data, labelled=False, like=like))
     return (text for rows in chunks for text in rows.texts)
 
 
-def vectors_of(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
+def _vectors(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
     """Yields the word vectors (T, E) of each text."""
     table = bundle.model.embedding.weight.detach()
     while chunk := list(islice(texts, _TEXTS_CHUNK)):

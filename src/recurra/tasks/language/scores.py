@@ -84,18 +84,12 @@ def generate(
 ) -> Iterator[int]:
     """Yields ``count`` tokens, each sampled from the model given all tokens before it.
 
-    Args:
-        model: the network.
-        ids: token ids of the prompt, of shape (T,), with the start token.
-        count: number of tokens.
-        temperature: the logits are divided by it; below 1, likely tokens become more likely; at 0, the most
-            likely token is chosen.
-        top_k: sample from the ``top_k`` most likely tokens only; if None, from all.
-        seed: seed of the sampling.
-        never: tokens that are never sampled, e.g. padding and the unknown word.
+    ``ids`` are those of the prompt, of shape (T,), with the start token. The logits are divided by
+    ``temperature``; at 0, the most likely token is chosen. With ``top_k``, only that many of the most likely
+    tokens are sampled from. Tokens in ``never`` are never sampled, e.g. padding and the unknown word.
     """
     random = torch.Generator().manual_seed(seed)
-    window: Tensor = torch.from_numpy(np.asarray(ids, np.int64))[None]
+    window = torch.from_numpy(np.asarray(ids, np.int64))[None]
     state: States | None = None
     for _ in range(count):
         with measuring(model) as device:
