@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.config import TextSettings
+from recurra.config import TextConfig
 from recurra.errors import DataError
 from recurra.io.detect import detect
 from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
@@ -46,7 +46,7 @@ class DataCheck(Record):
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextSettings
+    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextConfig
 ) -> DataCheck:
     """Counts the problems of a training file, and of the held-out files against it.
 
@@ -178,7 +178,7 @@ def _is_group(column: Column, classes: int) -> bool:
     )
 
 
-def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Sequence[str]) -> list[str]:
+def _part_warnings(name: str, part: PartCheck, config: TextConfig, groups: Sequence[str]) -> list[str]:
     """Advice on one file."""
     warnings = []
     if part.skipped:
@@ -205,7 +205,7 @@ def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Seq
     return warnings + (_training_warnings(part, config) if name == "train" else [])
 
 
-def _training_warnings(part: PartCheck, config: TextSettings) -> list[str]:
+def _training_warnings(part: PartCheck, config: TextConfig) -> list[str]:
     warnings = []
     if part.sorted_by_class:
         warnings.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,18 +172,8 @@ def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
     """Reports the layers of a model, with shapes and parameters: `recurra inspect MODEL summary`."""
     network = summarize(load(model).model)
     report_summary(network, reporter)
-    layers = [
-        {
-            "name": row.name,
-            "layer": row.layer,
-            "output_shape": row.output_shape,
-            "parameters": row.parameters,
-            "trainable": row.trainable,
-        }
-        for row in network.rows
-    ]
-    counts = {"total": network.total, "trainable": network.trainable, "frozen": network.frozen}
-    return {"layers": layers, **counts}
+    fields = asdict(network)
+    return {"layers": fields.pop("rows"), **fields}
 
 
 def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
