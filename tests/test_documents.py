@@ -55,6 +55,14 @@ def test_the_tree_in_architecture_equals_the_package() -> None:
     assert drawn == folders | top
 
 
+def test_the_files_that_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    paths = [path for path in re.findall(r"`([a-z_/]+/(?:[a-z_]+\.py)?)`", text) if path.count("/")]
+    assert len(paths) > 20
+    missing = [path for path in paths if not (PACKAGE / path).exists() and not (ROOT / path).exists()]
+    assert missing == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_are_valid(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):

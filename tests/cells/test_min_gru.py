@@ -77,7 +77,7 @@ def test_the_command_line_classifies_with_it(sample: Files, tmp_path: Path, run:
     assert "Bidirectional minGRU" in run("inspect", model, "summary").out
     shown = run("inspect", model, "memory", "--steps", 6, "--out", tmp_path / "memory.svg")
     assert shown.code == 0, shown.err
-    assert "The keep gate stands open by" in shown.out
+    assert "The mean opening of the keep gate is" in shown.out
     assert "spectral" not in shown.out
     assert "keep" in (tmp_path / "memory.svg").read_text(encoding="utf-8")
 

@@ -179,7 +179,7 @@ def test_everything_that_names_a_cell_reads_the_spec(spec: CellSpec) -> None:
     assert list(found.last.spectral_radius) == list(spec.gates)
     assert [gate.name for gate in found.last.gates] == ["input", "forget", "output"]
     assert found.last.carry is not None
-    assert "The forget gate stands open" in memory_view.sentences(found)["gates"]
+    assert "The mean opening of the forget gate is" in memory_view.sentences(found)["gates"]
     for backend in ("cpu", "torch"):
         with pytest.raises(BackendError, match=f"has no cell {spec.name}"):
             make_problem(spec.name, 2, 2, 3, 4, dtype=torch.float32).solve(backend=backend)

@@ -235,7 +235,7 @@ def test_malformed_rows_can_be_skipped(run: Run, tmp_path: Path) -> None:
         file.write("too,many,cells,here\n")
     ran = run("fit", tmp_path / "mixed.csv", "--out", tmp_path / "model", "--skip-bad-rows", *QUICK)
     assert ran.code == 0, ran.err
-    assert "left out 1 broken row" in ran.out
+    assert "skipped 1 broken row" in ran.out
     assert "row 31" in ran.out
 
 

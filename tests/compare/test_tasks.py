@@ -137,6 +137,14 @@ def test_arms_that_are_not_comparable_are_refused(
         compared(tmp_path, recipes, settings, None, tmp_path / "none.csv")
 
 
+def test_texts_of_a_language_model_are_not_drawn(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", "\n".join(sentences(300, 1)) + "\n")
+    settings = {"model": NETWORK, "language": {"bptt": 8, "output": "full"}, "train": TRAIN}
+    recipes = "language-model,language-model+model.units=24"
+    with pytest.raises(ConfigError, match="texts of this task can't be drawn"):
+        compared(tmp_path, recipes, settings, None, train, sizes=(50, 0))
+
+
 def test_windows_are_not_drawn(tmp_path: Path) -> None:
     data = write(tmp_path / "hours.csv", "\n".join(hourly_lines(400)) + "\n")
     settings = {"series": {"target": "temp", "lookback": "12h", "delay": "3h"}}

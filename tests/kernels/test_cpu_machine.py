@@ -135,7 +135,7 @@ def test_without_the_kernels_auto_takes_torchs_and_says_so_once(
     cell: str, problem: Any, same: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "unavailable_reason", lambda: "Numba (no module of that name)")
-    dispatch._say_once.cache_clear()
+    dispatch._warn_once.cache_clear()
     p = problem(cell, 4, 3, 2, 5, dtype=torch.float32, lengths=[4, 2, 0])
     expected = p.solve(backend="torch")
     with pytest.warns(

@@ -1,4 +1,4 @@
-"""Recurrent cells: one file a cell, and the registry that finds them by name.
+"""Recurrent cells: one file for each, and the registry of their names.
 
 A file of this folder defines a cell in its constant ``CELL``; the file is named as the cell. It is imported
 when the cell is first asked for, so the names are known without importing PyTorch.
@@ -41,12 +41,12 @@ def __getattr__(name: str) -> Any:
 
 
 def cell_names() -> tuple[str, ...]:
-    """The names of all cells: the built-in ones, then those that were registered."""
+    """Returns the names of all cells: the built-in ones, then the registered ones."""
     return (*BUILT_IN, *(name for name in _specs if name not in BUILT_IN))
 
 
 def cell_named(name: str) -> CellSpec:
-    """The cell of a name.
+    """Returns the cell of a name.
 
     Raises:
         ConfigError: there is no such cell.

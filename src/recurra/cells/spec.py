@@ -1,4 +1,4 @@
-"""What a recurrent cell is: its parameters, their initial values, and one step in plain PyTorch.
+"""The definition of a recurrent cell: its parameters, their initial values, and one step in plain PyTorch.
 
 Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units.
 """
@@ -61,10 +61,10 @@ class Weights(dict[str, Tensor]):
 
 
 class Product(Protocol):
-    """``x weight' + bias``, of factors rounded to bfloat16 where that precision was asked for."""
+    """``x weight' + bias``, of factors rounded to bfloat16 if that is the layer's precision."""
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The product.
+        """Returns the product.
 
         Args:
             x: ``(..., N)``.
@@ -79,13 +79,13 @@ class Product(Protocol):
 
 @dataclass
 class Ops:
-    """What a step may use besides its arguments.
+    """The operations of a layer that a step uses.
 
     Attributes:
         act: the layer's activation.
         product: a matrix product in the layer's precision.
         recurrent_mask: ``(B, H)`` of recurrent dropout, or None.
-        seen: where ``gate`` keeps what it was given, by name; None where nobody wants to know.
+        seen: receives the sums of each gate by name; None if they are not recorded.
     """
 
     act: Callable[[Tensor], Tensor]
@@ -94,47 +94,47 @@ class Ops:
     seen: dict[str, Tensor] | None = None
 
     def enter(self, h: Tensor) -> Tensor:
-        """The state as it enters the recurrent product: multiplied by the mask of recurrent dropout."""
+        """Returns the state multiplied by the mask of recurrent dropout, for the recurrent product."""
         return h if self.recurrent_mask is None else h * self.recurrent_mask
 
     def gate(self, name: str, sums: Tensor) -> Tensor:
-        """``sigmoid(sums)``, reported to ``recurra inspect MODEL memory`` as the gate of that name."""
+        """Returns ``sigmoid(sums)``, which the memory inspection shows as the gate of that name."""
         if self.seen is not None:
             self.seen[name] = sums
         return torch.sigmoid(sums)
 
     def gates(self, names: tuple[str, ...], sums: Tensor) -> tuple[Tensor, ...]:
-        """The same for several gates of ``H`` columns each."""
+        """Returns several gates of ``H`` columns each."""
         if self.seen is not None:
             self.seen.update(zip(names, sums.chunk(len(names), dim=-1), strict=True))
         return torch.sigmoid(sums).chunk(len(names), dim=-1)
 
 
 def glorot(parameter: Tensor, H: int) -> None:
-    """Glorot-uniform values, as Keras gives to the weights of the input."""
+    """Fills with Glorot-uniform values, Keras's default for input weights."""
     nn.init.xavier_uniform_(parameter)
 
 
 def orthogonal(parameter: Tensor, H: int) -> None:
-    """Orthogonal values, as Keras gives to the recurrent weights."""
+    """Fills with an orthogonal matrix, Keras's default for recurrent weights."""
     if parameter.dtype in (torch.float32, torch.float64):
         nn.init.orthogonal_(parameter)
-    else:  # torch factorises no narrower numbers
+    else:  # torch has no QR factorisation of narrower dtypes
         parameter.copy_(nn.init.orthogonal_(torch.empty_like(parameter, dtype=torch.float32)))
 
 
 def uniform(parameter: Tensor, H: int) -> None:
-    """Uniform values within ``1 / sqrt(H)``, as torch.nn gives to all parameters."""
+    """Fills with uniform values within ``1 / sqrt(H)``, torch.nn's default for all parameters."""
     nn.init.uniform_(parameter, -(H**-0.5), H**-0.5)
 
 
 def zeros(parameter: Tensor, H: int) -> None:
-    """Zeros."""
+    """Fills with zeros."""
     nn.init.zeros_(parameter)
 
 
 def ones(parameter: Tensor, H: int) -> None:
-    """Ones, such as the gain of a layer normalisation."""
+    """Fills with ones, such as the gain of a layer normalisation."""
     nn.init.ones_(parameter)
 
 
@@ -144,9 +144,9 @@ class Parameter:
 
     Attributes:
         name: such as ``weight_ih``, which is ``weight_ih_l0`` in the first layer.
-        shape: of ``E``, ``H`` and multiples of them, such as ``("4H", "E")``.
-        initial: fills it where ``initial_weights`` is ``keras``.
-        initial_torch: fills it where ``initial_weights`` is ``torch``.
+        shape: sizes such as ``E``, ``H`` and ``4H``, for example ``("4H", "E")``.
+        initial: fills it if ``initial_weights`` is ``keras``.
+        initial_torch: fills it if ``initial_weights`` is ``torch``.
     """
 
     name: str
@@ -163,7 +163,7 @@ def input_product(x: Tensor, weights: Weights, ops: Ops) -> tuple[Inputs, Weight
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CellSpec:
-    """A recurrent cell: everything that layers, kernels, settings and reports need to know of it.
+    """A recurrent cell: all that layers, kernels, settings and reports read about it.
 
     ``prepare`` runs once a call and computes what does not depend on the state; ``step`` then runs once for
     each time step. Lengths, reading direction and gradients are handled outside.
@@ -179,11 +179,10 @@ class CellSpec:
         gates: the blocks of ``H`` rows in ``weight_ih`` and ``weight_hh``, in their order.
         state: names of the state parts; the first one is the output.
         keeps: the gate (as named in ``ops.gate``) that multiplies the old state on its way to the next step.
-        activations: that can be given by name; a function can always be given.
-        recurrent_dropout: whether a state enters a recurrent product, which is where recurrent dropout acts.
-        keras_gates: ``gates`` in the order of Keras's layer; None where Keras has no such layer.
-        torch_module: the torch.nn module of the same equations and parameter names, if there is one.
-        reference: the publication.
+        activations: names that are allowed; a function is always allowed.
+        recurrent_dropout: whether the step has a recurrent product, on whose state recurrent dropout acts.
+        keras_gates: ``gates`` in the order of Keras's layer; None if Keras has no such layer.
+        torch_module: the torch.nn module of the same equations and parameter names, if any.
     """
 
     name: str
@@ -198,7 +197,6 @@ class CellSpec:
     recurrent_dropout: bool = True
     keras_gates: tuple[str, ...] | None = None
     torch_module: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
-    reference: str = ""
     parameter_names: tuple[str, ...] = field(init=False)
     _widest: tuple[str, int, int] = field(init=False, repr=False)
 
@@ -228,18 +226,18 @@ class CellSpec:
         object.__setattr__(self, "_widest", widest)
 
     def shapes(self, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each parameter by name."""
+        """Returns the shape of each parameter by name."""
         return _shapes(self, E, H)
 
     def parameter_count(self, E: int, H: int) -> int:
-        """Numbers in the parameters of one layer and direction."""
+        """Returns the number of weights of one layer and direction."""
         return sum(torch.Size(shape).numel() for shape in self.shapes(E, H).values())
 
     def units(self, weights: Mapping[str, Tensor]) -> int:
-        """``H``, read from the shapes of the parameters.
+        """Returns ``H``, from the shapes of the parameters.
 
         Raises:
-            ValueError: a parameter is missing, or one too many.
+            ValueError: the names are not those of the cell's parameters.
         """
         if tuple(weights) != self.parameter_names and set(weights) != set(self.parameter_names):
             raise ValueError(
@@ -249,7 +247,7 @@ class CellSpec:
         return weights[name].shape[dimension] // factor
 
     def recurrent_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The ``(H, H)`` blocks of ``weight_hh`` by gate; none where the cell has no such matrix."""
+        """Returns the ``(H, H)`` blocks of ``weight_hh`` by gate; empty if the cell has no such matrix."""
         matrix = weights.get("weight_hh")
         if matrix is None or matrix.dim() != 2 or len(matrix) != len(self.gates) * matrix.shape[1]:
             return {}
@@ -257,7 +255,7 @@ class CellSpec:
 
 
 def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
-    """The function of an activation given by name or as itself."""
+    """Returns the function of an activation, which may be a name or a function."""
     return activation if callable(activation) else _NAMED[activation]
 
 

@@ -79,7 +79,7 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
 def _arm(key: str, pretrained: Path | None) -> Arm:
     recipe, *techniques = (part.strip() for part in _split(key, "+"))
     load_recipe(recipe)
-    names = [_RECIPES.get(recipe, recipe.replace("-", " "))]
+    names = [_RECIPES.get(recipe, recipe.replace("-", " ").capitalize())]
     settings = []
     for technique in techniques:
         name, layer = _technique(technique, key, pretrained)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from recurra.errors import DataError
 from recurra.io.detect import detect
 from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
 from recurra.io.formats import Skipped, Source, format_named, read
-from recurra.io.formats.columns import Column
+from recurra.io.formats.columns import Column, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
@@ -56,21 +56,29 @@ def check(
     Raises:
         DataError: a file can't be used.
     """
-    sources = {"train": _source(train, config, None)}
-    for name, given in (("valid", valid), ("test", test)):
+    sources: dict[str, Source] = {}
+    for name, given in (("train", train), ("valid", valid), ("test", test)):
         if given is not None:
-            sources[name] = _source(given, config, sources["train"])
+            like = sources.get("train")
+            sources[name] = given if isinstance(given, Source) else detect(given, config.data, like=like)
     alone = len(sources) == 1
-    tokenizer = TextTokenizer.train(_vocabulary_texts(sources["train"], alone), config.tokenizer)
+    texts = (
+        text
+        for rows in read(sources["train"], Skipped())
+        for number, text in zip(rows.numbers, rows.texts, strict=True)
+        if not (alone and number % _HELD_OUT == 0)
+    )
+    tokenizer = TextTokenizer.train(texts, config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
-    parts = {name: part_of(sources[name], counted, codes) for name, counted in figures.items()}
+    max_tokens = config.tokenizer.max_tokens
+    parts = {name: part_of(sources[name], counted, codes, max_tokens) for name, counted in figures.items()}
     leaks = [
         leak_of(part, seen, figures)
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))
         if part in figures and seen in figures
     ]
-    held_out = "test" if "test" in figures else "valid" if "valid" in figures else ""
+    held_out = next((name for name in ("test", "valid") if name in figures), "")
     source = figures[held_out or "train"]
     unknown = source.held_out_unknown / max(1, source.held_out_tokens)
     groups = _find_groups(sources["train"], len(parts["train"].classes))
@@ -90,37 +98,38 @@ def check(
 
 def table(report: DataCheck) -> tuple[list[str], list[list[str]]]:
     """Returns the check as a table to print: its header and its rows, with a column for each part."""
-    parts = report.parts
-    labels = list(dict.fromkeys(label for part in parts.values() for label in part.classes))
-    rows = [["rows", *(f"{part.rows:,}" for part in parts.values())]]
-    if any(part.skipped for part in parts.values()):
-        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts.values())])
+    names, parts = list(report.parts), list(report.parts.values())
+    labels = list(dict.fromkeys(label for part in parts for label in part.classes))
+    rows = [["rows", *(f"{part.rows:,}" for part in parts)]]
+    if any(part.skipped for part in parts):
+        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts)])
     for label in labels[:_CLASSES]:
-        counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts.values()]
+        counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts]
         rows.append([f"class {label}", *(f"{count:,} ({count / total:.1%})" for count, total in counts)])
     if len(labels) > _CLASSES:
         rows.append([f"... {len(labels) - _CLASSES:,} more classes", *([""] * len(parts))])
-    for percent in ("5", "25", "50", "75", "95", "99", "100"):
+    for percent in parts[0].tokens:
         name = {"50": "tokens, median", "100": "tokens, longest"}.get(percent, f"tokens, {percent}%")
-        rows.append([name, *(f"{part.tokens[percent]:,}" for part in parts.values())])
+        rows.append([name, *(f"{part.tokens[percent]:,}" for part in parts)])
     rows += [
-        ["cut short", *(f"{part.truncated:.1%}" for part in parts.values())],
-        ["language", *(_languages(part) for part in parts.values())],
-        ["empty texts", *(f"{part.empty:,}" for part in parts.values())],
-        ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts.values())],
-        ["label conflicts", *(f"{part.conflicts:,}" for part in parts.values())],
+        ["cut short", *(f"{part.truncated:.1%}" for part in parts)],
+        ["language", *(_languages(part) for part in parts)],
+        ["empty texts", *(f"{part.empty:,}" for part in parts)],
+        ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts)],
+        ["label conflicts", *(f"{part.conflicts:,}" for part in parts)],
     ]
     for seen_in in dict.fromkeys(leak.seen_in for leak in report.leaks):
-        leaks = {
-            leak.part: _counted(leak.rows, leak.rows_loose)
-            for leak in report.leaks
-            if leak.seen_in == seen_in
-        }
-        rows.append([f"also in {seen_in}", *(leaks.get(name, "") for name in parts)])
-    where = report.held_out if report.held_out in parts else next(iter(parts))
-    unknown = f"{report.unknown:.1%}" + ("" if report.held_out in parts else f" (in {report.held_out})")
-    rows.append(["unknown tokens", *(unknown if name == where else "" for name in parts)])
-    return ["", *parts], rows
+        leaks = {leak.part: leak for leak in report.leaks if leak.seen_in == seen_in}
+        counted = (
+            _counted(leak.rows, leak.rows_loose) if (leak := leaks.get(name)) else "" for name in names
+        )
+        rows.append([f"also in {seen_in}", *counted])
+    unknown = f"{report.unknown:.1%}"
+    if report.held_out in names:
+        rows.append(["unknown tokens", *(unknown if name == report.held_out else "" for name in names)])
+    else:
+        rows.append(["unknown tokens", f"{unknown} (in {report.held_out})", *([""] * (len(names) - 1))])
+    return ["", *names], rows
 
 
 def _languages(part: PartCheck) -> str:
@@ -130,17 +139,6 @@ def _languages(part: PartCheck) -> str:
 def _counted(exact: int, loose: int) -> str:
     """A count, and the larger one that ignores case and white space."""
     return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
-
-
-def _source(given: Source | Path, config: TextSettings, like: Source | None) -> Source:
-    return given if isinstance(given, Source) else detect(given, config.data, like=like)
-
-
-def _vocabulary_texts(source: Source, alone: bool) -> Iterator[str]:
-    for rows in read(source, Skipped()):
-        for number, text in zip(rows.numbers, rows.texts, strict=True):
-            if not (alone and number % _HELD_OUT == 0):
-                yield text
 
 
 def _count(
@@ -153,8 +151,6 @@ def _count(
         figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
         raise DataError("there are no rows", where=source.path, hint="give a file with rows")
-    max_tokens = tokenizer.config.max_tokens
-    figures.truncated = int(np.count_nonzero(figures.lengths_array() > max_tokens))
     return figures
 
 
@@ -165,11 +161,8 @@ def _find_groups(source: Source, classes: int) -> list[str]:
     others = [name for name in source.columns if name not in (*source.text, source.label)]
     if not others:
         return []
-    columns = [Column(name, limit=_GROUP_ROWS) for name in others]
-    for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS):
-        for column, value in zip(columns, row, strict=True):
-            column.add(value)
-    return [column.name for column in columns if _is_group(column, classes)]
+    rows = (row for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS))
+    return [column.name for column in study(others, rows, _GROUP_ROWS) if _is_group(column, classes)]
 
 
 def _is_group(column: Column, classes: int) -> bool:
@@ -249,16 +242,15 @@ def _whole_warnings(
     for leak in leaks:
         if leak.rows or leak.rows_loose:
             texts = _many(leak.rows or leak.rows_loose, "text is", "texts are")
-            how = "" if leak.rows else " (but for case and white space)"
+            how = " (but for case and white space)"
             if leak.rows:
                 how = f" (first: row {leak.first[0][0]:,} is row {leak.first[0][1]:,} there)"
             warnings.append(
                 f"{leak.part}: {texts} also in {leak.seen_in}{how}; remove them from {leak.seen_in}, or "
                 "report figures with and without them"
             )
-    known = parts["train"].classes
     for name, part in parts.items():
-        others = [label for label in part.classes if label not in known]
+        others = [label for label in part.classes if label not in parts["train"].classes]
         if others:
             hint = "remove those rows or map the labels"
             warnings.append(f"{name}: labels that are not in train: {_listed(others)}; {hint}")

@@ -8,6 +8,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,9 +25,9 @@ __all__ = [
     "damaged",
     "guess_encoding",
     "look",
-    "not_text",
     "open_bytes",
     "read_file",
+    "require_text",
     "undecodable",
 ]
 
@@ -70,13 +71,7 @@ _GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a cl
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of a file.
-
-    Attributes:
-        data: the bytes, uncompressed.
-        complete: whether these are all bytes.
-        gzip: whether the file is compressed.
-    """
+    """The first bytes of a file, uncompressed, whether these are all, and whether the file is compressed."""
 
     data: bytes
     complete: bool
@@ -86,9 +81,7 @@ class Head:
 def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
     """Returns the head of a regular file.
 
-    Args:
-        path: the file.
-        accepted: first bytes of binary formats that can be read.
+    ``accepted`` are the first bytes of binary formats that can be read.
 
     Raises:
         DataError: the file is missing, unreadable, empty, an archive or something else binary.
@@ -106,9 +99,8 @@ def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
         data = stream.read(_HEAD + 1)
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf"):
         raise DataError("the file is empty", where=path, hint="give a file with rows")
-    known = None if data.startswith(accepted) else _binary(data)
-    if known is not None:
-        raise DataError(known[0], where=path, hint=known[1])
+    if not data.startswith(accepted):
+        _refuse_binary(data, path)
     return Head(data[:_HEAD], len(data) <= _HEAD, packed)
 
 
@@ -224,22 +216,16 @@ class FileLines(Lines):
                     raise undecodable(path, self.row, self._encoding, sample, error) from None
 
 
-class damaged:  # noqa: N801 - a context manager, used as a function
+@contextmanager
+def damaged(path: Path | str) -> Iterator[None]:
     """A context in which damaged gzip data and read errors become a `DataError`."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
-            raise DataError(
-                "the gzip data is cut off or damaged", where=self.path, hint="copy or download it again"
-            ) from error
-        if isinstance(error, OSError):
-            raise _unreadable(self.path, error) from error
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "the gzip data is cut off or damaged"
+        raise DataError(what, where=path, hint="copy or download it again") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def undecodable(
@@ -267,36 +253,38 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
     return DataError(f"can't be read ({reason})", where=path)
 
 
-def not_text(data: bytes, encoding: str) -> tuple[str, str] | None:
-    """Returns what the first bytes of a file are, and a hint, if they are not text; None if they are."""
-    known = _binary(data)
-    if known is not None or not ascii_compatible(check_encoding(encoding)):
-        return known
+def require_text(data: bytes, encoding: str, where: Path | str, hint: str = _GIVE) -> None:
+    """Refuses a file or stream whose first bytes are not text.
+
+    Raises:
+        DataError: the bytes are of a binary format or of another encoding.
+    """
+    _refuse_binary(data, where, hint)
+    if not ascii_compatible(check_encoding(encoding)):
+        return
     data = data[:4096]
     wide = guess_encoding(data)
     if wide is not None and wide.startswith(("utf-16", "utf-32")):
-        return f"is not {encoding.upper()}", f"it looks like {wide}: pass --set data.encoding={wide}"
+        encoding_hint = f"it looks like {wide}: pass --set data.encoding={wide}"
+        raise DataError(f"is not {encoding.upper()}", where=where, hint=encoding_hint)
     control = sum(byte < 9 or 13 < byte < 27 for byte in data)
     if len(data) >= 512 and control > 0.3 * len(data):  # a short text may consist of such characters
-        return "is binary, not text", _GIVE
-    return None
+        raise DataError("is binary, not text", where=where, hint=hint)
 
 
-def _binary(data: bytes) -> tuple[str, str] | None:
+def _refuse_binary(data: bytes, where: Path | str, hint: str = _GIVE) -> None:
     for offset, magic, name in _BINARY:
         if data.startswith(magic, offset):
-            packed = "archive" in name or "packed" in name
-            return f"is {name}", "unpack it and give the file or folder inside" if packed else _GIVE
-    return None
+            if "archive" in name or "packed" in name:
+                hint = "unpack it and give the file or folder inside"
+            raise DataError(f"is {name}", where=where, hint=hint)
 
 
 def _near(path: Path) -> str | None:
     """A hint to a similar name in the same folder."""
     import difflib
 
-    if not path.parent.is_dir():
-        return None
-    names = [entry.name for entry in path.parent.iterdir()]
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else None
 
@@ -346,8 +334,8 @@ def guess_encoding(sample: bytes) -> str | None:
         foreign = [c for c in chinese if c > "\x7f"]
         # Nearly all characters of a Chinese text are in the small set GB 2312. In a Western text read as
         # GB 18030, an accented letter and the next one are read as one rare character.
-        common = sum(_in_gb2312(c) for c in foreign)
-        if foreign and common >= 0.7 * len(foreign):
+        common = "".join(foreign).encode("gb2312", "ignore").decode("gb2312")
+        if foreign and len(common) >= 0.7 * len(foreign):
             return "gb18030"
     return "cp1252" if _decodes(sample, "cp1252") is not None else "latin-1"
 
@@ -368,11 +356,3 @@ def _decodes(sample: bytes, name: str) -> str | None:
         return codecs.getincrementaldecoder(name)().decode(sample, False)
     except UnicodeDecodeError:
         return None
-
-
-def _in_gb2312(character: str) -> bool:
-    try:
-        character.encode("gb2312")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recurra.config import DataConfig
-from recurra.errors import DataError
 from recurra.io.detect import detect_stream
 from recurra.io.files import (
     ROW_LIMIT,
@@ -18,7 +17,7 @@ from recurra.io.files import (
     ascii_compatible,
     check_encoding,
     damaged,
-    not_text,
+    require_text,
     undecodable,
 )
 from recurra.io.formats.reading import chunks, records_of, refuser
@@ -40,13 +39,7 @@ def read_stream(
     pipe gets its answers line by line. The format is detected from the first line: a line that begins with
     ``{`` starts JSON lines; a header with the text columns (those of ``config.text``, or of ``like``) starts
     a CSV or TSV; ``__label__`` starts fastText lines, whose labels are not read; otherwise each line is a
-    text, blank ones included.
-
-    Args:
-        file: for example ``sys.stdin.buffer``.
-        like: the training source.
-        config: ``text``, ``encoding``, ``delimiter`` and ``skip_bad_rows`` are used.
-        skipped: counts the broken rows that ``skip_bad_rows`` leaves out.
+    text, blank ones included. ``skipped`` counts the broken rows that ``skip_bad_rows`` leaves out.
 
     Raises:
         DataError: a broken row, bytes that are not in the encoding, or something that is not text.
@@ -56,9 +49,7 @@ def read_stream(
     if first is None:
         return
     encoding = "utf-8" if pipe.wide else config.encoding  # the pipe decodes wide encodings itself
-    binary = not_text(first, encoding)
-    if binary is not None:
-        raise DataError(binary[0], where=NAME, hint=binary[1])
+    require_text(first, encoding, NAME)
     source = Source(Path(NAME), "", encoding=encoding, skip_bad_rows=config.skip_bad_rows)
     head = "".join(Lines(iter([first]), NAME, encoding, True))
     format, start = detect_stream(head, source, config, like)

@@ -1,4 +1,4 @@
-"""The only door to the kernels: one layer of the recurrence goes to the fastest backend that computes it."""
+"""Runs one layer of the recurrence on the fastest backend that supports it; the only way into the kernels."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ def recurrence(
     precision: Precision = "float32",
     backend: str = "auto",
 ) -> tuple[Tensor, State]:
-    """One layer in one direction over all steps.
+    """Runs one layer in one direction over all steps.
 
     Args:
         cell: its name, such as ``"lstm"``.
         x: ``(T, B, E)`` inputs, time first; or a table and which of its rows they are.
         lengths: ``(B,)`` true steps of each row; None where every row has ``T``.
         state: initial state parts, each ``(B, H)``, such as ``(h, c)`` of LSTM; None for zeros.
-        weights: of this layer and direction.
+        weights: the parameters of this layer and direction.
         input_mask: ``(B, E)`` multiplied with the input at every step.
         recurrent_mask: ``(B, H)`` multiplied with the state entering the recurrent product at every step.
         activation: ``"tanh"``, ``"relu"`` or a function of a tensor.
-        reverse: read each row from its own last step to its first.
-        precision: of the numbers that are multiplied.
+        reverse: whether each row is read from its own last step to its first.
+        precision: the precision of the factors of matrix products.
         backend: as in ``layer``.
 
     Returns:
         Outputs ``(T, B, H)`` in time order, zero past each length, and the last state.
 
     Raises:
-        BackendError: a backend asked for by name can't compute this, or there is none of that name.
+        BackendError: the backend chosen by name does not support this call, or does not exist.
     """
     call = Call(cell, x, lengths, state, weights, recurrent_mask, activation, reverse, input_mask, precision)
     outputs, (last,) = layer([call], backend=backend)
@@ -86,22 +86,23 @@ def recurrence(
 def layer(
     calls: Sequence[Call], *, sequences: bool = True, backend: str = "auto", lengths_checked: bool = False
 ) -> tuple[Tensor, tuple[State, ...]]:
-    """One layer in one direction or in two over the same input.
+    """Runs one layer in one direction, or in two over the same input.
 
     Args:
-        calls: the forward direction and, if any, the backward one; of one cell, input and activation.
-        sequences: whether all states are wanted.
-        backend: ``"cpu"``, our kernels; ``"torch"``, its own; ``"reference"``, plain loops; ``"auto"``, the
-            first of these that can serve.
+        calls: the forward direction and, if there is one, the backward direction; both of the same cell,
+            input, lengths and activation.
+        sequences: whether the outputs of all steps are needed.
+        backend: ``"cpu"`` for the Numba kernels; ``"torch"`` for PyTorch's; ``"reference"`` for plain loops;
+            ``"auto"`` for the first of these that supports the call.
         lengths_checked: whether the caller has checked the lengths with ``check_lengths``.
 
     Returns:
-        Outputs ``(T, B, D*H)`` in time order, zero past each length (anything, where not wanted), and the
-        last state of each direction.
+        Outputs ``(T, B, D*H)`` in time order, zero past each length (undefined without ``sequences``), and
+        the last state of each direction.
 
     Raises:
-        BackendError: a backend asked for by name can't compute this, or there is none of that name.
-        ValueError: shapes don't fit each other, or a length is not from 0 to ``T``.
+        BackendError: the backend chosen by name does not support this call, or does not exist.
+        ValueError: shapes do not match, or a length is not from 0 to ``T``.
     """
     for call in calls:
         check_shapes(call)
@@ -128,21 +129,19 @@ def layer(
 
 
 def _fastest(call: Call) -> str:
-    """The backend that ``auto`` takes: each can do what the next can, or does it faster."""
+    """The backend that ``auto`` chooses."""
     reason = _TRANSFORMS if is_transformed() else cpu.unsupported_reason(call)
     if reason is None:
         return "cpu"
-    if call.precision != "float32":  # the reference's loop takes a hundred times as long: not by accident
+    if call.precision != "float32":  # the reference takes a hundred times as long: only if chosen by name
         raise BackendError(f"no backend but 'reference' has {reason}", hint="use precision 'float32'")
     if reason == _TRANSFORMS:
         return "reference"
     if cpu.unavailable_reason() is not None and call.x.device.type == "cpu":
-        _say_once(cpu.unavailable_reason())
+        _warn_once(cpu.unavailable_reason())
     return "torch" if torch_native.unsupported_reason(call) is None else "reference"
 
 
 @cache
-def _say_once(reason: str | None) -> None:
-    warnings.warn(
-        f"the fast CPU kernels can't be used: no {reason}; torch's own take their place", stacklevel=4
-    )
+def _warn_once(reason: str | None) -> None:
+    warnings.warn(f"the fast CPU kernels can't be used: no {reason}; torch's own are used", stacklevel=4)

@@ -1,4 +1,4 @@
-"""The reference: a cell's own step in a plain loop over time in PyTorch, slow and easy to read."""
+"""The reference backend: the cell's own step in a plain PyTorch loop over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["gate_sums", "run"]
 
 
 def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Tensor, State]:
-    """One layer in one direction over all steps.
+    """Runs one layer in one direction over all steps.
 
     Args:
         call: the cell, its weights and the inputs.
@@ -55,7 +55,7 @@ def _check_state(cell: str, new: State, state: State) -> None:
 
 
 def gate_sums(call: Call) -> dict[str, Tensor]:
-    """The sums ``(T, B, H)`` whose sigmoid is a gate, by the gate's name, in time order."""
+    """Returns the sums ``(T, B, H)`` whose sigmoid is a gate, by the gate's name, in time order."""
     seen: list[dict[str, Tensor]] = []
     run(call, seen=seen)
     steps = seen[::-1] if call.reverse else seen
@@ -67,9 +67,9 @@ def gate_sums(call: Call) -> dict[str, Tensor]:
 def _ordered_steps(
     inputs: Inputs, lengths: Tensor | None, *, reverse: bool
 ) -> Iterator[tuple[Inputs, Tensor | None]]:
-    """The steps in reading order: the inputs of a step, and which rows are alive ``(B, 1)``.
+    """Iterates over the steps in reading order: the inputs, and which rows are active ``(B, 1)``.
 
-    The second is None where every row is alive, so dense batches pay nothing for lengths. Where reversed, a
+    The mask is None if every row is active, so that dense batches have no cost for lengths. If reversed, a
     row shorter than ``T`` keeps its initial state until its own last step.
 
     Args:
@@ -115,7 +115,7 @@ def _rounded_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 
 
 class _RoundedProduct(torch.autograd.Function):
-    """``x weight'`` of both rounded; its gradients are of rounded factors too, not of the rounding."""
+    """``x weight'`` of rounded factors; the gradients are products of rounded factors too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:

@@ -33,13 +33,13 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 class Lookup(NamedTuple):
     """Inputs that are rows of a table: step ``t`` of row ``b`` is ``table[index[t, b]]``.
 
-    A backend may read the rows where they lie; ``dense`` copies them out. Outside the kernels, where batch
-    comes first, ``index`` is ``(B, T)`` and ``shape`` is ``(B, T, E)``, as with any other input.
+    A backend may read the rows in place; ``dense`` copies them. Outside the kernels, where batch comes first,
+    ``index`` is ``(B, T)`` and ``shape`` is ``(B, T, E)``, as with any other input.
     """
 
     table: Tensor
     """``(U, E)`` floating point."""
-    index: Tensor  # type: ignore[assignment]  # tuple has a method of that name, which no one misses here
+    index: Tensor  # type: ignore[assignment]  # replaces a method of tuple
     """``(T, B)`` int64, each from 0 to U - 1."""
 
     @property
@@ -49,15 +49,15 @@ class Lookup(NamedTuple):
 
     @property
     def device(self) -> torch.device:
-        """Where the table lies."""
+        """The device of the table."""
         return self.table.device
 
     def transpose(self, first: int, second: int) -> Lookup:
-        """The same inputs with two dimensions of the index swapped, as with a tensor; nothing is copied."""
+        """The same inputs with two dimensions of the index swapped, without a copy."""
         return Lookup(self.table, self.index.transpose(first, second))
 
     def dense(self) -> Tensor:
-        """``(T, B, E)`` the rows themselves, with a gradient to the table."""
+        """The inputs as a tensor ``(T, B, E)``, with a gradient to the table."""
         return functional.embedding(self.index, self.table)
 
 
@@ -79,7 +79,7 @@ class Call(NamedTuple):
     input_mask: Tensor | None = None
     """``(B, E)`` multiplies the input, the same at every step."""
     precision: Precision = "float32"
-    """Of the numbers that are multiplied; ``"float32"`` stands for whatever the tensors have."""
+    """Of the factors of matrix products; ``"float32"`` means the dtype of the tensors."""
 
     @property
     def units(self) -> int:
@@ -126,10 +126,10 @@ def has_no_values(tensor: Tensor) -> bool:
 
 
 def check_shapes(call: Call) -> None:
-    """Refuse a call whose parts don't fit each other: a kernel would read past their ends.
+    """Checks that the shapes match; a kernel would read past the end of an array otherwise.
 
     Raises:
-        ValueError: the first part that does not fit, with both shapes.
+        ValueError: a shape does not match.
     """
     spec = cell_named(call.cell)
     (_, B, E), H = call.x.shape, spec.units(call.weights)

@@ -1,9 +1,9 @@
-"""The recurrence through torch's own kernels (oneDNN and ATen on the CPU, cuDNN on the GPU).
+"""The recurrence through PyTorch's kernels (oneDNN and ATen on the CPU, cuDNN on the GPU).
 
 Rows of different length are *not* packed: packed training on the CPU is 10-40 times slower than padded.
-A row padded at its end can't be disturbed by what follows, so the forward direction runs over the padding
-and its outputs there are zeroed. The backward direction reads each row reversed by its own length, which
-puts the padding at the end again.
+Padding at the end of a row does not affect earlier steps, so the forward direction runs over the padding and
+its outputs there are set to zero. The backward direction reads each row reversed by its own length, which
+moves the padding to the end again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _FUNCTIONS: dict[tuple[Any, Any], Callable[..., Any]] = {
     (nn.LSTM, "tanh"): torch.lstm,
     (nn.GRU, "tanh"): torch.gru,
 }
-"""What computes a cell, by its module in torch.nn and the activation."""
+"""The function that computes a cell, by its module in torch.nn and the activation."""
 
 
 def unsupported_reason(call: Call) -> str | None:
-    """What this backend lacks for a call, or None where it can serve it."""
+    """Returns what this backend lacks for a call, or None if it supports it."""
     if call.precision != "float32":
         return f"products of {call.precision}"
     if call.recurrent_mask is not None:
@@ -61,13 +61,13 @@ def run(call: Call) -> tuple[Tensor, State]:
     weight_ih = call.weights.weight_ih
     padding = _padding_weights(function, x)
     if padding is not None:
-        # One more input is 1 at padded steps and shuts their gates: LSTM's cell then keeps its last true
-        # value (torch returns no other), and a relu state can't grow to infinity over the padding.
+        # An additional input is 1 at padded steps and closes their gates: LSTM's cell state then keeps its
+        # last true value (torch returns no other), and a relu state does not overflow over the padding.
         x = torch.cat([x, (~valid)[:, :, None].to(x.dtype)], dim=2)
         column = torch.tensor(padding, dtype=x.dtype, device=x.device).repeat_interleave(call.units)
         weight_ih = torch.cat([weight_ih, column[:, None]], dim=1)
     outputs, state = _native(call, function, x, weight_ih)
-    # where an empty row has no last step, its state is the initial one
+    # an empty row has no last step: its state is the initial one
     rows = torch.arange(B, device=call.lengths.device)
     last = outputs[(call.lengths - 1).clamp(min=0), rows]
     h = torch.where((call.lengths > 0)[:, None], last, call.initial()[0])
@@ -85,12 +85,12 @@ def _native(call: Call, function: Callable[..., Any], x: Tensor, weight_ih: Tens
         "has_biases": True,
         "num_layers": 1,
         "dropout": 0.0,
-        "train": torch.is_grad_enabled(),  # cuDNN keeps what a gradient needs only in training
+        "train": torch.is_grad_enabled(),  # cuDNN saves what the gradient needs only in training
         "bidirectional": False,
         "batch_first": False,
     }
     with warnings.catch_warnings() if x.is_cuda else nullcontext():
-        if x.is_cuda:  # cuDNN wants the parameters of a layer in one piece, and says so; the copy is small
+        if x.is_cuda:  # cuDNN warns if the parameters are not in one piece; the copy is small
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
         outputs, *last = function(x, state if len(state) > 1 else state[0], parameters, **options)
     return outputs, tuple(part[0] for part in last)
@@ -106,7 +106,7 @@ def _padding_weights(function: Callable[..., Any], x: Tensor) -> list[float] | N
 
 
 def _reading_order(lengths: Tensor, T: int) -> Tensor:
-    """``(T, B)`` for each step of a row reversed by its own length, where it stood; its own inverse."""
+    """``(T, B)`` the step that each step of a row comes from, reversed by its own length; its own inverse."""
     steps = torch.arange(T, device=lengths.device)[:, None]
     return torch.where(steps < lengths, lengths - 1 - steps, steps)
 

@@ -19,18 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from recurra.files import replacing
 from recurra.measure.charts import line_chart
-from recurra.measure.formatting import (
-    count,
-    duration,
-    is_figure,
-    keep,
-    plain,
-    pvalue,
-    sentence,
-    share,
-    short,
-    three,
-)
+from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
 
 __all__ = [
     "Bar",
@@ -201,7 +190,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (count, keep, plain, pvalue, sentence, share, short, three)
+    filters = (count, keep, plain, sentence, share, short)
     environment.filters.update({function.__name__: function for function in filters})
     return environment
 

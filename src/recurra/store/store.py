@@ -1,10 +1,10 @@
-"""Models on disk: written whole or not at all, read back after each file was checked.
+"""Models on disk: written completely or not at all, and read after each file was checked.
 
 MODEL/
-├── manifest.json       format version, size and SHA-256 of the files below, and what training began from
-├── config.yaml         every setting, every default written out
+├── manifest.json       format version, size and SHA-256 of the files below, origin of pretrained weights
+├── config.yaml         all settings, defaults included
 ├── model.safetensors   the weights
-├── metrics.json        figures, and what was fitted after training, such as a temperature
+├── metrics.json        metrics, and the temperature if one was fitted
 ├── tokenizer.json, labels.json ...         what the task needs besides
 ├── history.csv, report.html, README.md     for people
 └── training/           checkpoint (may be deleted; `fit --resume` needs it)
@@ -144,15 +144,15 @@ class Saved:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a finished model lies in ``folder``."""
+    """Returns whether ``folder`` holds a finished model."""
     return (folder / _MANIFEST).is_file()
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse now what ``save`` would refuse after hours of training.
+    """Checks that `save` can write to ``folder``, so that a training does not end with an error.
 
     Raises:
-        OutputError: the place can't be written, or is a directory of something else.
+        OutputError: ``folder`` can't be written, or holds something else than a model.
     """
     folder = folder.absolute()
     if folder.exists() and not is_bundle(folder):
@@ -172,17 +172,17 @@ def check_writable(folder: Path) -> None:
 
 
 def save(bundle: AnyBundle, folder: Path, extras: Mapping[str, str] | None = None) -> None:
-    """Write ``bundle`` to ``folder``, all or nothing; a former model there is replaced as a whole.
+    """Writes ``bundle`` to ``folder``, completely or not at all; a previous model there is replaced.
 
-    What lies in ``folder/training`` is kept.
+    ``folder/training`` is kept.
 
     Args:
         bundle: the model.
-        folder: the directory to become.
+        folder: the directory; its parents are created.
         extras: further text files by name, such as ``report.html``.
 
     Raises:
-        OutputError: the place can't be written, or is a directory of something else.
+        OutputError: ``folder`` can't be written, or holds something else than a model.
     """
     folder = folder.absolute()
     check_writable(folder)
@@ -205,7 +205,7 @@ def save(bundle: AnyBundle, folder: Path, extras: Mapping[str, str] | None = Non
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``; ``folder`` is back where it was if that fails."""
+    """Replaces ``folder`` by ``new``; on an error, ``folder`` is restored."""
     retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     former = retired / folder.name
     folder.rename(former)
@@ -247,10 +247,10 @@ def _write(bundle: AnyBundle, folder: Path, extras: dict[str, str]) -> None:
 
 
 def read(folder: Path) -> Saved:
-    """The contents of the model's directory ``folder``, after its files were checked against the manifest.
+    """Returns the contents of a model's directory after checking its files against the manifest.
 
     Raises:
-        BundleError: no model is there, a file is missing, cut short or changed, or the format is newer.
+        BundleError: there is no model, a file is missing or changed, or the format is newer.
     """
     manifest = _read_manifest(folder)
     for name in dict.fromkeys([*_NEEDED, *manifest["files"]]):
@@ -301,7 +301,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again") from error
     pretrained = manifest.get("pretrained")
     sound = pretrained is None or (isinstance(pretrained, dict) and isinstance(pretrained.get("layers"), int))
-    # A name is of a file in the directory itself, wherever the manifest came from.
+    # A name must be that of a file in the directory itself, since the manifest may come from anywhere.
     sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
     if not isinstance(version, int) or not sound:
         raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again")
@@ -315,12 +315,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file, as the manifest holds them."""
+    """Returns size and SHA-256 of a file, as in the manifest."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of the weights of the model saved in ``folder``, as its manifest has it."""
+    """Returns the SHA-256 of the weights of the model in ``folder``, from its manifest."""
     return str(_read_manifest(folder)["files"][_WEIGHTS]["sha256"])

@@ -1,4 +1,4 @@
-"""What a task is: a light description, and a record of functions that is imported where it is used."""
+"""The definition of a task: a description without heavy imports, and a record of its functions."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def _no_file(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """The description of a task that command line and settings read; nothing heavy is imported for it.
+    """The description of a task for the command line and the settings, without heavy imports.
 
     Attributes:
         name: the value of ``--task`` and of the setting ``task``.
-        title: what is learned, for help texts.
-        package: the task's folder, with the modules ``task`` (which defines ``TASK``), ``settings`` and
+        title: short description for help texts.
+        package: the package of the task, with the modules ``task`` (which defines ``TASK``), ``settings`` and
             ``estimator``.
-        config: the name of the settings' class in ``settings``.
-        estimator: the name of the class in ``estimator``, which the package exports.
-        recipe: the recipe where none is named.
-        words: Whether its networks have vectors of words.
-        options: the options of ``recurra predict`` that only this task has.
-        owns_file: Whether a file of this name is plainly one of this task.
+        config: name of the settings class in ``settings``.
+        estimator: name of the class in ``estimator``, which recurra exports.
+        recipe: the default recipe.
+        words: whether its networks have word vectors.
+        options: options of ``recurra predict`` that only this task has.
+        owns_file: whether a file belongs to this task, judged by its name.
     """
 
     name: str
@@ -66,12 +66,12 @@ class TaskInfo:
     owns_file: Callable[[Path], bool] = _no_file
 
     def load(self) -> Task[Any, Any]:
-        """The record of the task's functions."""
+        """Imports and returns the functions of the task."""
         task: Task[Any, Any] = importlib.import_module(f"{self.package}.task").TASK
         return task
 
     def config_class(self) -> type[Config]:
-        """The class of the task's settings."""
+        """Imports and returns the settings class of the task."""
         kind: type[Config] = getattr(importlib.import_module(f"{self.package}.settings"), self.config)
         return kind
 
@@ -81,11 +81,11 @@ class DataPart(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Name of the part."""
 
     @property
     def where(self) -> str:
-        """The file its rows come from."""
+        """File of the rows."""
 
 
 C = TypeVar("C", bound="Config")
@@ -95,16 +95,16 @@ D = TypeVar("D", bound=DataPart)
 
 @dataclass(frozen=True)
 class Prepared(Generic[C, A, D]):
-    """Data made ready for training.
+    """Data prepared for training.
 
     Attributes:
-        config: the settings, with what was detected in the file.
-        assets: what the network is built from and stored with.
-        train: the rows to train on.
-        valid: the rows that choose the epoch.
-        test: the rows to test on; None if the validation rows are used.
+        config: the settings, with the detected ones.
+        assets: the assets that the network is built from and stored with.
+        train: the training rows.
+        valid: the validation rows, which choose the epoch.
+        test: the test rows; None if the validation rows are used.
         key: a fingerprint of contents and settings; a resumed run must have the same.
-        warnings: what was repaired or left out.
+        warnings: corrections and omissions.
     """
 
     config: C
@@ -117,13 +117,13 @@ class Prepared(Generic[C, A, D]):
 
     @property
     def source_name(self) -> str:
-        """The training file's name, for titles."""
+        """Name of the training file, for titles."""
         return PurePath(self.train.where).name
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What the training loop needs of a task."""
+    """The arguments of the training loop that depend on the task."""
 
     batches: BatchSource
     objective: Objective
@@ -132,13 +132,13 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class AssessOptions:
-    """What to measure besides the model.
+    """Options of an evaluation.
 
     Attributes:
-        baseline: Whether to measure the baselines.
-        fitted: the baseline that `Task.fit_baseline` returned; None if it was not fitted.
-        train: the training part; None if it is not known.
-        explained: the number of answers to explain.
+        baseline: whether to measure the baselines.
+        fitted: the baseline of `Task.fit_baseline`; None if it was not fitted.
+        train: the training part; None if it is not available.
+        explained: number of predictions to explain.
     """
 
     baseline: bool = True
@@ -148,20 +148,20 @@ class AssessOptions:
 
 
 class Assessment(Protocol):
-    """The figures of a model on one part of the data."""
+    """The metrics of a model on one part of the data."""
 
     def as_json(self) -> dict[str, Any]:
-        """The figures that ``metrics.json`` and ``--json`` hold."""
+        """Returns the metrics for ``metrics.json`` and ``--json``."""
 
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What to answer.
+    """A request for predictions.
 
     Attributes:
-        file: rows to answer; None or ``-`` reads stdin.
-        texts: texts given in place of a file.
-        options: the task's own options, by name.
+        file: the file of rows; None or ``-`` for stdin.
+        texts: texts, instead of a file.
+        options: options of the task, by name.
     """
 
     file: Path | None = None
@@ -191,31 +191,32 @@ class Prepare(Protocol[P_co]):
 
 @dataclass(frozen=True)
 class Task(Generic[P, B]):
-    """The functions of a task. Everything that is common to all tasks calls these and no others.
+    """The functions of a task. Code that is common to all tasks calls only these.
 
     Attributes:
         prepare: reads, splits and encodes files.
-        read_assets: the assets from the settings and the text files that `Assets.files` returned. Raises
-            KeyError for a missing file.
-        build: the network from settings and assets, its weights drawn from torch's global generator.
-            Fitting, loading and inspecting all build it here.
-        training_setup: batches, objective and validation for a network that is on its device.
-        open_file: a whole file as one part of the data for a saved model.
-        assess: the figures of a model on one part.
-        report_assessment: shows these figures.
-        fit_report: the data of the report of a fit: bundle, data, outcome, figures, fitted baseline, command.
-        evaluation_report: the data of the report of a saved model on a file of that name.
-        card: the model card, ``README.md``.
-        predict: the answers of a saved model, as they are found.
-        sequences: the inputs ``(T, E)`` float32 of the recurrent layers for each row of a file, without
-            gradients.
-        fit_baseline: a baseline trained on the training part.
-        calibrate: the temperature that a trained bundle's logits are divided by, fitted on the validation
-            part.
-        vocabulary: the words of the embedding's rows with their training counts, to match pretrained vectors.
-        explain: which words of a text the answer depends on.
-        untrained: a bundle of a recipe that is never trained and its `sequences`, of a file or, if None, of
-            the built-in sample; for ``recurra inspect RECIPE memory``.
+        read_assets: creates the assets from the settings and the files of `Assets.files`. Raises KeyError for
+            a missing file.
+        build: builds the network from settings and assets, with weights from torch's global generator. Used
+            for training, loading and inspecting.
+        training_setup: returns batches, objective and validation for a network on its device.
+        open_file: opens a whole file as one part of the data for a saved model.
+        assess: computes the metrics of a model on one part.
+        report_assessment: reports these metrics.
+        fit_report: returns the data of the report of a fit: bundle, data, outcome, metrics, baseline,
+            command.
+        evaluation_report: returns the data of the report of a saved model on a file.
+        card: returns the model card, ``README.md``.
+        predict: yields the predictions of a saved model.
+        sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
+            without gradients.
+        fit_baseline: trains a baseline on the training part.
+        calibrate: returns the temperature of the logits, fitted on the validation part.
+        vocabulary: returns the words of the embedding rows with their training counts, for matching
+            pretrained vectors.
+        explain: returns the contribution of each word of a text to the prediction.
+        untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
+            built-in sample; for ``recurra inspect RECIPE memory``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
     """
 
@@ -224,7 +225,7 @@ class Task(Generic[P, B]):
     build: Callable[[Any, Any], Network]
     training_setup: Callable[[P, Any], TrainingSetup]
     open_file: Callable[[B, Path, Reporter], Any]
-    assess: Callable[[B, Any, AssessOptions], Any]
+    assess: Callable[[B, Any, AssessOptions], Assessment]
     report_assessment: Callable[[Any, Reporter], None]
     fit_report: Callable[[B, P, Outcome, Any, Any, str], ReportData]
     evaluation_report: Callable[[B, Any, str], ReportData]

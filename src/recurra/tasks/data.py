@@ -23,7 +23,7 @@ __all__ = ["check_data", "demonstrate", "fetch_data"]
 def check_data(
     data: Path, config: Config, reporter: Reporter, *, valid: Path | None = None, test: Path | None = None
 ) -> dict[str, Any]:
-    """What to know of a data file before training on it: `recurra data check`.
+    """Reports what to know about a data file before training: `recurra data check`.
 
     Raises:
         DataError: a file can't be used.
@@ -33,24 +33,24 @@ def check_data(
     source = detect(data, config.data)
     reporter.facts(source.describe())
     texts: Any = config
-    if "tokenizer" not in type(config).model_fields:  # the task reads no texts: check them as by default
+    if "tokenizer" not in type(config).model_fields:  # a task without texts: the default task's settings
         texts = build_config({"data": config.data.model_dump(exclude_unset=True)})
-    found = check(source, valid, test, texts)
-    reporter.table("", *table(found))
-    for warning in found.warnings:
+    report = check(source, valid, test, texts)
+    reporter.table("", *table(report))
+    for warning in report.warnings:
         reporter.warn(warning)
-    if not found.warnings:
-        reporter.note("nothing to complain of")
-    return found.model_dump(mode="json")
+    if not report.warnings:
+        reporter.note("no problems found")
+    return report.model_dump(mode="json")
 
 
 def fetch_data(
     name: str, folder: Path, reporter: Reporter, *, url: str | None = None, local: Path | None = None
 ) -> dict[str, Any]:
-    """Fetch a public data set by name into ``folder``: `recurra data fetch`.
+    """Downloads a public data set into ``folder``: `recurra data fetch`.
 
     Raises:
-        RecurraError: no such set, no connection, not the right file, or no room.
+        RecurraError: there is no such data set, the download fails, or the file is not the expected one.
     """
     place = fetch(name, folder, url=url, local=local, progress=reporter.progress)
     reporter.note(f"{name} is in {place}")
@@ -59,14 +59,14 @@ def fetch_data(
 
 
 def demonstrate(folder: Path, language: Literal["en", "zh"], reporter: Reporter) -> dict[str, Any]:
-    """Write the sample under ``folder``, check it, train on it, explain three predictions: `recurra demo`."""
+    """Writes the sample to ``folder``, trains on it and explains three predictions: `recurra demo`."""
     config = build_config(load_recipe("sample"))
     data = write_sample(folder / "data", language)
     train, valid, test = (data / f"{part}.csv" for part in ("train", "valid", "test"))
     check_data(train, config, reporter, valid=valid, test=test)
     model = folder / "model"
     fitted = fit_files(train, config, model, valid=valid, test=test, overwrite=True, reporter=reporter)
-    reporter.step("Three predictions explained: which words each hangs on")
+    reporter.step("Three predictions and the words that each depends on")
     assessment: Any = fitted.assessment
     for explanation in assessment.explanations:
         reporter.explanation(explanation)

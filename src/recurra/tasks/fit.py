@@ -1,4 +1,4 @@
-"""The path that every task takes: files in; a trained, tested and saved model with its report out."""
+"""Training for every task: from files to a trained, tested and saved model with its report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ B = TypeVar("B", bound=AnyBundle)
 
 
 def default_out(data: Path) -> Path:
-    """``NAME-model`` in the working directory, for the data file ``NAME.csv.gz``."""
+    """Returns ``NAME-model``, in the working directory, for the data file ``NAME.csv.gz``."""
     return Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-model")
 
 
@@ -114,23 +114,23 @@ def fit_files(
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Fitted:
-    """Train on ``data``, test, and save the model with its report in ``out``.
+    """Trains on ``data``, tests, and saves the model with its report in ``out``.
 
     Args:
-        data: what to learn from.
-        config: every setting; its ``task`` says what is learned.
+        data: the training file.
+        config: all settings; the task is ``config.task``.
         out: the model's directory.
-        valid: what chooses the epoch; some of ``data`` is held out if None.
-        test: what to measure on, once, at the end; what chose the epoch if None.
-        resume: go on from the checkpoint in ``out``.
-        overwrite: a model in ``out`` may be replaced.
-        baseline: whether to measure the baseline beside it.
-        explained: how many predictions to explain in the report.
-        command: what was typed, for the report.
+        valid: the validation file, which chooses the epoch; if None, rows of ``data`` are held out.
+        test: the test file; if None, the validation rows are used.
+        resume: Whether to continue from the checkpoint in ``out``.
+        overwrite: Whether a model in ``out`` may be replaced.
+        baseline: Whether to measure the baseline too.
+        explained: number of predictions to explain in the report.
+        command: the command line, for the report.
         reporter: receives the steps.
 
     Raises:
-        RecurraError: bad input, settings or place; nothing half-written is left.
+        RecurraError: unusable input, settings or ``out``; no partial file is left.
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
@@ -140,7 +140,9 @@ def fit_files(
     bundle, prepared = trained.bundle, trained.prepared
     reporter.step("Testing")
     if prepared.test is None:
-        reporter.warn("no test file: these figures are of what chose the epoch, so a little high")
+        reporter.warn(
+            "no test file: the figures are of the validation rows, which chose the epoch, and a bit too high"
+        )
     task = task_named(config.task)
     fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
     options = AssessOptions(baseline, fitted, prepared.train, explained)
@@ -165,11 +167,11 @@ def pretrain_files(
     overwrite: bool = False,
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """Train a network for others to begin from, and save it in ``out``: a fit that is not tested.
+    """Trains a network to initialize others from, and saves it in ``out``.
 
-    It is a model as `fit_files` saves it, without baseline, report and figures of a test
-    (docs/decisions/0009-transfer.md). Arguments and errors are those of `fit_files`, and ConfigError for a
-    task without words. Returns what ``--json`` prints.
+    The model is that of `fit_files` without test, baseline and report (docs/decisions/0009-transfer.md).
+    Arguments and errors are those of `fit_files`; a task without words is a ConfigError. Returns what
+    ``--json`` prints.
     """
     if not task_info(config.task).words:
         raise ConfigError(
@@ -222,7 +224,7 @@ def _train_files(
     overwrite: bool = False,
     reporter: Reporter,
 ) -> Trained[Any, Any]:
-    """Train on ``data`` and save the model in ``out``; arguments and errors are those of `fit_files`."""
+    """Trains on ``data`` and saves the model in ``out``; arguments and errors are those of `fit_files`."""
     _check_out(out, resume, overwrite)
     task = task_named(config.task)
     config, pretrained = open_pretrained(config)
@@ -249,19 +251,19 @@ def train_bundle(
     folder: Path | None = None,
     resume: bool = False,
 ) -> Trained[P, B]:
-    """Train a task's network on prepared data; the weights that did best in validation are kept.
+    """Trains a task's network on prepared data and keeps the weights of the best epoch in validation.
 
     Args:
         task: the task's functions.
         prepared: what its ``prepare`` returned.
-        pretrained: weights to begin from, as `open_pretrained` returned them.
+        pretrained: initial weights, as `open_pretrained` returned them.
         reporter: receives the steps, the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
-        resume: go on from the checkpoint in ``folder``; otherwise a former one is removed.
+        resume: Whether to continue from the checkpoint in ``folder``; if not, it is removed.
 
     Raises:
-        RecurraError: a setting that the network or its backend can't have, or pretrained weights of other
-            shapes.
+        RecurraError: a setting that the network or its backend does not support, or pretrained weights of
+            other shapes.
     """
     reporter = reporter or Reporter()
     use_threads()
@@ -279,7 +281,7 @@ def train_bundle(
         model = task.build(config, prepared.assets)
         fingerprint = {"data": prepared.key, **_of_network(config)}
         if start is not None:
-            start.give(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
             fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
         report_summary(summarize(model), reporter)
         if to_be_compiled():
@@ -314,13 +316,13 @@ def train_bundle(
 
 
 def _of_network(config: Config) -> dict[str, Any]:
-    """The settings that a resumed run must share and that its data's key does not cover."""
+    """Returns the settings that a resumed run must share and that are not part of the key of its data."""
     covered = ("recipe", "data", "tokenizer", "train")
     return {name: section for name, section in config.plain().items() if name not in covered}
 
 
 def _try_out(model: Network, training_setup: TrainingSetup) -> None:
-    """The first batch forwards, so that a backend that can't serve is refused before anything is written."""
+    """Computes the loss of the first batch, so that a backend fails before anything is written."""
     first = next(training_setup.batches.epoch(1), None)
     if first is None:
         return
@@ -331,7 +333,7 @@ def _try_out(model: Network, training_setup: TrainingSetup) -> None:
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse early what could not be saved in the end."""
+    """Checks that the model can be saved in ``out``."""
     if store.is_bundle(out) and not (resume or overwrite):
         raise OutputError(
             "holds a model already", where=out, hint="pass --overwrite, --resume or another --out"
@@ -344,12 +346,12 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
         raise OutputError(
             "holds an unfinished training",
             where=out,
-            hint="pass --resume to go on, or --overwrite to start anew",
+            hint="pass --resume to continue, or --overwrite to start again",
         )
 
 
 def _remove_empty(out: Path, work: Path) -> None:
-    """Leave no empty directory behind where training never wrote a checkpoint."""
+    """Removes empty directories, if training did not write a checkpoint."""
     for folder in (work, out):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -359,12 +361,12 @@ def _how_it_ended(outcome: Outcome) -> str:
     why = {
         "epochs": "all epochs done",
         "patience": "no more improvement",
-        "interrupted": "interrupted: the best weights so far are kept, --resume goes on",
+        "interrupted": "interrupted: the best weights so far are kept, --resume continues",
     }[outcome.stopped]
     return f"{why}; weights of epoch {outcome.best_epoch} kept"
 
 
 def _history(out: Path) -> dict[str, str]:
-    """``history.csv`` by its name, as a file that is saved with the model."""
+    """Returns ``history.csv``, by name, to be saved with the model."""
     history = out / store.TRAINING / "history.csv"
     return {"history.csv": history.read_text(encoding="utf-8")} if history.is_file() else {}

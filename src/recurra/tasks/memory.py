@@ -1,4 +1,4 @@
-"""Why a network forgets: `recurra inspect MODEL memory`, for any task, or a recipe's untrained network."""
+"""`recurra inspect MODEL memory`: how far back a network remembers, for models and for recipes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from recurra.tasks.use import bundle_of
 
 __all__ = ["inspect_memory", "memory"]
 
-STEPS = 100  # how far back to look where nothing else is said
-FEW = 8  # sequences that should reach that far; else it looks less far
-LEAD = 400  # steps read before the first one that counts: the state is then no longer the initial one
-LOOKED_AT = 20_000  # sequences of which lengths are known before the distance is chosen
+STEPS = 100  # default distance
+MIN_SEQUENCES = 8  # sequences that must be longer than the distance; otherwise the distance is reduced
+LEAD = 400  # steps before the measured ones, so that the state no longer depends on the initial state
+MAX_SEQUENCES = 20_000  # sequences whose lengths are used to choose the distance
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class _Subject:
     """Recurrent layers, trained or not, and the sequences that they are measured with.
 
     Attributes:
-        name: what to call the network.
+        name: name of the network in messages.
         stack: its recurrent layers.
-        sequences: ``(T, E)`` float32 inputs of the first layer, one a row.
-        where: the file that they come from, or None.
-        notes: sentences about the rest of the network, by topic.
+        sequences: inputs of the first layer for each row, of shape (T, E), float32.
+        where: the file of the rows, or None.
+        notes: sentences about other parts of the network, by topic.
     """
 
     name: str
@@ -58,26 +58,27 @@ def memory(
     steps: int | None = None,
     texts: int = 32,
 ) -> Memory:
-    """Measures how far back a network's last state depends on its inputs, and why.
+    """Measures how far back the last state of a network depends on its inputs.
 
-    The figures are the gradient of the last state by distance, the spectral radius of the recurrent
-    matrices, what is left of a state without input, and how far the gates are open (Bengio et al. 1994;
-    Pascanu et al. 2013). `recurra inspect MODEL memory` prints the same figures.
+    The results are the gradient of the last state by distance, the spectral radius of the recurrent matrices,
+    the decay of a state without input, and the mean opening of the gates (Bengio et al. 1994; Pascanu et al.
+    2013). `recurra inspect MODEL memory` prints the same results.
 
     Args:
-        model: A model's directory, the name of a recipe (its untrained network), a bundle, a fitted
+        model: a model directory, the name of a recipe (for its untrained network), a bundle, a fitted
             estimator, or a recurrent layer such as `recurra.LSTM`.
-        data: A file of rows, or tensors of shape ``(T, E)``, the inputs of the first recurrent layer. If
-            None, the model's training file, for a recipe the built-in sample; a layer needs tensors.
-        fresh: Whether to measure a model's network with the weights that its training began with.
-        steps: Distance to measure, in steps. If None, 100, or as far as 8 of the rows reach.
-        texts: Number of rows to measure with, taken from those of more than ``steps`` steps.
+        data: a file of rows, or tensors of shape (T, E), the inputs of the first recurrent layer. If None,
+            the training file of the model, or the built-in sample for a recipe; a layer requires tensors.
+        fresh: whether to use the initial weights of the training of a model.
+        steps: distance to measure, in steps; if None, 100, or the largest one for which 8 rows are long
+            enough.
+        texts: number of rows to measure, from those with more than ``steps`` steps.
 
     Returns:
-        The figures as a record; ``model_dump()`` gives them as a dictionary.
+        The results as a record; ``model_dump()`` returns them as a dictionary.
 
     Raises:
-        RecurraError: There is no model, or no row has more than ``steps`` steps.
+        RecurraError: there is no model, or no row has more than ``steps`` steps.
 
     Example:
         >>> import recurra
@@ -88,8 +89,8 @@ def memory(
     """
     _check_counts(steps=steps, texts=texts)
     subject = _subject(model, data, fresh)
-    kept, steps = _long_ones(subject, steps, texts)
-    return _measure(subject, kept, steps)
+    sequences, steps = _long_sequences(subject, steps, texts)
+    return _measure(subject, sequences, steps)
 
 
 def inspect_memory(
@@ -105,45 +106,45 @@ def inspect_memory(
     """Reports how far back a network remembers: `recurra inspect MODEL memory`.
 
     Args:
-        model: a model's directory, or the name of a recipe.
-        data: rows to measure with; as in `memory` if None.
-        reporter: receives the figures.
-        fresh: as in `memory`.
-        steps: as in `memory`.
-        texts: as in `memory`.
-        out: a figure to write, ``.html``, ``.png`` or ``.svg``.
+        model: a model directory, or the name of a recipe.
+        data: a file of rows; if None, see `memory`.
+        reporter: receives the results.
+        fresh: see `memory`.
+        steps: see `memory`.
+        texts: see `memory`.
+        out: file of a figure to write, ``.html``, ``.png`` or ``.svg``.
 
     Raises:
-        RecurraError: as `memory` does, or the figure can't be written there.
+        RecurraError: see `memory`; or the figure can't be written.
     """
     use_threads()
     _check_counts(**{"--steps": steps, "--texts": texts})
     if out is not None:
         memory_view.check_place(out)
     subject = _subject(model, data, fresh)
-    kept, steps = _long_ones(subject, steps, texts)
-    lengths = sorted(len(sequence) for sequence in kept)
+    sequences, steps = _long_sequences(subject, steps, texts)
+    lengths = sorted(len(sequence) for sequence in sequences)
     reporter.step("Memory")
     reporter.facts(
         {
             "network": subject.name,
-            "looked at": f"{subject.where}: {len(kept)} sequences of more than {steps} steps, "
-            f"{lengths[len(lengths) // 2]} in the median",
+            "data": f"{subject.where}: {len(sequences)} sequences of more than {steps} steps, "
+            f"median {lengths[len(lengths) // 2]}",
         }
     )
-    figures = _measure(subject, kept, steps)
-    sentences = {**memory_view.sentences(figures), **subject.notes}
-    reporter.table("", *memory_view.table(figures))
+    results = _measure(subject, sequences, steps)
+    sentences = {**memory_view.sentences(results), **subject.notes}
+    reporter.table("", *memory_view.table(results))
     for sentence in sentences.values():
         reporter.note(sentence)
     if out is not None:
-        memory_view.write_figure(figures, out, f"Memory of {subject.name}", sentences)
+        memory_view.write_figure(results, out, f"Memory of {subject.name}", sentences)
         reporter.note(f"figure: {out}")
     return {
         "model": str(model),
         "network": subject.name,
         "source": subject.where,
-        **figures.model_dump(mode="json"),
+        **results.model_dump(mode="json"),
         "sentences": sentences,
         "out": str(out) if out else None,
     }
@@ -152,35 +153,35 @@ def inspect_memory(
 def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}", hint="give a number of 1 or more")
+            raise ConfigError(f"{name} is {value}", hint="use a number of 1 or more")
 
 
-def _measure(subject: _Subject, kept: list[Tensor], steps: int) -> Memory:
-    return measure(subject.stack, [sequence[-(steps + 1 + LEAD) :] for sequence in kept], steps)
+def _measure(subject: _Subject, sequences: list[Tensor], steps: int) -> Memory:
+    return measure(subject.stack, [sequence[-(steps + 1 + LEAD) :] for sequence in sequences], steps)
 
 
 def _besides(bundle: AnyBundle) -> dict[str, str]:
-    """Sentences about what shortens the way from a far step to the answer."""
+    """Returns sentences about parts of the network that shorten the path from distant steps to the output."""
     model = bundle.config.model
     if getattr(bundle.model, "pooling", None) is not None:
         return {
-            "pooling": f"The head reads all states ({model.pooling}): a step far back reaches it without "
-            "passing through all of that."
+            "pooling": f"The head uses all states ({model.pooling}): a distant step reaches it without "
+            "passing through all later steps."
         }
     if model.bidirectional:
         return {
-            "direction": "The backward direction ends at the first word, so for it these distances count "
-            "from there."
+            "direction": "The backward direction ends at the first word: for it, these distances count "
+            "from the first word."
         }
     return {}
 
 
 def _subject(model: Any, data: str | Path | Sequence[Tensor] | None, fresh: bool) -> _Subject:
-    """The recurrent layers of what `memory` accepts, and their sequences."""
+    """Returns the recurrent layers of a model that `memory` accepts, and their sequences."""
     tensors = None if data is None or isinstance(data, str | Path) else data
     if isinstance(model, Recurrent):
         if tensors is None:
-            raise ConfigError("a layer has no data of its own", hint="give tensors of shape (T, E)")
+            raise ConfigError("a layer has no data", hint="pass tensors of shape (T, E)")
         return _Subject(model.spec.title, model, tensors, None)
     is_name = isinstance(model, str | Path)
     file = Path(data) if isinstance(data, str | Path) else None
@@ -205,14 +206,14 @@ def _subject(model: Any, data: str | Path | Sequence[Tensor] | None, fresh: bool
 
 
 def _untrained(recipe: str, data: Path | None) -> tuple[AnyBundle, Iterator[Tensor]]:
-    """The network of a recipe with the weights that ``fit`` would begin with, and sequences for it."""
+    """Returns the network of a recipe with its initial weights, and sequences for it."""
     config = build_config(load_recipe(recipe))
     untrained = task_named(config.task).untrained
     if untrained is None:
         raise ConfigError(
-            f"is a recipe of task {config.task}: its network is known once it is fitted",
+            f"is a recipe of task {config.task}, whose network depends on the data",
             where=recipe,
-            hint="give a model's directory, perhaps with --fresh",
+            hint="give a model directory, with --fresh for untrained weights",
         )
     return untrained(config, data)
 
@@ -221,30 +222,30 @@ def _training_file(bundle: AnyBundle, model: str | Path | None) -> Path:
     recorded = bundle.metrics.get("training", {}).get("data")
     if recorded is None or not Path(recorded).exists():
         name = f"the training file {recorded}" if recorded else "the training file"
-        raise DataError(f"{name} is not there", where=model, hint="name a file")
+        raise DataError(f"{name} does not exist", where=model, hint="give a file")
     return official_test(Path(recorded), None)[0]
 
 
-def _long_ones(subject: _Subject, steps: int | None, wanted: int) -> tuple[list[Tensor], int]:
-    """The first ``wanted`` sequences of more than ``steps`` steps, and the distance to measure."""
+def _long_sequences(subject: _Subject, steps: int | None, count: int) -> tuple[list[Tensor], int]:
+    """Returns the first ``count`` sequences of more than ``steps`` steps, and the distance to measure."""
     longest = long_enough = 0
     kept: list[Tensor] = []
-    for looked, sequence in enumerate(subject.sequences, start=1):
+    for read, sequence in enumerate(subject.sequences, start=1):
         longest = max(longest, len(sequence))
         if len(sequence) > (steps or 1):
             kept.append(sequence)
             long_enough += len(sequence) > (steps or STEPS)
-        if long_enough >= wanted or (steps is None and looked >= LOOKED_AT):
+        if long_enough >= count or (steps is None and read >= MAX_SEQUENCES):
             break
     if not kept:
-        least = steps or 1
+        minimum = steps or 1
         raise DataError(
-            f"nothing has more than {least:,} {'step' if least == 1 else 'steps'}, the longest has "
+            f"no sequence has more than {minimum:,} {'step' if minimum == 1 else 'steps'}; the longest has "
             f"{longest:,}",
             where=subject.where,
-            hint="give other data, or a smaller --steps" if least > 1 else "give other data",
+            hint="give other data, or a smaller --steps" if minimum > 1 else "give other data",
         )
     if steps is None:
         lengths = sorted((len(sequence) for sequence in kept), reverse=True)
-        steps = min(STEPS, lengths[min(FEW, len(lengths)) - 1] - 1)
-    return [sequence for sequence in kept if len(sequence) > steps][:wanted], steps
+        steps = min(STEPS, lengths[min(MIN_SEQUENCES, len(lengths)) - 1] - 1)
+    return [sequence for sequence in kept if len(sequence) > steps][:count], steps

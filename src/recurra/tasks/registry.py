@@ -1,4 +1,4 @@
-"""The tasks that there are. A task is added by one entry in `TASKS`."""
+"""The list of all tasks. A task is added by one entry in `TASKS`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TASKS: tuple[TaskInfo, ...] = (classification.INFO, tagging.INFO, language.INFO,
 
 
 def task_info(name: Any, where: str | Path | None = None) -> TaskInfo:
-    """The description of the task called ``name``.
+    """Returns the description of the task called ``name``.
 
     Raises:
-        ConfigError: there is no such task; ``where`` is the file that names it.
+        ConfigError: there is no such task; ``where`` is the file of the setting.
     """
     for task in TASKS:
         if task.name == name:
@@ -30,7 +30,7 @@ def task_info(name: Any, where: str | Path | None = None) -> TaskInfo:
 
 
 def task_named(name: str) -> Task[Any, Any]:
-    """The functions of the task called ``name``; its modules are imported here.
+    """Imports the task called ``name`` and returns its functions.
 
     Raises:
         ConfigError: there is no such task.
@@ -39,7 +39,7 @@ def task_named(name: str) -> Task[Any, Any]:
 
 
 def task_of_file(data: Path) -> TaskInfo:
-    """The task whose files have such a name, or the default one."""
+    """Returns the task whose files have a name such as ``data``, or the default task."""
     return next((task for task in TASKS if task.owns_file(data)), TASKS[0])
 
 

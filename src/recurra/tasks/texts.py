@@ -1,4 +1,4 @@
-"""Texts of a file as tasks use them: rows with a way back to their texts, a tokenizer learned from some."""
+"""Texts of files and from Python as parts of the data: token ids, labels, and access to the texts."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ Rowset = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of some examples, and a way back to their texts.
+    """A part of the data.
 
     Attributes:
-        name: what to call it: ``training``, ``validation`` or ``test``.
-        where: the file the rows came from, for messages.
-        examples: token ids (and labels) of the whole file.
-        rows: ``(n,)`` the rows of ``examples`` that belong to this part, sorted.
-        texts: reads the raw texts of given (sorted) rows, in order.
+        name: ``training``, ``validation`` or ``test``.
+        where: the file of the rows, for messages.
+        examples: token ids, and labels if they were read, of the whole file.
+        rows: numbers of the rows of ``examples`` in this part, sorted, of shape ``(n,)``.
+        texts: reads the raw texts of rows, which must be sorted.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Part:
 
     @property
     def labels(self) -> NDArray[np.int64] | NDArray[np.float32]:
-        """``(n,)`` class numbers, or ``(n, C)`` zeros and ones for multi-label."""
+        """Class numbers of shape ``(n,)``; for multi-label zeros and ones of shape ``(n, C)``."""
         if self.examples.labels is None:
             raise DataError("the rows have no labels", where=self.where)
         return self.examples.labels[self.rows]
@@ -71,10 +71,10 @@ class Part:
 
 
 def checked_texts(X: Sequence[str]) -> list[str]:
-    """Texts given from Python.
+    """Returns texts given from Python as a list.
 
     Raises:
-        DataError: it is no list of strings.
+        DataError: ``X`` is not a list of strings.
     """
     if isinstance(X, str):
         raise DataError("one string was given for texts", hint="give a list of strings")
@@ -87,7 +87,7 @@ def checked_texts(X: Sequence[str]) -> list[str]:
 def part_of(
     name: str, tokenizer: TextTokenizer, texts: list[str], labels: NDArray[Any] | None = None
 ) -> Part:
-    """Texts given from Python as a part; ``labels`` as `Part.labels` has them."""
+    """Returns texts given from Python as a part, with labels as in `Part.labels`."""
     encoded = tokenizer.encode(texts)
     examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
     return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
@@ -119,26 +119,26 @@ def learned_parts(
     return tokenizer, replace(whole, rows=training), held_out
 
 
-def texts_of(source: Source, wanted: Rowset) -> Iterator[str]:
-    """The raw texts of the sorted rows ``wanted``, streamed from the file."""
+def texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
+    """Yields the raw texts of some rows, which must be sorted, streamed from the file."""
     position, first = 0, 0
     for rows in read(source, Skipped()):
         end = first + len(rows.texts)
-        while position < len(wanted) and wanted[position] < end:
-            yield rows.texts[int(wanted[position]) - first]
+        while position < len(numbers) and numbers[position] < end:
+            yield rows.texts[int(numbers[position]) - first]
             position += 1
-        if position == len(wanted):
+        if position == len(numbers):
             return
         first = end
 
 
 def learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
-    """A tokenizer that learned its words from ``rows`` alone; kept beside the token cache.
+    """Returns a tokenizer trained on some rows only, from the cache if it is there.
 
     Args:
         source: the training file.
         contents: its `contents_of`.
-        rows: sorted.
+        rows: numbers of the rows, sorted.
         config: the tokenizer's settings.
     """
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
@@ -152,7 +152,7 @@ def learned_tokenizer(source: Source, contents: str, rows: Rowset, config: Token
 
 
 def contents_of(source: Source) -> str:
-    """A fingerprint of a file's contents and of how its texts are found."""
+    """Returns a fingerprint of a file's contents and of how its texts are found."""
     return content_key([source.path], json.dumps(source.settings(), sort_keys=True, default=str))
 
 
@@ -168,25 +168,25 @@ def split_parts(
     valid: Path | None,
     test: Path | None,
 ) -> tuple[Part, Part, Part | None]:
-    """The training, validation and test part of a training file and of files of their own, tokenized.
+    """Returns the training, validation and test part, tokenized.
 
     Args:
         source: the training file.
         contents: its `contents_of`.
-        rows: its rows for training and validation.
-        tokenizer: turns texts into token ids.
+        rows: its row numbers for training and validation.
+        tokenizer: the tokenizer.
         labels: encodes the labels; None if they are not read.
         data: how the files are read.
-        reporter: receives what was left out.
-        valid: a file for validation in place of the second ``rows``.
-        test: a file for testing; None for no test part.
+        reporter: receives warnings about skipped rows.
+        valid: the validation file; if None, the second ``rows`` are used.
+        test: the test file; None for no test part.
 
     Raises:
         DataError: a file can't be used.
     """
     examples = _examples(source, contents, tokenizer, labels, Skipped())
     training, held_out = (
-        Part(name, str(source.path), examples, numbers, lambda wanted: texts_of(source, wanted))
+        Part(name, str(source.path), examples, numbers, lambda numbers: texts_of(source, numbers))
         for name, numbers in zip(("training", "validation"), rows, strict=True)
     )
     opened = {
@@ -207,7 +207,7 @@ def open_part(
     *,
     like: Source | None = None,
 ) -> Part:
-    """A whole file of texts, tokenized; arguments as for `split_parts`.
+    """Returns a whole file of texts as a part; arguments are those of `split_parts`.
 
     Raises:
         DataError: the file can't be used, has no rows, or has a label that is not among ``labels``.
@@ -218,13 +218,15 @@ def open_part(
     report_skipped(skipped, path, reporter)
     if not len(examples):
         raise DataError("there are no rows", where=path)
-    return Part(name, str(path), examples, np.arange(len(examples)), lambda wanted: texts_of(source, wanted))
+    return Part(
+        name, str(path), examples, np.arange(len(examples)), lambda numbers: texts_of(source, numbers)
+    )
 
 
 def _examples(
     source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels | None, skipped: Skipped
 ) -> Examples:
-    """The token ids and labels of a file, from the cache if they are there."""
+    """Returns the token ids and labels of a file, from the cache if they are there."""
 
     def chunks() -> Iterator[Chunk]:
         for rows in read(source, skipped):
@@ -244,19 +246,19 @@ def _examples(
 
 
 def numbered_groups(groups: list[str]) -> NDArray[np.int64] | None:
-    """``(N,)`` a number for each group's name; None without groups."""
+    """Returns a number for the name of each row's group, of shape ``(N,)``; None without groups."""
     return np.unique(groups, return_inverse=True)[1].astype(np.int64) if groups else None
 
 
 def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
-    """What was left out under ``data.skip_bad_rows``."""
+    """Reports the rows skipped under ``data.skip_bad_rows``."""
     if skipped.count:
         rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
-        reporter.warn(f"{path}: left out {rows}: {'; '.join(skipped.examples[:3])}")
+        reporter.warn(f"{path}: skipped {rows}: {'; '.join(skipped.examples[:3])}")
 
 
 def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:
-    """The training and test part of a folder with train/ and test/ inside, such as aclImdb as unpacked."""
+    """Returns training and test folder of a folder with train/ and test/ inside, such as aclImdb."""
     if (data / "train").is_dir():
         beside = data / "test"
         return data / "train", test or (beside if beside.is_dir() else None)

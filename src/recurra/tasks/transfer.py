@@ -1,4 +1,4 @@
-"""Pretrained vectors and layers taken over: words matched, coverage told, what is frozen frozen."""
+"""Initial weights from a pretrained model or a file of word vectors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model, or a file of vectors, that training may begin from.
+    """A model or a file of word vectors whose weights initialize another network.
 
     Attributes:
-        name: of the directory or file, without the way to it.
-        sha256: of the weights or the file.
-        width: ``E`` of its vectors.
+        name: name of the directory or file.
+        sha256: digest of the weights or of the file.
+        width: width ``E`` of the vectors.
         source: the model or the file.
     """
 
@@ -42,61 +42,64 @@ class Pretrained:
     width: int
     source: AnyBundle | VectorFile
 
-    def vectors(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors ``(E,)`` of those of the wanted words that it has.
+    def vectors(self, words: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """Returns the vectors, of shape ``(E,)``, of those of ``words`` that it has.
 
         Raises:
             DataError: a row of the file can't be used.
         """
         if isinstance(self.source, VectorFile):
-            return read_vectors(self.source, wanted)
+            return read_vectors(self.source, words)
         table = self.source.model.embedding.weight.detach().numpy()
-        return {w: table[id] for id, w in enumerate(self.source.assets.words()) if w and w in wanted}
+        known = self.source.assets.words()
+        return {word: table[id] for id, word in enumerate(known) if word and word in words}
 
 
 @dataclass(frozen=True)
 class Start:
-    """The weights that a network begins from.
+    """The initial weights of a network.
 
     Attributes:
-        table: ``(V, E)`` float32 of the embedding.
-        layers: the recurrent layers' weights by name.
-        origin: what `Bundle.pretrained` records.
+        table: weights of the embedding, float32 of shape ``(V, E)``.
+        layers: weights of the recurrent layers by name.
+        origin: the record for `Bundle.pretrained`.
     """
 
     table: NDArray[np.float32]
     layers: dict[str, torch.Tensor]
     origin: dict[str, Any]
 
-    def give(self, model: Network, *, freeze: bool) -> None:
-        """Puts the weights into ``model``, and freezes them if asked.
+    def apply(self, model: Network, *, freeze: bool) -> None:
+        """Copies the weights into ``model`` and, if ``freeze``, freezes them there.
 
         Raises:
-            ConfigError: a layer reads another number of features than the one it is taken from.
+            ConfigError: a layer has another number of input features than the pretrained one.
         """
         with torch.no_grad():
             model.embedding.weight.copy_(torch.from_numpy(self.table))
             for name, weight in self.layers.items():
-                mine = model.recurrent.get_parameter(name)
-                if mine.shape != weight.shape:
+                parameter = model.recurrent.get_parameter(name)
+                if parameter.shape != weight.shape:
                     raise ConfigError(
                         f"the pretrained layers don't fit: {name} is {tuple(weight.shape)} there and "
-                        f"{tuple(mine.shape)} here (a tagger's layers read the words' spelling too)",
+                        f"{tuple(parameter.shape)} here (taggers read the spelling of words too)",
                         where="train.pretrained_layers",
                         hint="take the embedding alone",
                     )
-                mine.copy_(weight)
+                parameter.copy_(weight)
         if freeze:
             model.freeze(1 + self.origin["layers"])
 
 
 def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
-    """What ``config.train.pretrained`` names, and the settings with its embedding width.
+    """Returns the settings with the width of the pretrained vectors, and the model or file of the vectors.
+
+    Without ``train.pretrained``, the settings are unchanged and the second value is None.
 
     Raises:
-        ConfigError: a setting needs pretrained weights and there are none, two contradict each other, or
-            ``model.embedding`` was set to another width.
-        RecurraError: there is no usable model or file of vectors at that place.
+        ConfigError: a setting needs pretrained weights and there are none, two settings exclude each
+            other, or ``model.embedding`` is set to another width.
+        RecurraError: the model or file of vectors can't be used.
     """
     train = config.train
     if train.freeze and train.unfreeze_after is not None:
@@ -108,23 +111,24 @@ def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
                     "there is nothing pretrained", where=f"train.{name}", hint="give --pretrained"
                 )
         return config, None
-    found = _open(Path(train.pretrained))
-    if train.pretrained_layers and isinstance(found.source, VectorFile):
+    pretrained = _open(Path(train.pretrained))
+    if train.pretrained_layers and isinstance(pretrained.source, VectorFile):
         raise ConfigError(
-            f"{found.name} holds vectors, and no recurrent layers",
+            f"{pretrained.name} holds vectors, and no recurrent layers",
             where="train.pretrained_layers",
             hint="leave it out, or give a model",
         )
-    if train.pretrained_layers and isinstance(found.source, Bundle):
-        _layers(found.source, config.model)
+    if train.pretrained_layers and isinstance(pretrained.source, Bundle):
+        _layers(pretrained.source, config.model)
     set_by_user = "embedding" in config.model.model_fields_set
-    if set_by_user and config.model.embedding != found.width:
+    if set_by_user and config.model.embedding != pretrained.width:
         raise ConfigError(
-            f"is {config.model.embedding}, and the vectors of {found.name} have {found.width} numbers",
+            f"is {config.model.embedding}, and the vectors of {pretrained.name} have "
+            f"{pretrained.width} numbers",
             where="model.embedding",
             hint="leave it out: it is taken from the vectors",
         )
-    return updated(config, {"model": {"embedding": found.width}}), found
+    return updated(config, {"model": {"embedding": pretrained.width}}), pretrained
 
 
 def _open(path: Path) -> Pretrained:
@@ -138,14 +142,18 @@ def _open(path: Path) -> Pretrained:
     return Pretrained(path.name, store.fingerprint(path)["sha256"], file.width, file)
 
 
-def start_from(found: Pretrained, config: Config, vocabulary: Vocabulary | None, reporter: Reporter) -> Start:
-    """The pretrained vectors of the vocabulary's words, and what they cover, which is told.
+def start_from(
+    pretrained: Pretrained, config: Config, vocabulary: Vocabulary | None, reporter: Reporter
+) -> Start:
+    """Returns the initial weights for a vocabulary, and reports how much of it they cover.
 
-    A word is looked for by its `spellings`. What is not found begins at the mean of what is; padding is 0.
+    A word is looked up by its `spellings`. A word without a vector gets the mean of the vectors; padding is
+    zero.
 
     Raises:
-        DataError: a row of the file can't be used, or not one word is found.
-        ConfigError: the task has no words, or recurrent layers are wanted and the first does not fit.
+        DataError: a row of the file can't be used, or no word has a vector.
+        ConfigError: ``vocabulary`` is None (the task has no words), or the first recurrent layer does not
+            fit.
     """
     if vocabulary is None:
         raise ConfigError(
@@ -153,46 +161,46 @@ def start_from(found: Pretrained, config: Config, vocabulary: Vocabulary | None,
         )
     layers: list[int] = []
     weights: dict[str, torch.Tensor] = {}
-    if config.train.pretrained_layers and isinstance(found.source, Bundle):
-        layers = _layers(found.source, config.model)
-        stack = found.source.model.recurrent
+    if config.train.pretrained_layers and isinstance(pretrained.source, Bundle):
+        layers = _layers(pretrained.source, config.model)
+        stack = pretrained.source.model.recurrent
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
         weights = {n: w.detach() for n, w in stack.named_parameters() if n.endswith(endings)}
-    written = [spellings(word) for word in vocabulary.words]
-    vectors = found.vectors({one for some in written for one in some})
-    table = np.zeros((len(written), found.width), np.float32)
-    known = np.zeros(len(written), bool)
-    for id, some in enumerate(written):
-        spelling = next((one for one in some if one in vectors), None)
-        if spelling is not None:
-            table[id], known[id] = vectors[spelling], True
+    candidates = [spellings(word) for word in vocabulary.words]
+    vectors = pretrained.vectors({spelling for group in candidates for spelling in group})
+    table = np.zeros((len(candidates), pretrained.width), np.float32)
+    known = np.zeros(len(candidates), bool)
+    for id, group in enumerate(candidates):
+        match = next((spelling for spelling in group if spelling in vectors), None)
+        if match is not None:
+            table[id], known[id] = vectors[match], True
     known[0] = False
     plain = known[vocabulary.specials :]
     if not plain.any():
         raise DataError(
             "has no vector for any word of the training texts",
-            where=found.name,
+            where=pretrained.name,
             hint="is it of this language?",
         )
     table[~known] = table[vocabulary.specials :][plain].mean(axis=0, dtype=np.float64)
     table[0] = 0
-    # The vector of unknown words, if there is one, is not the words' own.
-    found_tokens = vocabulary.counts[vocabulary.specials :][plain].sum()
-    share = float(found_tokens / max(1, vocabulary.counts.sum()))
+    # Special tokens are not counted: the vector of unknown words is not that of a word.
+    covered = vocabulary.counts[vocabulary.specials :][plain].sum()
+    share = float(covered / max(1, vocabulary.counts.sum()))
     reporter.step("Pretrained")
     reporter.facts(
         {
-            "from": f"{found.name}, {found.width} numbers a word",
+            "from": f"{pretrained.name}, {pretrained.width} numbers a word",
             "words": f"{plain.sum():,} of {len(plain):,} found ({100 * plain.mean():.1f}%), "
             "the others begin at their mean",
-            "tokens": f"{100 * share:.1f}% of the training texts' are such words",
+            "tokens": f"{100 * share:.1f}% of the training tokens have a pretrained vector",
         }
     )
     if layers:
         reporter.facts({"layers": f"{len(layers)} of {config.model.layers} recurrent layers begin from it"})
     origin = {
-        "name": found.name,
-        "sha256": found.sha256,
+        "name": pretrained.name,
+        "sha256": pretrained.sha256,
         "words": int(plain.sum()),
         "vocabulary": len(plain),
         "token_share": round(share, 6),
@@ -201,27 +209,27 @@ def start_from(found: Pretrained, config: Config, vocabulary: Vocabulary | None,
     return Start(table, weights, origin)
 
 
-def _layers(bundle: AnyBundle, mine: ModelConfig) -> list[int]:
-    """The recurrent layers, from the first on, that mean the same in both networks."""
-    theirs = bundle.config.model
+def _layers(bundle: AnyBundle, config: ModelConfig) -> list[int]:
+    """Returns the recurrent layers, from the first on, that are equal in both networks."""
+    other = bundle.config.model
     for name in ("cell", "bidirectional"):
-        if getattr(theirs, name) != getattr(mine, name):
-            raise _no_fit(name, getattr(theirs, name), getattr(mine, name))
+        if getattr(other, name) != getattr(config, name):
+            raise _no_fit(name, getattr(other, name), getattr(config, name))
     fitting = []
-    pairs = [list(zip(m.layer_units, m.layer_activations, strict=True)) for m in (theirs, mine)]
-    for layer, (their, own) in enumerate(zip(*pairs, strict=False)):
-        if their != own:
+    layers = [list(zip(model.layer_units, model.layer_activations, strict=True)) for model in (other, config)]
+    for layer, (pretrained, new) in enumerate(zip(*layers, strict=False)):
+        if pretrained != new:
             break
         fitting.append(layer)
     if not fitting:
-        name = "units" if theirs.layer_units[0] != mine.layer_units[0] else "activation"
-        raise _no_fit(name, getattr(theirs, name), getattr(mine, name))
+        name = "units" if other.layer_units[0] != config.layer_units[0] else "activation"
+        raise _no_fit(name, getattr(other, name), getattr(config, name))
     return fitting
 
 
-def _no_fit(name: str, theirs: object, mine: object) -> ConfigError:
+def _no_fit(name: str, pretrained: object, new: object) -> ConfigError:
     return ConfigError(
-        f"the pretrained layers don't fit: model.{name} is {theirs} there and {mine} here",
+        f"the pretrained layers don't fit: model.{name} is {pretrained} there and {new} here",
         where="train.pretrained_layers",
         hint="set it as it is there, or take the embedding alone",
     )

@@ -1,4 +1,4 @@
-"""What a saved model is used for: loading, evaluation, prediction, and a look at its layers and words."""
+"""Use of saved models: loading, evaluation, prediction, and inspection of layers, words and answers."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Neighbour(NamedTuple):
 
 
 def load(folder: Path, task: str | None = None) -> AnyBundle:
-    """The model saved in ``folder``.
+    """Loads the model saved in ``folder``.
 
     Args:
         folder: the model's directory.
-        task: the name of the task that it must be of; None for any.
+        task: the name of the expected task; None for any.
 
     Raises:
-        BundleError: no model is there, it is damaged, its format is newer, or it is of another task.
-        ConfigError: a setting is not known here.
+        BundleError: there is no model, it is damaged, its format is newer, or its task is another one.
+        ConfigError: a setting is unknown.
     """
     saved = store.read(folder)
     config = build_config(saved.settings, where=saved.config_path)
@@ -79,7 +79,7 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
 
 
 def bundle_of(model: Any) -> AnyBundle:
-    """The bundle of a model given as its directory, as a bundle or as a fitted estimator.
+    """Returns the bundle of a model given as its directory, as a bundle or as a fitted estimator.
 
     Raises:
         BundleError: there is no model in the directory, or it is damaged.
@@ -105,11 +105,11 @@ def evaluate_files(
     baseline: bool = True,
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """The figures of the model in ``model`` on ``data``, beside its baseline's, as ``--json`` prints them.
+    """Returns the figures of a model and its baseline on ``data``, as ``--json`` prints them.
 
     Args:
         model: the model's directory.
-        data: rows with their answers.
+        data: labelled rows.
         report: an HTML page to write too.
         train: the training file, for the baseline; if None, the path that the model recorded.
         baseline: Whether to measure the baseline.
@@ -142,7 +142,7 @@ def evaluate_files(
 def _training_data(
     task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter
 ) -> Prepared[Any, Any, Any] | None:
-    """The data the model was trained on, split as it was then; None if its file can't be read any more."""
+    """Returns the data of the model's training, split as it was then; None if the file is not there."""
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
@@ -156,7 +156,7 @@ def _training_data(
 
 
 def answers_for(model: Path, request: PredictRequest) -> Answers:
-    """The answers of the model in ``model``, as they are found.
+    """Returns the answers of a model; they are computed as they are read.
 
     Raises:
         RecurraError: there is no model, the file can't be used, or an option is of another task.
@@ -168,9 +168,9 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
 
 
 def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
-    """The layers of a saved model, with output shapes and parameters: `recurra inspect MODEL summary`."""
-    found = summarize(load(model).model)
-    report_summary(found, reporter)
+    """Reports the layers of a model, with shapes and parameters: `recurra inspect MODEL summary`."""
+    network = summarize(load(model).model)
+    report_summary(network, reporter)
     layers = [
         {
             "name": row.name,
@@ -179,13 +179,14 @@ def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
             "parameters": row.parameters,
             "trainable": row.trainable,
         }
-        for row in found.rows
+        for row in network.rows
     ]
-    return {"layers": layers, "total": found.total, "trainable": found.trainable, "frozen": found.frozen}
+    counts = {"total": network.total, "trainable": network.trainable, "frozen": network.frozen}
+    return {"layers": layers, **counts}
 
 
 def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
-    """The words nearest to a word by the cosine of their vectors in a model's embedding.
+    """Returns the words nearest to a word by the cosine of their vectors in a model's embedding.
 
     Args:
         model: A model's directory, a bundle or a fitted estimator, of any task with words.
@@ -238,7 +239,7 @@ def words(model: Path, word: str, reporter: Reporter, *, count: int = 10) -> dic
 
 
 def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:
-    """Which words of a text a saved model's answer depends on: `recurra inspect MODEL explain TEXT`.
+    """Reports which words of a text an answer depends on: `recurra inspect MODEL explain TEXT`.
 
     Raises:
         BundleError: there is no model, or answers of its task can't be explained.

@@ -32,10 +32,9 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
     ``lines.row`` is the number of the next row.
     """
     csv.field_size_limit(ROW_LIMIT)
-    if quoted:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True
+    )
     while True:
         try:
             fields = next(reader)
@@ -83,14 +82,7 @@ def cells(
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV is written.
-
-    Attributes:
-        delimiter: the character between fields.
-        quoted: whether quotes enclose fields.
-        width: the most frequent number of fields in a row.
-        agreement: the share of sample rows that have it.
-    """
+    """How a CSV is written: ``width`` fields a row, in a share ``agreement`` of the rows of the sample."""
 
     delimiter: str
     quoted: bool
@@ -119,11 +111,8 @@ def find_dialect(
 ) -> Dialect:
     """The dialect in which most rows agree on a number of fields above one.
 
-    Args:
-        lines: the first lines of the file, with their ends.
-        complete: whether these are all lines.
-        preferred: the delimiter that the file's name suggests; it is chosen if several are equally likely.
-        delimiter: the only one to consider, if the user gave it.
+    ``complete`` is whether ``lines`` are the whole file. The ``preferred`` delimiter wins a draw; if the user
+    gave a ``delimiter``, no other is considered.
     """
     order = [delimiter] if delimiter else [preferred, *(c for c in _CANDIDATES if c != preferred)]
     # max returns the first of equals, so the preferred delimiter wins a draw.
@@ -131,28 +120,24 @@ def find_dialect(
 
 
 def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
-    unquoted = _parse(lines, complete, delimiter, False)
-    plain = Dialect(delimiter, False, *_widths(unquoted))
-    opens = any(
-        field.lstrip(" ").startswith('"') for row in unquoted if isinstance(row, list) for field in row
-    )
-    if not opens:
+    rows = _parse(lines, complete, delimiter, False)
+    plain = _dialect(rows, delimiter, False)
+    opens = (field.lstrip(" ").startswith('"') for row in rows if isinstance(row, list) for field in row)
+    if not any(opens):
         # A TSV without quotes is likely to be as in GLUE, where a quote is a character; a CSV without
         # quotes so far has them once a field needs them.
         return plain if delimiter == "\t" else replace(plain, quoted=True)
-    quoted = Dialect(delimiter, True, *_widths(_parse(lines, complete, delimiter, True)))
+    quoted = _dialect(_parse(lines, complete, delimiter, True), delimiter, True)
     if delimiter != "\t":
         return quoted
     return quoted if quoted.merit >= plain.merit and quoted.agreement == 1.0 else plain
 
 
-def _widths(rows: Sequence[list[str] | DataError]) -> tuple[int, float]:
-    """The most frequent number of fields, and the share of rows that have it; broken rows have none."""
+def _dialect(rows: Sequence[list[str] | DataError], delimiter: str, quoted: bool) -> Dialect:
+    """The dialect with the most frequent number of fields; broken rows agree with none."""
     counts = Counter(len(row) for row in rows if not isinstance(row, DataError))
-    if not counts:
-        return 0, 0.0
-    width, count = counts.most_common(1)[0]
-    return width, count / len(rows)
+    width, count = counts.most_common(1)[0] if counts else (0, 0)
+    return Dialect(delimiter, quoted, width, count / max(1, len(rows)))
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -174,12 +159,10 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
         return True
     if len(first) < 2 or not rest or not all(first):
         return False
-    for i, name in enumerate(first):
-        column = [row[i].strip() for row in rest]
-        if name in column:
-            return False  # a value, since it occurs again
-    for i, name in enumerate(first):
-        column = [row[i] for row in rest]
+    columns = list(zip(*rest, strict=True))
+    if any(name in (cell.strip() for cell in cells) for name, cells in zip(first, columns, strict=True)):
+        return False  # a value, since it occurs again
+    for name, column in zip(first, columns, strict=True):
         if all(_NUMBER.fullmatch(cell) for cell in column):
             return True  # a word above numbers
         mean = sum(map(len, column)) / len(column)
@@ -190,10 +173,8 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def _layout(start: Start) -> Source:
     """The source with its delimiter, quoting, header and columns."""
-    return _stream_layout(start) if start.streamed else _file_layout(start)
-
-
-def _file_layout(start: Start) -> Source:
+    if start.streamed:
+        return _stream_layout(start)
     source, request = start.source, start.request
     lines = list(_first(FileLines(source.path, source.gzip, source.encoding, forgiving=True)))
     complete = lines[-1:] == [""]
@@ -208,10 +189,9 @@ def _file_layout(start: Start) -> Source:
     header = request.header
     if header is None:
         like = request.like
-        wanted = like.text if like is not None and like.header else request.text
-        wanted = tuple(name for name in wanted if not name.isdigit())
-        named = bool(wanted) and set(wanted) <= set(first)
-        header = named or has_header(rows)
+        text = like.text if like is not None and like.header else request.text
+        names = {name for name in text if not name.isdigit()}
+        header = (bool(names) and names <= set(first)) or has_header(rows)
     if header and len(set(first)) < len(first):
         twice = next(name for name in first if first.count(name) > 1)
         raise DataError(f"the header names {twice!r} twice", where=source.path)
@@ -291,11 +271,11 @@ def _may_be_table(start: Start) -> bool:
     return all(len(row) == len(like.columns) for row in rows)
 
 
-def _sniff_csv(start: Start) -> bool:
+def _matches_csv(start: Start) -> bool:
     return start.suffix in CSV.suffixes or _may_be_table(start)
 
 
-def _sniff_tsv(start: Start) -> bool:
+def _matches_tsv(start: Start) -> bool:
     return start.suffix in TSV.suffixes or ("\t" in start.first_line and _may_be_table(start))
 
 
@@ -305,5 +285,5 @@ def _details(source: Source) -> str:
     return f", {_DELIMITERS.get(delimiter, repr(delimiter))} between fields, {header}"
 
 
-CSV = Format("csv", "CSV", _layout, _sniff_csv, cells, suffixes=(".csv",), details=_details)
-TSV = Format("tsv", "TSV", _layout, _sniff_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)
+CSV = Format("csv", "CSV", _layout, _matches_csv, cells, suffixes=(".csv",), details=_details)
+TSV = Format("tsv", "TSV", _layout, _matches_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)

@@ -1,6 +1,6 @@
-"""The recurrence on the CPU, in Python: Numba with vectors of the machine's own width.
+"""The recurrence on the CPU, in Numba with vectors of the processor's width.
 
-Nothing of Numba is imported before the first call.
+Numba is imported at the first call.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from recurra.kernels.terms import Call, Lookup
 __all__ = ["release_workspaces", "run", "to_be_compiled", "unavailable_reason", "unsupported_reason"]
 
 AT_FIRST = torch.get_num_threads()
-"""Threads for compiled graphs, in which torch can't be asked for the number."""
+"""Number of threads in compiled graphs, which cannot query it."""
 
 
 def unsupported_reason(call: Call) -> str | None:
-    """What this backend lacks for a call, or None where it can serve it."""
+    """Returns what this backend lacks for a call, or None if it supports it."""
     if unavailable_reason() is not None:
         return unavailable_reason()
     if call.cell not in ACTIVATIONS:
@@ -48,11 +48,11 @@ def unsupported_reason(call: Call) -> str | None:
 
 
 def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State, ...]]:
-    """Outputs ``(T, B, D*H)``, zero past each length, and the last state of each direction.
+    """Returns outputs ``(T, B, D*H)``, zero past each length, and the last state of each direction.
 
     Args:
-        calls: one, or a forward and a backward one over the same input.
-        sequences: whether the outputs are wanted; if not, they may be empty.
+        calls: one call, or a forward and a backward one over the same input.
+        sequences: whether the outputs are needed; if not, they may be empty.
 
     Raises:
         IndexError: a lookup names a row that its table does not have.
@@ -96,7 +96,7 @@ def _masks(masks: list[Tensor | None]) -> list[Tensor]:
 
 
 def to_be_compiled() -> bool:
-    """Whether the first call in this process will take some seconds to compile the kernels."""
+    """Whether the kernels are not compiled yet, so that the first call takes some seconds longer."""
     if unavailable_reason() is not None:
         return False
     from recurra.kernels.cpu.compiled import cache_folder
@@ -106,7 +106,7 @@ def to_be_compiled() -> bool:
 
 
 def release_workspaces() -> None:
-    """Give the memory that is kept for the next call back to the system."""
+    """Frees the memory that is kept for later calls."""
     from recurra.kernels.cpu import workspace
 
     workspace.release()

@@ -1,8 +1,8 @@
 """Products of bfloat16 in the processor's matrix tiles (Intel AMX): 16 x 16 sums from 32 terms at once.
 
-The instructions are given as assembly, since compilers know their registers only by themselves. A tile holds
-16 lines of 64 bytes: 16 rows of ``A`` with 32 terms each, or 16 pairs of terms of ``B`` for 16 columns, or
-16 x 16 sums.
+The instructions are given as assembly, since LLVM's intrinsics do not give control of the registers. A tile
+holds 16 lines of 64 bytes: 16 rows of ``A`` with 32 terms each, or 16 pairs of terms of ``B`` for 16 columns,
+or 16 x 16 sums.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def configure(typing: Any, shapes: Any, first: Any) -> Any:
 
 @generated
 def release(typing: Any) -> Any:
-    """Give the tiles back: switching between threads is then cheap again."""
+    """Releases the tiles, which makes switching between threads cheap again."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _assembly(builder, "tilerelease")

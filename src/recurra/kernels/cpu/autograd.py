@@ -1,7 +1,7 @@
-"""The CPU kernels in torch's graph of gradients: as operators when compiled, else by the shortest way.
+"""Gradients of the CPU kernels: by registered operators under ``torch.compile``, else an autograd function.
 
-Torch's way through a registered operator takes 0.4 ms of Python for each training step of a layer; a short
-text takes less to compute. So without ``torch.compile`` a plain autograd function calls the same two.
+A registered operator takes 0.4 ms of Python for each training step of a layer, more than a short text takes
+to compute. Without ``torch.compile``, a plain autograd function therefore calls the same two functions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["recurrence"]
 
 
 def recurrence(call: Arguments) -> tuple[Tensor, Tensor]:
-    """All states and the last ones, as ``compute`` returns them, with a gradient where one may be needed."""
+    """Returns all states and the last ones, as ``compute`` does, with a gradient if one may be needed."""
     save = torch.is_grad_enabled() and (
         call.x.requires_grad or any(part.requires_grad for part in (*call.state, *call.weights))
     )
@@ -35,7 +35,7 @@ def recurrence(call: Arguments) -> tuple[Tensor, Tensor]:
 
 
 class _Recurrence(torch.autograd.Function):
-    """The kernels as a function of the arguments, and again of those tensors that may have a gradient."""
+    """The kernels as a function of the record, followed by those of its tensors that may have a gradient."""
 
     @staticmethod
     def forward(ctx: Any, call: Arguments, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,7 +45,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        # where the gradients are to have gradients, the operator refuses
+        # the operator refuses to compute gradients of gradients
         dx, dstate, dweights = _gradients(
             ctx, ctx.needs_input_grad[1], gradients, operator=torch.is_grad_enabled()
         )
@@ -57,12 +57,12 @@ def _keep(ctx: Any, call: Arguments, result: tuple[Tensor, Tensor, Tensor]) -> N
     outputs, _, tape = result
     lists = (call.state, call.weights, call.input_masks, call.recurrent_masks)
     tensors = (part for each in lists for part in each)
-    # as saved tensors, not in the record: they are then freed after use, and torch notices changes in place
+    # as saved tensors, not in the record: torch then frees them after use and detects changes in place
     ctx.save_for_backward(call.x, call.index, call.lengths, *tensors, outputs, tape)
     ctx.counts = [len(each) for each in lists]
     ctx.facts = call[7:]  # all that are not tensors
     ctx.mark_non_differentiable(tape)
-    ctx.set_materialize_grads(False)  # else torch would fill gradients of the tape's size with zeros
+    ctx.set_materialize_grads(False)  # otherwise torch allocates zeros of the tape's size
 
 
 def _gradients(

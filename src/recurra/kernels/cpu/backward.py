@@ -1,4 +1,4 @@
-"""A shard's way back through one layer: differentiate, multiply, and sum the gradients of the weights."""
+"""The backward pass of a shard through one layer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recurra.kernels.cpu.rows import (
     add,
     add_masked,
     add_rows,
-    blank,
     enter,
-    fetch_state,
     gather,
-    give_state,
-    recall,
+    load_state,
+    read_states,
     scatter,
+    store_state,
+    zero_padding,
 )
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
 
@@ -39,28 +39,28 @@ def backward(
     tape: Floats, gradient: Outputs, dhn: Floats, dcn: Floats, dx: Input, dW: Floats, dU: Floats,
     dd: Floats, dh0: Floats, dc0: Floats, work: Work, ldx: int,
 ) -> None:  # fmt: skip
-    """The gradients of a shard, in one sweep from its last step to its first.
+    """Computes the gradients of a shard, from its last step to its first.
 
     Args:
         layer: the layer's facts.
         rows: the shard's rows.
         x: the input.
-        WT: packed ``(gates * H, E)``, the input's weights; empty where ``dx`` is not wanted.
+        WT: packed ``(gates * H, E)``, the input's weights; empty if ``dx`` is not needed.
         UT: packed ``(gates * H, H)``, the state's weights.
         mask: ``(B, H)`` on the state that enters the product; or empty.
         h0: ``(B, H)`` initial states; empty for zeros.
         outputs: all states.
-        tape: what else ``forward`` kept.
+        tape: as ``forward`` wrote it.
         gradient: of all states.
         dhn: ``(B, H)`` gradient of the last states; empty for zeros.
         dcn: gradient of LSTM's last cells; empty for zeros.
-        dx: where the gradient of the input goes, summed up where it has places.
+        dx: out, the gradient of the input, summed up if it has places.
         dW: rows of ``ldg``, out: gradient of the input's weights ``(E + 1, gates * H)``, the bias last.
         dU: rows of ``ldg``, out: gradient of the state's weights ``(H, gates * H)``.
         dd: out: gradient of GRU's bias of the state's product for n.
-        dh0: ``(B, H)`` where the gradient of the initial states goes.
-        dc0: where that of LSTM's initial cells goes.
-        work: scratch.
+        dh0: out, the gradient of the initial states ``(B, H)``.
+        dc0: out, the gradient of LSTM's initial cells.
+        work: scratch memory.
         ldx: length of a row of ``work.x``.
     """
     mode = flush_denormals()
@@ -70,18 +70,18 @@ def backward(
     cell, H, ldg, ldh = layer.cell, layer.H, layer.ldg, layer.ldh
     dh, dc, D = work.h, work.c, work.first
     DQ = work.second if cell == GRU else D
-    fetch_state(rows, dhn, dh, H, ldh)
+    load_state(rows, dhn, dh, H, ldh)
     if cell == LSTM:
-        fetch_state(rows, dcn, dc, H, ldh)
+        load_state(rows, dcn, dc, H, ldh)
     stop = rows.active.size - 1
     while stop > 0:
         begin = chunk_begin(layer, rows, stop)
         first = rows.start[begin]
-        recall(layer, rows, begin, stop, h0, outputs, 1, work.entering, ldh)
+        read_states(layer, rows, begin, stop, h0, outputs, 1, work.entering, ldh)
         if cell == SIMPLE_RNN:
-            recall(layer, rows, begin, stop, h0, outputs, 0, D, ldg)
+            read_states(layer, rows, begin, stop, h0, outputs, 0, D, ldg)
         if gradient.data.size:
-            recall(layer, rows, begin, stop, h0, gradient, 0, work.states, ldh)
+            read_states(layer, rows, begin, stop, h0, gradient, 0, work.states, ldh)
         for s in range(stop - 1, begin - 1, -1):
             n, at = rows.active[s], rows.start[s] * KEPT[cell] * ldh
             to = (rows.start[s] - first) * ldg
@@ -103,7 +103,7 @@ def backward(
                 product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.bf16)
         count = rows.start[stop] - first
         gather(layer, rows, x, begin, stop, work.x, ldx)
-        if layer.bf16:  # but the bias stays whole
+        if layer.bf16:  # the bias is not rounded
             product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.bf16)
             add_rows(dW, layer.E * ldg, D, ldg, count, layer.columns)
         else:
@@ -117,9 +117,9 @@ def backward(
             product(work.x, 0, ldx, D, 0, ldg, count, WT, layer.columns, layer.E, True, work.bf16)
             scatter(layer, rows, dx, begin, stop, work.x, ldx)
         stop = begin
-    give_state(rows, dh, dh0, H, ldh)
+    store_state(rows, dh, dh0, H, ldh)
     if cell == LSTM:
-        give_state(rows, dc, dc0, H, ldh)
+        store_state(rows, dc, dc0, H, ldh)
     if WT.size and dx.places.size == 0:
-        blank(rows, Outputs(dx.data, dx.dt, dx.db, 0, gradient.steps), layer.E)
+        zero_padding(rows, Outputs(dx.data, dx.dt, dx.db, 0, gradient.steps), layer.E)
     restore_denormals(mode)

@@ -1,4 +1,4 @@
-"""How kernel functions are compiled: without the GIL, kept on disk, and checked for bounds when asked."""
+"""Compilation of kernel functions: without the GIL, cached on disk, with optional bounds checks."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck"
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function for the types of its annotations, or load it from disk if it has been.
+    """Compiles a function for the types of its annotations, or loads it from the cache.
 
-    (Left to find the types out by itself, Numba compiles a function again for each constant that it is called
-    with: the products seven times over.)
+    (Without given types, Numba compiles a function again for each constant that it is called with: the
+    products seven times.)
     """
     hints = get_type_hints(function)
     result = _numba_type(hints.pop("return"))
@@ -63,17 +63,16 @@ def inlined(function: Function) -> Function:
 
 
 def generated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An operation of compiled functions given as a generator of LLVM code (Numba's ``intrinsic``)."""
+    """An operation for compiled functions, defined by a generator of LLVM code (Numba's ``intrinsic``)."""
     return cast(Callable[..., Any], intrinsic(function))
 
 
 @cache
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept: in recurra's cache, else in a temporary folder; None where neither.
+    """The folder of compiled kernels: in recurra's cache, else a temporary folder; None if neither is usable.
 
-    ``RECURRA_KERNEL_CACHE`` names a folder for them alone. Numba tells a changed file from its own date
-    alone, though a kernel is made of several files. So each version of the kernels' sources has a folder of
-    its own.
+    ``RECURRA_KERNEL_CACHE`` sets another folder. Numba detects a change by the date of one file, but a kernel
+    consists of several files. Each version of the kernels' sources therefore has its own folder.
     """
     digest = hashlib.sha256(f"{numba.__version__} {host()} {CHECKED}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
@@ -86,14 +85,14 @@ def cache_folder() -> Path | None:
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         shared = Path(tempfile.gettempdir()) / f"recurra-{user}"
-    except FileNotFoundError:  # there is none that can be written
+    except FileNotFoundError:  # no temporary folder is writable
         return None
-    # one folder a user, inside and out: nobody else can put compiled code where this user will run it
+    # a folder for each user, at both levels: other users cannot place code that this user would run
     return shared / name if _usable(shared) and _usable(shared / name) else None
 
 
 def _usable(folder: Path) -> bool:
-    """Whether a folder, made if need be, is this user's own and can be written."""
+    """Whether a folder, created if necessary, belongs to this user and is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
@@ -106,7 +105,7 @@ def _usable(folder: Path) -> bool:
 
 @contextmanager
 def _caching_in(folder: Path | None) -> Iterator[bool]:
-    """Within it Numba caches in ``folder``; whether it caches at all."""
+    """Context in which Numba caches in ``folder``; yields whether it caches at all."""
     settings: Any = numba_config
     former = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder or "")

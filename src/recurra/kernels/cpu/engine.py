@@ -1,7 +1,7 @@
-"""One layer, one or two directions, on numpy arrays: the batch is dealt to shards, the shards to threads.
+"""One layer in one or two directions on NumPy arrays: the batch is divided into shards, which threads run.
 
-A shard runs through all its steps by itself; nothing is waited for until all are done. The gradients of the
-weights are summed over shards in their order, so the same number of shards gives the same bits.
+A shard runs through all its steps without synchronisation. The gradients of the weights are summed over
+shards in a fixed order, so that the same number of shards gives the same bits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "shar
 
 
 class Direction(NamedTuple):
-    """One direction's own part of a job; flat arrays, empty where absent."""
+    """The arrays of one direction; flat, and empty if absent."""
 
     weight_ih: Floats
     weight_hh: Floats
@@ -44,7 +44,7 @@ class Job(NamedTuple):
     bf16: bool
     """Whether products are of bfloat16."""
     reverse: bool
-    """Whether the first direction reads from the end; a second one always does."""
+    """Whether the first direction is reversed; a second one always is."""
     T: int
     B: int
     E: int
@@ -56,7 +56,7 @@ class Job(NamedTuple):
     lengths: Integers | None
     directions: list[Direction]
     shards: int
-    """Parts that the batch is dealt to, for each direction."""
+    """Parts that the batch is divided into, for each direction."""
     threads: int
 
 
@@ -70,9 +70,10 @@ class Gradients(NamedTuple):
 
 
 def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
-    """Shards a direction: as many as keep the threads busy, and one where the work is not worth a thread.
+    """Number of shards of a direction: enough for all threads, or one if there is little work.
 
-    Handing a task to a thread and back takes 150 us, in which one core does some ``2e7`` operations.
+    Starting a task in a thread and waiting for it takes 150 us, in which one core does about ``2e7``
+    operations.
     """
     if work < 2e7:
         return 1
@@ -80,7 +81,7 @@ def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
 
 
 def tape_size(cell: int, steps: int, H: int, directions: int) -> int:
-    """Numbers that the tapes of all shards take where the batch has ``steps`` steps in all rows together."""
+    """Size of the tapes of all shards for ``steps`` steps in all rows together."""
     return directions * layout.tape_size(cell, H, steps)
 
 
@@ -88,17 +89,17 @@ def run_forward(
     job: Job, h0: list[Floats], c0: list[Floats], outputs: Floats, hn: list[Floats], cn: list[Floats],
     tape: Floats, save: bool,
 ) -> None:  # fmt: skip
-    """All shards forwards.
+    """Runs all shards forwards.
 
     Args:
         job: the layer and the batch.
         h0: ``(B, H)`` of each direction, or empty.
         c0: likewise, LSTM's cells.
-        outputs: ``(B, T, D*H)``, or empty where the states are not wanted and no gradient will be.
-        hn: ``(B, H)`` of each direction: where the last states go.
+        outputs: out, ``(B, T, D*H)``; empty if neither the states nor a gradient are needed.
+        hn: out, the last states ``(B, H)`` of each direction.
         cn: likewise, LSTM's cells.
-        tape: where what the gradient needs besides the outputs goes.
-        save: whether a gradient will be asked for.
+        tape: out, what the gradient needs besides the outputs.
+        save: whether a gradient may be computed.
     """
     D, columns = len(job.directions), layout.GATES[job.cell] * job.H
     tapes = iter(_tapes(job, tape))
@@ -127,18 +128,18 @@ def run_backward(
     job: Job, h0: list[Floats], outputs: list[Outputs], tape: Floats, gradient: list[Outputs],
     dhn: list[Floats], dcn: list[Floats], dx: Floats | None, dh0: list[Floats], dc0: list[Floats],
 ) -> list[Gradients]:  # fmt: skip
-    """All shards backwards.
+    """Runs all shards backwards.
 
     Args:
         job: the layer and the batch.
         h0: initial states ``(B, H)`` of each direction, or empty.
         outputs: all states, of each direction.
-        tape: what else ``run_forward`` kept.
+        tape: as ``run_forward`` wrote it.
         gradient: of all states, for each direction.
         dhn: gradient of the last states of each direction ``(B, H)``, or empty.
         dcn: likewise, LSTM's cells.
-        dx: where the gradient of the input goes: ``(B, T, E)``, or ``(U, E)`` of a table; None if not wanted.
-        dh0: ``(B, H)`` of each direction: where the gradient of the initial states goes.
+        dx: out, the gradient of the input ``(B, T, E)``, or of a table ``(U, E)``; None if not needed.
+        dh0: out, the gradient of the initial states ``(B, H)`` of each direction.
         dc0: likewise, LSTM's cells.
 
     Returns:
@@ -187,23 +188,23 @@ def _layer(job: Job, d: int, rows: int) -> Layer:
 
 
 def _shards(job: Job) -> list[Rows]:
-    """Rows sorted by length and dealt in turn, so that each shard has as much to do."""
+    """The rows sorted by length and assigned in turn, so that all shards have about the same work."""
     if job.lengths is None:
         return _even_shards(job.B, job.T, job.shards)
     order = np.argsort(-job.lengths, kind="stable")
-    return _dealt(order, job.lengths[order], job.shards)
+    return _divided(order, job.lengths[order], job.shards)
 
 
 @lru_cache(64)
 def _even_shards(B: int, T: int, shards: int) -> list[Rows]:
-    return _dealt(np.arange(B), np.full(B, T), shards)
+    return _divided(np.arange(B), np.full(B, T), shards)
 
 
-def _dealt(order: Integers, lengths: Integers, shards: int) -> list[Rows]:
-    deals = [slice(n, None, shards) for n in range(shards)]
+def _divided(order: Integers, lengths: Integers, shards: int) -> list[Rows]:
+    parts = [slice(n, None, shards) for n in range(shards)]
     return [
-        layout.rows_of(np.ascontiguousarray(order[deal]), np.ascontiguousarray(lengths[deal]))
-        for deal in deals
+        layout.rows_of(np.ascontiguousarray(order[part]), np.ascontiguousarray(lengths[part]))
+        for part in parts
     ]
 
 
@@ -220,7 +221,7 @@ def _tapes(job: Job, tape: Floats) -> list[Floats]:
 
 
 def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
-    """A ``(terms, columns)`` matrix as products take it."""
+    """A ``(terms, columns)`` matrix in packed form."""
     if job.bf16:
         return pack_pairs(matrix.reshape(terms, columns))
     to = borrow(packed_size(terms, columns))
@@ -229,7 +230,7 @@ def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
 
 
 def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last: Floats) -> Floats:
-    """The transpose of a ``(columns, terms)`` matrix as products take it; in float32 with one more term."""
+    """The transpose of a ``(columns, terms)`` matrix in packed form; in float32 with one more term."""
     if job.bf16:
         return pack_pairs(matrix.reshape(columns, terms).T)
     to = borrow(packed_size(terms + (last.size > 0), columns))
@@ -240,7 +241,7 @@ def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last:
 def _biases(job: Job, direction: Direction) -> tuple[Floats, Floats]:
     """The input's bias and GRU's bias of the state's product for n.
 
-    The biases of r and z are only ever added up; that of n's product stands inside the reset.
+    The two biases of r and z are added; that of n's product is multiplied by the reset gate.
     """
     H = job.H
     if job.cell != layout.GRU:
@@ -270,9 +271,9 @@ def _gradients(job: Job, every: Floats, size: int) -> Gradients:
 
 
 def _input_gradients(job: Job, dx: Floats | None, shards: int) -> list[list[Floats]]:
-    """Where each direction's shards put the gradient of the input: the first ones into ``dx`` itself.
+    """The arrays for the gradient of the input of each direction and shard; the first one is ``dx`` itself.
 
-    A table's gradient is summed by each shard for itself; the rows of a dense one belong to one shard of each
+    Each shard sums a table's gradient in its own array; a row of a dense input belongs to one shard of each
     direction.
     """
     if dx is None:
@@ -285,7 +286,7 @@ def _input_gradients(job: Job, dx: Floats | None, shards: int) -> list[list[Floa
 
 
 def _add_up(dx: Floats, targets: list[list[Floats]], threads: int) -> None:
-    """Add to ``dx`` what is not in it yet, in order."""
+    """Adds the other arrays to ``dx``, in order."""
     others = list({id(part): part for parts in targets for part in parts if part is not dx}.values())
     cuts = np.linspace(0, dx.size, threads + 1).astype(int)
 

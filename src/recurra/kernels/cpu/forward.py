@@ -1,7 +1,7 @@
-"""A shard's way through one layer, forwards: gather, multiply, activate, hand on.
+"""The forward pass of a shard through one layer.
 
-The input's product is made for a chunk of steps at once, the state's step by step; both stay in the cache
-until they are used. A row past its length takes no part in a step, so padding is never computed.
+The input's product is computed for a chunk of steps at once, the state's for each step; both are still in the
+cache when they are used. Rows are left out of the steps past their length, so padding is never computed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from recurra.kernels.cpu.bf16 import product
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, PAST_CACHE, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply
-from recurra.kernels.cpu.rows import blank, copy, enter, fetch_state, gather, give_state, repeat, show
+from recurra.kernels.cpu.rows import (
+    copy,
+    enter,
+    gather,
+    load_state,
+    repeat,
+    store_state,
+    write_outputs,
+    zero_padding,
+)
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
 
 __all__ = ["forward"]
@@ -19,7 +28,7 @@ __all__ = ["forward"]
 
 @compiled
 def chunk_end(layer: Layer, rows: Rows, s: int) -> int:
-    """The step before which the chunk that begins with step ``s`` ends."""
+    """The step after the last one of the chunk that begins with step ``s``."""
     stop = s + 1
     while stop < rows.active.size - 1 and rows.start[stop + 1] - rows.start[s] <= layer.chunk:
         stop += 1
@@ -31,7 +40,7 @@ def forward(
     layer: Layer, rows: Rows, x: Input, W: Floats, bias: Floats, U: Floats, d: Floats, mask: Floats,
     h0: Floats, c0: Floats, outputs: Outputs, hn: Floats, cn: Floats, tape: Floats, work: Work, save: bool,
 ) -> None:  # fmt: skip
-    """All steps of a shard.
+    """Runs all steps of a shard.
 
     Args:
         layer: the layer's facts.
@@ -45,12 +54,12 @@ def forward(
         mask: ``(B, H)`` on the state that enters the product; or empty.
         h0: ``(B, H)`` initial states; empty for zeros.
         c0: LSTM's initial cells; empty for zeros.
-        outputs: where all states go.
-        hn: ``(B, H)`` where the last states go.
-        cn: where LSTM's last cells go.
-        tape: what the gradient will need besides the outputs, written if ``save``.
-        work: scratch.
-        save: whether a gradient will be asked for.
+        outputs: out, all states.
+        hn: out, the last states ``(B, H)``.
+        cn: out, LSTM's last cells.
+        tape: out, if ``save``: what the gradient needs besides the outputs.
+        work: scratch memory.
+        save: whether a gradient may be computed.
     """
     mode = flush_denormals()
     cell, H, ldg, ldh = layer.cell, layer.H, layer.ldg, layer.ldh
@@ -58,9 +67,9 @@ def forward(
     h, c, G = work.h, work.c, work.second
     entering = work.entering if mask.size else h
     past_cache = tape.size > PAST_CACHE
-    fetch_state(rows, h0, h, H, ldh)
+    load_state(rows, h0, h, H, ldh)
     if cell == LSTM:
-        fetch_state(rows, c0, c, H, ldh)
+        load_state(rows, c0, c, H, ldh)
     enter(rows, h, mask, entering, rows.row.size, H, ldh)
     s = 0
     while s < steps:
@@ -68,7 +77,7 @@ def forward(
         begin, first = s, rows.start[s]
         gather(layer, rows, x, s, stop, work.x, layer.E + 1)
         count = rows.start[stop] - first
-        if layer.bf16:  # but the bias stays whole
+        if layer.bf16:  # the bias is not rounded
             repeat(G, ldg, bias, count, layer.columns)
             product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.bf16)
         else:
@@ -91,9 +100,9 @@ def forward(
                 copy(work.states, (rows.start[s] - first) * ldh, h, 0, n * ldh)
             s += 1
         if outputs.data.size:
-            show(layer, rows, begin, stop, work.states, outputs)
-    give_state(rows, h, hn, H, ldh)
+            write_outputs(layer, rows, begin, stop, work.states, outputs)
+    store_state(rows, h, hn, H, ldh)
     if cell == LSTM:
-        give_state(rows, c, cn, H, ldh)
-    blank(rows, outputs, H)
+        store_state(rows, c, cn, H, ldh)
+    zero_padding(rows, outputs, H)
     restore_denormals(mode)

@@ -1,4 +1,4 @@
-"""GRU with the reset gate after the recurrent product (Cho et al. 2014): what happens between the products.
+"""GRU with the reset gate after the recurrent product (Cho et al. 2014): the operations between the products.
 
 ``r, z = sigmoid(...)``, ``n = act(W x + b + r q)`` with ``q = U h + d``, ``h' = n + z (h - n)``.
 """
@@ -27,7 +27,7 @@ def activate(
     G: Floats, g: int, ldg: int, Q: Floats, d: Floats, h: Floats, ldh: int, tape: Floats, at: int, n: int,
     H: int, use_relu: bool, save: bool, past_cache: bool,
 ) -> None:  # fmt: skip
-    """The new states of ``n`` rows.
+    """Computes the new states of ``n`` rows.
 
     Args:
         G: rows of ``ldg`` from ``g``: the input's sums ``r, z, n`` of ``H`` each, with the biases of both
@@ -43,7 +43,7 @@ def activate(
         n: rows.
         H: hidden units.
         use_relu: whether act is relu, else tanh.
-        save: whether a gradient will be asked for.
+        save: whether a gradient may be computed.
         past_cache: whether the tape is too long for the cache.
     """
     for row in range(n):
@@ -68,7 +68,7 @@ def differentiate(
     D: Floats, DQ: Floats, to: int, ldg: int, dd: Floats, dh: Floats, before: Floats, b: int, ldh: int,
     tape: Floats, at: int, n: int, H: int, use_relu: bool,
 ) -> None:  # fmt: skip
-    """The gradients of ``n`` rows' sums from those of their new states.
+    """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
     Args:
         D: rows of ``ldg`` from ``to``: out, the gradients of the input's sums ``r, z, n``.
@@ -76,7 +76,7 @@ def differentiate(
         to: start in ``D`` and ``DQ``.
         ldg: row length of ``D`` and ``DQ``.
         dd: out, added to: the gradient of the bias of ``q``.
-        dh: rows of ``ldh``: in, the gradient of the new state; out, what goes straight to the old one.
+        dh: rows of ``ldh``: in, the gradient of the new state; out, what reaches the old state directly.
         before: rows of ``ldh`` from ``b``: the old state.
         b: start in ``before``.
         ldh: row length of ``dh`` and ``before``.

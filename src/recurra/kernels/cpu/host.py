@@ -1,4 +1,4 @@
-"""What this machine's processor offers to the kernels: how wide its vectors are, and how many it holds."""
+"""The processor's features that the kernels use: width and number of vector registers, bfloat16."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Host(NamedTuple):
     lanes: int
     """Float32 numbers in a vector: 16 with AVX-512, 8 with AVX2, 4 with NEON and SSE."""
     registers: int
-    """How many vectors the processor holds at once."""
+    """Number of vector registers."""
     estimate: str | None
-    """LLVM's name of the instruction that estimates a reciprocal; None where division is used."""
+    """LLVM's name of the instruction that estimates a reciprocal; None if division is used."""
     x86: bool
     bf16: str | None = None
-    """How products of bfloat16 are made: ``"tiles"`` (AMX) or ``"pairs"`` (AVX512_BF16); None where not."""
+    """Instructions for products of bfloat16: ``"tiles"`` (AMX), ``"pairs"`` (AVX512_BF16) or None."""
 
 
 AVX512 = Host(16, 32, "llvm.x86.avx512.rcp14.ps.512", x86=True)
@@ -33,7 +33,7 @@ NEON = Host(4, 32, None, x86=False)
 
 @cache
 def host() -> Host:
-    """The vector unit of this machine; ``RECURRA_LANES`` (16, 8 or 4) asks for a narrower one."""
+    """The vector unit of this machine; ``RECURRA_LANES`` (16, 8 or 4) selects a narrower one."""
     from llvmlite.binding import get_host_cpu_features
 
     features = get_host_cpu_features()
@@ -45,14 +45,14 @@ def host() -> Host:
             return AVX512
         tiles = features.get("amx-bf16") and os.environ.get("RECURRA_TILES", "1") != "0" and _may_use_tiles()
         return AVX512._replace(bf16="tiles" if tiles else "pairs")
-    # FMA is a feature of its own, though every processor but one that has AVX2 has it
+    # FMA is a separate feature, although all but one of the processors with AVX2 have it
     if features.get("avx2") and features.get("fma") and asked in ("16", "8"):
         return AVX2
     return SSE
 
 
 def _may_use_tiles() -> bool:
-    """Whether the system lets this process use the processor's matrix tiles, which it must be asked for."""
+    """Whether this process may use the processor's matrix tiles, for which it requests permission."""
     if platform.system() != "Linux":
         return False
     SYSCALL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18  # arch_prctl(2) and asm/prctl.h
@@ -62,7 +62,7 @@ def _may_use_tiles() -> bool:
 
 @cache
 def unavailable_reason() -> str | None:
-    """Why the kernels can't run here, in words; None where they can."""
+    """Returns what the kernels lack on this machine, or None if they can run."""
     try:
         import numba  # noqa: F401
     except ImportError as error:

@@ -1,10 +1,10 @@
-"""Where everything lies in memory while a shard of the batch runs through one layer in one direction.
+"""The memory layout of a shard of the batch in one layer and direction.
 
-A shard's rows are sorted by length, longest first, so that the rows still alive at a step are its first
-``active[step]``; a step counts in reading order, from a row's last token backwards where reversed. What is
-kept for the gradient has a row for each step of each row and none for padding: step ``s`` begins at row
-``start[s]``. All arrays are flat; ``ldg`` and ``ldh`` are the lengths of a row of gates and of a row of
-states. The states themselves are not kept: they are the layer's output.
+A shard's rows are sorted by length, longest first, so that the rows that are active at a step are its first
+``active[step]``. Steps are counted in reading order: from a row's last token backwards if reversed. The tape,
+which holds what the gradient needs, has a row for each step of each row and none for padding: step ``s``
+begins at row ``start[s]``. All arrays are flat; ``ldg`` and ``ldh`` are the lengths of a row of gates and of
+a row of states. The states themselves are not on the tape: they are the layer's output.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ ACTIVATIONS = {"simple_rnn": ("tanh", "relu"), "lstm": ("tanh",), "gru": ("tanh"
 """The activations that each kernel computes."""
 GATES = (1, 4, 3)
 KEPT = (0, 5, 4)
-"""States' lengths kept for the gradient of a step: LSTM i, f, g, o and the cell before, GRU r, z, n and q."""
+"""Rows of ``H`` on the tape for a step: LSTM i, f, g, o and the previous cell, GRU r, z, n and q."""
 PAST_CACHE = 262_144
-"""Numbers in a tape that is not worth keeping in the cache: 1 MiB."""
+"""Numbers in a tape that is too large for the cache: 1 MiB."""
 LINE = 16
 """Numbers in a cache line."""
 
 
 def row_length(columns: int) -> int:
-    """Room for ``columns`` numbers in an odd number of cache lines.
+    """``columns`` rounded up to an odd number of cache lines.
 
-    Rows a power of two apart fall into the same few places of the cache: with rows of 2,048 numbers the
-    gradient of the weights ran at half the speed.
+    Rows at distances of a power of two share few sets of the cache: with rows of 2,048 numbers the gradient
+    of the weights ran at half the speed.
     """
     lines = -(-columns // LINE)
     return (lines + 1 - lines % 2) * LINE
@@ -60,7 +60,7 @@ class Layer(NamedTuple):
     ldg: int
     ldh: int
     chunk: int
-    """Rows of gates that are worked on at once, over as many steps as they come from."""
+    """Rows of gates that are computed at once, of as many steps as needed."""
     bf16: bool
     """Whether products are of bfloat16."""
 
@@ -79,13 +79,13 @@ class Rows(NamedTuple):
     """The rows of a shard, longest first."""
 
     row: Integers
-    """``(n,)`` which row of the batch each is."""
+    """``(n,)`` the row of the batch."""
     length: Integers
-    """``(n,)`` its steps."""
+    """``(n,)`` its number of steps."""
     active: Integers
-    """``(S + 1,)`` rows alive at each of ``S`` steps, and 0."""
+    """``(S + 1,)`` number of active rows at each of ``S`` steps, and 0."""
     start: Integers
-    """``(S + 1,)`` where each step's rows begin among those of all steps, and where the last one's end."""
+    """``(S + 1,)`` the first row of each step among those of all steps, and the end of the last one."""
 
 
 def rows_of(row: Integers, length: Integers) -> Rows:
@@ -102,7 +102,7 @@ def rows_of(row: Integers, length: Integers) -> Rows:
 class Input(NamedTuple):
     """The input of a layer: step ``t`` of row ``b`` is the ``E`` numbers from ``t * dt + b * db``.
 
-    Where there are places, the one there names a row of ``E`` numbers in the data instead.
+    If ``places`` is not empty, its number there is the index of a row of ``E`` numbers in the data.
     """
 
     data: Floats
@@ -114,19 +114,19 @@ class Input(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """All states, or their gradient: step ``t`` of row ``b`` lies at ``t * dt + b * db + first``."""
+    """All states, or their gradient: step ``t`` of row ``b`` is at ``t * dt + b * db + first``."""
 
     data: Floats
-    """Empty where nobody wants them."""
+    """Empty if not needed."""
     dt: int
     db: int
     first: int
     steps: int
-    """``T``; the steps past a row's length are zero."""
+    """``T``; steps past a row's length are zero."""
 
 
 class Work(NamedTuple):
-    """A shard's scratch, forwards or backwards."""
+    """Scratch memory of a shard, forwards or backwards."""
 
     h: Floats
     c: Floats
@@ -147,13 +147,13 @@ class Work(NamedTuple):
 
 
 def tape_size(cell: int, H: int, steps: int) -> int:
-    """Numbers in a tape of ``steps`` rows; the sizes may be the unknown ones of torch's compiler."""
+    """Size of a tape of ``steps`` rows; the sizes may be symbolic."""
     return steps * KEPT[cell] * row_length(H)
 
 
 @cache
 def work_sizes(layer: Layer, rows: int, *, masked: bool, backward: bool) -> tuple[int, ...]:
-    """Numbers in each part of a shard's scratch; a vector may be read past the last one."""
+    """Size of each part of a shard's scratch memory; a vector may be read past the last number."""
     slack = host().lanes
     states = rows * layer.ldh + slack
     cells = states if layer.cell == LSTM else 0
@@ -175,7 +175,7 @@ def work_sizes(layer: Layer, rows: int, *, masked: bool, backward: bool) -> tupl
 
 
 def cut(buffer: Floats, sizes: tuple[int, ...]) -> list[Floats]:
-    """Consecutive pieces of a buffer, each beginning on a cache line."""
+    """Divides a buffer into pieces, each aligned to a cache line."""
     pieces, at = [], 0
     for size in sizes:
         pieces.append(buffer[at : at + size])
@@ -184,7 +184,7 @@ def cut(buffer: Floats, sizes: tuple[int, ...]) -> list[Floats]:
 
 
 def total(sizes: tuple[int, ...]) -> int:
-    """Numbers in a buffer that ``cut`` can cut into ``sizes``."""
+    """Size of a buffer that ``cut`` can divide into ``sizes``."""
     return sum(-(-size // LINE) * LINE for size in sizes)
 
 

@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000): what happens between the products of a step.
+"""LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000): the operations between the products of a step.
 
 ``i, f, o = sigmoid(...)``, ``g = tanh(...)``, ``c' = f c + i g``, ``h' = o tanh(c')``.
 """
@@ -18,7 +18,7 @@ def activate(
     G: Floats, g: int, ldg: int, h: Floats, c: Floats, ldh: int, tape: Floats, at: int, n: int, H: int,
     save: bool, past_cache: bool,
 ) -> None:  # fmt: skip
-    """The new states of ``n`` rows.
+    """Computes the new states of ``n`` rows.
 
     Args:
         G: rows of ``ldg`` from ``g``: the sums ``i, f, g, o`` of ``H`` each.
@@ -31,7 +31,7 @@ def activate(
         at: start in ``tape``.
         n: rows.
         H: hidden units.
-        save: whether a gradient will be asked for.
+        save: whether a gradient may be computed.
         past_cache: whether the tape is too long for the cache.
     """
     for r in range(n):
@@ -58,7 +58,7 @@ def activate(
 def differentiate(
     D: Floats, d: int, ldg: int, dh: Floats, dc: Floats, ldh: int, tape: Floats, at: int, n: int, H: int
 ) -> None:
-    """The gradients of ``n`` rows' sums from those of their new states.
+    """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
     Args:
         D: rows of ``ldg`` from ``d``: out, the gradients of the sums ``i, f, g, o``.

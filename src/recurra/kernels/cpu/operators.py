@@ -74,11 +74,11 @@ _SCHEMA = (
 
 
 def compute(call: Arguments, *, save: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer forwards.
+    """Runs one layer forwards.
 
     Args:
         call: the layer and the batch.
-        save: whether a gradient may be asked for.
+        save: whether a gradient may be computed.
 
     Returns:
         All states ``(T, B, D*H)`` (empty unless ``sequences`` or ``save``), the last state parts of each
@@ -106,7 +106,7 @@ def compute_backward(
     call: Arguments, outputs: Tensor, tape: Tensor, gradient: Tensor | None, last_gradient: Tensor | None, *,
     input_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
-    """The gradients of one layer.
+    """Computes the gradients of one layer.
 
     Args:
         call: the layer and the batch.
@@ -124,10 +124,12 @@ def compute_backward(
     parts = len(cell_named(call.cell).state)
     absent = [nothing()] * (D * parts)
     dlast = absent if last_gradient is None else [flat(part) for part in last_gradient]
-    given = [Outputs(nothing(), 0, 0, 0, T)] * D
+    upstream = [Outputs(nothing(), 0, 0, 0, T)] * D
     if gradient is not None:
         gradient = gradient if gradient.stride(2) == 1 else gradient.contiguous()
-        given = [Outputs(span(gradient), gradient.stride(0), gradient.stride(1), d * H, T) for d in range(D)]
+        upstream = [
+            Outputs(span(gradient), gradient.stride(0), gradient.stride(1), d * H, T) for d in range(D)
+        ]
     dx = None
     if input_wanted:
         dx = borrow(call.x.numel() if call.index is not None else B * T * E)
@@ -135,9 +137,9 @@ def compute_backward(
     to = list(dstate.numpy().reshape(D * parts, -1))
     cells = [nothing()] * D
     initial = [flat(part) for part in call.state] or absent
-    shown = [Outputs(span(outputs), outputs.stride(0), outputs.stride(1), d * H, T) for d in range(D)]
-    found = engine.run_backward(
-        job, initial[::parts], shown, span(tape), given, dlast[::parts],
+    states = [Outputs(span(outputs), outputs.stride(0), outputs.stride(1), d * H, T) for d in range(D)]
+    weight_gradients = engine.run_backward(
+        job, initial[::parts], states, span(tape), upstream, dlast[::parts],
         dlast[1::2] if parts == 2 else cells, dx, to[::parts], to[1::2] if parts == 2 else cells,
     )  # fmt: skip
     gradients = [torch.empty(0, dtype=torch.float32, device="cpu"), dstate]
@@ -147,14 +149,14 @@ def compute_backward(
             flat_dx.view(-1, E) if call.index is not None else flat_dx.view(B, T, E).transpose(0, 1)
         )
     columns = layout.GATES[job.cell] * H
-    for ih, hh, bias_ih, bias_hh in found:
+    for ih, hh, bias_ih, bias_hh in weight_gradients:
         gradients += [torch.from_numpy(ih).view(columns, E), torch.from_numpy(hh).view(columns, H)]
         gradients += [torch.from_numpy(part) for part in (bias_ih, bias_hh) if part.size]
     return gradients
 
 
 def _job(call: Arguments) -> engine.Job:
-    """The arguments as arrays."""
+    """Converts the arguments to arrays."""
     x, index, weights = call.x.detach(), call.index, call.weights
     each = len(cell_named(call.cell).parameter_names)
     directions = []
@@ -182,13 +184,13 @@ def _job(call: Arguments) -> engine.Job:
 
 
 def flat(tensor: Tensor) -> Floats:
-    """The numbers of a tensor in order; a view of it where it is contiguous."""
+    """The numbers of a tensor in order; a view if it is contiguous."""
     array: Floats = tensor.detach().numpy().ravel()
     return array
 
 
 def span(tensor: Tensor) -> Any:
-    """All numbers from a tensor's first to its last place in memory, whatever its strides."""
+    """All numbers from a tensor's first to its last address, for any strides."""
     tensor = tensor.detach()
     if tensor.is_contiguous():
         return tensor.numpy().ravel()
@@ -199,7 +201,7 @@ def span(tensor: Tensor) -> Any:
 
 
 def _operator(name: str, schema: str, function: Callable[..., Any]) -> Any:
-    """The operator of a function, on the CPU.
+    """Defines an operator on the CPU.
 
     (``torch.library.custom_op`` would do this in one call, but imports torch's compiler when first used,
     which takes 0.8 s.)

@@ -1,4 +1,4 @@
-"""Matrix products of any size from small tiles, and the packed form of weights that they read fastest.
+"""Matrix products of any size from small tiles, and the packed form of weights that they read.
 
 All matrices are flat float32 arrays; a start and a row length say which part of one is meant.
 A packed ``(terms, columns)`` matrix is cut into panels of 4 vectors of columns, the last one narrower; the

@@ -14,16 +14,16 @@ __all__ = [
     "add",
     "add_masked",
     "add_rows",
-    "blank",
     "copy",
     "enter",
-    "fetch_state",
     "gather",
-    "give_state",
-    "recall",
+    "load_state",
+    "read_states",
     "repeat",
     "scatter",
-    "show",
+    "store_state",
+    "write_outputs",
+    "zero_padding",
 ]
 
 
@@ -46,7 +46,7 @@ def repeat(to: Floats, ld: int, given: Floats, count: int, columns: int) -> None
 
 @compiled
 def gather(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, to: Floats, ldx: int) -> None:
-    """The masked inputs of a chunk, each followed by a one, to rows of ``ldx``."""
+    """Copies the masked inputs of a chunk to rows of ``ldx``, each followed by a one."""
     E = layer.E
     for r in range(rows.row.size):
         b = rows.row[r]
@@ -65,7 +65,7 @@ def gather(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, to: Floats
 
 @compiled
 def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: Floats, ldx: int) -> None:
-    """The gradients of a chunk's inputs to their places: set, or added up where an index names them."""
+    """Writes the gradients of a chunk's inputs, or adds them if the input is a table's rows."""
     E = layer.E
     for r in range(rows.row.size):
         b = rows.row[r]
@@ -85,8 +85,8 @@ def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: 
 
 
 @compiled
-def show(layer: Layer, rows: Rows, begin: int, stop: int, states: Floats, outputs: Outputs) -> None:
-    """The new states of a chunk to their places among the outputs, row by row."""
+def write_outputs(layer: Layer, rows: Rows, begin: int, stop: int, states: Floats, outputs: Outputs) -> None:
+    """Copies the new states of a chunk to the outputs."""
     for r in range(rows.row.size):
         for s in range(begin, min(stop, rows.length[r])):
             t = rows.length[r] - 1 - s if layer.reverse else s
@@ -95,7 +95,7 @@ def show(layer: Layer, rows: Rows, begin: int, stop: int, states: Floats, output
 
 
 @compiled
-def recall(
+def read_states(
     layer: Layer,
     rows: Rows,
     begin: int,
@@ -106,7 +106,7 @@ def recall(
     to: Floats,
     ld: int,
 ) -> None:
-    """The states of a chunk's steps, or their gradients, to rows of ``ld``; ``ago = 1``: the ones before."""
+    """Copies a chunk's states, or their gradients, to rows of ``ld``; with ``ago = 1`` the previous ones."""
     H = layer.H
     for r in range(rows.row.size):
         b = rows.row[r]
@@ -122,8 +122,8 @@ def recall(
 
 
 @compiled
-def fetch_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None:
-    """The rows' own part of ``given (B, H)``, or zeros where it is empty, to rows of ``ldh``."""
+def load_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None:
+    """Copies the shard's rows of ``given (B, H)``, or zeros if it is empty, to rows of ``ldh``."""
     to[: rows.row.size * ldh] = 0.0
     if given.size:
         for r in range(rows.row.size):
@@ -132,8 +132,8 @@ def fetch_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None
 
 
 @compiled
-def give_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None:
-    """Rows of ``ldh`` to their places in ``to (B, H)``."""
+def store_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None:
+    """Copies rows of ``ldh`` to the shard's rows of ``to (B, H)``."""
     for r in range(rows.row.size):
         for j in range(H):
             to[rows.row[r] * H + j] = state[r * ldh + j]
@@ -141,7 +141,7 @@ def give_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None:
 
 @compiled
 def enter(rows: Rows, h: Floats, mask: Floats, entering: Floats, n: int, H: int, ldh: int) -> None:
-    """The masked copy of ``n`` rows' states that enters the next product, where there is a mask."""
+    """Copies the masked states of ``n`` rows, which enter the next product, if there is a mask."""
     if mask.size == 0:
         return
     for r in range(n):
@@ -154,7 +154,7 @@ def enter(rows: Rows, h: Floats, mask: Floats, entering: Floats, n: int, H: int,
 def add_masked(
     rows: Rows, product: Floats, mask: Floats, dh: Floats, n: int, H: int, ldh: int, carried: bool
 ) -> None:
-    """``dh = mask * product``, plus what was carried in it."""
+    """``dh = mask * product``, added to ``dh`` if ``carried``."""
     for r in range(n):
         b = rows.row[r]
         for j in range(H):
@@ -180,8 +180,8 @@ def add_rows(to: Floats, start: int, given: Floats, ld: int, count: int, columns
 
 
 @compiled
-def blank(rows: Rows, outputs: Outputs, columns: int) -> None:
-    """Zeros past each row's length."""
+def zero_padding(rows: Rows, outputs: Outputs, columns: int) -> None:
+    """Writes zeros past each row's length."""
     if outputs.data.size == 0:
         return
     for r in range(rows.row.size):

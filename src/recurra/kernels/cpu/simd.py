@@ -1,4 +1,4 @@
-"""A vector of float32 as a Numba type, as wide as the machine's, and the operations that kernels use on it.
+"""A vector of float32 of the processor's width as a Numba type, and the operations that kernels use on it.
 
 Inside compiled functions ``Vec`` values live in registers: ``load(array, i)`` reads ``LANES`` numbers,
 ``+ - * /`` and ``fma`` work on all of them, ``store(array, i, v)`` writes them. Arrays are flat float32.
@@ -80,7 +80,7 @@ def call_llvm(builder: Any, name: str, *arguments: Any, result: Any = VECTOR) ->
 
 
 def pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, to: Any = VECTOR) -> Any:
-    """Where element ``index`` of a flat array lies, as the place of a value of type ``to``."""
+    """The address of element ``index`` of a flat array, as a pointer to type ``to``."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
 
@@ -165,8 +165,8 @@ def store(array: Any, index: int, value: Any) -> None:
 def store_aligned(array: Any, index: int, value: Any, past_cache: bool) -> None:
     """``array[index : index + LANES] = value``, at a place that is a multiple of a vector's size.
 
-    With ``past_cache`` the line is written straight to memory. Otherwise it would first be read from there,
-    and would push out of the cache what is needed sooner.
+    With ``past_cache`` the line is written directly to memory, without reading it first and without evicting
+    other data from the cache.
     """
     if CHECKED and (index < 0 or index + LANES > array.size or index % LANES):
         raise IndexError("a vector is stored outside its array, or across lines")
@@ -249,8 +249,8 @@ def power_of_two(typing: Any, shifted: Any) -> Any:
 def reciprocal(typing: Any, x: Any) -> Any:
     """``1 / x`` for finite ``x`` of moderate size, to the last bit or two.
 
-    Where the machine has an estimate of 12 or 14 bits, one step of Newton's makes it full: 4 operations
-    against the 16 cycles of a division.
+    If the processor has an estimate of 12 or 14 bits, one Newton step completes it: 4 operations instead of
+    the 16 cycles of a division.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -292,7 +292,7 @@ def _rounded(builder: Any, x: Any) -> Any:
 
 @generated
 def store_bf16(typing: Any, array: Any, index: Any, x: Any) -> Any:
-    """``x``, rounded to bfloat16, in the place of half as many numbers."""
+    """Stores ``x`` rounded to bfloat16, in the space of half as many numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, x = arguments
@@ -328,7 +328,7 @@ def _operation(symbol: Callable[..., Any], method: str) -> None:
 
     @overload(symbol)
     def vectors(x: Any, y: Any) -> Any:
-        def implementation(x: Any, y: Any) -> Any:  # Numba wants the same names and annotations again
+        def implementation(x: Any, y: Any) -> Any:  # Numba requires the same names and annotations
             return apply(x, y)
 
         return implementation if isinstance(x, VecType) and isinstance(y, VecType) else None
@@ -342,9 +342,9 @@ _operation(operator.truediv, "fdiv")
 
 @generated
 def flush_denormals(typing: Any) -> Any:
-    """Take numbers below 1e-38 for zero from now on, where the processor is slow with them; the former mode.
+    """Treats numbers below 1e-38 as zero from now on (on x86); returns the old mode.
 
-    A gradient that vanishes over hundreds of steps passes through them, at 100 times the cost of others.
+    A gradient that vanishes over hundreds of steps has such numbers, at 100 times the cost of others.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -359,7 +359,7 @@ def flush_denormals(typing: Any) -> Any:
 
 @generated
 def restore_denormals(typing: Any, former: Any) -> Any:
-    """The mode that ``flush_denormals`` found."""
+    """Restores the mode that ``flush_denormals`` returned."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if host().x86:

@@ -1,4 +1,4 @@
-"""Elman's recurrence (Elman 1990), ``h' = act(...)``: what happens between the products of a step."""
+"""Elman's recurrence (Elman 1990), ``h' = act(...)``: the operations between the products of a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["activate", "differentiate"]
 
 @compiled
 def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
-    """The new states of ``n`` rows.
+    """Computes the new states of ``n`` rows.
 
     Args:
         G: rows of ``ldg`` from ``g``: the sums.
@@ -32,7 +32,7 @@ def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, u
 
 @compiled
 def differentiate(D: Floats, d: int, ldg: int, dh: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
-    """The gradients of ``n`` rows' sums from those of their new states.
+    """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
     Args:
         D: rows of ``ldg`` from ``d``: in, the new states; out, the gradients of the sums.

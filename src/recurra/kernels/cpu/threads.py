@@ -1,4 +1,4 @@
-"""Plain threads for shards: compiled functions let go of the GIL, so no OpenMP is needed or disturbed."""
+"""Python threads for shards: compiled functions release the GIL, so OpenMP is not needed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 
 def run_all(tasks: Sequence[Callable[[], None]], threads: int) -> None:
-    """Run all tasks, on at most ``threads`` threads, of which the caller's is one.
+    """Runs all tasks on at most ``threads`` threads, including the caller's.
 
     Raises:
-        Exception: what a task raised, the first one in order, after all have ended.
+        Exception: the first exception of a task, in order, after all tasks have ended.
     """
     if threads <= 1 or len(tasks) <= 1:
         for task in tasks:
             task()
         return
-    # the caller would only wait: it takes the first of each round of tasks itself
+    # the calling thread, which would only wait, runs the first of each round of tasks
     own, others = tasks[::threads], [task for n, task in enumerate(tasks) if n % threads]
     waiting = [_pool(threads - 1).submit(task) for task in others]
     try:
@@ -44,7 +44,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 
 def _forget() -> None:
-    """Threads do not survive a fork: the child starts its own."""
+    """The child of a fork starts its own threads."""
     global _lock
     _lock = Lock()
     _pools.clear()

@@ -32,7 +32,7 @@ LEAST_SUMS = 8
 
 
 class _Operands(NamedTuple):
-    """Where the operands of a tile lie; places are byte pointers, distances are in bytes."""
+    """The operands of a tile: byte pointers, and distances in bytes."""
 
     C: Any
     ldc: Any
@@ -59,8 +59,8 @@ def column_of_tiles(width: int, *, pairs: bool = False) -> Any:
     """The intrinsic that computes ``width`` vectors of columns of a product, for all its rows.
 
     Called as ``(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)``; where not ``fresh``, the
-    product is added to what ``C`` holds. With ``pairs``, each number of ``A`` and ``B`` is in truth two of
-    bfloat16, two terms of the sum.
+    product is added to ``C``. With ``pairs``, each number of ``A`` and ``B`` holds two of bfloat16, which are
+    two terms of the sum.
     """
 
     @generated
@@ -142,7 +142,7 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callabl
             added += [add(builder, spread, columns[v], sums[i * width + v]) for v in range(width)]
         return added
 
-    # too few sums at once: even and odd terms are summed apart
+    # too few sums at once: even and odd terms are summed separately
     parts = 2 if count < LEAST_SUMS else 1
 
     def body(_: Any, carried: list[Any]) -> list[Any]:

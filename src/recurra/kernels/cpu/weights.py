@@ -1,4 +1,4 @@
-"""Weights on their way in and gradients on their way out: torch's layout to packed panels, and back."""
+"""Packs weights from torch's layout into panels, and sums gradients back into torch's layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["pack", "pack_transposed", "sum_into", "sum_transposed"]
 
 @compiled
 def pack(to: Floats, matrix: Floats, terms: int, columns: int) -> None:
-    """Pack a ``(terms, columns)`` matrix."""
+    """Packs a ``(terms, columns)`` matrix."""
     at = 0
     for panel in range(0, columns, PANEL):
         width = min(PANEL, (columns - panel + LANES - 1) // LANES * LANES)
@@ -27,7 +27,7 @@ def pack(to: Floats, matrix: Floats, terms: int, columns: int) -> None:
 
 @compiled
 def pack_transposed(to: Floats, matrix: Floats, terms: int, columns: int, last: Floats) -> None:
-    """Pack the transpose of a ``(columns, terms)`` matrix; ``last (columns,)``, if any, is one more term."""
+    """Packs the transpose of a ``(columns, terms)`` matrix; ``last (columns,)``, if any, is one more term."""
     at = 0
     height = terms + (1 if last.size else 0)
     for panel in range(0, columns, PANEL):

@@ -1,9 +1,9 @@
-"""Buffers that are used again: a fresh one costs a page fault for every 4 KiB.
+"""A pool of reusable buffers: new memory costs a page fault for every 4 KiB.
 
-In torch these take half of a training step.
+In torch these page faults take half of a training step.
 
-A buffer returns to the shelf by itself when nothing refers to it any more, so that a gradient that is never
-asked for, a second gradient through one graph, or several threads need no care.
+A buffer returns to the pool when nothing refers to it any more. Gradients that are never computed, second
+gradients through one graph, and several threads need no special handling.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from recurra.kernels.cpu.layout import LINE, Floats, cut, total
 
 __all__ = ["borrow", "borrow_pieces", "held", "release"]
 
-_lock = threading.RLock()  # a garbage collection inside the lock may put a buffer back
-_shelf: list[Floats] = []
+_lock = threading.RLock()  # garbage collection inside the lock may return a buffer
+_pool: list[Floats] = []
 SMALLEST = 16_384
-"""Numbers; smaller buffers come from the system's own shelf."""
+"""Numbers; smaller buffers are allocated."""
 LOOSEST = 32
-"""How many times too large a buffer may be: batches of long and of short texts then use the same ones."""
+"""How many times larger than needed a buffer may be: batches of long and short texts share buffers."""
 
 
-class _Loan:
-    """What every view of a lent buffer holds on to.
+class _Reference:
+    """The object that every view of a borrowed buffer refers to.
 
-    (Views of a plain array hold on to the array that owns the memory, past all views between.)
+    (Views of a plain array refer to the array that owns the memory, not to the views between.)
     """
 
     def __init__(self, buffer: Floats) -> None:
@@ -38,45 +38,45 @@ class _Loan:
 
 
 def borrow(count: int) -> Floats:
-    """A buffer of ``count`` numbers on a cache line, with whatever it last held."""
+    """Returns a buffer of ``count`` numbers, aligned to a cache line and not initialised."""
     if count < SMALLEST:
         return _aligned(count)
     with _lock:
-        fitting = [n for n, buffer in enumerate(_shelf) if count <= buffer.size <= LOOSEST * count]
+        fitting = [n for n, buffer in enumerate(_pool) if count <= buffer.size <= LOOSEST * count]
         if fitting:
-            buffer = _shelf.pop(min(fitting, key=lambda n: _shelf[n].size))
+            buffer = _pool.pop(min(fitting, key=lambda n: _pool[n].size))
         else:
-            # the new one will do what the largest smaller one did: one of a kind is enough
-            smaller = [n for n, buffer in enumerate(_shelf) if count > buffer.size > count // LOOSEST]
+            # the new buffer can replace the largest smaller one
+            smaller = [n for n, buffer in enumerate(_pool) if count > buffer.size > count // LOOSEST]
             if smaller:
-                _shelf.pop(max(smaller, key=lambda n: _shelf[n].size))
+                _pool.pop(max(smaller, key=lambda n: _pool[n].size))
             buffer = _aligned(count + count // 8)
-    loan = _Loan(buffer)
-    weakref.finalize(loan, _put_back, buffer).atexit = False
-    return np.asarray(loan)[:count]
+    reference = _Reference(buffer)
+    weakref.finalize(reference, _put_back, buffer).atexit = False
+    return np.asarray(reference)[:count]
 
 
 def borrow_pieces(sizes: Iterable[int]) -> list[Floats]:
-    """One buffer cut into pieces, which go back together."""
+    """Returns one buffer divided into pieces, which return to the pool together."""
     sizes = tuple(sizes)
     return cut(borrow(total(sizes)), sizes)
 
 
 def release() -> None:
-    """Give all buffers that are not in use back to the system."""
+    """Frees all buffers that are not in use."""
     with _lock:
-        _shelf.clear()
+        _pool.clear()
 
 
 def held() -> int:
-    """Bytes on the shelf, in use by nobody."""
+    """Bytes in the pool that are not in use."""
     with _lock:
-        return sum(buffer.nbytes for buffer in _shelf)
+        return sum(buffer.nbytes for buffer in _pool)
 
 
 def _put_back(buffer: Floats) -> None:
     with _lock:
-        _shelf.append(buffer)
+        _pool.append(buffer)
 
 
 def _aligned(count: int) -> Floats:
@@ -86,10 +86,10 @@ def _aligned(count: int) -> Floats:
 
 
 def _forget() -> None:
-    """In the child of a fork, nobody is left who would let go of the lock that another thread had."""
+    """In the child of a fork, no thread remains that would release a lock held by another thread."""
     global _lock
     _lock = threading.RLock()
-    _shelf.clear()
+    _pool.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,14 +11,7 @@ from pydantic import BaseModel
 from recurra.errors import DataError
 from recurra.tasks.forecasting.blocks import block_length, block_means, ends
 
-__all__ = [
-    "PERSISTENCE",
-    "ForecastDifference",
-    "ForecastFigures",
-    "ForecastMetrics",
-    "decimals_of",
-    "forecast_metrics",
-]
+__all__ = ["PERSISTENCE", "ForecastDifference", "ForecastFigures", "ForecastMetrics", "forecast_metrics"]
 
 PERSISTENCE = "persistence"
 Forecasts = NDArray[np.float64]
@@ -44,6 +37,16 @@ class ForecastFigures(BaseModel):
     skill_low: float | None
     skill_high: float | None
     mae_ahead: list[float]
+
+    @property
+    def label(self) -> str:
+        """The name without an article, for tables and charts."""
+        return self.name.removeprefix("the ")
+
+    @property
+    def decimals(self) -> int:
+        """Number of decimals that give the MAE four significant digits."""
+        return int(np.clip(3 - np.floor(np.log10(self.mae)), 0, 9)) if self.mae > 0 else 3
 
 
 class ForecastDifference(BaseModel):
@@ -75,31 +78,31 @@ class ForecastMetrics(BaseModel):
     differences: list[ForecastDifference]
 
     @property
-    def decimals(self) -> int:
-        """Number of decimals of printed metrics, chosen by the network's MAE (see `decimals_of`)."""
-        return decimals_of(self.figures[0].mae)
-
-    @property
     def network(self) -> ForecastFigures:
         """The metrics of the network."""
         return self.figures[0]
 
-    def named(self, name: str) -> ForecastFigures:
-        """Returns the metrics of one forecaster.
+    @property
+    def target_and_unit(self) -> str:
+        """The target and, if known, its unit."""
+        return f"{self.target}, {self.unit}" if self.unit else self.target
 
-        Raises:
-            KeyError: there is no forecaster of that name.
-        """
-        return {figures.name: figures for figures in self.figures}[name]
+    def number(self, value: float, sign: str = "") -> str:
+        """Formats a value with the decimals of the network's MAE; ``sign`` as in a format specification."""
+        return f"{value:{sign},.{self.network.decimals}f}"
+
+    def interval(self, low: float, high: float, sign: str = "") -> str:
+        """Formats an interval as `number` does its ends."""
+        return f"{self.number(low, sign)} to {self.number(high, sign)}"
+
+    def mae_in_unit(self, figures: ForecastFigures) -> str:
+        """Formats an MAE with its unit and interval."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.number(figures.mae)}{unit} ({self.interval(figures.mae_low, figures.mae_high)})"
 
 
 def forecast_metrics(
-    truth: Forecasts,
-    forecasts: Mapping[str, Forecasts],
-    *,
-    target: str,
-    unit: str = "",
-    ahead: int = 1,
+    truth: Forecasts, forecasts: Mapping[str, Forecasts], *, target: str, unit: str = "", ahead: int = 1
 ) -> ForecastMetrics:
     """Computes the metrics of each forecaster, and the difference of the first one to each other.
 
@@ -146,16 +149,17 @@ def forecast_metrics(
         if reference is not None and index != reference and mae[reference] > 0:
             ratios = resampled_mae[:, index] / np.maximum(resampled_mae[:, reference], 1e-300)
             skill = (float(1 - mae[index] / mae[reference]), *ends(1 - ratios))
-        mae_ends, rmse_ends = ends(resampled_mae[:, index]), ends(resampled_rmse[:, index])
+        mae_low, mae_high = ends(resampled_mae[:, index])
+        rmse_low, rmse_high = ends(resampled_rmse[:, index])
         figures.append(
             ForecastFigures(
                 name=name,
                 mae=float(mae[index]),
-                mae_low=mae_ends[0],
-                mae_high=mae_ends[1],
+                mae_low=mae_low,
+                mae_high=mae_high,
                 rmse=float(rmse[index]),
-                rmse_low=rmse_ends[0],
-                rmse_high=rmse_ends[1],
+                rmse_low=rmse_low,
+                rmse_high=rmse_high,
                 bias=float(errors[index].mean()),
                 skill=skill[0],
                 skill_low=skill[1],
@@ -163,52 +167,41 @@ def forecast_metrics(
                 mae_ahead=np.abs(errors[index]).mean(axis=0).tolist(),
             )
         )
-    decimals = decimals_of(float(mae[0]))
     differences = [
-        _difference(
-            names[0],
-            names[index],
-            float(mae[0] - mae[index]),
-            ends(resampled_mae[:, 0] - resampled_mae[:, index]),
-            unit,
-            decimals,
-        )
-        for index in range(1, len(names))
+        _difference(figures[0], other, ends(resampled_mae[:, 0] - resampled_mae[:, index]), unit)
+        for index, other in enumerate(figures[1:], 1)
     ]
     return ForecastMetrics(
         target=target, unit=unit, windows=len(truth), block=block, figures=figures, differences=differences
     )
 
 
-def decimals_of(size: float) -> int:
-    """Returns the number of decimals for four significant digits of a number of this size.
-
-    Example:
-        >>> decimals_of(2.2), decimals_of(63.0), decimals_of(0.004)
-        (3, 2, 6)
-    """
-    return int(np.clip(3 - np.floor(np.log10(size)), 0, 9)) if size > 0 else 3
-
-
 def _difference(
-    first: str, second: str, difference: float, interval: tuple[float, float], unit: str, decimals: int
+    first: ForecastFigures, second: ForecastFigures, interval: tuple[float, float], unit: str
 ) -> ForecastDifference:
     low, high = interval
     shown = low > 0 or high < 0
+    difference = first.mae - second.mae
+    d = f".{first.decimals}f"
     suffix = f" {unit}" if unit else ""
-    d = f".{decimals}f"
     if shown:
         near, far = sorted(abs(end) for end in interval)
         direction = "below" if difference < 0 else "above"
         sentence = (
-            f"{first}'s error is {abs(difference):{d}}{suffix} {direction} that of {second} "
+            f"{first.name}'s error is {abs(difference):{d}}{suffix} {direction} that of {second.name} "
             f"({near:{d}} to {far:{d}})"
         )
     else:
         sentence = (
-            f"no difference shown between {first} and {second}: {difference:+{d}}{suffix} "
+            f"no difference shown between {first.name} and {second.name}: {difference:+{d}}{suffix} "
             f"({low:+{d}} to {high:+{d}})"
         )
     return ForecastDifference(
-        first=first, second=second, difference=difference, low=low, high=high, shown=shown, sentence=sentence
+        first=first.name,
+        second=second.name,
+        difference=difference,
+        low=low,
+        high=high,
+        shown=shown,
+        sentence=sentence,
     )

@@ -1,7 +1,11 @@
-"""The network of a language model: embedding, unidirectional recurrent layers, and an output layer."""
+"""The network of a language model, and its training objective with states carried between windows."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
@@ -10,8 +14,9 @@ from recurra.layers import Embedding, States, TrainedRows, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
 from recurra.tasks.language.settings import LanguageConfig
+from recurra.tasks.language.streams import StreamBatch
 
-__all__ = ["LanguageNetwork", "refuse_unfit"]
+__all__ = ["LanguageNetwork", "StreamObjective", "refuse_unfit"]
 
 
 class LanguageNetwork(Network):
@@ -131,3 +136,52 @@ def _output(language: LanguageConfig, features: int, vocab_size: int, embedding:
             hint="lower the cutoffs, or set language.output=full",
         )
     return AdaptiveSoftmax(features, vocab_size, cutoffs)
+
+
+class StreamObjective:
+    """The mean negative log-probability of the tokens of a window, in nats.
+
+    It is truncated backpropagation through time: states are carried from window to window, gradients are not
+    (Williams & Peng 1990; Mikolov et al. 2010). The first window of an epoch starts from zero states.
+    """
+
+    def __init__(self) -> None:
+        self._states: States | None = None
+
+    def __call__(self, model: nn.Module, batch: StreamBatch) -> Tensor:
+        """Returns the loss of one window and keeps its last states for the next one."""
+        assert isinstance(model, LanguageNetwork)  # noqa: S101  # only this network has such batches
+        device = model.embedding.weight.device
+        lengths = None if batch.lengths is None else batch.lengths.to(device)
+        state = None if batch.fresh else self._states
+        states, last = model(batch.tokens.to(device), lengths, state)
+        self._states = tuple(tuple(part.detach() for part in layer) for layer in last)
+        targets = batch.targets.to(device)
+        if lengths is None:
+            return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
+        mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
+        return model.output.loss(states[mask], targets[mask])
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Returns the states after the last window by layer and part: ``0/h``, ``0/c``, ``0/2`` ..."""
+        return {
+            f"{layer}/{_part_name(place)}": part
+            for layer, parts in enumerate(self._states or ())
+            for place, part in enumerate(parts)
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Restores what :meth:`state_dict` returned."""
+        layers = Counter(name.partition("/")[0] for name in state_dict)
+        self._states = (
+            tuple(
+                tuple(state_dict[f"{layer}/{_part_name(place)}"] for place in range(layers[str(layer)]))
+                for layer in range(len(layers))
+            )
+            or None
+        )
+
+
+def _part_name(place: int) -> str:
+    """Returns the name of a part of a layer's state in checkpoints."""
+    return ("h", "c")[place] if place < 2 else str(place)

@@ -1,4 +1,7 @@
-"""Language models in `recurra compare`: rows are texts, scores are negative log-likelihoods in nats."""
+"""Language models in `recurra compare`: rows are texts, scores are negative log-likelihoods in nats.
+
+Texts are not drawn: a smaller training set has a smaller vocabulary, and so a loss that is not comparable.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,7 @@ from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import BLOCKS
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
-from recurra.tasks.study import (
-    StudyData,
-    StudyFunctions,
-    draw_parquet,
-    text_chunks,
-    write_parquet,
-    write_strata,
-)
+from recurra.tasks.study import StudyData, StudyFunctions, text_chunks, write_parquet
 from recurra.tasks.texts import Part
 
 __all__ = ["STUDY"]
@@ -35,7 +31,6 @@ def write(prepared: LanguageData, folder: Path) -> StudyData:
         if part is not None:
             tables = (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows))
             write_parquet(folder / name, tables)
-    write_strata(folder, np.zeros(len(train), np.int64))
     return StudyData(
         folder=folder,
         rows=len(train),
@@ -73,7 +68,6 @@ STUDY: StudyFunctions[LanguageData, LanguageBundle] = StudyFunctions(
     baseline="n-grams",
     baseline_name="n-gram baseline",
     write=write,
-    draw=draw_parquet,
     score=score,
     score_baseline=score_baseline,
     shared=("tokenizer",),

@@ -15,8 +15,7 @@ from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
-from recurra.tasks.language.network import LanguageNetwork
-from recurra.tasks.language.objective import StreamObjective
+from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import evaluation_report, model_card, report_data
 from recurra.tasks.language.scores import stream_log_probability

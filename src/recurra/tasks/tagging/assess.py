@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
+from recurra.measure.formatting import sentence
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name
 from recurra.tasks.reporter import Reporter
@@ -91,27 +91,30 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
 
 def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
     """Reports the metrics, the comparison as a sentence, and the most frequent confusions."""
-    columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
-    if assessment.baseline is not None:
-        columns.append((BASELINE.removeprefix("the "), assessment.baseline))
-    figures: list[tuple[str, Callable[[TaggingMetrics], str]]] = [
-        ("words right", lambda m: _share(m.words)),
-        ("  known words", lambda m: _share(m.known)),
-        ("  unknown words", lambda m: _share(m.unknown)),
-        ("whole sentences right", lambda m: _share(m.sentences)),
-        ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
-        ("log loss", lambda m: f"{m.log_loss:.3f}"),
-        ("calibration error", lambda m: f"{m.ece:.3f}"),
-    ]
-    if assessment.metrics.entities is not None:
-        figures.append(("F1 of whole spans", lambda m: f"{(m.entities.f1 if m.entities else None) or 0:.3f}"))
     m = assessment.metrics
     unknown = "" if m.unknown is None else f", {m.unknown.count:,} of them unknown"
-    header = [f"{assessment.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
-    reporter.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
+    header = [
+        f"{assessment.part}, {m.words.count:,} words{unknown}",
+        assessment.model_name.removeprefix("the "),
+    ]
+    models = [m]
+    if assessment.baseline is not None:
+        header.append(BASELINE.removeprefix("the "))
+        models.append(assessment.baseline)
+    rows = [
+        ["words right", *(_share(m.words) for m in models)],
+        ["  known words", *(_share(m.known) for m in models)],
+        ["  unknown words", *(_share(m.unknown) for m in models)],
+        ["whole sentences right", *(_share(m.sentences) for m in models)],
+        ["macro-F1", *(f"{m.macro_f1:.3f}" for m in models)],
+        ["log loss", *(f"{m.log_loss:.3f}" for m in models)],
+        ["calibration error", *(f"{m.ece:.3f}" for m in models)],
+    ]
+    if m.entities is not None:
+        rows.append(["F1 of whole spans", *(f"{m.entities.f1 or 0:.3f}" for m in models if m.entities)])
+    reporter.table("", header, rows)
     if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+        reporter.note(f"{sentence(assessment.comparison.sentence)}.")
     if assessment.confusions:
         reporter.table(
             "",
