@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from recurra.io.formats import Rows, Skipped, Source
-from recurra.io.text import language_shares
+from recurra.io.text import guess_language
 
 __all__ = ["Figures", "Leak", "PartCheck", "Record", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
 
@@ -144,7 +144,7 @@ class Figures:
         else:
             self.codes.extend(codes.setdefault(labels, len(codes)) for labels in rows.labels)
         step = max(1, len(rows) // _LANGUAGE_SAMPLE)
-        self.languages += language_shares(rows.texts[::step])
+        self.languages.update(map(guess_language, rows.texts[::step]))
 
 
 def repeats(hashes: Column, numbers: Column) -> Matches:

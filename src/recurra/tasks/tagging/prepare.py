@@ -118,11 +118,13 @@ def prepare(
     else:
         valid_part = open_part("validation", valid, assets, config, reporter)
     test_part = None if test is None else open_part("test", test, assets, config, reporter)
+    measured = test_part or valid_part
+    unknown = np.mean([word not in assets.counts.words for word in measured.words])
     reporter.facts(
         {
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
-            "unknown": _unknown(test_part or valid_part, assets.counts),
+            "unknown": f"{unknown:.1%} of the {measured.name} words do not occur in training",
         }
     )
     key = content_key(
@@ -267,12 +269,6 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
             hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
         )
     return np.array(ids, np.int64)
-
-
-def _unknown(part: TaggedPart, counts: TagCounts) -> str:
-    words = part.words
-    share = sum(word not in counts.words for word in words) / len(words)
-    return f"{100 * share:.1f}% of the {part.name} words do not occur in training"
 
 
 def _shorten(names: Sequence[str], count: int = 20) -> str:
