@@ -30,7 +30,6 @@ class DataCheck(Record):
 
     Attributes:
         parts: the counts by "train", "valid" and "test".
-        leaks: texts of one part that occur in another.
         held_out: the texts on which ``unknown`` is measured, which the vocabulary was not learned from.
         unknown: the share of unknown tokens in these texts.
         groups: columns with repeated values, whose rows may belong together.

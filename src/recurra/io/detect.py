@@ -43,7 +43,9 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
     else:
         head = look(path, tuple(each.magic for each in formats() if each.magic))
         source = replace(source, gzip=head.gzip)
-        start = Start(source, request, complete=head.complete, suffix=_suffix(path))
+        name = path.name.lower().removesuffix(".gz")
+        suffixes = (suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix))
+        start = Start(source, request, complete=head.complete, suffix=next(suffixes, ""))
         binary = _binary_format(start, head, named)
         if binary is None:
             start = replace(start, text=head.data.decode(check_encoding(config.encoding), "replace"))
@@ -68,12 +70,6 @@ def detect_stream(
 def _request(config: DataConfig, labelled: bool, like: Source | None) -> Request:
     names = {"label", "group", "label_separator", "header", "delimiter"}
     return Request(labelled, like, tuple(config.text or ()), **config.model_dump(include=names))
-
-
-def _suffix(path: Path) -> str:
-    """The ending of a file's name, if a format has it."""
-    name = path.name.lower().removesuffix(".gz")
-    return next((suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix)), "")
 
 
 def _folder_format(start: Start, named: Format | None) -> Format:

@@ -140,10 +140,6 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
         yield from records(source, [(number, [value.get(name, MISSING) for name in text])], refuse)
 
 
-def _sniff_json(start: Start) -> bool:
-    return start.begins_with("{") or start.suffix in JSONL.suffixes
-
-
 LINES = Format(
     "lines",
     "one text a line",
@@ -163,7 +159,7 @@ JSONL = Format(
     "jsonl",
     "JSON lines",
     _json_layout,
-    _sniff_json,
+    lambda start: start.begins_with("{") or start.suffix in JSONL.suffixes,
     cells=_json_cells,
     stream=_json_stream,
     suffixes=(".jsonl", ".ndjson", ".json"),

@@ -20,11 +20,6 @@ _BATCH_BYTES = 16_000_000
 
 
 def _layout(start: Start) -> Source:
-    """The source with its columns.
-
-    Raises:
-        DataError: the file is not Parquet, is cut off, or has no rows.
-    """
     source = start.source
     with _opened(source.path, source.gzip) as file:
         if file.metadata.num_rows == 0:

@@ -49,14 +49,7 @@ _MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then 
 
 @dataclass(frozen=True)
 class TaggedPart:
-    """Tagged sentences, as words and as ids.
-
-    Attributes:
-        name: ``training``, ``validation`` or ``test``.
-        where: the file, for messages.
-        sentences: words and tags.
-        numbers: the same as ids, for the network.
-    """
+    """Sentences as words and tags, and in ``numbers`` as ids; ``where`` is their file, for messages."""
 
     name: str
     where: str
@@ -237,11 +230,9 @@ def check_settings(config: TaggerConfig) -> None:
     if config.train.class_weight != "none":
         raise ConfigError("tags have no class weights", where="train.class_weight", hint="remove it")
     if config.train.pretrained_layers:
-        raise ConfigError(
-            "the layers of a tagger have the character layer as input and can't be pretrained",
-            where="train.pretrained_layers",
-            hint="use the pretrained embedding only",
-        )
+        what = "the layers of a tagger have the character layer as input and can't be pretrained"
+        hint = "use the pretrained embedding only"
+        raise ConfigError(what, where="train.pretrained_layers", hint=hint)
 
 
 def _read(source: SentenceSource, reporter: Reporter) -> list[Sentence]:
@@ -261,13 +252,10 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
             for word, tag in zip(sentence.words, sentence.tags or (), strict=True)
             if tag not in index
         )
-        what = f"the sentence has {word[:40]!r} tagged {tag[:40]!r}"
-        raise DataError(
-            f"{what}, which is not among the {len(index)} tags of training",
-            where=where,
-            row=row,
-            hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
-        )
+        tagged = f"{word[:40]!r} tagged {tag[:40]!r}"
+        what = f"the sentence has {tagged}, which is not among the {len(index)} tags of training"
+        hint = "fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong"
+        raise DataError(what, where=where, row=row, hint=hint)
     return np.array(ids, np.int64)
 
 

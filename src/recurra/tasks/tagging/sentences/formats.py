@@ -227,32 +227,22 @@ def _sniff_columns(start: SentenceStart) -> bool:
         return True
     # Sentences of two words each look like words and tags, so that a file without labels has this format
     # only if it has the columns of the training file.
-    like = start.like
-    return (
-        start.is_like(COLUMNS)
-        and like is not None
-        and _find_columns(start.lines) == (like.columns, like.tabs)
-    )
+    like = start.like if start.is_like(COLUMNS) else None
+    return like is not None and _find_columns(start.lines) == (like.columns, like.tabs)
 
 
 def _columns_layout(start: SentenceStart) -> SentenceSource:
     columns, tabs = _find_columns(start.lines)
     if columns < 2:
-        raise DataError(
-            "most lines have one column, without a tag",
-            where=start.source.path,
-            hint="write a word, a tab and its tag on each line, and a blank line between sentences",
-        )
+        hint = "write a word, a tab and its tag on each line, and a blank line between sentences"
+        raise DataError("most lines have one column, without a tag", where=start.source.path, hint=hint)
     return replace(start.source, columns=columns, tabs=tabs)
 
 
 def _lines_layout(start: SentenceStart) -> SentenceSource:
     if start.source.labelled:
-        raise DataError(
-            "has sentences without tags",
-            where=start.source.path,
-            hint="training and evaluation need CoNLL-U, or a word and its tag a line",
-        )
+        hint = "training and evaluation need CoNLL-U, or a word and its tag a line"
+        raise DataError("has sentences without tags", where=start.source.path, hint=hint)
     return start.source
 
 
