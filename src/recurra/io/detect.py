@@ -101,9 +101,8 @@ def _text_format(start: Start, head: Head, named: Format | None) -> Format:
             raise DataError("is a file, not a folder a class", where=path)
         return named
     if start.request.labelled and path.name.lower().removesuffix(".gz").endswith(".conllu"):
-        raise DataError(
-            "holds tagged sentences, not texts with labels", where=path, hint="learn from it with --task tag"
-        )
+        what = "holds tagged sentences, not texts with labels"
+        raise DataError(what, where=path, hint="learn from it with --task tag")
     return _text_like(start)
 
 
@@ -210,11 +209,8 @@ def _as_in(like: Source, source: Source, names: Sequence[str], role: str) -> tup
     if len(source.columns) == 1 and role == "text":
         return source.columns
     missing = next(name for name in names if name not in source.columns)
-    raise DataError(
-        f"there is no column {missing!r}, which the training data has as its {role}",
-        where=source.path,
-        hint=_there_are(source, f"data.{role}"),
-    )
+    what = f"there is no column {missing!r}, which the training data has as its {role}"
+    raise DataError(what, where=source.path, hint=_there_are(source, f"data.{role}"))
 
 
 def _same_shape(like: Source, source: Source) -> bool:

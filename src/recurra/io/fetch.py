@@ -249,9 +249,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"can't be written ({error.strerror or error})", where=path, hint="give another folder"
-        ) from error
+        what = f"can't be written ({error.strerror or error})"
+        raise OutputError(what, where=path, hint="give another folder") from error
 
 
 def _extract(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:

@@ -20,6 +20,7 @@ __all__ = ["FASTTEXT", "JSONL", "LINES"]
 _PREFIX = "__label__"
 _LABELS = re.compile(rf"\s*((?:{_PREFIX}\S*(?:\s+|$))*)")
 _SAMPLE_OBJECTS = 100
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
 def _numbered(
@@ -52,11 +53,9 @@ def _texts(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Reco
 def _texts_layout(start: Start) -> Source:
     _no_group(start)
     if start.request.labelled:
-        raise DataError(
-            "has no labels: it is read as one text a line",
-            where=start.source.path,
-            hint="leave data.format out, or learn the texts alone with --task lm",
-        )
+        hint = "leave data.format out, or learn the texts alone with --task lm"
+        what = "has no labels: it is read as one text a line"
+        raise DataError(what, where=start.source.path, hint=hint)
     return replace(start.source, text=("text",), columns=("text",))
 
 
@@ -159,8 +158,8 @@ JSONL = Format(
     "jsonl",
     "JSON lines",
     _json_layout,
-    lambda start: start.begins_with("{") or start.suffix in JSONL.suffixes,
+    lambda start: start.begins_with("{") or start.suffix in _JSON_SUFFIXES,
     cells=_json_cells,
     stream=_json_stream,
-    suffixes=(".jsonl", ".ndjson", ".json"),
+    suffixes=_JSON_SUFFIXES,
 )

@@ -71,11 +71,9 @@ def _unpacked(stream: Any, path: Path) -> Any:
             try:
                 file.write(block)
             except OSError as error:
-                raise OutputError(
-                    f"can't unpack {path.name} to a temporary file ({error.strerror})",
-                    where=tempfile.gettempdir(),
-                    hint="unpack it yourself",
-                ) from error
+                what = f"can't unpack {path.name} to a temporary file ({error.strerror})"
+                where = tempfile.gettempdir()
+                raise OutputError(what, where=where, hint="unpack it yourself") from error
     file.seek(0)
     return file
 

@@ -148,18 +148,14 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     if line.startswith("#"):
         return None
     cells = line.split("\t")
+    hint = "a blank line must part sentences" if len(cells) == 1 or cells[0] == "1" else None
     if len(cells) != len(CONLLU_COLUMNS):
-        raise DataError(
-            f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs",
-            hint="a blank line must part sentences" if len(cells) == 1 else None,
-        )
+        what = f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs"
+        raise DataError(what, hint=hint if len(cells) == 1 else None)
     if _NO_WORD.fullmatch(cells[0]):
         return None
     if cells[0] != str(words + 1):
-        raise DataError(
-            f"the word's number is {cells[0][:20]!r}, not {words + 1}",
-            hint="a blank line must part sentences" if cells[0] == "1" else None,
-        )
+        raise DataError(f"the word's number is {cells[0][:20]!r}, not {words + 1}", hint=hint)
     by_name = dict(zip(CONLLU_COLUMNS, cells, strict=True))
     word, tag = by_name["form"], by_name[source.column]
     if not word.strip():
