@@ -180,9 +180,7 @@ def test_zh_shopping_has_the_counted_defects(data_folder: Path) -> None:
 def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
     train, test = (count(data_folder / "ag_news" / f) for f in ("train_20k.csv.gz", "test.csv.gz"))
     assert (train.rows, test.rows) == (20_000, 7_600)
-    loose = leaks(
-        test.loose, test.numbers, train.loose, train.numbers
-    )
+    loose = leaks(test.loose, test.numbers, train.loose, train.numbers)
     assert loose.count == 1
 
 

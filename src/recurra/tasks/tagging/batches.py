@@ -52,8 +52,8 @@ class Forms:
 class TaggedSentences:
     """N sentences as ids.
 
-    ``examples`` has the form of each word, and the position of each sentence in its file. ``tags`` are the tag
-    ids of all words, of shape (words,), int64, with `IGNORED` for a tag that the model lacks; or None.
+    ``examples`` has the form of each word, and the position of each sentence in its file. ``tags`` are the
+    tag ids of all words, of shape (words,), int64, with `IGNORED` for a tag that the model lacks; or None.
     """
 
     examples: Examples
