@@ -18,13 +18,7 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification.bundle import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import (
-    Part,
-    numbered_groups,
-    official_test,
-    report_skipped,
-    tokenized_parts,
-)
+from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
 __all__ = ["ClassifierData", "prepare", "report_files"]
 

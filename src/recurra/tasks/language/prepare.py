@@ -20,13 +20,7 @@ from recurra.tasks.language.network import refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import (
-    Part,
-    Rowset,
-    numbered_groups,
-    report_skipped,
-    tokenized_parts,
-)
+from recurra.tasks.texts import Part, Rowset, numbered_groups, report_skipped, tokenized_parts
 
 __all__ = ["LanguageData", "check_settings", "hold_out", "prepare", "stream_of", "training_counts"]
 
