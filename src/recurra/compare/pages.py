@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,13 +18,11 @@ from recurra.files import replacing
 from recurra.measure.report import Part, ReportData, write_report
 from recurra.measure.study import Criterion
 from recurra.measure.study_view import ArmFigures, StudyFigures, report_fields, verdicts
-from recurra.runtime import facts
+from recurra.tasks.card import made_by, now
 from recurra.tasks.settings import build_config
 from recurra.tasks.study import StudyData
 
 __all__ = ["Compared", "write_pages"]
-
-_VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -109,10 +106,9 @@ def write_pages(compared: Compared, rounds: Rounds, source: Path, command: str) 
         draft.write_text(text + "\n", encoding="utf-8")
     with replacing(out / "runs.csv") as draft:
         draft.write_text(_runs_table(rounds), encoding="utf-8")
-    machine = facts()
     page = ReportData(
         title=f"{_joined([arm.name for arm in study.arms])} on {source.name}",
-        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        created=now(),
         **report_fields(compared.figures),
         data={"file": str(source)},
         parts=[
@@ -125,9 +121,7 @@ def write_pages(compared: Compared, rounds: Rounds, source: Path, command: str) 
         ],
         warnings=_warnings(data),
         settings={arm.key: _changed_settings(study, arm) for arm in study.arms},
-        command=command,
-        versions={name: machine[name] for name in _VERSIONS},
-        hardware={name: value for name, value in machine.items() if name not in _VERSIONS},
+        **made_by(command),
     )
     write_report(out / "report.html", page)
 

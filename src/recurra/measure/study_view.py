@@ -12,14 +12,9 @@ from recurra.measure.formatting import count, duration, plain, sentence
 from recurra.measure.report import Bar, Chart, ReportTable, Section
 from recurra.measure.study import Criterion, Judgement, Mean
 
-__all__ = [
-    "ArmFigures",
-    "StudyFigures",
-    "arms_table",
-    "report_fields",
-    "verdict_sentence",
-    "verdicts",
-]
+__all__ = ["ArmFigures", "StudyFigures", "arms_table", "report_fields", "verdict_sentence", "verdicts"]
+
+_DEFAULT = Criterion()
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ def gain(judgement: Judgement, criterion: Criterion) -> str:
     return f"{difference} ± {criterion.number(half, '')} {criterion.unit}"
 
 
-def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion | None = None) -> str:
+def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion = _DEFAULT) -> str:
     """Returns the result of the comparison of one arm as a sentence.
 
     Example:
@@ -126,7 +121,6 @@ def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion | None
         >>> verdict_sentence(arm, 0.005)
         'Bidirectional LSTM: +0.8 ± 0.3 points, real; costs 1.9 times the time.'
     """
-    criterion = criterion or Criterion()
     judgement = arm.judgement
     if judgement is None:
         return f"{arm.name}: not enough seeds for a verdict yet."
@@ -150,25 +144,22 @@ def arms_table(figures: StudyFigures, arms: Sequence[ArmFigures]) -> tuple[list[
     criterion = figures.criterion
     header = ["", plain(criterion.name), "over seeds", "seeds", "difference", "verdict", "time", "cost"]
     header += ["parameters", "memory"]
-    baseline = figures.baselines.get(arms[0].size)
-    shown = [*arms, *([] if baseline is None else [baseline])]
+    shown = [arm for arm in (*arms, figures.baselines.get(arms[0].size)) if arm is not None]
     rows = [_row(arm, criterion) for arm in shown]
     if any(arm.log_losses for arm in shown):
         header.append("log loss")
-        rows = [
-            [*row, f"{fmean(arm.log_losses):.3f}" if arm.log_losses else ""]
-            for row, arm in zip(rows, shown, strict=True)
-        ]
+        for row, arm in zip(rows, shown, strict=True):
+            row.append(f"{fmean(arm.log_losses):.3f}" if arm.log_losses else "")
     return header, rows
 
 
 def report_fields(figures: StudyFigures) -> dict[str, Any]:
     """Returns the fields of a report that show the results."""
     criterion = figures.criterion
-    judged = [arm for arm in figures.largest if arm.judgement is not None]
-    better = [arm for arm in judged if arm.judgement and arm.judgement.kind == "better"]
+    judged = [(arm, arm.judgement) for arm in figures.largest if arm.judgement is not None]
+    better = [(arm, judgement) for arm, judgement in judged if judgement.kind == "better"]
     sign = 1 if criterion.higher_is_better else -1
-    best = max(better, key=lambda arm: sign * arm.score, default=None)
+    best = max(better, key=lambda pair: sign * pair[0].score, default=None)
     notes = list(figures.unfinished)
     if not figures.tested:
         rows = criterion.rows
@@ -176,12 +167,13 @@ def report_fields(figures: StudyFigures) -> dict[str, Any]:
             f"The validation {rows} also chose the epochs: expect slightly worse figures on new {rows}."
         )
     verdict = f"No arm is shown to be better than {figures.against}." if judged else ""
-    if best is not None and best.judgement is not None:
-        verdict = f"{best.name} is best: {gain(best.judgement, criterion)}, and {_cost(best.cost)}."
+    if best is not None:
+        arm, judgement = best
+        verdict = f"{arm.name} is best: {gain(judgement, criterion)}, and {_cost(arm.cost)}."
     unit = " in percent" if criterion.shares else ""
     direction = "" if criterion.higher_is_better else ": lower is better"
     return {
-        "lead": _lead(figures, judged),
+        "lead": _lead(figures, [judgement.kind for _, judgement in judged]),
         "verdict": verdict,
         "verdict_kind": "good" if best else "",
         "caution": " ".join(notes),
@@ -213,8 +205,7 @@ def _cost(cost: float | None) -> str:
     return f"takes {cost:.1f} times the time" if cost <= 0.9 else "takes as long"
 
 
-def _lead(figures: StudyFigures, judged: Sequence[ArmFigures]) -> str:
-    kinds = [arm.judgement.kind for arm in judged if arm.judgement]
+def _lead(figures: StudyFigures, kinds: Sequence[str]) -> str:
     words = {
         "better": "better",
         "worse": "worse",
@@ -223,7 +214,7 @@ def _lead(figures: StudyFigures, judged: Sequence[ArmFigures]) -> str:
     }
     counts = [f"{kinds.count(kind)} {word}" for kind, word in words.items() if kind in kinds]
     results = ", ".join(counts) or "no verdict yet"
-    arms = "1 arm" if len(judged) == 1 else f"{len(judged)} arms"
+    arms = "1 arm" if len(kinds) == 1 else f"{len(kinds)} arms"
     return f"Of {arms} compared with {figures.against} on {figures.measured}: {results}."
 
 

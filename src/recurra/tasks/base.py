@@ -116,6 +116,11 @@ class Prepared(Generic[C, A, D]):
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def parts(self) -> list[D]:
+        """The parts that exist, in the order train, valid, test."""
+        return [part for part in (self.train, self.valid, self.test) if part is not None]
+
+    @property
     def source_name(self) -> str:
         """Name of the training file, for titles."""
         return PurePath(self.train.where).name

@@ -20,15 +20,9 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.texts import Part
 
 __all__ = [
-    "StudyData",
-    "StudyFunctions",
-    "draw_parquet",
-    "drawn_rows",
-    "nested_order",
-    "text_chunks",
-    "write_parquet",
-    "write_strata",
-]
+    "StudyData", "StudyFunctions", "draw_parquet", "drawn_rows", "nested_order", "text_chunks",
+    "write_parquet", "write_parts", "write_strata",
+]  # fmt: skip
 
 _ROWS_AT_ONCE = 1_000
 _STRATA = "strata.npy"
@@ -97,6 +91,32 @@ class StudyFunctions(Generic[P, B]):
     score_baseline: Callable[[Any, P, Any], Scores]
     draw: Callable[[StudyData, int, int, Path], None] | None = None
     shared: tuple[str, ...] = ()
+
+
+def write_parts(
+    prepared: Prepared[Any, Any, Any],
+    folder: Path,
+    ending: str,
+    write: Callable[[Path, Any], None],
+    **fields: Any,
+) -> StudyData:
+    """Writes each part with ``write`` to a file of its name with an ``ending``.
+
+    Args:
+        prepared: The data.
+        folder: Directory of the files; created if needed.
+        ending: Ending of the names, such as ``.parquet``.
+        write: Writes one part to a path.
+        **fields: Further fields of the result.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
+    names = {key: f"{key}{ending}" for key, part in parts.items() if part is not None}
+    for key, name in names.items():
+        write(folder / name, parts[key])
+    counts = {"rows": len(prepared.train), "measured": len(prepared.test or prepared.valid)}
+    files: dict[str, Any] = {"test": None, **names, "tested": prepared.test is not None}
+    return StudyData(folder, **{**counts, **files, **fields})
 
 
 def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int64]:

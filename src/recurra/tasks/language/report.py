@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recurra.layers.summary import summarize
-from recurra.measure.formatting import sentence
 from recurra.measure.report import Bar, ReportData, ReportTable, Section
 from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.tasks.card import model_card, network_fields, training_fields, verdict_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.bundle import LanguageBundle
@@ -20,7 +18,7 @@ from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
 from recurra.train.loop import Outcome
 
-__all__ = ["evaluation_report", "model_card", "report_data"]
+__all__ = ["card", "evaluation_report", "report_data"]
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
@@ -35,7 +33,6 @@ def report_data(
 ) -> ReportData:
     """Returns the report of a fit."""
     config, tokenizer = bundle.config, bundle.assets.tokenizer
-    parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
     fields = {
         **result_fields(bundle, assessment, baseline.note if baseline else ""),
         **training_fields(config, outcome, command),
@@ -50,7 +47,7 @@ def report_data(
             "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
             "windows": f"{config.language.bptt} steps, states carried over",
         },
-        "parts": [_part(part) for part in parts],
+        "parts": [_part(part) for part in ready.parts],
     }
     return ReportData.model_validate(fields)
 
@@ -70,17 +67,11 @@ def result_fields(
     if assessment.unigram is not None:
         named.append(("Token frequencies", assessment.unigram, "majority"))
     model = assessment.model
-    verdict, kind = "", ""
-    if assessment.comparison is not None:
-        verdict = f"{sentence(assessment.comparison.sentence)}."
-        ahead = assessment.comparison.ratio < 1
-        kind = ("good" if ahead else "bad") if assessment.comparison.shown else ""
     return {
         **network_fields(bundle),
         "lead": f"On {model.tokens:,} {assessment.part} tokens {assessment.model_name} has a perplexity of "
         f"{model.value:,.2f}: {model.bits:.3f} bits per {assessment.unit}.",
-        "verdict": verdict,
-        "verdict_kind": kind,
+        **verdict_fields(assessment.comparison),
         "bars": [
             Bar(
                 name=name,
@@ -103,37 +94,30 @@ def evaluation_report(bundle: LanguageBundle, assessment: LanguageAssessment, na
     return ReportData.model_validate({**result_fields(bundle, assessment), "title": title})
 
 
-def model_card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
-    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    rows = [f"| {assessment.model_name} | {_formatted(assessment.model)} | {assessment.model.bits:.3f} |"]
-    if assessment.baseline is not None:
-        value = _formatted(assessment.baseline)
-        rows.append(f"| {assessment.order}-grams (Kneser-Ney) | {value} | {assessment.baseline.bits:.3f} |")
-    tokens = assessment.model.tokens
-    verdict = ""
-    if assessment.comparison is not None:
-        verdict = f"\n{sentence(assessment.comparison.sentence)}.\n"
-    return f"""# {assessment.model_name.removeprefix("the ")} language model
-
-A language model made with recurra, {today()};
-recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
-
-| on {tokens:,} {assessment.part} tokens | perplexity (95% interval) | bits per {assessment.unit} |
-|---|---|---|
-{chr(10).join(rows)}
-{verdict}{began_from(bundle)}
-## Use
-
+def card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
+    """Returns the model card."""
+    name, unit, model = assessment.model_name, assessment.unit, assessment.model
+    tokens = f"on {model.tokens:,} {assessment.part} tokens"
+    table = [[tokens, "perplexity (95% interval)", f"bits per {unit}"]]
+    named = ((name, model), (f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline))
+    table += [[label, _formatted(m), f"{m.bits:.3f}"] for label, m in named if m is not None]
+    return model_card(
+        bundle,
+        title=f"{name.removeprefix('the ')} language model",
+        kind="A language model",
+        table=table,
+        verdict=assessment.comparison.sentence if assessment.comparison else "",
+        use="""\
     recurra predict . --text "..."                 how likely a text is
     recurra predict . --text "..." --next 5        the words most likely to come next
     recurra predict . --text "..." --generate 50   a continuation of the text
     recurra fit SMALL --pretrained .               a classifier initialized from its embedding
-
-## Limits
-
+""",
+        limits=f"""\
 The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
 reflect these texts. Generated text may be fluent, but is not reliable.
-"""
+""",
+    )
 
 
 def _by_rank(assessment: LanguageAssessment, baseline_note: str) -> list[Section]:

@@ -17,7 +17,7 @@ from recurra.tasks.language.assess import assess, fit_baseline, report_assessmen
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
 from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
-from recurra.tasks.language.report import evaluation_report, model_card, report_data
+from recurra.tasks.language.report import card, evaluation_report, report_data
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
@@ -82,7 +82,7 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     report_assessment=report_assessment,
     fit_report=report_data,
     evaluation_report=evaluation_report,
-    card=model_card,
+    card=card,
     predict=answer,
     sequences=sequences,
     study=STUDY,

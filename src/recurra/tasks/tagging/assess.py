@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.card import network_name
+from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.figures import (
     Confusion,
-    Share,
     TaggingMetrics,
     compare_words,
     tagging_metrics,
@@ -95,10 +94,10 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
     if assessment.baseline is not None:
         columns.append((BASELINE.removeprefix("the "), assessment.baseline))
     figures: list[tuple[str, Callable[[TaggingMetrics], str]]] = [
-        ("words right", lambda m: _share(m.words)),
-        ("  known words", lambda m: _share(m.known)),
-        ("  unknown words", lambda m: _share(m.unknown)),
-        ("whole sentences right", lambda m: _share(m.sentences)),
+        ("words right", lambda m: m.words.text),
+        ("  known words", lambda m: m.known.text if m.known else "-"),
+        ("  unknown words", lambda m: m.unknown.text if m.unknown else "-"),
+        ("whole sentences right", lambda m: m.sentences.text),
         ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
         ("log loss", lambda m: f"{m.log_loss:.3f}"),
         ("calibration error", lambda m: f"{m.ece:.3f}"),
@@ -109,18 +108,10 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
     unknown = "" if m.unknown is None else f", {m.unknown.count:,} of them unknown"
     header = [f"{assessment.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
     reporter.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
-    if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+    report_comparison(assessment.comparison, reporter)
     if assessment.confusions:
         reporter.table(
             "",
             ["tag", "taken for", "times", "words"],
             [[c.true, c.predicted, f"{c.count:,}", " ".join(c.words)] for c in assessment.confusions[:5]],
         )
-
-
-def _share(share: Share | None) -> str:
-    if share is None:
-        return "-"
-    return f"{100 * share.accuracy:.2f}% ({100 * share.low:.2f} to {100 * share.high:.2f})"
