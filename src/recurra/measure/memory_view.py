@@ -38,8 +38,9 @@ _STYLE = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
 }
-_DRAWN = Markup("""<div role="img" aria-label="{}" style="background: #fff; border-radius: .6rem; padding: .6rem">
-{}</div>""")
+_DRAWN = Markup(
+    '<div role="img" aria-label="{}" style="background: #fff; border-radius: .6rem; padding: .6rem">{}</div>'
+)
 _FLOOR, _CEILING = 1e-30, 1e30  # smaller values are drawn as this, larger ones are not drawn
 
 
