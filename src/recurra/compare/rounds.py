@@ -149,7 +149,6 @@ class Rounds:
             measured=self.measured,
             tested=self.data.tested,
             enough=self.study.enough,
-            seeds=self.study.seeds,
             arms=[arm for arm in arms if arm is not None],
             baselines={arm.size: arm for arm in baselines if arm is not None},
             majority=self.data.majority,

@@ -61,10 +61,9 @@ def explain(
     *,
     unknown_id: int = 2,
     hidden_ids: frozenset[int] = frozenset({0, 1}),
-    target: int | None = None,
     limit: int = 200,
 ) -> Explanation:
-    """Returns the contribution of each token to the probability of one class.
+    """Returns the contribution of each token to the probability of the most probable class.
 
     Args:
         tokens: ``T`` tokens as text; may contain words whose id is the unknown token.
@@ -73,7 +72,6 @@ def explain(
         names: The ``C`` classes.
         unknown_id: Id that replaces a hidden token.
         hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.
-        target: Class to explain. If None, the most probable class.
         limit: Maximum number of scored variants. If there are more tokens, neighbours are hidden together in
             groups of the smallest sufficient size.
 
@@ -86,7 +84,7 @@ def explain(
     if limit < 1:
         raise ValueError("limit must be at least 1")
     whole = np.asarray(score([ids]), np.float64)
-    target = int(whole[0].argmax()) if target is None else target
+    target = int(whole[0].argmax())
     positions = [t for t in range(len(ids)) if int(ids[t]) not in hidden_ids]
     size = max(1, -(-len(positions) // limit))
     groups = [positions[start : start + size] for start in range(0, len(positions), size)]

@@ -224,11 +224,11 @@ def _short(value: float | None) -> str:
 
 
 def _name(part: Part, memory: Memory) -> str:
-    several = memory.parts[-1].layer > 1
-    both = any(part.direction == "backward" for part in memory.parts)
     words = [cell_named(memory.cell).title]
-    words += [f"layer {part.layer}"] if several else []
-    words += [part.direction] if both else []
+    if memory.parts[-1].layer > 1:
+        words.append(f"layer {part.layer}")
+    if any(part.direction == "backward" for part in memory.parts):
+        words.append(part.direction)
     return " ".join(words)
 
 

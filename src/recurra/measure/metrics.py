@@ -153,8 +153,8 @@ def correct_rows(
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
 
-def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns Wilson's score interval of a share, valid for small counts and shares near 0 and 1.
+def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+    """Returns Wilson's 95% score interval of a share, valid for small counts and shares near 0 and 1.
 
     Source: Wilson, JASA 22 (1927).
 
@@ -162,7 +162,7 @@ def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[flo
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
-    interval = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    interval = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -70,7 +70,6 @@ class StudyFigures:
         measured: Number and kind of the rows measured on, such as ``1,821 test rows``.
         tested: Whether these are test rows, which did not choose the epoch.
         enough: Largest difference that does not matter.
-        seeds: Maximum number of seeds.
         arms: Arms by ascending size, then in the order given, including the one compared with.
         baselines: The baseline by size.
         majority: Value of the criterion for always giving the most frequent answer; None if not defined.
@@ -82,7 +81,6 @@ class StudyFigures:
     measured: str
     tested: bool
     enough: float
-    seeds: int
     arms: list[ArmFigures]
     baselines: dict[int, ArmFigures] = field(default_factory=dict)
     majority: float | None = None
@@ -287,9 +285,8 @@ def _curves(figures: StudyFigures) -> list[Section]:
     if len(figures.sizes) < 2:
         return []
     criterion = figures.criterion
-    names = list(dict.fromkeys(arm.name for arm in figures.arms))
     lines, bands = {}, {}
-    for name in names:
+    for name in dict.fromkeys(arm.name for arm in figures.arms):
         by_size = {arm.size: arm for arm in figures.arms if arm.name == name}
         arms = [by_size.get(size) for size in figures.sizes]
         lines[name] = [arm.score if arm else float("nan") for arm in arms]
@@ -300,9 +297,13 @@ def _curves(figures: StudyFigures) -> list[Section]:
         lines[baselines[0].name] = [baseline.score for baseline in baselines]
     first = {arm.size: arm for arm in reversed(figures.arms)}
     what, rows = sentence(plain(criterion.name)), f"training {criterion.rows}"
+    ends_of_lines = "; ".join(
+        f"{name} {criterion.value(values[0])} to {criterion.value(values[-1])}"
+        for name, values in lines.items()
+    )
     svg = line_chart(
         [float(first[size].rows) for size in figures.sizes], lines, bands=bands, percent=criterion.shares,
-        title=f"{what} by number of {rows}: {_ends(lines, criterion)}", name="sizes", x_label=rows,
+        title=f"{what} by number of {rows}: {ends_of_lines}", name="sizes", x_label=rows,
         y_label="" if criterion.shares else plain(criterion.name), log_x=True, wide=True,
     )  # fmt: skip
     tables = []
@@ -323,13 +324,6 @@ def _curves(figures: StudyFigures) -> list[Section]:
             anchor="curves", title="Learning curves", paragraphs=paragraphs, charts=[chart], tables=tables
         )
     ]
-
-
-def _ends(lines: Mapping[str, Sequence[float]], criterion: Criterion) -> str:
-    return "; ".join(
-        f"{name} {criterion.value(values[0])} to {criterion.value(values[-1])}"
-        for name, values in lines.items()
-    )
 
 
 def _method(figures: StudyFigures) -> Section:

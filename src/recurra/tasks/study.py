@@ -168,8 +168,10 @@ def write_strata(folder: Path, strata: NDArray[np.integer[Any]]) -> None:
 
 def draw_parquet(data: StudyData, size: int, seed: int, path: Path) -> None:
     """Writes ``size`` rows of the training file, drawn by ``seed``, to a Parquet file."""
+    from pyarrow.dataset import dataset
+
     rows = drawn_rows(data, size, seed)
-    write_parquet(path, _taken(data.folder / data.train, rows))
+    write_parquet(path, [dataset(data.folder / data.train).take(rows)])
 
 
 def drawn_rows(data: StudyData, size: int, seed: int) -> NDArray[np.int64]:
@@ -183,14 +185,3 @@ def drawn_rows(data: StudyData, size: int, seed: int) -> NDArray[np.int64]:
     if len(np.unique(strata[rows])) < len(np.unique(strata)):
         raise DataError(f"{size:,} rows leave out a class", where="--sizes", hint="ask for more rows")
     return rows
-
-
-def _taken(path: Path, rows: NDArray[np.int64]) -> Iterator[pa.Table]:
-    """The sorted ``rows`` of a Parquet file in chunks."""
-    first = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE):
-            here = rows[(rows >= first) & (rows < first + len(batch))] - first
-            if len(here):
-                yield pa.table(batch.take(pa.array(here)).to_pydict(), schema=batch.schema)
-            first += len(batch)
