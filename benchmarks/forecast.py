@@ -68,10 +68,11 @@ def measure(data: str, recipe: str, seeds: list[int]) -> list[Row]:
         bundle, outcome = trained.bundle, trained.outcome
         ridge = fit_ridge(prepared, Reporter()) if seed == seeds[0] else None
         found = assess(bundle, prepared.test, AssessOptions(fitted=ridge))
+        network = found.metrics.network.name
         if ridge is not None:
-            others = {name: values for name, values in found.forecasts.items() if name != found.network}
+            others = {name: values for name, values in found.forecasts.items() if name != network}
             truth = found.truth
-        error = found.forecasts[found.network] - truth
+        error = found.forecasts[network] - truth
         errors.append(np.abs(error).mean(axis=1))
         best = min(record.row()["valid_mae"] for record in outcome.history)
         figures.append(

@@ -1,6 +1,6 @@
-"""Recurrent networks on sequences, text first: trained, measured, explained.
+"""Train, measure and explain recurrent networks on sequences, mainly texts.
 
-Public names are imported when first used, so that `import recurra` costs nothing.
+Public names are imported on first use, so that `import recurra` is fast.
 """
 
 from __future__ import annotations

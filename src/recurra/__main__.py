@@ -1,4 +1,4 @@
-"""`python -m recurra` is the command `recurra`."""
+"""Runs the command `recurra`: `python -m recurra`."""
 
 from recurra.cli.main import main
 

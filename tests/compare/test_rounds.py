@@ -28,9 +28,9 @@ def learned(job: Job) -> Run:
     """A run as if it had been made: how well an arm does is `CHANCES`."""
     shared = np.random.default_rng([job.seed, job.size]).random(ROWS)
     alike = "lstm" if job.arm == "bi-lstm" else job.arm  # but for two rows
-    mine = np.random.default_rng([job.seed, job.size, len(alike)]).random(ROWS)
-    # Most rows are right or wrong whatever the arm.
-    right = np.where(shared < 0.9, shared, mine) < CHANCES[alike]
+    own = np.random.default_rng([job.seed, job.size, len(alike)]).random(ROWS)
+    # Most rows are correct or wrong for all arms.
+    right = np.where(shared < 0.9, shared, own) < CHANCES[alike]
     if job.arm == "bi-lstm":
         right[:2] = ~right[:2]
     return Run(
@@ -41,7 +41,7 @@ def learned(job: Job) -> Run:
 
 
 class Runner:
-    """Makes runs, notes which, and stops or fails where it is told to."""
+    """Makes runs, records them, and stops or fails at a given run."""
 
     def __init__(
         self, stop_after: int | None = None, failing: frozenset[tuple[str, int]] = frozenset()
@@ -121,7 +121,7 @@ def test_an_interrupted_study_has_figures_and_says_so(tmp_path: Path) -> None:
         empty.figures(True)
 
 
-def test_a_run_that_fails_takes_its_pair_along_and_is_told(tmp_path: Path) -> None:
+def test_a_run_that_fails_removes_its_pair_and_is_reported(tmp_path: Path) -> None:
     study = rounds(tmp_path, adaptive=False)
     run = Runner(failing=frozenset({("gru", 2), ("lstm", 4)}))
     study.go(run, lambda _: None, Reporter())

@@ -59,8 +59,8 @@ def done(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 def test_all_that_is_written(done: Done) -> None:
-    told = json.loads((done.folder / "comparison.json").read_text(encoding="utf-8"))
-    arms = {(arm["arm"], arm["training_rows"]): arm for arm in told["arms"]}
+    comparison = json.loads((done.folder / "comparison.json").read_text(encoding="utf-8"))
+    arms = {(arm["arm"], arm["training_rows"]): arm for arm in comparison["arms"]}
     assert set(arms) == {(a, n) for a in ("lstm", "gru+recurrent-dropout", "n-grams") for n in (100, 300)}
     for (arm, rows), figures in arms.items():
         assert len(figures["accuracies"]) == figures["seeds"] == (1 if (arm, rows) == ("n-grams", 300) else 2)
@@ -72,7 +72,7 @@ def test_all_that_is_written(done: Done) -> None:
     assert low <= judged["difference"] <= high
     difference = judged["accuracy"] - arms["lstm", 300]["accuracy"]
     assert judged["difference"] == pytest.approx(difference)
-    assert set(told["verdicts"]) == {"100", "all"}
+    assert set(comparison["verdicts"]) == {"100", "all"}
     with (done.folder / "runs.csv").open(encoding="utf-8", newline="") as file:
         rows_ = list(csv.DictReader(file))
     assert len(rows_) == 11
@@ -217,9 +217,9 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     done = runs.read_bytes().count(b"\n")
-    told = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
-    assert told["interrupted"]
-    assert told["runs"] == done < 80
+    comparison = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["interrupted"]
+    assert comparison["runs"] == done < 80
     assert "interrupted" in Page((out / "report.html").read_text(encoding="utf-8")).text
 
 
@@ -238,9 +238,9 @@ def test_real_texts_are_compared(run: Command, data_folder: Path, tmp_path: Path
         "--set", "train.epochs=4", "--set", "train.learning_rate=0.01",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
-    assert told["measured_on"] == "869 test rows"  # 331 of 1,200 texts stand in the training file too
-    last, mean, ngrams = (arm["accuracy"] for arm in told["arms"])
+    comparison = json.loads(ran.out)
+    assert comparison["measured_on"] == "869 test rows"  # 331 of 1,200 texts occur in the training file
+    last, mean, ngrams = (arm["accuracy"] for arm in comparison["arms"])
     assert mean > last
     assert mean > 0.7
     assert ngrams > 0.7

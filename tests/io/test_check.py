@@ -11,7 +11,7 @@ from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.check import DataCheck, check, table
 from recurra.io.detect import detect
-from recurra.io.figures import LOOSE, Figures, conflicts, leaks, repeats
+from recurra.io.figures import Figures, conflicts, leaks, repeats
 from recurra.io.formats import read
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.settings import build_config
@@ -162,9 +162,9 @@ def count(path: Path) -> Figures:
 def test_imdb_has_the_counted_duplicates_and_leaks(data_folder: Path) -> None:
     train, test = (count(data_folder / "imdb" / f"{name}.parquet") for name in ("train", "test"))
     assert (train.rows, test.rows) == (25_000, 25_000)
-    assert repeats(train.hashes_array(), train.numbers_array()).count == 96
-    assert repeats(test.hashes_array(), test.numbers_array()).count == 199
-    exact = leaks(test.hashes_array(), test.numbers_array(), train.hashes_array(), train.numbers_array())
+    assert repeats(train.exact, train.numbers).count == 96
+    assert repeats(test.exact, test.numbers).count == 199
+    exact = leaks(test.exact, test.numbers, train.exact, train.numbers)
     assert exact.count == 123
 
 
@@ -172,17 +172,15 @@ def test_imdb_has_the_counted_duplicates_and_leaks(data_folder: Path) -> None:
 def test_zh_shopping_has_the_counted_defects(data_folder: Path) -> None:
     report = count(data_folder / "zh_shopping" / "online_shopping_10_cats.csv.gz")
     assert (report.rows, report.empty) == (62_774, 1)
-    assert repeats(report.hashes_array(), report.numbers_array()).count == 49
-    assert conflicts(report.hashes_array(), report.codes_array(), report.numbers_array()).count == 18
+    assert repeats(report.exact, report.numbers).count == 49
+    assert conflicts(report.exact, report.codes, report.numbers).count == 18
 
 
 @pytest.mark.data
 def test_ag_news_has_one_training_row_in_test(data_folder: Path) -> None:
     train, test = (count(data_folder / "ag_news" / f) for f in ("train_20k.csv.gz", "test.csv.gz"))
     assert (train.rows, test.rows) == (20_000, 7_600)
-    loose = leaks(
-        test.hashes_array(LOOSE), test.numbers_array(), train.hashes_array(LOOSE), train.numbers_array()
-    )
+    loose = leaks(test.loose, test.numbers, train.loose, train.numbers)
     assert loose.count == 1
 
 

@@ -270,7 +270,7 @@ TOKENIZERS = [
 def test_any_text_becomes_ids(texts: list[str], tokenizer: TextTokenizer) -> None:
     encoded = tokenizer.encode(texts)
     config = tokenizer.config
-    assert len(encoded) == len(texts) == len(encoded.full_lengths) == len(encoded.unknown)
+    assert len(encoded.ids) == len(texts) == len(encoded.full_lengths) == len(encoded.unknown)
     for text, ids, full, unknown in zip(
         texts, encoded.ids, encoded.full_lengths, encoded.unknown, strict=True
     ):

@@ -1,4 +1,4 @@
-"""Pretrain, drop the head, freeze, train the rest: what was learned elsewhere arrives, and stays if told."""
+"""Transfer: pretraining, matching of words, copied layers, freezing."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ def test_words_are_matched_and_strangers_get_the_mean(
     ran = run("fit", small, "--out", out, *QUICK, "--pretrained", big, "--freeze", "--json")
     assert ran.code == 0, ran.err
     found, source = load(out), embedding(load(big))
-    theirs = embedding(found)
+    vectors = embedding(found)
     assert found.config.model.embedding == 8
-    assert not theirs["<pad>"].any()
-    plain = [word for word in theirs if not word.startswith("<")]
+    assert not vectors["<pad>"].any()
+    plain = [word for word in vectors if not word.startswith("<")]
     shared = [word for word in plain if word in source]
     # The large set's tokenizer keeps capitals, and this one has none: "It" is not found by "it".
     assert len(shared) > 20
     for word in [*shared, "<start>", "<unk>"]:
-        np.testing.assert_array_equal(theirs[word], source[word], err_msg=word)
+        np.testing.assert_array_equal(vectors[word], source[word], err_msg=word)
     mean = np.mean([source[word] for word in shared], axis=0)
-    np.testing.assert_allclose(theirs["quux"], mean, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(vectors["quux"], mean, rtol=1e-5, atol=1e-7)
 
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     digest = json.loads((big / "manifest.json").read_text(encoding="utf-8"))["files"]["model.safetensors"]
@@ -200,11 +200,11 @@ def test_resuming_from_other_vectors_is_refused(run: Run, big: Path, small: Path
 def test_a_subword_vocabulary_finds_whole_words(big: Path, small: Path, tmp_path: Path, run: Run) -> None:
     pieces = ("--set", "tokenizer.level=subword", "--set", "tokenizer.vocab_size=400")
     found = fitted(run, small, tmp_path / "model", "--pretrained", big, "--freeze", *pieces)
-    source, theirs = embedding(load(big)), embedding(found)
-    whole = [word for word in theirs if word.startswith("▁") and word[1:] in source]
+    source, vectors = embedding(load(big)), embedding(found)
+    whole = [word for word in vectors if word.startswith("▁") and word[1:] in source]
     assert len(whole) > 10
     for word in whole:
-        np.testing.assert_array_equal(theirs[word], source[word[1:]])
+        np.testing.assert_array_equal(vectors[word], source[word[1:]])
 
 
 def refused(ran: Ran) -> str:
@@ -285,8 +285,8 @@ def test_the_estimator_does_the_same(big: Path, tmp_path: Path) -> None:
     model = TextClassifier(
         "lstm", pretrained=big, pretrained_layers=True, freeze=True, units=12, epochs=2
     ).fit(texts, [1, 0] * 12)
-    source, theirs = embedding(load(big)), embedding(model.bundle_)
-    assert np.array_equal(theirs["good"], source["good"])
+    source, vectors = embedding(load(big)), embedding(model.bundle_)
+    assert np.array_equal(vectors["good"], source["good"])
     assert [row.trainable for row in summarize(model.bundle_.model).rows] == [False, False, True]
     model.save(tmp_path / "model")
     loaded = TextClassifier.load(tmp_path / "model")

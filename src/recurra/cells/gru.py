@@ -51,5 +51,4 @@ CELL = CellSpec(
     keeps="update",
     keras_gates=("update", "reset", "candidate"),
     torch_module=nn.GRU,
-    reference="Cho et al. 2014",
 )

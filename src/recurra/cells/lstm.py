@@ -42,5 +42,4 @@ CELL = CellSpec(
     keeps="forget",
     keras_gates=("input", "forget", "candidate", "output"),
     torch_module=nn.LSTM,
-    reference="Hochreiter & Schmidhuber 1997; Gers et al. 2000",
 )

@@ -31,5 +31,4 @@ CELL = CellSpec(
     gates=("update", "candidate"),
     keeps="keep",
     recurrent_dropout=False,
-    reference="Feng et al. 2024",
 )

@@ -27,5 +27,4 @@ CELL = CellSpec(
     gates=("recurrent",),
     keras_gates=("recurrent",),
     torch_module=nn.RNN,
-    reference="Elman 1990",
 )

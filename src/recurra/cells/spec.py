@@ -183,7 +183,6 @@ class CellSpec:
         recurrent_dropout: whether the step has a recurrent product, on whose state recurrent dropout acts.
         keras_gates: ``gates`` in the order of Keras's layer; None if Keras has no such layer.
         torch_module: the torch.nn module of the same equations and parameter names, if any.
-        reference: the publication.
     """
 
     name: str
@@ -198,7 +197,6 @@ class CellSpec:
     recurrent_dropout: bool = True
     keras_gates: tuple[str, ...] | None = None
     torch_module: type[nn.RNN] | type[nn.LSTM] | type[nn.GRU] | None = None
-    reference: str = ""
     parameter_names: tuple[str, ...] = field(init=False)
     _widest: tuple[str, int, int] = field(init=False, repr=False)
 

@@ -12,11 +12,11 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,8 @@ def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]
     draft = _make_draft(folder, key)
     try:
         _write(draft, build())
-        _publish(draft, place)
+        with _writing(place):
+            _publish(draft, place)
         examples = _open(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -116,7 +117,7 @@ def _usable(folder: Path | None) -> Path:
 
 
 def _make_draft(folder: Path, key: str) -> Path:
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(".*.draft"):
             if time.time() - old.stat().st_mtime > _ABANDONED:
@@ -124,16 +125,29 @@ def _make_draft(folder: Path, key: str) -> Path:
         draft = folder / f".{key}.{os.getpid()}-{secrets.token_hex(8)}.draft"
         draft.mkdir()
         return draft
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """A context in which errors of the disk become an `OutputError`."""
+    try:
+        yield
     except OSError as error:
-        raise _unwritable(error, folder) from error
+        raise OutputError(
+            f"the token cache can't be written ({error.strerror or error})",
+            where=place,
+            hint="make room there, or name another folder in RECURRA_CACHE",
+        ) from error
 
 
-def _unwritable(error: OSError, place: Path) -> OutputError:
-    return OutputError(
-        f"the token cache can't be written ({error.strerror or error})",
-        where=place,
-        hint="make room there, or name another folder in RECURRA_CACHE",
-    )
+def _checksum(file: BinaryIO) -> tuple[int, int]:
+    """The number of bytes of a file, and their checksum."""
+    size = checksum = 0
+    file.seek(0)
+    while block := file.read(_BLOCK):
+        checksum = zlib.crc32(block, checksum)
+        size += len(block)
+    return size, checksum
 
 
 class Column:
@@ -175,12 +189,7 @@ class Column:
         self._file.write(self._header())
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.seek(0)
-        checksum = 0
-        size = 0
-        while block := self._file.read(_BLOCK):
-            checksum = zlib.crc32(block, checksum)
-            size += len(block)
+        size, checksum = _checksum(self._file)
         self._file.close()
         return {"rows": self.rows, "bytes": size, "crc32": checksum}
 
@@ -195,14 +204,9 @@ class Column:
     def _header(self) -> bytes:
         """The header; numpy pads it, so that the number of rows can be replaced."""
         header = BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header,
-            {
-                "descr": np.lib.format.dtype_to_descr(self.dtype),
-                "fortran_order": False,
-                "shape": (self.rows, *self.rest),
-            },
-        )
+        descr = np.lib.format.dtype_to_descr(self.dtype)
+        values = {"descr": descr, "fortran_order": False, "shape": (self.rows, *self.rest)}
+        np.lib.format.write_array_header_1_0(header, values)
         return header.getvalue()
 
     def _widen(self) -> None:
@@ -281,38 +285,31 @@ def _write(draft: Path, chunks: Iterable[Chunk]) -> None:
     columns = _Columns(draft)
     try:
         for chunk in chunks:
-            try:
+            with _writing(draft.parent):
                 columns.add(chunk)
-            except OSError as error:
-                raise _unwritable(error, draft.parent) from error
-        try:
+        with _writing(draft.parent):
             seal = json.dumps({"format": _FORMAT, "columns": columns.close()}, indent=1)
             (draft / _SEAL).write_text(seal, encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(error, draft.parent) from error
     finally:
         columns.abandon()
 
 
 def _publish(draft: Path, place: Path) -> None:
     """Gives the draft its name, unless another process has built a valid cache there by now."""
-    try:
-        for _ in range(10):
-            with suppress(OSError):
-                draft.rename(place)
-                return
-            if _open(place) is not None:
-                return
-            damaged = draft.with_name(f"{draft.name}.damaged")
-            with suppress(FileNotFoundError):  # another process may have moved it first
-                place.rename(damaged)
-            if damaged.is_dir() and not damaged.is_symlink():
-                shutil.rmtree(damaged, ignore_errors=True)
-            else:
-                damaged.unlink(missing_ok=True)
-        draft.rename(place)
-    except OSError as error:
-        raise _unwritable(error, place) from error
+    for _ in range(10):
+        with suppress(OSError):
+            draft.rename(place)
+            return
+        if _open(place) is not None:
+            return
+        damaged = draft.with_name(f"{draft.name}.damaged")
+        with suppress(FileNotFoundError):  # another process may have moved it first
+            place.rename(damaged)
+        if damaged.is_dir() and not damaged.is_symlink():
+            shutil.rmtree(damaged, ignore_errors=True)
+        else:
+            damaged.unlink(missing_ok=True)
+    draft.rename(place)
 
 
 def _open(place: Path) -> Examples | None:
@@ -324,15 +321,7 @@ def _open(place: Path) -> Examples | None:
         if seal["format"] != _FORMAT or not _COLUMNS - _OPTIONAL <= names <= _COLUMNS:
             return None
         arrays = {name: _mapped(place / f"{name}.npy", columns[name]) for name in names}
-        return Examples(
-            arrays["ids"],
-            arrays["offsets"],
-            arrays.get("labels"),
-            arrays["numbers"],
-            arrays.get("groups"),
-            arrays["full_lengths"],
-            arrays["unknown"],
-        )
+        return Examples(arrays.pop("ids"), **arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -342,13 +331,8 @@ def _mapped(path: Path, sealed: dict[str, Any]) -> NDArray[Any]:
 
     The checksum takes one read of the file (IMDB: 10 ms), which the first epoch needs in any case.
     """
-    if path.stat().st_size != sealed["bytes"]:
-        raise ValueError("truncated")
-    checksum = 0
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            checksum = zlib.crc32(block, checksum)
-    if checksum != sealed["crc32"]:
-        raise ValueError("changed")
+        if _checksum(file) != (sealed["bytes"], sealed["crc32"]):
+            raise ValueError("truncated or changed")
     array: NDArray[Any] = np.load(path, mmap_mode="r" if sealed["rows"] else None, allow_pickle=False)
     return np.asarray(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from recurra.errors import DataError
 from recurra.io.detect import detect
 from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
 from recurra.io.formats import Skipped, Source, format_named, read
-from recurra.io.formats.columns import Column
+from recurra.io.formats.columns import Column, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
@@ -56,12 +56,19 @@ def check(
     Raises:
         DataError: a file can't be used.
     """
-    sources = {"train": _source(train, config, None)}
-    for name, given in (("valid", valid), ("test", test)):
+    sources: dict[str, Source] = {}
+    for name, given in (("train", train), ("valid", valid), ("test", test)):
         if given is not None:
-            sources[name] = _source(given, config, sources["train"])
+            like = sources.get("train")
+            sources[name] = given if isinstance(given, Source) else detect(given, config.data, like=like)
     alone = len(sources) == 1
-    tokenizer = TextTokenizer.train(_vocabulary_texts(sources["train"], alone), config.tokenizer)
+    texts = (
+        text
+        for rows in read(sources["train"], Skipped())
+        for number, text in zip(rows.numbers, rows.texts, strict=True)
+        if not (alone and number % _HELD_OUT == 0)
+    )
+    tokenizer = TextTokenizer.train(texts, config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
     parts = {name: part_of(sources[name], counted, codes) for name, counted in figures.items()}
@@ -70,7 +77,7 @@ def check(
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))
         if part in figures and seen in figures
     ]
-    held_out = "test" if "test" in figures else "valid" if "valid" in figures else ""
+    held_out = next((name for name in ("test", "valid") if name in figures), "")
     source = figures[held_out or "train"]
     unknown = source.held_out_unknown / max(1, source.held_out_tokens)
     groups = _find_groups(sources["train"], len(parts["train"].classes))
@@ -132,17 +139,6 @@ def _counted(exact: int, loose: int) -> str:
     return f"{exact:,}" if loose == exact else f"{exact:,} ({loose:,} but for case, space)"
 
 
-def _source(given: Source | Path, config: TextSettings, like: Source | None) -> Source:
-    return given if isinstance(given, Source) else detect(given, config.data, like=like)
-
-
-def _vocabulary_texts(source: Source, alone: bool) -> Iterator[str]:
-    for rows in read(source, Skipped()):
-        for number, text in zip(rows.numbers, rows.texts, strict=True):
-            if not (alone and number % _HELD_OUT == 0):
-                yield text
-
-
 def _count(
     source: Source, tokenizer: TextTokenizer, codes: dict[tuple[str, ...], int], alone: bool
 ) -> Figures:
@@ -153,8 +149,7 @@ def _count(
         figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
         raise DataError("there are no rows", where=source.path, hint="give a file with rows")
-    max_tokens = tokenizer.config.max_tokens
-    figures.truncated = int(np.count_nonzero(figures.lengths_array() > max_tokens))
+    figures.truncated = int(np.count_nonzero(np.asarray(figures.lengths) > tokenizer.config.max_tokens))
     return figures
 
 
@@ -165,11 +160,8 @@ def _find_groups(source: Source, classes: int) -> list[str]:
     others = [name for name in source.columns if name not in (*source.text, source.label)]
     if not others:
         return []
-    columns = [Column(name, limit=_GROUP_ROWS) for name in others]
-    for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS):
-        for column, value in zip(columns, row, strict=True):
-            column.add(value)
-    return [column.name for column in columns if _is_group(column, classes)]
+    rows = (row for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS))
+    return [column.name for column in study(others, rows, _GROUP_ROWS) if _is_group(column, classes)]
 
 
 def _is_group(column: Column, classes: int) -> bool:
@@ -256,9 +248,8 @@ def _whole_warnings(
                 f"{leak.part}: {texts} also in {leak.seen_in}{how}; remove them from {leak.seen_in}, or "
                 "report figures with and without them"
             )
-    known = parts["train"].classes
     for name, part in parts.items():
-        others = [label for label in part.classes if label not in known]
+        others = [label for label in part.classes if label not in parts["train"].classes]
         if others:
             hint = "remove those rows or map the labels"
             warnings.append(f"{name}: labels that are not in train: {_listed(others)}; {hint}")

@@ -16,13 +16,8 @@ __all__ = ["Chunk", "Examples"]
 class Chunk:
     """A number n of tokenized rows, from which :class:`Examples` are built; n may be 0.
 
-    Attributes:
-        ids: n arrays ``(T,)`` of token ids, each of at least one.
-        labels: ``(n,)`` int64, or ``(n, C)`` float32 for multi-label, or None.
-        numbers: ``(n,)`` int64 row numbers in the source file.
-        groups: n names; rows with the same name stay on one side of a split.
-        full_lengths: ``(n,)`` number of tokens before the cut.
-        unknown: ``(n,)`` number of these that are not in the vocabulary.
+    ``ids`` are n arrays ``(T,)`` of token ids, each of at least one; ``groups`` are n names, or None. The
+    others are as in `Examples`.
     """
 
     ids: Sequence[NDArray[np.integer[Any]]]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import gzip
 import hashlib
 import http.client
-import re
 import shutil
 import tarfile
 import tempfile
@@ -35,7 +34,6 @@ _BLOCK = 1 << 16
 _ELSEWHERE = "download it elsewhere and pass --local FILE, or pass another address with --url"
 _MOST_MEMBERS = 1_000_000
 _DISK_BLOCK = 4_096
-_OTHER_ARCHIVE = "it is not the published archive: download it again"
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ def fetch(
     """
     if name not in DATA_SETS:
         raise ConfigError(f"there is no data set {name!r}", hint=f"there are {', '.join(DATA_SETS)}")
-    data_set = DATA_SETS[name]
-    data_set = replace(data_set, url=url or data_set.url)
+    data_set = replace(DATA_SETS[name], url=url or DATA_SETS[name].url)
     return fetch_set(data_set, target_folder, local=local, progress=progress)
 
 
@@ -114,7 +111,7 @@ def fetch_set(
     with _writing(target_folder):
         target_folder.mkdir(parents=True, exist_ok=True)
     part = target_folder / f"{Path(data_set.url).name}.part"
-    to_download = 0 if local else data_set.size - (part.stat().st_size if part.exists() else 0)
+    to_download = 0 if local else data_set.size - _size(part)
     _check_room(target_folder, to_download + data_set.unpacked)
     if local is not None:
         _check(Path(local), data_set, report)
@@ -152,17 +149,17 @@ def _check(archive: Path, data_set: DataSet, report: Progress) -> None:
 
 
 def _unpack(archive: Path, data_set: DataSet, final: Path, report: Progress) -> None:
-    with _writing(final.parent):
-        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    try:
-        _extract_all(archive, draft, data_set.unpacked, lambda done: report("unpack", done, data_set.size))
-        if not (draft / data_set.folder).is_dir():
+    with (
+        _writing(final),
+        tempfile.TemporaryDirectory(
+            prefix=f".{final.name}-", dir=final.parent, ignore_cleanup_errors=True
+        ) as draft,
+    ):
+        _extract(archive, Path(draft), data_set.unpacked, lambda done: report("unpack", done, data_set.size))
+        unpacked = Path(draft, data_set.folder)
+        if not unpacked.is_dir():
             raise DataError(f"has no folder {data_set.folder} inside", where=archive)
-        with _writing(final):
-            (draft / data_set.folder).replace(final)
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(draft)
+        unpacked.replace(final)
 
 
 def _check_room(folder: Path, needed: int) -> None:
@@ -192,18 +189,19 @@ def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) 
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
-            _go_on(url, part, size, progress)
+            return _resume(url, part, size, progress)
         except _BrokeOffError as error:
             reason = str(error)
-        else:
-            return
-    have = part.stat().st_size if part.exists() else 0
-    what = f"broke off at {have:,} of {size:,} bytes, {_TRIES} times ({reason})"
+    what = f"broke off at {_size(part):,} of {size:,} bytes, {_TRIES} times ({reason})"
     raise DataError(what, where=url, hint=f"run the same command again to resume, or {_ELSEWHERE}")
 
 
-def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
-    have = part.stat().st_size if part.exists() else 0
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _resume(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
+    have = _size(part)
     if have > size:
         part.unlink()
         have = 0
@@ -215,39 +213,25 @@ def _go_on(url: str, part: Path, size: int, progress: Callable[[int], None]) -> 
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http(s) only, checked above
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            if have and not _continues(answer, have):
-                have = 0  # the server sends the whole file again
             _save(answer, part, have, size, progress, url)
     except urllib.error.HTTPError as error:
         with error:
+            what = f"the server answers {error.code} {error.reason}"
             if error.code == 416 and have:  # the bytes so far are of another file
                 part.unlink()
                 raise _BrokeOffError("the server has a shorter file") from error
             if error.code >= 500 or error.code == 429:
-                raise _BrokeOffError(f"the server answers {error.code} {error.reason}") from error
-            what = f"the server answers {error.code} {error.reason}"
+                raise _BrokeOffError(what) from error
             raise DataError(what, where=url, hint=_ELSEWHERE) from error
-    except http.client.InvalidURL as error:
-        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError | ConnectionResetError):
             raise _BrokeOffError(str(error.reason) or "no answer") from error
         what = f"can't be reached ({error.reason})"
         raise DataError(what, where=url, hint=f"check the network, or {_ELSEWHERE}") from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _BrokeOffError(str(error) or type(error).__name__) from error
-    except (ValueError, UnicodeError) as error:
-        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
-
-
-def _continues(answer: http.client.HTTPResponse, have: int) -> bool:
-    """Whether the server sends the bytes from ``have`` on."""
-    if answer.status != 206:
-        return False
-    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != have:
-        raise _BrokeOffError("the server sends another part than the one asked for")
-    return True
 
 
 def _save(
@@ -258,15 +242,19 @@ def _save(
     progress: Callable[[int], None],
     url: str,
 ) -> None:
+    """Writes the answer to ``part``, after its ``have`` bytes if the server continues there."""
+    if answer.status != 206:
+        have = 0  # the server sends the whole file again
+    elif have and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        raise _BrokeOffError("the server sends another part than the one asked for")
     with _writing(part):
         file = part.open("ab" if have else "wb")
     with file:
         while block := answer.read(_BLOCK):
             have += len(block)
             if have > size:
-                raise DataError(
-                    f"sends more than the {size:,} bytes of the archive", where=url, hint=_ELSEWHERE
-                )
+                what = f"sends more than the {size:,} bytes of the archive"
+                raise DataError(what, where=url, hint=_ELSEWHERE)
             with _writing(part):
                 file.write(block)
             progress(have)
@@ -285,7 +273,7 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _extract_all(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
+def _extract(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
     """Unpacks a gzipped tar archive; only files and folders inside ``target`` are written.
 
     Args:
@@ -297,42 +285,31 @@ def _extract_all(archive: Path, target: Path, limit: int, progress: Callable[[in
     Raises:
         DataError: the archive is damaged or too large, or has a member outside the folder, or one that is
             neither file nor folder.
-        OutputError: ``target`` can't be written.
+        OSError: ``target`` can't be written.
     """
-    taken = 0
+    count = taken = 0
+
+    def accept(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        nonlocal count, taken
+        path = PurePosixPath(member.name.replace("\\", "/"))
+        what = None
+        if path.is_absolute() or ".." in path.parts or ":" in member.name:
+            what = f"has a member outside its folder ({member.name!r})"
+        elif not (member.isfile() or member.isdir()):
+            what = f"has a link or device inside ({member.name!r})"
+        if what:
+            raise DataError(what, where=archive, hint="it is not the published archive: download it again")
+        count += 1
+        taken += -(-member.size // _DISK_BLOCK) * _DISK_BLOCK
+        if taken > limit or count > _MOST_MEMBERS:
+            raise DataError("has more contents than the published archive", where=archive)
+        if count % 256 == 0:
+            progress(file.tell())
+        return tarfile.data_filter(member, folder).replace(mode=None, mtime=None, deep=False)  # type: ignore[arg-type]
+
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
-            for count, member in enumerate(tar):
-                _check_member(member, archive)
-                taken += -(-member.size // _DISK_BLOCK) * _DISK_BLOCK
-                if taken > limit or count >= _MOST_MEMBERS:
-                    raise DataError("has more contents than the published archive", where=archive)
-                _extract(tar, member, target)
-                if count % 256 == 0:
-                    progress(file.tell())
+            tar.extractall(target, filter=accept)  # noqa: S202 - `accept` refuses members outside
             progress(file.tell())
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"is not a whole tar.gz archive ({error})", where=archive) from error
-    except OSError as error:  # gzip.BadGzipFile too
-        raise DataError(f"can't be read ({error.strerror or error})", where=archive) from error
-
-
-def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
-    path = PurePosixPath(member.name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in member.name:
-        raise DataError(
-            f"has a member outside its folder ({member.name!r})", where=archive, hint=_OTHER_ARCHIVE
-        )
-    if not (member.isfile() or member.isdir()):
-        raise DataError(f"has a link or device inside ({member.name!r})", where=archive, hint=_OTHER_ARCHIVE)
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    try:
-        tar.extract(member, target, set_attrs=False, filter="data")
-    except (tarfile.TarError, EOFError):
-        raise
-    except OSError as error:
-        if error.errno is None:
-            raise  # the gzip data is damaged
-        raise OutputError(f"can't be written ({error.strerror})", where=target) from error

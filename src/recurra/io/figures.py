@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,25 +15,11 @@ from pydantic import BaseModel, ConfigDict
 from recurra.io.formats import Rows, Skipped, Source
 from recurra.io.text import language_shares
 
-__all__ = [
-    "LOOSE",
-    "Figures",
-    "Leak",
-    "Matches",
-    "Pair",
-    "PartCheck",
-    "Record",
-    "conflicts",
-    "leak_of",
-    "leaks",
-    "part_of",
-    "repeats",
-]
-
-LOOSE = True
-"""Hashes of texts in lower case with single spaces."""
+__all__ = ["Figures", "Leak", "PartCheck", "Record", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
 
 Pair = tuple[int, int]
+Column: TypeAlias = "array[int] | npt.NDArray[Any]"
+"""One number a row, of shape (rows,)."""
 _SHOWN = 5
 _LANGUAGE_SAMPLE = 64  # of the up to 1,024 rows of a chunk
 _QUANTILES = (5, 25, 50, 75, 95, 99, 100)
@@ -110,7 +96,11 @@ class Matches:
 
 @dataclass
 class Figures:
-    """Running counts of one file."""
+    """Running counts of one file.
+
+    For each row, ``exact`` and ``loose`` have the hash of the text, as it is and in lower case with single
+    spaces; ``numbers`` the row number, ``codes`` that of the labels, ``lengths`` the tokens before the cut.
+    """
 
     rows: int = 0
     empty: int = 0
@@ -122,11 +112,11 @@ class Figures:
     empty_rows: list[int] = field(default_factory=list)
     languages: Counter[str] = field(default_factory=Counter)
     skipped: Skipped = field(default_factory=Skipped)
-    _exact: array[int] = field(default_factory=lambda: array("Q"))
-    _loose: array[int] = field(default_factory=lambda: array("Q"))
-    _numbers: array[int] = field(default_factory=lambda: array("q"))
-    _codes: array[int] = field(default_factory=lambda: array("i"))
-    _lengths: array[int] = field(default_factory=lambda: array("i"))
+    exact: array[int] = field(default_factory=lambda: array("Q"))
+    loose: array[int] = field(default_factory=lambda: array("Q"))
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    codes: array[int] = field(default_factory=lambda: array("i"))
+    lengths: array[int] = field(default_factory=lambda: array("i"))
 
     def add(
         self,
@@ -150,105 +140,70 @@ class Figures:
         self.unknown += int(unknown.sum())
         self.held_out_tokens += int(lengths[held_out].sum())
         self.held_out_unknown += int(unknown[held_out].sum())
-        self._numbers.extend(rows.numbers)
-        self._lengths.extend(lengths.tolist())
+        self.numbers.extend(rows.numbers)
+        self.lengths.extend(lengths.tolist())
         for number, text in zip(rows.numbers, rows.texts, strict=True):
             words = " ".join(text.lower().split())
             if not words.strip(_INVISIBLE):
                 self.empty += 1
                 if len(self.empty_rows) < _SHOWN:
                     self.empty_rows.append(number)
-            self._exact.append(_hash(text))
-            self._loose.append(_hash(words))
+            self.exact.append(_hash(text))
+            self.loose.append(_hash(words))
         if rows.labels is None:
-            self._codes.extend([0] * len(rows))
+            self.codes.extend([0] * len(rows))
         else:
-            self._codes.extend(codes.setdefault(labels, len(codes)) for labels in rows.labels)
+            self.codes.extend(codes.setdefault(labels, len(codes)) for labels in rows.labels)
         step = max(1, len(rows) // _LANGUAGE_SAMPLE)
         self.languages += language_shares(rows.texts[::step])
 
-    def hashes_array(self, loose: bool = False) -> npt.NDArray[np.uint64]:
-        """Returns the hashes of the texts ``(rows,)``; if ``loose``, in lower case with single spaces."""
-        return _array(self._loose if loose else self._exact, np.uint64)
 
-    def numbers_array(self) -> npt.NDArray[np.int64]:
-        """Returns the row numbers ``(rows,)``."""
-        return _array(self._numbers, np.int64)
-
-    def codes_array(self) -> npt.NDArray[np.int32]:
-        """Returns the label codes ``(rows,)``."""
-        return _array(self._codes, np.int32)
-
-    def lengths_array(self) -> npt.NDArray[np.int32]:
-        """Returns the number of tokens before the cut ``(rows,)``."""
-        return _array(self._lengths, np.int32)
-
-
-def repeats(hashes: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int64]) -> Matches:
+def repeats(hashes: Column, numbers: Column) -> Matches:
     """Returns the rows whose hash occurred before, each with the first row that has it."""
-    order, first = _grouped(hashes)
-    again = np.flatnonzero(first != np.arange(len(order)))
-    rows, earlier = order[again], order[first[again]]
-    return _matches(rows, numbers[rows], numbers[earlier])
+    first = _first_rows(hashes)
+    rows = np.flatnonzero(first != np.arange(len(first)))
+    return _matches(rows, numbers, np.asarray(numbers)[first[rows]])
 
 
-def conflicts(
-    hashes: npt.NDArray[np.uint64], codes: npt.NDArray[np.int32], numbers: npt.NDArray[np.int64]
-) -> Matches:
+def conflicts(hashes: Column, codes: Column, numbers: Column) -> Matches:
     """Returns the texts with more than one label, each by the first two rows that differ."""
-    order, first = _grouped(hashes)
-    differs = np.flatnonzero(codes[order] != codes[order[first]])
-    _, once = np.unique(first[differs], return_index=True)
-    differs = differs[once]
-    rows, earlier = order[differs], order[first[differs]]
-    return _matches(rows, numbers[rows], numbers[earlier])
+    first, codes = _first_rows(hashes), np.asarray(codes)
+    rows = np.flatnonzero(codes != codes[first])
+    rows = rows[np.unique(first[rows], return_index=True)[1]]
+    return _matches(rows, numbers, np.asarray(numbers)[first[rows]])
 
 
-def leaks(
-    hashes: npt.NDArray[np.uint64],
-    numbers: npt.NDArray[np.int64],
-    seen: npt.NDArray[np.uint64],
-    seen_numbers: npt.NDArray[np.int64],
-) -> Matches:
+def leaks(hashes: Column, numbers: Column, seen: Column, seen_numbers: Column) -> Matches:
     """Returns the rows whose hash is among ``seen``, each with the first row there."""
-    known, first = np.unique(seen, return_index=True)
+    known, first = np.unique(np.asarray(seen), return_index=True)
     if not len(known):
         return Matches(0, [])
-    place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    rows = np.flatnonzero(known[place] == hashes)
-    return _matches(rows, numbers[rows], seen_numbers[first[place[rows]]])
+    place = np.minimum(np.searchsorted(known, np.asarray(hashes)), len(known) - 1)
+    rows = np.flatnonzero(known[place] == np.asarray(hashes))
+    return _matches(rows, numbers, np.asarray(seen_numbers)[first[place[rows]]])
 
 
-def _grouped(hashes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows sorted by hash, and for each position the position at which its group begins."""
-    order = np.argsort(hashes, kind="stable")
-    ranked = hashes[order]
-    begins = np.ones(len(order), bool)
-    begins[1:] = ranked[1:] != ranked[:-1]
-    places = np.where(begins, np.arange(len(order)), 0)
-    return order, np.maximum.accumulate(places) if len(places) else places
+def _first_rows(hashes: Column) -> npt.NDArray[np.intp]:
+    """The first row with the hash of each row."""
+    _, first, group = np.unique(np.asarray(hashes), return_index=True, return_inverse=True)
+    return first[group.reshape(-1)]
 
 
-def _matches(rows: npt.NDArray[Any], numbers: npt.NDArray[Any], others: npt.NDArray[Any]) -> Matches:
+def _matches(rows: npt.NDArray[np.intp], numbers: Column, others: npt.NDArray[Any]) -> Matches:
     shown = np.argsort(rows, kind="stable")[:_SHOWN]
-    return Matches(len(rows), [(int(numbers[i]), int(others[i])) for i in shown])
+    return Matches(len(rows), [(int(numbers[rows[i]]), int(others[i])) for i in shown])
 
 
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
-def _array(values: array[int], kind: Any) -> npt.NDArray[Any]:
-    return np.frombuffer(values, kind) if len(values) else np.empty(0, kind)
-
-
 def part_of(source: Source, figures: Figures, codes: dict[tuple[str, ...], int]) -> PartCheck:
     """Returns the counts of a file as a record, with the label codes that `Figures.add` extended."""
-    exact, numbers = figures.hashes_array(), figures.numbers_array()
-    label_codes = figures.codes_array()
-    again = repeats(exact, numbers)
-    differing = conflicts(exact, label_codes, numbers)
-    lengths = figures.lengths_array()
+    label_codes = np.asarray(figures.codes)
+    again = repeats(figures.exact, figures.numbers)
+    differing = conflicts(figures.exact, label_codes, figures.numbers)
+    lengths = np.asarray(figures.lengths)
     quantiles = np.percentile(lengths, _QUANTILES, method="nearest").astype(int)
     classes: Counter[str] = Counter()
     if source.label is not None:
@@ -264,7 +219,7 @@ def part_of(source: Source, figures: Figures, codes: dict[tuple[str, ...], int])
         empty=figures.empty,
         empty_rows=figures.empty_rows,
         duplicates=again.count,
-        duplicates_loose=repeats(figures.hashes_array(LOOSE), numbers).count,
+        duplicates_loose=repeats(figures.loose, figures.numbers).count,
         duplicate_rows=again.first,
         conflicts=differing.count,
         conflict_rows=differing.first,
@@ -280,10 +235,8 @@ def part_of(source: Source, figures: Figures, codes: dict[tuple[str, ...], int])
 def leak_of(part: str, seen: str, figures: dict[str, Figures]) -> Leak:
     """Returns the texts of ``part`` that occur in ``seen``."""
     unseen, given = figures[part], figures[seen]
-    exact = leaks(unseen.hashes_array(), unseen.numbers_array(), given.hashes_array(), given.numbers_array())
-    loose = leaks(
-        unseen.hashes_array(LOOSE), unseen.numbers_array(), given.hashes_array(LOOSE), given.numbers_array()
-    )
+    exact = leaks(unseen.exact, unseen.numbers, given.exact, given.numbers)
+    loose = leaks(unseen.loose, unseen.numbers, given.loose, given.numbers)
     return Leak(part=part, seen_in=seen, rows=exact.count, rows_loose=loose.count, first=exact.first)
 
 

@@ -8,6 +8,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,9 +87,7 @@ class Head:
 def look(path: Path, accepted: tuple[bytes, ...] = ()) -> Head:
     """Returns the head of a regular file.
 
-    Args:
-        path: the file.
-        accepted: first bytes of binary formats that can be read.
+    ``accepted`` are the first bytes of binary formats that can be read.
 
     Raises:
         DataError: the file is missing, unreadable, empty, an archive or something else binary.
@@ -223,22 +222,16 @@ class FileLines(Lines):
                     raise undecodable(path, self.row, self._encoding, sample, error) from None
 
 
-class damaged:  # noqa: N801 - a context manager, used as a function
+@contextmanager
+def damaged(path: Path | str) -> Iterator[None]:
     """A context in which damaged gzip data and read errors become a `DataError`."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
-            raise DataError(
-                "the gzip data is cut off or damaged", where=self.path, hint="copy or download it again"
-            ) from error
-        if isinstance(error, OSError):
-            raise _unreadable(self.path, error) from error
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "the gzip data is cut off or damaged"
+        raise DataError(what, where=path, hint="copy or download it again") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def undecodable(
@@ -269,12 +262,6 @@ def _unreadable(path: Path | str, error: Exception) -> DataError:
 def require_text(data: bytes, encoding: str, where: Path | str, hint: str = _GIVE) -> None:
     """Refuses a file or stream whose first bytes are not text.
 
-    Args:
-        data: the first bytes.
-        encoding: the encoding that the user set.
-        where: the file's path or the stream's name.
-        hint: what to give instead.
-
     Raises:
         DataError: the bytes are of a binary format or of another encoding.
     """
@@ -303,9 +290,7 @@ def _near(path: Path) -> str | None:
     """A hint to a similar name in the same folder."""
     import difflib
 
-    if not path.parent.is_dir():
-        return None
-    names = [entry.name for entry in path.parent.iterdir()]
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else None
 
@@ -355,8 +340,8 @@ def guess_encoding(sample: bytes) -> str | None:
         foreign = [c for c in chinese if c > "\x7f"]
         # Nearly all characters of a Chinese text are in the small set GB 2312. In a Western text read as
         # GB 18030, an accented letter and the next one are read as one rare character.
-        common = sum(_in_gb2312(c) for c in foreign)
-        if foreign and common >= 0.7 * len(foreign):
+        common = "".join(foreign).encode("gb2312", "ignore").decode("gb2312")
+        if foreign and len(common) >= 0.7 * len(foreign):
             return "gb18030"
     return "cp1252" if _decodes(sample, "cp1252") is not None else "latin-1"
 
@@ -377,11 +362,3 @@ def _decodes(sample: bytes, name: str) -> str | None:
         return codecs.getincrementaldecoder(name)().decode(sample, False)
     except UnicodeDecodeError:
         return None
-
-
-def _in_gb2312(character: str) -> bool:
-    try:
-        character.encode("gb2312")
-    except UnicodeEncodeError:
-        return False
-    return True

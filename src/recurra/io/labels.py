@@ -44,17 +44,13 @@ class Labels:
     def learn(cls, rows: Iterable[Rows], label_kind: str = "auto", source: Source | None = None) -> Labels:
         """Returns the classes of the training rows.
 
-        Args:
-            rows: the training rows.
-            label_kind: "auto", "binary", "multiclass" or "multilabel".
-            source: the source of the rows, for messages and for its label separator.
+        ``source`` is that of the rows, for messages and for its label separator.
 
         Raises:
             DataError: there are no rows or labels, one class only, or more classes than a label column has,
                 or the labels are not of the ``label_kind``.
         """
-        where = source.path if source is not None else None
-        column = source.label if source is not None else None
+        where, column = (source.path, source.label) if source is not None else (None, None)
         counts: Counter[str] = Counter()
         total = 0
         several: int | None = None
@@ -65,39 +61,27 @@ class Labels:
                     several = number
             total += len(part)
             if len(counts) > 1_000 and len(counts) > total / 2:
-                raise DataError(
-                    f"{len(counts):,} different values in {total:,} rows: {column or 'this'} is not a label",
-                    where=where,
-                    hint="choose it with --set data.label=NAME",
+                what = (
+                    f"{len(counts):,} different values in {total:,} rows: {column or 'this'} is not a label"
                 )
+                raise DataError(what, where=where, hint="choose it with --set data.label=NAME")
         names = tuple(sorted(counts, key=_order))
         if total == 0:
             raise DataError("there are no rows", where=where, hint="give a file with rows")
         if len(names) < 2:
-            which = f" ({names[0]!r})" if names else ""
-            raise DataError(
-                f"there is one class only{which}" if names else "no row has a label",
-                where=where,
-                hint="training needs at least two; choose the column with --set data.label=NAME",
-            )
+            what = f"there is one class only ({names[0]!r})" if names else "no row has a label"
+            hint = "training needs at least two; choose the column with --set data.label=NAME"
+            raise DataError(what, where=where, hint=hint)
         if label_kind == "auto":
             split = source is not None and source.label_separator is not None
-            label_kind = "multilabel" if split or several is not None else "binary"
-            if label_kind == "binary" and len(names) > 2:
-                label_kind = "multiclass"
+            single = "binary" if len(names) == 2 else "multiclass"
+            label_kind = "multilabel" if split or several is not None else single
         elif label_kind != "multilabel" and several is not None:
-            raise DataError(
-                f"the row has none or several labels, which {label_kind} does not take",
-                where=where,
-                row=several,
-                hint="pass --set data.label_kind=multilabel",
-            )
+            what = f"the row has none or several labels, which {label_kind} does not take"
+            raise DataError(what, where=where, row=several, hint="pass --set data.label_kind=multilabel")
         if label_kind == "binary" and len(names) > 2:
-            raise DataError(
-                f"{len(names):,} classes ({_listed(names)}) where the labels are binary",
-                where=where,
-                hint="pass --set data.label_kind=multiclass",
-            )
+            what = f"{len(names):,} classes ({_listed(names)}) where the labels are binary"
+            raise DataError(what, where=where, hint="pass --set data.label_kind=multiclass")
         return cls(names, label_kind)
 
     def encode(self, rows: Rows, where: Path) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
@@ -120,9 +104,8 @@ class Labels:
 
     def to_json(self) -> str:
         """The labels as JSON."""
-        return json.dumps(
-            {"label_kind": self.label_kind, "names": list(self.names)}, ensure_ascii=False, indent=1
-        )
+        values = {"label_kind": self.label_kind, "names": self.names}
+        return json.dumps(values, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Labels:
@@ -150,12 +133,9 @@ class Labels:
                 return DataError(what, where=where, row=number)
             for label in labels:
                 if label not in self.names:
-                    return DataError(
-                        f"label {label[:80]!r} is not among the {len(self.names)} of training",
-                        where=where,
-                        row=number,
-                        hint=f"they are {_listed(self.names)}",
-                    )
+                    what = f"label {label[:80]!r} is not among the {len(self.names)} of training"
+                    hint = f"they are {_listed(self.names)}"
+                    return DataError(what, where=where, row=number, hint=hint)
         raise AssertionError("all labels are known")
 
 

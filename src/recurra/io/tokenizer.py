@@ -71,9 +71,6 @@ class Encoded:
     full_lengths: NDArray[np.int64]
     unknown: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
 
 class TextTokenizer:
     """Converts texts to ids, with a vocabulary learned from the training texts.
@@ -116,23 +113,21 @@ class TextTokenizer:
             part for text in texts for part in split_long(segment(_cleaned(text, config))) if part
         )
         trainer: trainers.Trainer
+        options: dict[str, Any] = {
+            "vocab_size": config.vocab_size,
+            "special_tokens": list(SPECIALS),
+            "show_progress": False,
+        }
         if config.level == "whitespace":
             parts = (_SPECIAL.sub(" ", part) for part in parts)  # they are in the vocabulary already
         if config.level != "subword":
-            trainer = trainers.WordLevelTrainer(
-                vocab_size=config.vocab_size, special_tokens=list(SPECIALS), show_progress=False
-            )
+            trainer = trainers.WordLevelTrainer(**options)
         else:
             sample = _take(parts, _ALPHABET_SAMPLE, size=len)
-            alphabet = _alphabet(sample, tokenizer, config)
             parts = itertools.chain(sample, parts)
+            alphabet = _alphabet(sample, tokenizer, config)
             trainer = trainers.BpeTrainer(
-                vocab_size=config.vocab_size,
-                special_tokens=list(SPECIALS),
-                initial_alphabet=alphabet,
-                limit_alphabet=len(alphabet),
-                min_frequency=2,
-                show_progress=False,
+                initial_alphabet=alphabet, limit_alphabet=len(alphabet), min_frequency=2, **options
             )
         tokenizer.train_from_iterator(parts, trainer=trainer)
         return cls(tokenizer, config)
@@ -146,7 +141,10 @@ class TextTokenizer:
         ids: list[NDArray[np.int32]] = []
         full_lengths = np.zeros(len(texts), np.int64)
         unknown = np.zeros(len(texts), np.int64)
-        for row, whole in enumerate(self._encode_whole(texts)):
+        encoded = self._encode_parts(texts)
+        for row, group in itertools.groupby(encoded, key=operator.itemgetter(0)):
+            pieces = [part for _, part in group]
+            whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
             unknown[row] = np.count_nonzero(whole == self.unknown_id)
             full_lengths[row] = max(1, len(whole) + self.config.start_token)
             ids.append(self._cut(whole))
@@ -162,11 +160,9 @@ class TextTokenizer:
         if self.config.level not in ("word", "whitespace"):
             return tokens
         normalize, split = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        parts = split_long(self._segment(_cleaned(text, self.config)))
-        words = [word for part in parts for word, _ in split.pre_tokenize_str(normalize.normalize_str(part))]
-        room = self.config.max_tokens - self.config.start_token
-        words = words[len(words) - min(room, len(words)) :] if self.config.cut == "start" else words[:room]
-        shown = [START] * self.config.start_token + words
+        parts = (normalize.normalize_str(part) for _, part in self._parts([text]))
+        words = [word for part in parts for word, _ in split.pre_tokenize_str(part)]
+        shown = [START] * self.config.start_token + words[self._kept(len(words))]
         return shown if len(shown) == len(tokens) else tokens
 
     def word(self, id: int) -> str:
@@ -239,13 +235,8 @@ class TextTokenizer:
     ) -> TextTokenizer:
         """Returns the tokenizer that `to_json` wrote.
 
-        Args:
-            text: the JSON.
-            config: the settings the tokenizer was made with.
-            path: named in error messages.
-
         Raises:
-            BundleError: ``text`` is damaged, or was not made with these settings.
+            BundleError: ``text`` is damaged, or was not made with the settings ``config``.
             DependencyError: ``chinese="words"`` without rjieba.
         """
         try:
@@ -266,35 +257,31 @@ class TextTokenizer:
             raise BundleError("has a damaged vocabulary", where=path, hint=_HINT)
         return cls(tokenizer, config)
 
-    def _encode_whole(self, texts: Sequence[str]) -> Iterator[NDArray[np.int32]]:
-        """The ids of each text, uncut and without ``<start>``."""
-        parts = (
-            (row, part)
-            for row, text in enumerate(texts)
-            for part in split_long(self._segment(_cleaned(text, self.config)))
-        )
-        encoded = self._encode_parts(parts)
-        for _, group in itertools.groupby(encoded, key=operator.itemgetter(0)):
-            pieces = [ids for _, ids in group]
-            yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    def _parts(self, texts: Iterable[str]) -> Iterator[tuple[int, str]]:
+        """The row and the parts of each text: cleaned, segmented, and cut if it is long."""
+        for row, text in enumerate(texts):
+            for part in split_long(self._segment(_cleaned(text, self.config))):
+                yield row, part
 
-    def _encode_parts(self, parts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """The row and the ids of each part, computed for a million characters at a time."""
-        remaining = iter(parts)
+    def _encode_parts(self, texts: Iterable[str]) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """The row and the ids of each part, without ``<start>``, a million characters at a time."""
+        remaining = self._parts(texts)
         while batch := _take(remaining, _AT_ONCE, size=lambda pair: len(pair[1])):
-            texts = [part for _, part in batch]
-            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            parts = [part for _, part in batch]
+            encodings = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
             for (row, _), encoding in zip(batch, encodings, strict=True):
                 yield row, np.array(encoding.ids, np.int32)
 
     def _cut(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        start = [self.start_id] if self.config.start_token else []
-        room = self.config.max_tokens - len(start)
-        if len(ids) > room:
-            ids = ids[len(ids) - room :] if self.config.cut == "start" else ids[:room]
-        if start:
-            return np.concatenate([np.array(start, np.int32), ids])
+        ids = ids[self._kept(len(ids))]
+        if self.config.start_token:
+            return np.concatenate([np.array([self.start_id], np.int32), ids])
         return ids if len(ids) else np.array([self.unknown_id], np.int32)
+
+    def _kept(self, count: int) -> slice:
+        """The tokens of a text that are kept."""
+        room = min(count, self.config.max_tokens - self.config.start_token)
+        return slice(count - room, count) if self.config.cut == "start" else slice(room)
 
 
 def _pipeline(config: TokenizerConfig) -> Tokenizer:
@@ -355,8 +342,7 @@ def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) 
     for text in sample:
         plain = unicodedata.normalize("NFKC", text)
         plain = plain.lower() if config.lowercase else plain
-        codes = np.frombuffer(plain.encode("utf-32-le"), np.uint32)
-        np.add.at(counts, codes, 1)
+        np.add.at(counts, np.frombuffer(plain.encode("utf-32-le"), np.uint32), 1)
     room = max(1, (config.vocab_size - len(SPECIALS)) * 3 // 4)
     chosen = [_MARK]
     for code in np.argsort(-counts, kind="stable"):

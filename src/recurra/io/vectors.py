@@ -53,6 +53,10 @@ class VectorFile:
     width: int
 
 
+def _broken(file: VectorFile, row: int, what: str, hint: str = _AGAIN) -> DataError:
+    return DataError(what, where=file.path, row=row, hint=hint)
+
+
 def open_vectors(path: Path) -> VectorFile:
     """Returns the kind of the vectors at ``path``, detected from the first line.
 
@@ -68,9 +72,8 @@ def open_vectors(path: Path) -> VectorFile:
     if len(fields) == 2 and all(field.isdigit() for field in fields):
         rows, width = (int(field) for field in fields)
         if not (newline and rows and 1 <= width <= _WIDEST):
-            raise DataError(
-                f"has no vectors: its header says {rows} words of {width}", where=path, hint=_KINDS
-            )
+            what = f"has no vectors: its header says {rows} words of {width}"
+            raise DataError(what, where=path, hint=_KINDS)
         return VectorFile(path, head.gzip, binary, rows, width)
     width = len(fields) - 1
     if binary or not 1 <= width <= _WIDEST or _numbers(fields[1:]) is None:
@@ -100,14 +103,10 @@ def read_vectors(file: VectorFile, wanted: Collection[str]) -> dict[str, NDArray
             else:
                 vector = _parsed(file, number, numbers.split(b" "))
             if not np.isfinite(vector).all():
-                raise DataError(
-                    f"the vector of {name!r} is not finite", where=file.path, row=number, hint=_AGAIN
-                )
+                raise _broken(file, number, f"the vector of {name!r} is not finite")
             vectors[name] = vector
     if file.rows is not None and number != file.rows:
-        raise DataError(
-            f"is cut short: its header says {file.rows:,} words", where=file.path, row=number, hint=_AGAIN
-        )
+        raise _broken(file, number, f"is cut short: its header says {file.rows:,} words")
     return vectors
 
 
@@ -129,12 +128,7 @@ def _text_rows(file: VectorFile) -> Iterator[Row]:
                 else:
                     word, numbers = _odd(file, number, bare)
                 if file.rows is not None and number > file.rows:
-                    raise DataError(
-                        f"its header says {file.rows:,} words, and there are more",
-                        where=file.path,
-                        row=number,
-                        hint=_AGAIN,
-                    )
+                    raise _broken(file, number, f"its header says {file.rows:,} words, and there are more")
                 yield number, word, numbers
             line = stream.readline(_LONGEST_LINE)
 
@@ -145,13 +139,8 @@ def _odd(file: VectorFile, number: int, line: bytes) -> tuple[bytes, bytes]:
     extra = len(fields) - 1 - file.width
     # If the last field of the "word" is a number, the row has too many numbers.
     if extra < 0 or _numbers(fields[extra : extra + 1]) is not None:
-        width = len(fields) - 1
-        raise DataError(
-            f"has {width:,} numbers where the others have {file.width:,}",
-            where=file.path,
-            row=number,
-            hint=_AGAIN,
-        )
+        what = f"has {len(fields) - 1:,} numbers where the others have {file.width:,}"
+        raise _broken(file, number, what)
     _parsed(file, number, fields[extra + 1 :])
     return b" ".join(fields[: extra + 1]), b" ".join(fields[extra + 1 :])
 
@@ -167,25 +156,16 @@ def _binary_rows(file: VectorFile) -> Iterator[Row]:
                 data, place = data[place:] + stream.read(_BLOCK + size), 0
             space = data.find(b" ", place, place + _LONGEST_WORD)
             if space < 0 and len(data) - place >= _LONGEST_WORD:
-                raise DataError("has no word", where=file.path, row=number, hint=_KINDS)
+                raise _broken(file, number, "has no word", _KINDS)
             end = space + 1 + size
             if space < 0 or end > len(data):
-                raise DataError(
-                    f"is cut short: its header says {count:,} words of {file.width:,} numbers",
-                    where=file.path,
-                    row=number,
-                    hint=_AGAIN,
-                )
+                what = f"is cut short: its header says {count:,} words of {file.width:,} numbers"
+                raise _broken(file, number, what)
             # Some programs end each row with a newline, others do not.
             yield number, data[place:space].lstrip(b"\n"), data[space + 1 : end]
             place = end
         if (data[place:] + stream.read(_LONGEST_WORD)).strip(b"\n"):
-            raise DataError(
-                "has more bytes than its header says: its rows have another width",
-                where=file.path,
-                row=count,
-                hint=_AGAIN,
-            )
+            raise _broken(file, count, "has more bytes than its header says: its rows have another width")
 
 
 def _bare(line: bytes) -> bytes:
@@ -196,7 +176,7 @@ def _bare(line: bytes) -> bytes:
 def _parsed(file: VectorFile, number: int, fields: list[bytes]) -> NDArray[np.float32]:
     vector = _numbers(fields)
     if vector is None:
-        raise DataError("has something other than numbers", where=file.path, row=number, hint=_KINDS)
+        raise _broken(file, number, "has something other than numbers", _KINDS)
     return vector
 
 

@@ -230,7 +230,7 @@ class Task(Generic[P, B]):
     build: Callable[[Any, Any], Network]
     training_setup: Callable[[P, Any], TrainingSetup]
     open_file: Callable[[B, Path, Reporter], Any]
-    assess: Callable[[B, Any, AssessOptions], Any]
+    assess: Callable[[B, Any, AssessOptions], Assessment]
     report_assessment: Callable[[Any, Reporter], None]
     fit_report: Callable[[B, P, Outcome, Any, Any, str], ReportData]
     evaluation_report: Callable[[B, Any, str], ReportData]

@@ -76,9 +76,9 @@ def test_the_command_line_trains_the_same_network(tmp_path: Path) -> None:
         test=tmp_path / "test.csv", baseline=False,
     )  # fmt: skip
     estimator.fit(tmp_path / "train.csv")
-    theirs = found.bundle.model.state_dict()
+    weights = found.bundle.model.state_dict()
     for name, weight in estimator.bundle_.model.state_dict().items():
-        np.testing.assert_array_equal(weight.numpy(), theirs[name].numpy(), err_msg=name)
+        np.testing.assert_array_equal(weight.numpy(), weights[name].numpy(), err_msg=name)
 
 
 def test_tables_and_parameters_that_can_not_be_used_are_refused(fitted: Forecaster) -> None:

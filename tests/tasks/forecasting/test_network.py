@@ -1,4 +1,4 @@
-"""The forecaster's network beside its own layers put together by hand."""
+"""The network of a forecaster compared with its layers applied one by one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("present", [True, False])
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "simple_rnn"])
-def test_it_is_the_stack_the_pooling_and_the_head(cell: str, pooling: str, present: bool) -> None:
+def test_forward_equals_recurrent_layers_pooling_and_head(cell: str, pooling: str, present: bool) -> None:
     x, now, last = inputs()
     config = ModelConfig.model_validate(
         {"cell": cell, "units": [4, 6], "bidirectional": True, "pooling": pooling, "backend": "reference"}
@@ -42,7 +42,7 @@ def test_it_is_the_stack_the_pooling_and_the_head(cell: str, pooling: str, prese
     torch.testing.assert_close(network(x, now, last), expected)
 
 
-def test_a_residual_network_begins_as_persistence_and_adds_the_change() -> None:
+def test_a_residual_network_starts_as_persistence_and_adds_the_change() -> None:
     x, now, last = inputs()
     network = ForecastNetwork(ModelConfig(cell="gru", units=4), E, K, residual=True).eval()
     assert torch.equal(network(x, now, last), last[:, None].expand(B, K))
@@ -64,7 +64,7 @@ def test_the_loss_is_the_mean_error_of_the_batch(kind: str) -> None:
     assert sum(losses) / len(windows.rows) == pytest.approx(expected, rel=1e-5)
 
 
-def test_every_weight_stands_on_one_floor_and_in_the_summary() -> None:
+def test_every_weight_is_in_one_layer_group_and_in_the_summary() -> None:
     config = ModelConfig(cell="lstm", units=4, layers=2, pooling="attention", head_dropout=0.2)
     network = ForecastNetwork(config, E, K)
     layer_groups = network.layer_groups()
@@ -76,7 +76,7 @@ def test_every_weight_stands_on_one_floor_and_in_the_summary() -> None:
     assert found.total == sum(row.parameters for row in found.rows)
 
 
-def test_no_windows_give_no_forecasts_and_the_mode_stays() -> None:
+def test_no_windows_give_no_forecasts_and_keep_the_mode() -> None:
     network = ForecastNetwork(ModelConfig(units=2), 1).train()
     x = np.zeros(3, np.float32)
     none = Windows(x[:, None], x, x, np.array([], np.int64), np.array([0]), np.array([1]), 2)

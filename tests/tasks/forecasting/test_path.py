@@ -253,10 +253,12 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
         process.wait(120)
     with fit_apart(series, broken, "--resume") as process:
         assert process.wait(120) == 0
-    mine, theirs = (safetensors.numpy.load_file(out / "model.safetensors") for out in (uninterrupted, broken))
-    assert set(mine) == set(theirs)
-    for name in mine:
-        np.testing.assert_array_equal(mine[name], theirs[name])
+    weights, expected = (
+        safetensors.numpy.load_file(out / "model.safetensors") for out in (uninterrupted, broken)
+    )
+    assert set(weights) == set(expected)
+    for name in weights:
+        np.testing.assert_array_equal(weights[name], expected[name])
 
 
 @pytest.mark.parametrize(

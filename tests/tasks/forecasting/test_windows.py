@@ -1,4 +1,4 @@
-"""Windows beside plain slices: every one once an epoch, the same for a seed, from any batch on."""
+"""Windows compared with plain slices: each once per epoch, reproducible by seed, from any batch on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make(
     st.integers(1, 3),
     st.booleans(),
 )
-def test_every_window_comes_once_and_is_the_plain_slice(
+def test_every_window_occurs_once_and_equals_the_slice(
     size: int, points: int, step: int, delay: int, horizon: int, shuffle: bool
 ) -> None:
     windows = make(size, points, step, delay, horizon, shuffle)
@@ -55,38 +55,38 @@ def test_every_window_comes_once_and_is_the_plain_slice(
         assert [last for *_, last in seen] == windows.last[windows.rows].tolist()
 
 
-def test_the_order_hangs_on_seed_and_epoch_alone_and_may_begin_anywhere() -> None:
+def test_the_order_depends_on_seed_and_epoch_and_can_start_anywhere() -> None:
     windows = make()
     whole = list(make().epoch(3))
     for start in range(len(windows) + 1):
         rest = list(windows.epoch(3, start))
         assert len(rest) == len(whole) - start
-        for mine, theirs in zip(rest, whole[start:], strict=True):
-            assert torch.equal(mine.inputs, theirs.inputs)
-            assert torch.equal(mine.targets, theirs.targets)
+        for batch, expected in zip(rest, whole[start:], strict=True):
+            assert torch.equal(batch.inputs, expected.inputs)
+            assert torch.equal(batch.targets, expected.targets)
     assert not torch.equal(next(windows.epoch(4)).inputs, whole[0].inputs)
     assert (whole[0].size, whole[0].steps) == (4, 20)
 
 
-def test_targets_past_the_end_are_unknown() -> None:
+def test_targets_after_the_end_are_nan() -> None:
     x = np.arange(6, dtype=np.float32)
     windows = Windows(x[:, None], x, x, np.array([5]), np.array([-1, 0]), np.array([0, 1]), 1)
     np.testing.assert_array_equal(windows.truth(), [[5.0, np.nan]])
 
 
-def test_windows_read_relative_to_their_newest_row_begin_and_end_alike() -> None:
+def test_windows_relative_to_their_newest_row() -> None:
     plain = make(shuffle=False)
     windows = Windows(
         plain.inputs, plain.targets, plain.last, plain.rows, plain.behind[::-1], plain.ahead, 4, relative=2
     )
-    for mine, theirs in zip(windows.epoch(1), plain.epoch(1), strict=True):
-        backwards = theirs.inputs.flip(1)
-        torch.testing.assert_close(mine.inputs[:, :, :2], backwards[:, :, :2] - backwards[:, :1, :2])
-        assert torch.equal(mine.inputs[:, :, 2], backwards[:, :, 2])
-        assert torch.equal(mine.present, theirs.inputs[:, -1])
+    for batch, expected in zip(windows.epoch(1), plain.epoch(1), strict=True):
+        backwards = expected.inputs.flip(1)
+        torch.testing.assert_close(batch.inputs[:, :, :2], backwards[:, :, :2] - backwards[:, :1, :2])
+        assert torch.equal(batch.inputs[:, :, 2], backwards[:, :, 2])
+        assert torch.equal(batch.present, expected.inputs[:, -1])
 
 
-def test_windows_that_do_not_fit_are_refused() -> None:
+def test_windows_outside_the_series_are_errors() -> None:
     x = np.zeros(9, np.float32)
     for rows, behind, size in (([1], [-2, 0], 1), ([9], [0], 1), ([3], [0], 0)):
         with pytest.raises(ValueError):

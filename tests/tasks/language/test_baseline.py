@@ -1,4 +1,4 @@
-"""Kneser-Ney n-grams: probabilities that sum to one, those of a plain program, the Penn Treebank's."""
+"""Kneser-Ney n-grams: probabilities that sum to one, a plain implementation, the Penn Treebank."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ streams = st.lists(st.lists(st.integers(2, V - 1), max_size=9), min_size=1, max_
 
 
 def split(stream: np.ndarray) -> list[list[int]]:
-    """The texts of a stream, each with its start and its end."""
+    """Returns the texts of a stream, each with its start and its end."""
     found: list[list[int]] = []
     for token in stream[:-1].tolist():
         if token == 1:
@@ -34,7 +34,7 @@ def split(stream: np.ndarray) -> list[list[int]]:
 
 
 class Plain:
-    """The same model in dictionaries, by the book's formulas."""
+    """The same model with dictionaries, by the published formulas."""
 
     def __init__(self, order: int, stream: np.ndarray) -> None:
         self.order = order
@@ -77,7 +77,7 @@ class Plain:
 
 @settings(max_examples=40)
 @given(streams, streams, st.integers(2, 5))
-def test_every_probability_is_that_of_a_plain_program(
+def test_probabilities_equal_those_of_a_plain_implementation(
     train: np.ndarray, test: np.ndarray, order: int
 ) -> None:
     model, plain = NgramModel(order, V).fit(train), Plain(order, train)
@@ -100,11 +100,11 @@ def test_probabilities_after_any_context_sum_to_one(
     assert found[0] == 0
     assert (found[1:] > 0).all()
     for word in range(1, V):
-        told = model.log_probability(np.array([1, *context, word]))
-        assert math.exp(told[-1]) == pytest.approx(found[word])
+        log_p = model.log_probability(np.array([1, *context, word]))
+        assert math.exp(log_p[-1]) == pytest.approx(found[word])
 
 
-def test_a_long_stream_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_stream_is_processed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = np.r_[1, np.random.default_rng(1).integers(1, V, 300), 1]
     model = NgramModel(4, V).fit(stream)
     whole = model.log_probability(stream)
@@ -113,19 +113,19 @@ def test_a_long_stream_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("stream", [[], [1], [1, 0], [1, V]])
-def test_a_stream_that_is_none_is_refused(stream: list[int]) -> None:
+def test_an_invalid_stream_is_an_error(stream: list[int]) -> None:
     with pytest.raises(ValueError, match="a stream must have"):
         NgramModel(3, V).fit(np.array(stream, np.int64))
 
 
-def test_frequencies_alone() -> None:
+def test_unigram_frequencies() -> None:
     found = unigram_log_probability(np.array([7, 2, 0, 5]), np.array([1, 2, 3]))
     np.testing.assert_allclose(np.exp(found), [0.3, 0.1, 0.6])
 
 
 @pytest.mark.data
-def test_perplexity_of_the_penn_treebank_is_the_known_one(data_folder: Path) -> None:
-    """148 and 141 are what others report for 3- and 5-grams so smoothed (Mikolov et al. 2011: 141)."""
+def test_perplexity_of_the_penn_treebank_is_the_published_one(data_folder: Path) -> None:
+    """148 and 141 are published for 3- and 5-grams with this smoothing (Mikolov et al. 2011: 141)."""
 
     def lines(part: str) -> list[str]:
         with gzip.open(data_folder / f"ptb/{part}.txt.gz", "rt") as file:

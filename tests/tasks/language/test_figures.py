@@ -11,14 +11,14 @@ from recurra.errors import DataError
 from recurra.tasks.language.figures import blocks_of, compare_perplexity, perplexity
 
 
-def test_equal_chances_have_their_number_as_perplexity() -> None:
+def test_the_perplexity_of_equal_probabilities_is_their_number() -> None:
     found = perplexity(np.full(60, -math.log(8)), np.arange(0, 61, 10))
     assert (found.value, found.bits, found.tokens) == (pytest.approx(8), pytest.approx(3), 60)
     assert (found.low, found.high) == (pytest.approx(8), pytest.approx(8))
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Blocks that have something in common within: an interval over tokens would be far too narrow."""
+def test_the_interval_has_its_nominal_coverage() -> None:
+    """Tokens within blocks are correlated: an interval over tokens would be far too narrow."""
     random = np.random.default_rng(1)
     hits = 0
     for _ in range(400):
@@ -30,7 +30,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.92 <= hits / 400 <= 0.98
 
 
-def test_a_comparison_is_of_pairs() -> None:
+def test_a_comparison_is_paired() -> None:
     random = np.random.default_rng(2)
     hard = random.normal(-5, 2, 1000)
     blocks = np.arange(0, 1001, 10)
@@ -53,16 +53,16 @@ def test_one_block_has_no_interval() -> None:
     assert not compare_perplexity(np.array([-1.0]), np.array([-2.0]), np.array([0, 1])).shown
 
 
-def test_what_is_almost_impossible_overflows_nothing() -> None:
+def test_very_small_probabilities_do_not_overflow() -> None:
     assert math.isfinite(perplexity(np.full(4, -1e6), np.array([0, 2, 4])).value)
 
 
-def test_no_token_is_refused() -> None:
+def test_no_tokens_are_an_error() -> None:
     with pytest.raises(DataError, match="no token"):
         perplexity(np.zeros(0), np.array([0]))
 
 
-def test_blocks_hold_whole_texts_of_about_equal_size() -> None:
+def test_blocks_contain_whole_texts_of_about_equal_size() -> None:
     random = np.random.default_rng(3)
     starts = np.r_[0, np.cumsum(random.integers(1, 40, 2000))]
     blocks = blocks_of(starts)

@@ -1,4 +1,4 @@
-"""A language model from files to answers: trained, measured beside n-grams, saved, asked, resumed."""
+"""A language model from files to predictions: training, comparison with n-grams, saving, resuming."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SMALL = (
 
 
 def sentences(count: int, seed: int) -> list[str]:
-    """An animal always does what is its own: the third word follows from the second."""
+    """Returns sentences in which the third word follows from the second."""
     draw = random.Random(seed)
     found = []
     for _ in range(count):
@@ -78,7 +78,7 @@ def rows(ran: Ran) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(ran.out)))
 
 
-def test_a_model_is_trained_measured_and_written_up(model: Path) -> None:
+def test_a_model_is_trained_evaluated_and_reported(model: Path) -> None:
     found = json.loads((model / "metrics.json").read_text())
     assert found["evaluated_on"] == "test"
     assert found["model"]["tokens"] == 60 * 6
@@ -168,7 +168,7 @@ def test_wrong_options_are_one_line(
     assert ran.err.count("\n") == 1
 
 
-def test_another_task_takes_no_such_option(run: Run, trained: object) -> None:
+def test_options_of_language_models_are_errors_for_other_tasks(run: Run, trained: object) -> None:
     ran = run("predict", trained.folder, "--text", "x", "--next", 2)  # type: ignore[attr-defined]
     assert ran.code == 2
     assert "takes no --next; it is for task lm" in ran.err
@@ -223,7 +223,7 @@ def test_bad_files_are_one_line(
         ({"language": {"output": "adaptive"}}, "can't be tied to the embedding"),
     ],
 )
-def test_settings_no_language_model_can_have_are_refused(
+def test_unsupported_settings_are_errors(
     files: tuple[Path, Path], settings: dict[str, object], complaint: str
 ) -> None:
     config = build_config(load_recipe("language-model"), settings)
@@ -272,7 +272,7 @@ def test_a_character_model_reads_every_line_break_and_space(run: Run, tmp_path: 
     assert "Ann:\n  Who?\n\nBob:\n  Me.\n\nAnn:" in text
 
 
-def test_text_cut_into_words_before_keeps_its_unknown_word(run: Run, tmp_path: Path) -> None:
+def test_tokenized_text_keeps_its_unknown_word(run: Run, tmp_path: Path) -> None:
     lines = ["Mr. <unk> has N shares", "the <unk> of N men"] * 60
     path = written(tmp_path / "ptb.txt", lines)
     arguments = ("fit", path, "--task", "lm", "--no-baseline", *SMALL, "--set", "train.epochs=1")
@@ -287,8 +287,8 @@ def test_text_cut_into_words_before_keeps_its_unknown_word(run: Run, tmp_path: P
 
 
 @pytest.mark.parametrize("output", ["full", "sampled"])
-def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str) -> None:
-    """Stopped in the middle of an epoch: the states of the streams are carried over too."""
+def test_an_interrupted_training_resumes_bit_for_bit(tmp_path: Path, output: str) -> None:
+    """Interrupted in the middle of an epoch: the states of the streams are restored too."""
     overrides = {
         "model": {"units": [8, 8], "layers": 2, "embedding": 8, "recurrent_dropout": 0.2},
         "language": {"bptt": 7, "output": output, "tie": True, "samples": 5},
@@ -323,7 +323,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, output: str
         assert np.array_equal(value.numpy(), again.state_dict()[name].numpy()), name
 
 
-def test_a_classifier_begins_from_a_language_model(run: Run, model: Path, tmp_path: Path) -> None:
+def test_a_classifier_is_initialized_from_a_language_model(run: Run, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "labelled.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(
@@ -340,9 +340,9 @@ def test_a_classifier_begins_from_a_language_model(run: Run, model: Path, tmp_pa
         9,
         1.0,
     )  # the full stop is dropped there
-    ours, theirs = (load(place).model.state_dict() for place in (tmp_path / "out", model))
+    classifier, language_model = (load(place).model.state_dict() for place in (tmp_path / "out", model))
     for name in ("recurrent.weight_hh_l0", "recurrent.bias_ih_l0"):
-        assert np.array_equal(ours[name].numpy(), theirs[name].numpy())
+        assert np.array_equal(classifier[name].numpy(), language_model[name].numpy())
 
 
 def test_pretrain_makes_a_model_that_answers(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -383,13 +383,13 @@ def test_the_estimator_learns_scores_saves_and_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("texts", ["one string", ["alone"], [["a"], ["b"]], [1, 2], []])
-def test_the_estimator_refuses_what_are_no_texts(texts: object) -> None:
+def test_the_estimator_refuses_inputs_that_are_not_texts(texts: object) -> None:
     with pytest.raises(DataError):
         LanguageModel().fit(texts)  # type: ignore[arg-type]
 
 
 @pytest.mark.data
-def test_the_penn_treebank_is_read_as_everyone_counts_it(data_folder: Path) -> None:
+def test_the_penn_treebank_has_the_published_number_of_tokens(data_folder: Path) -> None:
     config = build_config(
         load_recipe("language-model"), {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
     )

@@ -1,4 +1,4 @@
-"""The language model's network, its scores and what it generates."""
+"""The network of a language model: states, scores, generation."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_windows_with_carried_states_give_what_one_long_sequence_gives(cell: str
         states, state = model(tokens[:, begin : begin + 7], None, state)
         parts.append(states)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
-    for mine, theirs in zip(state or (), last, strict=True):
-        for one, other in zip(mine, theirs, strict=True):
-            torch.testing.assert_close(one, other)
+    for layer, expected_layer in zip(state or (), last, strict=True):
+        for part, expected in zip(layer, expected_layer, strict=True):
+            torch.testing.assert_close(part, expected)
 
 
 def test_a_stream_is_scored_as_one_sequence_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,9 @@ def test_a_stream_is_scored_as_one_sequence_would_be(monkeypatch: pytest.MonkeyP
         found = stream_log_probability(model, stream)
         np.testing.assert_allclose(found, truth.detach().numpy(), rtol=1e-4)
     monkeypatch.setattr("recurra.tasks.language.scores._TOKENS_A_ROW", 10)
-    parallel = stream_log_probability(model, stream)  # rows that begin anew, every token told all the same
+    parallel = stream_log_probability(
+        model, stream
+    )  # rows start without context, and every token is still predicted
     assert parallel.shape == found.shape
     assert (np.isfinite(parallel) & (parallel < 0)).all()
 
@@ -81,12 +83,12 @@ def test_a_text_has_the_same_score_alone_and_among_others(monkeypatch: pytest.Mo
         np.testing.assert_allclose(text_log_probabilities(model, [ids])[0], found, rtol=1e-5)
         states, _ = model.eval()(torch.from_numpy(ids)[None])
         truth = model.output.log_probabilities(states[0])
-        told = [truth[at, token].item() for at, token in enumerate([*ids[1:], 1])]
-        np.testing.assert_allclose(found, told, rtol=1e-4)
+        log_p = [truth[at, token].item() for at, token in enumerate([*ids[1:], 1])]
+        np.testing.assert_allclose(found, log_p, rtol=1e-4)
         model.train()
 
 
-def test_the_next_token_sums_to_one_and_is_never_padding() -> None:
+def test_next_token_probabilities_sum_to_one_without_padding() -> None:
     found = next_tokens(network(), texts(4))
     assert found.shape == (4, V)
     assert (found[:, 0] == 0).all()
@@ -120,7 +122,7 @@ def test_generation_follows_the_seed_the_temperature_and_the_top() -> None:
     assert len(set(drawn(temperature=50.0))) > len(set(drawn(top_k=2)))
 
 
-def test_draws_are_as_frequent_as_their_probability() -> None:
+def test_samples_follow_the_probabilities() -> None:
     model = network()
     p = next_tokens(model, [np.array([1])])[0]
     first = [next(iter(generate(model, np.array([1]), 1, seed=seed))) for seed in range(1500)]
@@ -144,12 +146,12 @@ def test_a_bidirectional_network_is_refused() -> None:
 
 
 @pytest.mark.parametrize("cutoffs", [[11], [2, 30]])
-def test_clusters_beyond_the_vocabulary_are_refused(cutoffs: list[int]) -> None:
+def test_cutoffs_beyond_the_vocabulary_are_errors(cutoffs: list[int]) -> None:
     with pytest.raises(ConfigError, match="clusters don't fit 11 words"):
         network(output="adaptive", cutoffs=cutoffs)
 
 
-def test_settings_that_exclude_each_other_are_refused() -> None:
+def test_incompatible_settings_are_errors() -> None:
     with pytest.raises(ConfigError, match="can't be tied to the embedding"):
         network(tie=True, output="adaptive")
     with pytest.raises(ValueError, match="must be strictly increasing"):
@@ -187,12 +189,12 @@ def test_a_window_of_the_training_stream_has_the_loss_of_its_tokens() -> None:
     tokens = torch.cat([window.tokens for window in windows], dim=1)
     targets = torch.cat([window.targets for window in windows], dim=1)
     states, _ = model(tokens)
-    told = model.output.log_probability(states.reshape(-1, 5), targets.reshape(-1))
+    log_p = model.output.log_probability(states.reshape(-1, 5), targets.reshape(-1))
     mean = sum(loss.item() * window.size for loss, window in zip(losses, windows, strict=True))
-    assert mean / targets.numel() == pytest.approx(-told.mean().item(), rel=1e-5)
+    assert mean / targets.numel() == pytest.approx(-log_p.mean().item(), rel=1e-5)
 
 
-def test_the_objective_goes_on_from_what_it_carried_and_cuts_gradients() -> None:
+def test_the_objective_restores_its_states_and_cuts_gradients() -> None:
     from recurra.tasks.language.network import StreamObjective
 
     model = network("gru").eval()

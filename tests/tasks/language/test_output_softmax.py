@@ -1,4 +1,4 @@
-"""Full, sampled and adaptive softmax against plain formulas."""
+"""Full, sampled and adaptive softmax compared with plain formulas."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def outputs() -> list[Output]:
 
 
 @pytest.mark.parametrize("output", outputs(), ids=lambda output: str(output).split("\n")[0])
-def test_probabilities_sum_to_one_and_padding_has_none(output: Output) -> None:
+def test_probabilities_sum_to_one_without_padding(output: Output) -> None:
     output.eval()
     states = torch.randn(3, 6)
     found = output.log_probabilities(states)
@@ -129,14 +129,14 @@ def test_probabilities_sum_to_one_and_padding_has_none(output: Output) -> None:
     assert output.loss(states, targets).item() == pytest.approx(-found[range(3), targets].mean().item())
 
 
-def test_frequencies_are_where_it_can_begin() -> None:
+def test_the_bias_is_initialized_with_frequencies() -> None:
     output = Softmax(4, 6)
     output.expect(torch.tensor([50, 9, 0, 4, 1, 1]))  # padding's count is nobody's
     found = output.log_probabilities(torch.zeros(1, 4)).exp()[0]
     torch.testing.assert_close(found, torch.tensor([0, 10, 1, 5, 2, 2]) / 20)
 
 
-def test_tied_weights_are_saved_once_and_follow_a_copy() -> None:
+def test_tied_weights_are_saved_once_and_copied() -> None:
     embedding = Embedding(10, 4)
     pair = torch.nn.ModuleDict({"embedding": embedding, "output": Softmax(4, 10, tied=embedding)})
     assert set(pair.state_dict()) == {"embedding.weight", "output.bias"}
@@ -149,7 +149,7 @@ def test_tied_weights_are_saved_once_and_follow_a_copy() -> None:
 
 
 @given(st.integers(1, 40), st.integers(4, 60), st.integers(1, 100))
-def test_any_sizes(N: int, V: int, samples: int) -> None:
+def test_sampled_losses_are_finite_for_any_sizes(N: int, V: int, samples: int) -> None:
     states, targets = states_and_targets(N, 3, V)
     for output in (Softmax(3, V, samples=samples), AdaptiveSoftmax(3, V)):
         loss = output.loss(states, targets)

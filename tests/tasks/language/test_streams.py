@@ -1,4 +1,4 @@
-"""Streams of texts: no token lost, none told twice, rows that go on where they stopped."""
+"""Streams of texts: every token is predicted once, and rows continue from batch to batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def joined(found: list[list[int]]) -> list[int]:
 
 
 @given(texts, st.data())
-def test_any_part_of_a_stream_is_that_of_its_texts_joined(
+def test_any_range_of_a_stream_is_that_of_the_concatenated_texts(
     found: list[list[int]], data: st.DataObject
 ) -> None:
     rows = sorted(data.draw(st.sets(st.integers(0, len(found) - 1))))
@@ -41,13 +41,13 @@ def test_any_part_of_a_stream_is_that_of_its_texts_joined(
 
 
 @pytest.mark.parametrize(("begin", "end"), [(-1, 2), (3, 2), (0, 99)])
-def test_a_part_that_is_not_there_is_refused(begin: int, end: int) -> None:
+def test_a_range_outside_the_stream_is_an_error(begin: int, end: int) -> None:
     with pytest.raises(IndexError):
         stream_of([[1, 2]]).read(begin, end)
 
 
 @given(texts, st.integers(1, 6), st.integers(1, 9))
-def test_each_token_is_told_once_but_for_the_rest_that_does_not_divide(
+def test_each_token_is_predicted_once_except_for_the_remainder(
     found: list[list[int]], batch_size: int, bptt: int
 ) -> None:
     stream = stream_of(found)
@@ -57,15 +57,15 @@ def test_each_token_is_told_once_but_for_the_rest_that_does_not_divide(
     assert [window.fresh for window in windows] == [True] + [False] * (len(windows) - 1)
     targets = torch.cat([window.targets for window in windows], dim=1)
     tokens = torch.cat([window.tokens for window in windows], dim=1)
-    told = targets.flatten().tolist()
-    assert told == joined(found)[1 : 1 + len(told)]
-    assert stream.targets - len(told) < batches.batch_size
+    predicted = targets.flatten().tolist()
+    assert predicted == joined(found)[1 : 1 + len(predicted)]
+    assert stream.targets - len(predicted) < batches.batch_size
     assert torch.equal(tokens[:, 1:], targets[:, :-1])  # a row goes on where it stopped
-    assert sum(window.size for window in windows) == len(told)
+    assert sum(window.size for window in windows) == len(predicted)
     assert {window.tokens.shape[1] for window in windows[:-1]} <= {bptt}
 
 
-def test_an_epoch_is_given_from_any_window_on_and_every_epoch_is_alike() -> None:
+def test_an_epoch_can_start_at_any_window_and_all_epochs_are_equal() -> None:
     batches = Streams(stream_of([[1, *range(2, 60)]]), 3, 4)
     whole = list(batches.epoch(1))
     for start in range(len(whole) + 1):
@@ -80,7 +80,7 @@ def test_a_short_stream_has_fewer_rows() -> None:
 
 
 @given(texts, st.integers(1, 9), st.integers(1, 7))
-def test_measuring_tells_every_token_in_rows_that_begin_with_a_text(
+def test_evaluation_predicts_every_token_in_rows_that_start_with_a_text(
     found: list[list[int]], streams: int, bptt: int
 ) -> None:
     stream = stream_of(found)
@@ -103,7 +103,7 @@ def test_measuring_tells_every_token_in_rows_that_begin_with_a_text(
 
 
 @pytest.mark.parametrize("make", [Streams, TextStreams])
-def test_sizes_below_one_are_refused(make: type[Streams] | type[TextStreams]) -> None:
+def test_sizes_below_one_are_errors(make: type[Streams] | type[TextStreams]) -> None:
     for sizes in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match="1 or more"):
             make(stream_of([[1, 2]]), *sizes)

@@ -20,13 +20,12 @@ from recurra.tasks.tagging.sentences import (
     SentenceSource,
     TagCounts,
     detect_sentences,
-    is_sentences,
     read_sentence_stream,
     read_sentences,
-    read_sentences_from,
     split_words,
 )
-from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
+from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat, is_sentences
+from recurra.tasks.tagging.sentences.reading import read_sentences_from
 from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()

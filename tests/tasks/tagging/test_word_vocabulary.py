@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.errors import BundleError
-from recurra.tasks.tagging.sentences import END, START, UNKNOWN, WordVocabulary
+from recurra.tasks.tagging.sentences.vocabulary import END, START, UNKNOWN, WordVocabulary
 from recurra.tasks.tagging.settings import TaggingConfig
 
 counts = st.dictionaries(st.text(min_size=1, max_size=6), st.integers(1, 5), min_size=1, max_size=20)

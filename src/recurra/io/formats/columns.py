@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,7 +26,6 @@ _TITLES = ("title", "headline", "subject", "summary", "heading")
 _OTHERS = ("id", "idx", "index", "split", "date", "user", "name")
 _CHINESE = {"标签": "label", "类别": "class", "分类": "class", "评论": "review", "文本": "text"}
 _CHINESE |= {"内容": "content", "标题": "title", "情感": "sentiment"}
-_DISTINCT = 2_000
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _NUMBER = re.compile(r"\s*[-+]?\.?\d[\d ,.']*(?:[eE][-+]?\d+)?%?\s*")
 
@@ -58,6 +56,7 @@ class Column:
     """
 
     name: str
+    limit: int
     count: int = 0
     characters: int = 0
     words: int = 0
@@ -65,7 +64,6 @@ class Column:
     lists: int = 0
     foreign: int = 0
     values: Counter[str] = field(default_factory=Counter)
-    limit: int = _DISTINCT
 
     def add(self, value: Any) -> None:
         """Counts one cell, unless it is empty."""
@@ -128,9 +126,9 @@ class Column:
         return wide > 0.3 * sum(map(len, sample)) and self.length >= 4
 
 
-def study(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Column]:
-    """Returns the counts of the columns over ``rows``."""
-    columns = [Column(name) for name in names]
+def study(names: Sequence[str], rows: Iterable[Sequence[Any]], limit: int = 2_000) -> list[Column]:
+    """Returns the counts of the columns over ``rows``, of at most ``limit`` different values each."""
+    columns = [Column(name, limit) for name in names]
     for row in rows:
         for column, value in zip(columns, row, strict=True):
             column.add(value)
@@ -193,9 +191,5 @@ def find_separator(column: Column) -> str | None:
 
 
 def _by_name(columns: Sequence[Column], known: Sequence[str], taken: set[str]) -> Column | None:
-    best: tuple[float, Column | None] = (math.inf, None)
-    for column in columns:
-        name = plain_name(column.name)
-        if name in known and column.name not in taken and known.index(name) < best[0]:
-            best = (known.index(name), column)
-    return best[1]
+    by_name = {plain_name(column.name): column for column in reversed(columns) if column.name not in taken}
+    return next((by_name[name] for name in known if name in by_name), None)

@@ -32,10 +32,9 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
     ``lines.row`` is the number of the next row.
     """
     csv.field_size_limit(ROW_LIMIT)
-    if quoted:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True
+    )
     while True:
         try:
             fields = next(reader)
@@ -174,12 +173,10 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
         return True
     if len(first) < 2 or not rest or not all(first):
         return False
-    for i, name in enumerate(first):
-        column = [row[i].strip() for row in rest]
-        if name in column:
-            return False  # a value, since it occurs again
-    for i, name in enumerate(first):
-        column = [row[i] for row in rest]
+    columns = list(zip(*rest, strict=True))
+    if any(name in (cell.strip() for cell in cells) for name, cells in zip(first, columns, strict=True)):
+        return False  # a value, since it occurs again
+    for name, column in zip(first, columns, strict=True):
         if all(_NUMBER.fullmatch(cell) for cell in column):
             return True  # a word above numbers
         mean = sum(map(len, column)) / len(column)
@@ -190,10 +187,8 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def _layout(start: Start) -> Source:
     """The source with its delimiter, quoting, header and columns."""
-    return _stream_layout(start) if start.streamed else _file_layout(start)
-
-
-def _file_layout(start: Start) -> Source:
+    if start.streamed:
+        return _stream_layout(start)
     source, request = start.source, start.request
     lines = list(_first(FileLines(source.path, source.gzip, source.encoding, forgiving=True)))
     complete = lines[-1:] == [""]
@@ -208,10 +203,9 @@ def _file_layout(start: Start) -> Source:
     header = request.header
     if header is None:
         like = request.like
-        wanted = like.text if like is not None and like.header else request.text
-        wanted = tuple(name for name in wanted if not name.isdigit())
-        named = bool(wanted) and set(wanted) <= set(first)
-        header = named or has_header(rows)
+        text = like.text if like is not None and like.header else request.text
+        names = {name for name in text if not name.isdigit()}
+        header = (bool(names) and names <= set(first)) or has_header(rows)
     if header and len(set(first)) < len(first):
         twice = next(name for name in first if first.count(name) > 1)
         raise DataError(f"the header names {twice!r} twice", where=source.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,31 +92,30 @@ def _film(file: str, films: list[str]) -> str:
 
 
 def _classes(path: Path) -> list[str]:
-    """Subfolders with texts directly in them."""
-    with _listing(path) as entries:
-        names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    return [name for name in names if _texts(path / name) and not _tables(path / name)]
+    """Subfolders with texts directly in them; text files beside data files are notes."""
+    names = _names(path, lambda entry: entry.is_dir() and not entry.name.startswith("."))
+    return [name for name in names if _texts(path / name) and not _names(path / name, _is_table)]
 
 
 def _texts(path: Path) -> list[str]:
     """The text files of a folder, sorted: ``.txt``, or without a suffix as in 20 Newsgroups."""
-    with _listing(path) as entries:
-        return sorted(
-            e.name
-            for e in entries
-            if not e.name.startswith(".") and Path(e.name).suffix in (".txt", "") and e.is_file()
-        )
+
+    def is_text(entry: os.DirEntry[str]) -> bool:
+        name = entry.name
+        return not name.startswith(".") and Path(name).suffix in (".txt", "") and entry.is_file()
+
+    return _names(path, is_text)
 
 
-def _tables(path: Path) -> list[str]:
-    """The data files in a folder; text files beside them are notes, not data."""
-    with _listing(path) as entries:
-        return [e.name for e in entries if e.name.endswith(_TABLES) and e.is_file()]
+def _is_table(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(_TABLES) and entry.is_file()
 
 
-def _listing(path: Path) -> os._ScandirIterator[str]:
+def _names(path: Path, accept: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+    """The names of the entries of a folder that are accepted, sorted."""
     try:
-        return os.scandir(path)
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if accept(entry))
     except OSError as error:
         raise DataError(f"can't be read ({error.strerror})", where=path) from error
 
@@ -125,8 +124,7 @@ def _no_classes(path: Path, classes: list[str]) -> DataError:
     what = "the folder has no folders of .txt files, one a class"
     if classes:
         what = f"the folder has one class only ({classes[0]})"
-    with _listing(path) as entries:
-        files = sorted(e.name for e in entries if e.is_file() and e.name.endswith((*_TABLES, ".txt")))
+    files = _names(path, lambda entry: entry.is_file() and entry.name.endswith((*_TABLES, ".txt")))
     inside = [n for n in files if "train" in n] or files
     hint = "lay the texts out as FOLDER/CLASS/*.txt"
     if inside and not classes:

@@ -22,8 +22,19 @@ _LABELS = re.compile(rf"\s*((?:{_PREFIX}\S*(?:\s+|$))*)")
 _SAMPLE_OBJECTS = 100
 
 
-def _lines_of(source: Source) -> Lines:
-    return FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
+def _numbered(
+    source: Source, refuse: Refuse, lines: Lines | None, blank: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Row numbers and whole lines; without blank ones, unless ``blank`` is set."""
+    lines = lines or FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
+    for line in lines:
+        if fault := lines.take_fault():
+            refuse(lines.row, fault)
+        elif blank or not line.isspace():
+            yield lines.row, line
+        else:
+            continue
+        lines.row += 1
 
 
 def _no_group(start: Start) -> None:
@@ -34,14 +45,8 @@ def _no_group(start: Start) -> None:
 
 def _texts(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
     """A record a line; a blank line is an empty text, so that the n-th answer belongs to the n-th line."""
-    lines = lines or _lines_of(source)
-    for line in lines:
-        fault = lines.take_fault()
-        if fault:
-            refuse(lines.row, fault)
-        else:
-            yield Record(lines.row, line.rstrip("\r\n"), None, None)
-        lines.row += 1
+    for number, line in _numbered(source, refuse, lines, blank=True):
+        yield Record(number, line.rstrip("\r\n"), None, None)
 
 
 def _texts_layout(start: Start) -> Source:
@@ -57,24 +62,18 @@ def _texts_layout(start: Start) -> Source:
 
 def _fasttext(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
     """A record a line, such as ``__label__x __label__y the text``, without blank lines."""
-    lines = lines or _lines_of(source)
-    for line in lines:
-        fault = lines.take_fault()
-        if fault:
-            refuse(lines.row, fault)
-        elif not line.isspace():
-            match = _LABELS.match(line)
-            end = match.end() if match else 0
-            marks = (mark[len(_PREFIX) :] for mark in line[:end].split())
-            labels = tuple(dict.fromkeys(name for name in marks if name))
-            if source.label is not None and not labels:
-                refuse(lines.row, f"the line does not begin with {_PREFIX}")
-            else:
-                text = line[end:].rstrip("\r\n")
-                yield Record(lines.row, text, labels if source.label is not None else None, None)
+    for number, line in _numbered(source, refuse, lines):
+        match = _LABELS.match(line)
+        end = match.end() if match else 0
+        marks = (mark[len(_PREFIX) :] for mark in line[:end].split())
+        labels = tuple(dict.fromkeys(name for name in marks if name))
+        text = line[end:].rstrip("\r\n")
+        if source.label is None:
+            yield Record(number, text, None, None)
+        elif labels:
+            yield Record(number, text, labels, None)
         else:
-            continue
-        lines.row += 1
+            refuse(number, f"the line does not begin with {_PREFIX}")
 
 
 def _fasttext_layout(start: Start) -> Source:
@@ -83,59 +82,45 @@ def _fasttext_layout(start: Start) -> Source:
     return replace(start.source, text=("text",), label=label, columns=("label", "text"))
 
 
-def _objects(lines: Lines) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
-    """Row numbers and objects, without blank lines; a `DataError` for a broken line."""
-    for line in lines:
-        fault = lines.take_fault()
-        if line.isspace() and not fault:
-            continue
-        yield lines.row, fault or _object(line, lines)
-        lines.row += 1
-
-
-def _object(line: str, lines: Lines) -> dict[str, Any] | DataError:
-    hint = "fix the row, or pass --skip-bad-rows"
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        what = f"is not JSON: {error.msg} at character {error.colno}"
-    except (ValueError, RecursionError) as error:
-        what = f"is not JSON that can be read: {error}"
-    else:
-        if isinstance(value, dict):
-            return value
-        what = f"is a JSON {type(value).__name__}, not an object"
-        if isinstance(value, list) and lines.row == 1:
-            hint = "write one object a line, for example with jq -c '.[]'"
-    return DataError(what, where=lines.where, row=lines.row, hint=hint)
+def _objects(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row numbers and objects."""
+    for number, line in _numbered(source, refuse, lines):
+        hint = "fix the row, or pass --skip-bad-rows"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            what = f"is not JSON: {error.msg} at character {error.colno}"
+        except (ValueError, RecursionError) as error:
+            what = f"is not JSON that can be read: {error}"
+        else:
+            if isinstance(value, dict):
+                yield number, value
+                continue
+            what = f"is a JSON {type(value).__name__}, not an object"
+            if isinstance(value, list) and number == 1:
+                hint = "write one object a line, for example with jq -c '.[]'"
+        refuse(number, DataError(what, where=source.path, row=number, hint=hint))
 
 
 def _json_cells(
     source: Source, columns: Sequence[str], refuse: Refuse, lines: Lines | None
 ) -> Iterator[tuple[int, list[Any]]]:
     """Row numbers and the values of ``columns``, `MISSING` if an object lacks one."""
-    for number, value in _objects(lines or _lines_of(source)):
-        if isinstance(value, DataError):
-            refuse(number, value)
-        else:
-            yield number, [value.get(name, MISSING) for name in columns]
+    for number, value in _objects(source, refuse, lines):
+        yield number, [value.get(name, MISSING) for name in columns]
 
 
 def _json_layout(start: Start) -> Source:
     """The source with the keys of the first objects as columns, in order of appearance."""
     source = start.source
-    keys: dict[str, None] = {}
-    first: DataError | None = None
-    # Bytes that can't be decoded are left to the reader, which reports the row.
-    lines = FileLines(source.path, source.gzip, source.encoding, forgiving=True)
-    for _, value in islice(_objects(lines), _SAMPLE_OBJECTS):
-        if isinstance(value, DataError):
-            first = first or value
-        else:
-            keys.update(dict.fromkeys(value))
+    errors: list[str | DataError] = []  # broken rows are left to the reader, which reports them
+    lenient = replace(source, skip_bad_rows=True)
+    objects = _objects(lenient, lambda number, error: errors.append(error), None)
+    keys = tuple(dict.fromkeys(key for _, value in islice(objects, _SAMPLE_OBJECTS) for key in value))
     if not keys:
-        raise first or DataError("there are no objects with keys", where=source.path)
-    return replace(source, columns=tuple(keys))
+        error = next((error for error in errors if isinstance(error, DataError)), None)
+        raise error or DataError("there are no objects with keys", where=source.path)
+    return replace(source, columns=keys)
 
 
 def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]:
@@ -144,10 +129,7 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
     text = request.text or (request.like.text if request.like is not None else ())
     taken = {request.like.label} if request.like is not None and request.like.label is not None else set()
     source: Source | None = None
-    for number, value in _objects(lines):
-        if isinstance(value, DataError):
-            refuse(number, value)
-            continue
+    for number, value in _objects(start.source, refuse, lines):
         if source is None:
             if not (text and set(text) <= set(value)):
                 text = find_text(study(tuple(value), [list(value.values())]), True, taken)

@@ -55,21 +55,15 @@ def _opened(path: Path, packed: bool) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def refused(error: Exception) -> DataError:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        return DataError(
-            f"is not a whole Parquet file ({reason})", where=path, hint="copy or download it again"
-        )
-
     with open_bytes(path, packed) as stream:
-        target: Any = path
-        if packed:
-            target = _unpacked(stream, path)
+        target: Any = _unpacked(stream, path) if packed else path
         try:
             with pq.ParquetFile(target, pre_buffer=False) as file:
                 yield file
         except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
-            raise refused(error) from error
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            what = f"is not a whole Parquet file ({reason})"
+            raise DataError(what, where=path, hint="copy or download it again") from error
         finally:
             if packed:
                 target.close()

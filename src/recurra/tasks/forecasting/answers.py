@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
-from recurra.tasks.forecasting.network import forecast_windows
-from recurra.tasks.forecasting.prepare import Part, windows_of
+from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.grid import later
-from recurra.tasks.forecasting.series.layout import Matrix, encode, grid_of
+from recurra.tasks.forecasting.series.grid import even_grid, later
+from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
-from recurra.tasks.forecasting.windows import Windows
 
 __all__ = ["answer", "forecast_table"]
-
-_BATCH = 512
 
 
 def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
@@ -49,22 +46,16 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     return Answers(fields, _records(bundle, table, bool(request.options.get("all"))))
 
 
-def forecast_table(
-    bundle: ForecasterBundle, table: Table, every: bool
-) -> tuple[Matrix, Windows, NDArray[np.float64]]:
-    """Returns the encoded rows, the windows, and float64 forecasts (N, K) in the unit of the target.
+def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple[Part, NDArray[np.float64]]:
+    """Returns the windows of a table and their forecasts (N, K) in the unit of the target.
 
-    Args:
-        bundle: the model.
-        table: rows with the columns of training.
-        every: whether to forecast from every row with a full window; otherwise from the last row.
+    If ``every``, the forecasts are from every row with a full window, otherwise from the last row.
 
     Raises:
         DataError: there are too few rows, or a column is missing.
     """
     layout, reach = bundle.assets.layout, reach_of(bundle)
-    grid = grid_of(table, layout)
-    matrix = encode(table, grid, layout)
+    matrix = encode(table, even_grid(table, layout.clock, layout.spacing), layout)
     if len(matrix) <= reach.back:
         raise DataError(
             f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",
@@ -74,34 +65,26 @@ def forecast_table(
     rows = np.arange(reach.back, len(matrix)) if every else np.array([len(matrix) - 1])
     rows = rows[matrix.numbers[rows] > 0]
     part = Part("rows", table.where, matrix, rows, 0, len(matrix))
-    windows = windows_of(part, layout, reach, bundle.config.series, _BATCH)
-    scale = layout.target
-    return (
-        matrix,
-        windows,
-        forecast_windows(bundle.model, windows).astype(np.float64) * scale.std + scale.mean,
-    )
+    return part, forecasts_of(bundle, part)
 
 
 def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[dict[str, Any]]:
-    matrix, windows, forecasts = forecast_table(bundle, table, every)
-    layout, reach = bundle.assets.layout, reach_of(bundle)
-    name, spacing = layout.target.name, layout.spacing
-    targets = reach.targets.tolist()
-    row_times: list[str] = []
+    part, forecasts = forecast_table(bundle, table, every)
+    layout, matrix, targets = bundle.assets.layout, part.matrix, reach_of(bundle).targets.tolist()
+    times: list[str] = []
     target_times: list[list[str]] = []
-    if matrix.stamps is not None and spacing is not None:
-        stamps = matrix.stamps[windows.rows]
-        row_times = _texts(stamps)
-        target_times = [_texts(later(stamps, distance, spacing)) for distance in targets]
-    for window, (row, values) in enumerate(zip(windows.rows.tolist(), forecasts.tolist(), strict=True)):
+    if matrix.stamps is not None and layout.spacing is not None:
+        stamps = matrix.stamps[part.rows]
+        times = _texts(stamps)
+        target_times = [_texts(later(stamps, distance, layout.spacing)) for distance in targets]
+    for window, (row, values) in enumerate(zip(part.rows, forecasts.tolist(), strict=True)):
         for index, (distance, value) in enumerate(zip(targets, values, strict=True)):
             record: dict[str, Any] = {"row": int(matrix.numbers[row])}
-            if row_times:
-                record |= {"time": row_times[window], "for": target_times[index][window]}
-            if reach.horizon > 1 or not row_times:
-                record["ahead"] = index + 1 if row_times else distance
-            yield {**record, name: value}
+            if times:
+                record |= {"time": times[window], "for": target_times[index][window]}
+            if len(targets) > 1 or not times:
+                record["ahead"] = index + 1 if times else distance
+            yield {**record, layout.target.name: value}
 
 
 def _texts(stamps: Stamps) -> list[str]:

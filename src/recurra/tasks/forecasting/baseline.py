@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
+
+from recurra.tasks.forecasting.prepare import Part
+from recurra.tasks.forecasting.series.reach import Reach
 
 __all__ = ["RidgeBaseline", "persistence", "seasonal"]
 
@@ -18,114 +21,69 @@ _ALPHAS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 _CHUNK = 4_096
 
 
-def persistence(last: NDArray[np.float64], rows: NDArray[np.int64], ahead: NDArray[np.int64]) -> NDArray[Any]:
-    """Returns the last known value of each window as its forecasts, of shape (N, K).
-
-    Args:
-        last: last known target up to each row, of shape (M,).
-        rows: current row of each window, of shape (N,).
-        ahead: number of rows from there to each target, of shape (K,).
-    """
-    return np.repeat(last[rows][:, None], len(ahead), axis=1)
+def persistence(part: Part, reach: Reach) -> NDArray[np.float64]:
+    """Returns the last known value of each window as its forecasts, of shape (N, K)."""
+    return np.repeat(part.matrix.last[part.rows][:, None], reach.horizon, axis=1)
 
 
-def seasonal(
-    last: NDArray[np.float64], rows: NDArray[np.int64], ahead: NDArray[np.int64], period: int
-) -> NDArray[Any]:
-    """Returns the value a whole number of seasons before each target, of shape (N, K).
+def seasonal(part: Part, reach: Reach, period: int) -> NDArray[np.float64]:
+    """Returns the value a whole number of seasons of ``period`` rows before each target, of shape (N, K).
 
     The number of seasons is the smallest one for which the value is known.
-
-    Args:
-        last: last known target up to each row, of shape (M,).
-        rows: current row of each window, of shape (N,).
-        ahead: number of rows from there to each target, of shape (K,).
-        period: number of rows of a season.
-
-    Example:
-        >>> seasonal(np.arange(10.0), np.array([5]), np.array([1, 3, 4]), 3).tolist()
-        [[3.0, 5.0, 3.0]]
     """
-    behind = ahead - period * -(-ahead // period)
-    return np.asarray(last[np.maximum(rows[:, None] + behind, 0)])
+    behind = reach.targets - period * -(-reach.targets // period)
+    return np.asarray(part.matrix.last[np.maximum(part.rows[:, None] + behind, 0)])
 
 
 @dataclass(frozen=True)
-class _Features:
-    """The features of a window for the regression: its newest points, and the mean over all points."""
-
-    behind: NDArray[np.int64]
-    recent: NDArray[np.int64]
-
-    def of(self, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        parts = []
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK, None]
-            flat = inputs[chunk + self.recent].reshape(len(chunk), -1)
-            parts.append(np.hstack([flat, inputs[chunk + self.behind].mean(axis=1)]))
-        return np.concatenate(parts).astype(np.float64)
-
-
 class RidgeBaseline:
     """Ridge regression of the change from the last known value.
 
     The features are the newest 48 points of a window (fewer if they have more than 1,000 values) and its
-    mean. The penalty is the one of five with the lowest error on the validation windows. If there are more
-    than 30,000 training windows, every n-th is used.
+    mean.
 
-    Args:
-        behind: offsets of the input rows from the current row, of shape (T,).
-        ahead: offsets of the forecast rows, of shape (K,).
+    Attributes:
+        reach: rows of a window.
+        model: the fitted regression.
     """
 
-    def __init__(self, behind: NDArray[np.int64], ahead: NDArray[np.int64]) -> None:
-        self.behind = np.sort(behind)
-        self.ahead = ahead
-        self.alpha = 0.0
-        self._model: Ridge | None = None
-        self._features: _Features | None = None
+    reach: Reach
+    model: Ridge
 
-    def fit(
-        self,
-        inputs: NDArray[np.float32],
-        target: NDArray[np.float64],
-        last: NDArray[np.float64],
-        training: NDArray[np.int64],
-        validation: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]],
-    ) -> None:
-        """Fits on the training windows and chooses the penalty on the validation windows.
+    @classmethod
+    def fit(cls, train: Part, valid: Part, reach: Reach) -> Self:
+        """Fits on the training windows; if there are more than 30,000, on every n-th.
 
-        Args:
-            inputs: the rows, of shape (M, E).
-            target: the target, of shape (M,), known for all training windows.
-            last: last known target up to each row, of shape (M,).
-            training: current row of each training window, of shape (N,).
-            validation: inputs, target, last and rows of the validation windows.
+        The penalty is the one of five with the lowest error on the validation windows.
         """
-        points = max(1, min(_RECENT, len(self.behind), _MAX_FEATURES // inputs.shape[1] - 1))
-        self._features = _Features(self.behind, self.behind[-points:])
-        stride = max(1, -(-len(training) // _MAX_WINDOWS))
-        rows = training[::stride]
-        x, y = self._features.of(inputs, rows), target[rows[:, None] + self.ahead] - last[rows][:, None]
-        valid_inputs, valid_target, valid_last, valid_rows = validation
-        valid_x = self._features.of(valid_inputs, valid_rows)
-        truth = valid_target[valid_rows[:, None] + self.ahead] - valid_last[valid_rows][:, None]
-        best = np.inf
-        for alpha in _ALPHAS:
-            model = Ridge(alpha=alpha, solver="cholesky").fit(x, y)
-            error = float(np.abs(model.predict(valid_x).reshape(truth.shape) - truth).mean())
-            if error < best:
-                best, self.alpha, self._model = error, alpha, model
+        part = replace(train, rows=train.rows[:: max(1, -(-len(train.rows) // _MAX_WINDOWS))])
+        x, y = _features(part, reach), _changes(part, reach)
+        valid_x, valid_y = _features(valid, reach), _changes(valid, reach)
 
-    def predict(
-        self, inputs: NDArray[np.float32], last: NDArray[np.float64], rows: NDArray[np.int64]
-    ) -> NDArray[Any]:
-        """Returns forecasts of the windows at ``rows`` in the unit of the target, of shape (N, K).
+        def error(model: Ridge) -> float:
+            return float(np.abs(model.predict(valid_x).reshape(valid_y.shape) - valid_y).mean())
 
-        Raises:
-            RuntimeError: the regression is not fitted.
-        """
-        if self._model is None or self._features is None:
-            raise RuntimeError("the regression is not fitted")
-        change = self._model.predict(self._features.of(inputs, rows)).reshape(len(rows), len(self.ahead))
-        return np.asarray(change + last[rows][:, None])
+        models = (Ridge(alpha=alpha, solver="cholesky").fit(x, y) for alpha in _ALPHAS)
+        return cls(reach, min(models, key=error))
+
+    def predict(self, part: Part) -> NDArray[Any]:
+        """Returns forecasts of the windows in the unit of the target, of shape (N, K)."""
+        changes = self.model.predict(_features(part, self.reach)).reshape(len(part.rows), self.reach.horizon)
+        return np.asarray(changes + part.matrix.last[part.rows][:, None])
+
+
+def _changes(part: Part, reach: Reach) -> NDArray[np.float64]:
+    """The targets of each window minus its last known value, of shape (N, K)."""
+    return np.asarray(part.truth(reach) - part.matrix.last[part.rows][:, None])
+
+
+def _features(part: Part, reach: Reach) -> NDArray[np.float64]:
+    """The newest points of each window, and the mean over all its points."""
+    inputs, behind = part.matrix.inputs, reach.behind
+    recent = behind[-max(1, min(_RECENT, len(behind), _MAX_FEATURES // inputs.shape[1] - 1)) :]
+    chunks = []
+    for start in range(0, len(part.rows), _CHUNK):
+        rows = part.rows[start : start + _CHUNK, None]
+        points = inputs[rows + recent].reshape(len(rows), -1)
+        chunks.append(np.hstack([points, inputs[rows + behind].mean(axis=1)]))
+    return np.concatenate(chunks).astype(np.float64)

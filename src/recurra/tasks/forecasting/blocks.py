@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,9 +58,10 @@ def block_means(values: NDArray[np.float64], block: int, seed: int = 1) -> NDArr
     n, columns = values.shape
     sums = np.vstack([np.zeros(columns), np.cumsum(values, axis=0)])
     means = (sums[block:] - sums[:-block]) / block
-    resampled = np.concatenate(
-        [means[blocks].mean(axis=1) for blocks in _draws(len(means), -(-n // block), seed)]
-    )
+    random, count = np.random.default_rng(seed), -(-n // block)
+    chunk = max(1, _CHUNK // count // 8)
+    sizes = [(min(chunk, _ROUNDS - start), count) for start in range(0, _ROUNDS, chunk)]
+    resampled = np.concatenate([means[random.integers(len(means), size=size)].mean(axis=1) for size in sizes])
     return np.asarray(resampled - means.mean(axis=0) + values.mean(axis=0))
 
 
@@ -70,10 +69,3 @@ def ends(samples: NDArray[np.float64]) -> tuple[float, float]:
     """Returns the 95% interval of bootstrap samples: their 2.5% and 97.5% quantiles."""
     low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _draws(blocks: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    random = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK // count // 8)
-    for start in range(0, _ROUNDS, chunk):
-        yield random.integers(blocks, size=(min(chunk, _ROUNDS - start), count))

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pydantic import ValidationError
+
+from recurra.errors import BundleError
 from recurra.store import Assets, Bundle
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.network import ForecastNetwork
@@ -13,32 +16,37 @@ from recurra.tasks.forecasting.series.layout import Layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach
 from recurra.tasks.forecasting.settings import ForecasterConfig
 
-__all__ = ["ForecasterBundle", "SeriesAssets", "build", "reach_of"]
+__all__ = ["ForecasterBundle", "SeriesAssets", "SeriesSource", "build", "reach_of"]
 
 _LAYOUT = "series.json"
 
 
 @dataclass(frozen=True)
 class SeriesAssets(Assets):
-    """What a forecaster needs besides settings and weights.
-
-    Attributes:
-        layout: the columns of the training series and their scales.
-    """
+    """What a forecaster needs besides settings and weights: the columns of its series in training."""
 
     layout: Layout
 
     def files(self) -> dict[str, str]:
-        """Returns the file of the layout, by name."""
-        return {_LAYOUT: self.layout.to_json()}
+        """Returns the layout as JSON, by the name of its file."""
+        return {_LAYOUT: self.layout.model_dump_json(indent=1) + "\n"}
 
     @classmethod
     def read(cls, config: ForecasterConfig, files: Mapping[str, str]) -> SeriesAssets:
-        """Returns the assets that `files` wrote."""
-        return cls(Layout.from_json(files[_LAYOUT]))
+        """Returns the assets that `files` wrote.
+
+        Raises:
+            BundleError: the file is not a layout.
+        """
+        try:
+            return cls(Layout.model_validate_json(files[_LAYOUT]))
+        except ValidationError as error:
+            raise BundleError(f"is not a layout of a series ({error.errors()[0]['msg']})") from error
 
 
 ForecasterBundle: TypeAlias = Bundle[ForecasterConfig, ForecastNetwork, SeriesAssets]
+SeriesSource: TypeAlias = ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]
+"""A model or the data for one: both have the settings and the layout of a series."""
 
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
@@ -53,6 +61,6 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
     )
 
 
-def reach_of(series: ForecasterBundle | Prepared[ForecasterConfig, SeriesAssets, Any]) -> Reach:
+def reach_of(source: SeriesSource) -> Reach:
     """Returns the input and target rows of a window."""
-    return find_reach(series.config.series, series.assets.layout.spacing)
+    return find_reach(source.config.series, source.assets.layout.spacing)

@@ -17,7 +17,7 @@ from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, 
 from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
-from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables
+from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
 from recurra.tasks.reporter import Reporter
@@ -131,13 +131,13 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """Returns ``(M, K)`` forecasts from and true values for each row, NaN where there are none."""
         self._check_fitted()
         table = _table(X, self.bundle_.config.data)
-        matrix, windows, values = forecast_table(self.bundle_, table, every=True)
+        part, values = forecast_table(self.bundle_, table, every=True)
         # Rows that were inserted for gaps in time have no row in the table.
-        rows = np.searchsorted(table.numbers, matrix.numbers[windows.rows])
+        rows = np.searchsorted(table.numbers, part.matrix.numbers[part.rows])
         shape = (len(table), values.shape[1])
         forecasts, truth = np.full(shape, np.nan), np.full(shape, np.nan)
         forecasts[rows] = values
-        truth[rows] = self.bundle_.assets.layout.target.in_unit(windows.truth())
+        truth[rows] = self.bundle_.assets.layout.target.in_unit(windows_of(part, self.bundle_).truth())
         return forecasts, truth
 
 

@@ -45,6 +45,11 @@ class ForecastFigures(BaseModel):
     skill_high: float | None
     mae_ahead: list[float]
 
+    @property
+    def label(self) -> str:
+        """The name without an article, for tables and charts."""
+        return self.name.removeprefix("the ")
+
 
 class ForecastDifference(BaseModel):
     """The MAE of the first forecaster minus that of the second on the same windows, with its 95% interval.
@@ -84,22 +89,27 @@ class ForecastMetrics(BaseModel):
         """The metrics of the network."""
         return self.figures[0]
 
-    def named(self, name: str) -> ForecastFigures:
-        """Returns the metrics of one forecaster.
+    @property
+    def target_and_unit(self) -> str:
+        """The target and, if known, its unit."""
+        return f"{self.target}, {self.unit}" if self.unit else self.target
 
-        Raises:
-            KeyError: there is no forecaster of that name.
-        """
-        return {figures.name: figures for figures in self.figures}[name]
+    def number(self, value: float, sign: str = "") -> str:
+        """Formats a value in the unit of the target; ``sign`` is that of a format specification."""
+        return f"{value:{sign},.{self.decimals}f}"
+
+    def interval(self, low: float, high: float, sign: str = "") -> str:
+        """Formats an interval in the unit of the target."""
+        return f"{self.number(low, sign)} to {self.number(high, sign)}"
+
+    def mae_in_unit(self, figures: ForecastFigures) -> str:
+        """Formats an MAE with its unit and interval."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.number(figures.mae)}{unit} ({self.interval(figures.mae_low, figures.mae_high)})"
 
 
 def forecast_metrics(
-    truth: Forecasts,
-    forecasts: Mapping[str, Forecasts],
-    *,
-    target: str,
-    unit: str = "",
-    ahead: int = 1,
+    truth: Forecasts, forecasts: Mapping[str, Forecasts], *, target: str, unit: str = "", ahead: int = 1
 ) -> ForecastMetrics:
     """Computes the metrics of each forecaster, and the difference of the first one to each other.
 
@@ -146,16 +156,17 @@ def forecast_metrics(
         if reference is not None and index != reference and mae[reference] > 0:
             ratios = resampled_mae[:, index] / np.maximum(resampled_mae[:, reference], 1e-300)
             skill = (float(1 - mae[index] / mae[reference]), *ends(1 - ratios))
-        mae_ends, rmse_ends = ends(resampled_mae[:, index]), ends(resampled_rmse[:, index])
+        mae_low, mae_high = ends(resampled_mae[:, index])
+        rmse_low, rmse_high = ends(resampled_rmse[:, index])
         figures.append(
             ForecastFigures(
                 name=name,
                 mae=float(mae[index]),
-                mae_low=mae_ends[0],
-                mae_high=mae_ends[1],
+                mae_low=mae_low,
+                mae_high=mae_high,
                 rmse=float(rmse[index]),
-                rmse_low=rmse_ends[0],
-                rmse_high=rmse_ends[1],
+                rmse_low=rmse_low,
+                rmse_high=rmse_high,
                 bias=float(errors[index].mean()),
                 skill=skill[0],
                 skill_low=skill[1],
@@ -163,17 +174,9 @@ def forecast_metrics(
                 mae_ahead=np.abs(errors[index]).mean(axis=0).tolist(),
             )
         )
-    decimals = decimals_of(float(mae[0]))
     differences = [
-        _difference(
-            names[0],
-            names[index],
-            float(mae[0] - mae[index]),
-            ends(resampled_mae[:, 0] - resampled_mae[:, index]),
-            unit,
-            decimals,
-        )
-        for index in range(1, len(names))
+        _difference(figures[0], other, ends(resampled_mae[:, 0] - resampled_mae[:, index]), unit)
+        for index, other in enumerate(figures[1:], 1)
     ]
     return ForecastMetrics(
         target=target, unit=unit, windows=len(truth), block=block, figures=figures, differences=differences
@@ -191,24 +194,31 @@ def decimals_of(size: float) -> int:
 
 
 def _difference(
-    first: str, second: str, difference: float, interval: tuple[float, float], unit: str, decimals: int
+    first: ForecastFigures, second: ForecastFigures, interval: tuple[float, float], unit: str
 ) -> ForecastDifference:
     low, high = interval
     shown = low > 0 or high < 0
+    difference = first.mae - second.mae
+    d = f".{decimals_of(first.mae)}f"
     suffix = f" {unit}" if unit else ""
-    d = f".{decimals}f"
     if shown:
         near, far = sorted(abs(end) for end in interval)
         direction = "below" if difference < 0 else "above"
         sentence = (
-            f"{first}'s error is {abs(difference):{d}}{suffix} {direction} that of {second} "
+            f"{first.name}'s error is {abs(difference):{d}}{suffix} {direction} that of {second.name} "
             f"({near:{d}} to {far:{d}})"
         )
     else:
         sentence = (
-            f"no difference shown between {first} and {second}: {difference:+{d}}{suffix} "
+            f"no difference shown between {first.name} and {second.name}: {difference:+{d}}{suffix} "
             f"({low:+{d}} to {high:+{d}})"
         )
     return ForecastDifference(
-        first=first, second=second, difference=difference, low=low, high=high, shown=shown, sentence=sentence
+        first=first.name,
+        second=second.name,
+        difference=difference,
+        low=low,
+        high=high,
+        shown=shown,
+        sentence=sentence,
     )

@@ -13,29 +13,20 @@ from recurra.config import DataConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
-from recurra.tasks.forecasting.bundle import SeriesAssets
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.grid import even_grid, rows_as_they_are, span
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode, grid_of
+from recurra.tasks.forecasting.bundle import SeriesAssets, SeriesSource, reach_of
+from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.grid import even_grid, span
+from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode
 from recurra.tasks.forecasting.series.learn import learn_layout
-from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach, reach_in_words
 from recurra.tasks.forecasting.series.table import Table, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from recurra.tasks.forecasting.windows import Windows
 from recurra.tasks.reporter import Reporter
 
-__all__ = [
-    "Part",
-    "SeriesData",
-    "layout_facts",
-    "open_series",
-    "prepare",
-    "prepare_tables",
-    "reach_in_words",
-    "rows_in_words",
-    "windows_of",
-]
+__all__ = ["Part", "SeriesData", "layout_facts", "open_series", "prepare", "prepare_tables", "windows_of"]
 
+_EVALUATION_BATCH = 512
 _UNUSED = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
 
 
@@ -46,11 +37,11 @@ class Part:
     Attributes:
         name: ``training``, ``validation`` or ``test``.
         where: the file.
-        matrix: all rows of the file, since the input of a window may begin before the part.
-        rows: current row of each window, sorted, of shape (N,), int64.
-        first: first row of the part in the file.
-        end: row after the last one.
-        warnings: corrections made to a separate file.
+        matrix: all rows of that file; a window may begin before the part's first row.
+        rows: the current row of each window, ascending, of shape (N,), int64.
+        first: the part's first row in the file.
+        end: the row after its last.
+        warnings: the corrections in a file that has this part only.
     """
 
     name: str
@@ -60,6 +51,18 @@ class Part:
     first: int
     end: int
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def dates(self) -> str:
+        """The first and the last day of the part; empty if rows have no time."""
+        if self.matrix.stamps is None:
+            return ""
+        days = self.matrix.stamps[[self.first, self.end - 1]].astype("datetime64[D]")
+        return f"{days[0]} to {days[1]}"
+
+    def truth(self, reach: Reach) -> NDArray[np.float64]:
+        """Returns the targets of all windows in their own unit, of shape (N, K)."""
+        return np.asarray(self.matrix.target[self.rows[:, None] + reach.targets])
 
 
 SeriesData: TypeAlias = Prepared[ForecasterConfig, SeriesAssets, Part]
@@ -74,70 +77,69 @@ def prepare(
     valid: Path | None = None,
     test: Path | None = None,
 ) -> SeriesData:
-    """Reads the files, splits by time, and learns columns and scales from the training rows.
+    """Reads the files, learns columns and scales from the training rows, and splits by time.
 
-    Without separate files, the last rows of ``data`` are the test part and the rows before them the
-    validation part. A window belongs to the part that contains its current row and its last target; its input
-    may begin in the part before, since those rows are known at that time.
+    If not given as files, the test part is the last rows of ``data`` and the validation part the rows before
+    them. A window belongs to a part if its current row and its last target are in it; it may read rows of the
+    part before, which were known by then.
 
     Raises:
         DataError: the rows can't be used, or there are too few.
         ConfigError: a setting names a missing column, or is not used for series.
     """
-    _refuse_unused(config.data)
+    for name in _UNUSED:
+        if getattr(config.data, name) != DataConfig.model_fields[name].default:
+            hint = f"set series.{name}" if name == "valid_fraction" else "remove it"
+            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     reporter.step("Reading")
-    tables = {"training": read_table(data, config.data)}
-    for name, path in (("validation", valid), ("test", test)):
-        if path is not None:
-            tables[name] = read_table(path, config.data)
-    key = content_key(
-        [path for path in (data, valid, test) if path is not None],
-        config.series.model_dump_json(),
-        config.data.model_dump_json(),
-    )
-    return prepare_tables(tables, config, key, reporter)
+    given = {"training": data, "validation": valid, "test": test}
+    paths = {name: path for name, path in given.items() if path is not None}
+    tables = {name: read_table(path, config.data) for name, path in paths.items()}
+    settings = (config.series.model_dump_json(), config.data.model_dump_json())
+    return prepare_tables(tables, config, content_key([*paths.values()], *settings), reporter)
 
 
 def prepare_tables(
-    tables: dict[str, Table],
-    config: ForecasterConfig,
-    key: str,
-    reporter: Reporter,
-    *,
-    tested: bool = True,
+    tables: dict[str, Table], config: ForecasterConfig, key: str, reporter: Reporter, *, tested: bool = True
 ) -> SeriesData:
-    """Prepares tables, by the name of their part, as `prepare` does for files.
+    """Prepares tables as `prepare` does files.
 
     Args:
-        tables: ``training``, and separate tables ``validation`` and ``test`` if there are any.
-        config: the settings.
+        tables: tables by part: ``training``, and ``validation`` and ``test`` if they are not taken from it.
+        config: all settings.
         key: fingerprint of the data.
-        reporter: receives the facts about the data.
-        tested: whether to split a test part from the training rows if there is no table for it.
+        reporter: receives the layout and the warnings.
+        tested: whether a test part is taken from the training table if there is no table for it.
     """
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
-    grid = rows_as_they_are(table) if clock is None else even_grid(table, read_stamps(table, clock))
+    grid = even_grid(table, clock)
     reach = find_reach(series, grid.spacing)
-    borders = _borders(len(grid.source), series, "validation" in tables, "test" in tables or not tested)
-    learned = learn_layout(table, clock, grid, series, borders[0])
-    layout = learned.layout
+    rows = len(grid.source)
+    test = 0 if "test" in tables or not tested else round(rows * series.test_fraction)
+    valid = 0 if "validation" in tables else round(rows * series.valid_fraction)
+    ends = {"training": rows - test - valid, "validation": rows - test, "test": rows}
+    layout, layout_warnings = learn_layout(table, clock, grid, series, ends["training"])
     reporter.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
-    warnings = [*table.notes, *grid.warnings, *learned.warnings]
+    warnings = [*table.notes, *grid.warnings, *layout_warnings]
     matrix = encode(table, grid, layout)
-    first = [0, *borders]
-    names = ["training", "validation", "test"]
     parts: dict[str, Part] = {}
-    for name, begin, end in zip(names, first, [*borders, len(matrix)], strict=False):
+    first = 0
+    for name, end in ends.items():
         if name in tables and name != "training":
             parts[name] = open_series(name, tables[name], layout, reach)
             warnings += [f"{name} file: {warning}" for warning in parts[name].warnings]
-        elif end > begin:
+        elif end > first:
             stride = series.stride if name == "training" else 1
-            parts[name] = _part(name, table.where, matrix, begin, end, reach, stride)
+            parts[name] = _part(name, table.where, matrix, first, end, reach, stride)
+        first = end
     for warning in warnings:
         reporter.warn(warning)
-    _report_parts(parts, reporter)
+    counts = [
+        [part.name, part.dates, f"{part.end - part.first:,}", f"{len(part.rows):,}"]
+        for part in parts.values()
+    ]
+    reporter.table("", ["part", "from", "rows", "windows"], counts)
     return Prepared(
         updated(config, {"series": _detected(series, layout, reach)}),
         SeriesAssets(layout),
@@ -150,28 +152,25 @@ def prepare_tables(
 
 
 def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
-    """Returns all windows of a separate table with the columns of a layout.
+    """Returns all windows of a file.
 
     Raises:
         DataError: columns are missing, or there are too few rows.
     """
-    grid = grid_of(table, layout)
+    grid = even_grid(table, layout.clock, layout.spacing)
     matrix = encode(table, grid, layout)
     part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)
     return replace(part, warnings=[*table.notes, *grid.warnings])
 
 
 def windows_of(
-    part: Part,
-    layout: Layout,
-    reach: Reach,
-    series: SeriesConfig,
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
+    part: Part, source: SeriesSource, batch_size: int = _EVALUATION_BATCH, *, shuffle: bool = False
 ) -> Windows:
-    """Returns the windows of a part with a standardized target, reversed if ``series.reversed`` is set."""
+    """Returns the windows of a part with a standardized target, reversed if ``series.reversed`` is set.
+
+    The order of shuffled windows is drawn by the seed of training.
+    """
+    series, layout, reach = source.config.series, source.assets.layout, reach_of(source)
     scale, matrix = layout.target, part.matrix
     return Windows(
         matrix.inputs,
@@ -183,21 +182,14 @@ def windows_of(
         batch_size,
         relative=len(layout.numbers) if series.relative else 0,
         shuffle=shuffle,
-        seed=seed,
+        seed=source.config.train.seed,
     )
 
 
-def _borders(rows: int, series: SeriesConfig, valid_file: bool, test_file: bool) -> list[int]:
-    """Returns the ends of the training rows and of the validation rows."""
-    test = 0 if test_file else round(rows * series.test_fraction)
-    valid = 0 if valid_file else round(rows * series.valid_fraction)
-    return [rows - test - valid, rows - test]
-
-
 def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Reach, stride: int) -> Part:
-    """Returns the windows whose current row and last target are within ``first`` and ``end``.
+    """The windows whose current row and last target are in the rows from ``first`` to ``end``.
 
-    Windows at an inserted row and windows with a missing target are excluded.
+    Windows at an inserted row and windows with a missing target are left out.
     """
     rows = np.arange(max(first, reach.back), end - reach.ahead)
     if len(rows):
@@ -218,27 +210,20 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
 
 
 def _detected(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:
-    """Returns the detected values of settings that are None, by name."""
+    """The detected values of the settings that are None."""
     spacing = layout.spacing
     detected: dict[str, Any] = {
         "target": layout.target.name,
         "time": layout.time if len(layout.time) > 1 else layout.time[0] if layout.time else None,
-        "lookback": written(reach.points * reach.step, spacing),
-        "step": written(reach.step, spacing),
-        "delay": written(reach.delay, spacing),
+        "lookback": as_setting(reach.points * reach.step, spacing),
+        "step": as_setting(reach.step, spacing),
+        "delay": as_setting(reach.delay, spacing),
     }
     return {name: value for name, value in detected.items() if getattr(series, name) is None}
 
 
-def _refuse_unused(data: DataConfig) -> None:
-    for name in _UNUSED:
-        if getattr(data, name) != DataConfig.model_fields[name].default:
-            hint = f"set series.{name}" if name == "valid_fraction" else "remove it"
-            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
-
-
 def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
-    """Returns facts about the columns for the screen and the report."""
+    """Returns facts about the columns by name, for the screen and the report."""
     clock, spacing = layout.clock, layout.spacing
     inputs = [column.name for column in layout.numbers]
     inputs += [f"{column.name} ({len(column.words)} words)" for column in layout.categories]
@@ -251,36 +236,5 @@ def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
         "inputs": f"{', '.join(inputs)}: {len(layout.features)} numbers a row",
     }
     if layout.left_out:
-        facts["left out"] = "; ".join(f"{name} ({why})" for name, why in layout.left_out.items())
+        facts["left out"] = "; ".join(f"{name} ({reason})" for name, reason in layout.left_out.items())
     return facts
-
-
-def reach_in_words(reach: Reach, spacing: float | None) -> str:
-    """Describes the forecast distance and the window.
-
-    Example:
-        >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
-        '1 d ahead, from 240 points of the last 10 d'
-    """
-    distance = rows_in_words(reach.step, spacing)
-    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
-    points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
-    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
-
-
-def rows_in_words(rows: int, spacing: float | None) -> str:
-    """Returns the duration of a number of rows as text; their number if rows have no times."""
-    count = "1 row" if rows == 1 else f"{rows:,} rows"
-    return count if spacing is None else span(rows * spacing)
-
-
-def _report_parts(parts: dict[str, Part], reporter: Reporter) -> None:
-    rows = []
-    for part in parts.values():
-        stamps = part.matrix.stamps
-        when = ""
-        if stamps is not None:
-            days = stamps[[part.first, part.end - 1]].astype("datetime64[D]")
-            when = f"{days[0]} to {days[1]}"
-        rows.append([part.name, when, f"{part.end - part.first:,}", f"{len(part.rows):,}"])
-    reporter.table("", ["part", "from", "rows", "windows"], rows)

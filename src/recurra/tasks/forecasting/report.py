@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any
@@ -19,13 +19,8 @@ from recurra.tasks.card import network_fields, today, training_fields
 from recurra.tasks.forecasting.assess import ForecastAssessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastFigures, ForecastMetrics
-from recurra.tasks.forecasting.prepare import (
-    Part,
-    SeriesData,
-    layout_facts,
-    reach_in_words,
-    rows_in_words,
-)
+from recurra.tasks.forecasting.prepare import Part, SeriesData, layout_facts
+from recurra.tasks.forecasting.series.reach import reach_in_words, rows_in_words
 from recurra.train.loop import Outcome
 
 __all__ = ["bars", "evaluation_report", "forecast_sections", "median_stretch", "model_card", "report_data"]
@@ -36,7 +31,7 @@ _STRETCH = 240  # windows that are drawn
 
 def report_data(
     bundle: ForecasterBundle,
-    ready: SeriesData,
+    prepared: SeriesData,
     outcome: Outcome,
     assessment: ForecastAssessment,
     baseline: object,
@@ -45,13 +40,13 @@ def report_data(
     """Returns the report of a fit."""
     unit = f", in {assessment.metrics.unit}" if assessment.metrics.unit else ""
     squared = "squared " if bundle.config.series.loss == "mse" else ""
+    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
     fields = {
-        **_result_fields(bundle, assessment),
+        **_result_fields(bundle, assessment, prepared.source_name),
         **training_fields(bundle.config, outcome, command),
-        "title": f"{assessment.network.removeprefix('the ')} on {ready.source_name}",
-        "data": {"file": ready.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
-        "parts": [_part(part) for part in (ready.train, ready.valid, ready.test) if part is not None],
-        "warnings": ready.warnings,
+        "data": {"file": prepared.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
+        "parts": [_part(part) for part in parts],
+        "warnings": prepared.warnings,
         "curves": {
             "loss": f"Loss: the mean {squared}error in standard deviations of the target; lower is better",
             "mae": f"Mean absolute error of {assessment.metrics.target}{unit}: lower is better",
@@ -62,64 +57,57 @@ def report_data(
 
 def evaluation_report(bundle: ForecasterBundle, assessment: ForecastAssessment, name: str) -> ReportData:
     """Returns the report of a saved forecaster on the file called ``name``."""
-    title = f"{assessment.network.removeprefix('the ')} on {name}"
-    fields = {"title": title, "warnings": assessment.warnings, **_result_fields(bundle, assessment)}
-    return ReportData.model_validate(fields)
+    return ReportData.model_validate(_result_fields(bundle, assessment, name))
 
 
-def _result_fields(bundle: ForecasterBundle, assessment: ForecastAssessment) -> dict[str, Any]:
-    """Returns the fields of a report that show an assessment."""
+def _result_fields(bundle: ForecasterBundle, assessment: ForecastAssessment, name: str) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
     metrics = assessment.metrics
-    named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
     reach, spacing = reach_of(bundle), bundle.assets.layout.spacing
-    sections = forecast_sections(
-        metrics,
-        assessment.truth,
-        assessment.forecasts,
-        assessment.stamps,
-        distance=rows_in_words(reach.ahead, spacing),
-        note=assessment.note,
-    )
     return {
         **network_fields(bundle),
+        "title": f"{metrics.network.label} on {name}",
         "lead": assessment.lead(reach_in_words(reach, spacing)),
-        "verdict": f"{assessment.verdict}." if assessment.verdict else "",
+        "verdict": assessment.verdict,
         "verdict_kind": assessment.verdict_kind,
         "bars": bars(metrics),
-        "bars_label": f"Mean absolute error of {named}: lower is better",
-        "sections": sections,
+        "bars_label": f"Mean absolute error of {metrics.target_and_unit}: lower is better",
+        "sections": forecast_sections(assessment, rows_in_words(reach.ahead, spacing)),
+        "warnings": assessment.warnings,
     }
 
 
 def _part(part: Part) -> ReportPart:
-    stamps = part.matrix.stamps
-    when = ""
-    if stamps is not None:
-        days = stamps[[part.first, part.end - 1]].astype("datetime64[D]")
-        when = f"{days[0]} to {days[1]}, "
+    dates = f"{part.dates}, " if part.dates else ""
     return ReportPart(
         name=part.name,
         rows=part.end - part.first,
         source=PurePath(part.where).name,
-        notes=f"{when}{len(part.rows):,} windows",
+        notes=f"{dates}{len(part.rows):,} windows",
     )
 
 
 def model_card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
     """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    metrics, config, reach = assessment.metrics, bundle.config, reach_of(bundle)
+    metrics, layout, reach = assessment.metrics, bundle.assets.layout, reach_of(bundle)
+    columns = ", ".join(dict.fromkeys([*layout.time, *layout.columns]))
     unit = f" ({metrics.unit})" if metrics.unit else ""
-    figures = "\n".join(_card_row(figures, metrics.decimals) for figures in metrics.figures)
-    verdict = f"\n{assessment.verdict}.\n" if assessment.verdict else ""
-    return f"""# {assessment.network.removeprefix("the ")}: {metrics.target}
+    rows = []
+    for figures in metrics.figures:
+        mae = f"{metrics.number(figures.mae)} ({metrics.interval(figures.mae_low, figures.mae_high)})"
+        skill = "" if figures.skill is None else f"{100 * figures.skill:.1f}%"
+        rows.append(f"| {figures.label} | {mae} | {metrics.number(figures.rmse)} | {skill} |")
+    table = "\n".join(rows)
+    verdict = f"\n{assessment.verdict}\n" if assessment.verdict else ""
+    return f"""# {metrics.network.label}: {metrics.target}
 
 A forecaster made with recurra, {today()};
-recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
-It forecasts {metrics.target}, {reach_in_words(reach, bundle.assets.layout.spacing)}.
+recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
+It forecasts {metrics.target}, {reach_in_words(reach, layout.spacing)}.
 
 | on {metrics.windows:,} {assessment.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
 |---|---|---|---|
-{figures}
+{table}
 {verdict}
 Skill is how far the MAE is below that of persistence, which repeats the last known value.
 
@@ -128,7 +116,7 @@ Skill is how far the MAE is below that of persistence, which repeats the last kn
     recurra predict . ROWS.csv
     recurra evaluate . ROWS.csv
 
-ROWS.csv has the columns of the training file: {", ".join(_columns(bundle))}; a forecast needs its last
+ROWS.csv has the columns of the training file: {columns}; a forecast needs its last
 {reach.back + 1:,} rows.
 
 ## Limits
@@ -138,71 +126,34 @@ grow: measure the model on new rows regularly and compare it with persistence.
 """
 
 
-def _columns(bundle: ForecasterBundle) -> list[str]:
-    layout = bundle.assets.layout
-    inputs = [number.name for number in layout.numbers] + [kind.name for kind in layout.categories]
-    return list(dict.fromkeys([*layout.time, *inputs, layout.target.name]))
-
-
-def _card_row(figures: ForecastFigures, decimals: int) -> str:
-    d = f",.{decimals}f"
-    skill = "" if figures.skill is None else f"{100 * figures.skill:.1f}%"
-    name = figures.name.removeprefix("the ")
-    mae = f"{figures.mae:{d}} ({figures.mae_low:{d}} to {figures.mae_high:{d}})"
-    return f"| {name} | {mae} | {figures.rmse:{d}} | {skill} |"
-
-
 def bars(metrics: ForecastMetrics) -> list[Bar]:
     """Returns a bar with the MAE of each forecaster."""
-    d, unit = metrics.decimals, f" {metrics.unit}" if metrics.unit else ""
     return [
         Bar(
-            name=figures.name.removeprefix("the "),
+            name=figures.label,
             value=figures.mae,
             low=max(0.0, figures.mae_low),
             high=figures.mae_high,
-            text=f"{figures.mae:,.{d}f}{unit} ({figures.mae_low:,.{d}f} to {figures.mae_high:,.{d}f})",
+            text=metrics.mae_in_unit(figures),
             kind="model" if figures is metrics.network else "baseline",
         )
         for figures in metrics.figures
     ]
 
 
-def forecast_sections(
-    metrics: ForecastMetrics,
-    truth: Values,
-    forecasts: Mapping[str, Values],
-    stamps: NDArray[np.datetime64] | None,
-    *,
-    distance: str,
-    note: str = "",
-) -> list[Section]:
-    """Returns the sections of a report that show forecasts.
-
-    Args:
-        metrics: Figures of the forecasts.
-        truth: True values of shape ``(N, K)`` in the unit of the target, in the order of time.
-        forecasts: Forecasts of shape ``(N, K)`` by name, those of the network first.
-        stamps: Times of the targets, of shape ``(N, K)``; None if the rows have no time.
-        distance: Distance from the end of a window to its last target, in words.
-        note: Limits of the baselines.
-    """
-    named = f"{metrics.target}, {metrics.unit}" if metrics.unit else metrics.target
-    shown = {name.removeprefix("the "): values for name, values in forecasts.items()}
-    sections = [_against_truth(named, truth, shown, stamps, distance), _figures(metrics, note)]
-    errors = {name: np.abs(values - truth) for name, values in shown.items()}
-    charts = [*_by_time(errors, stamps, named), *_by_distance(metrics)]
+def forecast_sections(assessment: ForecastAssessment, distance: str) -> list[Section]:
+    """Returns the sections on forecasts; ``distance`` is that from a window to its last target, in words."""
+    sections = [_against_truth(assessment, distance), _figures(assessment.metrics, assessment.note)]
+    charts = [*_by_time(assessment), *_by_distance(assessment.metrics)]
     if charts:
         sections.append(Section(anchor="when", title="Errors by time", charts=charts))
     return sections
 
 
 def median_stretch(errors: Values, length: int) -> slice:
-    """Returns the stretch of windows with the median mean error among all consecutive stretches.
+    """Returns the stretch of ``length`` windows with the median of the mean errors of all such stretches.
 
-    Args:
-        errors: Errors of shape ``(N,)``.
-        length: Number of windows in a stretch.
+    Stretches do not overlap; ``errors`` has the shape (N,).
 
     Example:
         >>> median_stretch(np.array([9.0, 9, 1, 1, 5, 5]), 2)
@@ -216,24 +167,20 @@ def median_stretch(errors: Values, length: int) -> slice:
     return slice(middle * length, (middle + 1) * length)
 
 
-def _against_truth(
-    named: str,
-    truth: Values,
-    forecasts: Mapping[str, Values],
-    stamps: NDArray[np.datetime64] | None,
-    distance: str,
-) -> Section:
-    network = next(iter(forecasts))
-    last = truth.shape[1] - 1  # the furthest of several values ahead
-    part = median_stretch(np.abs(forecasts[network] - truth).mean(axis=1), _STRETCH)
-    drawn = {network: forecasts[network], PERSISTENCE: forecasts.get(PERSISTENCE)}
-    lines: dict[str, Sequence[float]] = {"truth": truth[part, last].tolist()}
-    lines |= {name: values[part, last].tolist() for name, values in drawn.items() if values is not None}
+def _against_truth(assessment: ForecastAssessment, distance: str) -> Section:
+    """A chart of the truth, the network's forecasts and persistence; of several values ahead the last."""
+    network, truth, stamps = assessment.metrics.network, assessment.truth, assessment.stamps
+    named = assessment.metrics.target_and_unit
+    part = median_stretch(np.abs(assessment.forecasts[network.name] - truth).mean(axis=1), _STRETCH)
+    lines: dict[str, Sequence[float]] = {"truth": truth[part, -1].tolist()}
+    for figures in assessment.metrics.figures:
+        if figures is network or figures.name == PERSISTENCE:
+            lines[figures.label] = assessment.forecasts[figures.name][part, -1].tolist()
     x: Sequence[float] | Sequence[datetime]
     if stamps is None:
         x = np.arange(part.start, part.stop, dtype=np.float64).tolist()
     else:
-        x = [stamp.item() for stamp in stamps[part, last].astype("datetime64[s]")]
+        x = stamps[part, -1].astype("datetime64[s]").tolist()
     chart = line_chart(
         x,
         lines,
@@ -253,17 +200,17 @@ def _against_truth(
 
 
 def _figures(metrics: ForecastMetrics, note: str) -> Section:
-    d, unit = metrics.decimals, f" ({metrics.unit})" if metrics.unit else ""
+    unit = f" ({metrics.unit})" if metrics.unit else ""
 
     def row(f: ForecastFigures) -> list[str]:
         skill = ""
         if f.skill is not None and f.skill_low is not None and f.skill_high is not None:
             skill = f"{100 * f.skill:.1f}% ({100 * f.skill_low:.1f} to {100 * f.skill_high:.1f})"
         return [
-            f.name.removeprefix("the "),
-            f"{f.mae:,.{d}f} ({f.mae_low:,.{d}f} to {f.mae_high:,.{d}f})",
-            f"{f.rmse:,.{d}f} ({f.rmse_low:,.{d}f} to {f.rmse_high:,.{d}f})",
-            f"{f.bias:+,.{d}f}",
+            f.label,
+            f"{metrics.number(f.mae)} ({metrics.interval(f.mae_low, f.mae_high)})",
+            f"{metrics.number(f.rmse)} ({metrics.interval(f.rmse_low, f.rmse_high)})",
+            metrics.number(f.bias, "+"),
             skill,
         ]
 
@@ -288,8 +235,8 @@ def _figures(metrics: ForecastMetrics, note: str) -> Section:
                 rows=[
                     [
                         pair.second,
-                        f"{pair.difference:+,.{d}f}",
-                        f"{pair.low:+,.{d}f} to {pair.high:+,.{d}f}",
+                        metrics.number(pair.difference, "+"),
+                        metrics.interval(pair.low, pair.high, "+"),
                         "yes" if pair.shown else "no",
                     ]
                     for pair in metrics.differences
@@ -299,20 +246,25 @@ def _figures(metrics: ForecastMetrics, note: str) -> Section:
     return Section(anchor="errors", title="Errors", paragraphs=paragraphs, tables=tables)
 
 
-def _by_time(errors: Mapping[str, Values], stamps: NDArray[np.datetime64] | None, named: str) -> list[Chart]:
+def _by_time(assessment: ForecastAssessment) -> list[Chart]:
     """Charts of the MAE by hour of the day and by month of the year, if there are at least three of them."""
+    stamps = assessment.stamps
     if stamps is None:
         return []
+    errors = {
+        figures.label: np.abs(assessment.forecasts[figures.name] - assessment.truth)
+        for figures in assessment.metrics.figures
+    }
     days = stamps.astype("datetime64[D]")
     hours = (stamps - days.astype(stamps.dtype)).astype("timedelta64[h]").astype(np.int64)
     months = stamps.astype("datetime64[M]").astype(np.int64) % 12 + 1
     charts = []
-    for name, places, label in (("hour", hours, "hour of the day"), ("month", months, "month of the year")):
-        known = np.unique(places)
+    for name, times, label in (("hour", hours, "hour of the day"), ("month", months, "month of the year")):
+        known = np.unique(times)
         if len(known) < 3:
             continue
         lines = {
-            forecaster: [float(values[places == place].mean()) for place in known]
+            forecaster: [float(values[times == time].mean()) for time in known]
             for forecaster, values in errors.items()
         }
         svg = line_chart(
@@ -321,7 +273,7 @@ def _by_time(errors: Mapping[str, Values], stamps: NDArray[np.datetime64] | None
             title=f"Mean absolute error by {label}",
             name=name,
             x_label=label,
-            y_label=f"MAE of {named}",
+            y_label=f"MAE of {assessment.metrics.target_and_unit}",
         )
         charts.append(Chart(caption=f"Mean absolute error by {label} of the target.", svg=svg))
     return charts
@@ -334,7 +286,7 @@ def _by_distance(metrics: ForecastMetrics) -> list[Chart]:
         return []
     svg = line_chart(
         [float(step) for step in range(1, ahead + 1)],
-        {figures.name.removeprefix("the "): figures.mae_ahead for figures in metrics.figures},
+        {figures.label: figures.mae_ahead for figures in metrics.figures},
         title="Mean absolute error by distance of the value",
         name="ahead",
         x_label="value ahead",

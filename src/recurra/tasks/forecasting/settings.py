@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from recurra.config import Config
 from recurra.config.section import Section
 
-__all__ = ["ForecasterConfig", "SeriesConfig", "seconds_of"]
+__all__ = ["ForecasterConfig", "Period", "SeriesConfig", "seconds_of"]
 
 _UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
@@ -45,6 +45,7 @@ def _checked(span: int | str) -> int | str:
 Span = Annotated[int | str, AfterValidator(_checked)]
 """A number of rows, or a duration."""
 Share = Annotated[float, Field(gt=0, lt=0.9)]
+Period = Literal["day", "week", "year"]
 
 
 class SeriesConfig(Section):
@@ -62,7 +63,7 @@ class SeriesConfig(Section):
     inputs: list[str] | None = Field(
         None, description="input columns; null: all usable ones, with the past of the target"
     )
-    calendar: list[Literal["day", "week", "year"]] = Field(
+    calendar: list[Period] = Field(
         ["day", "year"],
         description="periods whose sine and cosine at the time of each row are added as inputs",
     )

@@ -27,28 +27,28 @@ _MEASURED = (
 def write(prepared: SeriesData, folder: Path) -> StudyData:
     """Returns the files as they are: a series is split by time, and its rows are not drawn."""
     folder.mkdir(parents=True, exist_ok=True)
-    train, valid, test = prepared.train, prepared.valid, prepared.test
-    paths = [None if part is None else str(Path(part.where).absolute()) for part in (train, valid, test)]
+    parts = (prepared.train, prepared.valid, prepared.test)
+    train, *others = [None if part is None else str(Path(part.where).absolute()) for part in parts]
+    valid, test = (None if path == train else path for path in others)
     return StudyData(
         folder=folder,
-        rows=len(train.rows),
-        measured=len((test or valid).rows),
-        train=str(paths[0]),
-        valid=None if paths[1] == paths[0] else paths[1],
-        test=None if paths[2] == paths[0] else paths[2],
-        tested=test is not None,
+        rows=len(prepared.train.rows),
+        measured=len((prepared.test or prepared.valid).rows),
+        train=str(train),
+        valid=valid,
+        test=test,
+        tested=prepared.test is not None,
     )
 
 
 def score(bundle: ForecasterBundle, part: Part) -> Scores:
-    """The absolute error of each block of windows."""
+    """Returns the absolute error of each block of windows."""
     return _scores(part, reach_of(bundle), forecasts_of(bundle, part))
 
 
 def score_baseline(baseline: RidgeBaseline, prepared: SeriesData, part: Part) -> Scores:
-    """The absolute error of the ridge regression in each block of windows."""
-    matrix = part.matrix
-    return _scores(part, reach_of(prepared), baseline.predict(matrix.inputs, matrix.last, part.rows))
+    """Returns the absolute error of the ridge regression in each block of windows."""
+    return _scores(part, reach_of(prepared), baseline.predict(part))
 
 
 def _scores(part: Part, reach: Reach, forecasts: NDArray[np.float64]) -> Scores:
@@ -56,8 +56,8 @@ def _scores(part: Part, reach: Reach, forecasts: NDArray[np.float64]) -> Scores:
 
     Errors are divided by the mean error of persistence, so that they have no unit.
     """
-    truth = part.matrix.target[part.rows[:, None] + reach.targets]
-    unchanged = np.abs(persistence(part.matrix.last, part.rows, reach.targets) - truth).mean(axis=1)
+    truth = part.truth(reach)
+    unchanged = np.abs(persistence(part, reach) - truth).mean(axis=1)
     errors = np.abs(forecasts - truth).mean(axis=1)
     block = block_length(unchanged, minimum=reach.ahead)
     edges = np.arange(max(1, len(errors) // block)) * block  # the last block also has the remaining windows

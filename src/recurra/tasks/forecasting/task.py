@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
-from recurra.tasks.forecasting.assess import EVALUATION_BATCH, assess, fit_ridge, report_assessment
+from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
@@ -24,26 +24,23 @@ __all__ = ["TASK"]
 
 
 def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
-    """Returns windows, loss (in standard deviations), and the validation, which adds the MAE in the unit."""
-    series, settings = prepared.config.series, prepared.config.train
-    layout, reach = prepared.assets.layout, reach_of(prepared)
-    held_out = windows_of(prepared.valid, layout, reach, series, EVALUATION_BATCH)
+    """Trains on the error in standard deviations; validation adds the MAE in the unit of the target."""
+    loss_kind, std = prepared.config.series.loss, prepared.assets.layout.target.std
+    held_out = windows_of(prepared.valid, prepared)
     truth = held_out.truth()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, ForecastNetwork)  # noqa: S101  # the network of build()
         errors = np.abs(forecast_windows(network, held_out).astype(np.float64) - truth)
-        loss = (errors**2).mean() if series.loss == "mse" else errors.mean()
-        return {"loss": float(loss), "mae": float(errors.mean()) * layout.target.std}
+        loss = (errors**2).mean() if loss_kind == "mse" else errors.mean()
+        return {"loss": float(loss), "mae": float(errors.mean()) * std}
 
-    windows = windows_of(
-        prepared.train, layout, reach, series, settings.batch_size, shuffle=True, seed=settings.seed
-    )
-    return TrainingSetup(windows, StatelessLoss(forecast_loss(series.loss)), validate)
+    windows = windows_of(prepared.train, prepared, prepared.config.train.batch_size, shuffle=True)
+    return TrainingSetup(windows, StatelessLoss(forecast_loss(loss_kind)), validate)
 
 
 def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
-    """Opens all windows of a file with the columns of training."""
+    """Returns all windows of a file with the columns of training."""
     table = read_table(data, bundle.config.data)
     part = open_series("test", table, bundle.assets.layout, reach_of(bundle))
     for warning in part.warnings:
@@ -52,9 +49,8 @@ def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
 
 
 def sequences(bundle: ForecasterBundle, data: Path) -> Iterator[Tensor]:
-    """Yields the inputs of the windows of the series."""
-    part = open_file(bundle, data, Reporter())
-    windows = windows_of(part, bundle.assets.layout, reach_of(bundle), bundle.config.series, 1)
+    """Returns the inputs of the network for each window of a file."""
+    windows = windows_of(open_file(bundle, data, Reporter()), bundle, 1)
     return (batch.inputs[0] for batch in windows.epoch(0))
 
 

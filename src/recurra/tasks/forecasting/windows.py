@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -39,13 +39,14 @@ class WindowBatch:
         return self.inputs.shape[0] * self.inputs.shape[1]
 
 
+@dataclass(frozen=True, eq=False)
 class Windows:
     """Windows of one series, each once per epoch, in batches of ``batch_size`` (the last may be smaller).
 
     The window at row ``t`` has the input rows ``t + behind`` and the target rows ``t + ahead``. If shuffled,
     the order depends on ``seed`` and the epoch only; otherwise it is that of ``rows``.
 
-    Args:
+    Attributes:
         inputs: all rows, of shape (M, E), float32.
         targets: the target in standard deviations, of shape (M,), float32.
         last: the last known target up to each row, of shape (M,), float32.
@@ -68,34 +69,24 @@ class Windows:
         ([[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]], [[7.0], [8.0]])
     """
 
-    def __init__(
-        self,
-        inputs: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        last: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        behind: NDArray[np.int64],
-        ahead: NDArray[np.int64],
-        batch_size: int,
-        *,
-        relative: int = 0,
-        shuffle: bool = False,
-        seed: int = 0,
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} must be 1 or more")
-        if len(rows) and not (rows.min() + behind.min() >= 0 and rows.max() < len(inputs)):
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    last: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    behind: NDArray[np.int64]
+    ahead: NDArray[np.int64]
+    batch_size: int
+    _: KW_ONLY
+    relative: int = 0
+    shuffle: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size {self.batch_size} must be 1 or more")
+        rows = self.rows
+        if len(rows) and not (rows.min() + self.behind.min() >= 0 and rows.max() < len(self.inputs)):
             raise ValueError("a window starts before the first row or ends after the last")
-        self.inputs = inputs
-        self.targets = targets
-        self.last = last
-        self.rows = rows
-        self.behind = behind
-        self.ahead = ahead
-        self.batch_size = batch_size
-        self.relative = relative
-        self.shuffle = shuffle
-        self.seed = seed
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)

@@ -37,9 +37,9 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
     """
     if request.texts:
         sentences = [Sentence(tuple(split_words(text)), None, n) for n, text in enumerate(request.texts, 1)]
-        empty = next((sentence.row for sentence in sentences if not sentence.words), None)
-        if empty is not None:
-            raise DataError("the text has no words", where="--text", row=empty)
+        for sentence in sentences:
+            if not sentence.words:
+                raise DataError("the text has no words", where="--text", row=sentence.row)
         return Answers(FIELDS, _records(bundle, sentences, lambda: True))
     if request.file is None or str(request.file) == "-":
         encoding = bundle.config.data.encoding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,24 +89,28 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
 
 def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
     """Reports the metrics, the comparison as a sentence, and the most frequent confusions."""
-    columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
-    if assessment.baseline is not None:
-        columns.append((BASELINE.removeprefix("the "), assessment.baseline))
-    figures: list[tuple[str, Callable[[TaggingMetrics], str]]] = [
-        ("words right", lambda m: m.words.text),
-        ("  known words", lambda m: m.known.text if m.known else "-"),
-        ("  unknown words", lambda m: m.unknown.text if m.unknown else "-"),
-        ("whole sentences right", lambda m: m.sentences.text),
-        ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
-        ("log loss", lambda m: f"{m.log_loss:.3f}"),
-        ("calibration error", lambda m: f"{m.ece:.3f}"),
-    ]
-    if assessment.metrics.entities is not None:
-        figures.append(("F1 of whole spans", lambda m: f"{(m.entities.f1 if m.entities else None) or 0:.3f}"))
     m = assessment.metrics
     unknown = "" if m.unknown is None else f", {m.unknown.count:,} of them unknown"
-    header = [f"{assessment.part}, {m.words.count:,} words{unknown}", *(name for name, _ in columns)]
-    reporter.table("", header, [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures])
+    header = [
+        f"{assessment.part}, {m.words.count:,} words{unknown}",
+        assessment.model_name.removeprefix("the "),
+    ]
+    models = [m]
+    if assessment.baseline is not None:
+        header.append(BASELINE.removeprefix("the "))
+        models.append(assessment.baseline)
+    rows = [
+        ["words right", *(m.words.text for m in models)],
+        ["  known words", *(m.known.text if m.known else "-" for m in models)],
+        ["  unknown words", *(m.unknown.text if m.unknown else "-" for m in models)],
+        ["whole sentences right", *(m.sentences.text for m in models)],
+        ["macro-F1", *(f"{m.macro_f1:.3f}" for m in models)],
+        ["log loss", *(f"{m.log_loss:.3f}" for m in models)],
+        ["calibration error", *(f"{m.ece:.3f}" for m in models)],
+    ]
+    if m.entities is not None:
+        rows.append(["F1 of whole spans", *(f"{m.entities.f1 or 0:.3f}" for m in models if m.entities)])
+    reporter.table("", header, rows)
     report_comparison(assessment.comparison, reporter)
     if assessment.confusions:
         reporter.table(

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
-from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
-from recurra.tasks.tagging.prepare import TaggerData, check_settings, learn, numbered
+from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
 
@@ -92,12 +91,8 @@ class SequenceTagger(WordFields, RecurrentEstimator):
             training = sentences = _sentences(X, y)
             if validation_data is not None:
                 validation = _sentences(*validation_data)
-            elif len(sentences) < 2:
-                raise DataError("one sentence can't be split", hint="give more, or validation_data")
             else:
-                strata = np.zeros(len(sentences), np.int64)
-                rows = split(strata, config.data.valid_fraction, config.data.split_seed)
-                training, validation = ([sentences[row] for row in part.tolist()] for part in rows)
+                training, validation = held_out(sentences, config, None)
             labels, counts, vocabulary = learn(sentences, training, config, None)
             train, valid = (
                 numbered(name, name, part, vocabulary, labels, config)

@@ -17,16 +17,7 @@ from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import classification_metrics, wilson_interval
 from recurra.tasks.tagging.entities import EntityFigures, entity_figures
 
-__all__ = [
-    "Confusion",
-    "Share",
-    "TagFigures",
-    "TaggingMetrics",
-    "clustered_interval",
-    "compare_words",
-    "tagging_metrics",
-    "worst_confusions",
-]
+__all__ = ["Confusion", "Share", "TaggingMetrics", "compare_words", "tagging_metrics", "worst_confusions"]
 
 _Z = 1.959963984540054  # 97.5% quantile of the normal distribution
 
@@ -120,11 +111,21 @@ def tagging_metrics(
         >>> round(metrics.words.accuracy, 3), metrics.sentences.accuracy, metrics.unknown
         (0.667, 0.5, None)
     """
-    true, chosen, starts = _checked(tags_true, probabilities, lengths, known)
-    correct = true == chosen
+    true = np.asarray(tags_true)
+    if len(lengths) == 0:
+        raise DataError("there are no sentences to evaluate", hint="give a file with at least one")
+    if true.ndim != 1 or len({len(true), len(probabilities), len(known), int(lengths.sum())}) != 1:
+        raise ValueError(
+            f"tags have shape {true.shape}, probabilities {probabilities.shape}, known {known.shape}, "
+            f"but the sentences have {int(lengths.sum())} words"
+        )
+    if lengths.min() < 1:
+        raise ValueError("a sentence has no words")
     has_class = true >= 0
     if not has_class.any():
         raise DataError("there are no words to evaluate", hint="give a file with at least one tagged word")
+    chosen = np.asarray(probabilities.argmax(axis=1))
+    correct, starts = true == chosen, np.cumsum(lengths) - lengths
     metrics = classification_metrics(true[has_class], probabilities[has_class], names, "multiclass")
     all_correct = np.add.reduceat(correct, starts) == lengths
     low, high = wilson_interval(int(all_correct.sum()), len(all_correct))
@@ -247,26 +248,6 @@ def worst_confusions(
             )
         )
     return confusions
-
-
-def _checked(
-    tags_true: NDArray[np.int64],
-    probabilities: NDArray[np.floating],
-    lengths: NDArray[Any],
-    known: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the true tags, the predicted tags, and the start of each sentence."""
-    true = np.asarray(tags_true)
-    if len(lengths) == 0:
-        raise DataError("there are no sentences to evaluate", hint="give a file with at least one")
-    if true.ndim != 1 or len({len(true), len(probabilities), len(known), int(lengths.sum())}) != 1:
-        raise ValueError(
-            f"tags have shape {true.shape}, probabilities {probabilities.shape}, known {known.shape}, "
-            f"but the sentences have {int(lengths.sum())} words"
-        )
-    if lengths.min() < 1:
-        raise ValueError("a sentence has no words")
-    return true, np.asarray(probabilities.argmax(axis=1)), np.cumsum(lengths) - lengths
 
 
 def _share(correct: NDArray[np.bool_], subset: NDArray[np.bool_], starts: NDArray[np.int64]) -> Share:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,16 @@ from recurra.tasks.tagging.sentences import (
 from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.texts import report_skipped
 
-__all__ = ["TaggedPart", "TaggerData", "check_settings", "learn", "numbered", "open_part", "prepare"]
+__all__ = [
+    "TaggedPart",
+    "TaggerData",
+    "check_settings",
+    "held_out",
+    "learn",
+    "numbered",
+    "open_part",
+    "prepare",
+]
 
 _MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
 
@@ -98,18 +107,7 @@ def prepare(
     source = detect_sentences(data, config.data, config.tagging)
     reporter.facts(source.describe())
     sentences = _read(source, reporter)
-    rows = np.arange(len(sentences))
-    held: NDArray[np.int64] = rows[:0]
-    if valid is None:
-        if len(sentences) < 2:
-            raise DataError(
-                "one sentence can't be split into training and validation",
-                where=data,
-                hint="give more, or a validation file",
-            )
-        settings = config.data
-        rows, held = split(np.zeros(len(sentences), np.int64), settings.valid_fraction, settings.split_seed)
-    training = [sentences[row] for row in rows.tolist()]
+    training, held = held_out(sentences, config, data) if valid is None else (sentences, [])
     labels, counts, vocabulary = learn(sentences, training, config, data)
     words = sum(len(sentence.words) for sentence in sentences)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
@@ -119,7 +117,7 @@ def prepare(
 
     if valid is None:
         reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
-        valid_part = part("validation", [sentences[row] for row in held.tolist()])
+        valid_part = part("validation", held)
     else:
         valid_part = open_part("validation", valid, config, labels, vocabulary, reporter)
     test_part = None if test is None else open_part("test", test, config, labels, vocabulary, reporter)
@@ -140,6 +138,22 @@ def prepare(
     return Prepared(config, assets, part("training", training), valid_part, test_part, key)
 
 
+def held_out(
+    sentences: Sequence[Sentence], config: TaggerConfig, where: Path | None
+) -> tuple[list[Sentence], list[Sentence]]:
+    """Returns the training sentences, and those held out at random for validation.
+
+    Raises:
+        DataError: there is only one sentence.
+    """
+    if len(sentences) < 2:
+        what = "one sentence can't be split into training and validation"
+        raise DataError(what, where=where, hint="give more, or validation data")
+    strata = np.zeros(len(sentences), np.int64)
+    training, held = split(strata, config.data.valid_fraction, config.data.split_seed)
+    return [sentences[row] for row in training.tolist()], [sentences[row] for row in held.tolist()]
+
+
 def learn(
     sentences: Sequence[Sentence], training: Sequence[Sentence], config: TaggerConfig, where: Path | None
 ) -> tuple[Labels, TagCounts, WordVocabulary]:
@@ -154,11 +168,8 @@ def learn(
     if len(names) < 2:
         raise DataError(f"there is only one tag ({names[0]!r})", where=where, hint="a tagger needs two")
     if len(names) > _MANY_TAGS and len(names) > words / 5:
-        raise DataError(
-            f"{len(names):,} different tags of {words:,} words: the last column does not contain tags",
-            where=where,
-            hint="write the word first and its tag last",
-        )
+        what = f"{len(names):,} different tags of {words:,} words: the last column does not contain tags"
+        raise DataError(what, where=where, hint="write the word first and its tag last")
     return Labels(names, "multiclass"), counts, WordVocabulary.learn(counts.frequencies(), config.tagging)
 
 
@@ -218,19 +229,13 @@ def check_settings(config: TaggerConfig) -> None:
         ConfigError: there is such a setting.
     """
     used = {"encoding", "skip_bad_rows", "valid_fraction", "split_seed"}
-    sections: list[tuple[str, Any, Any, set[str]]] = [
-        ("data", config.data, DataConfig(), set(DataConfig.model_fields) - used),
-        ("model", config.model, ModelConfig(), {"pooling"}),
-    ]
-    for section, values, defaults, names in sections:
-        for name in sorted(names):
-            if getattr(values, name) != getattr(defaults, name):
-                hint = "remove it; tagging.format and tagging.column describe the file"
-                raise ConfigError(
-                    "is not a setting of taggers",
-                    where=f"{section}.{name}",
-                    hint=hint if section == "data" else "remove it",
-                )
+    what = "is not a setting of taggers"
+    for name, value in config.data.model_dump().items():
+        if name not in used and value != getattr(DataConfig(), name):
+            hint = "remove it; tagging.format and tagging.column describe the file"
+            raise ConfigError(what, where=f"data.{name}", hint=hint)
+    if config.model.pooling != ModelConfig().pooling:
+        raise ConfigError(what, where="model.pooling", hint="remove it")
     if config.train.class_weight != "none":
         raise ConfigError("tags have no class weights", where="train.class_weight", hint="remove it")
     if config.train.pretrained_layers:
@@ -252,16 +257,19 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
     index = {name: number for number, name in enumerate(labels.names)}
     ids = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags or ()]
     if unknown == "refuse" and IGNORED in ids:
-        for sentence in sentences:
-            for word, tag in zip(sentence.words, sentence.tags or (), strict=True):
-                if tag not in index:
-                    raise DataError(
-                        f"the sentence has {word[:40]!r} tagged {tag[:40]!r}, which is not among the "
-                        f"{len(index)} tags of training",
-                        where=where,
-                        row=sentence.row,
-                        hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
-                    )
+        row, word, tag = next(
+            (sentence.row, word, tag)
+            for sentence in sentences
+            for word, tag in zip(sentence.words, sentence.tags or (), strict=True)
+            if tag not in index
+        )
+        what = f"the sentence has {word[:40]!r} tagged {tag[:40]!r}"
+        raise DataError(
+            f"{what}, which is not among the {len(index)} tags of training",
+            where=where,
+            row=row,
+            hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
+        )
     return np.array(ids, np.int64)
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.errors import DataError
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.grid import Grid, even_grid
+from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.grid import Grid, even_grid, later
 from recurra.tasks.forecasting.series.table import Table, from_columns
 
 HOUR = 3_600
@@ -25,7 +25,7 @@ def hourly(hours: list[float] | np.ndarray[Any, Any], **columns: Any) -> Table:
 def grid_of(table: Table, spacing: float | None = None) -> Grid:
     clock = find_clock(table, None, None)
     assert clock is not None
-    return even_grid(table, read_stamps(table, clock), spacing)
+    return even_grid(table, clock, spacing)
 
 
 @given(st.lists(st.integers(0, 60), min_size=30, max_size=60, unique=True))
@@ -88,6 +88,24 @@ def test_months_are_even() -> None:
     grid = grid_of(from_columns({"month": stamps, "x": np.arange(len(stamps)) ** 2}))
     assert grid.warnings == []
     assert grid.source.tolist() == list(range(len(stamps)))
+
+
+@pytest.mark.parametrize(
+    ("stamp", "rows", "spacing", "expected"),
+    [
+        ("2024-01-31", 1, 30.5, "2024-02-29"),
+        ("2024-02-29", 1, 30.5, "2024-03-31"),
+        ("2023-11-30T12", 3, 30.5, "2024-02-29T12"),
+        ("2024-01-15", 2, 30.5, "2024-03-15"),
+        ("2024-03-31", 1, 91, "2024-06-30"),
+        ("2024-02-29", 1, 365.25, "2025-02-28"),
+    ],
+)
+def test_a_month_after_its_last_day_is_the_last_day(
+    stamp: str, rows: int, spacing: float, expected: str
+) -> None:
+    stamps = later(np.array([stamp], "datetime64[us]"), rows, spacing * 24 * HOUR)
+    assert stamps.tolist() == [np.datetime64(expected, "us").item()]
 
 
 def test_a_file_for_a_trained_model_must_have_its_spacing() -> None:

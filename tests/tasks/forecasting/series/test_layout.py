@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 
 from recurra.config import DataConfig
 from recurra.errors import BundleError, ConfigError, DataError
-from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
-from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.layout import Layout, Matrix, calendar_columns, encode, forward_filled
-from recurra.tasks.forecasting.series.learn import Learned, learn_layout
+from recurra.tasks.forecasting.bundle import SeriesAssets
+from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.grid import Grid, even_grid
+from recurra.tasks.forecasting.series.layout import (
+    Layout,
+    Matrix,
+    calendar_columns,
+    encode,
+    filled,
+    sentinels_of,
+)
+from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
-from recurra.tasks.forecasting.settings import SeriesConfig
+from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
 
 N, TRAIN = 70, 50
@@ -28,11 +36,11 @@ def hours(n: int = N) -> np.ndarray[Any, Any]:
     return np.datetime64("2021-03-01", "s") + np.arange(n).astype("timedelta64[h]")
 
 
-def read(table: Table, rows: int = TRAIN, **config: Any) -> tuple[Learned, Grid, Matrix]:
+def read(table: Table, rows: int = TRAIN, **config: Any) -> tuple[Layout, list[str], Grid, Matrix]:
     clock = find_clock(table, None, None)
-    grid = rows_as_they_are(table) if clock is None else even_grid(table, read_stamps(table, clock))
-    learned = learn_layout(table, clock, grid, SeriesConfig(**config), rows)
-    return learned, grid, encode(table, grid, learned.layout)
+    grid = even_grid(table, clock)
+    layout, warnings = learn_layout(table, clock, grid, SeriesConfig(**config), rows)
+    return layout, warnings, grid, encode(table, grid, layout)
 
 
 def columns(**more: Any) -> dict[str, Any]:
@@ -42,8 +50,8 @@ def columns(**more: Any) -> dict[str, Any]:
 
 def test_numbers_are_standardized_by_the_training_rows() -> None:
     given_columns = columns()
-    learned, _, matrix = read(from_columns(given_columns), target="y")
-    assert learned.layout.features == ["y", "x", "sine of the day", "cosine of the day"]
+    layout, *_, matrix = read(from_columns(given_columns), target="y")
+    assert layout.features == ["y", "x", "sine of the day", "cosine of the day"]
     for at, name in enumerate("yx"):
         training = given_columns[name][:TRAIN]
         expected = (given_columns[name] - training.mean()) / training.std()
@@ -64,15 +72,15 @@ def test_no_row_depends_on_a_later_one(row: int, data: st.DataObject) -> None:
     for name in "yxz":
         changed[name][row + 1 :] = data.draw(st.sampled_from([NAN, 0.0, 17.5]))
     changed["w"][row + 1 :] = "c"
-    learned, _, before = read(from_columns(given), target="y")
+    layout, *_, before = read(from_columns(given), target="y")
     if row >= TRAIN - 1:
-        other, _, after = read(from_columns(changed), target="y")
-        assert other.layout == learned.layout
+        other, *_, after = read(from_columns(changed), target="y")
+        assert other == layout
     else:
         table = from_columns(changed)
-        clock = learned.layout.clock
+        clock = layout.clock
         assert clock is not None
-        after = encode(table, even_grid(table, read_stamps(table, clock)), learned.layout)
+        after = encode(table, even_grid(table, clock), layout)
     np.testing.assert_array_equal(before.inputs[: row + 1], after.inputs[: row + 1])
     np.testing.assert_array_equal(before.last[: row + 1], after.last[: row + 1])
 
@@ -80,9 +88,9 @@ def test_no_row_depends_on_a_later_one(row: int, data: st.DataObject) -> None:
 def test_a_missing_number_is_filled_with_the_last_one_and_flagged() -> None:
     x = np.arange(N) ** 1.5
     x[[0, 1, 5, 6]] = NAN
-    learned, _, matrix = read(from_columns(columns(x=x)), target="y")
-    assert learned.layout.flags == [["x"]]
-    scale = learned.layout.numbers[1]
+    layout, *_, matrix = read(from_columns(columns(x=x)), target="y")
+    assert layout.flags == [["x"]]
+    scale = layout.numbers[1]
     shown = matrix.inputs[:, 1] * scale.std + scale.mean
     assert shown[:2] == pytest.approx(scale.mean, rel=1e-5)  # nothing before: the training mean
     assert shown[4:7] == pytest.approx(x[4], rel=1e-5)
@@ -96,7 +104,7 @@ def test_columns_that_are_missing_together_share_a_flag() -> None:
             columns(a=np.where(gone, NAN, 1.0 * np.arange(N) % 5), b=np.where(gone, NAN, np.arange(N) % 3))
         ),
         target="y",
-    )[0].layout
+    )[0]
     assert layout.flags == [["a", "b"]]
     assert "a, b missing" in layout.features
 
@@ -104,8 +112,8 @@ def test_columns_that_are_missing_together_share_a_flag() -> None:
 def test_words_of_training_are_inputs_and_others_are_not() -> None:
     wind = np.array((["NW", "SE", "cv", None] * N)[:N], object)
     wind[TRAIN + 3] = "N"
-    learned, _, matrix = read(from_columns(columns(wind=wind)), target="y")
-    assert learned.layout.categories[0].words == ["NW", "SE", "cv"]
+    layout, *_, matrix = read(from_columns(columns(wind=wind)), target="y")
+    assert layout.categories[0].words == ["NW", "SE", "cv"]
     expected = [[float(word == known) for known in ("NW", "SE", "cv")] for word in wind]
     np.testing.assert_array_equal(matrix.inputs[:, 2:5], expected)
 
@@ -114,7 +122,7 @@ def test_inserted_rows_are_missing_in_every_column() -> None:
     given = columns()
     kept = np.delete(np.arange(N), [10, 11, 50])
     table = from_columns({name: values[kept] for name, values in given.items()})
-    _, grid, matrix = read(table, target="y")
+    *_, grid, matrix = read(table, target="y")
     assert len(matrix) == N
     assert np.flatnonzero(np.isnan(matrix.target)).tolist() == [10, 11, 50]
     assert np.flatnonzero(matrix.numbers == 0).tolist() == [10, 11, 50]
@@ -127,16 +135,16 @@ def test_columns_that_are_not_inputs_are_left_out_with_a_reason() -> None:
         No=np.arange(N), flat=np.r_[np.ones(TRAIN), np.arange(N - TRAIN)], gone=[None] * N,
         text=[f"word {i}" for i in range(N)], hour=np.arange(N) % 24,
     )  # fmt: skip
-    learned, _, _ = read(from_columns(given), rows=65, target="y")
-    assert {name: why.split(",")[0] for name, why in learned.layout.left_out.items()} == {
+    layout, *_ = read(from_columns(given), rows=65, target="y")
+    assert {name: why.split(",")[0] for name, why in layout.left_out.items()} == {
         "No": "it numbers the rows",
         "gone": "empty",
         "text": "65 different words",
         "hour": "a part of the time",
         "time of the year": "training rows are less than two years",
     }
-    learned, _, _ = read(from_columns(given), target="y")
-    assert learned.layout.left_out["flat"] == "the same, or missing, in all training rows"
+    layout, *_ = read(from_columns(given), target="y")
+    assert layout.left_out["flat"] == "the same, or missing, in all training rows"
 
 
 def test_the_time_of_day_and_year_is_periodic() -> None:
@@ -156,16 +164,18 @@ def test_filling_forward_equals_a_loop(cells: list[float | None]) -> None:
     for cell in cells:
         last = last if cell is None else cell
         expected.append(last)
-    result = forward_filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
+    result = filled(np.array([NAN if cell is None else cell for cell in cells], float), 7.0)
     assert result.tolist() == expected
 
 
 def test_a_layout_is_saved_and_loaded_or_refused() -> None:
-    layout = read(from_columns(columns()), target="y")[0].layout
-    assert Layout.from_json(layout.to_json()) == layout
-    for text in ("", "{}", layout.to_json().replace('"std"', '"sd"')):
+    layout = read(from_columns(columns()), target="y")[0]
+    config, files = ForecasterConfig(), SeriesAssets(layout).files()
+    assert SeriesAssets.read(config, files).layout == layout
+    ((name, text),) = files.items()
+    for broken in ("", "{}", text.replace('"std"', '"sd"')):
         with pytest.raises(BundleError, match="not a layout of a series"):
-            Layout.from_json(text)
+            SeriesAssets.read(config, {name: broken})
 
 
 @pytest.mark.parametrize(
@@ -195,8 +205,8 @@ def test_columns_that_can_not_be_used_are_refused(
 
 
 def test_the_only_column_of_numbers_is_the_target() -> None:
-    result, _, matrix = read(from_columns({"load": np.sin(np.arange(N))}))
-    assert (result.layout.target.name, result.layout.time, matrix.stamps) == ("load", [], None)
+    layout, *_, matrix = read(from_columns({"load": np.sin(np.arange(N))}))
+    assert (layout.target.name, layout.time, matrix.stamps) == ("load", [], None)
 
 
 def test_the_layout_of_the_jena_file(tmp_path: Path) -> None:
@@ -205,15 +215,29 @@ def test_the_layout_of_the_jena_file(tmp_path: Path) -> None:
     lines[450:450] = lines[420:430]  # rows that stand in it twice
     del lines[600:612]
     table = read_table(write_jena(tmp_path / "jena.csv", lines), DataConfig())
-    learned, grid, matrix = read(table, 600, target="T (degC)")
-    layout = learned.layout
+    layout, warnings, grid, matrix = read(table, 600, target="T (degC)")
     assert layout.time == ["Date Time"]
     assert layout.spacing == 600
     assert len(layout.numbers) == 14
-    assert learned.warnings[1] == "column 'wv (m/s)': -9999 in 1 cell counts as missing"
+    assert warnings[1] == "column 'wv (m/s)': -9999 in 1 cell counts as missing"
     others = [scale.name for scale in layout.numbers if "wv" not in scale.name]
     assert layout.flags == [others, ["wv (m/s)", "max. wv (m/s)"]]  # the gap, and the gap with the wind's
     assert [warning.split(" ")[:2] for warning in grid.warnings] == [["10", "rows"], ["1", "gap"]]
     assert len(matrix) == 5 * 144
     assert np.isfinite(matrix.inputs).all()
     assert np.abs(matrix.inputs).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("values", "result"),
+    [
+        ([1.0, 2.0, -9999.0], [-9999.0]),
+        ([990.0, 999.0, 1010.0], []),
+        ([-9999.0, -9999.0], []),
+        ([0.0, 1.0, -999.0, 9999.0], [-999.0, 9999.0]),
+        ([-5000.0, -9999.0, 300.0], []),
+        ([], []),
+    ],
+)
+def test_sentinels_are_far_outside_the_other_values(values: list[float], result: list[float]) -> None:
+    assert sentinels_of(np.array(values)) == result

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recurra.errors import ConfigError
-from recurra.tasks.forecasting.series.reach import Reach, find_reach, written
+from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach
 from recurra.tasks.forecasting.settings import SeriesConfig
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -60,4 +60,4 @@ def test_text_that_is_not_a_duration_is_refused_by_the_settings(bad: int | str) 
 @pytest.mark.parametrize("rows", [1, 5, 24, 36, 240])
 def test_rows_written_as_a_duration_are_read_as_the_same_rows(rows: int) -> None:
     for spacing in (1.0, 600.0, HOUR, DAY):
-        assert find_reach(SeriesConfig(delay=written(rows, spacing)), spacing).delay == rows
+        assert find_reach(SeriesConfig(delay=as_setting(rows, spacing)), spacing).delay == rows

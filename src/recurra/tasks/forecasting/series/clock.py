@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recurra.errors import ConfigError, DataError
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
 __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
@@ -27,6 +26,7 @@ _FORMATS = (*(day + hour for hour in _HOURS for day in _DAYS), "%Y%m%d%H%M", "%Y
 _DIGITS = {"Y": r"\d{4}", "m": r"\d{1,2}", "d": r"\d{1,2}", "H": r"\d{1,2}", "M": r"\d{2}", "S": r"\d{2}"}
 _NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
+_ISO_DAY = r"^\d{4}-\d{2}-\d{2}"
 _UNIX_UNITS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16))
 _SAMPLE = 500
 
@@ -44,11 +44,8 @@ class Clock:
     format: str
 
     def __str__(self) -> str:
-        return (
-            f"{' + '.join(self.columns)} ({self.format})"
-            if self.format != PARTS
-            else " + ".join(self.columns)
-        )
+        names = " + ".join(self.columns)
+        return names if self.format == PARTS else f"{names} ({self.format})"
 
 
 def find_clock(table: Table, columns: str | Sequence[str] | None, written: str | None) -> Clock | None:
@@ -68,17 +65,13 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
     named = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in named:
         if name not in table.columns:
-            raise ConfigError(
-                f"setting series.time names {name!r}, which is not a column",
-                hint=f"the columns are {', '.join(table.names)}",
-            )
+            raise table.no_column("time", name)
     if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
         return Clock(named, PARTS)
     clock = _try(table, named, written)
     if clock is None:
-        raise DataError(
+        raise table.error(
             f"column {' and '.join(map(repr, named))} has no times that can be read",
-            where=table.where,
             hint="give their format: --set series.time_format='%d.%m.%Y %H:%M'",
         )
     return clock
@@ -92,15 +85,14 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
     """
     for name in clock.columns:
         if name not in table.columns:
-            raise DataError(f"there is no time column {name!r}", where=table.where)
-    stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock)
+            raise table.error(f"there is no time column {name!r}")
+    stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock, len(table))
     bad = np.flatnonzero(np.isnat(stamps))
     if len(bad):
         cells = [str(table.columns[name][int(bad[0])].as_py()) for name in clock.columns]
-        raise DataError(
+        raise table.error(
             f"{' '.join(cells)!r} in {' + '.join(clock.columns)} is not a time ({clock.format})",
-            where=table.where,
-            row=int(table.numbers[bad[0]]),
+            position=bad[0],
             hint="fix or remove the row",
         )
     return stamps
@@ -114,7 +106,8 @@ def _search(table: Table, written: str | None) -> Clock | None:
         dated = _try(table, (name,), written)
         if dated is None:
             continue
-        if _has_no_hours(table, dated):
+        stamps = _parse(table, dated, _SAMPLE)
+        if (stamps == stamps.astype("datetime64[D]")).all():
             for other in table.names:
                 both = (name, other)
                 if other != name and _is_day_and_time(table, both) and (clock := _try(table, both, written)):
@@ -134,15 +127,19 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
     kind = table.columns[names[0]].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Clock(names, ISO)
-    if _share(_iso(head)) > 0.9 and not _are_plain_numbers(head):
+    numbers = numbers_of(head)
+    plain = numbers.present > len(numbers.strange)  # such as 2016 or 20160701
+    if _share(_iso(head)) > 0.9 and not plain:
         return Clock(names, ISO)
-    if len(names) == 1 and names[0].strip().lower() in _NAMES:
+    named = names[0].strip().lower() in _NAMES
+    if len(names) == 1 and named:
         values = numbers_of(table.columns[names[0]]).values
         for unit, least, most in _UNIX_UNITS:
             if len(values) and np.all((values >= least) & (values < most)):
                 return Clock(names, f"{UNIX} {unit}")
-    dateless = _are_plain_numbers(head) and names[0].strip().lower() not in _NAMES
-    fitting = [] if dateless else [each for each in _FORMATS if _share(_strptime(head, each)) > 0.9]
+    if plain and not named:
+        return None
+    fitting = [each for each in _FORMATS if _share(_strptime(head, each)) > 0.9]
     if len(fitting) > 1:
         fitting = _agreeing(table, names, fitting)
     return Clock(names, fitting[0]) if fitting else None
@@ -152,7 +149,7 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
     """The formats that fit every row; if they give different times, the one with times in order."""
     cells = _joined(table, names, len(table))
     read = {each: _strptime(cells, each) for each in formats}
-    best = max(_share(stamps) for stamps in read.values())
+    best = max(map(_share, read.values()))
     read = {each: stamps for each, stamps in read.items() if _share(stamps) == best}
     first = next(iter(read.values()))
     if all(np.array_equal(stamps, first, equal_nan=True) for stamps in read.values()):
@@ -161,23 +158,19 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
     ordered = [each for each, stamps in read.items() if bool((np.diff(stamps) >= zero).all())]
     if len(ordered) != 1:
         examples = " or ".join(read)
-        raise DataError(
+        raise table.error(
             f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
-            where=table.where,
             hint="choose one: --set series.time_format=...",
         )
     return ordered
 
 
-def _parse(table: Table, clock: Clock) -> Stamps:
+def _parse(table: Table, clock: Clock, rows: int) -> Stamps:
+    """The times of the first rows."""
+    cells = _joined(table, clock.columns, rows)
     if clock.format.startswith(UNIX):
-        values = numbers_of(table.columns[clock.columns[0]]).values
         scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
-        whole = np.where(np.isnan(values), 0, np.round(values * scale)).astype(np.int64)
-        stamps = whole.astype("datetime64[us]")
-        stamps[np.isnan(values)] = np.datetime64("NaT")
-        return stamps
-    cells = _joined(table, clock.columns, len(table))
+        return np.round(numbers_of(cells).values * scale).astype("datetime64[us]")  # NaN becomes NaT
     return _iso(cells) if clock.format == ISO else _strptime(cells, clock.format)
 
 
@@ -216,22 +209,16 @@ def _iso(cells: pa.ChunkedArray) -> Stamps:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
     text = pc.utf8_trim_whitespace(cells)
-    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+    text = pc.if_else(pc.match_substring_regex(text, _ISO_DAY), text, pa.scalar(None, text.type))
+    for zone in (None, "UTC"):
         try:
-            return _to_numpy(pc.cast(text, wanted))
+            return _to_numpy(pc.cast(text, pa.timestamp("us", zone)))
         except pa.ArrowInvalid:
             continue
+    if len(text) == 1:
+        return np.array(["NaT"], "datetime64[us]")
     # At least one cell is not a time: they are converted one by one.
-    return np.array([_iso_cell(cell) for cell in text.to_pylist()], "datetime64[us]")
-
-
-def _iso_cell(cell: str | None) -> np.datetime64:
-    for wanted in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return np.datetime64(pc.cast(pa.scalar(cell, pa.string()), wanted).value, "us")
-        except (pa.ArrowInvalid, TypeError, ValueError):
-            continue
-    return np.datetime64("NaT", "us")
+    return np.concatenate([_iso(text.slice(row, 1)) for row in range(len(text))])
 
 
 def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
@@ -274,12 +261,6 @@ def _share(stamps: Stamps) -> float:
     return float((~np.isnat(stamps)).mean()) if len(stamps) else 0.0
 
 
-def _are_plain_numbers(cells: pa.ChunkedArray) -> bool:
-    """Whether cells are numbers, such as 2016 or 20160701, which are dates only if the name says so."""
-    numbers = numbers_of(cells)
-    return numbers.present > numbers.strange
-
-
 def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
     """Whether the second column has times of day, such as 17:24:00."""
     column = table.columns[names[1]].slice(0, _SAMPLE)
@@ -287,9 +268,3 @@ def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
         return False
     cells = [cell for cell in column.to_pylist() if cell]
     return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell.strip()) for cell in cells)
-
-
-def _has_no_hours(table: Table, clock: Clock) -> bool:
-    head = {name: table.columns[name].slice(0, _SAMPLE) for name in clock.columns}
-    stamps = _parse(Table(table.where, head, table.numbers[:_SAMPLE]), clock)
-    return bool((stamps == stamps.astype("datetime64[D]")).all())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recurra.errors import DataError
-from recurra.tasks.forecasting.series.clock import Stamps
+from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
 from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of
 
-__all__ = ["Grid", "even_grid", "later", "rows_as_they_are", "span"]
+__all__ = ["Grid", "even_grid", "later", "span"]
 
 _MOST = 20
 """A grid of more than this many times the file's rows has a wrong time, not a gap."""
@@ -37,14 +37,13 @@ class Grid:
     spacing: float | None
     warnings: list[str] = field(default_factory=list)
 
+    def place(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """Returns values of a table's rows (N,) on the grid, of shape (M,); inserted rows get ``missing``."""
+        return np.where(self.source < 0, missing, values[np.maximum(self.source, 0)])
 
-def rows_as_they_are(table: Table) -> Grid:
-    """Returns the grid of a table without times."""
-    return Grid(np.arange(len(table)), None, None)
 
-
-def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Grid:
-    """Returns the rows of ``table`` on an even grid of times.
+def even_grid(table: Table, clock: Clock | None, spacing: float | None = None) -> Grid:
+    """Returns the rows of ``table`` on an even grid of times; without a clock all rows as they are.
 
     A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. A time between
     two grid points moves to the later one, so that no value is known before it was measured. Missing rows are
@@ -52,12 +51,16 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
 
     Args:
         table: the cells.
-        stamps: ``(N,)`` the time of each row.
+        clock: the columns and the format of the time; None if rows have no time.
         spacing: seconds between rows, as in training; if None, the most frequent distance.
 
     Raises:
-        DataError: rows are out of order, two rows of the same time differ, or times are not evenly spaced.
+        DataError: a cell is not a time, rows are out of order, two rows of the same time differ, or times are
+            not evenly spaced.
     """
+    if clock is None:
+        return Grid(np.arange(len(table)), None, None)
+    stamps = read_stamps(table, clock)
     warnings: list[str] = []
     kept = _without_copies(table, stamps, warnings)
     times = stamps[kept].astype(np.int64)
@@ -65,30 +68,25 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
     disorder = np.flatnonzero(steps < 0)
     if len(disorder):
         at = int(kept[disorder[0] + 1])
-        raise DataError(
+        raise table.error(
             f"the time {_text(stamps[at])} comes after the later {_text(stamps[kept[disorder[0]]])}",
-            where=table.where,
-            row=int(table.numbers[at]),
+            position=at,
             hint="sort the rows by time",
         )
     if len(times) < 2:
         return Grid(kept, stamps[kept], spacing, warnings)
-    if _is_monthlike(steps / 1e6):
+    if any(((steps >= low * 1e6) & (steps <= high * 1e6)).all() for low, high in _MONTHLIKE):
         return Grid(kept, stamps[kept], float(np.median(steps)) / 1e6, warnings)
     values, counts = np.unique(steps, return_counts=True)
     usual = int(values[counts.argmax()])
     width = usual if spacing is None else round(spacing * 1e6)
     if usual != width and 2 * counts.max() > len(steps):
-        raise DataError(
-            f"rows are {span(usual / 1e6)} apart, in training they are {span(width / 1e6)}",
-            where=table.where,
-        )
+        raise table.error(f"rows are {span(usual / 1e6)} apart, in training they are {span(width / 1e6)}")
     uneven = int((steps % width != 0).sum())
     if uneven > _UNEVEN * len(steps):
-        raise DataError(
+        raise table.error(
             f"rows are not evenly spaced in time: {uneven:,} of {len(steps):,} distances are not multiples "
             f"of {span(width / 1e6)}",
-            where=table.where,
             hint="give a file with rows at equal distances",
         )
     places = -((times[0] - times) // width)  # rounded up, so that no value is known before it was measured
@@ -104,11 +102,10 @@ def even_grid(table: Table, stamps: Stamps, spacing: float | None = None) -> Gri
     size = int(places[-1]) + 1
     if size > _MOST * len(table) + 1_000:
         widest = int(np.diff(places).argmax())
-        raise DataError(
+        raise table.error(
             f"the time jumps by {span((places[widest + 1] - places[widest]) * width / 1e6)}, from "
             f"{_text(stamps[kept[widest]])} to {_text(stamps[kept[widest + 1]])}",
-            where=table.where,
-            row=int(table.numbers[kept[widest + 1]]),
+            position=kept[widest + 1],
             hint="fix the time, or cut the file there",
         )
     source = np.full(size, -1, np.int64)
@@ -129,9 +126,12 @@ def later(stamps: Stamps, rows: int, spacing: float) -> Stamps:
     for months, (least, most) in zip((1, 3, 12), _MONTHLIKE, strict=True):
         if least <= spacing <= most:
             month = stamps.astype("datetime64[M]")
-            within = stamps - month.astype("datetime64[us]")
-            begin = (month + np.timedelta64(rows * months, "M")).astype("datetime64[us]")
-            return np.asarray(begin + within)
+            target = month + np.timedelta64(rows * months, "M")
+            passed = stamps - month.astype("datetime64[us]")
+            left = (month + 1).astype("datetime64[us]") - stamps
+            from_end = (target + 1).astype("datetime64[us]") - left
+            is_last_day = left <= np.timedelta64(1, "D")  # which the last day of another month follows
+            return np.where(is_last_day, from_end, target.astype("datetime64[us]") + passed)
     return np.asarray(stamps + np.timedelta64(round(rows * spacing * 1e6), "us"))
 
 
@@ -169,10 +169,9 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
         same &= equal | (np.asarray(pc.is_null(later_cells)) & np.asarray(pc.is_null(earlier_cells)))
     if not same.all():
         at = int(again[~same][0])
-        raise DataError(
+        raise table.error(
             f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}, and other values",
-            where=table.where,
-            row=int(table.numbers[at]),
+            position=at,
             hint="keep one of the two (is the time a local one with summer time?)",
         )
     number = int(table.numbers[again[0]])
@@ -180,10 +179,6 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
         f"{len(again):,} rows are copies of earlier ones and left out, the first is row {number:,}"
     )
     return np.setdiff1d(np.arange(len(stamps)), again, assume_unique=True)
-
-
-def _is_monthlike(seconds: NDArray[np.float64]) -> bool:
-    return any(bool(((seconds >= low) & (seconds <= high)).all()) for low, high in _MONTHLIKE)
 
 
 def _gaps(

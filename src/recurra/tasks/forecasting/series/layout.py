@@ -1,34 +1,24 @@
-"""What the columns of a series are and how they become inputs: learned in training, applied to a table."""
+"""The layout of a series: its columns, their scales in training, and how they become inputs."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from recurra.errors import BundleError, DataError
-from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
-from recurra.tasks.forecasting.series.grid import Grid, even_grid, rows_as_they_are
-from recurra.tasks.forecasting.series.table import SENTINELS, Table, far_outside, numbers_of, words_of
+from recurra.tasks.forecasting.series.clock import Clock, Stamps
+from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
+from recurra.tasks.forecasting.settings import Period
 
-__all__ = [
-    "Category",
-    "Layout",
-    "Matrix",
-    "Period",
-    "Scale",
-    "calendar_columns",
-    "column_values",
-    "encode",
-    "forward_filled",
-    "grid_of",
-    "not_a_number",
-]
+__all__ = ["Category", "Layout", "Matrix", "Scale", "calendar_columns", "encode", "filled", "sentinels_of"]
 
-Period = Literal["day", "week", "year"]
 _DAY = 86_400_000_000  # microseconds
+
+SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
+"""Numbers that instruments write for a missing value."""
 
 
 class _Record(BaseModel):
@@ -52,11 +42,8 @@ class Scale(_Record):
 
     def known(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the values ``(M,)``, with NaN for numbers that mark a missing value."""
-        gone = np.isin(values, self.missing)
-        for sentinel in SENTINELS:
-            if far_outside(sentinel, self.low, self.high):
-                gone |= values == sentinel
-        return np.where(gone, np.nan, values)
+        sentinels = [value for value in SENTINELS if _far_outside(value, self.low, self.high)]
+        return np.where(np.isin(values, [*self.missing, *sentinels]), np.nan, values)
 
     def normal(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the standardized values."""
@@ -106,6 +93,12 @@ class Layout(_Record):
         return Clock(tuple(self.time), self.time_format) if self.time else None
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the inputs' columns and of the target."""
+        inputs = [scale.name for scale in self.numbers] + [category.name for category in self.categories]
+        return list(dict.fromkeys([*inputs, self.target.name]))
+
+    @property
     def features(self) -> list[str]:
         """The names of the inputs of a row, in order."""
         return [
@@ -114,22 +107,6 @@ class Layout(_Record):
             *(f"{column.name} {word}" for column in self.categories for word in column.words),
             *(f"{wave} of the {period}" for period in self.calendar for wave in ("sine", "cosine")),
         ]
-
-    def to_json(self) -> str:
-        """Returns the layout as JSON."""
-        return self.model_dump_json(indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Layout:
-        """Returns the layout that `to_json` wrote.
-
-        Raises:
-            BundleError: ``text`` is not what `to_json` writes.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise BundleError(f"is not a layout of a series ({error.errors()[0]['msg']})") from error
 
 
 class Matrix(NamedTuple):
@@ -153,11 +130,38 @@ class Matrix(NamedTuple):
         return len(self.inputs)
 
 
-def forward_filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
+def sentinels_of(values: NDArray[np.float64]) -> list[float]:
+    """Returns the `SENTINELS` that mark missing values in ``values``.
+
+    A sentinel marks missing values if its distance to the range of the other values is more than three times
+    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
+
+    Example:
+        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
+        [-9999.0]
+        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))
+        []
+    """
+    known = values[np.isfinite(values)]
+    suspects = np.isin(known, SENTINELS)
+    others = known[~suspects]
+    if not len(others):
+        return []
+    low, high = float(others.min()), float(others.max())
+    return [float(value) for value in np.unique(known[suspects]) if _far_outside(float(value), low, high)]
+
+
+def _far_outside(value: float, low: float, high: float) -> bool:
+    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
+    reach = 3 * (high - low)
+    return value < low - reach or value > high + reach
+
+
+def filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
     """Returns ``values`` ``(M,)`` with each NaN replaced by the last value before it, or by ``before``.
 
     Example:
-        >>> forward_filled(np.array([np.nan, 1.0, np.nan, 2.0]), 0.0).tolist()
+        >>> filled(np.array([np.nan, 1.0, np.nan, 2.0]), 0.0).tolist()
         [0.0, 1.0, 1.0, 2.0]
     """
     known = np.isfinite(values)
@@ -185,18 +189,6 @@ def calendar_columns(stamps: Stamps, periods: list[Period]) -> NDArray[np.float6
     return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))
 
 
-def grid_of(table: Table, layout: Layout) -> Grid:
-    """Returns the rows of ``table`` on the layout's grid of times.
-
-    Raises:
-        DataError: as in `read_stamps` and `even_grid`.
-    """
-    clock = layout.clock
-    if clock is None:
-        return rows_as_they_are(table)
-    return even_grid(table, read_stamps(table, clock), layout.spacing)
-
-
 def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     """Returns a table as the network reads it. Each row depends only on rows up to its time.
 
@@ -206,55 +198,31 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     Raises:
         DataError: a column of the layout is missing, or a column of numbers has a text.
     """
+    for name in layout.columns:
+        if name not in table.columns:
+            raise table.error(f"there is no column {name!r}")
     gone: dict[str, NDArray[np.bool_]] = {}
     columns: list[NDArray[np.float64]] = []
     for scale in layout.numbers:
-        values = scale.known(column_values(table, grid, scale.name))
+        values = scale.known(_column_values(table, grid, scale.name))
         gone[scale.name] = np.isnan(values)
-        columns.append(scale.normal(forward_filled(values, scale.mean)))
+        columns.append(scale.normal(filled(values, scale.mean)))
     for group in layout.flags:
         columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
     for category in layout.categories:
-        words = _on_grid_words(table, grid, category.name)
+        words = grid.place(words_of(table.columns[category.name]), None)
         columns += [(words == word).astype(np.float64) for word in category.words]
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
-    target = layout.target.known(column_values(table, grid, layout.target.name))
+    target = layout.target.known(_column_values(table, grid, layout.target.name))
     inputs = np.stack(columns, axis=1).astype(np.float32)
-    last = forward_filled(target, layout.target.mean)
-    numbers = np.where(grid.source < 0, 0, table.numbers[np.maximum(grid.source, 0)])
-    return Matrix(inputs, target, last, grid.stamps, numbers)
+    last = filled(target, layout.target.mean)
+    return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0))
 
 
-def column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
-    """Returns a column of numbers on the grid ``(M,)``, NaN if a cell is missing or a row was inserted.
-
-    Raises:
-        DataError: there is no such column, or a cell is a text.
-    """
-    if name not in table.columns:
-        raise DataError(f"there is no column {name!r}", where=table.where)
+def _column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
+    """A column of numbers on the grid, of shape (M,); NaN if a cell is missing or a row was inserted."""
     numbers = numbers_of(table.columns[name], table.decimal_comma)
-    if numbers.first is not None:
-        raise not_a_number(table, name, numbers.first)
-    return np.where(grid.source < 0, np.nan, numbers.values[np.maximum(grid.source, 0)])
-
-
-def not_a_number(table: Table, name: str, position: int) -> DataError:
-    """Returns the error for a cell that should be a number."""
-    cell = str(table.columns[name][position].as_py())
-    short = cell if len(cell) <= 40 else f"{cell[:37]}..."
-    return DataError(
-        f"{short!r} in column {name!r} is not a number",
-        where=table.where,
-        row=int(table.numbers[position]),
-        hint="fix the cell or leave it empty, or choose columns with series.inputs",
-    )
-
-
-def _on_grid_words(table: Table, grid: Grid, name: str) -> NDArray[np.object_]:
-    if name not in table.columns:
-        raise DataError(f"there is no column {name!r}", where=table.where)
-    words = words_of(table.columns[name])[np.maximum(grid.source, 0)]
-    words[grid.source < 0] = None
-    return words
+    if len(numbers.strange):
+        raise table.not_a_number(name, int(numbers.strange[0]))
+    return grid.place(numbers.values, np.nan)

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.errors import ConfigError, DataError
+from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
-from recurra.tasks.forecasting.series.layout import Category, Layout, Period, Scale, not_a_number
-from recurra.tasks.forecasting.series.table import (
-    Numbers,
-    Table,
-    counts_rows,
-    numbers_of,
-    sentinels_of,
-    words_of,
-)
-from recurra.tasks.forecasting.settings import SeriesConfig
+from recurra.tasks.forecasting.series.layout import Category, Layout, Scale, sentinels_of
+from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.settings import Period, SeriesConfig
 
-__all__ = ["Learned", "learn_layout"]
+__all__ = ["learn_layout"]
 
 _MOST_WORDS = 50
-_YEAR = 365 * 86_400
-_LONGEST = {"day": 86_400, "week": 604_800, "year": _YEAR}
+_PERIODS = {"day": 86_400, "week": 604_800, "year": 365 * 86_400}
+_UNUSED = "the same, or missing, in all training rows"
 
 
-class Learned(NamedTuple):
-    """A layout, and warnings about the columns."""
-
-    layout: Layout
-    warnings: list[str]
-
-
-class _Column(NamedTuple):
-    """A column on the grid, as numbers or as words."""
-
-    name: str
-    values: NDArray[np.float64] | None
-    words: NDArray[np.object_] | None
-
-
-def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int) -> Learned:
-    """Returns the layout of ``table``, with means, ranges and words of the first ``rows`` of the grid.
+def learn_layout(
+    table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int
+) -> tuple[Layout, list[str]]:
+    """Returns the layout of ``table``, with scales and words of the training rows, and its warnings.
 
     Columns that number the rows, columns that are empty or constant in the training rows, and columns of more
     than 50 different words are left out. A column whose cells are mostly numbers is a column of numbers.
@@ -66,31 +46,37 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
     warnings: list[str] = []
     columns = _columns(table, grid, config, time, left_out)
     target = _target(table, columns, config, time)
-    target_column = next((c for c in columns if c.name == target), None) or _read(table, grid, target)
-    if target_column is None or target_column.values is None:
-        raise DataError(f"the target {target!r} has no numbers", where=table.where)
-    target_scale = _scale(target, target_column.values, rows, config.missing, warnings)
+    values = columns[target] if target in columns else _read(table, grid, target)
+    if values is None or values.dtype == object:
+        raise table.error(f"the target {target!r} has no numbers")
+    target_scale = _scale(target, values, rows, config.missing, warnings)
     if target_scale is None:
-        known = int(np.isfinite(target_column.values[:rows]).sum())
-        what = "is the same in all training rows" if known else "is missing in all training rows"
-        raise DataError(f"the target {target!r} {what}: there is nothing to forecast", where=table.where)
-    unknown = int(np.isnan(target_scale.known(target_column.values)).sum())
+        what = "the same" if np.isfinite(values[:rows]).any() else "missing"
+        raise table.error(
+            f"the target {target!r} is {what} in all training rows: there is nothing to forecast"
+        )
+    unknown = int(np.isnan(target_scale.known(values)).sum())
     if unknown:
         warnings.append(f"the target {target!r} is missing in {unknown:,} rows: they are never forecast")
     numbers: list[Scale] = []
     categories: list[Category] = []
-    for column in columns:
-        if column.words is not None:
-            _add_category(column.name, column.words[:rows], categories, left_out)
-        elif column.values is not None and column.name == target:
+    for name, column in columns.items():
+        if column.dtype == object:
+            words = sorted({word for word in column[:rows].tolist() if word is not None})
+            if len(words) < 2:
+                left_out[name] = _UNUSED
+            elif len(words) > _MOST_WORDS:
+                left_out[name] = f"{len(words):,} different words"
+            else:
+                categories.append(Category(name=name, words=words))
+        elif name == target:
             numbers.append(target_scale)
-        elif column.values is not None:
-            scale = _scale(column.name, column.values, rows, config.missing, warnings)
+        else:
+            scale = _scale(name, column, rows, config.missing, warnings)
             if scale is None:
-                left_out[column.name] = "the same, or missing, in all training rows"
+                left_out[name] = _UNUSED
             else:
                 numbers.append(scale)
-    values = {c.name: c.values for c in columns if c.values is not None}
     layout = Layout(
         time=time,
         time_format=clock.format if clock else "",
@@ -98,26 +84,25 @@ def learn_layout(table: Table, clock: Clock | None, grid: Grid, config: SeriesCo
         target=target_scale,
         numbers=numbers,
         categories=categories,
-        flags=_flags(numbers, values, rows),
+        flags=_flags(numbers, columns, rows),
         calendar=_calendar(config, grid, rows, left_out),
         left_out=left_out,
     )
     if not layout.features:
-        raise DataError(
-            "no column is left as an input", where=table.where, hint="name columns in series.inputs"
-        )
-    return Learned(layout, warnings)
+        hint = "name columns in series.inputs"
+        raise table.error("no column is left as an input", hint=hint)
+    return layout, warnings
 
 
 def _columns(
     table: Table, grid: Grid, config: SeriesConfig, time: list[str], left_out: dict[str, str]
-) -> list[_Column]:
-    """The columns that may be inputs; the reasons for others are added to ``left_out``."""
+) -> dict[str, NDArray[Any]]:
+    """The columns that may be inputs, by name; the reasons for others are added to ``left_out``."""
     for name in config.inputs or []:
         if name not in table.columns:
-            raise _no_column("inputs", name, table)
+            raise table.no_column("inputs", name)
     parts = {"year", "month", "day", "hour", "minute", "second"} if time else set()
-    columns = []
+    columns = {}
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
             continue
@@ -132,31 +117,28 @@ def _columns(
         if column is None:
             left_out[name] = "empty"
         else:
-            columns.append(column)
+            columns[name] = column
     return columns
 
 
-def _read(table: Table, grid: Grid, name: str) -> _Column | None:
-    """A column on the grid; None if all cells are missing."""
-    numbers: Numbers = numbers_of(table.columns[name], table.decimal_comma)
-    at, inserted = np.maximum(grid.source, 0), grid.source < 0
+def _read(table: Table, grid: Grid, name: str) -> NDArray[Any] | None:
+    """A column on the grid, as float64 or as words (object); None if all cells are missing."""
+    numbers = numbers_of(table.columns[name], table.decimal_comma)
     if not numbers.present:
         return None
-    if not numbers.strange:
-        return _Column(name, np.where(inserted, np.nan, numbers.values[at]), None)
-    if numbers.first is not None and 2 * numbers.strange < numbers.present:
-        raise not_a_number(table, name, numbers.first)
-    words = words_of(table.columns[name])[at]
-    words[inserted] = None
-    return _Column(name, None, words)
+    if not len(numbers.strange):
+        return grid.place(numbers.values, np.nan)
+    if 2 * len(numbers.strange) < numbers.present:
+        raise table.not_a_number(name, int(numbers.strange[0]))
+    return grid.place(words_of(table.columns[name]), None)
 
 
-def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: list[str]) -> str:
+def _target(table: Table, columns: dict[str, NDArray[Any]], config: SeriesConfig, time: list[str]) -> str:
     if config.target is not None:
         if config.target not in table.columns or config.target in time:
-            raise _no_column("target", config.target, table)
+            raise table.no_column("target", config.target)
         return config.target
-    numeric = [column.name for column in columns if column.values is not None]
+    numeric = [name for name, column in columns.items() if column.dtype != object]
     if len(numeric) == 1:
         return numeric[0]
     raise ConfigError(
@@ -166,29 +148,25 @@ def _target(table: Table, columns: list[_Column], config: SeriesConfig, time: li
     )
 
 
-def _no_column(setting: str, name: str, table: Table) -> ConfigError:
-    return ConfigError(
-        f"setting series.{setting} names {name!r}, which is not a column to read",
-        hint=f"the columns are {', '.join(table.names)}",
-    )
-
-
 def _scale(
     name: str, values: NDArray[np.float64], rows: int, missing: list[float] | None, warnings: list[str]
 ) -> Scale | None:
     """The scale of a column's training rows; None if they are all missing or equal."""
     training = values[:rows]
     if missing is None:
-        markers, low, high = sentinels_of(training)
+        markers = sentinels_of(training)
     else:
-        kept = training[np.isfinite(training) & ~np.isin(training, missing)]
         markers = [number for number in missing if bool((values == number).any())]
-        low, high = (float(kept.min()), float(kept.max())) if len(kept) else (0.0, 0.0)
     known = training[np.isfinite(training) & ~np.isin(training, markers)]
-    if not len(known) or low == high:
+    if not len(known) or known.min() == known.max():
         return None
     scale = Scale(
-        name=name, mean=float(known.mean()), std=float(known.std()), low=low, high=high, missing=markers
+        name=name,
+        mean=float(known.mean()),
+        std=float(known.std()),
+        low=float(known.min()),
+        high=float(known.max()),
+        missing=markers,
     )
     gone = np.isnan(scale.known(values)) & ~np.isnan(values)
     if gone.any():
@@ -198,23 +176,11 @@ def _scale(
     return scale
 
 
-def _add_category(
-    name: str, words: NDArray[np.object_], categories: list[Category], left_out: dict[str, str]
-) -> None:
-    known = sorted({word for word in words.tolist() if word is not None})
-    if len(known) < 2:
-        left_out[name] = "the same, or missing, in all training rows"
-    elif len(known) > _MOST_WORDS:
-        left_out[name] = f"{len(known):,} different words"
-    else:
-        categories.append(Category(name=name, words=known))
-
-
-def _flags(numbers: list[Scale], values: dict[str, NDArray[np.float64]], rows: int) -> list[list[str]]:
+def _flags(numbers: list[Scale], columns: dict[str, NDArray[Any]], rows: int) -> list[list[str]]:
     """Columns with missing training rows, grouped if they are missing in the same rows."""
     groups: dict[bytes, list[str]] = {}
     for scale in numbers:
-        gone = np.isnan(scale.known(values[scale.name][:rows]))
+        gone = np.isnan(scale.known(columns[scale.name][:rows]))
         if gone.any():
             groups.setdefault(np.packbits(gone).tobytes(), []).append(scale.name)
     return list(groups.values())
@@ -226,9 +192,9 @@ def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, s
         return []
     periods: list[Period] = []
     for period in config.calendar:
-        if grid.spacing >= _LONGEST[period]:
+        if grid.spacing >= _PERIODS[period]:
             continue
-        if grid.spacing * rows < 2 * _LONGEST[period]:
+        if grid.spacing * rows < 2 * _PERIODS[period]:
             left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
         else:
             periods.append(period)

@@ -11,10 +11,9 @@ from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.grid import span
 from recurra.tasks.forecasting.settings import SeriesConfig, seconds_of
 
-__all__ = ["Reach", "find_reach", "written"]
+__all__ = ["Reach", "as_setting", "find_reach", "reach_in_words", "rows_in_words"]
 
 _HOUR, _DAY = 3_600.0, 86_400.0
-_BACK, _AHEAD = 240, 24  # rows without a time are taken for hours: 10 days back, 24 hours ahead
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Reach:
         step: rows from one of them to the next, and from one forecast value to the next.
         delay: rows from the last known one to the first forecast value.
         horizon: the number of values that are forecast.
-        period: rows of one season; None without a season.
+        period: rows of one season; None if there is no season.
     """
 
     points: int
@@ -37,29 +36,29 @@ class Reach:
 
     @property
     def back(self) -> int:
-        """The number of rows before the present one that a window needs."""
+        """The number of rows before the current one that a window needs."""
         return (self.points - 1) * self.step
 
     @property
     def ahead(self) -> int:
-        """The number of rows from the present one to the last target."""
+        """The number of rows from the current one to the last target."""
         return self.delay + (self.horizon - 1) * self.step
 
     @property
     def behind(self) -> NDArray[np.int64]:
-        """The rows that are read, relative to the present one, the oldest first ``(points,)``."""
+        """The rows that are read, relative to the current one, in ascending order, of shape (points,)."""
         return np.arange(-self.back, 1, self.step)
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """The rows that are forecast, relative to the present one ``(horizon,)``."""
+        """The rows that are forecast, relative to the current one, of shape (horizon,)."""
         return self.delay + self.step * np.arange(self.horizon)
 
 
 def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
     """Returns the window of ``config``, in rows that are ``spacing`` seconds apart.
 
-    Settings that are None have the course's values: 10 days back, one point an hour, 24 hours ahead.
+    The default values are 10 days back, one point an hour, 24 hours ahead.
 
     Raises:
         ConfigError: a duration although rows have no time, or one that is not a whole number of rows.
@@ -68,29 +67,25 @@ def find_reach(config: SeriesConfig, spacing: float | None) -> Reach:
         >>> find_reach(SeriesConfig(), 600.0)
         Reach(points=240, step=6, delay=144, horizon=1, period=144)
     """
-    coarse = spacing is None or spacing > _DAY
-    step = _rows("step", config.step, spacing)
-    if step is None:
-        step = 1 if spacing is None or _HOUR % spacing or spacing > _HOUR else round(_HOUR / spacing)
-    lookback = _rows("lookback", config.lookback, spacing)
-    if lookback is None:
-        lookback = _BACK if spacing is None else 24 if coarse else _default(10 * _DAY, spacing)
-    delay = _rows("delay", config.delay, spacing)
-    if delay is None:
-        delay = _AHEAD if spacing is None else 1 if coarse else _default(_DAY, spacing)
+    seconds = spacing or _HOUR  # rows without a time are taken for hours
+    step = _rows("step", config.step, spacing) or (1 if _HOUR % seconds else round(_HOUR / seconds))
+    ten_days = 24 if seconds > _DAY else round(10 * _DAY / seconds)
+    lookback = _rows("lookback", config.lookback, spacing) or ten_days
+    delay = _rows("delay", config.delay, spacing) or max(1, round(_DAY / seconds))
+    period = _rows("period", config.period, spacing) or _season(spacing)
     if lookback < step:
         raise ConfigError(
             f"setting series.lookback is {lookback:,} rows, less than a step of {step:,}",
             hint="use a larger series.lookback or a smaller series.step",
         )
-    return Reach(lookback // step, step, delay, config.horizon, _period(config, spacing))
+    return Reach(lookback // step, step, delay, config.horizon, period)
 
 
-def written(rows: int, spacing: float | None) -> int | str:
+def as_setting(rows: int, spacing: float | None) -> int | str:
     """Returns a number of rows as a setting: a duration if rows have times.
 
     Example:
-        >>> written(240, 3600.0), written(3, 600.0), written(24, None)
+        >>> as_setting(240, 3600.0), as_setting(3, 600.0), as_setting(24, None)
         ('10d', '30min', 24)
     """
     if spacing is None:
@@ -102,14 +97,29 @@ def written(rows: int, spacing: float | None) -> int | str:
     return rows
 
 
-def _default(seconds: float, spacing: float) -> int:
-    return max(1, round(seconds / spacing))
+def reach_in_words(reach: Reach, spacing: float | None) -> str:
+    """Describes the forecast distance and the window.
+
+    Example:
+        >>> reach_in_words(Reach(240, 1, 24, 1, 24), 3600.0)
+        '1 d ahead, from 240 points of the last 10 d'
+    """
+    distance = rows_in_words(reach.step, spacing)
+    values = f" and on, {reach.horizon:,} values {distance} apart" if reach.horizon > 1 else ""
+    points = f"{reach.points:,} points of the last {rows_in_words(reach.points * reach.step, spacing)}"
+    return f"{rows_in_words(reach.delay, spacing)} ahead{values}, from {points}"
 
 
-def _period(config: SeriesConfig, spacing: float | None) -> int | None:
-    given = _rows("period", config.period, spacing)
-    if given is not None or spacing is None:
-        return given
+def rows_in_words(rows: int, spacing: float | None) -> str:
+    """Describes a number of rows: the time they last, or their number if rows have no time."""
+    if spacing is not None:
+        return span(rows * spacing)
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def _season(spacing: float | None) -> int | None:
+    if spacing is None:
+        return None
     for seconds in (_DAY, 7 * _DAY):
         if spacing < seconds and seconds % spacing == 0:
             return round(seconds / spacing)

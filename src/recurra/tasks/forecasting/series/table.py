@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,26 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recurra.config import DataConfig
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
 from recurra.io.formats.parquet import PARQUET
 from recurra.io.formats.reading import refuser
 
-__all__ = [
-    "SENTINELS",
-    "Numbers",
-    "Table",
-    "counts_rows",
-    "far_outside",
-    "from_columns",
-    "numbers_of",
-    "read_lines",
-    "read_table",
-    "sentinels_of",
-    "words_of",
-]
+__all__ = ["Table", "counts_rows", "from_columns", "numbers_of", "read_lines", "read_table", "words_of"]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
@@ -44,18 +32,15 @@ _MISSING = ["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?
 _NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _COMMA = r"^[+-]?\d+,\d+$"
 
-SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
-"""Numbers that instruments write for a missing value."""
-
 
 @dataclass(frozen=True)
 class Table:
     """Columns of equal length by name, with cells as in the file.
 
     Attributes:
-        where: the file's name, for messages.
+        where: name of the file, for messages.
         columns: Arrow arrays of text, numbers or times.
-        numbers: ``(N,)`` int64, the row of the file of each row, from 1.
+        numbers: number of each row in the file, from 1, of shape (N,), int64.
         decimal_comma: whether 3,5 is a number.
         notes: messages for the user about rows that were left out.
     """
@@ -74,6 +59,25 @@ class Table:
         """The columns in the order of the file."""
         return list(self.columns)
 
+    def error(self, what: str, position: int | None = None, hint: str | None = None) -> DataError:
+        """Returns an error of the table, or of the row at ``position``."""
+        row = None if position is None else int(self.numbers[position])
+        return DataError(what, where=self.where, row=row, hint=hint)
+
+    def no_column(self, setting: str, name: str) -> ConfigError:
+        """Returns the error for a setting that names a missing column."""
+        return ConfigError(
+            f"setting series.{setting} names {name!r}, which is not a column to read",
+            hint=f"the columns are {', '.join(self.names)}",
+        )
+
+    def not_a_number(self, name: str, position: int) -> DataError:
+        """Returns the error for a cell that should be a number."""
+        cell = str(self.columns[name][position].as_py())
+        short = cell if len(cell) <= 40 else f"{cell[:37]}..."
+        hint = "fix the cell or leave it empty, or choose columns with series.inputs"
+        return self.error(f"{short!r} in column {name!r} is not a number", position, hint)
+
 
 def read_table(path: Path, data: DataConfig) -> Table:
     """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
@@ -89,30 +93,29 @@ def read_table(path: Path, data: DataConfig) -> Table:
         raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
     head = look(path)
     if head.data.startswith(PARQUET.magic):
-        return _read_parquet(path)
-    require_text(head.data, data.encoding, path)
+        try:
+            arrow = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
+        columns = {name: arrow.column(name) for name in arrow.column_names}
+        return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
+    tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
 
-    def lines(forgiving: bool) -> FileLines:
+    def lines(forgiving: bool) -> Lines:
         return FileLines(path, head.gzip, data.encoding, forgiving)
 
-    sample = list(islice(lines(True), _SAMPLE_LINES + 1))
-    tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
-    return _read_cells(str(path), sample, lines(data.skip_bad_rows), data, tabs)
+    return _read_cells(str(path), head.data, lines, data, "\t" if tabs else ",")
 
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
-    check_encoding(data.encoding)
-    require_text(raw, data.encoding, where)
     if not raw.strip():
         raise DataError("there are no rows", where=where)
 
     def lines(forgiving: bool) -> Lines:
         return Lines(iter(raw.splitlines(keepends=True)), where, data.encoding, forgiving)
 
-    return _read_cells(
-        where, list(islice(lines(True), _SAMPLE_LINES + 1)), lines(data.skip_bad_rows), data, False
-    )
+    return _read_cells(where, raw, lines, data, ",")
 
 
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
@@ -140,19 +143,18 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
 
 
-def _read_parquet(path: Path) -> Table:
-    try:
-        arrow = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-    columns = {name: arrow.column(name) for name in arrow.column_names}
-    return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
+def _read_cells(
+    where: str, head: bytes, lines: Callable[[bool], Lines], data: DataConfig, delimiter: str
+) -> Table:
+    """The table in a file with the first bytes ``head``.
 
-
-def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, tabs: bool) -> Table:
+    ``lines`` opens it from the start, forgiving (see `Lines`) or not. Its name suggests ``delimiter``.
+    """
+    require_text(head, data.encoding, where)
+    sample = list(islice(lines(True), _SAMPLE_LINES + 1))
     complete = len(sample) <= _SAMPLE_LINES
     sample = sample[:_SAMPLE_LINES]
-    dialect = find_dialect(sample, complete, "\t" if tabs else ",", data.delimiter)
+    dialect = find_dialect(sample, complete, delimiter, data.delimiter)
     rows = parse_sample(sample, complete, dialect.delimiter, dialect.quoted)
     if not rows:
         raise DataError("there are no rows", where=where)
@@ -173,7 +175,8 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
     skipped = Skipped()
     chunks: list[list[pa.Array]] = [[] for _ in names]
     numbers: list[int] = []
-    for block in _blocks(cells(source, names, refuser(source, skipped), lines)):
+    records = cells(source, names, refuser(source, skipped), lines(data.skip_bad_rows))
+    while block := list(islice(records, _CHUNK_ROWS)):  # few cells at a time are Python objects
         numbers += [number for number, _ in block]
         for chunk, column in zip(chunks, zip(*(fields for _, fields in block), strict=True), strict=True):
             chunk.append(pa.array(column, pa.string()))
@@ -185,12 +188,6 @@ def _read_cells(where: str, sample: list[str], lines: Lines, data: DataConfig, t
     return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
 
 
-def _blocks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
-    """Rows in lists of some thousands, so that few cells at a time are Python objects."""
-    while block := list(islice(rows, _CHUNK_ROWS)):
-        yield block
-
-
 @dataclass(frozen=True)
 class Numbers:
     """A column as numbers.
@@ -198,14 +195,12 @@ class Numbers:
     Attributes:
         values: ``(N,)`` float64, NaN if a cell is missing or not a number.
         present: the number of cells that are not missing.
-        strange: the number of these that are not numbers.
-        first: the position of the first such cell; None if there is none.
+        strange: the positions of those of them that are not numbers, in ascending order.
     """
 
     values: NDArray[np.float64]
     present: int
-    strange: int = 0
-    first: int | None = None
+    strange: NDArray[np.int64]
 
 
 def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
@@ -217,31 +212,29 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
 
     Example:
         >>> numbers = numbers_of(pa.chunked_array([["1", " 2.5", "NA", "", "x"]]))
-        >>> numbers.values.tolist(), numbers.present, numbers.strange, numbers.first
-        ([1.0, 2.5, nan, nan, nan], 3, 1, 4)
+        >>> numbers.values.tolist(), numbers.present, numbers.strange.tolist()
+        ([1.0, 2.5, nan, nan, nan], 3, [4])
     """
     kind = column.type
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        values = _floats(pc.cast(column, pa.float64()))
-        infinite = np.isinf(values)
-        values[infinite] = np.nan
-        bad = np.flatnonzero(infinite)
-        return Numbers(values, int(np.isfinite(values).sum()) + len(bad), len(bad), _first(bad))
-    if not _is_text(kind):  # a time, a list, bytes
-        return Numbers(np.full(len(column), np.nan), len(column), len(column), 0 if len(column) else None)
-    cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
-    missing = pc.fill_null(pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING)), True)
-    missing = pc.or_(missing, pc.is_null(cells))
-    if decimal_comma:
-        swapped = pc.replace_substring(cells, ",", ".")
-        cells = pc.if_else(pc.match_substring_regex(cells, _COMMA), swapped, cells)
-    fits = pc.fill_null(pc.match_substring_regex(cells, _NUMERAL), False)
-    values = _floats(pc.cast(pc.if_else(fits, cells, pa.scalar(None, pa.string())), pa.float64()))
-    infinite = np.isinf(values)  # 1e999
+        missing, strange = np.asarray(pc.is_null(column, nan_is_null=True)), np.zeros(len(column), bool)
+    elif pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_null(text):
+        cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+        missing = np.asarray(pc.or_(pc.is_null(cells), pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))))
+        if decimal_comma:
+            swapped = pc.replace_substring(cells, ",", ".")
+            cells = pc.if_else(pc.match_substring_regex(cells, _COMMA), swapped, cells)
+        fits = pc.fill_null(pc.match_substring_regex(cells, _NUMERAL), False)
+        column = pc.if_else(fits, cells, pa.scalar(None, pa.string()))
+        strange = ~np.asarray(fits) & ~missing
+    else:  # a time, a list, bytes
+        return Numbers(np.full(len(column), np.nan), len(column), np.arange(len(column)))
+    # A copy, since the memory of Arrow is read-only.
+    values = np.array(pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy(), np.float64)
+    infinite = np.isinf(values)  # such as 1e999
     values[infinite] = np.nan
-    gone = np.asarray(missing)
-    bad = np.flatnonzero((~np.asarray(fits) & ~gone) | infinite)
-    return Numbers(values, int((~gone).sum()), len(bad), _first(bad))
+    return Numbers(values, int((~missing).sum()), np.flatnonzero(strange | infinite))
 
 
 def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
@@ -250,36 +243,6 @@ def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
     missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
     words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
     return np.array(words.to_pylist(), dtype=object)
-
-
-def sentinels_of(values: NDArray[np.float64]) -> tuple[list[float], float, float]:
-    """Returns the `SENTINELS` that mark missing values in ``values``, and the range of the other values.
-
-    A sentinel marks missing values if its distance to the range of the other values is more than three times
-    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
-
-    Example:
-        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
-        ([-9999.0], 1.0, 3.0)
-        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))[0]
-        []
-    """
-    known = values[np.isfinite(values)]
-    suspects = np.isin(known, SENTINELS)
-    others = known[~suspects]
-    if not len(others):
-        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-        return [], low, high
-    low, high = float(others.min()), float(others.max())
-    sentinels = [float(value) for value in np.unique(known[suspects]) if far_outside(float(value), low, high)]
-    kept = known[~np.isin(known, sentinels)]
-    return sentinels, float(kept.min()), float(kept.max())
-
-
-def far_outside(value: float, low: float, high: float) -> bool:
-    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
-    reach = 3 * (high - low)
-    return value < low - reach or value > high + reach
 
 
 def counts_rows(values: NDArray[np.float64]) -> bool:
@@ -291,18 +254,3 @@ def counts_rows(values: NDArray[np.float64]) -> bool:
     """
     steps = np.diff(values)
     return len(steps) > 1 and bool(steps[0] != 0) and bool((steps == steps[0]).all())
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    # A copy, since the memory of Arrow is read-only.
-    return np.array(pc.fill_null(column, np.nan).to_numpy(), np.float64)
-
-
-def _first(places: NDArray[np.intp]) -> int | None:
-    return int(places[0]) if len(places) else None

@@ -12,17 +12,11 @@ from pathlib import Path
 from recurra.errors import BundleError, DataError
 
 __all__ = [
-    "MISSING",
     "SENTENCE_FORMATS",
     "Sentence",
-    "SentenceFormat",
     "SentenceSource",
     "SentenceStart",
-    "find_columns",
     "is_sentences",
-    "looks_like_conllu",
-    "parse_cells",
-    "parse_word",
     "sentence_format",
 ]
 
@@ -148,25 +142,11 @@ class SentenceFormat:
     details: Callable[[SentenceSource], dict[str, str]] | None = None
 
 
-def parse_word(line: str, words: int, column: str, labelled: bool) -> Word | None:
+def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     """The word of a line of CoNLL-U and its tag; None for a comment, a range of words or an empty node.
 
     Lines are read strictly: ten columns, words numbered from 1. The ``conllu`` package (6.0) accepts lines
-    with fewer columns and reports neither file nor line.
-
-    Args:
-        line: without its end.
-        words: the number of words before it in the sentence.
-        column: ``upos``, ``xpos`` or ``feats``.
-        labelled: whether the tag is needed. Features may be ``_``, since a word may have none.
-
-    Raises:
-        DataError: the line is not a word line of CoNLL-U; without file and line.
-
-    Example:
-        >>> line = "1\\tDogs\\tdog\\tNOUN\\tNNS\\tNumber=Plur\\t2\\tnsubj\\t_\\t_"
-        >>> parse_word(line, 0, "upos", True), parse_word("1-2\\tdu" + "\\t_" * 8, 0, "upos", True)
-        (('Dogs', 'NOUN'), None)
+    with fewer columns and reports neither file nor line. Errors are without file and line.
     """
     if line.startswith("#"):
         return None
@@ -183,43 +163,22 @@ def parse_word(line: str, words: int, column: str, labelled: bool) -> Word | Non
             f"the word's number is {cells[0][:20]!r}, not {words + 1}",
             hint="a blank line must part sentences" if cells[0] == "1" else None,
         )
-    word, tag = cells[1], cells[CONLLU_COLUMNS.index(column)]
+    by_name = dict(zip(CONLLU_COLUMNS, cells, strict=True))
+    word, tag = by_name["form"], by_name[source.column]
     if not word.strip():
         raise DataError("the word is empty")
-    if not tag.strip() or (tag == MISSING and column != "feats"):
-        if labelled:
-            hint = _other_column(cells, column)
-            raise DataError(f"the word {word[:40]!r} has no {column.upper()} tag", hint=hint)
-        return word, None
-    return word, tag
+    # Features may be absent, since a word may have none.
+    if tag.strip() and (tag != MISSING or source.column == "feats"):
+        return word, tag
+    if source.labelled:
+        filled = [name for name in ("upos", "xpos") if name != source.column and by_name[name] != MISSING]
+        hint = f"its {filled[0].upper()} is there: pass --set tagging.column={filled[0]}" if filled else None
+        raise DataError(f"the word {word[:40]!r} has no {source.column.upper()} tag", hint=hint)
+    return word, None
 
 
-def _other_column(cells: Sequence[str], column: str) -> str | None:
-    """A hint to a column that has a tag, if the given column has none."""
-    filled = [
-        other
-        for other in ("upos", "xpos")
-        if other != column and cells[CONLLU_COLUMNS.index(other)] != MISSING
-    ]
-    return f"its {filled[0].upper()} is there: pass --set tagging.column={filled[0]}" if filled else None
-
-
-def looks_like_conllu(lines: Sequence[str]) -> bool:
-    """Whether the first word line has the columns and the numbers of CoNLL-U."""
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    cells = first.split("\t")
-    return len(cells) == len(CONLLU_COLUMNS) and bool(re.fullmatch(r"\d+([-.]\d+)?", cells[0]))
-
-
-def find_columns(lines: Sequence[str]) -> tuple[int, bool]:
-    """The number of columns of most lines, and whether tabs separate them.
-
-    Example:
-        >>> find_columns(["Dogs NNS B-NP O", "bark VBP B-VP O", "", "New York NNP O"])
-        (4, False)
-        >>> find_columns(["New York\\tPROPN"])
-        (2, True)
-    """
+def _find_columns(lines: Sequence[str]) -> tuple[int, bool]:
+    """The number of columns of most lines, and whether tabs separate them."""
     filled = [line for line in lines if line.strip() and not line.startswith(_DOCUMENT)]
     tabs = sum("\t" in line for line in filled) > len(filled) / 2
     counts = Counter(len(_cells(line, tabs)) for line in filled)
@@ -231,45 +190,36 @@ def _cells(line: str, tabs: bool) -> list[str]:
     return [cell.strip() for cell in line.split("\t")] if tabs else line.split()
 
 
-def parse_cells(line: str, words: int, columns: int, tabs: bool, labelled: bool) -> Word | None:
-    """The word in the first column of a line and the tag in the last; None for a document mark or a comment.
+def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None:
+    """The word in the first column and the tag in the last; None for a document mark or a comment.
 
-    Args:
-        line: without its end.
-        words: the number of words before it in the sentence.
-        columns: the number of columns that the line must have.
-        tabs: whether only tabs separate them.
-        labelled: whether the tag is needed.
-
-    Raises:
-        DataError: the line has another number of columns, no word or no tag; without file and line.
-
-    Example:
-        >>> parse_cells("U.N. NNP I-NP I-ORG", 0, 4, False, True)
-        ('U.N.', 'I-ORG')
+    Errors are without file and line.
     """
-    cells = _cells(line, tabs)
+    cells = _cells(line, source.tabs)
     if cells[0] == _DOCUMENT:
         return None
-    if len(cells) != columns:
+    if len(cells) != source.columns:
         if words == 0 and line.startswith("# "):  # a comment; a word '#' has as many columns as the others
             return None
         if len(cells) == 1:
             raise DataError(f"the word {cells[0][:40]!r} has no tag")
-        count = f"the line has {len(cells)} columns, the others {columns}"
+        count = f"the line has {len(cells)} columns, the others {source.columns}"
         raise DataError(count, hint="each needs the word first and the tag last")
     word, tag = cells[0], cells[-1]
     if not word:
         raise DataError("the word is empty")
-    if tag in ("", MISSING):
-        if labelled:
-            raise DataError(f"the word {word[:40]!r} has no tag")
-        return word, None
-    return word, tag
+    if tag not in ("", MISSING):
+        return word, tag
+    if source.labelled:
+        raise DataError(f"the word {word[:40]!r} has no tag")
+    return word, None
 
 
 def _sniff_conllu(start: SentenceStart) -> bool:
-    if start.name.endswith(CONLLU.suffixes) or looks_like_conllu(start.lines):
+    first = next((line for line in start.lines if line.strip() and not line.startswith("#")), "")
+    cells = first.split("\t")
+    numbered = len(cells) == len(CONLLU_COLUMNS) and re.fullmatch(r"\d+([-.]\d+)?", cells[0])
+    if numbered or start.name.endswith(CONLLU.suffixes):
         return True
     # A stream may begin with a comment.
     return start.is_like(CONLLU) and all(line.startswith("# ") for line in start.lines)
@@ -282,12 +232,14 @@ def _sniff_columns(start: SentenceStart) -> bool:
     # only if it has the columns of the training file.
     like = start.like
     return (
-        like is not None and start.is_like(COLUMNS) and find_columns(start.lines) == (like.columns, like.tabs)
+        start.is_like(COLUMNS)
+        and like is not None
+        and _find_columns(start.lines) == (like.columns, like.tabs)
     )
 
 
 def _columns_layout(start: SentenceStart) -> SentenceSource:
-    columns, tabs = find_columns(start.lines)
+    columns, tabs = _find_columns(start.lines)
     if columns < 2:
         raise DataError(
             "most lines have one column, without a tag",
@@ -295,12 +247,6 @@ def _columns_layout(start: SentenceStart) -> SentenceSource:
             hint="write a word, a tab and its tag on each line, and a blank line between sentences",
         )
     return replace(start.source, columns=columns, tabs=tabs)
-
-
-def _columns_details(source: SentenceSource) -> dict[str, str]:
-    if source.columns <= 2:
-        return {}
-    return {"columns": f"{source.columns}: the first is the word, the last its tag"}
 
 
 def _lines_layout(start: SentenceStart) -> SentenceSource:
@@ -317,7 +263,7 @@ CONLLU = SentenceFormat(
     "conllu",
     "CoNLL-U",
     _sniff_conllu,
-    parse=lambda line, words, source: parse_word(line, words, source.column, source.labelled),
+    parse=_parse_conllu,
     suffixes=(".conllu",),
     details=lambda source: {"column": source.column.upper()} if source.labelled else {},
 )
@@ -326,9 +272,13 @@ COLUMNS = SentenceFormat(
     "a word and its tag a line",
     _sniff_columns,
     _columns_layout,
-    lambda line, words, source: parse_cells(line, words, source.columns, source.tabs, source.labelled),
+    _parse_columns,
     suffixes=(".conll", ".iob", ".iob2", ".bio"),
-    details=_columns_details,
+    details=lambda source: (
+        {"columns": f"{source.columns}: the first is the word, the last its tag"}
+        if source.columns > 2
+        else {}
+    ),
 )
 LINES = SentenceFormat("lines", "a sentence a line, words apart by spaces", lambda start: True, _lines_layout)
 

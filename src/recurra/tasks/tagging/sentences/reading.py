@@ -59,15 +59,8 @@ def detect_sentences(
     lines = head.data.decode(codec, "replace").splitlines()
     if not head.complete and len(lines) > 1:
         lines.pop()  # cut off
-    source = SentenceSource(
-        path,
-        "",
-        head.gzip,
-        data.encoding,
-        tagging.column,
-        labelled=labelled,
-        skip_bad_rows=data.skip_bad_rows,
-    )
+    source = SentenceSource(path, "", head.gzip, data.encoding, tagging.column, labelled=labelled)
+    source = replace(source, skip_bad_rows=data.skip_bad_rows)
     start = SentenceStart(source, lines, path.name.lower().removesuffix(".gz"), like)
     return _laid_out(start, None if tagging.format == "auto" else tagging.format)
 
@@ -126,69 +119,44 @@ def read_sentences_from(
 ) -> Iterator[Sentence]:
     """The sentences of ``lines``; the other arguments and the errors are those of `read_sentences`."""
     parse = sentence_format(source.format).parse
-    number = count = 0
     words: list[Word] = []
     first = 0
     fault: DataError | None = None
-    skipped = skipped if skipped is not None else Skipped()
-
-    def finished() -> Iterator[Sentence]:
-        nonlocal fault, words
-        if fault is not None:
-            skipped.add(f"row {fault.row}: {fault.what}")
-        elif words:
-            yield _sentence(words, first)
-        words, fault = [], None
-
-    for line in lines:
-        number += 1
+    empty = True
+    for number, line in enumerate(chain(lines, [""]), 1):  # a blank line ends the last sentence
         lines.row = number + 1  # the row of the next line, in case it can't be decoded
-        try:
-            undecodable = lines.take_fault()
-            if undecodable is not None:
-                raise undecodable
-            text = line.rstrip("\r\n")
-            if not text.strip():
-                for sentence in finished():
-                    count += 1
-                    yield sentence
+        text = line.rstrip("\r\n")
+        if text.strip():
+            try:
+                if (undecodable := lines.take_fault()) is not None:
+                    raise undecodable
+                if parse is None:
+                    words += [(word, None) for word in text.split()]
+                elif (word := parse(text, len(words), source)) is not None:
+                    words.append(word)
+                if len(words) > MOST_WORDS:
+                    what = f"the sentence has more than {MOST_WORDS:,} words"
+                    raise DataError(what, hint="a blank line must part sentences")
+            except DataError as error:
+                fault = fault or DataError(error.what, where=source.path, row=number, hint=error.hint)
+                if not source.skip_bad_rows:
+                    raise fault from None
+            first = first or number if words else 0
+            if parse is not None:
                 continue
-            if parse is None:
-                plain = text.split()
-                _check_length(len(plain))
-                count += 1
-                yield Sentence(tuple(plain), None, number)
-                continue
-            word = parse(text, len(words), source)
-            _check_length(len(words) + 1)
-        except DataError as error:
-            if not source.skip_bad_rows:
-                raise _placed(error, source, number) from None
-            fault = fault or _placed(error, source, number)
-            continue
-        if word is not None and fault is None:
-            first = first if words else number
-            words.append(word)
-    for sentence in finished():
-        count += 1
-        yield sentence
-    if not count and source.labelled:
+        if fault is not None:
+            if skipped is not None:
+                skipped.add(f"row {fault.row}: {fault.what}")
+        elif words:
+            empty = False
+            yield _sentence(words, first)
+        words, first, fault = [], 0, None
+    if empty and source.labelled:
         raise DataError("there are no sentences", where=source.path, hint="give a file with tagged words")
 
 
-def _check_length(words: int) -> None:
-    if words > MOST_WORDS:
-        raise DataError(
-            f"the sentence has more than {MOST_WORDS:,} words", hint="a blank line must part sentences"
-        )
-
-
 def _sentence(words: list[Word], row: int) -> Sentence:
-    tags = tuple(tag for _, tag in words if tag is not None)
     # A word that occurs often is one string in memory.
     texts = tuple(sys.intern(word) for word, _ in words)
-    return Sentence(texts, tuple(map(sys.intern, tags)) if len(tags) == len(words) else None, row)
-
-
-def _placed(error: DataError, source: SentenceSource, row: int) -> DataError:
-    return DataError(error.what, where=source.path, row=row, hint=error.hint)
+    tags = tuple(sys.intern(tag) for _, tag in words if tag is not None)
+    return Sentence(texts, tags if len(tags) == len(words) else None, row)

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from recurra.errors import BundleError, DataError
 from recurra.io.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
@@ -65,11 +66,7 @@ class WordVocabulary:
         """Returns the words that occur ``min_count`` times and the characters that occur twice.
 
         The most frequent come first. A character that occurs once is unknown, so that training has examples
-        of unknown characters.
-
-        Args:
-            counts: the number of occurrences of each word in the training sentences.
-            config: ``lowercase``, ``min_count`` and ``max_characters``.
+        of unknown characters. ``counts`` are the occurrences of each word in the training sentences.
         """
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
@@ -77,8 +74,8 @@ class WordVocabulary:
             words[word.lower() if config.lowercase else word] += count
             for character in word:
                 characters[character] += count
-        known = tuple(_frequent(words, config.min_count))
-        return cls(known, "".join(_frequent(characters, 2)), config.lowercase, config.max_characters)
+        known = _frequent(words, config.min_count)
+        return cls(tuple(known), "".join(_frequent(characters, 2)), config.lowercase, config.max_characters)
 
     @property
     def size(self) -> int:
@@ -118,16 +115,13 @@ class WordVocabulary:
             BundleError: ``text`` is not what `to_json` writes.
         """
         try:
-            values = json.loads(text)
-            words, characters = tuple(values["words"]), values["characters"]
-            made = cls(words, characters, values["lowercase"], values["max_characters"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise BundleError(f"the saved vocabulary can't be read ({error})") from error
-        sound = isinstance(characters, str) and all(isinstance(word, str) for word in words)
-        sound = sound and len(set(words)) == len(words) and len(set(characters)) == len(characters)
-        if not sound or type(made.lowercase) is not bool or type(made.max_characters) is not int:
+            vocabulary = TypeAdapter(cls).validate_json(text, strict=True)
+        except ValidationError as error:
+            what = error.errors()[0]["msg"]
+            raise BundleError(f"the saved vocabulary can't be read ({what})") from error
+        if any(len(set(items)) < len(items) for items in (vocabulary.words, vocabulary.characters)):
             raise BundleError("the saved vocabulary is damaged")
-        return made
+        return vocabulary
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -186,13 +180,10 @@ class TagCounts:
             BundleError: ``text`` is not what `to_json` writes.
         """
         try:
-            words = json.loads(text)
-            counts = [count for tags in words.values() for count in tags.values()]
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise BundleError(f"the saved counts of words can't be read ({error})") from error
-        if not all(type(count) is int and count > 0 for count in counts):
-            raise BundleError("the saved counts of words are damaged")
-        return cls(words)
+            return cls(TypeAdapter(dict[str, dict[str, PositiveInt]]).validate_json(text, strict=True))
+        except ValidationError as error:
+            what = error.errors()[0]["msg"]
+            raise BundleError(f"the saved counts of words can't be read ({what})") from error
 
 
 def split_words(text: str) -> list[str]:
@@ -214,6 +205,5 @@ def split_words(text: str) -> list[str]:
 
 def _frequent(counts: Counter[str], least: int) -> list[str]:
     """The items that occur at least so often, the most frequent first, equals by code point."""
-    return sorted(
-        (item for item, count in counts.items() if count >= least), key=lambda item: (-counts[item], item)
-    )
+    items = (item for item, count in counts.items() if count >= least)
+    return sorted(items, key=lambda item: (-counts[item], item))
