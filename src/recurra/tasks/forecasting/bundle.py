@@ -51,13 +51,9 @@ SeriesSource: TypeAlias = ForecasterBundle | Prepared[ForecasterConfig, SeriesAs
 
 def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
     """Builds the network: recurrent layers, pooling, head."""
-    series = config.series
+    series, features = config.series, len(assets.layout.features)
     return ForecastNetwork(
-        config.model,
-        len(assets.layout.features),
-        series.horizon,
-        residual=series.residual,
-        present=series.relative,
+        config.model, features, series.horizon, residual=series.residual, present=series.relative
     )
 
 

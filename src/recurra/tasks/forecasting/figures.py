@@ -11,14 +11,7 @@ from pydantic import BaseModel
 from recurra.errors import DataError
 from recurra.tasks.forecasting.blocks import block_length, block_means, ends
 
-__all__ = [
-    "PERSISTENCE",
-    "ForecastDifference",
-    "ForecastFigures",
-    "ForecastMetrics",
-    "decimals_of",
-    "forecast_metrics",
-]
+__all__ = ["PERSISTENCE", "ForecastDifference", "ForecastFigures", "ForecastMetrics", "forecast_metrics"]
 
 PERSISTENCE = "persistence"
 Forecasts = NDArray[np.float64]
@@ -50,6 +43,11 @@ class ForecastFigures(BaseModel):
         """The name without an article, for tables and charts."""
         return self.name.removeprefix("the ")
 
+    @property
+    def decimals(self) -> int:
+        """Number of decimals that give the MAE four significant digits."""
+        return int(np.clip(3 - np.floor(np.log10(self.mae)), 0, 9)) if self.mae > 0 else 3
+
 
 class ForecastDifference(BaseModel):
     """The MAE of the first forecaster minus that of the second on the same windows, with its 95% interval.
@@ -80,11 +78,6 @@ class ForecastMetrics(BaseModel):
     differences: list[ForecastDifference]
 
     @property
-    def decimals(self) -> int:
-        """Number of decimals of printed metrics, chosen by the network's MAE (see `decimals_of`)."""
-        return decimals_of(self.figures[0].mae)
-
-    @property
     def network(self) -> ForecastFigures:
         """The metrics of the network."""
         return self.figures[0]
@@ -95,11 +88,11 @@ class ForecastMetrics(BaseModel):
         return f"{self.target}, {self.unit}" if self.unit else self.target
 
     def number(self, value: float, sign: str = "") -> str:
-        """Formats a value in the unit of the target; ``sign`` is that of a format specification."""
-        return f"{value:{sign},.{self.decimals}f}"
+        """Formats a value with the decimals of the network's MAE; ``sign`` as in a format specification."""
+        return f"{value:{sign},.{self.network.decimals}f}"
 
     def interval(self, low: float, high: float, sign: str = "") -> str:
-        """Formats an interval in the unit of the target."""
+        """Formats an interval as `number` does its ends."""
         return f"{self.number(low, sign)} to {self.number(high, sign)}"
 
     def mae_in_unit(self, figures: ForecastFigures) -> str:
@@ -183,23 +176,13 @@ def forecast_metrics(
     )
 
 
-def decimals_of(size: float) -> int:
-    """Returns the number of decimals for four significant digits of a number of this size.
-
-    Example:
-        >>> decimals_of(2.2), decimals_of(63.0), decimals_of(0.004)
-        (3, 2, 6)
-    """
-    return int(np.clip(3 - np.floor(np.log10(size)), 0, 9)) if size > 0 else 3
-
-
 def _difference(
     first: ForecastFigures, second: ForecastFigures, interval: tuple[float, float], unit: str
 ) -> ForecastDifference:
     low, high = interval
     shown = low > 0 or high < 0
     difference = first.mae - second.mae
-    d = f".{decimals_of(first.mae)}f"
+    d = f".{first.decimals}f"
     suffix = f" {unit}" if unit else ""
     if shown:
         near, far = sorted(abs(end) for end in interval)

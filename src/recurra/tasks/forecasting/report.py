@@ -226,23 +226,20 @@ def _figures(metrics: ForecastMetrics, note: str) -> Section:
     ]
     if note:
         paragraphs.append(f"{sentence(note)}.")
-    tables = [errors]
-    if metrics.differences:
-        tables.append(
-            ReportTable(
-                caption="Differences of the MAE on the same windows, and their 95% intervals",
-                header=["compared with", f"difference{unit}", "interval", "shown"],
-                rows=[
-                    [
-                        pair.second,
-                        metrics.number(pair.difference, "+"),
-                        metrics.interval(pair.low, pair.high, "+"),
-                        "yes" if pair.shown else "no",
-                    ]
-                    for pair in metrics.differences
-                ],
-            )
-        )
+    differences = ReportTable(
+        caption="Differences of the MAE on the same windows, and their 95% intervals",
+        header=["compared with", f"difference{unit}", "interval", "shown"],
+        rows=[
+            [
+                pair.second,
+                metrics.number(pair.difference, "+"),
+                metrics.interval(pair.low, pair.high, "+"),
+                "yes" if pair.shown else "no",
+            ]
+            for pair in metrics.differences
+        ],
+    )
+    tables = [table for table in (errors, differences) if table.rows]
     return Section(anchor="errors", title="Errors", paragraphs=paragraphs, tables=tables)
 
 

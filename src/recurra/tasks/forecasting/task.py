@@ -41,8 +41,7 @@ def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
 
 def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
     """Returns all windows of a file with the columns of training."""
-    table = read_table(data, bundle.config.data)
-    part = open_series("test", table, bundle.assets.layout, reach_of(bundle))
+    part = open_series("test", read_table(data, bundle.config.data), bundle.assets.layout, reach_of(bundle))
     for warning in part.warnings:
         reporter.warn(warning)
     return part

@@ -104,9 +104,11 @@ class Windows:
         size = self.batch_size
         return (self._gather(order[at : at + size]) for at in range(start * size, len(order), size))
 
-    def truth(self) -> NDArray[np.float32]:
-        """Returns the targets (N, K) of all windows in the order of ``rows``; NaN after the last row."""
-        return self._targets(self.rows)
+    def truth(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Returns the targets (N, K) of the windows at ``rows`` (by default all); NaN after the last row."""
+        positions = (self.rows if rows is None else rows)[:, None] + self.ahead
+        known = np.minimum(positions, len(self.targets) - 1)
+        return np.where(positions < len(self.targets), self.targets[known], np.float32("nan"))
 
     def _gather(self, rows: NDArray[np.int64]) -> WindowBatch:
         inputs = self.inputs[rows[:, None] + self.behind]
@@ -116,11 +118,5 @@ class Windows:
             inputs=torch.from_numpy(inputs),
             present=torch.from_numpy(present),
             last=torch.from_numpy(self.last[rows]),
-            targets=torch.from_numpy(self._targets(rows)),
+            targets=torch.from_numpy(self.truth(rows)),
         )
-
-    def _targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        positions = rows[:, None] + self.ahead
-        # The targets of a window at the end of a file are not known.
-        known = np.minimum(positions, len(self.targets) - 1)
-        return np.where(positions < len(self.targets), self.targets[known], np.float32("nan"))
