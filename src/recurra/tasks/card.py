@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from pathlib import PurePath
+from typing import Any, Protocol, TypeVar
 
 from recurra.cells import cell_named
-from recurra.config import Config, ModelConfig
+from recurra.config import ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.formatting import sentence
+from recurra.measure.report import Part, ReportData
 from recurra.runtime import facts
 from recurra.store import AnyBundle
+from recurra.tasks.base import Assessment, DataPart, Prepared, Task
 from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 
 __all__ = [
-    "AnyComparison", "began_from", "caution", "made_by", "model_card", "network_fields", "network_name",
-    "now", "report_comparison", "today", "training_fields", "verdict_fields",
+    "AnyComparison", "began_from", "caution", "evaluation_report", "fit_report", "made_by", "model_card",
+    "network_name", "now", "part_row", "report_comparison", "today", "verdict_fields",
 ]  # fmt: skip
 
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
+B = TypeVar("B", bound=AnyBundle)
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
@@ -59,20 +64,44 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def network_fields(bundle: AnyBundle) -> dict[str, Any]:
-    """Returns the fields of a report that describe the network: time of creation, settings, layers."""
-    return {"created": now(), "settings": bundle.config.plain(), "summary": summarize(bundle.model).rows}
+def evaluation_report(
+    task: Task[Any, Any],
+    bundle: AnyBundle,
+    assessment: Assessment,
+    name: str,
+    baseline: Any = None,
+    **more: Any,
+) -> ReportData:
+    """Returns the report of a model on a file called ``name``; ``more`` are further fields."""
+    network = {"created": now(), "settings": bundle.config.plain(), "summary": summarize(bundle.model).rows}
+    fields = task.report_fields(bundle, assessment, name, baseline)
+    return ReportData.model_validate({**network, **fields, **more})
 
 
-def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str, Any]:
-    """Returns the fields of a report that describe the training and how to reproduce it."""
-    return {
+def fit_report(
+    task: Task[P, B],
+    bundle: B,
+    prepared: P,
+    outcome: Outcome,
+    assessment: Assessment,
+    baseline: Any,
+    command: str,
+) -> ReportData:
+    """Returns the report of a fit: that of the evaluation, with the data and the training."""
+    training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
-        "seed": config.train.seed,
+        "seed": bundle.config.train.seed,
         **made_by(command),
     }
+    fields = {**training, **task.fit_fields(bundle, prepared, assessment)}
+    return evaluation_report(task, bundle, assessment, prepared.source_name, baseline, **fields)
+
+
+def part_row(part: DataPart, rows: int, notes: str, counts: dict[str, int] | None = None) -> Part:
+    """Returns the row of a part of the data in a report."""
+    return Part(name=part.name, rows=rows, source=PurePath(part.where).name, counts=counts or {}, notes=notes)
 
 
 def made_by(command: str) -> dict[str, Any]:
@@ -120,6 +149,7 @@ def model_card(
     table: Sequence[Sequence[str]],
     verdict: str = "",
     about: str = "",
+    note: str = "",
     use: str,
     limits: str,
 ) -> str:
@@ -132,6 +162,7 @@ def model_card(
         table: Header and rows of the table of figures.
         verdict: The comparison with the baseline, without a period; may be empty.
         about: Further facts about the model.
+        note: Explanation of the table.
         use: Commands and their explanation.
         limits: What to consider when the model is used.
     """
@@ -144,7 +175,7 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 {header}
 {"|---" * len(table[0])}|
 {chr(10).join(rows)}
-{verdict and f"{chr(10)}{sentence(verdict)}.{chr(10)}"}{began_from(bundle)}
+{verdict and f"{chr(10)}{sentence(verdict)}.{chr(10)}"}{note}{began_from(bundle)}
 ## Use
 
 {use}

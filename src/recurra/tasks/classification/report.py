@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -12,31 +11,22 @@ from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
 from recurra.measure.formatting import count, percent, percents, pvalue, sentence, share, three
 from recurra.measure.metrics import Metrics
-from recurra.measure.report import Bar, ReportData, ReportTable, Section, template_macros
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import caution, model_card, network_fields, training_fields, verdict_fields
+from recurra.measure.report import Bar, ReportTable, Section, template_macros
+from recurra.tasks.card import caution, model_card, part_row, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
-from recurra.train.loop import Outcome
 
-__all__ = ["card", "evaluation_report", "report_data", "result_fields"]
+__all__ = ["card", "fit_fields", "report_fields", "result_fields"]
 
 _COLUMNS = 6  # classes that get a column each in the table of parts
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
 
 
-def report_data(
-    bundle: ClassifierBundle,
-    prepared: ClassifierData,
-    outcome: Outcome,
-    assessment: Assessment,
-    baseline: NgramBaseline | None,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
+def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     config, names = bundle.config, bundle.assets.labels.names
     few = len(names) <= _COLUMNS
     counts = [_class_counts(part, names) for part in prepared.parts]
@@ -46,17 +36,7 @@ def report_data(
         rows=[[name, *(count(by_name[name]) for by_name in counts)] for name in names],
         folded=True,
     )
-    fields = {
-        **network_fields(bundle),
-        **training_fields(config, outcome, command),
-        **result_fields(
-            assessment,
-            names,
-            bundle.temperature or 1.0,
-            baseline_note=baseline.note if baseline else "",
-            ngrams=baseline.strongest(names) if baseline else {},
-        ),
-        "title": f"{assessment.model_name.removeprefix('the ')} on {prepared.source_name}",
+    return {
         "data": {
             "file": prepared.train.where,
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
@@ -65,19 +45,26 @@ def report_data(
             "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
         },
         "parts": [
-            _part(part, bundle, by_name if few else {})
+            part_row(part, len(part), _facts(part, bundle), by_name if few else None)
             for part, by_name in zip(prepared.parts, counts, strict=True)
         ],
         "data_tables": [] if few else [by_class],
     }
-    return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: ClassifierBundle, assessment: Assessment, name: str) -> ReportData:
-    """Returns the report of a saved classifier on the file called ``name``."""
-    title = f"{assessment.model_name.removeprefix('the ')} on {name}"
-    results = result_fields(assessment, bundle.assets.labels.names, bundle.temperature or 1.0)
-    return ReportData.model_validate({"title": title, **network_fields(bundle), **results})
+def report_fields(
+    bundle: ClassifierBundle, assessment: Assessment, name: str, baseline: NgramBaseline | None
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
+    names = bundle.assets.labels.names
+    results = result_fields(
+        assessment,
+        names,
+        bundle.temperature or 1.0,
+        baseline_note=baseline.note if baseline else "",
+        ngrams=baseline.strongest(names) if baseline else {},
+    )
+    return {"title": f"{assessment.model_name.removeprefix('the ')} on {name}", **results}
 
 
 def result_fields(
@@ -176,16 +163,10 @@ def _class_counts(part: Part, names: Sequence[str]) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _part(part: Part, bundle: ClassifierBundle, counts: dict[str, int]) -> ReportPart:
+def _facts(part: Part, bundle: ClassifierBundle) -> str:
     full = part.examples.full_lengths[part.rows]
     longer = float((full > bundle.config.tokenizer.max_tokens).mean())
-    return ReportPart(
-        name=part.name,
-        rows=len(part),
-        source=PurePath(part.where).name,
-        counts=counts,
-        notes=f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut",
-    )
+    return f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut"
 
 
 def _lead(assessment: Assessment) -> str:

@@ -32,7 +32,7 @@ from recurra.tasks.classification.assess import (
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.network import classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
-from recurra.tasks.classification.report import card, evaluation_report, report_data
+from recurra.tasks.classification.report import card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -176,8 +176,8 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     fit_baseline=fit_baseline,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
     card=card,
     predict=answers,
     sequences=sequences,

@@ -2,73 +2,57 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
-from recurra.measure.report import Bar, ReportData, ReportTable, Section
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import model_card, network_fields, training_fields, verdict_fields
+from recurra.measure.report import Bar, ReportTable, Section
+from recurra.tasks.card import model_card, part_row, verdict_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import Perplexity
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
-from recurra.train.loop import Outcome
 
-__all__ = ["card", "evaluation_report", "report_data"]
+__all__ = ["card", "fit_fields", "report_fields"]
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
 
-def report_data(
-    bundle: LanguageBundle,
-    ready: LanguageData,
-    outcome: Outcome,
-    assessment: LanguageAssessment,
-    baseline: LanguageBaseline | None,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
+def fit_fields(
+    bundle: LanguageBundle, prepared: LanguageData, assessment: LanguageAssessment
+) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     config, tokenizer = bundle.config, bundle.assets.tokenizer
-    fields = {
-        **result_fields(bundle, assessment, baseline.note if baseline else ""),
-        **training_fields(config, outcome, command),
-        "title": f"{assessment.model_name.removeprefix('the ')} language model of {ready.source_name}",
+    return {
+        "title": f"{assessment.model_name.removeprefix('the ')} language model of {prepared.source_name}",
         "curves": {
             "loss": "Loss, in nats per token: lower is better",
             "perplexity": "Perplexity: lower is better",
         },
         "data": {
-            "file": ready.train.where,
+            "file": prepared.train.where,
             "text": " + ".join(config.data.text or ["lines"]),
             "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
             "windows": f"{config.language.bptt} steps, states carried over",
         },
-        "parts": [_part(part) for part in ready.parts],
+        "parts": [part_row(part, len(part), _facts(part)) for part in prepared.parts],
     }
-    return ReportData.model_validate(fields)
 
 
-def result_fields(
-    bundle: LanguageBundle, assessment: LanguageAssessment, baseline_note: str = ""
+def report_fields(
+    bundle: LanguageBundle, assessment: LanguageAssessment, name: str, baseline: LanguageBaseline | None
 ) -> dict[str, Any]:
-    """Returns the fields of a report that show an assessment.
-
-    ``baseline_note`` names limits of the baseline, such as that only a part of the tokens was counted.
-    """
-    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
-        (assessment.model_name.removeprefix("the "), assessment.model, "model")
-    ]
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
+    model, title = assessment.model, assessment.model_name.removeprefix("the ")
+    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [(title, model, "model")]
     if assessment.baseline is not None:
         named.append((f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline, "baseline"))
     if assessment.unigram is not None:
         named.append(("Token frequencies", assessment.unigram, "majority"))
-    model = assessment.model
     return {
-        **network_fields(bundle),
+        "title": f"{title} language model on {name}",
         "lead": f"On {model.tokens:,} {assessment.part} tokens {assessment.model_name} has a perplexity of "
         f"{model.value:,.2f}: {model.bits:.3f} bits per {assessment.unit}.",
         **verdict_fields(assessment.comparison),
@@ -84,14 +68,8 @@ def result_fields(
             for name, figures, style in named
         ],
         "bars_label": f"Perplexity per {assessment.unit}: lower is better",
-        "sections": [*_by_rank(assessment, baseline_note), _samples(bundle, assessment)],
+        "sections": [*_by_rank(assessment, baseline.note if baseline else ""), _samples(bundle, assessment)],
     }
-
-
-def evaluation_report(bundle: LanguageBundle, assessment: LanguageAssessment, name: str) -> ReportData:
-    """Returns the report of a saved language model on the file called ``name``."""
-    title = f"{assessment.model_name.removeprefix('the ')} language model on {name}"
-    return ReportData.model_validate({**result_fields(bundle, assessment), "title": title})
 
 
 def card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
@@ -167,16 +145,11 @@ def _samples(bundle: LanguageBundle, assessment: LanguageAssessment) -> Section:
     )
 
 
-def _part(part: Part) -> ReportPart:
+def _facts(part: Part) -> str:
     tokens = stream_of(part).targets
     unknown = int(part.examples.unknown[part.rows].sum())
     median = int(np.median(part.examples.full_lengths[part.rows]))
-    return ReportPart(
-        name=part.name,
-        rows=len(part),
-        source=PurePath(part.where).name,
-        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text",
-    )
+    return f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text"
 
 
 def _formatted(figures: Perplexity) -> str:

@@ -17,7 +17,7 @@ from recurra.tasks.language.assess import assess, fit_baseline, report_assessmen
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
 from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
-from recurra.tasks.language.report import card, evaluation_report, report_data
+from recurra.tasks.language.report import card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
@@ -80,8 +80,8 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     fit_baseline=fit_baseline,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
     card=card,
     predict=answer,
     sequences=sequences,

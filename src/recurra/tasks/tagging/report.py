@@ -2,74 +2,56 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
 from recurra.measure.formatting import count, percent, percents, sentence
-from recurra.measure.report import Bar, ReportData, ReportTable, Section
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import caution, model_card, network_fields, training_fields, verdict_fields
+from recurra.measure.report import Bar, ReportTable, Section
+from recurra.tasks.card import caution, model_card, part_row, verdict_fields
 from recurra.tasks.tagging.assess import BASELINE, TagAssessment
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.entities import EntityFigures
 from recurra.tasks.tagging.figures import Share, TaggingMetrics
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData
-from recurra.train.loop import Outcome
 
-__all__ = ["card", "evaluation_report", "report_data"]
+__all__ = ["card", "fit_fields", "report_fields"]
 
 _LONG = 30  # tags beyond which their table is folded
 
 
-def report_data(
-    bundle: TaggerBundle,
-    ready: TaggerData,
-    outcome: Outcome,
-    assessment: TagAssessment,
-    baseline: object,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
+def fit_fields(bundle: TaggerBundle, prepared: TaggerData, assessment: TagAssessment) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     vocabulary = bundle.assets.vocabulary
     source = bundle.assets.source.describe() if bundle.assets.source else {}
-    fields = {
-        **_assessed(bundle, assessment),
-        **training_fields(bundle.config, outcome, command),
-        "title": f"{assessment.model_name.removeprefix('the ')} on {ready.source_name}",
+    return {
         "data": {
             **source,
             "tags": str(len(bundle.assets.labels.names)),
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
         },
-        "parts": [_part(part, bundle) for part in ready.parts],
+        "parts": [part_row(part, len(part), _facts(part, bundle)) for part in prepared.parts],
         "curves": {
             "loss": "Loss per word, in nats: lower is better",
             "accuracy": "Words with the right tag: higher is better",
         },
     }
-    return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: TaggerBundle, assessment: TagAssessment, name: str) -> ReportData:
-    """Returns the report of a saved tagger on the file called ``name``."""
-    title = f"{assessment.model_name.removeprefix('the ')} on {name}"
-    return ReportData.model_validate({**_assessed(bundle, assessment), "title": title})
-
-
-def _assessed(bundle: TaggerBundle, assessment: TagAssessment) -> dict[str, Any]:
-    """Returns the fields of a report that show an assessment."""
-    name, m, b = assessment.model_name.removeprefix("the "), assessment.metrics, assessment.baseline
+def report_fields(
+    bundle: TaggerBundle, assessment: TagAssessment, name: str, baseline: None
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
+    title, m, b = assessment.model_name.removeprefix("the "), assessment.metrics, assessment.baseline
     bars = [
-        _bar("model", name, m.words),
+        _bar("model", title, m.words),
         _bar("baseline", "most frequent tag", b.words if b else None),
-        _bar("model", f"{name}, unknown words", m.unknown),
+        _bar("model", f"{title}, unknown words", m.unknown),
         _bar("baseline", "most frequent tag, unknown words", b.unknown if b else None),
     ]
     return {
-        **network_fields(bundle),
+        "title": f"{title} on {name}",
         "lead": f"{sentence(assessment.model_name)} gives {percent(m.words.accuracy)} of {m.words.count:,} "
         f"{assessment.part} words the right tag (95% interval {percents(m.words.low, m.words.high)}).",
         **verdict_fields(assessment.comparison),
@@ -162,16 +144,11 @@ def _spans(entities: EntityFigures) -> Section:
     )
 
 
-def _part(part: TaggedPart, bundle: TaggerBundle) -> ReportPart:
+def _facts(part: TaggedPart, bundle: TaggerBundle) -> str:
     words = part.words
     unknown = sum(word not in bundle.assets.counts.words for word in words) / len(words)
-    return ReportPart(
-        name=part.name,
-        rows=len(part),
-        source=PurePath(part.where).name,
-        notes=f"{len(words):,} words, median {int(np.median(part.lengths)):,} per sentence, "
-        f"{100 * unknown:.1f}% unknown",
-    )
+    median = int(np.median(part.lengths))
+    return f"{len(words):,} words, median {median:,} per sentence, {100 * unknown:.1f}% unknown"
 
 
 def card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
