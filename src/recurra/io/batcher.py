@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -76,9 +75,8 @@ class Batches:
         if batch_size < 1 or bucket < 1:
             raise ValueError(f"batch_size {batch_size} and bucket {bucket} must be 1 or more")
         self.examples = examples
-        self.rows: NDArray[np.int64] = (
-            np.arange(len(examples)) if rows is None else np.asarray(rows, np.int64).reshape(-1)
-        )
+        rows = np.arange(len(examples)) if rows is None else rows
+        self.rows: NDArray[np.int64] = np.asarray(rows, np.int64).reshape(-1)
         if len(self.rows) and not 0 <= self.rows.min() <= self.rows.max() < len(examples):
             raise ValueError(f"rows must be between 0 and {len(examples) - 1}")
         self.batch_size = batch_size
@@ -122,10 +120,9 @@ class Batches:
         for line, begin, length in zip(tokens, starts.tolist(), lengths.tolist(), strict=True):
             line[:length] = flat[begin : begin + length]
         labels = self.examples.labels
-        chosen: NDArray[Any] | None = None if labels is None else np.asarray(labels)[rows]
         return Batch(
             tokens=torch.from_numpy(tokens),
             lengths=torch.from_numpy(lengths),
-            labels=None if chosen is None else torch.from_numpy(chosen),
+            labels=None if labels is None else torch.from_numpy(np.asarray(labels)[rows]),
             rows=rows,
         )

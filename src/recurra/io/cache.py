@@ -40,12 +40,7 @@ def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]
 
     Chunks are written to disk one by one, so that memory holds a few of them. The folder is complete or
     absent, so that several processes may build it at once. A cache that is truncated or changed is built
-    again.
-
-    Args:
-        folder: as :func:`cache_folder` returns it.
-        key: as :func:`content_key` returns it.
-        build: returns the chunks; called only if the cache has to be built.
+    again. ``build`` is called only if the cache has to be built.
 
     Raises:
         OutputError: the disk is full, or the folder can't be written.
@@ -153,12 +148,7 @@ def _checksum(file: BinaryIO) -> tuple[int, int]:
 class Column:
     """An array ``(n, *rest)`` in a .npy file, written row by row; n is not known before the end.
 
-    A column of uint16 becomes one of int32 when a value does not fit.
-
-    Args:
-        path: the file, which must not exist.
-        dtype: of the values.
-        rest: the shape of one row.
+    A column of uint16 becomes one of int32 when a value does not fit. ``path`` must not exist.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any], rest: tuple[int, ...] = ()) -> None:

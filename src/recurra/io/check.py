@@ -71,7 +71,8 @@ def check(
     tokenizer = TextTokenizer.train(texts, config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
-    parts = {name: part_of(sources[name], counted, codes) for name, counted in figures.items()}
+    max_tokens = config.tokenizer.max_tokens
+    parts = {name: part_of(sources[name], counted, codes, max_tokens) for name, counted in figures.items()}
     leaks = [
         leak_of(part, seen, figures)
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))
@@ -97,37 +98,38 @@ def check(
 
 def table(report: DataCheck) -> tuple[list[str], list[list[str]]]:
     """Returns the check as a table to print: its header and its rows, with a column for each part."""
-    parts = report.parts
-    labels = list(dict.fromkeys(label for part in parts.values() for label in part.classes))
-    rows = [["rows", *(f"{part.rows:,}" for part in parts.values())]]
-    if any(part.skipped for part in parts.values()):
-        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts.values())])
+    names, parts = list(report.parts), list(report.parts.values())
+    labels = list(dict.fromkeys(label for part in parts for label in part.classes))
+    rows = [["rows", *(f"{part.rows:,}" for part in parts)]]
+    if any(part.skipped for part in parts):
+        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts)])
     for label in labels[:_CLASSES]:
-        counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts.values()]
+        counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts]
         rows.append([f"class {label}", *(f"{count:,} ({count / total:.1%})" for count, total in counts)])
     if len(labels) > _CLASSES:
         rows.append([f"... {len(labels) - _CLASSES:,} more classes", *([""] * len(parts))])
-    for percent in ("5", "25", "50", "75", "95", "99", "100"):
+    for percent in parts[0].tokens:
         name = {"50": "tokens, median", "100": "tokens, longest"}.get(percent, f"tokens, {percent}%")
-        rows.append([name, *(f"{part.tokens[percent]:,}" for part in parts.values())])
+        rows.append([name, *(f"{part.tokens[percent]:,}" for part in parts)])
     rows += [
-        ["cut short", *(f"{part.truncated:.1%}" for part in parts.values())],
-        ["language", *(_languages(part) for part in parts.values())],
-        ["empty texts", *(f"{part.empty:,}" for part in parts.values())],
-        ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts.values())],
-        ["label conflicts", *(f"{part.conflicts:,}" for part in parts.values())],
+        ["cut short", *(f"{part.truncated:.1%}" for part in parts)],
+        ["language", *(_languages(part) for part in parts)],
+        ["empty texts", *(f"{part.empty:,}" for part in parts)],
+        ["duplicates", *(_counted(part.duplicates, part.duplicates_loose) for part in parts)],
+        ["label conflicts", *(f"{part.conflicts:,}" for part in parts)],
     ]
     for seen_in in dict.fromkeys(leak.seen_in for leak in report.leaks):
-        leaks = {
-            leak.part: _counted(leak.rows, leak.rows_loose)
-            for leak in report.leaks
-            if leak.seen_in == seen_in
-        }
-        rows.append([f"also in {seen_in}", *(leaks.get(name, "") for name in parts)])
-    where = report.held_out if report.held_out in parts else next(iter(parts))
-    unknown = f"{report.unknown:.1%}" + ("" if report.held_out in parts else f" (in {report.held_out})")
-    rows.append(["unknown tokens", *(unknown if name == where else "" for name in parts)])
-    return ["", *parts], rows
+        leaks = {leak.part: leak for leak in report.leaks if leak.seen_in == seen_in}
+        counted = (
+            _counted(leak.rows, leak.rows_loose) if (leak := leaks.get(name)) else "" for name in names
+        )
+        rows.append([f"also in {seen_in}", *counted])
+    unknown = f"{report.unknown:.1%}"
+    if report.held_out in names:
+        rows.append(["unknown tokens", *(unknown if name == report.held_out else "" for name in names)])
+    else:
+        rows.append(["unknown tokens", f"{unknown} (in {report.held_out})", *([""] * (len(names) - 1))])
+    return ["", *names], rows
 
 
 def _languages(part: PartCheck) -> str:
@@ -149,7 +151,6 @@ def _count(
         figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
         raise DataError("there are no rows", where=source.path, hint="give a file with rows")
-    figures.truncated = int(np.count_nonzero(np.asarray(figures.lengths) > tokenizer.config.max_tokens))
     return figures
 
 
@@ -241,7 +242,7 @@ def _whole_warnings(
     for leak in leaks:
         if leak.rows or leak.rows_loose:
             texts = _many(leak.rows or leak.rows_loose, "text is", "texts are")
-            how = "" if leak.rows else " (but for case and white space)"
+            how = " (but for case and white space)"
             if leak.rows:
                 how = f" (first: row {leak.first[0][0]:,} is row {leak.first[0][1]:,} there)"
             warnings.append(

@@ -24,11 +24,9 @@ _SAMPLE_CHARACTERS = 4_000_000
 def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Source | None = None) -> Source:
     """Detects the format and the columns of a file or folder.
 
-    Args:
-        path: a file in any of the formats, gzipped or not, or a folder for each class.
-        config: what the user set; the rest is detected.
-        labelled: False if only texts are needed (prediction): no label column is required or read.
-        like: the training source, whose columns the file should have, by name or by position.
+    What ``config`` does not set is detected. If ``labelled`` is False (prediction), no label column is
+    required or read. The file should have the columns of ``like``, the training source, by name or by
+    position.
 
     Raises:
         DataError: the file is missing, empty, binary, or has no column for the text or the label.
@@ -61,30 +59,15 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
 def detect_stream(
     first: str, source: Source, config: DataConfig, like: Source | None
 ) -> tuple[Format, Start]:
-    """The format of a stream of texts, by its first line.
-
-    Args:
-        first: the line.
-        source: the name and encoding of the stream.
-        config: ``text`` and ``delimiter`` are used.
-        like: the training source.
-    """
+    """The format of a stream of texts, by its first line, and ``text`` and ``delimiter`` of ``config``."""
     start = Start(source, _request(config, False, like), first, complete=False, streamed=True)
     format = _text_like(start)
     return format, replace(start, source=replace(source, format=format.name))
 
 
 def _request(config: DataConfig, labelled: bool, like: Source | None) -> Request:
-    return Request(
-        labelled,
-        like,
-        tuple(config.text or ()),
-        config.label,
-        config.group,
-        config.label_separator,
-        config.header,
-        config.delimiter,
-    )
+    names = {"label", "group", "label_separator", "header", "delimiter"}
+    return Request(labelled, like, tuple(config.text or ()), **config.model_dump(include=names))
 
 
 def _suffix(path: Path) -> str:
@@ -136,20 +119,16 @@ def _text_like(start: Start) -> Format:
 def _choose(source: Source, request: Request, may_split: bool) -> Source:
     """``source`` with its text, label and group columns: as the user set them, as in training, or detected.
 
-    Args:
-        source: a source with named columns.
-        request: what the user asks of it.
-        may_split: whether a cell of the label column may hold several labels.
+    ``may_split`` is whether a cell of the label column may hold several labels.
 
     Raises:
         DataError: a requested column is absent, none is found, or no row is whole.
     """
     labelled, like = request.labelled, request.like
     text = _named(source, request.text, like, "text")
-    label = _named(source, (request.label,) if request.label else (), like, "label", labelled)[:1]
+    label = _named(source, (request.label,), like, "label", labelled)
     # The group decides the validation split, so that only a training file must have it.
-    needs_group = labelled and like is None
-    group = _named(source, (request.group,) if request.group else (), like, "group", needs_group)[:1]
+    group = _named(source, (request.group,), like, "group", labelled and like is None)
     if like is not None:
         text = text or _as_in(like, source, like.text, "text")
         if labelled and like.label is not None:
@@ -209,19 +188,18 @@ def _sample(source: Source, rows: int) -> Iterator[Sequence[Any]]:
 
 
 def _named(
-    source: Source, names: Sequence[str], like: Source | None, role: str, must: bool = True
+    source: Source, names: Sequence[str | None], like: Source | None, role: str, must: bool = True
 ) -> tuple[str, ...]:
     """The columns that the user named, under their names in this file."""
     columns = []
-    for name in names:
+    for name in filter(None, names):
         if name in source.columns:
             columns.append(name)
         elif like is not None and name in like.columns and _same_shape(like, source):
             columns.append(source.columns[like.columns.index(name)])
         elif must:
-            raise DataError(
-                f"there is no column {name!r}", where=source.path, hint=_there_are(source, f"data.{role}")
-            )
+            hint = _there_are(source, f"data.{role}")
+            raise DataError(f"there is no column {name!r}", where=source.path, hint=hint)
     return tuple(columns)
 
 
@@ -250,13 +228,11 @@ def _same_shape(like: Source, source: Source) -> bool:
 
 
 def _no_column(source: Source, role: str, labelled: bool) -> DataError:
-    if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
-        hint = "each text needs a label; --task lm learns the texts alone"
-        if not labelled:
-            hint = _there_are(source, "data.text")
-        return DataError(f"no {role} column is found", where=source.path, hint=hint)
     hint = _there_are(source, f"data.{role}")
-    if role == "label":
+    if (role == "label" and source.columns == source.text) or len(source.columns) == 1:
+        if labelled:
+            hint = "each text needs a label; --task lm learns the texts alone"
+    elif role == "label":
         hint += ", or --target NAME to forecast a column of numbers"
     return DataError(f"no {role} column is found", where=source.path, hint=hint)
 

@@ -53,8 +53,7 @@ class Examples:
         unknown: NDArray[np.int64] | None = None,
     ) -> None:
         # A view as a plain array, since slicing np.memmap is several times slower.
-        self.flat = np.asarray(flat)
-        self.offsets = np.asarray(offsets)
+        self.flat, self.offsets = np.asarray(flat), np.asarray(offsets)
         self.lengths: NDArray[np.int32] = np.diff(self.offsets).astype(np.int32)
         count = len(self.lengths)
         self.labels = labels

@@ -111,8 +111,12 @@ def fetch_set(
     with _writing(target_folder):
         target_folder.mkdir(parents=True, exist_ok=True)
     part = target_folder / f"{Path(data_set.url).name}.part"
-    to_download = 0 if local else data_set.size - _size(part)
-    _check_room(target_folder, to_download + data_set.unpacked)
+    needed = data_set.unpacked + (0 if local else data_set.size - _size(part))
+    free = shutil.disk_usage(target_folder).free
+    if free < needed:
+        what = f"{needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
+        hint = "give another folder"
+        raise OutputError(f"there is not enough room: {what}", where=target_folder, hint=hint)
     if local is not None:
         _check(Path(local), data_set, report)
         _unpack(Path(local), data_set, final, report)
@@ -130,22 +134,19 @@ def fetch_set(
 
 def _check(archive: Path, data_set: DataSet, report: Progress) -> None:
     """Refuses a file that is not the archive."""
-    digest = hashlib.md5(usedforsecurity=False)
-    done = 0
     hint = "download it again"
     try:
+        size = archive.stat().st_size
+        if size != data_set.size:
+            raise DataError(f"has {size:,} bytes instead of {data_set.size:,}", where=archive, hint=hint)
         with archive.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                done += len(block)
-                report("check", done, data_set.size)
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataError(f"can't be read ({error.strerror})", where=archive) from error
-    if done != data_set.size:
-        raise DataError(f"has {done:,} bytes instead of {data_set.size:,}", where=archive, hint=hint)
-    if digest.hexdigest() != data_set.md5:
-        what = f"is not the archive that was published (MD5 {digest.hexdigest()} instead of {data_set.md5})"
+    if md5 != data_set.md5:
+        what = f"is not the archive that was published (MD5 {md5} instead of {data_set.md5})"
         raise DataError(what, where=archive, hint=hint)
+    report("check", size, size)
 
 
 def _unpack(archive: Path, data_set: DataSet, final: Path, report: Progress) -> None:
@@ -160,16 +161,6 @@ def _unpack(archive: Path, data_set: DataSet, final: Path, report: Progress) -> 
         if not unpacked.is_dir():
             raise DataError(f"has no folder {data_set.folder} inside", where=archive)
         unpacked.replace(final)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OutputError(
-            f"there is not enough room: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free",
-            where=folder,
-            hint="give another folder",
-        )
 
 
 class _BrokeOffError(Exception):
@@ -276,11 +267,7 @@ def _writing(path: Path) -> Iterator[None]:
 def _extract(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
     """Unpacks a gzipped tar archive; only files and folders inside ``target`` are written.
 
-    Args:
-        archive: the file.
-        target: an empty folder.
-        limit: the number of bytes on disk that the contents may take.
-        progress: called with the number of bytes read of the archive.
+    The contents may take ``limit`` bytes on disk. ``progress`` is called with the number of bytes read.
 
     Raises:
         DataError: the archive is damaged or too large, or has a member outside the folder, or one that is

@@ -71,12 +71,8 @@ class PartCheck(Record):
 class Leak(Record):
     """Texts of one part that occur in another.
 
-    Attributes:
-        part: the part that should be unseen.
-        seen_in: the other part.
-        rows: number of rows of ``part`` whose exact text is in ``seen_in``; ``rows_loose`` ignores case and
-            white space.
-        first: the first of them: the row in ``part`` and the row in ``seen_in``.
+    ``rows`` of ``part``, which should be unseen, have exactly a text of ``seen_in``; ``rows_loose`` ignores
+    case and white space. ``first`` are the first of them, each with the row in ``seen_in``.
     """
 
     part: str
@@ -104,11 +100,9 @@ class Figures:
 
     rows: int = 0
     empty: int = 0
-    tokens: int = 0
     unknown: int = 0
     held_out_tokens: int = 0
     held_out_unknown: int = 0
-    truncated: int = 0
     empty_rows: list[int] = field(default_factory=list)
     languages: Counter[str] = field(default_factory=Counter)
     skipped: Skipped = field(default_factory=Skipped)
@@ -126,17 +120,12 @@ class Figures:
         held_out: npt.NDArray[np.bool_],
         codes: dict[tuple[str, ...], int],
     ) -> None:
-        """Counts a chunk of ``n`` rows.
+        """Counts a chunk of ``n`` rows, and adds their tuples of labels to ``codes``.
 
-        Args:
-            rows: the chunk.
-            lengths: ``(n,)`` number of tokens of each text.
-            unknown: ``(n,)`` number of these that are not in the vocabulary.
-            held_out: ``(n,)`` whether the vocabulary was learned without the text.
-            codes: a number for each tuple of labels; new ones are added.
+        Each text ``(n,)`` has ``lengths`` tokens, of which ``unknown`` are not in the vocabulary, and may be
+        ``held_out``: the vocabulary was learned without it.
         """
         self.rows += len(rows)
-        self.tokens += int(lengths.sum())
         self.unknown += int(unknown.sum())
         self.held_out_tokens += int(lengths[held_out].sum())
         self.held_out_unknown += int(unknown[held_out].sum())
@@ -198,7 +187,9 @@ def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
-def part_of(source: Source, figures: Figures, codes: dict[tuple[str, ...], int]) -> PartCheck:
+def part_of(
+    source: Source, figures: Figures, codes: dict[tuple[str, ...], int], max_tokens: int
+) -> PartCheck:
     """Returns the counts of a file as a record, with the label codes that `Figures.add` extended."""
     label_codes = np.asarray(figures.codes)
     again = repeats(figures.exact, figures.numbers)
@@ -223,8 +214,8 @@ def part_of(source: Source, figures: Figures, codes: dict[tuple[str, ...], int])
         duplicate_rows=again.first,
         conflicts=differing.count,
         conflict_rows=differing.first,
-        truncated=figures.truncated / figures.rows,
-        unknown=figures.unknown / max(1, figures.tokens),
+        truncated=int(np.count_nonzero(lengths > max_tokens)) / figures.rows,
+        unknown=figures.unknown / max(1, int(lengths.sum())),
         languages={name: count / sampled for name, count in figures.languages.most_common()},
         sorted_by_class=_is_sorted(label_codes),
         skipped=figures.skipped.count,

@@ -71,13 +71,7 @@ _GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a cl
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of a file.
-
-    Attributes:
-        data: the bytes, uncompressed.
-        complete: whether these are all bytes.
-        gzip: whether the file is compressed.
-    """
+    """The first bytes of a file, uncompressed, whether these are all, and whether the file is compressed."""
 
     data: bytes
     complete: bool

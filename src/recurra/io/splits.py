@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from recurra.errors import DataError
 
 __all__ = ["split"]
 
+Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+
 # StratifiedGroupKFold tries every fold for every group, in Python: the 3,456 movies of IMDB take 1 s, 60,000
 # groups 15 s. A larger number of groups is first merged at random into _BUNDLES groups, and a share that
 # needs more than _FOLDS folds is drawn without stratification.
@@ -22,11 +24,8 @@ _FOLDS = 20
 
 
 def split(
-    labels: NDArray[Any],
-    fraction: float,
-    seed: int,
-    groups: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    labels: NDArray[Any], fraction: float, seed: int, groups: NDArray[np.int64] | None = None
+) -> Halves:
     """Returns the positions ``(train, valid)``, both sorted; about ``fraction`` of them are in ``valid``.
 
     Each class has the same share in both, if it has enough rows and groups allow it. The only row of a class
@@ -49,9 +48,7 @@ def split(
     return _by_group(strata, fraction, seed, np.unique(groups, return_inverse=True)[1].reshape(-1))
 
 
-def _by_row(
-    strata: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _by_row(strata: NDArray[np.int64], fraction: float, seed: int) -> Halves:
     sizes = np.bincount(strata)
     count = min(len(strata) - 1, max(1, round(len(strata) * fraction)))
     rows = np.flatnonzero(sizes[strata] > 1)
@@ -63,14 +60,11 @@ def _by_row(
     return np.setdiff1d(np.arange(len(strata)), valid, assume_unique=True), np.sort(valid)
 
 
-def _by_group(
-    strata: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _by_group(strata: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64]) -> Halves:
     count = int(groups.max()) + 1
     if count < 2:
-        raise DataError(
-            "all rows belong to one group, which can't be divided", hint="give a validation file, or no group"
-        )
+        what = "all rows belong to one group, which can't be divided"
+        raise DataError(what, hint="give a validation file, or no group")
     if count > _BUNDLES:
         groups = np.random.default_rng(seed).integers(_BUNDLES, size=count)[groups]
         count = len(np.unique(groups))

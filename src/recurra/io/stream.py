@@ -39,13 +39,7 @@ def read_stream(
     pipe gets its answers line by line. The format is detected from the first line: a line that begins with
     ``{`` starts JSON lines; a header with the text columns (those of ``config.text``, or of ``like``) starts
     a CSV or TSV; ``__label__`` starts fastText lines, whose labels are not read; otherwise each line is a
-    text, blank ones included.
-
-    Args:
-        file: for example ``sys.stdin.buffer``.
-        like: the training source.
-        config: ``text``, ``encoding``, ``delimiter`` and ``skip_bad_rows`` are used.
-        skipped: counts the broken rows that ``skip_bad_rows`` leaves out.
+    text, blank ones included. ``skipped`` counts the broken rows that ``skip_bad_rows`` leaves out.
 
     Raises:
         DataError: a broken row, bytes that are not in the encoding, or something that is not text.

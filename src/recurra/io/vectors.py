@@ -38,12 +38,8 @@ _AGAIN = "copy or download it again"
 class VectorFile:
     """A file of word vectors, as its first line describes it.
 
-    Attributes:
-        path: the file.
-        gzip: whether it is compressed.
-        binary: whether its numbers are binary.
-        rows: the number of words in its header; None without a header.
-        width: ``E``, the number of numbers of a word.
+    Its numbers may be ``binary``. ``rows`` is the number of words in its header, None without a header;
+    ``width`` is ``E``, the number of numbers of a word.
     """
 
     path: Path

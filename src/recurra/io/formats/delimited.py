@@ -82,14 +82,7 @@ def cells(
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV is written.
-
-    Attributes:
-        delimiter: the character between fields.
-        quoted: whether quotes enclose fields.
-        width: the most frequent number of fields in a row.
-        agreement: the share of sample rows that have it.
-    """
+    """How a CSV is written: ``width`` fields a row, in a share ``agreement`` of the rows of the sample."""
 
     delimiter: str
     quoted: bool
@@ -118,11 +111,8 @@ def find_dialect(
 ) -> Dialect:
     """The dialect in which most rows agree on a number of fields above one.
 
-    Args:
-        lines: the first lines of the file, with their ends.
-        complete: whether these are all lines.
-        preferred: the delimiter that the file's name suggests; it is chosen if several are equally likely.
-        delimiter: the only one to consider, if the user gave it.
+    ``complete`` is whether ``lines`` are the whole file. The ``preferred`` delimiter wins a draw; if the user
+    gave a ``delimiter``, no other is considered.
     """
     order = [delimiter] if delimiter else [preferred, *(c for c in _CANDIDATES if c != preferred)]
     # max returns the first of equals, so the preferred delimiter wins a draw.
@@ -130,28 +120,24 @@ def find_dialect(
 
 
 def _try(lines: Sequence[str], complete: bool, delimiter: str) -> Dialect:
-    unquoted = _parse(lines, complete, delimiter, False)
-    plain = Dialect(delimiter, False, *_widths(unquoted))
-    opens = any(
-        field.lstrip(" ").startswith('"') for row in unquoted if isinstance(row, list) for field in row
-    )
-    if not opens:
+    rows = _parse(lines, complete, delimiter, False)
+    plain = _dialect(rows, delimiter, False)
+    opens = (field.lstrip(" ").startswith('"') for row in rows if isinstance(row, list) for field in row)
+    if not any(opens):
         # A TSV without quotes is likely to be as in GLUE, where a quote is a character; a CSV without
         # quotes so far has them once a field needs them.
         return plain if delimiter == "\t" else replace(plain, quoted=True)
-    quoted = Dialect(delimiter, True, *_widths(_parse(lines, complete, delimiter, True)))
+    quoted = _dialect(_parse(lines, complete, delimiter, True), delimiter, True)
     if delimiter != "\t":
         return quoted
     return quoted if quoted.merit >= plain.merit and quoted.agreement == 1.0 else plain
 
 
-def _widths(rows: Sequence[list[str] | DataError]) -> tuple[int, float]:
-    """The most frequent number of fields, and the share of rows that have it; broken rows have none."""
+def _dialect(rows: Sequence[list[str] | DataError], delimiter: str, quoted: bool) -> Dialect:
+    """The dialect with the most frequent number of fields; broken rows agree with none."""
     counts = Counter(len(row) for row in rows if not isinstance(row, DataError))
-    if not counts:
-        return 0, 0.0
-    width, count = counts.most_common(1)[0]
-    return width, count / len(rows)
+    width, count = counts.most_common(1)[0] if counts else (0, 0)
+    return Dialect(delimiter, quoted, width, count / max(1, len(rows)))
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -285,11 +271,11 @@ def _may_be_table(start: Start) -> bool:
     return all(len(row) == len(like.columns) for row in rows)
 
 
-def _sniff_csv(start: Start) -> bool:
+def _matches_csv(start: Start) -> bool:
     return start.suffix in CSV.suffixes or _may_be_table(start)
 
 
-def _sniff_tsv(start: Start) -> bool:
+def _matches_tsv(start: Start) -> bool:
     return start.suffix in TSV.suffixes or ("\t" in start.first_line and _may_be_table(start))
 
 
@@ -299,5 +285,5 @@ def _details(source: Source) -> str:
     return f", {_DELIMITERS.get(delimiter, repr(delimiter))} between fields, {header}"
 
 
-CSV = Format("csv", "CSV", _layout, _sniff_csv, cells, suffixes=(".csv",), details=_details)
-TSV = Format("tsv", "TSV", _layout, _sniff_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)
+CSV = Format("csv", "CSV", _layout, _matches_csv, cells, suffixes=(".csv",), details=_details)
+TSV = Format("tsv", "TSV", _layout, _matches_tsv, cells, suffixes=(".tsv",), delimiter="\t", details=_details)

@@ -12,19 +12,7 @@ from recurra.errors import DataError
 from recurra.io.files import Lines
 from recurra.io.formats.spec import Record, Refuse, Rows, Skipped, Source, format_named
 
-__all__ = [
-    "CHUNK_ROWS",
-    "MISSING",
-    "as_labels",
-    "as_text",
-    "cells_of",
-    "chunks",
-    "parse_list",
-    "read",
-    "records",
-    "records_of",
-    "refuser",
-]
+__all__ = ["CHUNK_ROWS", "MISSING", "cells_of", "chunks", "read", "records", "records_of", "refuser"]
 
 CHUNK_ROWS = 1024
 _CHUNK_CHARACTERS = 4_000_000
@@ -38,9 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def read(source: Source, skipped: Skipped | None = None) -> Iterator[Rows]:
     """The rows of a source, chunk by chunk, in constant memory.
 
-    Args:
-        source: as `recurra.io.detect.detect` returns it.
-        skipped: counts the broken rows that ``source.skip_bad_rows`` leaves out.
+    ``skipped`` counts the broken rows that ``source.skip_bad_rows`` leaves out.
 
     Raises:
         DataError: a broken row (unless left out), or a file that is cut off or not in its encoding.
@@ -75,11 +61,8 @@ def refuser(source: Source, skipped: Skipped | None) -> Refuse:
     """A function that raises for a broken row of ``source``, or counts it under ``skip_bad_rows``."""
 
     def refuse(number: int, what: str | DataError) -> None:
-        if isinstance(what, DataError):
-            error = what
-        else:
-            hint = "fix the row, or pass --skip-bad-rows"
-            error = DataError(what, where=source.path, row=number, hint=hint)
+        hint = "fix the row, or pass --skip-bad-rows"
+        error = DataError(what, where=source.path, row=number, hint=hint) if isinstance(what, str) else what
         if not source.skip_bad_rows:
             raise error
         if skipped is not None:
@@ -108,9 +91,7 @@ def records(source: Source, cells: Iterable[tuple[int, Sequence[Any]]], refuse: 
             if labels is None:
                 refuse(number, f"there is no label in {source.label!r}")
                 continue
-        group = None
-        if source.group is not None:
-            group = as_text(values[-1]) or ""
+        group = None if source.group is None else as_text(values[-1]) or ""
         yield Record(number, " ".join(parts) if width > 1 else parts[0], labels, group)
 
 

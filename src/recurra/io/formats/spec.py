@@ -98,13 +98,9 @@ class Source:
         """
         if not format_named(self.format).cells:
             return {}
-        values = {
-            "text": list(self.text),
-            "label": self.label,
-            "group": self.group,
-            "label_separator": self.label_separator,
-        }
-        return {key: value for key, value in values.items() if value is not None}
+        names = ("label", "group", "label_separator")
+        values = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {"text": list(self.text), **values}
 
     def to_json(self) -> str:
         """The source as JSON, to be stored with a model."""
@@ -175,13 +171,10 @@ Refuse = Callable[[int, str | DataError], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks of a file.
+    """What the user asks of a file; what is not set is None, or empty.
 
-    Attributes:
-        labelled: whether labels are needed; False for prediction.
-        like: the training source, whose columns the file should have; None for a training file.
-        text, label, group, label_separator, header, delimiter: as in `Source`; those that the user did not
-            set are None, or empty.
+    ``labelled`` is whether labels are needed (False for prediction), and ``like`` the training source, whose
+    columns the file should have (None for a training file); the others are as in `Source`.
     """
 
     labelled: bool = True

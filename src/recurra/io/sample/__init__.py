@@ -13,11 +13,7 @@ from recurra.io.sample.grammar import PARTS, Grammar, Part, SampleRow
 __all__ = ["PARTS", "Language", "SampleRow", "sample_rows", "write_sample"]
 
 Language = Literal["en", "zh", "both"]
-_FILES: dict[str, tuple[str, ...]] = {
-    "en": ("english",),
-    "zh": ("chinese",),
-    "both": ("english", "chinese"),
-}
+_FILES = {"en": ["english"], "zh": ["chinese"], "both": ["english", "chinese"]}
 
 
 def sample_rows(
@@ -67,10 +63,8 @@ def write_sample(
     parts = sample_rows(language, seed=seed, train=train, valid=valid, test=test)
     folder = Path(folder)
     for part, rows in parts.items():
-        with (
-            replacing(folder / f"{part}.csv") as draft,
-            draft.open("w", encoding="utf-8", newline="") as file,
-        ):
+        path = folder / f"{part}.csv"
+        with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("text", "label"))
             writer.writerows((row.text, row.label) for row in rows)

@@ -152,26 +152,24 @@ class _Text:
         self.vocabulary = vocabulary
         self.chance = chance
         self.taken: set[tuple[str, str]] = set()
-        self.named: dict[str, str] = {}
+        self.named: dict[str | None, str] = {}
 
     def expand(self, text: str) -> str:
         """Returns ``text`` with its options decided and its symbols replaced."""
         text = _OPTION.sub(lambda match: match[1] if self.chance.random() < 0.5 else "", text)
-        return _SYMBOL.sub(lambda match: self._symbol(match[1], match[2]), text)
+        return _SYMBOL.sub(lambda match: self._line(match[1], match[2]), text)
 
-    def _symbol(self, symbol: str, name: str | None) -> str:
-        if name is None:
-            return self._line(symbol)
-        if name not in self.named:
-            self.named[name] = self._line(symbol)
-        return self.named[name]
-
-    def _line(self, symbol: str) -> str:
+    def _line(self, symbol: str, name: str | None) -> str:
+        if name in self.named:
+            return self.named[name]
         lines = self.vocabulary[symbol]
         fresh = [line for line in lines if (symbol, line) not in self.taken] or lines
         line = self.chance.choice(fresh)
         self.taken.add((symbol, line))
-        return self.expand(line)
+        expanded = self.expand(line)
+        if name is not None:
+            self.named[name] = expanded
+        return expanded
 
 
 def _tidy(text: str) -> str:

@@ -70,7 +70,7 @@ def _records(
 
 
 def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Iterator[dict[str, Any]]:
-    part = numbered("texts", "", sentences, bundle.assets.vocabulary, None, bundle.config)
+    part = numbered("texts", "", sentences, bundle.assets, bundle.config, tagged=False)
     proba = probabilities_of(bundle, part.numbers)
     row = 0
     for number, sentence in enumerate(sentences, before + 1):

@@ -104,6 +104,11 @@ class TaggedBatch:
     rows: NDArray[np.int64]
 
     @property
+    def inputs(self) -> tuple[torch.Tensor, ...]:
+        """The arguments of the network."""
+        return self.words, self.lengths, self.spelled, self.characters, self.character_lengths
+
+    @property
     def size(self) -> int:
         """Number of words, over which the loss is averaged."""
         return int(self.lengths.sum())
@@ -161,9 +166,7 @@ class TaggedBatches:
         if self.sentences.tags is not None:
             tags = np.full(tokens.shape, IGNORED, np.int64)
             # Row by row, in the order of the flat tags.
-            tags[np.arange(tokens.shape[1]) < batch.lengths.numpy()[:, None]] = self.sentences.tags[
-                self.sentences.places(batch.rows)
-            ]
+            tags[tokens > 0] = self.sentences.tags[self.sentences.places(batch.rows)]
         return TaggedBatch(
             words=torch.from_numpy(forms.words[tokens]),
             lengths=batch.lengths,

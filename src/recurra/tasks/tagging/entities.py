@@ -76,12 +76,10 @@ def entity_figures(
     true_counts: Counter[str] = Counter()
     predicted_counts: Counter[str] = Counter()
     correct_counts: Counter[str] = Counter()
-    end = 0
-    for length in lengths.tolist():
-        start, end = end, end + length
+    ends = np.cumsum(lengths)[:-1]
+    for sentence in zip(np.split(chosen, ends), np.split(true, ends), strict=True):
         predicted_spans, true_spans = (
-            spans([names[tag] if tag >= 0 else "O" for tag in tags[start:end].tolist()])
-            for tags in (chosen, true)
+            spans([names[tag] if tag >= 0 else "O" for tag in tags.tolist()]) for tags in sentence
         )
         true_counts.update(kind for _, _, kind in true_spans)
         predicted_counts.update(kind for _, _, kind in predicted_spans)

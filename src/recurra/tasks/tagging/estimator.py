@@ -15,7 +15,7 @@ from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, para
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
-from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
+from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
@@ -93,12 +93,12 @@ class SequenceTagger(WordFields, RecurrentEstimator):
                 validation = _sentences(*validation_data)
             else:
                 training, validation = held_out(sentences, config, None)
-            labels, counts, vocabulary = learn(sentences, training, config, None)
+            assets = learn(sentences, training, config)
             train, valid = (
-                numbered(name, name, part, vocabulary, labels, config)
+                numbered(name, name, part, assets, config)
                 for name, part in (("training", training), ("validation", validation))
             )
-            return Prepared(config, TaggerAssets(vocabulary, labels, counts), train, valid)
+            return Prepared(config, assets, train, valid)
 
         return self._fit(prepare, reporter)
 
@@ -110,7 +110,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         if not sentences:
             return [np.zeros((0, len(self.classes_)))] * len(lengths)
         bundle = self.bundle_
-        part = numbered("texts", "", sentences, bundle.assets.vocabulary, None, bundle.config)
+        part = numbered("texts", "", sentences, bundle.assets, bundle.config, tagged=False)
         return np.split(probabilities_of(bundle, part.numbers), np.cumsum(lengths)[:-1])
 
     def predict(self, X: Words) -> list[list[str]]:

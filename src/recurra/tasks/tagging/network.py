@@ -157,11 +157,9 @@ def tagging_loss(model: Tagger, batch: TaggedBatch) -> Tensor:
     """
     if batch.tags is None:
         raise DataError("the training sentences have no tags")
-    device = next(model.parameters()).device
-    logits = _forward(model, batch, device)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), batch.tags.to(device).flatten(), ignore_index=IGNORED
-    )
+    logits = _forward(model, batch, next(model.parameters()).device)
+    tags = batch.tags.to(logits.device).flatten()
+    return functional.cross_entropy(logits.flatten(0, 1), tags, ignore_index=IGNORED)
 
 
 def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
@@ -173,21 +171,14 @@ def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
     with measuring(model) as device:
         for batch in batches.epoch(0):
             logits = _forward(model, batch, device).float().cpu().numpy()
-            for row, length, sentence in zip(
-                batch.rows.tolist(), batch.lengths.tolist(), logits, strict=True
-            ):
-                by_row[row] = sentence[:length]
+            lengths = batch.lengths.tolist()
+            sentences = (sentence[:length] for sentence, length in zip(logits, lengths, strict=True))
+            by_row.update(zip(batch.rows.tolist(), sentences, strict=True))
     if not by_row:
         return np.zeros((0, 0), np.float32)
     return np.concatenate([by_row[row] for row in batches.rows.tolist()])
 
 
 def _forward(model: nn.Module, batch: TaggedBatch, device: torch.device) -> Tensor:
-    logits: Tensor = model(
-        batch.words.to(device),
-        batch.lengths.to(device),
-        batch.spelled.to(device),
-        batch.characters.to(device),
-        batch.character_lengths.to(device),
-    )
+    logits: Tensor = model(*(tensor.to(device) for tensor in batch.inputs))
     return logits

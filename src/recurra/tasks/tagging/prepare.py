@@ -108,24 +108,21 @@ def prepare(
     reporter.facts(source.describe())
     sentences = _read(source, reporter)
     training, held = held_out(sentences, config, data) if valid is None else (sentences, [])
-    labels, counts, vocabulary = learn(sentences, training, config, data)
+    assets = learn(sentences, training, config, source)
+    labels, vocabulary = assets.labels, assets.vocabulary
     words = sum(len(sentence.words) for sentence in sentences)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
-
-    def part(name: str, subset: list[Sentence]) -> TaggedPart:
-        return numbered(name, str(data), subset, vocabulary, labels, config)
-
     if valid is None:
         reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
-        valid_part = part("validation", held)
+        valid_part = numbered("validation", str(data), held, assets, config)
     else:
-        valid_part = open_part("validation", valid, config, labels, vocabulary, reporter)
-    test_part = None if test is None else open_part("test", test, config, labels, vocabulary, reporter)
+        valid_part = open_part("validation", valid, assets, config, reporter)
+    test_part = None if test is None else open_part("test", test, assets, config, reporter)
     reporter.facts(
         {
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
-            "unknown": _unknown(test_part or valid_part, counts),
+            "unknown": _unknown(test_part or valid_part, assets.counts),
         }
     )
     key = content_key(
@@ -134,8 +131,8 @@ def prepare(
         vocabulary.to_json(),
         labels.to_json(),
     )
-    assets = TaggerAssets(vocabulary, labels, counts, source)
-    return Prepared(config, assets, part("training", training), valid_part, test_part, key)
+    train_part = numbered("training", str(data), training, assets, config)
+    return Prepared(config, assets, train_part, valid_part, test_part, key)
 
 
 def held_out(
@@ -155,13 +152,17 @@ def held_out(
 
 
 def learn(
-    sentences: Sequence[Sentence], training: Sequence[Sentence], config: TaggerConfig, where: Path | None
-) -> tuple[Labels, TagCounts, WordVocabulary]:
+    sentences: Sequence[Sentence],
+    training: Sequence[Sentence],
+    config: TaggerConfig,
+    source: SentenceSource | None = None,
+) -> TaggerAssets:
     """Returns the tags of all sentences, and tag counts and vocabulary of the training sentences.
 
     Raises:
         DataError: there is only one tag, or so many that they can't be tags.
     """
+    where = source.path if source is not None else None
     counts = TagCounts.learn(training)
     names = TagCounts.learn(sentences).tags
     words = sum(len(sentence.words) for sentence in sentences)
@@ -170,16 +171,12 @@ def learn(
     if len(names) > _MANY_TAGS and len(names) > words / 5:
         what = f"{len(names):,} different tags of {words:,} words: the last column does not contain tags"
         raise DataError(what, where=where, hint="write the word first and its tag last")
-    return Labels(names, "multiclass"), counts, WordVocabulary.learn(counts.frequencies(), config.tagging)
+    vocabulary = WordVocabulary.learn(counts.frequencies(), config.tagging)
+    return TaggerAssets(vocabulary, Labels(names, "multiclass"), counts, source)
 
 
 def open_part(
-    name: str,
-    path: Path,
-    config: TaggerConfig,
-    labels: Labels,
-    vocabulary: WordVocabulary,
-    reporter: Reporter,
+    name: str, path: Path, assets: TaggerAssets, config: TaggerConfig, reporter: Reporter
 ) -> TaggedPart:
     """Opens a whole tagged file with the vocabulary and the tags of an existing model.
 
@@ -187,7 +184,7 @@ def open_part(
         DataError: the file can't be used, or has a tag that the model lacks.
     """
     source = detect_sentences(path, config.data, config.tagging)
-    part = numbered(name, str(path), _read(source, reporter), vocabulary, labels, config)
+    part = numbered(name, str(path), _read(source, reporter), assets, config)
     reporter.facts({name: f"{path}, {len(part):,} sentences of {len(part.tags):,} words"})
     foreign = int((part.tags == IGNORED).sum())
     if foreign:
@@ -199,14 +196,15 @@ def numbered(
     name: str,
     where: str,
     sentences: list[Sentence],
-    vocabulary: WordVocabulary,
-    labels: Labels | None,
+    assets: TaggerAssets,
     config: TaggerConfig,
+    *,
+    tagged: bool = True,
 ) -> TaggedPart:
-    """Converts sentences to ids; without tags if ``labels`` is None.
+    """Converts sentences, with their tags if ``tagged``, to ids.
 
     Raises:
-        DataError: a tag is not in ``labels``, and ``tagging.unknown_tags`` is ``refuse``.
+        DataError: a tag is not in the labels, and ``tagging.unknown_tags`` is ``refuse``.
     """
     forms: dict[str, int] = {}
     ids = [
@@ -214,11 +212,9 @@ def numbered(
         for sentence in sentences
     ]
     examples = Examples.from_arrays(ids, numbers=np.array([sentence.row for sentence in sentences], np.int64))
-    table = Forms(
-        [vocabulary.word_number(form) for form in forms],
-        [vocabulary.character_numbers(form) for form in forms],
-    )
-    tags = None if labels is None else _tags(sentences, where, labels, config.tagging.unknown_tags)
+    words, spellings = assets.vocabulary.word_number, assets.vocabulary.character_numbers
+    table = Forms([words(form) for form in forms], [spellings(form) for form in forms])
+    tags = _tags(sentences, where, assets.labels, config.tagging.unknown_tags) if tagged else None
     return TaggedPart(name, where, sentences, TaggedSentences(examples, table, tags))
 
 

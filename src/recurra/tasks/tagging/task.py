@@ -54,18 +54,16 @@ def vocabulary(prepared: TaggerData) -> Vocabulary:
 
 def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPart:
     """Opens a whole tagged file."""
-    assets = bundle.assets
-    return open_part("test", data, bundle.config, assets.labels, assets.vocabulary, reporter)
+    return open_part("test", data, bundle.assets, bundle.config, reporter)
 
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each sentence, with the output of the character layer."""
     part = open_file(bundle, data, Reporter())
     for row in range(len(part.numbers)):
-        batch = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0))
-        spelling = (batch.spelled, batch.characters, batch.character_lengths)
+        words, _, *spelling = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0)).inputs
         # Not inside no_grad: the caller's code would also run without gradients.
-        yield bundle.model.vectors(batch.words, *spelling)[0].detach()
+        yield bundle.model.vectors(words, *spelling)[0].detach()
 
 
 def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:

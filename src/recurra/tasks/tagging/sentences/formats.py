@@ -101,11 +101,8 @@ class SentenceSource:
 class SentenceStart:
     """The beginning of a file or stream, from which the format is detected.
 
-    Attributes:
-        source: path, encoding and the settings of the user.
-        lines: the first lines, without their ends; only the first of a stream.
-        name: the file's name in lower case, without ``.gz``; "" for a stream.
-        like: the training file's source; None for a training file.
+    ``lines`` are the first lines without their ends, only one of a stream; ``name`` is the file's name in
+    lower case without ``.gz``, "" for a stream; ``like`` is the training file's source, if this is another.
     """
 
     source: SentenceSource

@@ -40,12 +40,9 @@ def detect_sentences(
 ) -> SentenceSource:
     """Detects the format of a file of sentences.
 
-    Args:
-        path: a file, gzipped or not.
-        data: its encoding, and whether broken rows are left out.
-        tagging: its format, unless ``auto``, and the column of the tags.
-        labelled: False if only words are needed; a file may then have a plain sentence a line.
-        like: the training file's source, which decides if words alone could be of several formats.
+    ``data`` and ``tagging`` are what the user set. If ``labelled`` is False, only words are needed, and a
+    file may have a plain sentence a line. ``like``, the training file's source, decides if words alone could
+    be of several formats.
 
     Raises:
         DataError: the file is missing, empty, binary, or has no tags although they are needed.
@@ -75,9 +72,7 @@ def _laid_out(start: SentenceStart, name: str | None = None) -> SentenceSource:
 def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> Iterator[Sentence]:
     """The sentences of a file.
 
-    Args:
-        source: as `detect_sentences` returns it.
-        skipped: counts the broken sentences that ``source.skip_bad_rows`` leaves out.
+    ``skipped`` counts the broken sentences that ``source.skip_bad_rows`` leaves out.
 
     Raises:
         DataError: a broken line (unless left out), with its number; a file that is cut off or not in its
@@ -93,12 +88,7 @@ def read_sentence_stream(
     """Sentences of words from a binary stream, and a function that returns whether more lines have arrived.
 
     The format is detected from the first line: CoNLL-U by its comment or its columns, columns if they are
-    those of ``like``; otherwise each line is a sentence.
-
-    Args:
-        file: for example ``sys.stdin.buffer``.
-        like: the training file's source.
-        encoding: of its bytes.
+    those of ``like``, the training file's source; otherwise each line is a sentence.
 
     Raises:
         DataError: something that is not text, bytes that are not in the encoding, or a broken line.
