@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -13,10 +13,8 @@ from markupsafe import Markup
 from recurra.cells import cell_named
 from recurra.errors import OutputError
 from recurra.files import replacing
-from recurra.measure.charts import BASE_STYLE
 from recurra.measure.formatting import share
 from recurra.measure.memory import Memory, Part
-from recurra.measure.report import Chart, ReportData, ReportTable, Section, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +24,7 @@ __all__ = ["check_place", "sentences", "table", "write_figure"]
 _FORMS = (".html", ".png", ".svg")
 _INK, _SOFT = "#1d1f23", "#8a8f99"
 _COLOURS = ("#1f5fae", "#b2560d", "#1c7a43", "#7a3b9a")
-_STYLE = {
-    **BASE_STYLE,
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "memory",
     "axes.edgecolor": _SOFT,
     "axes.titlesize": 10,
@@ -114,6 +111,8 @@ def write_figure(memory: Memory, path: Path, title: str, lines: Mapping[str, str
     Raises:
         OutputError: If the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
     """
+    from recurra.measure.report import Chart, ReportData, ReportTable, Section, render
+
     check_place(path)
     form = path.suffix.lower()[1:]
     with replacing(path) as draft:
@@ -236,8 +235,10 @@ def _draw(memory: Memory, title: str | None, form: str) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
+    from recurra.measure.charts import BASE_STYLE  # imports scikit-learn
+
     part = memory.last
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({**BASE_STYLE, **_STYLE}):
         draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, memory)]
         if part.eigenvalues:
             draws.append(lambda axes: _draw_matrix(axes, part))
