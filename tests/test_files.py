@@ -50,6 +50,7 @@ def test_temporary_files_of_killed_processes_are_removed_and_others_kept(tmp_pat
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
     (tmp_path / f".file[1].txt.{int(killed.stdout)}.tmp").write_text("half")
+    (tmp_path / f".file[1].txt.{10**30}.tmp").write_text("of no process")
     living = tmp_path / f".file[1].txt.{os.getppid()}.tmp"
     living.write_text("being written")
     with replacing(path) as draft:

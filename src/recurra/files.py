@@ -65,10 +65,8 @@ def _is_gone(process: int) -> bool:
         return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # the process exists and belongs to another user
-        return False
+    except (OSError, OverflowError) as error:  # PermissionError: it belongs to another user
+        return not isinstance(error, PermissionError)
     return False
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recurra.errors import ConfigError
 from recurra.layers import Embedding
 from recurra.layers.embedding import TOUCHED_FROM
 
@@ -100,6 +101,8 @@ def test_large_tables_are_touched_by_themselves() -> None:
     assert not Embedding(TOUCHED_FROM // 8 - 1, 8, rows="auto").sparse
     assert not Embedding(TOUCHED_FROM // 8, 8).sparse
     assert Embedding(4, 2, rows="touched").sparse
+    with pytest.raises(ConfigError, match="there is no rows 'sparse'; use auto, all, touched"):
+        Embedding(4, 2, rows="sparse")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rows", ROWS)

@@ -32,6 +32,7 @@ TOKENS = "pass token ids through recurra.Embedding(V, 2) first, and other intege
             X.double(),
             "x is float64, the parameters are float32; convert one of them, such as x.to(torch.float32)",
         ),
+        (X.numpy(), "x is a ndarray, not a tensor; give torch.tensor(x)"),
     ],
 )
 def test_a_wrong_input_is_answered(x: Any, message: str) -> None:
@@ -70,6 +71,8 @@ def test_a_wrong_mask_is_answered() -> None:
         ValueError, match=r"mask is \(5, 4\), not \(4, 5\); give one value a step, batch first"
     ):
         layer(X, mask=mask.T)
+    with pytest.raises(ValueError, match=r"mask is a ndarray, not a tensor; give torch.tensor\(mask\)"):
+        layer(X, mask=mask.numpy())
     with pytest.raises(ValueError, match="lengths and mask are both given; give one of them"):
         layer(X, torch.ones(4, dtype=torch.int64), mask=mask)
 
@@ -96,6 +99,12 @@ def test_padding_that_is_not_at_the_end_is_refused(row: list[bool]) -> None:
         ),
         (GRU, ((torch.zeros(3, 3),),), "state has [[(3, 3)]], not [[(4, 3)]]"),
         (LSTM, ((torch.zeros(4, 3),),), "state has [[(4, 3)]], not [[(4, 3), (4, 3)]]"),
+        (
+            LSTM,
+            (torch.zeros(1, 4, 3), torch.zeros(1, 4, 3, dtype=torch.float64)),
+            "c is float64, the parameters are float32; convert one of them, such as c.to(torch.float32)",
+        ),
+        (GRU, ((torch.zeros(4, 3, device="meta"),),), 'move one of them, such as h.to("cpu")'),
     ],
 )
 def test_a_wrong_state_is_answered(kind: Any, state: Any, message: str) -> None:
@@ -121,14 +130,32 @@ def test_a_wrong_packed_sequence_is_answered() -> None:
 def test_another_device_is_answered() -> None:
     with pytest.raises(ValueError, match=r'x is on cpu, the parameters are on meta; .*x.to\("meta"\)$'):
         LSTM(2, 3, device="meta")(X)
-    assert LSTM(2, 3, device="meta")(X.to("meta"))[0].shape == (4, 5, 3)
+    with pytest.raises(ValueError, match="x is float64, the parameters are float32"):
+        LSTM(2, 3, device="meta")(X.double().to("meta"))
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_shapes_are_computed_on_the_meta_device(backend: str) -> None:
+    layer, x = LSTM(2, 3, bidirectional=True, backend=backend, device="meta"), X.to("meta")
+    lengths = torch.tensor([5, 4, 0, 2], device="meta")
+    mask = torch.ones(4, 5, dtype=torch.bool, device="meta")
+    for outputs, states in (layer(x), layer(x, lengths), layer(x, mask=mask)):
+        assert (outputs.shape, states[1][1].shape) == ((4, 5, 6), (4, 3))
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM])
+def test_a_state_may_be_lists(kind: Any) -> None:
+    layer = kind(2, 3)
+    _, states = layer(X)
+    again = [list(state) for state in states]
+    assert torch.equal(layer(X, state=again)[0], layer(X, state=states)[0])
 
 
 def test_under_autocast_dtypes_may_differ() -> None:
     layer = LSTM(2, 3, backend="torch")
     with torch.autocast("cpu", torch.bfloat16):
-        outputs, _ = layer(X.bfloat16())
-    assert outputs.shape == (4, 5, 3)
+        outputs, states = layer(X.bfloat16())
+        assert layer(X, state=states)[0].shape == outputs.shape == (4, 5, 3)
 
 
 @pytest.mark.parametrize("wrong", [torch.ones(2, 3), torch.ones(2, 3, dtype=torch.bool)])
@@ -138,10 +165,12 @@ def test_tokens_of_a_wrong_dtype_are_answered(way: str, wrong: torch.Tensor) -> 
         getattr(Embedding(5, 2), way)(wrong)
 
 
-def test_tokens_of_32_bits_are_read() -> None:
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_tokens_of_other_integer_types_are_read(dtype: torch.dtype) -> None:
     table, tokens = Embedding(5, 2), torch.tensor([[1, 4], [2, 0]])
     layer = GRU(2, 3)
-    assert torch.equal(layer(table.lookup(tokens.int()))[0], layer(table.lookup(tokens))[0])
+    assert torch.equal(layer(table.lookup(tokens.to(dtype)))[0], layer(table.lookup(tokens))[0])
+    assert torch.equal(table(tokens.to(dtype)), table(tokens))
 
 
 def test_packing_uses_the_order_of_the_input() -> None:

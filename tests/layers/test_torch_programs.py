@@ -386,6 +386,25 @@ def test_computed_weights_belong_to_their_layer_and_can_be_copied() -> None:
     assert layer.torch_state_dict().keys() == made(GRU, 3, [4, 5], bidirectional=True).state_dict().keys()
 
 
+def test_parameters_of_a_subclass_do_not_count_as_layers() -> None:
+    class WithMore(LSTM):
+        def __init__(self) -> None:
+            super().__init__(3, 4, layers=2)
+            self.head_l7 = nn.Linear(2, 2)
+            self.inner = GRU(2, 2)
+
+    assert [len(group) for group in WithMore().layer_groups()] == [3, 3 + 2 + 4]
+
+
+def test_a_replica_for_data_parallel_computes_the_same() -> None:
+    """``nn.DataParallel`` makes modules whose weights are attributes, not parameters."""
+    layer, x = made(LSTM, 3, 4, layers=2, dropout=0.5).eval(), torch.randn(2, 5, 3, dtype=torch.float64)
+    replica = layer._replicate_for_data_parallel()
+    for name, parameter in layer.named_parameters():
+        setattr(replica, name, parameter.clone())
+    assert torch.equal(replica(x)[0], layer(x)[0])
+
+
 # functions of the weights
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from recurra.cli.predict import predict
+from recurra.cli.use import predict
 from recurra.tasks.answers import ANSWER_FORMATS, Answers, format_of, write_answers
 
 RECORDS = [{"label": "a, b", "score": 0.25}, {"label": "好", "score": 1}]

@@ -5,28 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from recurra.cli.options import (
-    AsJson,
-    ConfigFile,
-    Data,
-    Group,
-    Settings,
-    SkipBadRows,
-    TaskName,
-    Valid,
-    check_agreement,
-)
+from recurra.cli import options
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
 
 
 def compare(
-    data: Data,
+    data: options.Data,
     recipes: Annotated[
         str,
         typer.Option(
@@ -35,9 +25,9 @@ def compare(
             "or +KEY=VALUE, such as lstm,bi-lstm,lstm+model.units=64.",
         ),
     ],
-    task: TaskName = None,
+    task: options.TaskName = None,
     seeds: Annotated[int, typer.Option(help="Maximum number of runs of each.", max=1000)] = 5,
-    valid: Valid = None,
+    valid: options.Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to measure on.")] = None,
     sizes: Annotated[
         str,
@@ -71,11 +61,11 @@ def compare(
         bool, typer.Option(help="Run no more seeds of a recipe whose result is clear.")
     ] = True,
     baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
-    config: ConfigFile = None,
-    settings: Settings = None,
-    group: Group = None,
-    skip_bad_rows: SkipBadRows = False,
-    as_json: AsJson = False,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    group: options.Group = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare recipes and techniques on the same rows, with intervals over seeds and rows."""
     from recurra.compare.arms import parse_arms
@@ -85,19 +75,14 @@ def compare(
     from recurra.tasks.registry import task_of_file
 
     arms = parse_arms(recipes, pretrained)
-    data_settings: dict[str, Any] = {}
-    if group is not None:
-        data_settings["group"] = group
-    if skip_bad_rows:
-        data_settings["skip_bad_rows"] = True
     from_file = read_settings(config) if config else {}
     from_file.pop("recipe", None)  # the recipes are those of --recipes
-    layers = [from_file]
-    layers += [parse_set(assignment) for assignment in settings or []]
-    if data_settings:
-        layers.append({"data": data_settings})
+    layers = [from_file, *(parse_set(assignment) for assignment in settings or [])]
+    columns = options.given(group=group, skip_bad_rows=skip_bad_rows)
+    if columns:
+        layers.append({"data": columns})
     named = merged_settings(*layers).get("task")
-    check_agreement("--task", task, "--set task", named)
+    options.check_agreement("--task", task, "--set task", named)
     if task is None and named is None and not any("task" in load_recipe(arm.recipe) for arm in arms):
         task = task_of_file(data).name
     if task is not None:
@@ -116,7 +101,7 @@ def compare(
     comparison = compare_files(
         data,
         study,
-        out or Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-comparison"),
+        out or options.default_out(data, "comparison"),
         valid=valid,
         test=test,
         jobs=jobs,

@@ -1,16 +1,16 @@
-"""`recurra data`: check a data file before training, or download a public data set."""
+"""`recurra data` checks a data file or downloads a public data set; `recurra demo` trains on the sample."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from recurra.cli.options import AsJson, ConfigFile, Group, Recipe, Settings, SkipBadRows, chosen_config
+from recurra.cli import options
 from recurra.cli.screen import Screen
 
-__all__ = ["app"]
+__all__ = ["app", "demo"]
 
 app = typer.Typer(help="Check a data file, or download a public data set.", no_args_is_help=True)
 
@@ -20,15 +20,15 @@ def check(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to check.")],
     valid: Annotated[Path | None, typer.Option(help="A validation file, checked for leaks.")] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, checked for leaks.")] = None,
-    recipe: Recipe = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
-    group: Group = None,
-    skip_bad_rows: SkipBadRows = False,
-    as_json: AsJson = False,
+    recipe: options.Recipe = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    group: options.Group = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Report columns, classes, lengths, duplicates, leaks, label conflicts, unknown words, languages."""
-    built = chosen_config(recipe, config, settings, group, skip_bad_rows)
+    built = options.chosen_config(recipe, config, settings, group, skip_bad_rows)
     from recurra.tasks.data import check_data
 
     screen = Screen(as_json)
@@ -41,10 +41,22 @@ def fetch(
     out: Annotated[Path, typer.Option(help="The folder to unpack into.")] = Path("data"),
     url: Annotated[str | None, typer.Option(help="Another URL of the same file.")] = None,
     local: Annotated[Path | None, typer.Option(help="A local copy of the archive.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Download a public data set from its authors' site, verify it and unpack it; resumes if interrupted."""
     from recurra.tasks.data import fetch_data
 
     screen = Screen(as_json)
     screen.finish(fetch_data(name, out, screen, url=url, local=local))
+
+
+def demo(
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample.")] = "en",
+    out: Annotated[Path, typer.Option(help="Folder of the sample and the model.")] = Path("recurra-demo"),
+    as_json: options.AsJson = False,
+) -> None:
+    """Create a sample, train and test a model on it, and explain three predictions, in under a minute."""
+    from recurra.tasks.data import demonstrate
+
+    screen = Screen(as_json)
+    screen.finish(demonstrate(out, language, screen))

@@ -1,4 +1,4 @@
-"""`recurra fit`: train, test and save a model."""
+"""`recurra fit` trains, tests and saves a model; `recurra pretrain` trains one to initialize others from."""
 
 from __future__ import annotations
 
@@ -9,67 +9,54 @@ from typing import Annotated
 
 import typer
 
-from recurra.cli.options import (
-    AsJson,
-    ConfigFile,
-    Data,
-    Freeze,
-    Group,
-    LayerwiseRate,
-    Overwrite,
-    Pretrained,
-    PretrainedLayers,
-    Recipe,
-    Resume,
-    Settings,
-    SkipBadRows,
-    TaskName,
-    UnfreezeAfter,
-    Valid,
-    chosen_config,
-    transfer_settings,
-)
+from recurra.cli import options
 from recurra.cli.screen import Screen
 
-__all__ = ["fit"]
+__all__ = ["fit", "pretrain"]
 
 
 def fit(
-    data: Data,
-    task: TaskName = None,
-    valid: Valid = None,
+    data: options.Data,
+    task: options.TaskName = None,
+    valid: options.Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model directory.  [default: NAME-model]")] = None,
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
     ] = None,
-    recipe: Recipe = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
-    group: Group = None,
-    skip_bad_rows: SkipBadRows = False,
-    pretrained: Pretrained = None,
-    pretrained_layers: PretrainedLayers = False,
-    freeze: Freeze = False,
-    unfreeze_after: UnfreezeAfter = None,
-    layerwise_lr: LayerwiseRate = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
+    recipe: options.Recipe = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    group: options.Group = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    pretrained: options.Pretrained = None,
+    pretrained_layers: options.PretrainedLayers = False,
+    freeze: options.Freeze = False,
+    unfreeze_after: options.UnfreezeAfter = None,
+    layerwise_lr: options.LayerwiseRate = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
-    transfer = transfer_settings(pretrained, pretrained_layers, freeze, unfreeze_after, layerwise_lr)
-    built = chosen_config(
+    transfer = options.given(
+        pretrained=pretrained and str(pretrained),
+        pretrained_layers=pretrained_layers,
+        freeze=freeze,
+        unfreeze_after=unfreeze_after,
+        layerwise_lr=layerwise_lr,
+    )
+    built = options.chosen_config(
         recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target
     )
-    from recurra.tasks.fit import default_out, fit_files
+    from recurra.tasks.fit import fit_files
 
     screen = Screen(as_json)
     result = fit_files(
         data,
         built,
-        out or default_out(data),
+        out or options.default_out(data, "model"),
         valid=valid,
         test=test,
         resume=resume,
@@ -79,3 +66,44 @@ def fit(
         reporter=screen,
     )
     screen.finish(result.as_json())
+
+
+def pretrain(
+    data: options.Data,
+    out: Annotated[Path, typer.Option(help="The model directory, for --pretrained later.")],
+    task: options.TaskName = None,
+    valid: options.Valid = None,
+    recipe: options.Recipe = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    group: options.Group = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    pretrained: options.Pretrained = None,
+    pretrained_layers: options.PretrainedLayers = False,
+    freeze: options.Freeze = False,
+    unfreeze_after: options.UnfreezeAfter = None,
+    layerwise_lr: options.LayerwiseRate = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train a network on a large data set, to initialize others with `recurra fit SMALL --pretrained`.
+
+    Labelled texts train a classifier; texts without labels train a language model (--task lm).
+    """
+    transfer = options.given(
+        pretrained=pretrained and str(pretrained),
+        pretrained_layers=pretrained_layers,
+        freeze=freeze,
+        unfreeze_after=unfreeze_after,
+        layerwise_lr=layerwise_lr,
+    )
+    built = options.chosen_config(
+        recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data
+    )
+    from recurra.tasks.fit import pretrain_files
+
+    screen = Screen(as_json)
+    screen.finish(
+        pretrain_files(data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen)
+    )

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import compare, data, demo, evaluate, fit, inspect, predict, pretrain
+from recurra.cli import compare, data, fit, use
 from recurra.errors import RecurraError
 from recurra.runtime import let_idle_threads_sleep
 
@@ -27,13 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("demo")(demo.demo)
+app.command("demo")(data.demo)
 app.add_typer(data.app, name="data")
 app.command("fit")(fit.fit)
-app.command("pretrain")(pretrain.pretrain)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("inspect")(inspect.inspect)
+app.command("pretrain")(fit.pretrain)
+app.command("evaluate")(use.evaluate)
+app.command("predict")(use.predict)
+app.command("inspect")(use.inspect)
 app.command("compare")(compare.compare)
 
 

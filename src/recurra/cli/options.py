@@ -13,30 +13,6 @@ from recurra.tasks.registry import TASKS
 if TYPE_CHECKING:
     from recurra.config import Config
 
-__all__ = [
-    "AsJson",
-    "ConfigFile",
-    "Data",
-    "Freeze",
-    "Group",
-    "LayerwiseRate",
-    "Overwrite",
-    "Pretrained",
-    "PretrainedLayers",
-    "Recipe",
-    "Resume",
-    "Settings",
-    "SkipBadRows",
-    "TaskName",
-    "UnfreezeAfter",
-    "Valid",
-    "check_agreement",
-    "chosen_config",
-    "data_help",
-    "transfer_settings",
-]
-
-if TYPE_CHECKING:
     _Name = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
@@ -52,28 +28,23 @@ Data = Annotated[Path, typer.Argument(metavar="DATA", help=data_help())]
 TaskName = Annotated[
     _Name | None,
     typer.Option(
-        "--task",
         help=f"The task: {', '.join(_TITLES[:-1])}, or {_TITLES[-1]}.  "
-        "[default: that of the recipe; tag for .conllu; else classify]",
+        "[default: that of the recipe; tag for .conllu; else classify]"
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[
     str | None,
-    typer.Option(
-        "--recipe", help="A named set of settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"
-    ),
+    typer.Option(help="A named set of settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="A YAML file of settings.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as model.units=64. Can be repeated."),
 ]
 Group = Annotated[
     str | None,
-    typer.Option(
-        "--group", help="Column of groups; rows of a group are not split between training and validation."
-    ),
+    typer.Option(help="Column of groups; rows of a group are not split between training and validation."),
 ]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.")]
 
@@ -84,7 +55,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 Pretrained = Annotated[
     Path | None,
     typer.Option(
-        "--pretrained",
         metavar="EMB",
         help="Initialize the embedding from a model, or from a word2vec, GloVe or fastText file.",
     ),
@@ -92,41 +62,27 @@ Pretrained = Annotated[
 PretrainedLayers = Annotated[
     bool,
     typer.Option(
-        "--pretrained-layers",
-        help="Initialize the recurrent layers from that model too, as many as match.",
+        "--pretrained-layers", help="Initialize the recurrent layers from that model too, as many as match."
     ),
 ]
 Freeze = Annotated[bool, typer.Option("--freeze", help="Do not train the pretrained weights.")]
 UnfreezeAfter = Annotated[
-    int | None,
-    typer.Option(
-        "--unfreeze-after",
-        metavar="N",
-        help="Freeze the pretrained weights for N epochs, then train them.",
-    ),
+    int | None, typer.Option(metavar="N", help="Freeze the pretrained weights for N epochs, then train them.")
 ]
 LayerwiseRate = Annotated[
     float | None,
-    typer.Option(
-        "--layerwise-lr",
-        metavar="X",
-        help="Learning rate of each layer: X times that of the layer above, e.g. 0.4.",
-    ),
+    typer.Option(metavar="X", help="Learning rate of each layer: X times that of the layer above, e.g. 0.4."),
 ]
 
 
-def transfer_settings(
-    pretrained: Path | None, layers: bool, freeze: bool, unfreeze_after: int | None, rate: float | None
-) -> dict[str, Any]:
-    """Returns the options on pretrained weights as settings of ``train``; options not set are omitted."""
-    options = {
-        "pretrained": str(pretrained) if pretrained else None,
-        "pretrained_layers": layers or None,
-        "freeze": freeze or None,
-        "unfreeze_after": unfreeze_after,
-        "layerwise_lr": rate,
-    }
-    return {name: value for name, value in options.items() if value is not None}
+def default_out(data: Path, what: str) -> Path:
+    """Returns ``NAME-model``, in the working directory, for the data file ``NAME.csv.gz`` and ``model``."""
+    return Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-{what}")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Returns the options that are set, i.e. neither None nor False."""
+    return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
 def chosen_config(
@@ -155,19 +111,13 @@ def chosen_config(
     from recurra.tasks.registry import task_info, task_of_file
     from recurra.tasks.settings import build_config, recipe_under
 
-    options: dict[str, Any] = {}
-    if group is not None:
-        options["group"] = group
-    if skip_bad_rows:
-        options["skip_bad_rows"] = True
     from_file = read_settings(file) if file else {}
     assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
     check_agreement("--task", task, "--set task", assigned.get("task"))
     check_agreement("--task", task, f"{file}: task", from_file.get("task"))
     check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))
-    named = recipe or assigned.pop("recipe", None) or from_file.get("recipe")
-    assigned.pop("recipe", None)
-    from_file.pop("recipe", None)
+    in_settings, in_file = assigned.pop("recipe", None), from_file.pop("recipe", None)
+    named = recipe or in_settings or in_file
     chosen = task or assigned.get("task", from_file.get("task"))
     if chosen is None and target is not None:
         chosen = "forecast"
@@ -178,7 +128,8 @@ def chosen_config(
     else:
         info = TASKS[0] if named or data is None else task_of_file(data)
     series = {} if target is None else {"series": {"target": target}}
-    layers = (from_file, assigned, {"task": info.name, "data": options, "train": train or {}, **series})
+    columns = given(group=group, skip_bad_rows=skip_bad_rows)
+    layers = (from_file, assigned, {"task": info.name, "data": columns, "train": train or {}, **series})
     base = recipe_under(str(named) if named else info.recipe, *layers)
     return build_config(base, *layers, where=file)
 

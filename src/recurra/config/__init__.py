@@ -1,9 +1,18 @@
 """The settings that all tasks share, each with its default, its range and its meaning."""
 
-from recurra.config.data import DataConfig, TextSettings, TokenizerConfig
-from recurra.config.model import ModelConfig
+from recurra.config.sections import (
+    Choice,
+    DataConfig,
+    Fraction,
+    ModelConfig,
+    Section,
+    TokenizerConfig,
+    TrainConfig,
+    Width,
+)
 from recurra.config.settings import (
     Config,
+    TextConfig,
     load_recipe,
     merged_settings,
     parse_set,
@@ -12,15 +21,18 @@ from recurra.config.settings import (
     setting_error,
     updated,
 )
-from recurra.config.train import TrainConfig
 
 __all__ = [
+    "Choice",
     "Config",
     "DataConfig",
+    "Fraction",
     "ModelConfig",
-    "TextSettings",
+    "Section",
+    "TextConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "Width",
     "load_recipe",
     "merged_settings",
     "parse_set",

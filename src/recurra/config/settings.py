@@ -12,22 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from recurra.config.data import DataConfig
-from recurra.config.model import ModelConfig
-from recurra.config.section import Section
-from recurra.config.train import TrainConfig
+from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig, TrainConfig
 from recurra.errors import ConfigError
-
-__all__ = [
-    "Config",
-    "load_recipe",
-    "merged_settings",
-    "parse_set",
-    "read_settings",
-    "recipe_names",
-    "setting_error",
-    "updated",
-]
 
 S = TypeVar("S", bound=Section)
 
@@ -60,6 +46,12 @@ class Config(Section):
     def to_yaml(self) -> str:
         """Returns the settings, with defaults, as YAML."""
         return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+class TextConfig(Config):
+    """The settings of a task that tokenizes texts."""
+
+    tokenizer: TokenizerConfig = TokenizerConfig()
 
 
 def merged_settings(*layers: dict[str, Any]) -> dict[str, Any]:

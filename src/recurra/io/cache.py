@@ -128,11 +128,9 @@ def _writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"the token cache can't be written ({error.strerror or error})",
-            where=place,
-            hint="make room there, or name another folder in RECURRA_CACHE",
-        ) from error
+        what = f"the token cache can't be written ({error.strerror or error})"
+        hint = "make room there, or name another folder in RECURRA_CACHE"
+        raise OutputError(what, where=place, hint=hint) from error
 
 
 def _checksum(file: BinaryIO) -> tuple[int, int]:

@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
-from recurra.config import TextSettings
+from recurra.config import TextConfig
 from recurra.errors import DataError
 from recurra.io.detect import detect
-from recurra.io.figures import Figures, Leak, PartCheck, Record, leak_of, part_of
+from recurra.io.figures import Figures, Leak, PartCheck, leak_of, part_of
 from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.formats.columns import Column, study
 from recurra.io.formats.reading import cells_of, refuser
@@ -25,12 +26,11 @@ _HELD_OUT = 10  # without a held-out file, every tenth row takes its place
 _GROUP_ROWS = 20_000
 
 
-class DataCheck(Record):
+class DataCheck(BaseModel, frozen=True):
     """The check of a training file and of its validation and test files.
 
     Attributes:
         parts: the counts by "train", "valid" and "test".
-        leaks: texts of one part that occur in another.
         held_out: the texts on which ``unknown`` is measured, which the vocabulary was not learned from.
         unknown: the share of unknown tokens in these texts.
         groups: columns with repeated values, whose rows may belong together.
@@ -46,7 +46,7 @@ class DataCheck(Record):
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextSettings
+    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextConfig
 ) -> DataCheck:
     """Counts the problems of a training file, and of the held-out files against it.
 
@@ -178,7 +178,7 @@ def _is_group(column: Column, classes: int) -> bool:
     )
 
 
-def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Sequence[str]) -> list[str]:
+def _part_warnings(name: str, part: PartCheck, config: TextConfig, groups: Sequence[str]) -> list[str]:
     """Advice on one file."""
     warnings = []
     if part.skipped:
@@ -205,7 +205,7 @@ def _part_warnings(name: str, part: PartCheck, config: TextSettings, groups: Seq
     return warnings + (_training_warnings(part, config) if name == "train" else [])
 
 
-def _training_warnings(part: PartCheck, config: TextSettings) -> list[str]:
+def _training_warnings(part: PartCheck, config: TextConfig) -> list[str]:
     warnings = []
     if part.sorted_by_class:
         warnings.append(

@@ -43,7 +43,9 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
     else:
         head = look(path, tuple(each.magic for each in formats() if each.magic))
         source = replace(source, gzip=head.gzip)
-        start = Start(source, request, complete=head.complete, suffix=_suffix(path))
+        name = path.name.lower().removesuffix(".gz")
+        suffixes = (suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix))
+        start = Start(source, request, complete=head.complete, suffix=next(suffixes, ""))
         binary = _binary_format(start, head, named)
         if binary is None:
             start = replace(start, text=head.data.decode(check_encoding(config.encoding), "replace"))
@@ -68,12 +70,6 @@ def detect_stream(
 def _request(config: DataConfig, labelled: bool, like: Source | None) -> Request:
     names = {"label", "group", "label_separator", "header", "delimiter"}
     return Request(labelled, like, tuple(config.text or ()), **config.model_dump(include=names))
-
-
-def _suffix(path: Path) -> str:
-    """The ending of a file's name, if a format has it."""
-    name = path.name.lower().removesuffix(".gz")
-    return next((suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix)), "")
 
 
 def _folder_format(start: Start, named: Format | None) -> Format:
@@ -105,9 +101,8 @@ def _text_format(start: Start, head: Head, named: Format | None) -> Format:
             raise DataError("is a file, not a folder a class", where=path)
         return named
     if start.request.labelled and path.name.lower().removesuffix(".gz").endswith(".conllu"):
-        raise DataError(
-            "holds tagged sentences, not texts with labels", where=path, hint="learn from it with --task tag"
-        )
+        what = "holds tagged sentences, not texts with labels"
+        raise DataError(what, where=path, hint="learn from it with --task tag")
     return _text_like(start)
 
 
@@ -214,11 +209,8 @@ def _as_in(like: Source, source: Source, names: Sequence[str], role: str) -> tup
     if len(source.columns) == 1 and role == "text":
         return source.columns
     missing = next(name for name in names if name not in source.columns)
-    raise DataError(
-        f"there is no column {missing!r}, which the training data has as its {role}",
-        where=source.path,
-        hint=_there_are(source, f"data.{role}"),
-    )
+    what = f"there is no column {missing!r}, which the training data has as its {role}"
+    raise DataError(what, where=source.path, hint=_there_are(source, f"data.{role}"))
 
 
 def _same_shape(like: Source, source: Source) -> bool:

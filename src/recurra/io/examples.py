@@ -35,7 +35,7 @@ class Examples:
         flat: ``(tokens,)`` uint16 or int32, the ids of all texts, one text after the other.
         offsets: ``(N + 1,)`` int64, the beginning of each text in ``flat``, and its end.
         lengths: ``(N,)`` int32 number of tokens of each text.
-        labels: ``(N,)`` int64 or ``(N, C)`` float32, or None.
+        labels: ``(N,)`` int64, or ``(N, C)`` float32 for multi-label, or None.
         numbers: ``(N,)`` int64 row numbers in the source file.
         groups: ``(N,)`` int64 codes, or None.
         full_lengths: ``(N,)`` int64 number of tokens before the cut.

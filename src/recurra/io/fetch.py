@@ -38,14 +38,9 @@ _DISK_BLOCK = 4_096
 
 @dataclass(frozen=True)
 class DataSet:
-    """An archive: its address, its checksum and its contents.
+    """An archive: its address, its size in bytes, its checksum in hexadecimal, and the folder inside.
 
-    Attributes:
-        url: the authors' address.
-        size: the number of bytes of the archive.
-        md5: its checksum, in hexadecimal.
-        folder: the folder inside.
-        unpacked: the most bytes on disk that the contents may take, or the archive is refused.
+    It is refused if its contents take more than ``unpacked`` bytes on disk.
     """
 
     url: str
@@ -168,12 +163,7 @@ class _BrokeOffError(Exception):
 
 
 def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
-    """Downloads ``size`` bytes from ``url`` into ``part``, after those that it has already.
-
-    Raises:
-        DataError: the address can't be reached, refuses, or sends a longer file.
-        OutputError: ``part`` can't be written.
-    """
+    """Downloads ``size`` bytes from ``url`` into ``part``, after those that it has already."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DataError("is not an http or https address", where=url, hint="pass a file with --local FILE")
     for attempt in range(_TRIES):
@@ -259,20 +249,14 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"can't be written ({error.strerror or error})", where=path, hint="give another folder"
-        ) from error
+        what = f"can't be written ({error.strerror or error})"
+        raise OutputError(what, where=path, hint="give another folder") from error
 
 
 def _extract(archive: Path, target: Path, limit: int, progress: Callable[[int], None]) -> None:
     """Unpacks a gzipped tar archive; only files and folders inside ``target`` are written.
 
     The contents may take ``limit`` bytes on disk. ``progress`` is called with the number of bytes read.
-
-    Raises:
-        DataError: the archive is damaged or too large, or has a member outside the folder, or one that is
-            neither file nor folder.
-        OSError: ``target`` can't be written.
     """
     count = taken = 0
 

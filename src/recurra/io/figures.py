@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from recurra.io.formats import Rows, Skipped, Source
-from recurra.io.text import language_shares
+from recurra.io.text import guess_language
 
-__all__ = ["Figures", "Leak", "PartCheck", "Record", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
+__all__ = ["Figures", "Leak", "PartCheck", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
 
 Pair = tuple[int, int]
 Column: TypeAlias = "array[int] | npt.NDArray[Any]"
@@ -26,13 +26,7 @@ _QUANTILES = (5, 25, 50, 75, 95, 99, 100)
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\x00"
 
 
-class Record(BaseModel):
-    """A frozen record that can be written as JSON."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class PartCheck(Record):
+class PartCheck(BaseModel, frozen=True):
     """The counts of one file.
 
     Attributes:
@@ -68,7 +62,7 @@ class PartCheck(Record):
     skipped_rows: list[str]
 
 
-class Leak(Record):
+class Leak(BaseModel, frozen=True):
     """Texts of one part that occur in another.
 
     ``rows`` of ``part``, which should be unseen, have exactly a text of ``seen_in``; ``rows_loose`` ignores
@@ -144,7 +138,7 @@ class Figures:
         else:
             self.codes.extend(codes.setdefault(labels, len(codes)) for labels in rows.labels)
         step = max(1, len(rows) // _LANGUAGE_SAMPLE)
-        self.languages += language_shares(rows.texts[::step])
+        self.languages.update(map(guess_language, rows.texts[::step]))
 
 
 def repeats(hashes: Column, numbers: Column) -> Matches:

@@ -235,13 +235,11 @@ def undecodable(
     at = f" (byte 0x{raw[error.start]:02x})" if isinstance(error, UnicodeDecodeError) and raw else ""
     guess = guess_encoding(raw)
     if guess is None:
-        what, hint = "is not text", _GIVE
-    else:
-        what = f"is not {encoding.upper()}{at}"
-        hint = f"it looks like {guess}: pass --set data.encoding={guess}"
-        if guess == "utf-8" and encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-            hint = "fix the row, or pass --skip-bad-rows"
-    return DataError(what, where=where, row=row, hint=hint)
+        return DataError("is not text", where=where, row=row, hint=_GIVE)
+    hint = f"it looks like {guess}: pass --set data.encoding={guess}"
+    if guess == "utf-8" and encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        hint = "fix the row, or pass --skip-bad-rows"
+    return DataError(f"is not {encoding.upper()}{at}", where=where, row=row, hint=hint)
 
 
 def _too_long(where: Path | str, row: int | None) -> DataError:
@@ -300,10 +298,8 @@ def check_encoding(name: str) -> str:
     except UnicodeError:  # an encoding in which one byte is no text, such as utf-16
         pass
     except LookupError:
-        raise ConfigError(
-            f"setting data.encoding = {name!r}: there is no such encoding",
-            hint="use for example utf-8, utf-16, gb18030 or cp1252",
-        ) from None
+        what = f"setting data.encoding = {name!r}: there is no such encoding"
+        raise ConfigError(what, hint="use for example utf-8, utf-16, gb18030 or cp1252") from None
     return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
 
 

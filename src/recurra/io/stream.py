@@ -72,7 +72,6 @@ class Pipe:
         self._read = getattr(file, "read1", file.read)  # read1 returns what is there, read waits for all
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
-        self._size = 0
 
     @property
     def waiting(self) -> bool:
@@ -85,30 +84,23 @@ class Pipe:
     def __next__(self) -> bytes:
         while not self._lines:
             with damaged(NAME):
-                block = self._read(_BLOCK)
+                block = data = self._read(_BLOCK)
+            if not block and not self._rest:
+                raise StopIteration
             if self._decoder is not None and block:
                 # In UTF-16 and similar encodings newlines can't be found in the bytes.
                 try:
-                    block = self._decoder.decode(block).encode("utf-8", "replace")
+                    data = self._decoder.decode(block).encode("utf-8", "replace")
                 except UnicodeError as error:
                     raise undecodable(NAME, None, self._encoding, block, error) from None
-                if not block:
-                    continue
-            if not block:
-                if not self._rest:
-                    raise StopIteration
-                self._lines.append(b"".join(self._rest))
-                self._rest, self._size = [], 0
-                break
-            *whole, rest = block.split(b"\n")
+            *whole, rest = data.split(b"\n")
             if whole:
-                self._lines.append(b"".join([*self._rest, whole[0], b"\n"]))
-                self._lines.extend(line + b"\n" for line in whole[1:])
-                self._rest, self._size = [], 0
+                whole[0] = b"".join([*self._rest, whole[0]])
+                self._lines.extend(line + b"\n" for line in whole)
+                self._rest = []
             if rest:
                 self._rest.append(rest)
-                self._size += len(rest)
-            if self._size > ROW_LIMIT:
-                self._lines.append(b"".join(self._rest))  # refused by its length
-                self._rest, self._size = [], 0
+            if not block or sum(map(len, self._rest)) > ROW_LIMIT:  # a line too long is refused by its reader
+                self._lines.append(b"".join(self._rest))
+                self._rest = []
         return self._lines.popleft()

@@ -6,13 +6,12 @@ import html
 import importlib
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from recurra.config import TokenizerConfig
 from recurra.errors import DependencyError
 
-__all__ = ["HAN", "LANGUAGES", "clean", "guess_language", "language_shares", "segmenter", "split_long"]
+__all__ = ["HAN", "LANGUAGES", "clean", "guess_language", "segmenter", "split_long"]
 
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 """The Chinese characters, as the inside of a regular expression's brackets."""
@@ -157,11 +156,6 @@ def guess_language(text: str) -> str:
         if counts[script] > 0.4 * letters:
             return language
     return _latin(text)
-
-
-def language_shares(texts: Iterable[str]) -> Counter[str]:
-    """Returns the number of texts in each language."""
-    return Counter(guess_language(text) for text in texts)
 
 
 def _latin(text: str) -> str:

@@ -58,13 +58,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Encoded:
-    """N texts as token ids.
+    """N texts as token ids: N arrays ``(T,)`` int32, ``1 <= T <= max_tokens``.
 
-    Attributes:
-        ids: N arrays ``(T,)`` int32, ``1 <= T <= max_tokens``.
-        full_lengths: ``(N,)`` int64 number of tokens before the cut, ``<start>`` included. The text was cut
-            if it is above ``max_tokens``.
-        unknown: ``(N,)`` int64 number of tokens before the cut that are not in the vocabulary.
+    Before the cut, they have ``full_lengths`` tokens, ``(N,)`` int64, ``<start>`` included, of which
+    ``unknown``, ``(N,)`` int64, are not in the vocabulary.
     """
 
     ids: list[NDArray[np.int32]]
@@ -357,12 +354,10 @@ def _alphabet(sample: list[str], tokenizer: Tokenizer, config: TokenizerConfig) 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of an embedding's rows, by which pretrained vectors are matched.
+    """The V words of an embedding's rows, by which pretrained vectors are matched.
 
-    Attributes:
-        words: V words by row; the first ``specials`` rows, among them padding, are no words of the texts.
-        specials: the number of these rows.
-        counts: ``(V,)`` int64, how often each word occurs in the training part; 0 for start tokens.
+    The first ``specials`` rows, among them padding, are no words of the texts. ``counts``, of shape (V,), is
+    how often each word occurs in the training part; 0 for start tokens.
     """
 
     words: list[str]

@@ -20,7 +20,7 @@ from recurra.kernels.terms import (
     Precision,
     check_lengths,
     check_shapes,
-    is_batched,
+    has_no_values,
     is_transformed,
 )
 
@@ -31,7 +31,7 @@ __all__ = [
     "Precision",
     "check_lengths",
     "gate_sums",
-    "is_batched",
+    "has_no_values",
     "is_transformed",
     "layer",
     "recurrence",

@@ -22,7 +22,7 @@ __all__ = [
     "Precision",
     "check_lengths",
     "check_shapes",
-    "is_batched",
+    "has_no_values",
     "is_transformed",
     "valid_steps",
 ]
@@ -114,8 +114,10 @@ def is_transformed() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
-def is_batched(tensor: Tensor) -> bool:
-    """Whether a tensor has a dimension that ``torch.func.vmap`` hides, so that its values can't be read."""
+def has_no_values(tensor: Tensor) -> bool:
+    """Whether a tensor's values can't be read: on the meta device, or batched by ``torch.func.vmap``."""
+    if tensor.is_meta:
+        return True
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         if torch._C._functorch.is_batchedtensor(tensor):
             return True
@@ -149,7 +151,7 @@ def check_shapes(call: Call) -> None:
 
 
 def check_lengths(lengths: Tensor, T: int, B: int) -> tuple[int, int]:
-    """The shortest and the longest length; ``(T, T)`` where there is no row, ``(0, T)`` inside ``vmap``.
+    """The shortest and the longest length; ``(T, T)`` without rows, ``(0, T)`` if they have no values.
 
     Raises:
         ValueError: the shape is not ``(B,)``, or a length is not from 0 to ``T``.
@@ -157,7 +159,7 @@ def check_lengths(lengths: Tensor, T: int, B: int) -> tuple[int, int]:
     _check("lengths", lengths, (B,))
     if B == 0:
         return T, T
-    if is_batched(lengths):
+    if has_no_values(lengths):
         return 0, T
     shortest, longest = (int(value) for value in torch.aminmax(lengths))
     if shortest < 0 or longest > T:

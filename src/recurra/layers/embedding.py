@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recurra.errors import ConfigError
 from recurra.kernels.dispatch import Lookup, is_transformed
+from recurra.layers.inputs import dtype_name
 
 __all__ = ["PADDING", "TOUCHED_FROM", "Embedding", "TrainedRows"]
 
@@ -45,6 +47,9 @@ class Embedding(nn.Embedding):
         device: of the table; torch's default if None.
         dtype: of the table; torch's default if None.
 
+    Raises:
+        ConfigError: ``rows`` has another value.
+
     Example:
         >>> import recurra
         >>> table, layer = Embedding(1000, 8), recurra.LSTM(8, 16)
@@ -65,8 +70,9 @@ class Embedding(nn.Embedding):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        large = vocab_size * features >= TOUCHED_FROM
-        touched = rows == "touched" or (rows == "auto" and large)
+        if rows not in ("auto", "all", "touched"):
+            raise ConfigError(f"there is no rows {rows!r}", hint="use auto, all, touched")
+        touched = rows == "touched" or (rows == "auto" and vocab_size * features >= TOUCHED_FROM)
         super().__init__(
             vocab_size, features, padding_idx=PADDING, sparse=touched, device=device, dtype=dtype
         )
@@ -112,7 +118,7 @@ class Embedding(nn.Embedding):
             IndexError: an id is outside the table.
         """
         _check_integers(tokens)
-        return super().forward(tokens)
+        return super().forward(tokens.long())  # torch reads int32 and int64 only
 
     def lookup(self, tokens: Tensor) -> Lookup:
         """Returns the same vectors as a reference to the table, which a recurrent layer reads without a copy.
@@ -194,5 +200,4 @@ def _touched(ids: Tensor, V: int) -> tuple[Tensor, Tensor]:
 
 def _check_integers(tokens: Tensor) -> None:
     if tokens.dtype.is_floating_point or tokens.dtype.is_complex or tokens.dtype == torch.bool:
-        dtype = str(tokens.dtype).removeprefix("torch.")
-        raise ValueError(f"tokens are {dtype}, not integers; give tokens.long()")
+        raise ValueError(f"tokens are {dtype_name(tokens)}, not integers; give tokens.long()")

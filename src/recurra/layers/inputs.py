@@ -6,25 +6,16 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra.cells.spec import State
-from recurra.kernels.dispatch import Lookup, check_lengths, is_batched
+from recurra.kernels.dispatch import Lookup, check_lengths, has_no_values
 
-__all__ = [
-    "Padded",
-    "States",
-    "TorchState",
-    "pack_as",
-    "read_input",
-    "read_state",
-    "sequence_mask",
-    "stacked",
-]
+__all__ = ["States", "TorchState", "dtype_name", "pack_as", "read_input", "read_state", "sequence_mask"]
 
 States: TypeAlias = tuple[State, ...]
 """``(h,)`` or ``(h, c)`` of ``(B, H)`` for each layer and direction: layer 0 forward, then backward, ..."""
@@ -33,22 +24,13 @@ TorchState: TypeAlias = Tensor | State
 """``h`` or ``(h, c)`` of ``(L*D, B, H)``, as ``torch.nn`` has it."""
 
 
-class Padded(NamedTuple):
-    """A batch as the kernels read it."""
-
-    x: Tensor | Lookup
-    """``(B, T, E)``"""
-    lengths: Tensor | None
-    """``(B,)`` int64 true steps of each row, on the device of ``x``; None if no row is padded."""
-
-
 def read_input(
     x: Tensor | Lookup | PackedSequence,
     lengths: Tensor | None,
     mask: Tensor | None,
     input_size: int,
     like: Tensor,
-) -> Padded:
+) -> tuple[Tensor | Lookup, Tensor | None]:
     """Checks the input of a layer and brings it into one form.
 
     Args:
@@ -58,16 +40,20 @@ def read_input(
         input_size: ``E``.
         like: a parameter of the layer, whose dtype and device ``x`` must have.
 
+    Returns:
+        ``x`` of shape ``(B, T, E)``, and its lengths ``(B,)`` as int64 on its device; None if no row is
+        padded.
+
     Raises:
         ValueError: a shape, dtype, device or length does not fit, or the padding is not at the end.
     """
     if isinstance(x, PackedSequence):
         if lengths is not None or mask is not None:
             raise ValueError("a PackedSequence has its own lengths; leave out lengths and mask")
-        _check_features(x.data, 2, input_size, like)
+        _check_features(x.data, ("steps",), input_size, like)
         x, lengths = pad_packed_sequence(x, batch_first=True)
     else:
-        _check_features(x, 3, input_size, like)
+        _check_features(x, ("B", "T"), input_size, like)
     B, T, _ = x.shape
     if T == 0:
         raise ValueError(f"x is {tuple(x.shape)} and has no steps; give sequences of 1 step or more")
@@ -76,61 +62,64 @@ def read_input(
             raise ValueError("lengths and mask are both given; give one of them")
         lengths = _lengths_of_mask(mask, B, T)
     if lengths is None:
-        return Padded(x, None)
-    _refuse_other_arguments(lengths, B, T)
+        return x, None
+    _check_lengths_argument(lengths, B, T)
     shortest, _ = check_lengths(lengths, T, B)
-    return Padded(x, None if shortest == T else lengths.to(x.device, torch.int64))
+    return x, None if shortest == T else lengths.to(x.device, torch.int64)
 
 
-def _check_features(x: Tensor | Lookup, dimensions: int, input_size: int, like: Tensor) -> None:
-    """Checks the dimensions, features, dtype and device of an input.
-
-    Raises:
-        ValueError: one of them does not fit.
-    """
+def _check_features(x: Any, dimensions: tuple[str, ...], input_size: int, like: Tensor) -> None:
+    """Checks the dimensions before the features, the features, the dtype and the device of an input."""
+    if not isinstance(x, Lookup):
+        _check_tensor("x", x)
     values = x.table if isinstance(x, Lookup) else x
     shape = tuple(x.shape)
-    fits = len(shape) == dimensions and shape[-1] == input_size
-    if fits and values.dtype == like.dtype and values.device == like.device:
-        return
-    expected = f"not (B, T, {input_size})" if dimensions == 3 else f"not (steps, {input_size})"
     if not values.dtype.is_floating_point:
-        raise ValueError(
-            f"x is {shape} of {_name(values.dtype)}, {expected}; pass token ids through "
-            f"recurra.Embedding(V, {input_size}) first, and other integers as x.float()"
-        )
-    if len(shape) == 2 and dimensions == 3 and shape[1] == input_size:
-        raise ValueError(f"x is {shape}, {expected}; give a single sequence as a batch of one, x[None]")
-    if len(shape) != dimensions:
-        raise ValueError(f"x is {shape}, {expected}; the batch comes first, then time, then features")
-    if shape[-1] != input_size:
+        layer = f"recurra.Embedding(V, {input_size})"
+        hint = f"pass token ids through {layer} first, and other integers as x.float()"
+    elif len(shape) == len(dimensions) == 2 and shape[1] == input_size:
+        hint = "give a single sequence as a batch of one, x[None]"
+    elif len(shape) != len(dimensions) + 1:
+        hint = "the batch comes first, then time, then features"
+    elif shape[-1] == input_size:
+        _check_like("x", values, like)
+        return
+    elif len(shape) == 3 and shape[1] == input_size:
+        hint = "if the features come before time, give x.transpose(1, 2)"
+    else:
         hint = f"make the layer with input_size={shape[-1]}"
-        if dimensions == 3 and shape[1] == input_size:
-            hint = "if the features come before time, give x.transpose(1, 2)"
-        raise ValueError(f"x is {shape}, {expected}; {hint}")
+    kind = "" if values.dtype.is_floating_point else f" of {dtype_name(values)}"
+    raise ValueError(f"x is {shape}{kind}, not ({', '.join(dimensions)}, {input_size}); {hint}")
+
+
+def _check_tensor(name: str, value: Any, hint: str = "") -> None:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} is a {type(value).__name__}, not a tensor; give torch.tensor({name}){hint}")
+
+
+def _check_like(name: str, values: Tensor, like: Tensor) -> None:
+    """Checks the device of values and, unless autocast converts them, their dtype."""
     if values.device != like.device:
         raise ValueError(
-            f"x is on {values.device}, the parameters are on {like.device}; "
-            f'move one of them, such as x.to("{like.device}")'
+            f"{name} is on {values.device}, the parameters are on {like.device}; "
+            f'move one of them, such as {name}.to("{like.device}")'
         )
-    if not torch.is_autocast_enabled(values.device.type):
+    # torch does not answer for the meta device
+    if values.dtype != like.dtype and (values.is_meta or not torch.is_autocast_enabled(values.device.type)):
         raise ValueError(
-            f"x is {_name(values.dtype)}, the parameters are {_name(like.dtype)}; "
-            f"convert one of them, such as x.to({like.dtype})"
+            f"{name} is {dtype_name(values)}, the parameters are {dtype_name(like)}; "
+            f"convert one of them, such as {name}.to({like.dtype})"
         )
 
 
 def _lengths_of_mask(mask: Tensor, B: int, T: int) -> Tensor:
-    """The lengths of rows whose mask is True and then False.
-
-    Raises:
-        ValueError: the mask is of another shape or dtype, or has False before True.
-    """
+    """The lengths of rows whose mask is True and then False."""
+    _check_tensor("mask", mask)
     if mask.dtype != torch.bool:
-        raise ValueError(f"mask is {_name(mask.dtype)}, not bool; give mask.bool(), True for the real steps")
+        raise ValueError(f"mask is {dtype_name(mask)}, not bool; give mask.bool(), True for the real steps")
     if mask.shape != (B, T):
         raise ValueError(f"mask is {tuple(mask.shape)}, not ({B}, {T}); give one value a step, batch first")
-    if not is_batched(mask):
+    if not has_no_values(mask):
         late = (mask[:, 1:] & ~mask[:, :-1]).any(1)
         if late.any():
             raise ValueError(
@@ -140,31 +129,24 @@ def _lengths_of_mask(mask: Tensor, B: int, T: int) -> Tensor:
     return mask.sum(1)
 
 
-def _refuse_other_arguments(lengths: Any, B: int, T: int) -> None:
-    """Checks the type, dtype and shape of lengths.
-
-    Raises:
-        ValueError: they are no tensor, not integers, or not one a row.
-    """
-    if not isinstance(lengths, Tensor):
-        raise ValueError(
-            f"lengths is a {type(lengths).__name__}, not a tensor; give torch.tensor(lengths), "
-            "and an initial state by name, state=..."
-        )
+def _check_lengths_argument(lengths: Tensor, B: int, T: int) -> None:
+    """Checks that lengths are integers, one a row, and not another argument in their place."""
+    _check_tensor("lengths", lengths, ", and an initial state by name, state=...")
     if lengths.dim() == 3:
         raise ValueError("lengths has three dimensions; give an initial state by name, state=...")
     if lengths.dtype == torch.bool:
         raise ValueError("lengths is bool; give a mask by name, mask=...")
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex:
-        raise ValueError(f"lengths is {_name(lengths.dtype)}, not integer; give lengths.long()")
+        raise ValueError(f"lengths is {dtype_name(lengths)}, not integer; give lengths.long()")
     if lengths.shape != (B,):
-        hint = "give one length a row"
-        if lengths.shape == (T,):
-            hint = "if x is (T, B, E), give x.transpose(0, 1)"
+        time_first = lengths.shape == (T,)
+        hint = "if x is (T, B, E), give x.transpose(0, 1)" if time_first else "give one length a row"
         raise ValueError(f"lengths is {tuple(lengths.shape)}, not ({B},); {hint}")
 
 
-def read_state(state: States | TorchState, widths: Sequence[int], names: Sequence[str], B: int) -> States:
+def read_state(
+    state: States | TorchState, widths: Sequence[int], names: Sequence[str], B: int, like: Tensor
+) -> States:
     """An initial state in either form as one ``(h,)`` or ``(h, c)`` for each layer and direction.
 
     Args:
@@ -172,21 +154,25 @@ def read_state(state: States | TorchState, widths: Sequence[int], names: Sequenc
         widths: ``H`` of each layer and direction, in the order of the states.
         names: of the parts of a state: ``("h",)`` or ``("h", "c")``.
         B: rows of the batch.
+        like: a parameter of the layer, whose dtype and device the state must have.
 
     Raises:
-        ValueError: a shape or the number of parts does not fit.
+        ValueError: a shape, the number of parts, a dtype or a device does not fit.
     """
-    parts = (state,) if isinstance(state, Tensor) else state
+    parts: Any = (state,) if isinstance(state, Tensor) else state
     if parts and all(isinstance(part, Tensor) for part in parts):
-        return _read_torch_state(parts, widths, names, B)  # type: ignore[arg-type]  # checked one line above
+        parts = _layers_of_torch_state(parts, widths, names, B)
     given = [[tuple(part.shape) for part in each] for each in parts]
     expected = [[(B, H)] * len(names) for H in widths]
     if given != expected:
         raise ValueError(f"state has {given}, not {expected}")
-    return parts  # type: ignore[return-value]  # its shapes are those of States
+    for each in parts:
+        for name, part in zip(names, each, strict=True):
+            _check_like(name, part, like)
+    return tuple(tuple(each) for each in parts)
 
 
-def _read_torch_state(parts: State, widths: Sequence[int], names: Sequence[str], B: int) -> States:
+def _layers_of_torch_state(parts: State, widths: Sequence[int], names: Sequence[str], B: int) -> States:
     form = ", ".join(f"{name}_0" for name in names)
     form = f"({form})" if len(names) > 1 else form
     if len(set(widths)) > 1:
@@ -194,28 +180,21 @@ def _read_torch_state(parts: State, widths: Sequence[int], names: Sequence[str],
             f"state is {form} as torch.nn has it, but the layers differ in width; "
             "give one tuple for each layer and direction, as the layer returns them"
         )
-    expected = (len(widths), B, widths[0])
     given = [tuple(part.shape) for part in parts]
-    if given != [expected] * len(names):
+    expected = [(len(widths), B, widths[0])] * len(names)
+    if given != expected:
         hint = f"give {form}, each of (layers * directions, B, H)"
         if given == [(B, len(widths), widths[0])] * len(names):
             hint = "here the batch comes second: give state.transpose(0, 1)"
-        raise ValueError(f"state has {given}, not {[expected] * len(names)}; {hint}")
+        raise ValueError(f"state has {given}, not {expected}; {hint}")
     return tuple(zip(*(part.unbind(0) for part in parts), strict=True))
-
-
-def stacked(states: States) -> TorchState:
-    """States of equal width in torch's form: ``h`` or ``(h, c)`` of ``(L*D, B, H)``."""
-    parts = tuple(torch.stack(part) for part in zip(*states, strict=True))
-    return parts if len(parts) > 1 else parts[0]
 
 
 def pack_as(outputs: Tensor, packed: PackedSequence) -> PackedSequence:
     """Outputs ``(B, T, F)`` packed with the lengths and the order of ``packed``."""
     rows = outputs if packed.sorted_indices is None else outputs.index_select(0, packed.sorted_indices)
     lengths = (packed.batch_sizes[:, None] > torch.arange(len(rows), device="cpu")).sum(0)
-    data = pack_padded_sequence(rows, lengths, batch_first=True).data
-    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+    return packed._replace(data=pack_padded_sequence(rows, lengths, batch_first=True).data)
 
 
 def sequence_mask(B: int, features: int, share: float, *, like: Tensor) -> Tensor:
@@ -239,5 +218,6 @@ def sequence_mask(B: int, features: int, share: float, *, like: Tensor) -> Tenso
     return torch.bernoulli(like.new_full((B, features), keep)).div_(keep)
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def dtype_name(tensor: Tensor) -> str:
+    """The dtype of a tensor without ``torch.``, such as ``float32``."""
+    return str(tensor.dtype).removeprefix("torch.")

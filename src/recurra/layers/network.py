@@ -13,16 +13,7 @@ from torch import nn
 from recurra.config import ModelConfig
 from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, Recurrent
 
-__all__ = [
-    "LayerInfo",
-    "Network",
-    "embedding_of",
-    "layer_info_of",
-    "measuring",
-    "pooling_of",
-    "recurrent_stack",
-    "stack_of",
-]
+__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,10 @@ class LayerInfo:
 
 
 class Network(nn.Module, ABC):
-    """A network whose layers are applied one after another."""
+    """A network whose layers are applied one after another; ``embedding`` exists where it reads words."""
+
+    embedding: Embedding
+    recurrent: Recurrent
 
     @abstractmethod
     def layer_groups(self) -> list[list[nn.Parameter]]:
@@ -108,12 +102,7 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
 
 
 def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
-    """Builds the pooling layer of the settings; None if only the last state is used.
-
-    Args:
-        config: the network's settings.
-        features: ``F`` of the states.
-    """
+    """Builds the pooling layer of the settings for ``F`` features; None if only the last state is used."""
     if config.pooling == "last":
         return None
     if config.pooling == "attention":
@@ -136,15 +125,3 @@ def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> It
         alone = last_alone and layer == stack.layers - 1
         shape = (None, features) if alone else (None, None, features)
         yield LayerInfo(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)
-
-
-def embedding_of(model: Network) -> Embedding:
-    """The table of word vectors of a network that has words."""
-    assert isinstance(model.embedding, Embedding)  # noqa: S101  # every network with words has one
-    return model.embedding
-
-
-def stack_of(model: Network) -> Recurrent:
-    """The recurrent layers of a network."""
-    assert isinstance(model.recurrent, Recurrent)  # noqa: S101  # every network has them
-    return model.recurrent

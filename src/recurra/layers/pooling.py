@@ -36,12 +36,7 @@ class MeanPooling(nn.Module):
     """
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Returns ``(B, F)`` means.
-
-        Args:
-            states: ``(B, T, F)`` floating point.
-            lengths: ``(B,)`` integers from 0 to ``T``.
-        """
+        """Returns ``(B, F)`` means of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
         inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), 0)
         return inside.sum(1) / lengths.clamp(min=1)[:, None]
 
@@ -56,12 +51,7 @@ class MaxPooling(nn.Module):
     """
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Returns ``(B, F)`` maxima.
-
-        Args:
-            states: ``(B, T, F)`` floating point.
-            lengths: ``(B,)`` integers from 0 to ``T``.
-        """
+        """Returns ``(B, F)`` maxima of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
         inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), -torch.inf)
         return inside.max(1).values.masked_fill((lengths == 0)[:, None], 0)
 
@@ -110,10 +100,5 @@ class AttentionPooling(nn.Module):
         return torch.softmax(scores, dim=1) * valid
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Returns ``(B, F)`` weighted means.
-
-        Args:
-            states: ``(B, T, F)`` floating point.
-            lengths: ``(B,)`` integers from 0 to ``T``.
-        """
+        """Returns ``(B, F)`` weighted means; arguments as in ``weights``."""
         return (self.weights(states, lengths) * states).sum(1)

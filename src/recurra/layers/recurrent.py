@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from recurra.cells.spec import Activation, State
 from recurra.errors import ConfigError
 from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
-from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask, stacked
+from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask
 from recurra.layers.stack import InitialWeights, Stack
 
 __all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "StateForm"]
@@ -152,12 +152,14 @@ class Recurrent(Stack):
             True
         """
         packed = x if isinstance(x, PackedSequence) else None
-        padded, lengths = read_input(x, lengths, mask, self.input_size, self._any_parameter())
+        weights = [[self.weights(suffix) for suffix in self.suffixes(depth)] for depth in range(self.layers)]
+        like = next(iter(weights[0][0].values()))
+        padded, lengths = read_input(x, lengths, mask, self.input_size, like)
         steps: Tensor | Lookup = padded.transpose(0, 1)
         states = None
         if state is not None:
             widths = [H for H in self.units for _ in range(self.directions)]
-            states = read_state(state, widths, self.spec.state, steps.shape[1])
+            states = read_state(state, widths, self.spec.state, steps.shape[1], like)
         last: list[State] = []
         for depth in range(self.layers):
             calls = [
@@ -166,20 +168,23 @@ class Recurrent(Stack):
                     steps,
                     lengths,
                     None if states is None else states[len(last) + reverse],
-                    self.weights(suffix),
+                    weights[depth][reverse],
                     input_mask=self._mask(self.dropout, steps, steps.shape[2]),
                     recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[depth]),
                     activation=self.activations[depth],
                     reverse=bool(reverse),
                     precision=self.precision,
                 )
-                for reverse, suffix in enumerate(self.suffixes(depth))
+                for reverse in range(self.directions)
             ]
             sequences = self.return_sequences or depth + 1 < self.layers
             outputs, final = layer(calls, sequences=sequences, backend=self.backend, lengths_checked=True)
             steps = outputs
             last += final
-        returned = tuple(last) if self.state_form == "layers" else stacked(tuple(last))
+        returned: States | TorchState = tuple(last)
+        if self.state_form == "torch":
+            parts = tuple(torch.stack(part) for part in zip(*last, strict=True))
+            returned = parts if len(parts) > 1 else parts[0]
         if not self.return_sequences:
             return self.last(tuple(last)), returned
         outputs = outputs.transpose(0, 1)
@@ -195,11 +200,13 @@ class Recurrent(Stack):
         Returns:
             A dictionary for each direction; empty where the cell has no gates.
         """
-        padded, lengths = read_input(x, lengths, None, self.input_size, self._any_parameter())
+        weights = [self.weights(suffix) for suffix in self.suffixes(0)]
+        like = next(iter(weights[0].values()))
+        padded, lengths = read_input(x, lengths, None, self.input_size, like)
         sums_by_direction = []
-        for reverse, suffix in enumerate(self.suffixes(0)):
+        for reverse, parameters in enumerate(weights):
             call = Call(
-                self.cell, padded.transpose(0, 1), lengths, None, self.weights(suffix),
+                self.cell, padded.transpose(0, 1), lengths, None, parameters,
                 activation=self.activations[0], reverse=bool(reverse),
             )  # fmt: skip
             sums_by_direction.append({name: sums.transpose(0, 1) for name, sums in gate_sums(call).items()})
@@ -221,11 +228,6 @@ class Recurrent(Stack):
             f"{name}={value}" for name in ("dropout", "recurrent_dropout") if (value := getattr(self, name))
         ]
         return ", ".join(parts)
-
-    def _any_parameter(self) -> Tensor:
-        # not next(self.parameters()), which takes 4 us: a short text takes 200
-        own = next(iter(self._parameters.values()), None)
-        return next(self.parameters()) if own is None else own
 
     def _mask(self, share: float, steps: Tensor | Lookup, features: int) -> Tensor | None:
         if not self.training or share == 0:

@@ -9,8 +9,8 @@ Dimensions: ``E`` input features, ``H`` hidden units, ``D`` directions (1 or 2).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
-from typing import Any, Literal, Self, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,25 +22,11 @@ from recurra.errors import ConfigError
 __all__ = ["InitialWeights", "Stack"]
 
 InitialWeights: TypeAlias = Literal["keras", "torch"]
-_LAYER = re.compile(r"_l(\d+)(?!\d)")  # in weight_hh_l0_reverse, parametrizations.weight_hh_l0.original
 
 
 class Stack(nn.Module):
-    """The parameters of a stack: names, shapes, initial values. ``Recurrent`` adds the computation.
-
-    Args:
-        input_size: ``E``.
-        units: ``H``; a sequence gives each layer its own width.
-        cell: Name of a cell; needed unless the subclass has one.
-        layers: number of layers, if neither ``units`` nor ``activation`` is a sequence.
-        bidirectional: Whether there are two directions.
-        activation: of each layer.
-        initial_weights: ``"keras"`` or ``"torch"``.
-        device: of the parameters; torch's default if None.
-        dtype: of the parameters; torch's default if None.
-
-    Raises:
-        ConfigError: There is no such cell, a size is below 1, or sequences differ in length.
+    """The parameters of a stack: names, shapes, initial values. ``Recurrent``, which adds the computation,
+    describes the arguments and errors.
     """
 
     cell: str = ""
@@ -111,10 +97,12 @@ class Stack(nn.Module):
 
         Those that a subclass adds without a layer in their name belong to the last one.
         """
+        # such as weight_hh_l0_reverse, parametrizations.weight_hh_l0.original
+        numbered = re.compile(rf"(?:parametrizations\.)?(?:{'|'.join(self.spec.parameter_names)})_l(\d+)")
         groups: list[list[nn.Parameter]] = [[] for _ in range(self.layers)]
         for name, parameter in self.named_parameters():
-            layers = _LAYER.findall(name)
-            groups[int(layers[-1]) if layers else -1].append(parameter)
+            match = numbered.match(name)
+            groups[int(match[1]) if match else -1].append(parameter)
         return groups
 
     def reset_parameters(self) -> None:
@@ -145,11 +133,13 @@ class Stack(nn.Module):
         """
         if self.spec.torch_module is None:
             raise ConfigError(f"torch.nn has no {self.spec.title}")
-        suffixes = [suffix for depth in range(self.layers) for suffix in self.suffixes(depth)]
-        weights = {
-            f"{name}_{suffix}": value for suffix in suffixes for name, value in self.weights(suffix).items()
-        }
-        return _with_two_biases({name: value.detach() for name, value in weights.items()})
+        weights: dict[str, Tensor] = {}
+        for depth in range(self.layers):
+            for suffix in self.suffixes(depth):
+                for name, value in self.weights(suffix).items():
+                    weights[f"{name}_{suffix}"] = value.detach()
+                weights.setdefault(f"bias_hh_{suffix}", torch.zeros_like(weights[f"bias_ih_{suffix}"]))
+        return weights
 
     @classmethod
     def from_torch(cls, module: nn.RNNBase, **settings: Any) -> Self:
@@ -173,12 +163,24 @@ class Stack(nn.Module):
             True
         """
         spec = cell_named(settings.get("cell", cls.cell))
-        made = cls(**_module_settings(spec, module) | settings)
-        weights = module.state_dict()
-        _add_biases(weights, made.state_dict())
+        if spec.torch_module is None or not isinstance(module, spec.torch_module):
+            raise ConfigError(f"{spec.title} can't be made from {type(module).__name__}")
+        if module.proj_size:
+            raise ConfigError("an LSTM with proj_size has no counterpart here", hint="give one without")
+        first = module.get_parameter("weight_ih_l0")
+        given: dict[str, Any] = {
+            "input_size": module.input_size,
+            "units": module.hidden_size,
+            "layers": module.num_layers,
+            "bidirectional": module.bidirectional,
+            "activation": getattr(module, "nonlinearity", "tanh"),
+            "device": first.device,
+            "dtype": first.dtype,
+        }
+        made = cls(**given | settings)
         # a module made with bias=False has none
         zeros = {name: torch.zeros_like(value) for name, value in made.state_dict().items() if "bias" in name}
-        made.load_state_dict(zeros | weights)
+        made.load_state_dict(zeros | module.state_dict())
         return made
 
     def to_torch(self) -> nn.RNNBase:
@@ -209,24 +211,30 @@ class Stack(nn.Module):
         return module
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        if self.spec.torch_module is not None:
-            _add_biases(state_dict, self._parameters.keys(), prefix)
+        # two biases of torch.nn are replaced by their sum where the layer has one
+        for name in self._parameters if self.spec.torch_module is not None else ():
+            other = name.replace("bias_ih_", "bias_hh_")
+            if other not in self._parameters and {prefix + name, prefix + other} <= state_dict.keys():
+                first, second = state_dict[prefix + name], state_dict[prefix + other]
+                if first.shape == second.shape:
+                    state_dict[prefix + name] = first + second
+                    del state_dict[prefix + other]
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _per_layer(
     units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
 ) -> tuple[list[int], list[Activation]]:
-    widths = None if isinstance(units, int) else list(units)
-    functions = None if isinstance(activation, str) or callable(activation) else list(activation)
-    depths = {len(values) for values in (widths, functions) if values is not None}
+    widths = units if isinstance(units, int) else list(units)
+    functions = activation if isinstance(activation, str) or callable(activation) else list(activation)
+    depths = {len(values) for values in (widths, functions) if isinstance(values, list)}
     if layers != 1 or not depths:
         depths.add(layers)
     if len(depths) != 1 or min(depths) < 1:
         raise ConfigError("units, activation and layers name different numbers of layers, or none")
     depth = depths.pop()
-    each_width = widths if widths is not None else [cast(int, units)] * depth
-    each_function = functions if functions is not None else [cast(Activation, activation)] * depth
+    each_width = widths if isinstance(widths, list) else [widths] * depth
+    each_function = functions if isinstance(functions, list) else [functions] * depth
     for function in each_function:
         if isinstance(function, str) and function not in spec.activations:
             raise ConfigError(
@@ -234,49 +242,3 @@ def _per_layer(
                 hint=f"use {', '.join(spec.activations)} or a function",
             )
     return each_width, each_function
-
-
-def _module_settings(spec: CellSpec, module: nn.RNNBase) -> dict[str, Any]:
-    """The settings that a layer needs to compute what a module computes, its device and dtype included."""
-    if spec.torch_module is None or not isinstance(module, spec.torch_module):
-        raise ConfigError(f"{spec.title} can't be made from {type(module).__name__}")
-    if module.proj_size:
-        raise ConfigError("an LSTM with proj_size has no counterpart here", hint="give one without")
-    first = module.get_parameter("weight_ih_l0")
-    return {
-        "input_size": module.input_size,
-        "units": module.hidden_size,
-        "layers": module.num_layers,
-        "bidirectional": module.bidirectional,
-        "activation": getattr(module, "nonlinearity", "tanh"),
-        "device": first.device,
-        "dtype": first.dtype,
-    }
-
-
-def _add_biases(weights: MutableMapping[str, Tensor], names: Collection[str], prefix: str = "") -> None:
-    """Replaces two biases of ``weights`` by their sum wherever ``names`` has one.
-
-    Args:
-        weights: named as in ``torch.nn``, each name after ``prefix``; changed in place.
-        names: of the parameters that are to be filled, without prefix.
-        prefix: of the names in ``weights``.
-    """
-    for name in names:
-        other = name.replace("bias_ih_", "bias_hh_")
-        if name.startswith("bias_ih_") and other not in names and prefix + other in weights:
-            first, second = weights.get(prefix + name), weights[prefix + other]
-            if first is not None and first.shape == second.shape:
-                weights[prefix + name] = first + second
-                del weights[prefix + other]
-
-
-def _with_two_biases(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with zeros for each ``bias_hh`` that is missing beside a ``bias_ih``, in torch's order."""
-    complete: dict[str, Tensor] = {}
-    for name, value in weights.items():
-        complete[name] = value
-        other = name.replace("bias_ih_", "bias_hh_")
-        if other not in weights:
-            complete[other] = torch.zeros_like(value)
-    return complete

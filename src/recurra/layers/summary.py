@@ -42,17 +42,19 @@ class Summary:
 
     def text(self) -> str:
         """Returns the table as text."""
-        header = ("Layer (type)", "Output shape", "Parameters", "Trainable")
-        cells = [
-            (f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}", _trainable(row))
-            for row in self.rows
+        table = [("Layer (type)", "Output shape", "Parameters", "Trainable")]
+        for row in self.rows:
+            trainable = "-" if row.parameters == 0 else "yes" if row.trainable else "no"
+            table.append((f"{row.name} ({row.layer})", row.output_shape, f"{row.parameters:,}", trainable))
+        first, second, third, fourth = (max(map(len, column)) for column in zip(*table, strict=True))
+        lines = [
+            f"{name:<{first}}  {shape:<{second}}  {count:>{third}}  {trainable}"
+            for name, shape, count, trainable in table
         ]
-        widths = [max(len(line[column]) for line in [header, *cells]) for column in range(4)]
-        rule = "-" * (sum(widths) + 6)
-        lines = [_line(header, widths), rule, *(_line(line, widths) for line in cells), rule]
+        rule = "-" * (first + second + third + fourth + 6)
         sums = {"Total": self.total, "Trainable": self.trainable, "Frozen": self.frozen}
-        lines += [f"{name + ' parameters:':<22}{count:>14,}" for name, count in sums.items()]
-        return "\n".join(lines)
+        counts = [f"{name + ' parameters:':<22}{count:>14,}" for name, count in sums.items()]
+        return "\n".join([lines[0], rule, *lines[1:], rule, *counts])
 
 
 def summarize(model: Network) -> Summary:
@@ -70,13 +72,3 @@ def summarize(model: Network) -> Summary:
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Summary(rows, total, trainable, total - trainable)
-
-
-def _trainable(row: Row) -> str:
-    return "-" if row.parameters == 0 else "yes" if row.trainable else "no"
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    name, shape, count, trainable = cells
-    line = f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}  {trainable:<{widths[3]}}"
-    return line.rstrip()

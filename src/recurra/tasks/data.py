@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from recurra.config import Config, load_recipe
+from recurra.config import Config, TextConfig, load_recipe
 from recurra.io.check import check, table
 from recurra.io.detect import detect
 from recurra.io.fetch import fetch
@@ -32,10 +32,9 @@ def check_data(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
-    texts: Any = config
-    if "tokenizer" not in type(config).model_fields:  # a task without texts: the default task's settings
-        texts = build_config({"data": config.data.model_dump(exclude_unset=True)})
-    report = check(source, valid, test, texts)
+    if not isinstance(config, TextConfig):
+        config = TextConfig(data=config.data)
+    report = check(source, valid, test, config)
     reporter.table("", *table(report))
     for warning in report.warnings:
         reporter.warn(warning)

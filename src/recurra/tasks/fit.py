@@ -27,15 +27,10 @@ from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, open_pretrained, start_from
 from recurra.train.loop import Outcome, train
 
-__all__ = ["Fitted", "Trained", "default_out", "fit_files", "pretrain_files", "train_bundle"]
+__all__ = ["Fitted", "Trained", "fit_files", "pretrain_files", "train_bundle"]
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
-
-
-def default_out(data: Path) -> Path:
-    """Returns ``NAME-model``, in the working directory, for the data file ``NAME.csv.gz``."""
-    return Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-model")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 from recurra.config import load_recipe, recipe_names
 from recurra.errors import ConfigError, DataError
 from recurra.layers import Recurrent
-from recurra.layers.network import stack_of
 from recurra.measure import memory_view
 from recurra.measure.memory import Memory, measure
 from recurra.runtime import use_threads
@@ -203,7 +202,7 @@ def _subject(model: Any, data: str | Path | Sequence[Tensor] | None, fresh: bool
                 bundle = replace(bundle, model=task.build(bundle.config, bundle.assets).eval())
     if tensors is not None:
         sequences, where = iter(tensors), ""
-    return _Subject(name, stack_of(bundle.model), sequences, where or None, _besides(bundle))
+    return _Subject(name, bundle.model.recurrent, sequences, where or None, _besides(bundle))
 
 
 def _untrained(recipe: str, data: Path | None) -> tuple[AnyBundle, Iterator[Tensor]]:

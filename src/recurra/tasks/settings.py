@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recurra.config import Config, load_recipe, merged_settings, setting_error
-from recurra.config.section import Choice
+from recurra.config import Choice, Config, load_recipe, merged_settings, setting_error
 from recurra.errors import ConfigError
 from recurra.tasks import registry
 from recurra.tasks.registry import task_info

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
-from recurra.io.formats import Skipped, Source, read
+from recurra.io.formats import Rows, Skipped, Source, read
 from recurra.io.labels import Labels
+from recurra.io.stream import read_stream
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.reporter import Reporter
 
@@ -34,6 +36,7 @@ __all__ = [
     "open_part",
     "part_of",
     "report_skipped",
+    "rows_of",
     "split_parts",
     "texts_of",
 ]
@@ -255,6 +258,19 @@ def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
     if skipped.count:
         rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
         reporter.warn(f"{path}: skipped {rows}: {'; '.join(skipped.examples[:3])}")
+
+
+def rows_of(texts: Sequence[str], file: Path | None, like: Source | None, data: DataConfig) -> Iterable[Rows]:
+    """Returns ``texts``, or if there are none, the rows of a file; those of stdin for None and ``-``.
+
+    Raises:
+        DataError: the file can't be used.
+    """
+    if texts:
+        return [Rows(list(range(1, len(texts) + 1)), list(texts))]
+    if file is None or str(file) == "-":
+        return read_stream(sys.stdin.buffer, like, data)
+    return read(detect(file, data, labelled=False, like=like))
 
 
 def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:

@@ -16,7 +16,7 @@ from recurra.config import Config, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.tokenizer import Vocabulary, spellings
 from recurra.io.vectors import VectorFile, open_vectors, read_vectors
-from recurra.layers.network import Network, embedding_of, stack_of
+from recurra.layers.network import Network
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.use import load
@@ -50,7 +50,7 @@ class Pretrained:
         """
         if isinstance(self.source, VectorFile):
             return read_vectors(self.source, words)
-        table = embedding_of(self.source.model).weight.detach().numpy()
+        table = self.source.model.embedding.weight.detach().numpy()
         known = self.source.assets.words()
         return {word: table[id] for id, word in enumerate(known) if word and word in words}
 
@@ -76,9 +76,9 @@ class Start:
             ConfigError: a layer has another number of input features than the pretrained one.
         """
         with torch.no_grad():
-            embedding_of(model).weight.copy_(torch.from_numpy(self.table))
+            model.embedding.weight.copy_(torch.from_numpy(self.table))
             for name, weight in self.layers.items():
-                parameter = stack_of(model).get_parameter(name)
+                parameter = model.recurrent.get_parameter(name)
                 if parameter.shape != weight.shape:
                     raise ConfigError(
                         f"the pretrained layers don't fit: {name} is {tuple(weight.shape)} there and "
@@ -163,7 +163,7 @@ def start_from(
     weights: dict[str, torch.Tensor] = {}
     if config.train.pretrained_layers and isinstance(pretrained.source, Bundle):
         layers = _layers(pretrained.source, config.model)
-        stack = stack_of(pretrained.source.model)
+        stack = pretrained.source.model.recurrent
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
         weights = {n: w.detach() for n, w in stack.named_parameters() if n.endswith(endings)}
     candidates = [spellings(word) for word in vocabulary.words]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,6 @@ import numpy as np
 from recurra import store
 from recurra.errors import BundleError, ConfigError, DataError, OutputError
 from recurra.io.tokenizer import SPECIALS, spellings
-from recurra.layers.network import embedding_of
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
 from recurra.measure.report import write_report
@@ -173,18 +172,8 @@ def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
     """Reports the layers of a model, with shapes and parameters: `recurra inspect MODEL summary`."""
     network = summarize(load(model).model)
     report_summary(network, reporter)
-    layers = [
-        {
-            "name": row.name,
-            "layer": row.layer,
-            "output_shape": row.output_shape,
-            "parameters": row.parameters,
-            "trainable": row.trainable,
-        }
-        for row in network.rows
-    ]
-    counts = {"total": network.total, "trainable": network.trainable, "frozen": network.frozen}
-    return {"layers": layers, **counts}
+    fields = asdict(network)
+    return {"layers": fields.pop("rows"), **fields}
 
 
 def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
@@ -217,7 +206,7 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
     if row is None:
         what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
         raise DataError(f"{word!r} {what}", where=where, hint="give one word of the training texts")
-    table = embedding_of(bundle.model).weight.detach().numpy()
+    table = bundle.model.embedding.weight.detach().numpy()
     candidates = np.array(sorted(rows.values()), np.int64)
     return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
 

@@ -7,14 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
@@ -109,7 +109,8 @@ def train(
     state = TrainState(EarlyStopping(config.monitor, config.patience))
     checkpoints = Checkpoints(folder, model, optimizer, objective, config, len(batches), fingerprint)
 
-    with _isolated_random_state(device), _deferred_interrupts() as interrupted:
+    generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with generators, _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
         else:
@@ -142,7 +143,8 @@ def train(
                         metrics = validate(model)
                     improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
                     if improved:
-                        state.best_weights = _copy_of_weights(model)
+                        weights_now = model.state_dict()
+                        state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
                     record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
@@ -206,17 +208,7 @@ def _with_tensorboard(
         return observer
     if folder is None:
         raise ConfigError("TensorBoard logs need a folder to write to", where="train.tensorboard")
-
     return Observers(observer, TensorBoardLog(folder / "tensorboard", steps_done))
-
-
-def _isolated_random_state(device: torch.device) -> AbstractContextManager[None]:
-    """Within the context torch's random generators can be seeded; afterwards their states are restored."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
-def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
 @contextmanager

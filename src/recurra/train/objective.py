@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["AnyBatch", "BatchSource", "Objective", "StatelessLoss", "supervised"]
 
 
-@runtime_checkable
 class AnyBatch(Protocol):
     """What the training loop reads from a batch; everything else is read by the objective alone."""
 

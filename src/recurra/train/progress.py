@@ -6,7 +6,7 @@ import math
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from recurra.train.observer import Observer
@@ -31,7 +31,6 @@ class ProgressObserver(Observer):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
 
     def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
         """Shows an empty bar, and the step that training resumes from."""
@@ -50,7 +49,7 @@ class ProgressObserver(Observer):
                 transient=True,
                 expand=True,
             )
-            self._task = self._bar.add_task("", total=batches_per_epoch, metrics="")
+            self._bar.add_task("", total=batches_per_epoch, metrics="")
             self._bar.start()
 
     def on_batch(self, epoch: int, batch: int, loss: float, tokens: int, seconds: float) -> None:
@@ -64,18 +63,17 @@ class ProgressObserver(Observer):
         if batch < self._batches and now - self._shown < _REDRAW_SECONDS:
             return
         self._shown = now
-        left = (
-            ((self._epochs - epoch + 1) * self._batches - batch) * (now - self._started) / self._batches_seen
-        )
+        batches_left = (self._epochs - epoch + 1) * self._batches - batch
+        left = batches_left * (now - self._started) / self._batches_seen
         mean = self._loss / self._epoch_seen
         rate = f"{_count(self._tokens / max(self._seconds, 1e-9))} tok/s"
         description = f"epoch {epoch}/{self._epochs}"
         parts = [(0, f"loss {mean:.4f}"), (2, rate), (1, f"{time_text(left)} left")]
         if batch == self._batches:
             parts = [(0, f"loss {mean:.4f}"), (1, "validating")]
-        if self._bar is not None and self._task is not None:
+        if self._bar is not None:
             metrics = _fit(parts, self.console.width - len(description) - _BAR_CELLS - 2)
-            self._bar.update(self._task, completed=batch, description=description, metrics=metrics)
+            self._bar.update(self._bar.task_ids[0], completed=batch, description=description, metrics=metrics)
         elif now - self._printed >= _PLAIN_SECONDS and batch < self._batches:
             self._printed = now
             position = [(0, description), (0, f"{100 * batch // self._batches}%")]
@@ -87,8 +85,9 @@ class ProgressObserver(Observer):
         line = epoch_line(record, self._epochs, improved, self.console.width)
         self._print(Text(line, style="bold" if improved else ""))
         self._begin_epoch()
-        if self._bar is not None and self._task is not None and record.epoch < self._epochs:
-            self._bar.reset(self._task, description=f"epoch {record.epoch + 1}/{self._epochs}", metrics="")
+        if self._bar is not None and record.epoch < self._epochs:
+            description = f"epoch {record.epoch + 1}/{self._epochs}"
+            self._bar.reset(self._bar.task_ids[0], description=description, metrics="")
 
     def on_end(self) -> None:
         """Removes the bar."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from recurra.errors import ConfigError
 from recurra.files import replacing
 
 __all__ = ["EarlyStopping", "EpochRecord", "TrainState", "write_history"]
+
+# the fields of TrainState and of EarlyStopping that a checkpoint has
+_COUNTS = ("epoch", "batch", "step", "loss_sum", "examples", "tokens", "seconds")
+_BEST = ("best_epoch", "best_value", "waited")
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,9 @@ class EpochRecord:
 
     def row(self) -> dict[str, Any]:
         """Returns the record as a flat mapping, in the column order of ``history.csv``."""
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "train_loss": self.train_loss,
-            "learning_rate": self.learning_rate,
-            "seconds": self.seconds,
-            "tokens_per_second": self.tokens_per_second,
-            **self.metrics,
-        }
+        columns = asdict(self)
+        del columns["metrics"]
+        return {**columns, **self.metrics}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> EpochRecord:
@@ -190,24 +188,15 @@ class TrainState:
     def to_json(self) -> dict[str, Any]:
         """Returns everything but the weights as JSON values."""
         return {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "loss_sum": self.loss_sum,
-            "examples": self.examples,
-            "tokens": self.tokens,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in _COUNTS},
             "history": [record.row() for record in self.history],
-            "best_epoch": self.stopping.best_epoch,
-            "best_value": self.stopping.best_value,
-            "waited": self.stopping.waited,
+            **{name: getattr(self.stopping, name) for name in _BEST},
         }
 
     def load_json(self, saved: Mapping[str, Any]) -> None:
         """Restores what ``to_json`` returned."""
-        for name in ("epoch", "batch", "step", "loss_sum", "examples", "tokens", "seconds"):
+        for name in _COUNTS:
             setattr(self, name, saved[name])
         self.history = [EpochRecord.from_row(row) for row in saved["history"]]
-        self.stopping.best_epoch = saved["best_epoch"]
-        self.stopping.best_value = saved["best_value"]
-        self.stopping.waited = saved["waited"]
+        for name in _BEST:
+            setattr(self.stopping, name, saved[name])

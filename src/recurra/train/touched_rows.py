@@ -9,26 +9,13 @@ another place than ``torch.optim.Adam`` and has no weight decay.)
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 __all__ = ["coalesced", "touching_rows"]
-
-
-class _Substitution(NamedTuple):
-    """A weight that is replaced by some of its rows during one step."""
-
-    parameters: list[nn.Parameter]
-    """The parameter list of the optimizer's group."""
-    position: int
-    """Index of the weight in ``parameters``."""
-    weight: nn.Parameter
-    rows: Tensor
-    """Indices of the rows, sorted."""
-    part: nn.Parameter
-    """The rows as a parameter."""
 
 
 def touching_rows(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
@@ -37,14 +24,17 @@ def touching_rows(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     Its update must be element-wise, and its state of a weight must consist of tensors of the weight's shape
     and of numbers for the whole weight (e.g. the step count of Adam).
     """
-    substitutions: list[_Substitution] = []
+    restores: list[Callable[[], None]] = []
 
     def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        substitutions.extend(_substitute_rows(optimizer))
+        for group in optimizer.param_groups:
+            for position, weight in enumerate(group["params"]):
+                if weight.grad is not None and weight.grad.is_sparse:
+                    restores.append(_substitute_rows(optimizer, group["params"], position))
 
-    def after(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        while substitutions:
-            _restore_weight(optimizer, substitutions.pop())
+    def after(*_: Any) -> None:
+        while restores:
+            restores.pop()()
 
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)
@@ -66,33 +56,30 @@ def coalesced(gradient: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _substitute_rows(optimizer: torch.optim.Optimizer) -> list[_Substitution]:
-    substitutions = []
-    for group in optimizer.param_groups:
-        for index, weight in enumerate(group["params"]):
-            if weight.grad is None or not weight.grad.is_sparse:
-                continue
-            gradient = coalesced(weight.grad)
-            (rows,) = gradient.indices()
-            part = nn.Parameter(weight.index_select(0, rows))
-            part.grad = gradient.values()
-            for key, value in optimizer.state.get(weight, {}).items():
-                per_row = isinstance(value, Tensor) and value.shape == weight.shape
-                optimizer.state[part][key] = value.index_select(0, rows) if per_row else value
-            group["params"][index] = part
-            substitutions.append(_Substitution(group["params"], index, weight, rows, part))
-    return substitutions
+def _substitute_rows(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], position: int
+) -> Callable[[], None]:
+    """Replaces a weight by its rows with a gradient, until the returned function is called."""
+    weight = parameters[position]
+    assert weight.grad is not None  # noqa: S101  # checked by the caller
+    gradient = coalesced(weight.grad)
+    (rows,) = gradient.indices()
+    part = parameters[position] = nn.Parameter(weight.index_select(0, rows))
+    part.grad = gradient.values()
+    for key, value in optimizer.state.get(weight, {}).items():
+        per_row = isinstance(value, Tensor) and value.shape == weight.shape
+        optimizer.state[part][key] = value.index_select(0, rows) if per_row else value
 
+    @torch.no_grad()
+    def restore() -> None:
+        parameters[position] = weight
+        weight.index_copy_(0, rows, part)
+        for key, value in optimizer.state.pop(part, {}).items():
+            if isinstance(value, Tensor) and value.shape == part.shape:
+                if key not in optimizer.state[weight]:
+                    optimizer.state[weight][key] = torch.zeros_like(weight)
+                optimizer.state[weight][key].index_copy_(0, rows, value)
+            else:
+                optimizer.state[weight][key] = value
 
-@torch.no_grad()
-def _restore_weight(optimizer: torch.optim.Optimizer, substitution: _Substitution) -> None:
-    parameters, position, weight, rows, part = substitution
-    parameters[position] = weight
-    weight.index_copy_(0, rows, part)
-    for key, value in optimizer.state.pop(part, {}).items():
-        if isinstance(value, Tensor) and value.shape == part.shape:
-            if key not in optimizer.state[weight]:
-                optimizer.state[weight][key] = torch.zeros_like(weight)
-            optimizer.state[weight][key].index_copy_(0, rows, value)
-        else:
-            optimizer.state[weight][key] = value
+    return restore

@@ -95,13 +95,9 @@ def test_probabilities_after_any_context_sum_to_one(
     train: np.ndarray, context: list[int], order: int
 ) -> None:
     model = NgramModel(order, V).fit(train)
-    found = model.distribution(np.array([1, *context]))
-    assert found.sum() == pytest.approx(1)
-    assert found[0] == 0
-    assert (found[1:] > 0).all()
-    for word in range(1, V):
-        log_p = model.log_probability(np.array([1, *context, word]))
-        assert math.exp(log_p[-1]) == pytest.approx(found[word])
+    p = [math.exp(model.log_probability(np.array([1, *context, word]))[-1]) for word in range(1, V)]
+    assert sum(p) == pytest.approx(1)
+    assert min(p) > 0
 
 
 def test_a_long_stream_is_processed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from recurra.config import Config
-from recurra.config.section import Section
+from recurra.config import Config, Section
 
 
 class CountingConfig(Section):

@@ -41,14 +41,11 @@ def parse(lines: Lines, delimiter: str, quoted: bool) -> Iterator[list[str] | Da
         except StopIteration:
             return
         except csv.Error as error:
-            what = next((plain for known, plain in _ERRORS.items() if known in str(error)), None)
+            broken = f"the row is broken: {error}"
+            what = next((plain for known, plain in _ERRORS.items() if known in str(error)), broken)
             lines.take_fault()
-            yield DataError(
-                what or f"the row is broken: {error}",
-                where=lines.where,
-                row=lines.row,
-                hint="fix the row, or pass --skip-bad-rows",
-            )
+            hint = "fix the row, or pass --skip-bad-rows"
+            yield DataError(what, where=lines.where, row=lines.row, hint=hint)
             lines.row += 1
             continue
         fault = lines.take_fault()

@@ -24,9 +24,6 @@ def _layout(start: Start) -> Source:
     """The source with its classes as columns. Of a folder with ``train/`` and ``test/``, ``train/`` is read.
 
     The only groups are films, which aclImdb lists beside its folders, under whatever name they are asked for.
-
-    Raises:
-        DataError: there are no folders of texts, or only one.
     """
     path, labelled = start.source.path, start.request.labelled
     notes = []
@@ -68,13 +65,14 @@ def _records(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Re
         films = _urls(source.path, name) if source.group is not None else []
         for file in _texts(folder):
             number += 1
-            group = _film(file, films) if source.group is not None else None
+            match = _FILE.fullmatch(file)
+            film = films[int(match[1])] if match and int(match[1]) < len(films) else ""
             try:
                 text = read_file(folder / file, source.encoding)
             except DataError as error:
                 refuse(number, error)
             else:
-                yield Record(number, text, labels, group)
+                yield Record(number, text, labels, film if source.group is not None else None)
 
 
 def _urls(path: Path, name: str) -> list[str]:
@@ -84,11 +82,6 @@ def _urls(path: Path, name: str) -> list[str]:
         return []
     matches = (_FILM.search(line) for line in read_file(file, "utf-8").splitlines())
     return [match[0] if match else "" for match in matches]
-
-
-def _film(file: str, films: list[str]) -> str:
-    match = _FILE.fullmatch(file)
-    return films[int(match[1])] if match and int(match[1]) < len(films) else ""
 
 
 def _classes(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = ["FASTTEXT", "JSONL", "LINES"]
 _PREFIX = "__label__"
 _LABELS = re.compile(rf"\s*((?:{_PREFIX}\S*(?:\s+|$))*)")
 _SAMPLE_OBJECTS = 100
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
 def _numbered(
@@ -52,11 +53,9 @@ def _texts(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Reco
 def _texts_layout(start: Start) -> Source:
     _no_group(start)
     if start.request.labelled:
-        raise DataError(
-            "has no labels: it is read as one text a line",
-            where=start.source.path,
-            hint="leave data.format out, or learn the texts alone with --task lm",
-        )
+        hint = "leave data.format out, or learn the texts alone with --task lm"
+        what = "has no labels: it is read as one text a line"
+        raise DataError(what, where=start.source.path, hint=hint)
     return replace(start.source, text=("text",), columns=("text",))
 
 
@@ -140,10 +139,6 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
         yield from records(source, [(number, [value.get(name, MISSING) for name in text])], refuse)
 
 
-def _sniff_json(start: Start) -> bool:
-    return start.begins_with("{") or start.suffix in JSONL.suffixes
-
-
 LINES = Format(
     "lines",
     "one text a line",
@@ -163,8 +158,8 @@ JSONL = Format(
     "jsonl",
     "JSON lines",
     _json_layout,
-    _sniff_json,
+    lambda start: start.begins_with("{") or start.suffix in _JSON_SUFFIXES,
     cells=_json_cells,
     stream=_json_stream,
-    suffixes=(".jsonl", ".ndjson", ".json"),
+    suffixes=_JSON_SUFFIXES,
 )

@@ -20,11 +20,6 @@ _BATCH_BYTES = 16_000_000
 
 
 def _layout(start: Start) -> Source:
-    """The source with its columns.
-
-    Raises:
-        DataError: the file is not Parquet, is cut off, or has no rows.
-    """
     source = start.source
     with _opened(source.path, source.gzip) as file:
         if file.metadata.num_rows == 0:
@@ -76,11 +71,9 @@ def _unpacked(stream: Any, path: Path) -> Any:
             try:
                 file.write(block)
             except OSError as error:
-                raise OutputError(
-                    f"can't unpack {path.name} to a temporary file ({error.strerror})",
-                    where=tempfile.gettempdir(),
-                    hint="unpack it yourself",
-                ) from error
+                what = f"can't unpack {path.name} to a temporary file ({error.strerror})"
+                where = tempfile.gettempdir()
+                raise OutputError(what, where=where, hint="unpack it yourself") from error
     file.seek(0)
     return file
 

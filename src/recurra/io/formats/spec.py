@@ -193,7 +193,6 @@ class Start:
 
     Attributes:
         source: path, compression and encoding; its format is the detected one when `Format.layout` is called.
-        request: what the user asks of the file.
         text: the first characters; the first line of a stream; "" for a folder and for a binary file.
         complete: whether ``text`` is all there is.
         suffix: the ending of the file's name, if a format has it (without ``.gz``); else "".

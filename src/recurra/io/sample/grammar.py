@@ -18,7 +18,7 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -27,7 +27,7 @@ import yaml
 
 from recurra.errors import ConfigError
 
-__all__ = ["PARTS", "Grammar", "Part", "SampleRow", "Scene"]
+__all__ = ["PARTS", "Grammar", "Part", "SampleRow"]
 
 Label = Literal["neg", "pos"]
 Part = Literal["train", "valid", "test"]
@@ -59,40 +59,6 @@ class SampleRow:
         return self.frame, self.subject, *self.words
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A review before its words of praise and blame are put in."""
-
-    frame: str
-    subject: str
-    skeleton: str
-    praise: str
-    blame: str
-    paired: bool  # the text has both words, and for both labels the same bag of words
-
-    def words(self, label: Label) -> tuple[str, ...]:
-        """Returns the words of praise and blame in the text."""
-        if self.paired:
-            return self.praise, self.blame
-        return (self.praise,) if label == "pos" else (self.blame,)
-
-    def read(self, label: Label) -> SampleRow:
-        """Returns the review with the label ``pos`` or ``neg``."""
-        true, false = (self.praise, self.blame) if label == "pos" else (self.blame, self.praise)
-        text = self.skeleton.replace("{true}", true).replace("{false}", false)
-        return SampleRow(_tidy(text), label, self.frame, self.subject, self.words(label))
-
-    def part(self, label: Label, seed: int) -> Part:
-        """Returns the part to which the combination belongs, by a hash of it and the seed."""
-        slots = "|".join((str(seed), self.frame, self.subject, *self.words(label)))
-        place = int.from_bytes(hashlib.blake2b(slots.encode(), digest_size=8).digest(), "big") / 2**64
-        for part in PARTS[:-1]:
-            place -= _SHARES[part]
-            if place < 0:
-                return part
-        return PARTS[-1]
-
-
 class Grammar:
     """The reviews of one language."""
 
@@ -121,7 +87,7 @@ class Grammar:
         while len(rows) < size:
             label: Label = "pos" if len(rows) % 2 else "neg"
             grammar = grammars[len(rows) // 2 % len(grammars)]
-            row = grammar.scene(part, label, chance, seed).read(label)
+            row = grammar.row(part, label, chance, seed)
             tries = 0 if row.text not in rows else tries + 1
             rows.setdefault(row.text, row)
             if tries > _PATIENCE:
@@ -130,19 +96,34 @@ class Grammar:
         chance.shuffle(drawn)
         return drawn
 
-    def scene(self, part: Part, label: Label, chance: random.Random, seed: int) -> Scene:
-        """Returns a scene that belongs to ``part`` with the label ``label``."""
+    def row(self, part: Part, label: Label, chance: random.Random, seed: int) -> SampleRow:
+        """Returns a review with the label ``label`` that belongs to ``part``."""
         frame = chance.choices(list(self.frames), [frame["weight"] for frame in self.frames.values()])[0]
-        text = chance.choice(self.frames[frame]["texts"])
+        skeleton = chance.choice(self.frames[frame]["texts"])
         while True:
             subject = chance.choice(list(self.subjects))
             vocabulary = {**self.common, **self.subjects[subject]}
             praise = chance.choice(self.common["praise"] + vocabulary["praise_own"])
             blame = chance.choice(self.common["blame"] + vocabulary["blame_own"])
-            scene = Scene(frame, subject, text, praise, blame, self.frames[frame].get("paired", True))
+            true, false = (praise, blame) if label == "pos" else (blame, praise)
+            # A paired text has both words, and for both labels the same bag of words.
+            words = (praise, blame) if self.frames[frame].get("paired", True) else (true,)
             # Few tries: each frame has dozens of combinations of subject and words, shared among the parts.
-            if scene.part(label, seed) == part:
-                return replace(scene, skeleton=_Text(vocabulary, chance).expand(text))
+            if _part_of((frame, subject, *words), seed) == part:
+                text = _Text(vocabulary, chance).expand(skeleton)
+                text = _tidy(text.replace("{true}", true).replace("{false}", false))
+                return SampleRow(text, label, frame, subject, words)
+
+
+def _part_of(slots: tuple[str, ...], seed: int) -> Part:
+    """The part to which a combination belongs, by a hash of it and the seed."""
+    digest = hashlib.blake2b("|".join((str(seed), *slots)).encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    for part in PARTS[:-1]:
+        place -= _SHARES[part]
+        if place < 0:
+            return part
+    return PARTS[-1]
 
 
 class _Text:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from recurra.config import Config, TokenizerConfig
+from recurra.config import TextConfig
 
 __all__ = ["ClassifierConfig"]
 
 
-class ClassifierConfig(Config):
+class ClassifierConfig(TextConfig):
     """All settings of a classifier."""
 
     task: Literal["classify"] = "classify"
-    tokenizer: TokenizerConfig = TokenizerConfig()

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from recurra.config import Config
-from recurra.config.section import Section
+from recurra.config import Config, Section
 
 __all__ = ["ForecasterConfig", "Period", "SeriesConfig", "seconds_of"]
 

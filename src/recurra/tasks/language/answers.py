@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError
-from recurra.io.detect import detect
-from recurra.io.formats import Rows, read
-from recurra.io.stream import read_stream
-from recurra.io.tokenizer import START, TextTokenizer
+from recurra.io.formats import Rows
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
+from recurra.tasks.texts import rows_of
 
 __all__ = ["END", "answer", "continuation", "following"]
 
@@ -49,8 +46,8 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
                 f"--{name.replace('_', '-')} is only valid with --generate", hint="add --generate N"
             )
     if "next" in options:
-        count = _positive(options, "next")
-        return Answers(["row", "rank", "token", "probability"], _next(bundle, _rows(bundle, request), count))
+        fields = ["row", "rank", "token", "probability"]
+        return Answers(fields, _next(bundle, _rows(bundle, request), _positive(options, "next")))
     if "generate" in options:
         return Answers(["row", "text"], _generated(bundle, request, options))
     if "tokens" in options:
@@ -62,9 +59,10 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
     """Returns the ``count`` most likely next tokens after ``text``, with their probabilities."""
-    p = next_tokens(bundle.model, bundle.assets.tokenizer.encode([text]).ids)[0]
-    best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)]
-    return [(_shown(bundle.assets.tokenizer, int(id)), float(p[id])) for id in best]
+    tokenizer = bundle.assets.tokenizer
+    p = next_tokens(bundle.model, tokenizer.encode([text]).ids)[0]
+    best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)].tolist()
+    return [(END if id == tokenizer.start_id else tokenizer.word(id), float(p[id])) for id in best]
 
 
 def continuation(
@@ -109,19 +107,17 @@ def _generated(
     seed = int(options.get("seed", 0))
     no_prompt = not request.texts and request.file is None
     chunks = [Rows([1], [""])] if no_prompt else _rows(bundle, request)
-
-    def records() -> Iterator[dict[str, Any]]:
-        for rows in chunks:
-            for number, text in zip(rows.numbers, rows.texts, strict=True):
-                longer = continuation(bundle, text, count, temperature=temperature, top_k=top_k, seed=seed)
-                yield {"row": number, "text": longer}
-
-    return records()
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    return (
+        {"row": number, "text": continuation(bundle, text, count, **sampling)}
+        for rows in chunks
+        for number, text in zip(rows.numbers, rows.texts, strict=True)
+    )
 
 
 def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
+    unknown = bundle.assets.tokenizer.unknown_id
     for rows, ids, log_p in _scored(bundle, chunks):
-        unknown = bundle.assets.tokenizer.unknown_id
         for number, text, token_log_p in zip(rows.numbers, ids, log_p, strict=True):
             bits = float(token_log_p.sum(dtype=np.float64)) / math.log(2)
             yield {
@@ -152,16 +148,7 @@ def _scored(
 
 
 def _rows(bundle: LanguageBundle, request: PredictRequest) -> Iterable[Rows]:
-    if request.texts:
-        return [Rows(list(range(1, len(request.texts) + 1)), list(request.texts))]
-    if request.file is None or str(request.file) == "-":
-        return read_stream(sys.stdin.buffer, bundle.assets.source, bundle.config.data)
-    return read(detect(request.file, bundle.config.data, labelled=False, like=bundle.assets.source))
-
-
-def _shown(tokenizer: TextTokenizer, id: int) -> str:
-    word = tokenizer.word(id)
-    return END if word == START else word
+    return rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
 
 
 def _positive(options: dict[str, Any], name: str) -> int:

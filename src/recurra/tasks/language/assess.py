@@ -74,12 +74,10 @@ class LanguageAssessment:
             "unit": self.unit,
             "texts": self.texts,
             "unknown_tokens": self.unknown,
-            "model": self.model.model_dump(mode="json"),
-            "baseline": {"order": self.order, **self.baseline.model_dump(mode="json")}
-            if self.baseline
-            else None,
-            "unigram": self.unigram.model_dump(mode="json") if self.unigram else None,
-            "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
+            "model": self.model.model_dump(),
+            "baseline": {"order": self.order, **self.baseline.model_dump()} if self.baseline else None,
+            "unigram": self.unigram.model_dump() if self.unigram else None,
+            "comparison": self.comparison.model_dump() if self.comparison else None,
         }
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 __all__ = ["NgramModel", "unigram_log_probability"]
 
 _FALLBACK = (0.5, 1.0, 1.5)  # as in KenLM, if there are too few n-grams to estimate discounts
-_CHUNK = 1 << 20
-"""Number of tokens that are processed at once."""
+_CHUNK = 1 << 20  # tokens that are processed at once
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -46,9 +45,8 @@ class NgramModel:
 
     Example:
         >>> model = NgramModel(3, vocab_size=6).fit(np.array([1, 2, 3, 1, 2, 3, 1, 2, 4, 1]))
-        >>> p = model.distribution(np.array([2]))
-        >>> int(p.argmax()), round(float(p.sum()), 6)
-        (3, 1.0)
+        >>> np.exp(model.log_probability(np.array([1, 2, 3]))).round(2).tolist()
+        [0.6, 0.51]
     """
 
     def __init__(self, order: int, vocab_size: int, end: int = 1) -> None:
@@ -99,32 +97,14 @@ class NgramModel:
         for start in range(1, len(tokens), _CHUNK):
             # A chunk includes the tokens before it as context.
             first = max(0, start - self.order)
-            chunk = tokens[first : start + _CHUNK]
-            result[start - 1 : start - 1 + _CHUNK] = self._chunk_log_probability(chunk)[start - first - 1 :]
+            chunk = grams = tokens[first : start + _CHUNK]
+            contexts = [np.zeros(len(chunk) - 1, np.int64)]
+            for length in range(2, self.order + 1):
+                contexts.append(self._contexts(grams, chunk, length)[1:])
+                grams = self._grams(grams, chunk, length)
+            log_p = np.log(self._probability(contexts, chunk[1:]))
+            result[start - 1 : start - 1 + _CHUNK] = log_p[start - first - 1 :]
         return result
-
-    def distribution(self, context: NDArray[np.integer]) -> Floats:
-        """Returns the probability of every token (V,) after ``context``, which starts with ``end``."""
-        before = np.asarray(context, np.int64)
-        words = np.arange(1, self.vocab_size)
-        contexts = [np.zeros(len(words), np.int64)]
-        grams = before.copy()
-        for length in range(2, self.order + 1):
-            last = int(grams[-1]) if len(before) >= length - 1 else -1
-            inside = length == 2 or (len(before) > 0 and int(before[-1]) != self.end)
-            contexts.append(np.full(len(words), last if inside else -1))
-            grams = self._grams(grams, before, length)
-        p = np.zeros(self.vocab_size)
-        p[1:] = self._probability(contexts, words)
-        return p
-
-    def _chunk_log_probability(self, tokens: Ids) -> Floats:
-        grams = tokens
-        contexts = [np.zeros(len(tokens) - 1, np.int64)]
-        for length in range(2, self.order + 1):
-            contexts.append(self._contexts(grams, tokens, length)[1:])
-            grams = self._grams(grams, tokens, length)
-        return np.log(self._probability(contexts, tokens[1:]))
 
     def _probability(self, contexts: list[Ids], words: Ids) -> Floats:
         """Adds, from the lowest order up, the discounted share and the backoff share of the lower order."""
@@ -152,8 +132,6 @@ class NgramModel:
 
     def _grams(self, grams: Ids, tokens: Ids, length: int) -> Ids:
         """Returns the index of the known n-gram of ``length`` that ends at each position; -1 if none."""
-        if not len(tokens):
-            return tokens
         context = self._contexts(grams, tokens, length)
         index, present = _look_up(self._orders[length - 1].keys, context * self.vocab_size + tokens)
         return np.where(present & (context >= 0), index, -1)
@@ -175,11 +153,9 @@ class NgramModel:
 
 
 def unigram_log_probability(counts: NDArray[np.integer], tokens: NDArray[np.integer]) -> Floats:
-    """Returns the log relative frequency of each token, with add-one smoothing except for padding.
+    """Returns the log relative frequency (N,) of tokens (N,) with add-one smoothing except for padding.
 
-    Args:
-        counts: token counts of the training set, of shape (V,).
-        tokens: the tokens, of shape (N,).
+    ``counts`` are those of the training set, of shape (V,).
     """
     smoothed = counts.astype(np.float64) + 1
     smoothed[0] = 0

@@ -85,16 +85,9 @@ def perplexity(log_probability: NDArray[np.floating], blocks: NDArray[np.int64])
     Raises:
         DataError: there are no tokens.
     """
-    nats, margin = _mean(-np.asarray(log_probability, np.float64), blocks)
-    ends = (None, None) if margin is None else (_exp(nats - margin), _exp(nats + margin))
-    return Perplexity(
-        tokens=len(log_probability),
-        value=_exp(nats),
-        nats=nats,
-        bits=nats / math.log(2),
-        low=ends[0],
-        high=ends[1],
-    )
+    nats, low, high = _mean(-np.asarray(log_probability, np.float64), blocks)
+    value, bits = _exp(nats), nats / math.log(2)
+    return Perplexity(tokens=len(log_probability), value=value, nats=nats, bits=bits, low=low, high=high)
 
 
 def compare_perplexity(
@@ -106,12 +99,8 @@ def compare_perplexity(
 ) -> PerplexityComparison:
     """Compares two models on the same tokens, with paired differences and an interval over blocks.
 
-    Args:
-        first_log_probability: log-probabilities of the first model, of shape (N,).
-        second_log_probability: log-probabilities of the second model, of shape (N,).
-        blocks: block boundaries, see :func:`blocks_of`.
-        first: name of the first model in the sentence.
-        second: name of the second model in the sentence.
+    The log-probabilities have shape (N,); ``first`` and ``second`` are the names of the models in the
+    sentence.
 
     Raises:
         DataError: there are no tokens.
@@ -125,8 +114,7 @@ def compare_perplexity(
     a, b = (np.asarray(values, np.float64) for values in (first_log_probability, second_log_probability))
     if a.shape != b.shape:
         raise ValueError(f"the models were run on different tokens: {a.shape} and {b.shape}")
-    difference, margin = _mean(b - a, blocks)
-    low, high = (None, None) if margin is None else (_exp(difference - margin), _exp(difference + margin))
+    difference, low, high = _mean(b - a, blocks)
     ratio = _exp(difference)
     shown = low is not None and high is not None and not low <= 1 <= high
     span = "" if low is None else f" ({low:.2f} to {high:.2f})"
@@ -140,8 +128,8 @@ def compare_perplexity(
     )
 
 
-def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float, float | None]:
-    """Returns the mean and the half-width of its 95% interval; None for fewer than two blocks."""
+def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float, float | None, float | None]:
+    """Returns the mean, and ``exp`` of the ends of its 95% interval; None for fewer than two blocks."""
     if not len(values):
         raise DataError("there are no tokens to measure on", hint="give a file with at least one text")
     if blocks[0] != 0 or blocks[-1] != len(values):
@@ -149,10 +137,11 @@ def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float
     mean = float(values.mean())
     K = len(blocks) - 1
     if K < 2:
-        return mean, None
+        return mean, None, None
     residuals = np.add.reduceat(values - mean, blocks[:-1])
     error = math.sqrt(K / (K - 1) * float((residuals**2).sum())) / len(values)
-    return mean, float(student.ppf(0.975, K - 1)) * error
+    margin = float(student.ppf(0.975, K - 1)) * error
+    return mean, _exp(mean - margin), _exp(mean + margin)
 
 
 def _exp(value: float) -> float:

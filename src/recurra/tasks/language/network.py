@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
@@ -84,27 +83,19 @@ class LanguageNetwork(Network):
 
     def layer_info(self) -> list[LayerInfo]:
         """Returns the layers in the order of the data."""
-        embedding, output_weights = self.embedding, list(self.output.parameters())
+        width, weights = self.embedding.embedding_dim, list(self.embedding.parameters())
         rows = [
-            LayerInfo(
-                "embedding", "Embedding", (None, None, embedding.embedding_dim), list(embedding.parameters())
-            ),
+            LayerInfo("embedding", "Embedding", (None, None, width), weights),
             *layer_info_of(self.recurrent, last_alone=False),
         ]
         if self.output_dropout:
             rows.append(LayerInfo("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
-        kind = "tied softmax" if isinstance(self.output, Softmax) and self.output.tied else "softmax"
-        kind = "adaptive softmax" if isinstance(self.output, AdaptiveSoftmax) else kind
-        rows.append(LayerInfo("output", kind, (None, None, self.output.classes), output_weights))
-        return rows
+        shape = (None, None, self.output.classes)
+        return [*rows, LayerInfo("output", self.output.kind, shape, list(self.output.parameters()))]
 
 
 def refuse_unfit(config: ModelConfig, language: LanguageConfig) -> None:
-    """Checks settings that a language model does not support.
-
-    Raises:
-        ConfigError: the network is bidirectional, or adaptive softmax is tied.
-    """
+    """Raises ConfigError if the network is bidirectional, or adaptive softmax is tied."""
     if config.bidirectional:
         raise ConfigError(
             "a language model can't be bidirectional: it would see the tokens that it has to predict",
@@ -149,18 +140,14 @@ class StreamObjective:
         self._states: States | None = None
 
     def __call__(self, model: nn.Module, batch: StreamBatch) -> Tensor:
-        """Returns the loss of one window and keeps its last states for the next one."""
+        """Returns the loss of one window of `Streams` and keeps its last states for the next one."""
         assert isinstance(model, LanguageNetwork)  # noqa: S101  # only this network has such batches
         device = model.embedding.weight.device
-        lengths = None if batch.lengths is None else batch.lengths.to(device)
         state = None if batch.fresh else self._states
-        states, last = model(batch.tokens.to(device), lengths, state)
+        states, last = model(batch.tokens.to(device), None, state)
         self._states = tuple(tuple(part.detach() for part in layer) for layer in last)
         targets = batch.targets.to(device)
-        if lengths is None:
-            return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
-        mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
-        return model.output.loss(states[mask], targets[mask])
+        return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Returns the states after the last window by layer and part: ``0/h``, ``0/c``, ``0/2`` ..."""
@@ -173,15 +160,12 @@ class StreamObjective:
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Restores what :meth:`state_dict` returned."""
         layers = Counter(name.partition("/")[0] for name in state_dict)
-        self._states = (
-            tuple(
-                tuple(state_dict[f"{layer}/{_part_name(place)}"] for place in range(layers[str(layer)]))
-                for layer in range(len(layers))
-            )
-            or None
+        states = tuple(
+            tuple(state_dict[f"{layer}/{_part_name(place)}"] for place in range(layers[str(layer)]))
+            for layer in range(len(layers))
         )
+        self._states = states or None
 
 
 def _part_name(place: int) -> str:
-    """Returns the name of a part of a layer's state in checkpoints."""
     return ("h", "c")[place] if place < 2 else str(place)

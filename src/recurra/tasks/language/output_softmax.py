@@ -7,7 +7,6 @@ predicted, so there are ``V - 1`` classes, and class ``c`` is token ``c + 1``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -26,12 +25,10 @@ _CHUNK = 1 << 21
 
 
 class Output(nn.Module):
-    """Base class: a mean loss for training, and exact probabilities for prediction.
+    """Base class: a mean loss for training, and exact probabilities for prediction."""
 
-    Args:
-        features: ``F``.
-        vocab_size: ``V``.
-    """
+    kind = "softmax"
+    """Name in summaries of a network."""
 
     def __init__(self, features: int, vocab_size: int) -> None:
         super().__init__()
@@ -47,24 +44,20 @@ class Output(nn.Module):
 
     def log_probability(self, states: Tensor, targets: Tensor) -> Tensor:
         """Returns the log-probability (N,) of each target in nats, with at most 8 MB of logits at once."""
-        parts = [self._target_log_p(states[rows], targets[rows]) for rows in self._chunks(len(targets))]
-        return torch.cat(parts) if parts else states.new_zeros(0)
+        rows = max(1, _CHUNK // self.classes)
+        chunks = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
+        return torch.cat([self._target_log_p(*chunk) for chunk in chunks])
 
     def log_probabilities(self, states: Tensor) -> Tensor:
         """Returns the log-probability of every token, of shape (N, V); minus infinity for padding."""
         return functional.pad(self._log_p(states), (1, 0), value=-math.inf)
 
-    def _chunks(self, count: int) -> Iterator[slice]:
-        step = max(1, _CHUNK // self.classes)
-        return (slice(begin, begin + step) for begin in range(0, count, step))
-
-    def _target_log_p(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Returns the log-probability of each target, of shape (N,)."""
-        raise NotImplementedError
-
     def _log_p(self, states: Tensor) -> Tensor:
         """Returns the log-probability of each class, of shape (N, V - 1)."""
         raise NotImplementedError
+
+    def _target_log_p(self, states: Tensor, targets: Tensor) -> Tensor:
+        return self._log_p(states).gather(1, targets[:, None] - 1).squeeze(1)
 
 
 class Softmax(Output):
@@ -75,8 +68,7 @@ class Softmax(Output):
 
     With sampling, the sum over all tokens in the loss is estimated from ``samples`` draws, one set for all
     positions: the term of the target is added as it is, and that of another token ``j`` in the set is divided
-        by
-    the probability ``1 - (1 - q_j)^samples`` that it is in the set. This estimate of the sum is unbiased
+    by the probability ``1 - (1 - q_j)^samples`` that it is in the set. This estimate of the sum is unbiased
     (Horvitz-Thompson), its logarithm nearly so (Bengio & Senecal 2008; Jean et al. 2015, equation 9).
 
     Args:
@@ -107,6 +99,7 @@ class Softmax(Output):
             self.weight: nn.Parameter | None = nn.Parameter(torch.empty(self.classes, features))
             nn.init.xavier_uniform_(self.weight)
         else:
+            self.kind = "tied softmax"
             self.register_parameter("weight", None)
             if tied.embedding_dim != features:
                 self.projection = nn.Linear(features, tied.embedding_dim, bias=False)
@@ -129,15 +122,8 @@ class Softmax(Output):
         with torch.no_grad():
             self.bias.copy_((smoothed / smoothed.sum()).log())
 
-    @property
-    def tied(self) -> bool:
-        """Whether the weights are those of the embedding."""
-        return bool(self._tied)
-
     def draw(self, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-        """Draws a sample of classes with torch's generator.
-
-        Classes are drawn with replacement, then duplicates are removed.
+        """Draws classes with replacement by torch's generator, and removes duplicates.
 
         Returns:
             The classes (S,), int64, sorted, and the probability of each to be in a sample.
@@ -158,9 +144,8 @@ class Softmax(Output):
     def extra_repr(self) -> str:
         """Returns the settings for ``print(model)``."""
         tied = ", tied" if self._tied else ""
-        return f"{self.features}, {self.classes}{tied}" + (
-            f", samples={self.samples}" if self.samples else ""
-        )
+        samples = f", samples={self.samples}" if self.samples else ""
+        return f"{self.features}, {self.classes}{tied}{samples}"
 
     def _weight(self) -> Tensor:
         return self._tied[0].weight[1:] if self.weight is None else self.weight
@@ -171,9 +156,6 @@ class Softmax(Output):
     def _log_p(self, states: Tensor) -> Tensor:
         logits = functional.linear(self._projected(states), self._weight(), self.bias)
         return functional.log_softmax(logits, dim=1)
-
-    def _target_log_p(self, states: Tensor, targets: Tensor) -> Tensor:
-        return self._log_p(states).gather(1, targets[:, None] - 1).squeeze(1)
 
 
 class AdaptiveSoftmax(Output):
@@ -190,6 +172,8 @@ class AdaptiveSoftmax(Output):
     Raises:
         ValueError: a cutoff is not below the vocabulary size.
     """
+
+    kind = "adaptive softmax"
 
     def __init__(self, features: int, vocab_size: int, cutoffs: list[int] | None = None) -> None:
         super().__init__(features, vocab_size)
@@ -216,20 +200,16 @@ class AdaptiveSoftmax(Output):
 class _CrossEntropy(torch.autograd.Function):
     """Mean cross entropy of ``softmax(W s + b)`` that also computes its gradients in the forward pass.
 
-    Rows are processed in chunks.
-
-    All logits and their gradients together would be twice ``N * V`` numbers.
+    Rows are processed in chunks: all logits and their gradients would be twice ``N * V`` numbers.
     """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, rows: int) -> Tensor:
         N = len(targets)
         needs_gradient = any(ctx.needs_input_grad[:3])
-        gradients = (
-            [torch.empty_like(states), torch.zeros_like(weight), torch.zeros_like(bias)]
-            if needs_gradient
-            else []
-        )
+        gradients: list[Tensor] = []
+        if needs_gradient:
+            gradients = [torch.empty_like(states), torch.zeros_like(weight), torch.zeros_like(bias)]
         total = torch.zeros((), dtype=torch.float64, device=states.device)
         for start in range(0, N, rows):
             chunk, classes = states[start : start + rows], targets[start : start + rows, None]

@@ -31,17 +31,9 @@ from recurra.tasks.texts import (
     split_parts,
 )
 
-__all__ = [
-    "LanguageData",
-    "check_settings",
-    "hold_out",
-    "prepare",
-    "stream_of",
-    "training_counts",
-]
+__all__ = ["LanguageData", "check_settings", "hold_out", "prepare", "stream_of", "training_counts"]
 
 _FEW_STEPS = 300  # with fewer steps a network hardly changes
-
 
 LanguageData: TypeAlias = Prepared[LanguageModelConfig, LanguageAssets, Part]
 """Texts ready for training."""
@@ -83,7 +75,14 @@ def prepare(
     skipped = Skipped()
     sizes, groups, marked = _survey(source, skipped)
     report_skipped(skipped, data, reporter)
-    _check_sizes(sizes, data, alone=valid is None)
+    if not sizes.sum():
+        raise DataError("there is no text", where=data, hint="give a file of texts")
+    if valid is None and len(sizes) < 2:
+        raise DataError(
+            "there is only one text, so none can be held out for validation",
+            where=data,
+            hint="put its sentences or paragraphs on separate lines, or pass --valid",
+        )
     reporter.facts({"texts": f"{len(sizes):,}, {int(sizes.sum()):,} characters"})
     if marked and config.tokenizer.level != "whitespace":
         reporter.warn(
@@ -138,11 +137,7 @@ def hold_out(
 
 
 def check_settings(config: LanguageModelConfig) -> None:
-    """Checks settings that a language model does not support.
-
-    Raises:
-        ConfigError: there is such a setting.
-    """
+    """Raises ConfigError for a setting that a language model does not support."""
     if not config.tokenizer.start_token:
         raise ConfigError(
             "a language model needs the start token, which marks the end of a text",
@@ -172,19 +167,7 @@ def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArra
     return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered_groups(groups), marked
 
 
-def _check_sizes(sizes: NDArray[np.int64], data: Path, *, alone: bool) -> None:
-    if not sizes.sum():
-        raise DataError("there is no text", where=data, hint="give a file of texts")
-    if alone and len(sizes) < 2:
-        raise DataError(
-            "there is only one text, so none can be held out for validation",
-            where=data,
-            hint="put its sentences or paragraphs on separate lines, or pass --valid",
-        )
-
-
 def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:
-    """Reports the number of windows of an epoch."""
     windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
     count = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
     reporter.facts({"windows": count})

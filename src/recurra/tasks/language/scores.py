@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.layers import States
+from recurra.layers.network import measuring
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.streams import StreamBatch, TextStreams, TokenStream
 
@@ -32,13 +32,7 @@ def stream_log_probability(model: LanguageNetwork, stream: TokenStream) -> NDArr
     """
     rows = max(1, min(_ROWS, stream.targets // _TOKENS_A_ROW))
     windows = TextStreams(stream, rows, _WINDOW)
-    parts: list[NDArray[Any]] = []
-    state: States | None = None
-    with _inference(model) as device:
-        for batch in windows.epoch(0):
-            log_p, state = _window_log_p(model, batch, state, device)
-            parts.append(log_p)
-    return np.asarray(windows.gather(parts), np.float32)
+    return np.asarray(windows.gather(_log_p_of(model, windows.epoch(0))), np.float32)
 
 
 def text_log_probabilities(
@@ -46,42 +40,32 @@ def text_log_probabilities(
 ) -> list[NDArray[np.float32]]:
     """Returns the natural log-probabilities (T,) of each text: of its tokens but the first, and of its end.
 
-    Texts are independent of one another.
-
-    Args:
-        model: the network.
-        texts: token ids of each text, of shape (T,), with the start token.
-        end: the token at the end of a text.
+    Texts are token ids with the start token, and independent of one another; ``end`` is the token at the end.
     """
     examples = Examples.from_arrays([np.r_[ids, end].astype(np.int32) for ids in texts])
     result: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(texts)
-    with _inference(model) as device:
-        for batch in Batches(examples, None, _ROWS).epoch(0):
-            lengths = batch.lengths - 1
-            parts: list[NDArray[Any]] = []
-            state: States | None = None
-            for start in range(0, int(lengths.max()), _WINDOW):
-                window = batch.tokens[:, start : start + _WINDOW + 1]
-                steps = (lengths - start).clamp(0, window.shape[1] - 1)
-                stream_batch = StreamBatch(window[:, :-1], window[:, 1:], steps, fresh=start == 0)
-                log_p, state = _window_log_p(model, stream_batch, state, device)
-                parts.append(log_p)
-            joined = np.concatenate(parts, axis=1)
-            for row, index in enumerate(batch.rows.tolist()):
-                result[index] = joined[row, : int(lengths[row])].astype(np.float32)
+    for batch in Batches(examples, None, _ROWS).epoch(0):
+        lengths = batch.lengths - 1
+        windows = (
+            StreamBatch(
+                batch.tokens[:, start : start + _WINDOW + 1][:, :-1],
+                batch.tokens[:, start + 1 : start + _WINDOW + 1],
+                (lengths - start).clamp(0, _WINDOW),
+                fresh=start == 0,
+            )
+            for start in range(0, int(lengths.max()), _WINDOW)
+        )
+        joined = np.concatenate(_log_p_of(model, windows), axis=1)
+        for row, index in enumerate(batch.rows.tolist()):
+            result[index] = joined[row, : int(lengths[row])].astype(np.float32)
     return result
 
 
 def next_tokens(model: LanguageNetwork, texts: Sequence[NDArray[np.integer]]) -> NDArray[np.float32]:
-    """Returns the probability of each next token after each of N independent texts, of shape (N, V).
-
-    Args:
-        model: the network.
-        texts: token ids of each text, of shape (T,), with the start token.
-    """
+    """Returns the probability of each next token, of shape (N, V), after each of N independent texts."""
     examples = Examples.from_arrays(list(texts))
     result = np.zeros((len(texts), model.embedding.num_embeddings), np.float32)
-    with _inference(model) as device:
+    with measuring(model) as device:
         for batch in Batches(examples, None, _ROWS).epoch(0):
             state = _states_after(model, batch.tokens, batch.lengths, None, device)
             result[batch.rows] = model.output.log_probabilities(state[-1][0]).exp().float().cpu().numpy()
@@ -103,7 +87,7 @@ def generate(
     Args:
         model: the network.
         ids: token ids of the prompt, of shape (T,), with the start token.
-        count: number of tokens to generate.
+        count: number of tokens.
         temperature: the logits are divided by it; below 1, likely tokens become more likely; at 0, the most
             likely token is chosen.
         top_k: sample from the ``top_k`` most likely tokens only; if None, from all.
@@ -114,7 +98,7 @@ def generate(
     window: Tensor = torch.from_numpy(np.asarray(ids, np.int64))[None]
     state: States | None = None
     for _ in range(count):
-        with _inference(model) as device:
+        with measuring(model) as device:
             state = _states_after(model, window, torch.tensor([window.shape[1]]), state, device)
             logits = model.output.log_probabilities(state[-1][0])[0].float().cpu()
             logits[list(never)] = -torch.inf
@@ -141,28 +125,19 @@ def _states_after(
     return state
 
 
-def _window_log_p(
-    model: LanguageNetwork, batch: StreamBatch, state: States | None, device: torch.device
-) -> tuple[NDArray[Any], States]:
-    """Returns log-probabilities of a window's targets (B, T), 0 after each length, and the last states."""
-    lengths = None if batch.lengths is None else batch.lengths.to(device)
-    states, last = model(batch.tokens.to(device), lengths, None if batch.fresh else state)
-    targets = batch.targets.to(device)
-    log_p = states.new_zeros(targets.shape)
-    mask = torch.ones_like(targets, dtype=torch.bool)
-    if lengths is not None:
-        mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
-    log_p[mask] = model.output.log_probability(states[mask], targets[mask])
-    return log_p.cpu().numpy(), last
-
-
-@contextmanager
-def _inference(model: LanguageNetwork) -> Iterator[torch.device]:
-    """Context with the model in evaluation mode and without gradients; yields the device of the model."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield model.embedding.weight.device
-    finally:
-        model.train(was_training)
+def _log_p_of(model: LanguageNetwork, windows: Iterable[StreamBatch]) -> list[NDArray[Any]]:
+    """Returns the log-probabilities (B, T) of the targets of each window, 0 after each length."""
+    parts = []
+    state: States | None = None
+    with measuring(model) as device:
+        for batch in windows:
+            lengths = None if batch.lengths is None else batch.lengths.to(device)
+            states, state = model(batch.tokens.to(device), lengths, None if batch.fresh else state)
+            targets = batch.targets.to(device)
+            log_p = states.new_zeros(targets.shape)
+            mask = torch.ones_like(targets, dtype=torch.bool)
+            if lengths is not None:
+                mask = torch.arange(targets.shape[1], device=device) < lengths[:, None]
+            log_p[mask] = model.output.log_probability(states[mask], targets[mask])
+            parts.append(log_p.cpu().numpy())
+    return parts

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recurra.config import Config, TokenizerConfig
-from recurra.config.section import Section
+from recurra.config import Section, TextConfig
 
 __all__ = ["LanguageConfig", "LanguageModelConfig"]
 
@@ -48,9 +47,8 @@ class LanguageConfig(Section):
         return self
 
 
-class LanguageModelConfig(Config):
+class LanguageModelConfig(TextConfig):
     """All settings of a language model."""
 
     task: Literal["lm"] = "lm"
-    tokenizer: TokenizerConfig = TokenizerConfig()
     language: LanguageConfig = LanguageConfig()

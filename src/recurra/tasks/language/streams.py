@@ -44,7 +44,7 @@ class TokenStream:
         self._flat = examples.flat
         starts = np.asarray(examples.offsets)[self.rows]
         lengths = examples.lengths[self.rows].astype(np.int64)
-        self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self.starts: NDArray[np.int64] = np.r_[0, np.cumsum(lengths)].astype(np.int64)
         """Start of each text in the stream, and end of the last one, of shape (N + 1,)."""
         # Texts that are contiguous in the file form one run, which is read by one slice.
         starts_run = np.ones(len(starts), bool)
@@ -114,7 +114,51 @@ class StreamBatch:
         return self.size
 
 
-class Streams:
+class _Windows:
+    """Windows of ``bptt`` steps of parallel rows of a stream; rows may end at different steps.
+
+    Args:
+        stream: the stream to split.
+        bptt: ``T``, the number of steps of a window.
+        starts: start of each row in the stream, of shape (B,).
+        lengths: number of steps of each row, of shape (B,).
+    """
+
+    def __init__(
+        self, stream: TokenStream, bptt: int, starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> None:
+        self.stream = stream
+        self.bptt = bptt
+        self._starts, self._lengths = starts, lengths
+
+    def __len__(self) -> int:
+        return -(-int(self._lengths.max(initial=0)) // self.bptt)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[StreamBatch]:
+        """Yields the windows from index ``start`` on, without reading the ones before."""
+        if start < 0:
+            raise ValueError(f"start {start} is negative")
+        return (self._window(number) for number in range(start, len(self)))
+
+    def _window(self, number: int) -> StreamBatch:
+        lengths = np.clip(self._lengths - number * self.bptt, 0, self.bptt)
+        T = int(lengths.max())
+        both = np.zeros((len(lengths), T + 1), np.int64)
+        begins = self._starts + number * self.bptt
+        for row, (begin, length) in enumerate(zip(begins.tolist(), lengths.tolist(), strict=True)):
+            if length:
+                both[row, : length + 1] = self.stream.read(begin, begin + length + 1)
+        tokens, targets = both[:, :-1].copy(), both[:, 1:].copy()
+        tokens[np.arange(T) >= lengths[:, None]] = 0
+        return StreamBatch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(targets),
+            None if (lengths == T).all() else torch.from_numpy(lengths),
+            fresh=number == 0,
+        )
+
+
+class Streams(_Windows):
     """Windows of a stream for training, split into ``B`` parallel streams of equal length.
 
     Row ``b`` of each batch continues row ``b`` of the previous batch, so that states can be carried over
@@ -136,38 +180,18 @@ class Streams:
     def __init__(self, stream: TokenStream, batch_size: int, bptt: int) -> None:
         if batch_size < 1 or bptt < 1:
             raise ValueError(f"batch_size {batch_size} and bptt {bptt} must be 1 or more")
-        self.stream = stream
-        self.bptt = bptt
         self.batch_size = max(1, min(batch_size, stream.targets // bptt))
         self.length = stream.targets // self.batch_size
         """Number of steps of each row per epoch."""
-
-    def __len__(self) -> int:
-        return -(-self.length // self.bptt)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[StreamBatch]:
-        """Yields the windows from index ``start`` on, without reading the ones before."""
-        if start < 0:
-            raise ValueError(f"start {start} is negative")
-        return (self._window(number) for number in range(start, len(self)))
-
-    def _window(self, number: int) -> StreamBatch:
-        begin = number * self.bptt
-        end = min(begin + self.bptt, self.length)
-        rows = [
-            self.stream.read(row * self.length + begin, row * self.length + end + 1)
-            for row in range(self.batch_size)
-        ]
-        both = torch.from_numpy(np.stack(rows))
-        return StreamBatch(both[:, :-1].contiguous(), both[:, 1:].contiguous(), None, fresh=number == 0)
+        rows = np.arange(self.batch_size)
+        super().__init__(stream, bptt, rows * self.length, np.full_like(rows, self.length))
 
 
-class TextStreams:
+class TextStreams(_Windows):
     """Windows of a stream for evaluation, split into parallel streams of whole texts.
 
-    Each token is predicted exactly once.
-    Each row starts with a text, so that every token has the context of its whole text. Rows have about equal
-    length and end at different steps (``StreamBatch.lengths``).
+    Each token is predicted exactly once, with the context of its whole text. Rows have about equal length and
+    end at different steps (``StreamBatch.lengths``).
 
     Args:
         stream: the stream to split.
@@ -178,41 +202,14 @@ class TextStreams:
     def __init__(self, stream: TokenStream, streams: int, bptt: int) -> None:
         if streams < 1 or bptt < 1:
             raise ValueError(f"streams {streams} and bptt {bptt} must be 1 or more")
-        self.stream = stream
-        self.bptt = bptt
         starts = stream.starts
         ideal = np.arange(streams + 1) * (stream.targets / streams)
         cuts = starts[np.clip(np.searchsorted(starts, ideal), 0, len(starts) - 1)]
         self.bounds: NDArray[np.int64] = np.unique(np.r_[0, cuts, starts[-1]])
         """Start of each row in the stream, and end of the last one."""
-        self._lengths = np.diff(self.bounds)
-
-    def __len__(self) -> int:
-        return -(-int(self._lengths.max(initial=0)) // self.bptt)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[StreamBatch]:
-        """Yields the windows from index ``start`` on."""
-        return (self._window(number) for number in range(start, len(self)))
+        super().__init__(stream, bptt, self.bounds[:-1], np.diff(self.bounds))
 
     def gather(self, windows: list[NDArray[Any]]) -> NDArray[Any]:
         """Returns the values (B, T) of all windows in the order of the stream, of shape (targets,)."""
         rows = np.concatenate(windows, axis=1)
         return np.concatenate([row[:length] for row, length in zip(rows, self._lengths, strict=True)])
-
-    def _window(self, number: int) -> StreamBatch:
-        lengths = np.clip(self._lengths - number * self.bptt, 0, self.bptt)
-        T = int(lengths.max())
-        both = np.zeros((len(lengths), T + 1), np.int64)
-        for row, length in enumerate(lengths.tolist()):
-            if length:
-                begin = int(self.bounds[row]) + number * self.bptt
-                both[row, : length + 1] = self.stream.read(begin, begin + length + 1)
-        tokens, targets = both[:, :-1].copy(), both[:, 1:].copy()
-        tokens[np.arange(T) >= lengths[:, None]] = 0
-        whole = bool((lengths == T).all())
-        return StreamBatch(
-            torch.from_numpy(tokens),
-            torch.from_numpy(targets),
-            None if whole else torch.from_numpy(lengths),
-            fresh=number == 0,
-        )

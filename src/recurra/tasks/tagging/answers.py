@@ -72,15 +72,14 @@ def _records(
 def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Iterator[dict[str, Any]]:
     part = numbered("texts", "", sentences, bundle.assets, bundle.config, tagged=False)
     proba = probabilities_of(bundle, part.numbers)
-    row = 0
+    tags = iter(zip(proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist(), strict=True))
     for number, sentence in enumerate(sentences, before + 1):
         for position, word in enumerate(sentence.words, 1):
-            tag = int(proba[row].argmax())
+            tag, probability = next(tags)
             yield {
                 "sentence": number,
                 "position": position,
                 "word": word,
                 "tag": bundle.assets.labels.names[tag],
-                "probability": round(float(proba[row, tag]), 6),
+                "probability": round(probability, 6),
             }
-            row += 1

@@ -22,11 +22,8 @@ IGNORED = -100
 class Forms:
     """The distinct word forms of sentences: their ids in the vocabulary, and their characters.
 
-    Forms are numbered from 1; form 0 is padding, without characters.
-
-    Args:
-        words: the ``F`` vocabulary ids of forms 1 to F.
-        spellings: ``F`` arrays of character ids, of shape (n,), none empty.
+    Forms are numbered from 1 to F; form 0 is padding, without characters. ``spellings`` are F arrays of
+    character ids, of shape (n,), none empty.
     """
 
     def __init__(self, words: Sequence[int], spellings: Sequence[NDArray[np.integer[Any]]]) -> None:
@@ -55,11 +52,8 @@ class Forms:
 class TaggedSentences:
     """N sentences as ids.
 
-    Attributes:
-        examples: the form of each word, and the position of each sentence in its file.
-        forms: the word forms.
-        tags: tag ids of all words, sentence after sentence, of shape (words,), int64; `IGNORED` for a tag
-            that is not among those of the model; None without tags.
+    ``examples`` has the form of each word, and the position of each sentence in its file. ``tags`` are the
+    tag ids of all words, of shape (words,), int64, with `IGNORED` for a tag that the model lacks; or None.
     """
 
     examples: Examples

@@ -21,11 +21,8 @@ _VOCABULARY, _LABELS, _COUNTS, _SOURCE = "vocabulary.json", "labels.json", "word
 class TaggerAssets(Assets):
     """What a tagger needs besides settings and weights, for prediction and for its baseline.
 
-    Attributes:
-        vocabulary: the ids of words and characters.
-        labels: the tags, in the order of the outputs.
-        counts: tag counts of each training word; they define the baseline and the unknown words.
-        source: the format of the training file; None if the sentences came from Python.
+    ``labels`` are the tags in the order of the outputs. ``counts`` define the baseline and the unknown words.
+    ``source`` is None if the sentences came from Python.
     """
 
     vocabulary: WordVocabulary

@@ -140,9 +140,7 @@ def _sentences(X: Words, y: Words | None) -> list[Sentence]:
     sentences = []
     for number, words in enumerate(X, 1):
         tags = None if y is None else y[number - 1]
-        for name, items in (("words", words), ("tags", tags)):
-            if items is None:
-                continue
+        for name, items in (("words", words), ("tags", () if tags is None else tags)):
             if isinstance(items, str) or not all(isinstance(item, str) and item.strip() for item in items):
                 raise DataError(f"the sentence is not a list of {name} that are strings", row=number)
         if not len(words):

@@ -192,8 +192,7 @@ def compare_words(
         first_right: whether the first tagger is correct for each word, of shape (N,).
         second_right: the same for the second tagger.
         lengths: number of words of each sentence, of shape (S,).
-        first: name of the first tagger in the sentence.
-        second: name of the second tagger in the sentence.
+        first, second: names of the taggers in the sentence.
 
     Raises:
         ValueError: shapes do not match.

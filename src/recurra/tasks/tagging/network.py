@@ -98,14 +98,7 @@ class Tagger(Network):
     ) -> Tensor:
         """Returns the tag logits of each word, of shape (B, T, K).
 
-        Logits after the end of a sentence are undefined.
-
-        Args:
-            words: word ids of shape (B, T), int64, padded at the end.
-            lengths: number of words of each sentence, of shape (B,), int64.
-            spelled: index of each word in ``characters``, of shape (B, T), int64.
-            characters: characters of the distinct words, of shape (W, C), int64, padded at the end.
-            character_lengths: number of characters of each, of shape (W,), int64.
+        Logits after the end of a sentence are undefined. The arguments are those of `TaggedBatch`.
         """
         states, _ = self.recurrent(self.vectors(words, spelled, characters, character_lengths), lengths)
         logits: Tensor = self.head(self.head_dropout(states))

@@ -49,14 +49,7 @@ _MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then 
 
 @dataclass(frozen=True)
 class TaggedPart:
-    """Tagged sentences, as words and as ids.
-
-    Attributes:
-        name: ``training``, ``validation`` or ``test``.
-        where: the file, for messages.
-        sentences: words and tags.
-        numbers: the same as ids, for the network.
-    """
+    """Sentences as words and tags, and in ``numbers`` as ids; ``where`` is their file, for messages."""
 
     name: str
     where: str
@@ -118,11 +111,13 @@ def prepare(
     else:
         valid_part = open_part("validation", valid, assets, config, reporter)
     test_part = None if test is None else open_part("test", test, assets, config, reporter)
+    measured = test_part or valid_part
+    unknown = np.mean([word not in assets.counts.words for word in measured.words])
     reporter.facts(
         {
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
-            "unknown": _unknown(test_part or valid_part, assets.counts),
+            "unknown": f"{unknown:.1%} of the {measured.name} words do not occur in training",
         }
     )
     key = content_key(
@@ -235,11 +230,9 @@ def check_settings(config: TaggerConfig) -> None:
     if config.train.class_weight != "none":
         raise ConfigError("tags have no class weights", where="train.class_weight", hint="remove it")
     if config.train.pretrained_layers:
-        raise ConfigError(
-            "the layers of a tagger have the character layer as input and can't be pretrained",
-            where="train.pretrained_layers",
-            hint="use the pretrained embedding only",
-        )
+        what = "the layers of a tagger have the character layer as input and can't be pretrained"
+        hint = "use the pretrained embedding only"
+        raise ConfigError(what, where="train.pretrained_layers", hint=hint)
 
 
 def _read(source: SentenceSource, reporter: Reporter) -> list[Sentence]:
@@ -259,20 +252,11 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
             for word, tag in zip(sentence.words, sentence.tags or (), strict=True)
             if tag not in index
         )
-        what = f"the sentence has {word[:40]!r} tagged {tag[:40]!r}"
-        raise DataError(
-            f"{what}, which is not among the {len(index)} tags of training",
-            where=where,
-            row=row,
-            hint="fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong",
-        )
+        tagged = f"{word[:40]!r} tagged {tag[:40]!r}"
+        what = f"the sentence has {tagged}, which is not among the {len(index)} tags of training"
+        hint = "fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong"
+        raise DataError(what, where=where, row=row, hint=hint)
     return np.array(ids, np.int64)
-
-
-def _unknown(part: TaggedPart, counts: TagCounts) -> str:
-    words = part.words
-    share = sum(word not in counts.words for word in words) / len(words)
-    return f"{100 * share:.1f}% of the {part.name} words do not occur in training"
 
 
 def _shorten(names: Sequence[str], count: int = 20) -> str:

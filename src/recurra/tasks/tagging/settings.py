@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recurra.config import Config
-from recurra.config.section import Fraction, Section, Width
+from recurra.config import Config, Fraction, Section, Width
 
 __all__ = ["TaggerConfig", "TaggingConfig"]
 

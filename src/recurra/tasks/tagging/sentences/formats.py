@@ -148,18 +148,14 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     if line.startswith("#"):
         return None
     cells = line.split("\t")
+    hint = "a blank line must part sentences" if len(cells) == 1 or cells[0] == "1" else None
     if len(cells) != len(CONLLU_COLUMNS):
-        raise DataError(
-            f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs",
-            hint="a blank line must part sentences" if len(cells) == 1 else None,
-        )
+        what = f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs"
+        raise DataError(what, hint=hint if len(cells) == 1 else None)
     if _NO_WORD.fullmatch(cells[0]):
         return None
     if cells[0] != str(words + 1):
-        raise DataError(
-            f"the word's number is {cells[0][:20]!r}, not {words + 1}",
-            hint="a blank line must part sentences" if cells[0] == "1" else None,
-        )
+        raise DataError(f"the word's number is {cells[0][:20]!r}, not {words + 1}", hint=hint)
     by_name = dict(zip(CONLLU_COLUMNS, cells, strict=True))
     word, tag = by_name["form"], by_name[source.column]
     if not word.strip():
@@ -227,32 +223,22 @@ def _sniff_columns(start: SentenceStart) -> bool:
         return True
     # Sentences of two words each look like words and tags, so that a file without labels has this format
     # only if it has the columns of the training file.
-    like = start.like
-    return (
-        start.is_like(COLUMNS)
-        and like is not None
-        and _find_columns(start.lines) == (like.columns, like.tabs)
-    )
+    like = start.like if start.is_like(COLUMNS) else None
+    return like is not None and _find_columns(start.lines) == (like.columns, like.tabs)
 
 
 def _columns_layout(start: SentenceStart) -> SentenceSource:
     columns, tabs = _find_columns(start.lines)
     if columns < 2:
-        raise DataError(
-            "most lines have one column, without a tag",
-            where=start.source.path,
-            hint="write a word, a tab and its tag on each line, and a blank line between sentences",
-        )
+        hint = "write a word, a tab and its tag on each line, and a blank line between sentences"
+        raise DataError("most lines have one column, without a tag", where=start.source.path, hint=hint)
     return replace(start.source, columns=columns, tabs=tabs)
 
 
 def _lines_layout(start: SentenceStart) -> SentenceSource:
     if start.source.labelled:
-        raise DataError(
-            "has sentences without tags",
-            where=start.source.path,
-            hint="training and evaluation need CoNLL-U, or a word and its tag a line",
-        )
+        hint = "training and evaluation need CoNLL-U, or a word and its tag a line"
+        raise DataError("has sentences without tags", where=start.source.path, hint=hint)
     return start.source
 
 

@@ -1,0 +1,156 @@
+"""The verbs for a saved model: `recurra evaluate`, `recurra predict` and `recurra inspect`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from recurra.cli import options
+from recurra.cli.screen import Screen
+
+__all__ = ["evaluate", "inspect", "predict"]
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled rows, in the format of fit.")],
+    report: Annotated[Path | None, typer.Option(help="Also write the metrics as an HTML page.")] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="The training file, for the baseline.  [default: its path at fit]")
+    ] = None,
+    baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure a saved model on labelled data: metrics with confidence intervals, beside the baseline."""
+    from recurra.tasks.use import evaluate_files
+
+    screen = Screen(as_json)
+    screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, reporter=screen))
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A file of rows; - or none: stdin.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text. Can be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file (.csv or .jsonl) instead of stdout.")
+    ] = None,
+    form: Annotated[
+        Literal["csv", "jsonl"] | None, typer.Option("--format", help="Output format: CSV or JSON lines.")
+    ] = None,
+    next_tokens: Annotated[
+        int | None, typer.Option("--next", metavar="K", help="Predict the K most likely next words (lm).")
+    ] = None,
+    generate: Annotated[
+        int | None, typer.Option(metavar="N", help="Continue the text by N words (lm).")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Sampling temperature: 0 is greedy, 1 is the model's distribution (lm)."),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", metavar="K", help="Sample from the K most likely words only (lm)."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling (lm).")] = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Score each word instead of the text (lm).")
+    ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Forecast from every row instead of only the last (forecast)."),
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
+
+    A language model (lm) scores each text: its log2-probability and its perplexity per word.
+    """
+    if text and file:
+        raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
+    from recurra.files import replacing
+    from recurra.tasks.answers import format_of, write_answers
+    from recurra.tasks.base import PredictRequest
+    from recurra.tasks.use import answers_for
+
+    screen = Screen(as_json)
+    task_options = options.given(
+        next=next_tokens,
+        generate=generate,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        tokens=tokens,
+        all=every,
+    )
+    answers = answers_for(model, PredictRequest(file, text or [], task_options))
+    written_as = form or format_of(out)
+    if out is None:
+        count = write_answers(answers, sys.stdout, written_as)
+    else:
+        with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
+            count = write_answers(answers, target, written_as)
+        screen.note(f"{count:,} answers in {out}")
+    screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})
+
+
+def inspect(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="The model directory; for memory, also the name of a recipe."),
+    ],
+    what: Annotated[
+        Literal["summary", "words", "explain", "memory"],
+        typer.Argument(
+            metavar="WHAT",
+            help="summary; words, with a word; explain, with a text; memory, with an optional file.",
+        ),
+    ] = "summary",
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="The text to explain; the word to find the nearest words of; for memory, a file of texts.  "
+            "[default: the training file]",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="memory: use untrained weights.")] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="memory: number of steps to look back.  [default: 100, fewer if texts are shorter]"
+        ),
+    ] = None,
+    texts: Annotated[int | None, typer.Option(help="memory: number of texts.  [default: 32]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="memory: write a figure to this file (.html, .png or .svg).")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a model's layers, the nearest words of a word, the explanation of a prediction, or its memory."""
+    for name, value in {"--fresh": fresh, "--steps": steps, "--texts": texts, "--out": out}.items():
+        if what != "memory" and value not in (None, False):
+            raise typer.BadParameter(f"only valid with memory, not with {what}", param_hint=name)
+    from recurra.tasks.use import explain, summary, words
+
+    screen = Screen(as_json)
+    if what == "summary":
+        screen.finish(summary(model, screen))
+    elif what == "memory":
+        from recurra.tasks.memory import inspect_memory
+
+        data = None if text is None else Path(text)
+        count = 32 if texts is None else texts
+        screen.finish(inspect_memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
+    elif text is None:
+        missing = "the word to look up" if what == "words" else "the text to explain"
+        raise typer.BadParameter(f"give {missing}", param_hint="TEXT")
+    elif what == "words":
+        screen.finish(words(model, text, screen))
+    else:
+        screen.finish(explain(model, text, screen))

@@ -1,0 +1,258 @@
+"""The sections of settings that several tasks share, each setting with its default, range and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from recurra.cells import cell_named, cell_names
+from recurra.io.formats import format_names
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Activation = Literal["tanh", "relu"]
+Pooling = Literal["last", "mean", "max", "attention"]
+Backend = Literal["auto", "cpu", "reference", "torch"]
+Precision = Literal["float32", "bfloat16"]
+Labels = Literal["auto", "binary", "multiclass", "multilabel"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Annotates a string setting whose values are the names of a table, which can be extended at run time.
+
+    Attributes:
+        names: a function that returns the names.
+        others: a description of other values, for the error message.
+    """
+
+    names: Callable[[], Iterable[str]]
+    others: str = ""
+
+    def check(self, value: str) -> str:
+        """Returns ``value`` if it is one of the names.
+
+        Raises:
+            ValueError: ``value`` is not one of the names.
+        """
+        names = list(self.names())
+        if value not in names:
+            others = f", or {self.others}" if self.others else ""
+            raise ValueError(f"it should be one of {', '.join(names)}{others}")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+class Section(BaseModel):
+    """Base class of settings; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """The columns and format of a data file; settings that are None are detected."""
+
+    format: Annotated[str, Choice(lambda: ["auto", *format_names()])] = Field(
+        "auto", description="format of the data file"
+    )
+    text: list[str] | None = Field(
+        None, description="text columns, joined by a space; without a header, column numbers from 0"
+    )
+    label: str | None = Field(None, description="label column")
+    group: str | None = Field(
+        None,
+        description="column of groups: rows of one group are never split between training and validation",
+    )
+    header: bool | None = Field(None, description="whether the first row names the columns")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="field separator of a CSV file"
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="separator between the labels of one row (multi-label)"
+    )
+    label_kind: Labels = Field("auto", description="kind of the labels")
+    encoding: str = Field("utf-8", description="encoding of text files")
+    skip_bad_rows: bool = Field(False, description="skip malformed rows and report them")
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
+        0.1,
+        description="fraction of the training rows held out for validation, if no validation file is given",
+    )
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1,
+        description="seed of the validation split; separate from train.seed, so that all seeds have one "
+        "split",
+    )
+
+
+class TokenizerConfig(Section):
+    """The tokenizer."""
+
+    level: Literal["word", "subword", "character", "whitespace"] = Field(
+        "word",
+        description="unit of a token: word; subword, by byte-pair encoding; character, spaces included; or "
+        "whitespace, for text that is already tokenized, where <unk> is the unknown word",
+    )
+    vocab_size: Annotated[int, Field(ge=4, le=2_000_000)] = Field(
+        10_000, description="size of the vocabulary, with the three special tokens (padding, start, unknown)"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        500,
+        description="maximum number of tokens of a text, with the start token; longer texts are truncated",
+    )
+    cut: Literal["start", "end"] = Field("end", description="end at which a long text is truncated")
+    lowercase: bool = Field(True, description="convert to lower case")
+    strip_html: bool = Field(True, description="remove HTML tags and decode entities such as &amp; or #39;")
+    punctuation: Literal["drop", "keep"] = Field("keep", description="drop punctuation, or keep it as tokens")
+    chinese: Literal["characters", "words"] = Field(
+        "characters", description="split Chinese into characters, or into words (requires the extra zh)"
+    )
+    start_token: bool = Field(True, description="add a start token to every text")
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    cell: Annotated[str, Choice(cell_names, "one registered with recurra.register_cell")] = Field(
+        "lstm", description="the recurrent cell"
+    )
+    units: Width | list[Width] = Field(
+        100, description="hidden units, or a list with the units of each layer"
+    )
+    layers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="number of recurrent layers")
+    bidirectional: bool = Field(False, description="process the sequence in both directions")
+    dropout: Fraction = Field(
+        0.0, description="dropout on the input of every recurrent layer, one mask per sequence"
+    )
+    recurrent_dropout: Fraction = Field(
+        0.0, description="dropout on the state before the recurrent product, one mask per sequence"
+    )
+    activation: Activation | list[Activation] = Field(
+        "tanh",
+        description="activation of the candidate (and of the LSTM's output), or a list with that of each "
+        "layer",
+    )
+    pooling: Pooling = Field("last", description="how the states of all steps are reduced to one vector")
+    embedding: Width = Field(32, description="size of the token embedding")
+    head_dropout: Fraction = Field(
+        0.0,
+        description="dropout on the pooled vector before the head, or on all states in a language model",
+    )
+    backend: Backend = Field("auto", description="implementation of the recurrence")
+    initial_weights: Literal["keras", "torch"] = Field(
+        "keras",
+        description="initialization of the recurrent layers: keras, with orthogonal recurrent weights and a "
+        "forget bias of 1; torch, uniform within 1 / sqrt(units)",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="bfloat16 rounds the factors of the recurrent layers' matrix products, forward and "
+        "backward",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_set_layers(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and "layers" not in settings:
+            for name in ("units", "activation"):
+                if isinstance(settings.get(name), list):
+                    return {**settings, "layers": len(settings[name])}
+        return settings
+
+    @model_validator(mode="after")
+    def _recurrent_dropout_has_a_product(self) -> ModelConfig:
+        if self.recurrent_dropout and not cell_named(self.cell).recurrent_dropout:
+            raise ValueError(
+                f"recurrent_dropout needs a recurrent product, which {self.cell} does not have; use dropout"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lists_fit_layers(self) -> ModelConfig:
+        for name, value in (("units", self.units), ("activation", self.activation)):
+            if isinstance(value, list) and len(value) != self.layers:
+                raise ValueError(f"{name} has {len(value)} entries, but layers = {self.layers}")
+        return self
+
+    @property
+    def layer_units(self) -> list[int]:
+        """Number of hidden units of each layer, first to last."""
+        return self.units if isinstance(self.units, list) else [self.units] * self.layers
+
+    @property
+    def layer_activations(self) -> list[Activation]:
+        """Activation of each layer, first to last."""
+        if isinstance(self.activation, list):
+            return self.activation
+        return [self.activation] * self.layers
+
+
+class TrainConfig(Section):
+    """Training: optimizer, learning rate schedule, early stopping, transfer, checkpoints."""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="the optimizer")
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(0.001, description="the learning rate")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="how the learning rate decreases until the last epoch"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="number of steps in which the learning rate increases from 0"
+    )
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0, description="weight decay: decoupled for adamw, L2 regularisation for the others"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="momentum of sgd")
+    embedding_rows: Literal["auto", "all", "touched"] = Field(
+        "auto",
+        description="embedding rows that a step updates; touched: only those of tokens in the batch, so that "
+        "momentum and weight decay do not act on others; auto: touched from 5,000,000 weights on",
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="maximum global norm of the gradients; null: no clipping"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="number of texts per step")
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10, description="maximum number of passes over the training rows"
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(
+        3, description="epochs without improvement of the monitored metric before training stops"
+    )
+    monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
+        "loss", description="validation metric that chooses the best epoch and stops training"
+    )
+    class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        "none", description="class weights in the loss: none, balanced, or a mapping by class name"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="seed of the initial weights, the dropout masks and the order of batches"
+    )
+    device: str = Field(
+        "cpu", description="cpu, cuda, or auto: a GPU if there is one (so far tested on the CPU only)"
+    )
+    pretrained: str | None = Field(
+        None,
+        description="model directory or file of word vectors (word2vec, GloVe, fastText) to initialize the "
+        "embedding from; model.embedding is then the size of the vectors",
+    )
+    pretrained_layers: bool = Field(
+        False, description="initialize the recurrent layers from the pretrained model too, as many as match"
+    )
+    freeze: bool = Field(False, description="do not train the pretrained weights")
+    unfreeze_after: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="number of epochs in which the pretrained weights are frozen; then they are trained"
+    )
+    layerwise_lr: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="factor between the learning rates of a layer and the layer above; null: the same rate",
+    )
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="minutes between checkpoints within an epoch; there is also one after each epoch"
+    )
+    tensorboard: bool = Field(
+        False, description="write TensorBoard logs to training/tensorboard in the model directory"
+    )
