@@ -21,7 +21,8 @@ from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Rows, Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
-from recurra.io.tokenizer import TextTokenizer
+from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
+from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
@@ -35,10 +36,12 @@ __all__ = [
     "part_of",
     "report_skipped",
     "rows_of",
+    "text_vocabulary",
     "tokenized_parts",
 ]
 
 Rowset = NDArray[np.int64]
+_ROWS_CHUNK = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,22 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def text_vocabulary(prepared: Prepared[Any, Any, Part]) -> Vocabulary:
+    """Returns the words of a tokenizer among the assets, and their counts in the training rows."""
+    tokenizer, examples = prepared.assets.tokenizer, prepared.train.examples
+    inside = np.zeros(len(examples), bool)
+    inside[prepared.train.rows] = True
+    counts = np.zeros(tokenizer.vocab_size, np.int64)
+    for first in range(0, len(examples), _ROWS_CHUNK):
+        rows = slice(first, first + _ROWS_CHUNK)
+        lengths = examples.lengths[rows]
+        start = examples.offsets[first]
+        ids = examples.flat[start : start + int(lengths.sum())]
+        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
+    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
+    return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
 def checked_texts(X: Sequence[str]) -> list[str]:

@@ -15,9 +15,10 @@ from recurra.io.batcher import Batches
 from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
+from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.card import network_name
+from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.answers import predict_ids
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
@@ -70,10 +71,11 @@ class Assessment:
         if self.unseen is None:
             return None
         known = self.metrics.rows - self.unseen.rows
-        baseline = f", the n-gram baseline {_accuracy(self.baseline_unseen)}" if self.baseline_unseen else ""
+        baseline = self.baseline_unseen
+        text = f", the n-gram baseline {baseline.accuracy_text}" if baseline else ""
         return (
             f"{known:,} of {self.metrics.rows:,} {self.part} texts occur in the training file; "
-            f"on the other {self.unseen.rows:,} {self.model_name} has {_accuracy(self.unseen)}{baseline}"
+            f"on the other {self.unseen.rows:,} {self.model_name} has {self.unseen.accuracy_text}{text}"
         )
 
 
@@ -196,8 +198,8 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     if assessment.baseline is not None:
         columns.append(("n-gram baseline", assessment.baseline))
     figures: list[tuple[str, Callable[[Metrics], str]]] = [
-        ("accuracy", lambda m: f"{100 * m.accuracy:.2f}%"),
-        ("95% interval", lambda m: f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"),
+        ("accuracy", lambda m: percent(m.accuracy)),
+        ("95% interval", lambda m: percents(m.accuracy_low, m.accuracy_high)),
         ("log loss", lambda m: f"{m.log_loss:.3f}"),
         ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
         ("AUC", lambda m: "-" if m.auc is None else f"{m.auc:.3f}"),
@@ -207,18 +209,12 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     rows = [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures]
     if assessment.majority is not None:
         header.append("largest class")
-        rows = [[*row, f"{100 * assessment.majority:.2f}%" if row is rows[0] else ""] for row in rows]
+        rows = [[*row, percent(assessment.majority) if row is rows[0] else ""] for row in rows]
     reporter.table("", header, rows)
-    if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+    report_comparison(assessment.comparison, reporter)
     leak = assessment.leak_sentence()
     if leak is not None:
         reporter.warn(leak)
-
-
-def _accuracy(m: Metrics) -> str:
-    return f"{100 * m.accuracy:.2f}% ({100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f})"
 
 
 def _worth_explaining(

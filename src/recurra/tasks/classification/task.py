@@ -16,7 +16,7 @@ from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
+from recurra.io.tokenizer import TextTokenizer
 from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Task, TrainingSetup
@@ -31,16 +31,15 @@ from recurra.tasks.classification.assess import (
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.network import BATCH, classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
-from recurra.tasks.classification.report import evaluation_report, model_card, report_data
+from recurra.tasks.classification.report import card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part
+from recurra.tasks.texts import Part, open_part, text_vocabulary
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
 
-_ROWS_CHUNK = 10_000
 _TEXTS_CHUNK = 256
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
@@ -68,22 +67,6 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> float:
     """Returns the temperature with the lowest loss on the validation rows."""
     valid = prepared.valid
     return fit_temperature(logits_of(bundle, valid), valid.labels, prepared.assets.labels.label_kind)
-
-
-def vocabulary(prepared: ClassifierData) -> Vocabulary:
-    """Returns the words of the tokenizer, and their counts in the training rows."""
-    tokenizer, examples = prepared.assets.tokenizer, prepared.train.examples
-    inside = np.zeros(len(examples), bool)
-    inside[prepared.train.rows] = True
-    counts = np.zeros(tokenizer.vocab_size, np.int64)
-    for first in range(0, len(examples), _ROWS_CHUNK):
-        rows = slice(first, first + _ROWS_CHUNK)
-        lengths = examples.lengths[rows]
-        start = examples.offsets[first]
-        ids = examples.flat[start : start + int(lengths.sum())]
-        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
-    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-    return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
@@ -166,14 +149,14 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     build=build,
     training_setup=training_setup,
     calibrate=calibrate,
-    vocabulary=vocabulary,
+    vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
-    card=model_card,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
+    card=card,
     predict=answers,
     sequences=sequences,
     explain=explain_text,

@@ -46,6 +46,11 @@ class PerplexityComparison(BaseModel):
     shown: bool
     sentence: str
 
+    @property
+    def better(self) -> bool:
+        """Whether the first model has the lower perplexity."""
+        return self.ratio < 1
+
 
 def blocks_of(starts: NDArray[np.int64], count: int = BLOCKS) -> NDArray[np.int64]:
     """Returns the boundaries of blocks of neighbouring whole texts, of about equal size.
