@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
-from recurra.io.examples import Examples
 from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
@@ -20,17 +19,16 @@ from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
+from recurra.tasks.classification.answers import predict_ids
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
-from recurra.tasks.classification.network import predict_logits
+from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
-
-EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Assessment:
 
 def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
     """Returns the logits of the rows of a part, of shape (n, C)."""
-    return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
+    return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH))
 
 
 def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
@@ -103,9 +101,8 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     Args:
         bundle: the model, with a fitted temperature.
         part: labelled rows.
-        options: the baseline to evaluate on the same rows, if any; the training part, for the accuracy of its
-            largest class and for the metrics of rows that are not in it; the number of predictions to
-            explain.
+        options: the fitted baseline, if any; the training part, for the accuracy of its largest class and for
+            the metrics of rows that are not in it; the number of predictions to explain.
     """
     baseline: NgramBaseline | None = options.fitted
     training: Part | None = options.train
@@ -114,51 +111,53 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     logits, labels = logits_of(bundle, part), part.labels
     raw = probabilities(logits, label_kind)
     calibrated = probabilities(logits, label_kind, bundle.temperature)
-    metrics = classification_metrics(labels, calibrated, names, label_kind)
-    baseline_metrics = comparison = unseen = baseline_unseen = majority = None
     new = None if training is None else unseen_rows(part, training)
-    if new is not None:
-        unseen = classification_metrics(labels[new], calibrated[new], names, label_kind)
+
+    def metrics_of(proba: NDArray[np.float64]) -> tuple[Metrics, Metrics | None]:
+        """Returns the metrics of all rows and of the unseen rows."""
+        whole = classification_metrics(labels, proba, names, label_kind)
+        if new is None:
+            return whole, None
+        return whole, classification_metrics(labels[new], proba[new], names, label_kind)
+
+    metrics, unseen = metrics_of(calibrated)
+    baseline_metrics = comparison = baseline_unseen = majority = None
     if baseline is not None:
         baseline_proba = baseline.predict_proba(part.texts(part.rows))
-        baseline_metrics = classification_metrics(labels, baseline_proba, names, label_kind)
+        baseline_metrics, baseline_unseen = metrics_of(baseline_proba)
         correct, baseline_correct = (
             correct_rows(labels, p, label_kind) for p in (calibrated, baseline_proba)
         )
         comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
-        if new is not None:
-            baseline_unseen = classification_metrics(labels[new], baseline_proba[new], names, label_kind)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
-    mistakes = worst_mistakes(
-        labels,
-        calibrated,
-        names,
-        label_kind,
-        lambda rows: list(part.texts(np.sort(part.rows[rows]))),
-        numbers=part.examples.numbers[part.rows],
-    )
+    numbers = part.examples.numbers[part.rows]
     explanations = []
     for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
-        file_row = part.rows[row : row + 1]
-        explanation = explain_text(bundle, next(iter(part.texts(file_row))))
+        explanation = explain_text(bundle, next(iter(part.texts(part.rows[row : row + 1]))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
-        number = int(part.examples.numbers[file_row[0]])
-        explanations.append(Explanation.model_validate({**dict(explanation), "true": true, "row": number}))
+        explanations.append(explanation.model_copy(update={"true": true, "row": int(numbers[row])}))
     return Assessment(
-        part.name,
-        name,
-        metrics,
-        majority,
-        baseline_metrics,
-        comparison,
-        reliability(raw, labels, label_kind),
-        reliability(calibrated, labels, label_kind),
-        mistakes,
-        explanations,
-        unseen,
-        baseline_unseen,
+        part=part.name,
+        model_name=name,
+        metrics=metrics,
+        majority=majority,
+        baseline=baseline_metrics,
+        comparison=comparison,
+        before=reliability(raw, labels, label_kind),
+        after=reliability(calibrated, labels, label_kind),
+        mistakes=worst_mistakes(
+            labels,
+            calibrated,
+            names,
+            label_kind,
+            lambda rows: list(part.texts(np.sort(part.rows[rows]))),
+            numbers=numbers,
+        ),
+        explanations=explanations,
+        unseen=unseen,
+        baseline_unseen=baseline_unseen,
     )
 
 
@@ -170,10 +169,9 @@ def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
 
 def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
     """Returns whether the text of each row of ``part`` does not occur in the training file, of shape (n,)."""
-    if part.examples is training.examples:
-        known = {_digest(text) for text in training.texts(training.rows)}
-    else:
-        known = {_digest(text) for text in training.texts(np.arange(len(training.examples)))}
+    same_file = part.examples is training.examples
+    rows = training.rows if same_file else np.arange(len(training.examples))
+    known = {_digest(text) for text in training.texts(rows)}
     return np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
 
 
@@ -183,19 +181,11 @@ def _digest(text: str) -> bytes:
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Returns the contribution of each word of ``text`` to the prediction."""
-    label_kind = bundle.assets.labels.label_kind
-
-    def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
-        examples = Examples.from_arrays([v.astype(np.int32) for v in variants])
-        logits = predict_logits(bundle.model, Batches(examples, None, EVALUATION_BATCH))
-        return probabilities(logits, label_kind, bundle.temperature)
-
     tokenizer = bundle.assets.tokenizer
-    ids = tokenizer.encode([text]).ids[0]
     return explain(
         tokenizer.surfaces(text),
-        ids,
-        score,
+        tokenizer.encode([text]).ids[0],
+        lambda variants: predict_ids(bundle, [ids.astype(np.int32) for ids in variants]),
         bundle.assets.labels.names,
         unknown_id=tokenizer.unknown_id,
         hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
