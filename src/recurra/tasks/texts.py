@@ -33,7 +33,6 @@ __all__ = [
     "numbered_groups",
     "official_test",
     "open_part",
-    "part_of",
     "report_skipped",
     "rows_of",
     "text_vocabulary",
@@ -103,15 +102,6 @@ def checked_texts(X: Sequence[str]) -> list[str]:
     return list(texts)
 
 
-def part_of(
-    name: str, tokenizer: TextTokenizer, texts: list[str], labels: NDArray[Any] | None = None
-) -> Part:
-    """Returns texts given from Python as a part, with labels as in `Part.labels`."""
-    encoded = tokenizer.encode(texts)
-    examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
-    return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
-
-
 def learned_parts(
     texts: list[str],
     labels: NDArray[Any] | None,
@@ -128,14 +118,18 @@ def learned_parts(
         rows: row numbers of the training and of the validation part; None if all texts are for training.
         validation: texts and labels of the validation part, if ``rows`` is None.
     """
-    training = np.arange(len(texts)) if rows is None else rows[0]
+    training, held_out = (np.arange(len(texts)), np.empty(0, np.int64)) if rows is None else rows
     tokenizer = TextTokenizer.train((texts[row] for row in training), config)
-    whole = part_of("training", tokenizer, texts, labels)
-    if rows is not None:
-        held_out = replace(whole, name="validation", rows=rows[1])
-    else:
-        held_out = part_of("validation", tokenizer, *(validation or ([], None)))
-    return tokenizer, replace(whole, rows=training), held_out
+
+    def part(name: str, texts: list[str], labels: NDArray[Any] | None, rows: Rowset) -> Part:
+        encoded = tokenizer.encode(texts)
+        examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
+        return Part(name, "", examples, rows, lambda rows: (texts[row] for row in rows))
+
+    whole = part("training", texts, labels, training)
+    if validation is None:
+        return tokenizer, whole, replace(whole, name="validation", rows=held_out)
+    return tokenizer, whole, part("validation", *validation, np.arange(len(validation[0])))
 
 
 def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
