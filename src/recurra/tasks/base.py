@@ -34,10 +34,6 @@ __all__ = [
 ]
 
 
-def _no_file(path: Path) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class TaskInfo:
     """The description of a task for the command line and the settings, without heavy imports.
@@ -63,7 +59,7 @@ class TaskInfo:
     recipe: str
     words: bool
     options: frozenset[str] = frozenset()
-    owns_file: Callable[[Path], bool] = _no_file
+    owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
         """Imports and returns the functions of the task."""
@@ -78,10 +74,6 @@ class TaskInfo:
 
 class DataPart(Protocol):
     """One part of the data: training, validation or test."""
-
-    @property
-    def name(self) -> str:
-        """Name of the part."""
 
     @property
     def where(self) -> str:
