@@ -105,12 +105,8 @@ def learned_parts(
 ) -> tuple[TextTokenizer, Part, Part]:
     """Returns a tokenizer learned from texts given from Python, and their training and validation part.
 
-    Args:
-        texts: ``N`` texts.
-        labels: of the texts, as `Part.labels` has them; None if they have none.
-        config: the tokenizer's settings.
-        rows: row numbers of the training and of the validation part; None if all texts are for training.
-        validation: texts and labels of the validation part, if ``rows`` is None.
+    Labels are those of `Part.labels`. ``rows`` are the row numbers of the training and of the validation
+    part; if None, all ``texts`` are for training, and ``validation`` has the texts and labels of the other.
     """
     training = np.arange(len(texts)) if rows is None else rows[0]
     tokenizer = TextTokenizer.train((texts[row] for row in training), config)
@@ -136,13 +132,9 @@ def texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
 
 
 def learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
-    """Returns a tokenizer trained on some rows only, from the cache if it is there.
+    """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there.
 
-    Args:
-        source: the training file.
-        contents: its `contents_of`.
-        rows: numbers of the rows, sorted.
-        config: the tokenizer's settings.
+    ``contents`` is what `contents_of` returns for ``source``.
     """
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
     path: Path = cache_folder() / f"{key}.tokenizer.json"
