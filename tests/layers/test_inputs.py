@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from recurra.layers import GRU, LSTM, Embedding
+from recurra.layers import GRU, LSTM, Embedding, Recurrent
 from recurra.layers.inputs import pack_as
 
 X = torch.zeros(4, 5, 2)
@@ -156,6 +156,19 @@ def test_under_autocast_dtypes_may_differ() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         outputs, states = layer(X.bfloat16())
         assert layer(X, state=states)[0].shape == outputs.shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru", "min_gru"])
+def test_the_reference_computes_in_the_dtype_of_the_weights_under_autocast(cell: str) -> None:
+    layer = Recurrent(2, 3, cell=cell, backend="reference", bidirectional=True)
+    x, lengths = torch.randn(4, 5, 2).bfloat16(), torch.tensor([5, 2, 3, 1])
+    expected, _ = layer(x.float(), lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, _ = layer(x, lengths)
+        assert torch.equal(layer(x.float(), lengths)[0], expected)
+    assert torch.equal(outputs, expected)
+    outputs.sum().backward()
+    assert all(weight.grad is not None for weight in layer.parameters())
 
 
 @pytest.mark.parametrize("wrong", [torch.ones(2, 3), torch.ones(2, 3, dtype=torch.bool)])

@@ -40,13 +40,6 @@ def test_contributions_are_the_weights_of_a_linear_model() -> None:
     assert score.calls == [1, 3]
 
 
-def test_target_turns_the_sign() -> None:
-    found = explain(["a"], np.array([5]), Linear({5: 2.0}), ["neg", "pos"], target=0)
-    assert found.label == "neg"
-    assert found.probability == pytest.approx(expit(-2.0))
-    assert found.parts[0].contribution == pytest.approx(-2.0)
-
-
 def test_unknown_words_count_nothing_and_are_not_scored() -> None:
     score = Linear({5: 1.0})
     found = explain(["good", "zzz"], np.array([5, UNKNOWN]), score, ["neg", "pos"])

@@ -195,7 +195,6 @@ def test_measuring_changes_nothing_and_says_the_same_twice() -> None:
     first = measure(layer, given, 10)
     drawn = torch.rand(1)
     assert first == measure(layer, given, 10)
-    assert first != measure(layer, given, 10, seed=1)
     torch.manual_seed(5)
     assert torch.rand(1) == drawn
     assert layer.training

@@ -11,11 +11,11 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from recurra.errors import OutputError
+from recurra.layers.summary import Row
 from recurra.measure.charts import interval_chart, line_chart
 from recurra.measure.report import (
     Bar,
     Chart,
-    ModelRow,
     Part,
     ReportData,
     ReportTable,
@@ -100,7 +100,7 @@ def forecaster() -> ReportData:
         ],
         best_epoch=2,
         stopped="interrupted",
-        summary=[ModelRow(name="gru", layer="GRU", output_shape="(None, 32)", parameters=3_400)],
+        summary=[Row(name="gru", layer="GRU", output_shape="(None, 32)", parameters=3_400, trainable=True)],
         settings={"series": {"lookback": 240}},
         command="recurra fit weather.csv --task forecast",
     )

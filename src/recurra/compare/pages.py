@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,13 +17,10 @@ from recurra.files import replacing
 from recurra.measure.report import Part, ReportData, write_report
 from recurra.measure.study import Criterion
 from recurra.measure.study_view import ArmFigures, StudyFigures, report_fields, verdicts
-from recurra.runtime import facts
+from recurra.tasks.card import made_by, now
 from recurra.tasks.settings import build_config
-from recurra.tasks.study import StudyData
 
 __all__ = ["Compared", "write_pages"]
-
-_VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -109,25 +104,21 @@ def write_pages(compared: Compared, rounds: Rounds, source: Path, command: str) 
         draft.write_text(text + "\n", encoding="utf-8")
     with replacing(out / "runs.csv") as draft:
         draft.write_text(_runs_table(rounds), encoding="utf-8")
-    machine = facts()
+    names = [arm.name for arm in study.arms]
+    title = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) < 4 else f"{len(names)} ways of training"
+    left_out = f"{data.left_out:,} test rows are left out because their texts occur in the training file."
+    parts = [Part(name="train", rows=data.rows, source=str(source))]
+    if data.tested:
+        parts.append(Part(name="test", rows=data.measured, source="the rows that the arms are compared on"))
     page = ReportData(
-        title=f"{_joined([arm.name for arm in study.arms])} on {source.name}",
-        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        title=f"{title} on {source.name}",
+        created=now(),
         **report_fields(compared.figures),
         data={"file": str(source)},
-        parts=[
-            Part(name="train", rows=data.rows, source=str(source)),
-            *(
-                [Part(name="test", rows=data.measured, source="the rows that the arms are compared on")]
-                if data.tested
-                else []
-            ),
-        ],
-        warnings=_warnings(data),
+        parts=parts,
+        warnings=[left_out] if data.left_out else [],
         settings={arm.key: _changed_settings(study, arm) for arm in study.arms},
-        command=command,
-        versions={name: machine[name] for name in _VERSIONS},
-        hardware={name: value for name, value in machine.items() if name not in _VERSIONS},
+        **made_by(command),
     )
     write_report(out / "report.html", page)
 
@@ -148,16 +139,6 @@ def _runs_table(rounds: Rounds) -> str:
         values = {**run.model_dump(), "size": run.size or "all"}
         writer.writerow([values[name] for name in names])
     return table.getvalue()
-
-
-def _joined(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) < 4 else f"{len(names)} ways of training"
-
-
-def _warnings(data: StudyData) -> list[str]:
-    if not data.left_out:
-        return []
-    return [f"{data.left_out:,} test rows are left out because their texts occur in the training file."]
 
 
 def _changed_settings(study: Study, arm: Arm) -> dict[str, Any]:

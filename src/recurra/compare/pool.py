@@ -77,15 +77,21 @@ class _WorkerPool:
         self._killed = False
 
     def do(self, job: Job) -> Run | Failed:
-        """Sends the job to a worker and waits for its result."""
-        worker = self._worker()
+        """Sends the job to an idle worker, or a new one, and waits for its result."""
+        with self._lock:
+            while self._idle and self._idle[-1].has_ended:
+                self._idle.pop()
+            worker = self._idle.pop() if self._idle else _Worker(self._environment)
+            if worker not in self._all:
+                self._all.append(worker)
+            if self._killed:
+                worker.kill()
         answer = worker.ask(job)
         with self._lock:
             self._idle.append(worker)
         return _result(job, answer)
 
     def kill(self) -> None:
-        """Kills all workers and their runs."""
         with self._lock:
             self._killed = True
             for worker in self._all:
@@ -95,19 +101,6 @@ class _WorkerPool:
         """Closes the pipes after all reading has ended."""
         for worker in self._all:
             worker.close()
-
-    def _worker(self) -> _Worker:
-        """Returns an idle worker, or a new one."""
-        with self._lock:
-            while self._idle:
-                worker = self._idle.pop()
-                if not worker.has_ended:
-                    return worker
-            worker = _Worker(self._environment)
-            self._all.append(worker)
-            if self._killed:
-                worker.kill()
-            return worker
 
 
 class _Worker:
@@ -151,7 +144,6 @@ class _Worker:
         return {"died": next((line for line in reversed(lines) if line.strip()), "its process has ended")}
 
     def kill(self) -> None:
-        """Kills it and its run."""
         with suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -160,7 +152,6 @@ class _Worker:
         self._process.wait()
 
     def close(self) -> None:
-        """Closes its pipes."""
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 with suppress(BrokenPipeError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,6 @@ from recurra.tasks.settings import recipe_under
 from recurra.tasks.study import StudyData, StudyFunctions
 
 __all__ = ["Rounds", "Study"]
-
-Place = tuple[str, int, int]
-"""Arm, size and seed of a run."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Rounds:
         study: The description of the study.
         data: The rows of the study.
         task: The functions of the task.
-        done: Finished runs.
+        done: Finished runs, by arm, size and seed.
         failed: Failed runs.
         judged: Results of the comparisons, by size and arm.
     """
@@ -74,7 +72,7 @@ class Rounds:
     study: Study
     data: StudyData
     task: StudyFunctions[Any, Any]
-    done: dict[Place, Run]
+    done: dict[tuple[str, int, int], Run]
     failed: list[Failed] = field(default_factory=list)
     judged: dict[int, dict[str, Judgement]] = field(default_factory=dict)
 
@@ -116,14 +114,15 @@ class Rounds:
                 for number, result in enumerate(results, start=1):
                     if isinstance(result, Failed):
                         self.failed.append(result)
-                        reporter.warn(f"{_place(result.job)}: {result.reason}")
+                        reporter.warn(f"{result.job}: {result.reason}")
                         continue
                     keep(result)
                     self.done[result.place] = result
                     left = (time.perf_counter() - begun) / number * (len(jobs) - number)
+                    until = f", {left / 60:.0f} min left" if left > 60 else ""
                     reporter.note(
-                        f"{_place(result)}: {self.task.criterion.value(result.score)}, {result.seconds:.0f} s"
-                        f" ({number} of {len(jobs)} in this round{_left(left)})"
+                        f"{result}: {self.task.criterion.value(result.score)}, {result.seconds:.0f} s"
+                        f" ({number} of {len(jobs)} in this round{until})"
                     )
             self.judged = {size: self._judge(size, look) for size in self.sizes}
             if not any(self._active(size) for size in self.sizes):
@@ -140,7 +139,7 @@ class Rounds:
             reasons = f": {self.failed[0].reason}" if self.failed else ""
             raise TrainingError(f"not one run was finished{reasons}")
         names = {arm.key: arm.name for arm in self.study.arms}
-        unfinished = [f"{_place(failed.job)} failed: {failed.reason}." for failed in self.failed]
+        unfinished = [f"{failed.job} failed: {failed.reason}." for failed in self.failed]
         if interrupted:
             unfinished.append(f"The study was interrupted after {len(networks)} of at most {self.most} runs.")
         arms = [self._figures(key, name, size) for size in self.sizes for key, name in names.items()]
@@ -150,7 +149,6 @@ class Rounds:
             measured=self.measured,
             tested=self.data.tested,
             enough=self.study.enough,
-            seeds=self.study.seeds,
             arms=[arm for arm in arms if arm is not None],
             baselines={arm.size: arm for arm in baselines if arm is not None},
             majority=self.data.majority,
@@ -174,8 +172,7 @@ class Rounds:
                         yield from self._job(arm.key, size, seed, self.study.layers(arm))
 
     def _job(self, arm: str, size: int, seed: int, layers: tuple[dict[str, Any], ...]) -> Iterator[Job]:
-        failed = {(failure.job.arm, failure.job.size, failure.job.seed) for failure in self.failed}
-        if (arm, size, seed) in self.done or (arm, size, seed) in failed:
+        if (arm, size, seed) in {*self.done, *(failure.job.place for failure in self.failed)}:
             return
         yield Job(
             arm=arm,
@@ -212,11 +209,12 @@ class Rounds:
             if key in earlier:
                 differences[key] = earlier[key].difference, earlier[key].share
                 continue
-            pairs = [
-                (self._scores(key, size, seed), self._scores(self.study.against, size, seed))
-                for seed in range(1, look + 1)
+            reference = {run.seed: run.row_scores for run in self._runs(self.study.against, size)}
+            paired = [
+                _difference(key, run.row_scores, reference[run.seed])
+                for run in self._runs(key, size)
+                if run.seed <= look and run.seed in reference
             ]
-            paired = [_difference(key, a, b) for a, b in pairs if a is not None and b is not None]
             if len(paired) > 1:
                 differences[key] = self._mean(paired), self.looks[look]
         return judge(
@@ -233,10 +231,6 @@ class Rounds:
         return crossed_mean(
             ratio_values(values, np.stack(sizes) if sizes else None), shares=self.task.criterion.shares
         )
-
-    def _scores(self, key: str, size: int, seed: int) -> Scores | None:
-        run = self.done.get((key, size, seed))
-        return None if run is None else run.row_scores
 
     def _runs(self, key: str, size: int) -> list[Run]:
         seeds = range(1, self.study.seeds + 1)
@@ -259,11 +253,11 @@ class Rounds:
             rows=runs[0].train_rows,
             scores=[run.score for run in runs],
             log_losses=[run.log_loss for run in runs if run.log_loss is not None],
-            seconds=_mean(run.seconds for run in runs),
+            seconds=fmean(run.seconds for run in runs),
             memory=max(memories, default=None),
-            parameters=round(_mean(run.parameters for run in runs)),
-            epochs=_mean(run.epochs for run in runs),
-            best_epoch=_mean(run.best_epoch for run in runs),
+            parameters=round(fmean(run.parameters for run in runs)),
+            epochs=fmean(run.epochs for run in runs),
+            best_epoch=fmean(run.best_epoch for run in runs),
             cost=cost,
             mean=self._mean([run.row_scores for run in runs]) if len(runs) > 1 else None,
             judgement=self.judged.get(size, {}).get(key),
@@ -285,16 +279,3 @@ def _difference(key: str, first: Scores, second: Scores) -> Scores:
             hint="compare arms with the same data settings",
         )
     return Scores(np.subtract(first.values, second.values, dtype=np.float64), first.sizes)
-
-
-def _left(seconds: float) -> str:
-    return f", {seconds / 60:.0f} min left" if seconds > 60 else ""
-
-
-def _place(of: Run | Job) -> str:
-    rows = f"{of.size:,} rows, " if of.size else ""
-    return f"{of.arm}, {rows}seed {of.seed}"
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))

@@ -19,21 +19,43 @@ from recurra.errors import OutputError
 from recurra.files import replacing
 from recurra.measure.study import Scores
 
-__all__ = ["DATA", "Job", "Run", "Store", "pack", "unpack"]
+__all__ = ["DATA", "Job", "Place", "Run", "Store", "pack", "unpack"]
 
 DATA = "data"  # directory of the rows
 _STUDY, _RUNS = "study.json", "runs.jsonl"
 _FLOATS = "f8:"
 
 
-class Job(BaseModel):
-    """One run to make, as it is sent to its process.
+class Place(BaseModel):
+    """The place of a run in a study.
 
     Attributes:
         arm: Key of the arm or of the baseline.
-        size: Number of training rows; 0 for all.
-        rows: Number of training rows in ``train``.
+        size: Number of training rows requested; 0 for all.
         seed: Seed of weights, masks and batches, and of the choice of rows if not all are used.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    size: int
+    seed: int
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Arm, size and seed."""
+        return self.arm, self.size, self.seed
+
+    def __str__(self) -> str:
+        rows = f"{self.size:,} rows, " if self.size else ""
+        return f"{self.arm}, {rows}seed {self.seed}"
+
+
+class Job(Place):
+    """One run to make, as it is sent to its process.
+
+    Attributes:
+        rows: Number of training rows in ``train``.
         settings: Layers of settings nested as in `Config`; later ones override earlier ones.
         train: Training file.
         valid: File that chooses the epoch; None if it is a part of ``train``.
@@ -41,12 +63,7 @@ class Job(BaseModel):
         baseline: Whether to train the baseline instead of a network.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    arm: str
-    size: int
     rows: int
-    seed: int
     settings: tuple[dict[str, Any], ...]
     train: Path
     valid: Path | None
@@ -54,13 +71,10 @@ class Job(BaseModel):
     baseline: bool = False
 
 
-class Run(BaseModel):
+class Run(Place):
     """The results of one run.
 
     Attributes:
-        arm: Key of the arm or of the baseline.
-        size: Number of training rows requested; 0 for all.
-        seed: See `Job`.
         train_rows: Number of training rows.
         rows: Number of rows measured on.
         score: Value of the criterion of the study, such as the accuracy.
@@ -76,11 +90,6 @@ class Run(BaseModel):
         token_share: Share of the tokens of the training texts with a pretrained vector; None without one.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    arm: str
-    size: int
-    seed: int
     train_rows: int
     rows: int
     score: float
@@ -94,11 +103,6 @@ class Run(BaseModel):
     best_epoch: int = 0
     epochs: int = 0
     token_share: float | None = None
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        """Arm, size and seed."""
-        return self.arm, self.size, self.seed
 
     @property
     def row_scores(self) -> Scores:

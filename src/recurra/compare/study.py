@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from recurra.config import Config
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
-from recurra.measure.study import looks
 from recurra.measure.study_view import StudyFigures, arms_table, verdicts
 from recurra.runtime import threads_asked
 from recurra.tasks.base import Task
@@ -97,9 +97,7 @@ def compare_files(
     reporter.facts(
         {
             "arms": ", ".join(arm.name for arm in study.arms),
-            "seeds": f"up to {study.seeds}"
-            if len(looks(study.seeds, study.adaptive)) > 1
-            else str(study.seeds),
+            "seeds": f"{'up to ' if len(rounds.looks) > 1 else ''}{study.seeds}",
             "measured on": rounds.measured,
             "runs": f"at most {rounds.most:,}, {at_once} at a time with {threads} "
             f"{'thread' if threads == 1 else 'threads'} each; {len(done)} are done already",
@@ -139,8 +137,7 @@ def prepare_study_data(
     record = folder / "parts.json"
     if not record.is_file():
         prepared = task.prepare(data, config, reporter, valid=valid, test=test)
-        fields = {**vars(functions.write(prepared, folder))}
-        del fields["folder"]
+        fields = {k: v for k, v in vars(functions.write(prepared, folder)).items() if k != "folder"}
         with replacing(record) as draft:
             draft.write_text(json.dumps(fields), encoding="utf-8")
     study_data = StudyData(folder, **json.loads(record.read_text(encoding="utf-8")))
@@ -189,12 +186,9 @@ def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunc
     if task.study is None:
         raise ConfigError(f"models of task {first.task} can't be compared", where="--recipes")
     for name in task.study.shared:
-        section, _, setting = name.partition(".")
+        setting = attrgetter(name)
         for key, config in configs.items():
-            values = [getattr(one, section) for one in (config, first)]
-            if setting:
-                values = [getattr(value, setting) for value in values]
-            if values[0] != values[1]:
+            if setting(config) != setting(first):
                 raise ConfigError(
                     f"{key} and {keys[0]} differ in {name}, which decides what is measured",
                     where="--recipes",
@@ -208,18 +202,13 @@ def _identity(study: Study, configs: dict[str, Config], files: Sequence[Path]) -
     arms = {key: config.plain() for key, config in configs.items()}
     pretrained = {settings["train"]["pretrained"] for settings in arms.values()} - {None}
     data = configs[study.arms[0].key].data
+    vectors = content_key(map(Path, sorted(pretrained))) if pretrained else None
     return {
         "data": content_key(files, data.model_dump_json()),
         "arms": json.loads(json.dumps(arms)),
-        "pretrained_vectors": content_key([Path(path) for path in sorted(pretrained)])
-        if pretrained
-        else None,
-        "against": study.against,
-        "seeds": study.seeds,
+        "pretrained_vectors": vectors,
         "sizes": list(study.sizes),
-        "enough": study.enough,
-        "adaptive": study.adaptive,
-        "baseline": study.baseline,
+        **{name: getattr(study, name) for name in ("against", "seeds", "enough", "adaptive", "baseline")},
         "version_of_recurra": version("recurra"),
     }
 

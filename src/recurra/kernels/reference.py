@@ -16,7 +16,7 @@ __all__ = ["gate_sums", "run"]
 
 
 def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Tensor, State]:
-    """Runs one layer in one direction over all steps.
+    """Runs one layer in one direction over all steps, in the dtype of the weights, under autocast too.
 
     Args:
         call: the cell, its weights and the inputs.
@@ -28,6 +28,11 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
     Raises:
         ValueError: the cell's step returned state parts of other shapes than it was given.
     """
+    device = call.x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        # Without this, products and states of a step would have different dtypes.
+        with torch.autocast(device, enabled=False):
+            return run(_in_dtype_of_weights(call), seen=seen)
     spec = cell_named(call.cell)
     product = _rounded_product if call.precision == "bfloat16" else _product
     ops = Ops(activation_function(call.activation), product, call.recurrent_mask)
@@ -46,6 +51,13 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
         state = new
         outputs.append(state[0])
     return _masked(outputs, call.lengths, reverse=call.reverse), state
+
+
+def _in_dtype_of_weights(call: Call) -> Call:
+    dtype = next(iter(call.weights.values())).dtype
+    return call._replace(
+        x=call.inputs().to(dtype), input_mask=None, state=tuple(part.to(dtype) for part in call.initial())
+    )
 
 
 def _check_state(cell: str, new: State, state: State) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["interval_chart", "line_chart", "reliability_chart"]
+__all__ = ["BASE_STYLE", "interval_chart", "line_chart", "reliability_chart"]
 
 Ends = tuple[Sequence[float], Sequence[float]]
 
@@ -51,21 +51,21 @@ _LOOKS = list(
         strict=True,
     )
 )
-_STYLE: dict[Any, Any] = {
+BASE_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _INK,
-    "axes.titlecolor": _INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+}
+_INKS = ("axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "text.color")
+_STYLE = {
+    **BASE_STYLE,
+    **dict.fromkeys(_INKS, _INK),
+    "axes.edgecolor": _LINE,
     "grid.color": _LINE,
     "grid.linewidth": 0.5,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "text.color": _INK,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 3.5,
@@ -119,8 +119,7 @@ def line_chart(
                 axes.fill_between(np.asarray(x), *bands[label], color=colour, alpha=0.18, linewidth=0)
         for label, place in (marked or {}).items():
             axes.axvline(place, color=_INK, linestyle=":", linewidth=1, label=label)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set(xlabel=x_label, ylabel=y_label)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
         _legend(figure, axes)
@@ -176,7 +175,10 @@ def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: st
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(4.2, 3.9), layout="constrained")
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-        start = min(_first_edge(curve) for curve in curves.values())
+        start = min(
+            next((edge for edge, count in zip(curve.edges, curve.counts, strict=False) if count), 0.0)
+            for curve in curves.values()
+        )
         axes.plot([start, 1], [start, 1], color=_INK, linestyle=":", linewidth=1, label="perfect")
         looks = [(_SECOND, "--", "s"), (_ACCENT, "-", "o")][-len(curves) :]
         floor = start
@@ -196,22 +198,14 @@ def reliability_chart(curves: Mapping[str, Reliability], *, title: str, name: st
         below.bar(
             last.edges[:-1], last.counts, width, align="edge", color=_ACCENT, edgecolor=_PAPER, linewidth=0.8
         )
-        axes.set_xlim(start, 1)
-        axes.set_ylim(floor - 0.02, 1.02)
-        axes.set_ylabel("accuracy")
-        below.set_ylabel("rows")
-        below.set_xlabel("predicted probability")
+        axes.set(xlim=(start, 1), ylim=(floor - 0.02, 1.02), ylabel="accuracy")
+        below.set(xlabel="predicted probability", ylabel="rows")
         below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
         below.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         below.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         _legend(figure, axes)
         return _svg(figure, title)
-
-
-def _first_edge(curve: Reliability) -> float:
-    filled = [edge for edge, count in zip(curve.edges, curve.counts, strict=False) if count]
-    return min(filled, default=0.0)
 
 
 def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> None:

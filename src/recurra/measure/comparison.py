@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from recurra.errors import DataError
 from recurra.measure.metrics import wilson_interval
 
-__all__ = ["Comparison", "compare_accuracy", "describe_difference"]
+__all__ = ["Comparison", "compare_accuracy"]
 
 
 class Comparison(BaseModel):
@@ -43,6 +43,45 @@ class Comparison(BaseModel):
     p_value: float
     shown: bool
     sentence: str
+
+    @property
+    def better(self) -> bool:
+        """Whether the first model has the higher accuracy."""
+        return self.difference > 0
+
+    @classmethod
+    def of(
+        cls,
+        correct: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        names: tuple[str, str],
+        interval: tuple[float, float],
+        p_value: float,
+    ) -> Comparison:
+        """Returns the comparison of two models by whether each has each row right."""
+        (a, b), (first, second), (low, high) = correct, names, interval
+        difference = (int(a.sum()) - int(b.sum())) / len(a)
+        shown = low > 0 or high < 0
+        points, ends = 100 * difference, (100 * low, 100 * high)
+        if shown:
+            word = "ahead of" if points > 0 else "behind"
+            near, far = sorted(abs(end) for end in ends)
+            sentence = f"{first} is {word} {second} by {abs(points):.1f} points ({near:.1f} to {far:.1f})"
+        else:
+            span = f"{points:+.1f} points ({ends[0]:+.1f} to {ends[1]:+.1f})"
+            sentence = f"no difference shown between {first} and {second}: {span}"
+        return cls(
+            first=first,
+            second=second,
+            rows=len(a),
+            difference=difference,
+            low=low,
+            high=high,
+            only_first=int((a & ~b).sum()),
+            only_second=int((b & ~a).sum()),
+            p_value=p_value,
+            shown=shown,
+            sentence=sentence,
+        )
 
 
 def compare_accuracy(
@@ -75,25 +114,10 @@ def compare_accuracy(
         raise ValueError(f"the models were run on different rows: {a.shape} and {b.shape}")
     if len(a) == 0:
         raise DataError("there is no row to compare on")
-    both, neither = int((a & b).sum()), int((~a & ~b).sum())
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-    low, high = _newcombe(both, only_a, only_b, neither)
-    difference = (only_a - only_b) / len(a)
-    discordant = only_a + only_b
-    shown = low > 0 or high < 0
-    return Comparison(
-        first=first,
-        second=second,
-        rows=len(a),
-        difference=difference,
-        low=low,
-        high=high,
-        only_first=only_a,
-        only_second=only_b,
-        p_value=float(binomtest(only_a, discordant).pvalue) if discordant else 1.0,
-        shown=shown,
-        sentence=describe_difference(first, second, difference, low, high, shown),
-    )
+    interval = _newcombe(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()))
+    p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return Comparison.of((a, b), (first, second), interval, p_value)
 
 
 def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
@@ -114,16 +138,3 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float,
     low = a - b - reach(a - low_a, high_b - b)
     high = a - b + reach(high_a - a, b - low_b)
     return max(-1.0, low), min(1.0, high)
-
-
-def describe_difference(
-    first: str, second: str, difference: float, low: float, high: float, shown: bool
-) -> str:
-    """Returns a sentence on the difference of two shares and its interval."""
-    points, ends = 100 * difference, sorted((100 * low, 100 * high))
-    if shown:
-        word = "ahead of" if points > 0 else "behind"
-        near, far = sorted(abs(end) for end in ends)
-        return f"{first} is {word} {second} by {abs(points):.1f} points ({near:.1f} to {far:.1f})"
-    span = f"{points:+.1f} points ({ends[0]:+.1f} to {ends[1]:+.1f})"
-    return f"no difference shown between {first} and {second}: {span}"

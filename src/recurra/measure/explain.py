@@ -7,11 +7,11 @@ the model. It does not detect words that have an effect only together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -61,10 +61,9 @@ def explain(
     *,
     unknown_id: int = 2,
     hidden_ids: frozenset[int] = frozenset({0, 1}),
-    target: int | None = None,
     limit: int = 200,
 ) -> Explanation:
-    """Returns the contribution of each token to the probability of one class.
+    """Returns the contribution of each token to the probability of the most probable class.
 
     Args:
         tokens: ``T`` tokens as text; may contain words whose id is the unknown token.
@@ -73,7 +72,6 @@ def explain(
         names: The ``C`` classes.
         unknown_id: Id that replaces a hidden token.
         hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.
-        target: Class to explain. If None, the most probable class.
         limit: Maximum number of scored variants. If there are more tokens, neighbours are hidden together in
             groups of the smallest sufficient size.
 
@@ -86,7 +84,7 @@ def explain(
     if limit < 1:
         raise ValueError("limit must be at least 1")
     whole = np.asarray(score([ids]), np.float64)
-    target = int(whole[0].argmax()) if target is None else target
+    target = int(whole[0].argmax())
     positions = [t for t in range(len(ids)) if int(ids[t]) not in hidden_ids]
     size = max(1, -(-len(positions) // limit))
     groups = [positions[start : start + size] for start in range(0, len(positions), size)]
@@ -127,51 +125,45 @@ def to_html(explanation: Explanation) -> Markup:
     ``--w`` (0 to 1) is the relative size. The style sheet of the report also underlines words of the second
     class, so that colour is not the only sign. ``title`` has the figure.
     """
-    largest = _largest(explanation)
-    pieces: list[Markup] = []
-    before = ""
-    for part in explanation.parts:
-        pieces.append(escape(" " if _space_between(before, part.text) else ""))
-        weight = part.contribution / largest
+    html = Markup("")
+    for space, part, weight in _weighted(explanation):
+        html += space
         if abs(weight) < 0.05:
-            pieces.append(escape(part.text))
+            html += part.text
         else:
-            pieces.append(
-                Markup('<span class="{}" style="--w:{}" title="{}">{}</span>').format(
-                    "for" if weight > 0 else "against",
-                    f"{abs(weight):.2f}",
-                    f"{part.contribution:+.2f}",
-                    part.text,
-                )
+            html += Markup('<span class="{}" style="--w:{}" title="{}">{}</span>').format(
+                "for" if weight > 0 else "against",
+                f"{abs(weight):.2f}",
+                f"{part.contribution:+.2f}",
+                part.text,
             )
-        before = part.text
-    return Markup("").join(pieces)
+    return html
 
 
 def to_rich(explanation: Explanation) -> Text:
     """Returns the text for a terminal: positive contributions green, negative ones red, large ones bold."""
     from rich.text import Text
 
-    largest = _largest(explanation)
     line = Text()
+    for space, part, weight in _weighted(explanation):
+        style = "" if abs(weight) < 0.1 else "green" if weight > 0 else "red underline"
+        line.append(space)
+        line.append(part.text, f"{style} bold" if style and abs(weight) >= 0.5 else style)
+    return line
+
+
+def _weighted(explanation: Explanation) -> Iterator[tuple[str, Contribution, float]]:
+    """Yields the space before each part, the part, and its contribution relative to the largest one."""
+    largest = max((abs(part.contribution) for part in explanation.parts), default=0.0) or 1.0
     before = ""
     for part in explanation.parts:
-        if _space_between(before, part.text):
-            line.append(" ")
-        weight = part.contribution / largest
-        style = "" if abs(weight) < 0.1 else "green" if weight > 0 else "red underline"
-        line.append(part.text, f"{style} bold" if style and abs(weight) >= 0.5 else style)
+        yield " " if _space_between(before, part.text) else "", part, part.contribution / largest
         before = part.text
-    return line
 
 
 def _log_odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:
     q = np.clip(np.asarray(p, np.float64), _EDGE, 1 - _EDGE)
     return np.asarray(np.log(q) - np.log1p(-q))
-
-
-def _largest(explanation: Explanation) -> float:
-    return max((abs(part.contribution) for part in explanation.parts), default=0.0) or 1.0
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -182,10 +174,8 @@ def join_words(words: Iterable[str]) -> str:
         'not good, 不错。'
     """
     line = ""
-    before = ""
     for word in words:
-        line += (" " if _space_between(before, word) else "") + word
-        before = word or before
+        line += (" " if _space_between(line, word) else "") + word
     return line
 
 

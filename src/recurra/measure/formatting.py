@@ -6,7 +6,10 @@ import re
 
 from markupsafe import Markup
 
-__all__ = ["count", "duration", "is_figure", "keep", "plain", "pvalue", "sentence", "share", "short", "three"]
+__all__ = [
+    "count", "duration", "is_figure", "keep", "percent", "percents", "plain", "pvalue", "sentence", "share",
+    "short", "three",
+]  # fmt: skip
 
 _FIGURE = re.compile(r"[<>≈±~]?\s*[+−-]?\d|[–-]?$")
 _SHORT = 24  # characters of a class name that fit beside a table
@@ -31,6 +34,16 @@ def share(value: float | None) -> str:
     if value > 0.9995:
         return ">99.9%"
     return "<0.1%" if value < 0.0005 else f"{100 * value:.1f}%"
+
+
+def percent(value: float) -> str:
+    """``0.87654`` as ``87.65%``."""
+    return f"{100 * value:.2f}%"
+
+
+def percents(low: float, high: float) -> str:
+    """The ends of an interval of a share in percent, as ``87.10 to 88.20``."""
+    return f"{100 * low:.2f} to {100 * high:.2f}"
 
 
 def three(value: float | None) -> str:

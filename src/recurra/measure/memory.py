@@ -153,31 +153,30 @@ class _Openness(NamedTuple):
     """The ``g`` gates of one layer and direction on ``B`` texts."""
 
     names: tuple[str, ...]
-    sums: Tensor = torch.empty(0)  # (g, 3) of openness, nearly open, nearly shut
-    entries: int = 0  # number of summands: units times steps
-    by_distance: Tensor = torch.empty(0)  # (g, B, steps + 1), means over units
-    logs: Tensor | None = None  # (H,) sums of the logarithm of the keeping gate; None without such a gate
-    kept: Tensor | None = None  # (B,)
+    sums: Tensor  # (g, 3) of openness, nearly open, nearly shut
+    entries: int  # number of summands: units times steps
+    by_distance: Tensor  # (g, B, steps + 1), means over units
+    # sums of the logarithm of the keeping gate (H,), and its product by text (B,); None without such a gate
+    kept: tuple[Tensor, Tensor] | None
 
 
-def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int = 0) -> Memory:
+def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int) -> Memory:
     """Measures the memory of recurrent layers on texts.
 
     Args:
         stack: Recurrent layers with any cell; they are not changed.
         texts: Word vectors of ``N`` texts, each of shape ``(T, E)`` with ``T`` above ``steps``.
         steps: Largest distance to measure, at least 1.
-        seed: Seed of the random directions and states.
 
     Raises:
         ValueError: If there is no text, or a text is too short.
     """
     if steps < 1 or not texts or min(map(len, texts)) <= steps:
         raise ValueError(f"texts of more than {steps} steps are needed")
-    draws = torch.Generator().manual_seed(seed)
+    draws = torch.Generator().manual_seed(0)  # of the random directions and states
     ordered = sorted(texts, key=len)
     norms: list[Tensor] = []
-    batches: list[list[_Openness]] = []
+    batches: list[list[_Openness | None]] = []
     with torch.random.fork_rng(devices=[]):  # new layers draw weights, which are overwritten
         layers = [_single(stack, depth, stack.suffixes(depth)) for depth in range(stack.layers)]
         for start in range(0, len(ordered), _BATCH):
@@ -190,7 +189,7 @@ def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int, *, seed: int 
             for suffix in stack.suffixes(depth)
         ]
     for part, gates in zip(parts, zip(*batches, strict=True), strict=True):
-        part.gates, part.carry = _gates(stack.spec, gates)
+        part.gates, part.carry = _gates(stack.spec, [gate for gate in gates if gate is not None])
     return Memory(cell=stack.cell, steps=steps, gradient=_gradient(torch.cat(norms).numpy()), parts=parts)
 
 
@@ -217,13 +216,13 @@ def _identity(x: Tensor) -> Tensor:
 
 def _read(
     layers: Sequence[Recurrent], texts: Sequence[Tensor], steps: int, draws: torch.Generator
-) -> tuple[Tensor, list[_Openness]]:
+) -> tuple[Tensor, list[_Openness | None]]:
     """Gradient norms by distance, of shape ``(B, steps + 1)``, and the gates of each layer and direction."""
     lengths = torch.tensor([len(text) for text in texts])
     vectors = [text.detach().to("cpu", torch.float64) for text in texts]
     x = torch.nn.utils.rnn.pad_sequence(vectors, batch_first=True).requires_grad_()
     outputs = x
-    openness: list[_Openness] = []
+    openness: list[_Openness | None] = []
     for layer in layers:
         inputs = outputs
         outputs, _ = layer(inputs, lengths)
@@ -245,55 +244,49 @@ def _from_end(lengths: Tensor, steps: int) -> Tensor:
     return lengths[:, None] - 1 - torch.arange(steps + 1)
 
 
-def _openness(layer: Recurrent, inputs: Tensor, lengths: Tensor, steps: int) -> list[_Openness]:
-    """The gates of a layer in each direction."""
+def _openness(layer: Recurrent, inputs: Tensor, lengths: Tensor, steps: int) -> list[_Openness | None]:
+    """The gates of a layer in each direction; None for cells without gates."""
     B, T = inputs.shape[:2]
     inside = torch.arange(T) < lengths[:, None]
     at = _from_end(lengths, steps)
     rows = torch.arange(B)[:, None]
-    openness = []
+    openness: list[_Openness | None] = []
     for sums in layer.gate_sums(inputs, lengths):
-        names = tuple(sums)
-        if not names:
-            openness.append(_Openness(names))
+        if not sums:
+            openness.append(None)
             continue
+        names = tuple(sums)
         logs = functional.logsigmoid(torch.stack(list(sums.values()), dim=2))  # (B, T, g, H)
         gates = logs.exp()
         real = gates[inside]  # (steps of all texts, g, H)
-        gate = layer.spec.keeps
-        kept = logs[:, :, names.index(gate)] if gate in names else None
-        openness.append(
-            _Openness(
-                names,
-                torch.stack(
-                    [part.sum((0, 2)) for part in (real, 1.0 * (real > OPEN), 1.0 * (real < SHUT))], 1
-                ),
-                real[:, 0].numel(),
-                gates.mean(3)[rows, at].permute(2, 0, 1),
-                None if kept is None else kept[inside].sum(0),
-                # distance 0 is the last step, whose gate acts on the state before it
-                None if kept is None else kept[rows, at[:, :-1]].sum(1).exp().mean(1),
-            )
-        )
+        shares = [part.sum((0, 2)) for part in (real, 1.0 * (real > OPEN), 1.0 * (real < SHUT))]
+        kept = None
+        if layer.spec.keeps in names:
+            log = logs[:, :, names.index(layer.spec.keeps)]
+            # distance 0 is the last step, whose gate acts on the state before it
+            kept = log[inside].sum(0), log[rows, at[:, :-1]].sum(1).exp().mean(1)
+        by_distance = gates.mean(3)[rows, at].permute(2, 0, 1)
+        openness.append(_Openness(names, torch.stack(shares, 1), real[:, 0].numel(), by_distance, kept))
     return openness
 
 
 def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Carry | None]:
-    """The gates of one layer and direction over all batches."""
-    names = batches[0].names
-    if not names:
+    """The gates of one layer and direction over all batches, of which there may be none."""
+    if not batches:
         return [], None
     count = sum(batch.entries for batch in batches)
     shares = torch.stack([batch.sums for batch in batches]).sum(0) / count
     by_distance = torch.cat([batch.by_distance for batch in batches], 1).mean(1)
     gates = [
         Gate(name=name, mean=mean, nearly_open=opened, nearly_shut=shut, by_distance=line)
-        for name, (mean, opened, shut), line in zip(names, shares.tolist(), by_distance.tolist(), strict=True)
+        for name, (mean, opened, shut), line in zip(
+            batches[0].names, shares.tolist(), by_distance.tolist(), strict=True
+        )
     ]
-    parts = [(batch.logs, batch.kept) for batch in batches if batch.logs is not None]
-    if spec.keeps is None or not parts:
+    kept = [batch.kept for batch in batches if batch.kept is not None]
+    if spec.keeps is None or not kept:
         return gates, None
-    logs = torch.stack([part for part, _ in parts]).sum(0)
+    logs = torch.stack([log for log, _ in kept]).sum(0)
     steps = count / len(logs)
     # a gate that is always open has an infinite time constant, which JSON cannot represent
     constants = steps / (-logs).clamp(min=1e-12 * steps)
@@ -302,7 +295,7 @@ def _gates(spec: CellSpec, batches: Sequence[_Openness]) -> tuple[list[Gate], Ca
         typical=float(constants.quantile(0.5)),
         mean=float(constants.mean()),
         longest=float(constants.max()),
-        kept=float(torch.cat([kept for _, kept in parts if kept is not None]).quantile(0.5)),
+        kept=float(torch.cat([product for _, product in kept]).quantile(0.5)),
     )
     return gates, carry
 

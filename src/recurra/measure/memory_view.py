@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from recurra.cells import cell_named
 from recurra.errors import OutputError
 from recurra.files import replacing
 from recurra.measure.formatting import share
-from recurra.measure.memory import Curve, Memory, Part
+from recurra.measure.memory import Memory, Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["check_place", "sentences", "table", "write_figure"]
 
@@ -28,14 +25,8 @@ _FORMS = (".html", ".png", ".svg")
 _INK, _SOFT = "#1d1f23", "#8a8f99"
 _COLOURS = ("#1f5fae", "#b2560d", "#1c7a43", "#7a3b9a")
 _STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "svg.fonttype": "none",
     "svg.hashsalt": "memory",
     "axes.edgecolor": _SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "grid.color": "#e4e2de",
@@ -44,6 +35,9 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
 }
+_DRAWN = Markup(
+    '<div role="img" aria-label="{}" style="background: #fff; border-radius: .6rem; padding: .6rem">{}</div>'
+)
 _FLOOR, _CEILING = 1e-30, 1e30  # smaller values are drawn as this, larger ones are not drawn
 
 
@@ -62,11 +56,10 @@ def table(memory: Memory) -> tuple[list[str], list[list[str]]]:
     steps = memory.steps
     header = ["", *(_name(part, memory) for part in memory.parts)]
     distances = [d for d in (1, 10, 50, 100, 200, 500, 1000) if d < steps] + [steps]
-    last = memory.parts.index(memory.last)
     rows = [
         [
             f"gradient {d} back",
-            *(_short(memory.gradient.median[d]) if n == last else "" for n in _all(memory)),
+            *(_short(memory.gradient.median[d]) if part is memory.last else "" for part in memory.parts),
         ]
         for d in distances
     ]
@@ -74,10 +67,10 @@ def table(memory: Memory) -> tuple[list[str], list[list[str]]]:
         [f"spectral radius, {name}", *(f"{part.spectral_radius[name]:.3f}" for part in memory.parts)]
         for name in memory.last.spectral_radius
     ]
-    for d in distances:
-        rows.append(
-            [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in memory.parts)]
-        )
+    rows += [
+        [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in memory.parts)]
+        for d in distances
+    ]
     rows.append(
         [f"the same, linear, after {steps}", *(_short(part.linear.left[-1]) for part in memory.parts)]
     )
@@ -118,20 +111,26 @@ def write_figure(memory: Memory, path: Path, title: str, lines: Mapping[str, str
     Raises:
         OutputError: If the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
     """
+    from recurra.measure.report import Chart, ReportData, ReportTable, Section, render
+
     check_place(path)
     form = path.suffix.lower()[1:]
     with replacing(path) as draft:
         if form == "html":
             drawn = _draw(memory, None, "svg").decode()
-            header, rows = table(memory)
-            page = _page().render(
-                title=title,
-                lines=lines,
-                svg=Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - markup of matplotlib without text of users
-                header=header,
-                rows=rows,
+            svg = _DRAWN.format(
+                title,
+                Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - markup of matplotlib without text of users
             )
-            draft.write_text(page, encoding="utf-8")
+            header, rows = table(memory)
+            section = Section(
+                anchor="figures",
+                title="Figures",
+                paragraphs=list(lines.values()),
+                charts=[Chart(caption="Forward direction of the last layer", svg=svg, wide=True)],
+                tables=[ReportTable(header=header, rows=rows)],
+            )
+            draft.write_text(render(ReportData(title=title, sections=[section])), encoding="utf-8")
         else:
             draft.write_bytes(_draw(memory, title, form))
 
@@ -156,17 +155,15 @@ def _gradient_sentence(memory: Memory) -> str:
 
 def _matrix_sentence(cell: str, part: Part) -> str:
     radii = part.spectral_radius
+    by_block = ", ".join(f"{name} {value:.2f}" for name, value in radii.items())
     if part.carry is not None:
-        each = ", ".join(f"{name} {value:.2f}" for name, value in radii.items())
         kept = "state" if len(cell_named(cell).state) == 1 else "cell state"
         return (
-            f"Spectral radii by block: {each}. They alone do not determine the memory, since the {kept} "
+            f"Spectral radii by block: {by_block}. They alone do not determine the memory, since the {kept} "
             f"passes through the {part.carry.gate} gate and not through these matrices."
         )
     if len(radii) > 1:
-        return (
-            f"Spectral radii by block: {', '.join(f'{name} {value:.2f}' for name, value in radii.items())}."
-        )
+        return f"Spectral radii by block: {by_block}."
     (radius,) = radii.values()
     value = f"The spectral radius is {radius:.3f}"
     if radius < 0.99:
@@ -225,16 +222,12 @@ def _short(value: float | None) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def _all(memory: Memory) -> range:
-    return range(len(memory.parts))
-
-
 def _name(part: Part, memory: Memory) -> str:
-    several = memory.parts[-1].layer > 1
-    both = any(part.direction == "backward" for part in memory.parts)
     words = [cell_named(memory.cell).title]
-    words += [f"layer {part.layer}"] if several else []
-    words += [part.direction] if both else []
+    if memory.parts[-1].layer > 1:
+        words.append(f"layer {part.layer}")
+    if any(part.direction == "backward" for part in memory.parts):
+        words.append(part.direction)
     return " ".join(words)
 
 
@@ -242,8 +235,10 @@ def _draw(memory: Memory, title: str | None, form: str) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
+    from recurra.measure.charts import BASE_STYLE  # imports scikit-learn
+
     part = memory.last
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({**BASE_STYLE, **_STYLE}):
         draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, memory)]
         if part.eigenvalues:
             draws.append(lambda axes: _draw_matrix(axes, part))
@@ -256,7 +251,10 @@ def _draw(memory: Memory, title: str | None, form: str) -> bytes:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
         for axes, draw in zip(figure.subplots(rows, columns).ravel(), draws, strict=True):
             draw(axes)
-        return _saved(figure, form)
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if form == "svg" else None
+        figure.savefig(buffer, format=form, dpi=150, facecolor="white", metadata=metadata)
+        return buffer.getvalue()
 
 
 def _draw_gradient(axes: Axes, memory: Memory) -> None:
@@ -268,11 +266,13 @@ def _draw_gradient(axes: Axes, memory: Memory) -> None:
     for level, name in ((0.5, "a half"), (1e-3, "a thousandth")):
         axes.axhline(level, color=_SOFT, linestyle=":", linewidth=1)
         axes.annotate(name, (len(median) - 1, level), ha="right", va="bottom", fontsize=7.5, color=_INK)
-    axes.set_yscale("log")
-    axes.set_ylim(top=max(2.0, 2 * np.nanmax(high)), bottom=min(5e-4, 0.5 * np.nanmin(low)))
-    axes.set_title("Gradient by distance")
-    axes.set_xlabel("steps before the last")
-    axes.set_ylabel("|dh(T)/dx(t)|, relative to t = T")
+    axes.set(
+        yscale="log",
+        ylim=(min(5e-4, 0.5 * np.nanmin(low)), max(2.0, 2 * np.nanmax(high))),
+        title="Gradient by distance",
+        xlabel="steps before the last",
+        ylabel="|dh(T)/dx(t)|, relative to t = T",
+    )
     axes.legend(loc="lower left")
 
 
@@ -289,12 +289,14 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
         label = f"{name} {part.spectral_radius[name]:.2f}"
         axes.plot(*zip(*values, strict=True), "o", color=colour, markersize=3, alpha=0.7, label=label)
     reach = 1.08 * max(1.0, *part.spectral_radius.values())
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(-reach, reach)
-    axes.set_aspect("equal")
-    axes.set_title("Eigenvalues and spectral radius")
-    axes.set_xlabel("real part (dotted: radius 1)")
-    axes.set_ylabel("imaginary part")
+    axes.set(
+        xlim=(-reach, reach),
+        ylim=(-reach, reach),
+        aspect="equal",
+        title="Eigenvalues and spectral radius",
+        xlabel="real part (dotted: radius 1)",
+        ylabel="imaginary part",
+    )
     if len(part.eigenvalues) == 1:  # the marker of a legend would look like an eigenvalue
         axes.annotate(
             f"spectral radius\n{max(part.spectral_radius.values()):.2f}", (0, 0), ha="center", va="center"
@@ -304,73 +306,21 @@ def _draw_matrix(axes: Axes, part: Part) -> None:
 
 
 def _draw_free_state(axes: Axes, part: Part) -> None:
-    lines: Sequence[tuple[Curve, str, str]] = (
-        (part.with_activation, f"with {part.activation}", "-"),
-        (part.linear, f"without {part.activation}", "--"),
-    )
-    for number, (curve, label, dash) in enumerate(lines):
-        up = _drawable(curve.left)
-        axes.plot(range(len(up)), up, color=_COLOURS[number], linestyle=dash, label=label)
+    for curve, label, dash, colour in (
+        (part.with_activation, f"with {part.activation}", "-", _COLOURS[0]),
+        (part.linear, f"without {part.activation}", "--", _COLOURS[1]),
+    ):
+        axes.plot(_drawable(curve.left), color=colour, linestyle=dash, label=label)
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.05), max(high, 2))
-    axes.set_title("Free state")
-    axes.set_xlabel("steps of zero input")
-    axes.set_ylabel("share of the state left")
+    limits = min(low, 0.05), max(high, 2)
+    axes.set(ylim=limits, title="Free state", xlabel="steps of zero input", ylabel="share of the state left")
     axes.legend()
 
 
 def _draw_gates(axes: Axes, part: Part) -> None:
     for gate, colour in zip(part.gates, _COLOURS, strict=False):
         axes.plot(gate.by_distance, color=colour, label=f"{gate.name} {gate.mean:.2f}")
-    axes.set_ylim(0, 1)
-    axes.set_title("Gates over time")
-    axes.set_xlabel("steps before the last")
+    axes.set(ylim=(0, 1), title="Gates over time", xlabel="steps before the last")
     axes.set_ylabel("opening, mean over units and texts")
     axes.legend(ncols=3, loc="lower left")
-
-
-def _saved(figure: Figure, form: str) -> bytes:
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if form == "svg" else None
-    figure.savefig(buffer, format=form, dpi=150, facecolor="white", metadata=metadata)
-    return buffer.getvalue()
-
-
-@cache
-def _page() -> Template:
-    pages = Environment(
-        loader=PackageLoader("recurra.measure", "."), autoescape=True, undefined=StrictUndefined
-    )
-    return pages.from_string(_PAGE)
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{ title }}</title>
-<style>
-{% include "report.css.j2" %}
-.drawn { background: #fff; border-radius: .6rem; padding: .6rem; }
-.drawn svg { max-width: none; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-{% for line in lines.values() %}<p>{{ line }}</p>
-{% endfor %}
-<div class="drawn" role="img" aria-label="{{ title }}">{{ svg }}</div>
-<div class="scroll" role="region" tabindex="0" aria-label="Figures">
-<table>
-<thead><tr>{% for name in header %}<th{% if not loop.first %} class="n"{% endif %}>{{ name }}</th>
-{% endfor %}</tr></thead>
-<tbody>
-{% for row in rows %}<tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}
-<td class="n">{{ cell }}</td>{% endif %}{% endfor %}</tr>
-{% endfor %}</tbody></table></div>
-</body>
-</html>
-"""

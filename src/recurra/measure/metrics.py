@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, f1_score, log_loss, roc_auc_score
 
 from recurra.errors import DataError
 from recurra.measure.calibration import reliability
+from recurra.measure.formatting import percent, percents
 
 __all__ = ["ClassFigures", "Metrics", "classification_metrics", "correct_rows", "wilson_interval"]
 
@@ -70,6 +71,11 @@ class Metrics(BaseModel):
     classes: list[ClassFigures]
     confusion: list[list[int]] | None
 
+    @property
+    def accuracy_text(self) -> str:
+        """The accuracy and its interval in percent, such as ``81.25% (80.10 to 82.30)``."""
+        return f"{percent(self.accuracy)} ({percents(self.accuracy_low, self.accuracy_high)})"
+
 
 def classification_metrics(
     labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], label_kind: str
@@ -94,21 +100,20 @@ def classification_metrics(
         ([[1, 0], [1, 1]], 0.667, 1.0)
     """
     y, p = _checked(labels_true, probabilities, len(names), label_kind)
-    truth = y if label_kind == "multilabel" else np.eye(len(names), dtype=np.int64)[y]
+    multilabel = label_kind == "multilabel"
+    truth = y if multilabel else np.eye(len(names), dtype=np.int64)[y]
     chosen = _predicted(p, label_kind)
     right = (truth * chosen).sum(axis=0)
     support, predicted = truth.sum(axis=0), chosen.sum(axis=0)
-    aucs = [_auc(truth[:, c], p[:, c]) for c in range(len(names))]
+    aucs = [
+        float(roc_auc_score(truth[:, c], p[:, c])) if 0 < support[c] < len(p) else None
+        for c in range(len(names))
+    ]
     seen = np.flatnonzero((support + predicted) > 0)
     f1 = f1_score(truth, chosen, average=None, zero_division=0)
-    macro = float(f1[seen].mean()) if len(seen) else 0.0
     hits = int((truth == chosen).all(axis=1).sum())
     low, high = wilson_interval(hits, len(p))
-    if label_kind == "binary":
-        auc = aucs[1]
-    else:
-        defined = [a for a in aucs if a is not None]
-        auc = float(np.mean(defined)) if defined else None
+    defined = [auc for auc in (aucs[1:] if label_kind == "binary" else aucs) if auc is not None]
     return Metrics(
         label_kind=label_kind,
         rows=len(p),
@@ -116,9 +121,9 @@ def classification_metrics(
         accuracy_low=low,
         accuracy_high=high,
         log_loss=_log_loss(y, p, label_kind),
-        macro_f1=macro,
-        micro_f1=_micro_f1(truth, chosen) if label_kind == "multilabel" else None,
-        auc=auc,
+        macro_f1=float(f1[seen].mean()) if len(seen) else 0.0,
+        micro_f1=float(f1_score(truth, chosen, average="micro", zero_division=0)) if multilabel else None,
+        auc=float(np.mean(defined)) if defined else None,
         ece=reliability(p, y, label_kind).ece,
         classes=[
             ClassFigures(
@@ -133,7 +138,7 @@ def classification_metrics(
             for c, name in enumerate(names)
         ],
         confusion=None
-        if label_kind == "multilabel"
+        if multilabel
         else confusion_matrix(y, p.argmax(axis=1), labels=range(len(names))).tolist(),
     )
 
@@ -148,8 +153,8 @@ def correct_rows(
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
 
-def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns Wilson's score interval of a share, valid for small counts and shares near 0 and 1.
+def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+    """Returns Wilson's 95% score interval of a share, valid for small counts and shares near 0 and 1.
 
     Source: Wilson, JASA 22 (1927).
 
@@ -157,7 +162,7 @@ def wilson_interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[flo
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
-    interval = binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    interval = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -194,13 +199,3 @@ def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], label_kind: str) -> 
         return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
     # The sum of float32 probabilities may differ from 1, of which scikit-learn would warn.
     return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))
-
-
-def _auc(truth: NDArray[np.int64], score: NDArray[np.float64]) -> float | None:
-    if truth.min() == truth.max():
-        return None
-    return float(roc_auc_score(truth, score))
-
-
-def _micro_f1(truth: NDArray[np.int64], chosen: NDArray[np.int64]) -> float:
-    return float(f1_score(truth, chosen, average="micro", zero_division=0))

@@ -18,21 +18,14 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
 from recurra.files import replacing
+from recurra.layers.summary import Row
 from recurra.measure.charts import line_chart
 from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
 
 __all__ = [
-    "Bar",
-    "Chart",
-    "ModelRow",
-    "Part",
-    "ReportData",
-    "ReportTable",
-    "Section",
-    "render",
-    "template_macros",
+    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "render", "template_macros",
     "write_report",
-]
+]  # fmt: skip
 
 # Control characters except tab and line ends, and lone surrogates, which UTF-8 cannot encode.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -52,16 +45,6 @@ class Part(_Record):
     source: str = Field("", description="the file it was read from, or how it was split off")
     counts: dict[str, int] = Field(default_factory=dict, description="further columns, such as rows by class")
     notes: str = Field("", description="further facts, such as the median length")
-
-
-class ModelRow(_Record):
-    """One line of the model summary."""
-
-    name: str
-    layer: str
-    output_shape: str
-    parameters: int
-    trainable: bool = True
 
 
 class Bar(_Record):
@@ -145,7 +128,7 @@ class ReportData(_Record):
     best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
     stopped: str = Field("", description="why training ended: epochs, patience or interrupted")
 
-    summary: list[ModelRow] = Field(default_factory=list, description="the layers of the model")
+    summary: list[Row] = Field(default_factory=list, description="the layers of the model")
     settings: dict[str, Any] = Field(default_factory=dict, description="all settings, nested by section")
     command: str = Field("", description="the command that produced the model")
     seed: int | None = None
@@ -197,9 +180,10 @@ def _environment(package: str) -> Environment:
 
 def _view(data: ReportData) -> dict[str, Any]:
     """What the template needs besides ``data``: derived texts, positions and charts."""
-    names, rows = _history(data)
+    interrupted = "Training was interrupted; a longer training may give better results."
+    names = list(dict.fromkeys(name for row in data.history for name in row))
     return {
-        "caution": " ".join(filter(None, (data.caution, _interrupted(data)))),
+        "caution": f"{data.caution} {interrupted if data.stopped == 'interrupted' else ''}".strip(),
         "bars": _bars(data.bars, data.bars_top),
         "navigation": _navigation(data),
         "figure_columns": _figure_columns,
@@ -207,34 +191,37 @@ def _view(data: ReportData) -> dict[str, Any]:
         "training": _training(data),
         "curves": _curves(data),
         "history_names": names,
-        "history_rows": rows,
+        "history_rows": [
+            {
+                "best": row.get("epoch") == data.best_epoch,
+                "cells": [_cell(name, row[name]) if name in row else "" for name in names],
+            }
+            for row in data.history
+        ],
         "total": sum(row.parameters for row in data.summary),
         "frozen": sum(row.parameters for row in data.summary if not row.trainable),
         "settings": _flat(data.settings),
     }
 
 
-def _interrupted(data: ReportData) -> str:
-    if data.stopped != "interrupted":
-        return ""
-    return "Training was interrupted; a longer training may give better results."
-
-
 def _bars(bars: list[Bar], top: float | None) -> list[dict[str, Any]]:
     """The bars with their positions in percent of the track, which ends at ``top`` or the largest value."""
     end = top or max((bar.value if bar.high is None else bar.high for bar in bars), default=0) or 1
 
-    def position(value: float) -> float:
-        return round(min(100.0, max(0.0, 100 * value / end)), 2)
+    def position(value: float | None) -> float | None:
+        return None if value is None else round(min(100.0, max(0.0, 100 * value / end)), 2)
 
-    drawn: list[dict[str, Any]] = []
-    for bar in bars:
-        low = high = None
-        if bar.low is not None and bar.high is not None:
-            low, high = position(bar.low), position(bar.high)
-        fields = {"name": sentence(bar.name), "kind": bar.kind, "text": bar.text}
-        drawn.append({**fields, "value": position(bar.value), "low": low, "high": high})
-    return drawn
+    return [
+        {
+            "name": sentence(bar.name),
+            "kind": bar.kind,
+            "text": bar.text,
+            "value": position(bar.value),
+            "low": position(bar.low),
+            "high": position(bar.high),
+        }
+        for bar in bars
+    ]
 
 
 def _figure_columns(table: ReportTable) -> list[bool]:
@@ -282,36 +269,21 @@ def _curves(data: ReportData) -> list[Chart]:
     epochs = [row.get("epoch", place) for place, row in enumerate(data.history, start=1)]
     charts = []
     for key, caption in data.curves.items():
-        lines = {}
+        lines, last = {}, []
         for part, name in (("valid", "validation"), ("train", "training")):
             values = [row.get(f"{part}_{key}", float("nan")) for row in data.history]
-            if any(map(isfinite, values)):
+            finite = [value for value in values if isfinite(value)]
+            if finite:
                 lines[name] = values
+                last.append(f"{name} {finite[-1]:.3f}")
         if lines:
-            last = ", ".join(f"{name} {_last(values):.3f}" for name, values in lines.items())
-            title = f"{plain(key)} over {len(epochs)} epochs; at the end: {last}"
+            title = f"{plain(key)} over {len(epochs)} epochs; at the end: {', '.join(last)}"
             kept = {f"kept: epoch {data.best_epoch}": float(data.best_epoch)} if data.best_epoch else {}
             svg = line_chart(
                 epochs, lines, title=title, name=f"curve-{key}", marked=kept, percent=key in _SHARES
             )
             charts.append(Chart(caption=caption, svg=svg))
     return charts
-
-
-def _last(values: list[float]) -> float:
-    return [value for value in values if isfinite(value)][-1]
-
-
-def _history(data: ReportData) -> tuple[list[str], list[dict[str, Any]]]:
-    names = list(dict.fromkeys(name for row in data.history for name in row))
-    rows = [
-        {
-            "best": row.get("epoch") == data.best_epoch,
-            "cells": [_cell(name, row[name]) if name in row else "" for name in names],
-        }
-        for row in data.history
-    ]
-    return names, rows
 
 
 def _cell(name: str, value: float) -> str:

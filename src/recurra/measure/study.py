@@ -25,18 +25,9 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 __all__ = [
-    "ERROR",
-    "FIRST_LOOK",
-    "Criterion",
-    "Judgement",
-    "Mean",
-    "Scores",
-    "crossed_mean",
-    "holm",
-    "judge",
-    "looks",
-    "ratio_values",
-]
+    "ERROR", "FIRST_LOOK", "Criterion", "Judgement", "Mean", "Scores", "crossed_mean", "holm", "judge",
+    "looks", "ratio_values",
+]  # fmt: skip
 
 ERROR = 0.05
 FIRST_LOOK = 3  # seeds: with two, the variance between seeds would have one degree of freedom
@@ -231,9 +222,7 @@ def looks(seeds: int, adaptive: bool = True) -> dict[int, float]:
     while adaptive and look < seeds:
         early.append(look)
         look = ceil(1.5 * look)
-    if not early:
-        return {seeds: 1.0}
-    return {**{look: _EARLY / len(early) for look in early}, seeds: 1 - _EARLY}
+    return {**{look: _EARLY / len(early) for look in early}, seeds: 1 - _EARLY if early else 1.0}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

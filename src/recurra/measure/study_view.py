@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -12,14 +12,9 @@ from recurra.measure.formatting import count, duration, plain, sentence
 from recurra.measure.report import Bar, Chart, ReportTable, Section
 from recurra.measure.study import Criterion, Judgement, Mean
 
-__all__ = [
-    "ArmFigures",
-    "StudyFigures",
-    "arms_table",
-    "report_fields",
-    "verdict_sentence",
-    "verdicts",
-]
+__all__ = ["ArmFigures", "StudyFigures", "arms_table", "report_fields", "verdict_sentence", "verdicts"]
+
+_DEFAULT = Criterion()
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,6 @@ class StudyFigures:
         measured: Number and kind of the rows measured on, such as ``1,821 test rows``.
         tested: Whether these are test rows, which did not choose the epoch.
         enough: Largest difference that does not matter.
-        seeds: Maximum number of seeds.
         arms: Arms by ascending size, then in the order given, including the one compared with.
         baselines: The baseline by size.
         majority: Value of the criterion for always giving the most frequent answer; None if not defined.
@@ -87,7 +81,6 @@ class StudyFigures:
     measured: str
     tested: bool
     enough: float
-    seeds: int
     arms: list[ArmFigures]
     baselines: dict[int, ArmFigures] = field(default_factory=dict)
     majority: float | None = None
@@ -116,7 +109,7 @@ def gain(judgement: Judgement, criterion: Criterion) -> str:
     return f"{difference} ± {criterion.number(half, '')} {criterion.unit}"
 
 
-def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion | None = None) -> str:
+def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion = _DEFAULT) -> str:
     """Returns the result of the comparison of one arm as a sentence.
 
     Example:
@@ -126,7 +119,6 @@ def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion | None
         >>> verdict_sentence(arm, 0.005)
         'Bidirectional LSTM: +0.8 ± 0.3 points, real; costs 1.9 times the time.'
     """
-    criterion = criterion or Criterion()
     judgement = arm.judgement
     if judgement is None:
         return f"{arm.name}: not enough seeds for a verdict yet."
@@ -150,25 +142,22 @@ def arms_table(figures: StudyFigures, arms: Sequence[ArmFigures]) -> tuple[list[
     criterion = figures.criterion
     header = ["", plain(criterion.name), "over seeds", "seeds", "difference", "verdict", "time", "cost"]
     header += ["parameters", "memory"]
-    baseline = figures.baselines.get(arms[0].size)
-    shown = [*arms, *([] if baseline is None else [baseline])]
+    shown = [arm for arm in (*arms, figures.baselines.get(arms[0].size)) if arm is not None]
     rows = [_row(arm, criterion) for arm in shown]
     if any(arm.log_losses for arm in shown):
         header.append("log loss")
-        rows = [
-            [*row, f"{fmean(arm.log_losses):.3f}" if arm.log_losses else ""]
-            for row, arm in zip(rows, shown, strict=True)
-        ]
+        for row, arm in zip(rows, shown, strict=True):
+            row.append(f"{fmean(arm.log_losses):.3f}" if arm.log_losses else "")
     return header, rows
 
 
 def report_fields(figures: StudyFigures) -> dict[str, Any]:
     """Returns the fields of a report that show the results."""
     criterion = figures.criterion
-    judged = [arm for arm in figures.largest if arm.judgement is not None]
-    better = [arm for arm in judged if arm.judgement and arm.judgement.kind == "better"]
+    judged = [(arm, arm.judgement) for arm in figures.largest if arm.judgement is not None]
+    better = [(arm, judgement) for arm, judgement in judged if judgement.kind == "better"]
     sign = 1 if criterion.higher_is_better else -1
-    best = max(better, key=lambda arm: sign * arm.score, default=None)
+    best = max(better, key=lambda pair: sign * pair[0].score, default=None)
     notes = list(figures.unfinished)
     if not figures.tested:
         rows = criterion.rows
@@ -176,12 +165,13 @@ def report_fields(figures: StudyFigures) -> dict[str, Any]:
             f"The validation {rows} also chose the epochs: expect slightly worse figures on new {rows}."
         )
     verdict = f"No arm is shown to be better than {figures.against}." if judged else ""
-    if best is not None and best.judgement is not None:
-        verdict = f"{best.name} is best: {gain(best.judgement, criterion)}, and {_cost(best.cost)}."
+    if best is not None:
+        arm, judgement = best
+        verdict = f"{arm.name} is best: {gain(judgement, criterion)}, and {_cost(arm.cost)}."
     unit = " in percent" if criterion.shares else ""
     direction = "" if criterion.higher_is_better else ": lower is better"
     return {
-        "lead": _lead(figures, judged),
+        "lead": _lead(figures, [judgement.kind for _, judgement in judged]),
         "verdict": verdict,
         "verdict_kind": "good" if best else "",
         "caution": " ".join(notes),
@@ -213,8 +203,7 @@ def _cost(cost: float | None) -> str:
     return f"takes {cost:.1f} times the time" if cost <= 0.9 else "takes as long"
 
 
-def _lead(figures: StudyFigures, judged: Sequence[ArmFigures]) -> str:
-    kinds = [arm.judgement.kind for arm in judged if arm.judgement]
+def _lead(figures: StudyFigures, kinds: Sequence[str]) -> str:
     words = {
         "better": "better",
         "worse": "worse",
@@ -223,7 +212,7 @@ def _lead(figures: StudyFigures, judged: Sequence[ArmFigures]) -> str:
     }
     counts = [f"{kinds.count(kind)} {word}" for kind, word in words.items() if kind in kinds]
     results = ", ".join(counts) or "no verdict yet"
-    arms = "1 arm" if len(judged) == 1 else f"{len(judged)} arms"
+    arms = "1 arm" if len(kinds) == 1 else f"{len(kinds)} arms"
     return f"Of {arms} compared with {figures.against} on {figures.measured}: {results}."
 
 
@@ -296,9 +285,8 @@ def _curves(figures: StudyFigures) -> list[Section]:
     if len(figures.sizes) < 2:
         return []
     criterion = figures.criterion
-    names = list(dict.fromkeys(arm.name for arm in figures.arms))
     lines, bands = {}, {}
-    for name in names:
+    for name in dict.fromkeys(arm.name for arm in figures.arms):
         by_size = {arm.size: arm for arm in figures.arms if arm.name == name}
         arms = [by_size.get(size) for size in figures.sizes]
         lines[name] = [arm.score if arm else float("nan") for arm in arms]
@@ -309,9 +297,13 @@ def _curves(figures: StudyFigures) -> list[Section]:
         lines[baselines[0].name] = [baseline.score for baseline in baselines]
     first = {arm.size: arm for arm in reversed(figures.arms)}
     what, rows = sentence(plain(criterion.name)), f"training {criterion.rows}"
+    ends_of_lines = "; ".join(
+        f"{name} {criterion.value(values[0])} to {criterion.value(values[-1])}"
+        for name, values in lines.items()
+    )
     svg = line_chart(
         [float(first[size].rows) for size in figures.sizes], lines, bands=bands, percent=criterion.shares,
-        title=f"{what} by number of {rows}: {_ends(lines, criterion)}", name="sizes", x_label=rows,
+        title=f"{what} by number of {rows}: {ends_of_lines}", name="sizes", x_label=rows,
         y_label="" if criterion.shares else plain(criterion.name), log_x=True, wide=True,
     )  # fmt: skip
     tables = []
@@ -332,13 +324,6 @@ def _curves(figures: StudyFigures) -> list[Section]:
             anchor="curves", title="Learning curves", paragraphs=paragraphs, charts=[chart], tables=tables
         )
     ]
-
-
-def _ends(lines: Mapping[str, Sequence[float]], criterion: Criterion) -> str:
-    return "; ".join(
-        f"{name} {criterion.value(values[0])} to {criterion.value(values[-1])}"
-        for name, values in lines.items()
-    )
 
 
 def _method(figures: StudyFigures) -> Section:

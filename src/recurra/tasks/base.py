@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from recurra.io.tokenizer import Vocabulary
     from recurra.layers.network import Network
     from recurra.measure.explain import Explanation
-    from recurra.measure.report import ReportData
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
     from recurra.tasks.reporter import Reporter
     from recurra.tasks.study import StudyFunctions
-    from recurra.train.loop import Outcome
     from recurra.train.objective import BatchSource, Objective
 
 __all__ = [
@@ -106,6 +104,11 @@ class Prepared(Generic[C, A, D]):
     test: D | None = None
     key: str = ""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[D]:
+        """The parts that exist, in the order train, valid, test."""
+        return [part for part in (self.train, self.valid, self.test) if part is not None]
 
     @property
     def source_name(self) -> str:
@@ -195,9 +198,9 @@ class Task(Generic[P, B]):
         open_file: opens a whole file as one part of the data for a saved model.
         assess: computes the metrics of a model on one part.
         report_assessment: reports these metrics.
-        fit_report: returns the data of the report of a fit: bundle, data, outcome, metrics, baseline,
-            command.
-        evaluation_report: returns the data of the report of a saved model on a file.
+        report_fields: returns the fields of `ReportData` that show metrics: bundle, metrics, name of the file
+            (for the title), baseline (None if it was not fitted).
+        fit_fields: returns the fields on the data and the training curves: bundle, data, metrics.
         card: returns the model card, ``README.md``.
         predict: yields the predictions of a saved model.
         sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
@@ -219,8 +222,8 @@ class Task(Generic[P, B]):
     open_file: Callable[[B, Path, Reporter], Any]
     assess: Callable[[B, Any, AssessOptions], Assessment]
     report_assessment: Callable[[Any, Reporter], None]
-    fit_report: Callable[[B, P, Outcome, Any, Any, str], ReportData]
-    evaluation_report: Callable[[B, Any, str], ReportData]
+    report_fields: Callable[[B, Any, str, Any], dict[str, Any]]
+    fit_fields: Callable[[B, P, Any], dict[str, Any]]
     card: Callable[[B, Any], str]
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Protocol, TypeVar
 
 from recurra.cells import cell_named
-from recurra.config import Config, ModelConfig
+from recurra.config import ModelConfig
 from recurra.layers.summary import summarize
-from recurra.measure.report import ModelRow
+from recurra.measure.formatting import sentence
+from recurra.measure.report import Part, ReportData
 from recurra.runtime import facts
 from recurra.store import AnyBundle
+from recurra.tasks.base import Assessment, DataPart, Prepared, Task
+from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 
-__all__ = ["began_from", "network_fields", "network_name", "today", "training_fields"]
+__all__ = [
+    "AnyComparison", "began_from", "caution", "evaluation_report", "fit_report", "made_by", "model_card",
+    "network_name", "now", "part_row", "report_comparison", "today", "verdict_fields",
+]  # fmt: skip
 
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
+B = TypeVar("B", bound=AnyBundle)
 _VERSIONS = ("recurra", "python", "torch", "numpy")
+
+
+class AnyComparison(Protocol):
+    """A comparison of the model with its baseline, such as `recurra.measure.comparison.Comparison`."""
+
+    shown: bool
+    sentence: str
+
+    @property
+    def better(self) -> bool:
+        """Whether the model has the better figure."""
 
 
 def network_name(model: ModelConfig) -> str:
@@ -38,36 +59,129 @@ def today() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def network_fields(bundle: AnyBundle) -> dict[str, Any]:
-    """Returns the fields of a report that describe the network: time of creation, settings, layers."""
-    return {
-        "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "settings": bundle.config.plain(),
-        "summary": [
-            ModelRow(
-                name=row.name,
-                layer=row.layer,
-                output_shape=row.output_shape,
-                parameters=row.parameters,
-                trainable=row.trainable,
-            )
-            for row in summarize(bundle.model).rows
-        ],
-    }
+def now() -> str:
+    """Returns the date and time in UTC."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def training_fields(config: Config, outcome: Outcome, command: str) -> dict[str, Any]:
-    """Returns the fields of a report that describe the training and how to reproduce it."""
-    machine = facts()
-    return {
+def evaluation_report(
+    task: Task[Any, Any],
+    bundle: AnyBundle,
+    assessment: Assessment,
+    name: str,
+    baseline: Any = None,
+    **more: Any,
+) -> ReportData:
+    """Returns the report of a model on a file called ``name``; ``more`` are further fields."""
+    network = {"created": now(), "settings": bundle.config.plain(), "summary": summarize(bundle.model).rows}
+    fields = task.report_fields(bundle, assessment, name, baseline)
+    return ReportData.model_validate({**network, **fields, **more})
+
+
+def fit_report(
+    task: Task[P, B],
+    bundle: B,
+    prepared: P,
+    outcome: Outcome,
+    assessment: Assessment,
+    baseline: Any,
+    command: str,
+) -> ReportData:
+    """Returns the report of a fit: that of the evaluation, with the data and the training."""
+    training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
+        "seed": bundle.config.train.seed,
+        **made_by(command),
+    }
+    fields = {**training, **task.fit_fields(bundle, prepared, assessment)}
+    return evaluation_report(task, bundle, assessment, prepared.source_name, baseline, **fields)
+
+
+def part_row(part: DataPart, rows: int, notes: str, counts: dict[str, int] | None = None) -> Part:
+    """Returns the row of a part of the data in a report."""
+    return Part(name=part.name, rows=rows, source=PurePath(part.where).name, counts=counts or {}, notes=notes)
+
+
+def made_by(command: str) -> dict[str, Any]:
+    """Returns the fields of a report on the command, the versions of libraries, and the hardware."""
+    machine = facts()
+    return {
         "command": command,
-        "seed": config.train.seed,
         "versions": {name: machine[name] for name in _VERSIONS},
         "hardware": {name: value for name, value in machine.items() if name not in _VERSIONS},
     }
+
+
+def verdict_fields(comparison: AnyComparison | None, remark: str = "") -> dict[str, str]:
+    """Returns the verdict of a report; without a comparison, there is none."""
+    if comparison is None:
+        return {}
+    kind = ("good" if comparison.better else "bad") if comparison.shown else ""
+    return {"verdict": f"{sentence(comparison.sentence)}.{remark}", "verdict_kind": kind}
+
+
+def caution(part: str, count: int, rows: str = "rows", new: str = "texts") -> str:
+    """Returns the limits of the figures of a part of the data with ``count`` rows; may be empty."""
+    notes = []
+    if part != "test":
+        notes.append(
+            f"These are {part} {rows}, which also chose the epoch: "
+            f"expect slightly lower figures on new {new}."
+        )
+    if count < 100:
+        notes.append(f"There are few {rows}: note the width of the interval.")
+    return " ".join(notes)
+
+
+def report_comparison(comparison: AnyComparison | None, reporter: Reporter) -> None:
+    """Reports the result of a comparison, if there is one, as a sentence."""
+    if comparison is not None:
+        reporter.note(f"{sentence(comparison.sentence)}.")
+
+
+def model_card(
+    bundle: AnyBundle,
+    *,
+    title: str,
+    kind: str,
+    table: Sequence[Sequence[str]],
+    verdict: str = "",
+    about: str = "",
+    note: str = "",
+    use: str,
+    limits: str,
+) -> str:
+    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits.
+
+    Args:
+        bundle: The model.
+        title: Heading of the page.
+        kind: What the model is, such as ``A tagger``.
+        table: Header and rows of the table of figures.
+        verdict: The comparison with the baseline, without a period; may be empty.
+        about: Further facts about the model.
+        note: Explanation of the table.
+        use: Commands and their explanation.
+        limits: What to consider when the model is used.
+    """
+    header, *rows = (f"| {' | '.join(cells)} |" for cells in table)
+    return f"""# {title}
+
+{kind} made with recurra, {today()};
+recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
+{about}
+{header}
+{"|---" * len(table[0])}|
+{chr(10).join(rows)}
+{verdict and f"{chr(10)}{sentence(verdict)}.{chr(10)}"}{note}{began_from(bundle)}
+## Use
+
+{use}
+## Limits
+
+{limits}"""
 
 
 def began_from(bundle: AnyBundle) -> str:

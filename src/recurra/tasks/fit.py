@@ -21,7 +21,7 @@ from recurra.measure.report import render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
-from recurra.tasks.card import began_from, today
+from recurra.tasks.card import began_from, fit_report, today
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, open_pretrained, start_from
@@ -146,7 +146,7 @@ def fit_files(
     options = AssessOptions(baseline, fitted, prepared.train, explained)
     assessment = task.assess(bundle, prepared.test or prepared.valid, options)
     task.report_assessment(assessment, reporter)
-    page = task.fit_report(bundle, prepared, trained.outcome, assessment, fitted, command)
+    page = fit_report(task, bundle, prepared, trained.outcome, assessment, fitted, command)
     bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
     pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
     store.save(bundle, out, {**pages, **_history(out)})

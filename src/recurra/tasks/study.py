@@ -20,15 +20,9 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.texts import Part
 
 __all__ = [
-    "StudyData",
-    "StudyFunctions",
-    "draw_parquet",
-    "drawn_rows",
-    "nested_order",
-    "text_chunks",
-    "write_parquet",
-    "write_strata",
-]
+    "StudyData", "StudyFunctions", "draw_parquet", "drawn_rows", "nested_order", "text_chunks",
+    "write_parquet", "write_parts", "write_strata",
+]  # fmt: skip
 
 _ROWS_AT_ONCE = 1_000
 _STRATA = "strata.npy"
@@ -99,6 +93,32 @@ class StudyFunctions(Generic[P, B]):
     shared: tuple[str, ...] = ()
 
 
+def write_parts(
+    prepared: Prepared[Any, Any, Any],
+    folder: Path,
+    ending: str,
+    write: Callable[[Path, Any], None],
+    **fields: Any,
+) -> StudyData:
+    """Writes each part with ``write`` to a file of its name with an ``ending``.
+
+    Args:
+        prepared: The data.
+        folder: Directory of the files; created if needed.
+        ending: Ending of the names, such as ``.parquet``.
+        write: Writes one part to a path.
+        **fields: Further fields of the result.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"train": prepared.train, "valid": prepared.valid, "test": prepared.test}
+    names = {key: f"{key}{ending}" for key, part in parts.items() if part is not None}
+    for key, name in names.items():
+        write(folder / name, parts[key])
+    counts = {"rows": len(prepared.train), "measured": len(prepared.test or prepared.valid)}
+    files: dict[str, Any] = {"test": None, **names, "tested": prepared.test is not None}
+    return StudyData(folder, **{**counts, **files, **fields})
+
+
 def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int64]:
     """Returns the rows in an order drawn by ``seed`` in which any prefix has the share of each stratum.
 
@@ -148,8 +168,10 @@ def write_strata(folder: Path, strata: NDArray[np.integer[Any]]) -> None:
 
 def draw_parquet(data: StudyData, size: int, seed: int, path: Path) -> None:
     """Writes ``size`` rows of the training file, drawn by ``seed``, to a Parquet file."""
+    from pyarrow.dataset import dataset
+
     rows = drawn_rows(data, size, seed)
-    write_parquet(path, _taken(data.folder / data.train, rows))
+    write_parquet(path, [dataset(data.folder / data.train).take(rows)])
 
 
 def drawn_rows(data: StudyData, size: int, seed: int) -> NDArray[np.int64]:
@@ -163,14 +185,3 @@ def drawn_rows(data: StudyData, size: int, seed: int) -> NDArray[np.int64]:
     if len(np.unique(strata[rows])) < len(np.unique(strata)):
         raise DataError(f"{size:,} rows leave out a class", where="--sizes", hint="ask for more rows")
     return rows
-
-
-def _taken(path: Path, rows: NDArray[np.int64]) -> Iterator[pa.Table]:
-    """The sorted ``rows`` of a Parquet file in chunks."""
-    first = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE):
-            here = rows[(rows >= first) & (rows < first + len(batch))] - first
-            if len(here):
-                yield pa.table(batch.take(pa.array(here)).to_pydict(), schema=batch.schema)
-            first += len(batch)

@@ -21,27 +21,27 @@ from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Rows, Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
-from recurra.io.tokenizer import TextTokenizer
+from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
+from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "Part",
     "Rowset",
     "checked_texts",
-    "contents_of",
     "learned_parts",
-    "learned_tokenizer",
     "numbered_groups",
     "official_test",
     "open_part",
     "part_of",
     "report_skipped",
     "rows_of",
-    "split_parts",
-    "texts_of",
+    "text_vocabulary",
+    "tokenized_parts",
 ]
 
 Rowset = NDArray[np.int64]
+_ROWS_CHUNK = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,22 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def text_vocabulary(prepared: Prepared[Any, Any, Part]) -> Vocabulary:
+    """Returns the words of a tokenizer among the assets, and their counts in the training rows."""
+    tokenizer, examples = prepared.assets.tokenizer, prepared.train.examples
+    inside = np.zeros(len(examples), bool)
+    inside[prepared.train.rows] = True
+    counts = np.zeros(tokenizer.vocab_size, np.int64)
+    for first in range(0, len(examples), _ROWS_CHUNK):
+        rows = slice(first, first + _ROWS_CHUNK)
+        lengths = examples.lengths[rows]
+        start = examples.offsets[first]
+        ids = examples.flat[start : start + int(lengths.sum())]
+        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
+    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
+    return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
 def checked_texts(X: Sequence[str]) -> list[str]:
@@ -118,7 +134,7 @@ def learned_parts(
     return tokenizer, replace(whole, rows=training), held_out
 
 
-def texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
+def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
     """Yields the raw texts of some rows, which must be sorted, streamed from the file."""
     position, first = 0, 0
     for rows in read(source, Skipped()):
@@ -131,65 +147,69 @@ def texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
         first = end
 
 
-def learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
-    """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there.
-
-    ``contents`` is what `contents_of` returns for ``source``.
-    """
+def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
+    """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there."""
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
     path: Path = cache_folder() / f"{key}.tokenizer.json"
     if path.is_file():
         return TextTokenizer.load(path, config)
-    tokenizer = TextTokenizer.train(texts_of(source, rows), config)
+    tokenizer = TextTokenizer.train(_texts_of(source, rows), config)
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(path)
     return tokenizer
 
 
-def contents_of(source: Source) -> str:
+def _contents_of(source: Source) -> str:
     """Returns a fingerprint of a file's contents and of how its texts are found."""
     return content_key([source.path], json.dumps(source.settings(), sort_keys=True, default=str))
 
 
-def split_parts(
+def tokenized_parts(
     source: Source,
-    contents: str,
     rows: tuple[Rowset, Rowset],
-    tokenizer: TextTokenizer,
     labels: Labels | None,
+    config: TokenizerConfig,
     data: DataConfig,
     reporter: Reporter,
     *,
     valid: Path | None,
     test: Path | None,
-) -> tuple[Part, Part, Part | None]:
-    """Returns the training, validation and test part, tokenized.
+) -> tuple[TextTokenizer, tuple[Part, Part, Part | None], str]:
+    """Returns a tokenizer learned from the training rows; the parts; and a fingerprint, see `Prepared.key`.
+
+    The parts are those for training, validation and test.
 
     Args:
         source: the training file.
-        contents: its `contents_of`.
         rows: its row numbers for training and validation.
-        tokenizer: the tokenizer.
         labels: encodes the labels; None if they are not read.
+        config: the tokenizer's settings.
         data: how the files are read.
-        reporter: receives warnings about skipped rows.
+        reporter: receives the size of the vocabulary, and warnings about skipped rows.
         valid: the validation file; if None, the second ``rows`` are used.
         test: the test file; None for no test part.
 
     Raises:
         DataError: a file can't be used.
     """
+    reporter.step("Tokenizing")
+    contents = _contents_of(source)
+    tokenizer = _learned_tokenizer(source, contents, rows[0], config)
+    used = "training part" if labels is None else "training rows"
+    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used} only"})
     examples = _examples(source, contents, tokenizer, labels, Skipped())
     training, held_out = (
-        Part(name, str(source.path), examples, numbers, lambda numbers: texts_of(source, numbers))
+        Part(name, str(source.path), examples, numbers, lambda numbers: _texts_of(source, numbers))
         for name, numbers in zip(("training", "validation"), rows, strict=True)
     )
-    opened = {
-        name: open_part(name, path, tokenizer, labels, data, reporter, like=source)
-        for name, path in (("validation", valid), ("test", test))
-        if path is not None
-    }
-    return training, opened.get("validation", held_out), opened.get("test")
+    if valid is not None:
+        held_out = open_part("validation", valid, tokenizer, labels, data, reporter, like=source)
+    tested = None
+    if test is not None:
+        tested = open_part("test", test, tokenizer, labels, data, reporter, like=source)
+    names = [] if labels is None else [labels.to_json()]
+    key = content_key([], contents, tokenizer.fingerprint, *names, held_out.where, str(len(held_out)))
+    return tokenizer, (training, held_out, tested), key
 
 
 def open_part(
@@ -202,19 +222,19 @@ def open_part(
     *,
     like: Source | None = None,
 ) -> Part:
-    """Returns a whole file of texts as a part; arguments are those of `split_parts`.
+    """Returns a whole file of texts as a part; arguments are those of `tokenized_parts`.
 
     Raises:
         DataError: the file can't be used, has no rows, or has a label that is not among ``labels``.
     """
     source = detect(path, data, labelled=labels is not None, like=like)
     skipped = Skipped()
-    examples = _examples(source, contents_of(source), tokenizer, labels, skipped)
+    examples = _examples(source, _contents_of(source), tokenizer, labels, skipped)
     report_skipped(skipped, path, reporter)
     if not len(examples):
         raise DataError("there are no rows", where=path)
     return Part(
-        name, str(path), examples, np.arange(len(examples)), lambda numbers: texts_of(source, numbers)
+        name, str(path), examples, np.arange(len(examples)), lambda numbers: _texts_of(source, numbers)
     )
 
 

@@ -18,6 +18,7 @@ from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task
+from recurra.tasks.card import evaluation_report
 from recurra.tasks.registry import refuse_foreign_options, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
@@ -134,7 +135,7 @@ def evaluate_files(
     assessment = task.assess(bundle, part, options)
     task.report_assessment(assessment, reporter)
     if report is not None:
-        write_report(report, task.evaluation_report(bundle, assessment, data.name))
+        write_report(report, evaluation_report(task, bundle, assessment, data.name))
         reporter.note(f"report: {report}")
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 

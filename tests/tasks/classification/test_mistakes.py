@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.tasks.classification.mistakes import excerpt, worst_mistakes, worst_rows
+from recurra.tasks.classification.mistakes import excerpt, worst_mistakes
 
 P = np.array([[0.9, 0.1], [0.4, 0.6], [0.05, 0.95], [0.7, 0.3], [0.2, 0.8]])
 Y = np.array([1, 1, 0, 1, 0])
@@ -50,8 +50,9 @@ def test_texts_must_fit_the_rows() -> None:
         worst_mistakes(Y, P, ["a", "b"], "binary", lambda rows: ["one"])
 
 
-def test_worst_rows_are_all_wrong_ones_when_enough_are_asked_for() -> None:
-    assert sorted(worst_rows(Y, P, "binary", 99).tolist()) == [0, 2, 3, 4]
+def test_all_wrong_rows_are_returned_if_the_count_is_large() -> None:
+    mistakes = worst_mistakes(Y, P, ["a", "b"], "binary", lambda rows: ["?"] * len(rows), count=99)
+    assert [m.row for m in mistakes] == [3, 1, 5, 4]
 
 
 @settings(max_examples=50, deadline=None)

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recurra.layers.summary import Row
 from recurra.measure.calibration import probabilities, reliability
 from recurra.measure.comparison import compare_accuracy
 from recurra.measure.explain import Contribution, Explanation
 from recurra.measure.metrics import classification_metrics, correct_rows
-from recurra.measure.report import ModelRow, Part, ReportData, render
+from recurra.measure.report import Part, ReportData, render
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.mistakes import worst_mistakes
 from recurra.tasks.classification.report import result_fields
@@ -93,10 +94,14 @@ def page_of(found: Assessment, names: tuple[str, ...] = ("bad", "so-so", "good")
         "best_epoch": 3,
         "stopped": "epochs",
         "summary": [
-            ModelRow(
-                name="embedding", layer="Embedding", output_shape="(None, None, 32)", parameters=320_000
+            Row(
+                name="embedding",
+                layer="Embedding",
+                output_shape="(None, None, 32)",
+                parameters=320_000,
+                trainable=True,
             ),
-            ModelRow(name="gru", layer="GRU", output_shape="(None, 100)", parameters=40_200, trainable=False),
+            Row(name="gru", layer="GRU", output_shape="(None, 100)", parameters=40_200, trainable=False),
         ],
         "settings": {"train": {"seed": 3, "clip_norm": None}, "model": {"units": [64, 32]}, "recipe": "gru"},
         "command": "recurra fit reviews.csv --recipe gru",

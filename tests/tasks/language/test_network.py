@@ -89,21 +89,21 @@ def test_a_text_has_the_same_score_alone_and_among_others(monkeypatch: pytest.Mo
 
 
 def test_next_token_probabilities_sum_to_one_without_padding() -> None:
-    found = next_tokens(network(), texts(4))
-    assert found.shape == (4, V)
-    assert (found[:, 0] == 0).all()
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    for ids in texts(4):
+        p = next_tokens(network(), ids)
+        assert p.shape == (V,)
+        assert p[0] == 0
+        assert p.sum() == pytest.approx(1, rel=1e-5)
 
 
-def test_the_next_token_is_the_same_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_token_does_not_depend_on_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recurra.tasks.language.scores._WINDOW", 3)
-    model, some = network(), texts(9)
-    together = next_tokens(model, some)
-    for ids, found in zip(some, together, strict=True):
-        np.testing.assert_allclose(next_tokens(model, [ids])[0], found, rtol=1e-5)
+    model = network()
+    for ids in texts(9):
+        p = next_tokens(model, ids)
         states, _ = model.eval()(torch.from_numpy(ids)[None])
         truth = model.output.log_probabilities(states[0, -1:]).exp()[0].detach().numpy()
-        np.testing.assert_allclose(found, truth, rtol=1e-4)
+        np.testing.assert_allclose(p, truth, rtol=1e-4)
 
 
 def test_generation_follows_the_seed_the_temperature_and_the_top() -> None:
@@ -116,15 +116,15 @@ def test_generation_follows_the_seed_the_temperature_and_the_top() -> None:
     assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
     assert drawn(temperature=0) == drawn(top_k=1, seed=5)
     greedy = drawn(temperature=0)
-    assert greedy[0] == int(next_tokens(model, [start])[0].argmax())
-    assert greedy[1] == int(next_tokens(model, [np.r_[start, greedy[0]]])[0].argmax())
+    assert greedy[0] == int(next_tokens(model, start).argmax())
+    assert greedy[1] == int(next_tokens(model, np.r_[start, greedy[0]]).argmax())
     assert not {0, 3} & set(drawn(never=(0, 3), temperature=50.0))
     assert len(set(drawn(temperature=50.0))) > len(set(drawn(top_k=2)))
 
 
 def test_samples_follow_the_probabilities() -> None:
     model = network()
-    p = next_tokens(model, [np.array([1])])[0]
+    p = next_tokens(model, np.array([1]))
     first = [next(iter(generate(model, np.array([1]), 1, seed=seed))) for seed in range(1500)]
     found = np.bincount(first, minlength=V) / len(first)
     assert np.abs(found - p).max() < 4 * math.sqrt(0.25 / len(first))

@@ -17,13 +17,11 @@ from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.layers import Embedding
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
-from recurra.measure.report import ReportData
 from recurra.store import Assets, Bundle
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task, TrainingSetup
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
-from recurra.train.loop import Outcome
 from recurra.train.objective import supervised
 from tests.tasks.toy.settings import VowelConfig
 
@@ -129,19 +127,12 @@ def report_assessment(found: VowelAssessment, reporter: Reporter) -> None:
     reporter.note(f"mean absolute error {found.error:.2f}")
 
 
-def fit_report(
-    bundle: VowelBundle,
-    prepared: VowelData,
-    outcome: Outcome,
-    found: VowelAssessment,
-    baseline: object,
-    command: str,
-) -> ReportData:
-    return ReportData(title=f"Vowels of {prepared.source_name}", command=command)
+def report_fields(bundle: VowelBundle, found: VowelAssessment, name: str, baseline: object) -> dict[str, Any]:
+    return {"title": f"Vowels of {name}"}
 
 
-def evaluation_report(bundle: VowelBundle, found: VowelAssessment, name: str) -> ReportData:
-    return ReportData(title=f"Vowels of {name}")
+def fit_fields(bundle: VowelBundle, prepared: VowelData, found: VowelAssessment) -> dict[str, Any]:
+    return {}
 
 
 def card(bundle: VowelBundle, found: VowelAssessment) -> str:
@@ -169,8 +160,8 @@ TASK: Task[VowelData, VowelBundle] = Task(
     open_file=open_file,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=fit_report,
-    evaluation_report=evaluation_report,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
     card=card,
     predict=predict,
     sequences=sequences,

@@ -12,24 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
-from recurra.io.examples import Examples
 from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
+from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.card import network_name
+from recurra.tasks.card import network_name, report_comparison
+from recurra.tasks.classification.answers import predict_ids
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
-from recurra.tasks.classification.network import predict_logits
+from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
-
-EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -72,16 +71,17 @@ class Assessment:
         if self.unseen is None:
             return None
         known = self.metrics.rows - self.unseen.rows
-        baseline = f", the n-gram baseline {_accuracy(self.baseline_unseen)}" if self.baseline_unseen else ""
+        baseline = self.baseline_unseen
+        text = f", the n-gram baseline {baseline.accuracy_text}" if baseline else ""
         return (
             f"{known:,} of {self.metrics.rows:,} {self.part} texts occur in the training file; "
-            f"on the other {self.unseen.rows:,} {self.model_name} has {_accuracy(self.unseen)}{baseline}"
+            f"on the other {self.unseen.rows:,} {self.model_name} has {self.unseen.accuracy_text}{text}"
         )
 
 
 def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
     """Returns the logits of the rows of a part, of shape (n, C)."""
-    return predict_logits(bundle.model, Batches(part.examples, part.rows, EVALUATION_BATCH))
+    return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH))
 
 
 def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
@@ -101,9 +101,8 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     Args:
         bundle: the model, with a fitted temperature.
         part: labelled rows.
-        options: the baseline to evaluate on the same rows, if any; the training part, for the accuracy of its
-            largest class and for the metrics of rows that are not in it; the number of predictions to
-            explain.
+        options: the fitted baseline, if any; the training part, for the accuracy of its largest class and for
+            the metrics of rows that are not in it; the number of predictions to explain.
     """
     baseline: NgramBaseline | None = options.fitted
     training: Part | None = options.train
@@ -112,51 +111,53 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     logits, labels = logits_of(bundle, part), part.labels
     raw = probabilities(logits, label_kind)
     calibrated = probabilities(logits, label_kind, bundle.temperature)
-    metrics = classification_metrics(labels, calibrated, names, label_kind)
-    baseline_metrics = comparison = unseen = baseline_unseen = majority = None
     new = None if training is None else unseen_rows(part, training)
-    if new is not None:
-        unseen = classification_metrics(labels[new], calibrated[new], names, label_kind)
+
+    def metrics_of(proba: NDArray[np.float64]) -> tuple[Metrics, Metrics | None]:
+        """Returns the metrics of all rows and of the unseen rows."""
+        whole = classification_metrics(labels, proba, names, label_kind)
+        if new is None:
+            return whole, None
+        return whole, classification_metrics(labels[new], proba[new], names, label_kind)
+
+    metrics, unseen = metrics_of(calibrated)
+    baseline_metrics = comparison = baseline_unseen = majority = None
     if baseline is not None:
         baseline_proba = baseline.predict_proba(part.texts(part.rows))
-        baseline_metrics = classification_metrics(labels, baseline_proba, names, label_kind)
+        baseline_metrics, baseline_unseen = metrics_of(baseline_proba)
         correct, baseline_correct = (
             correct_rows(labels, p, label_kind) for p in (calibrated, baseline_proba)
         )
         comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
-        if new is not None:
-            baseline_unseen = classification_metrics(labels[new], baseline_proba[new], names, label_kind)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
-    mistakes = worst_mistakes(
-        labels,
-        calibrated,
-        names,
-        label_kind,
-        lambda rows: list(part.texts(np.sort(part.rows[rows]))),
-        numbers=part.examples.numbers[part.rows],
-    )
+    numbers = part.examples.numbers[part.rows]
     explanations = []
     for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
-        file_row = part.rows[row : row + 1]
-        explanation = explain_text(bundle, next(iter(part.texts(file_row))))
+        explanation = explain_text(bundle, next(iter(part.texts(part.rows[row : row + 1]))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
-        number = int(part.examples.numbers[file_row[0]])
-        explanations.append(Explanation.model_validate({**dict(explanation), "true": true, "row": number}))
+        explanations.append(explanation.model_copy(update={"true": true, "row": int(numbers[row])}))
     return Assessment(
-        part.name,
-        name,
-        metrics,
-        majority,
-        baseline_metrics,
-        comparison,
-        reliability(raw, labels, label_kind),
-        reliability(calibrated, labels, label_kind),
-        mistakes,
-        explanations,
-        unseen,
-        baseline_unseen,
+        part=part.name,
+        model_name=name,
+        metrics=metrics,
+        majority=majority,
+        baseline=baseline_metrics,
+        comparison=comparison,
+        before=reliability(raw, labels, label_kind),
+        after=reliability(calibrated, labels, label_kind),
+        mistakes=worst_mistakes(
+            labels,
+            calibrated,
+            names,
+            label_kind,
+            lambda rows: list(part.texts(np.sort(part.rows[rows]))),
+            numbers=numbers,
+        ),
+        explanations=explanations,
+        unseen=unseen,
+        baseline_unseen=baseline_unseen,
     )
 
 
@@ -168,10 +169,9 @@ def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
 
 def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
     """Returns whether the text of each row of ``part`` does not occur in the training file, of shape (n,)."""
-    if part.examples is training.examples:
-        known = {_digest(text) for text in training.texts(training.rows)}
-    else:
-        known = {_digest(text) for text in training.texts(np.arange(len(training.examples)))}
+    same_file = part.examples is training.examples
+    rows = training.rows if same_file else np.arange(len(training.examples))
+    known = {_digest(text) for text in training.texts(rows)}
     return np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
 
 
@@ -181,19 +181,11 @@ def _digest(text: str) -> bytes:
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Returns the contribution of each word of ``text`` to the prediction."""
-    label_kind = bundle.assets.labels.label_kind
-
-    def score(variants: list[NDArray[np.integer[Any]]]) -> NDArray[np.float64]:
-        examples = Examples.from_arrays([v.astype(np.int32) for v in variants])
-        logits = predict_logits(bundle.model, Batches(examples, None, EVALUATION_BATCH))
-        return probabilities(logits, label_kind, bundle.temperature)
-
     tokenizer = bundle.assets.tokenizer
-    ids = tokenizer.encode([text]).ids[0]
     return explain(
         tokenizer.surfaces(text),
-        ids,
-        score,
+        tokenizer.encode([text]).ids[0],
+        lambda variants: predict_ids(bundle, [ids.astype(np.int32) for ids in variants]),
         bundle.assets.labels.names,
         unknown_id=tokenizer.unknown_id,
         hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
@@ -206,8 +198,8 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     if assessment.baseline is not None:
         columns.append(("n-gram baseline", assessment.baseline))
     figures: list[tuple[str, Callable[[Metrics], str]]] = [
-        ("accuracy", lambda m: f"{100 * m.accuracy:.2f}%"),
-        ("95% interval", lambda m: f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"),
+        ("accuracy", lambda m: percent(m.accuracy)),
+        ("95% interval", lambda m: percents(m.accuracy_low, m.accuracy_high)),
         ("log loss", lambda m: f"{m.log_loss:.3f}"),
         ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
         ("AUC", lambda m: "-" if m.auc is None else f"{m.auc:.3f}"),
@@ -217,18 +209,12 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     rows = [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures]
     if assessment.majority is not None:
         header.append("largest class")
-        rows = [[*row, f"{100 * assessment.majority:.2f}%" if row is rows[0] else ""] for row in rows]
+        rows = [[*row, percent(assessment.majority) if row is rows[0] else ""] for row in rows]
     reporter.table("", header, rows)
-    if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+    report_comparison(assessment.comparison, reporter)
     leak = assessment.leak_sentence()
     if leak is not None:
         reporter.warn(leak)
-
-
-def _accuracy(m: Metrics) -> str:
-    return f"{100 * m.accuracy:.2f}% ({100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f})"
 
 
 def _worth_explaining(

@@ -44,42 +44,31 @@ _UNSPACED = re.compile(
 class NgramBaseline:
     """Logistic regression per class over TF-IDF 1-3-grams, weighted by naive Bayes log-count ratios.
 
-    The units are words, or characters in scripts without spaces. The same texts, labels and seed give the
-    same model.
+    The units are words, or characters in scripts without spaces. The same texts and labels give the same
+    model.
 
     Args:
-        strength: inverse regularization of the logistic regression (scikit-learn's ``C``).
         characters: maximum number of training characters; larger sets are sampled, which limits the memory
             (33 million, the IMDB training reviews, take 1.3 GB), and ``note`` says so.
         longest_text: maximum number of characters of a text, in training and prediction.
-        seed: seed of the sample and of the solver.
 
     Attributes:
         note: a remark on the training, or an empty string.
     """
 
-    def __init__(
-        self,
-        *,
-        strength: float = 20.0,
-        characters: int = 50_000_000,
-        longest_text: int = 100_000,
-        seed: int = 0,
-    ) -> None:
-        self.strength = strength
+    def __init__(self, *, characters: int = 50_000_000, longest_text: int = 100_000) -> None:
         self.characters = characters
         self.longest_text = longest_text
-        self.seed = seed
         self.note = ""
         self._counter: CountVectorizer | None = None
 
     def fit(
         self, texts: Iterable[str], labels: NDArray[Any], label_kind: str, n_classes: int
     ) -> NgramBaseline:
-        """Trains on ``texts``, read once and in order.
+        """Trains on ``N`` raw texts, read once and in order.
 
         Args:
-            texts: ``N`` raw texts; they are cleaned by this method.
+            texts: the texts.
             labels: class indices of shape (N,), or 0 and 1 of shape (N, C) for multi-label.
             label_kind: ``binary``, ``multiclass`` or ``multilabel``.
             n_classes: ``C``; not all classes must occur.
@@ -90,35 +79,31 @@ class NgramBaseline:
         """
         labels = np.asarray(labels)
         rows, sample = self._sample(texts, len(labels))
-        truth = (
-            labels[rows] > 0 if label_kind == "multilabel" else labels[rows][:, None] == np.arange(n_classes)
-        )
+        truth = labels[rows]
+        truth = truth > 0 if label_kind == "multilabel" else truth[:, None] == np.arange(n_classes)
         self.label_kind, self.n_classes = label_kind, n_classes
         counts = self._count(sample)
         del sample
         self._tfidf = TfidfTransformer(sublinear_tf=True)
-        self._ratios: list[NDArray[np.float64]] = []
-        self._weights: list[NDArray[np.float64]] = []
-        self._biases: list[float] = []
-        self._counts = truth.sum(axis=0)
         present = csr_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), counts.shape)
         features = self._tfidf.fit_transform(counts) if self._counter else None
-        width = counts.shape[1]
-        self._spread = (
-            np.zeros(width) if features is None else np.sqrt(np.asarray(features.mean(axis=0)).ravel())
-        )
+        self._spread = np.zeros(counts.shape[1])
+        if features is not None:
+            self._spread = np.sqrt(np.asarray(features.mean(axis=0)).ravel())
         del counts
-        for positive in self._positives():
-            ratio, weight, bias = self._fit_class(features, present, truth[:, positive])
-            self._ratios.append(ratio)
-            self._weights.append(weight)
-            self._biases.append(bias)
+        # Binary labels have one regression, that of the second class.
+        classes = [1] if label_kind == "binary" else range(n_classes)
+        models = [self._fit_class(features, present, truth[:, positive]) for positive in classes]
+        self._effects = [ratio * weight for ratio, weight, _ in models]
+        self._biases = [bias for _, _, bias in models]
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
         """Returns class probabilities of shape (N, C); rows sum to 1 unless the labels are multi-label."""
-        parts = [self._probabilities(chunk) for chunk in _chunks(texts, _CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
+        remaining, parts = iter(texts), [np.zeros((0, self.n_classes))]
+        while chunk := list(islice(remaining, _CHUNK)):
+            parts.append(self._probabilities(chunk))
+        return np.concatenate(parts)
 
     def strongest(self, names: Sequence[str], count: int = 15) -> dict[str, list[tuple[str, float]]]:
         """Returns the ``count`` strongest n-grams of each class with their weights.
@@ -128,16 +113,15 @@ class NgramBaseline:
         by weight alone, the list would consist of names that occur in three texts; by weight times the mean,
         of full stops.
         """
-        effects = [r * w for r, w in zip(self._ratios, self._weights, strict=True)]
+        effects = self._effects
         if self.label_kind == "binary":
             effects = [-effects[0], effects[0]]
         strongest = {}
         for name, effect in zip(names, effects, strict=True):
             best = np.argsort(-effect * self._spread, kind="stable")[:count]
             best = best[effect[best] > 0]
-            strongest[str(name)] = list(
-                zip((self._written(column) for column in best), effect[best].tolist(), strict=True)
-            )
+            ngrams = (join_words(str(self._names[column]).split(" ")) for column in best)
+            strongest[str(name)] = list(zip(ngrams, effect[best].tolist(), strict=True))
         return strongest
 
     def _count(self, texts: list[str]) -> csr_matrix:
@@ -155,14 +139,6 @@ class NgramBaseline:
         self._counter = None
         return csr_matrix((len(texts), 0), dtype=np.int64)
 
-    def _written(self, column: int) -> str:
-        """Returns an n-gram as text."""
-        return join_words(str(self._names[column]).split(" "))
-
-    def _positives(self) -> list[int]:
-        """Returns the classes with a regression; for binary labels, the second one only."""
-        return [1] if self.label_kind == "binary" else list(range(self.n_classes))
-
     def _fit_class(
         self, features: csr_matrix | None, present: csr_matrix, positive: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -176,9 +152,7 @@ class NgramBaseline:
         weighted = csr_matrix(
             (features.data * ratio[features.indices], features.indices, features.indptr), features.shape
         )
-        model = LogisticRegression(
-            C=self.strength, solver="liblinear", dual=True, max_iter=1000, random_state=self.seed
-        )
+        model = LogisticRegression(C=20.0, solver="liblinear", dual=True, max_iter=1000, random_state=0)
         with warnings.catch_warnings():
             # The limit max_iter bounds the time; the result is used even if it has not converged.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -189,14 +163,11 @@ class NgramBaseline:
         scores = np.tile(np.asarray(self._biases), (len(texts), 1))
         if self._counter:
             features = self._tfidf.transform(self._counter.transform(self._cleaned(texts)))
-            effects = np.stack([r * w for r, w in zip(self._ratios, self._weights, strict=True)], axis=1)
-            scores = scores + features @ effects
+            scores = scores + features @ np.stack(self._effects, axis=1)
         p = expit(scores)
         if self.label_kind == "binary":
             return np.concatenate([1 - p, p], axis=1)
-        if self.label_kind == "multiclass":
-            return np.asarray(p / p.sum(axis=1, keepdims=True))
-        return np.asarray(p)
+        return np.asarray(p / p.sum(axis=1, keepdims=True) if self.label_kind == "multiclass" else p)
 
     def _cleaned(self, texts: Iterable[str]) -> Iterator[str]:
         return (clean(text[: self.longest_text]) for text in texts)
@@ -206,7 +177,7 @@ class NgramBaseline:
 
         Each text gets a random number; texts with the largest numbers are dropped first.
         """
-        draws = np.random.default_rng(self.seed)
+        draws = np.random.default_rng(0)
         heap: list[tuple[float, int, str]] = []
         used = index = 0
         for index, text in enumerate(self._cleaned(texts), start=1):
@@ -219,18 +190,10 @@ class NgramBaseline:
         if not heap:
             raise DataError("there are no texts to train the baseline on")
         if len(heap) < index:
-            self.note = (
-                f"trained on a random {len(heap):,} of {index:,} texts, at most "
-                f"{self.characters:,} characters"
-            )
+            share = f"{len(heap):,} of {index:,} texts"
+            self.note = f"trained on a random {share}, at most {self.characters:,} characters"
         heap.sort(key=lambda entry: entry[1])
         return np.array([i for _, i, _ in heap], np.int64), [text for _, _, text in heap]
-
-
-def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 def words_of(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-__all__ = ["Mistake", "excerpt", "worst_mistakes", "worst_rows"]
+__all__ = ["Mistake", "excerpt", "worst_mistakes"]
 
 
 class Mistake(BaseModel):
@@ -21,7 +21,7 @@ class Mistake(BaseModel):
         predicted: Predicted class, in the same form.
         probability: Probability of the wrong prediction.
         true_probability: Probability of the true class; None for multi-label.
-        text: Excerpt of the text.
+        text: `excerpt` of the text.
     """
 
     row: int
@@ -30,27 +30,6 @@ class Mistake(BaseModel):
     probability: float
     true_probability: float | None
     text: str
-
-
-def worst_rows(
-    labels: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str, count: int = 12
-) -> NDArray[np.int64]:
-    """Returns the indices of the wrong rows with the highest probability, highest first, ties by index.
-
-    Args:
-        labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
-        probabilities: Probabilities of shape ``(N, C)``.
-        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        count: Maximum number of rows.
-
-    Example:
-        >>> p = np.array([[0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
-        >>> worst_rows(np.array([1, 1, 0]), p, "binary").tolist()
-        [2, 0]
-    """
-    wrongness = _wrongness(np.asarray(labels), np.asarray(probabilities, np.float64), label_kind)
-    order = np.argsort(-wrongness, kind="stable")[:count]
-    return order[wrongness[order] > 0].astype(np.int64)
 
 
 def worst_mistakes(
@@ -62,9 +41,8 @@ def worst_mistakes(
     *,
     numbers: NDArray[np.int64] | None = None,
     count: int = 12,
-    characters: int = 320,
 ) -> list[Mistake]:
-    """Returns the worst mistakes with excerpts of their texts.
+    """Returns the wrong rows with the highest probability, highest first, ties by index.
 
     Args:
         labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
@@ -75,11 +53,12 @@ def worst_mistakes(
             large file is enough.
         numbers: Row numbers in the data file of shape ``(N,)``. If None, rows are numbered from 1.
         count: Maximum number of mistakes.
-        characters: Maximum length of an excerpt.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
-    rows = worst_rows(y, p, label_kind, count)
-    wrongness = _wrongness(y, p, label_kind)
+    multilabel = label_kind == "multilabel"
+    wrongness = _wrongness(y, p, multilabel)
+    rows = np.argsort(-wrongness, kind="stable")[:count]
+    rows = rows[wrongness[rows] > 0]
     ascending = np.sort(rows)
     row_texts = texts_of(ascending) if len(rows) else []
     if len(row_texts) != len(rows):
@@ -87,20 +66,18 @@ def worst_mistakes(
     texts = dict(zip(ascending.tolist(), row_texts, strict=True))
     mistakes = []
     for row in rows.tolist():
-        if label_kind == "multilabel":
-            true, predicted = _set_of(y[row] > 0, names), _set_of(p[row] >= 0.5, names)
-            true_probability = None
+        if multilabel:
+            true, predicted = np.flatnonzero(y[row] > 0).tolist(), np.flatnonzero(p[row] >= 0.5).tolist()
         else:
-            true, predicted = str(names[int(y[row])]), str(names[int(p[row].argmax())])
-            true_probability = float(p[row, int(y[row])])
+            true, predicted = [int(y[row])], [int(p[row].argmax())]
         mistakes.append(
             Mistake(
                 row=row + 1 if numbers is None else int(numbers[row]),
-                true=true,
-                predicted=predicted,
+                true=", ".join(str(names[c]) for c in true) or "none",
+                predicted=", ".join(str(names[c]) for c in predicted) or "none",
                 probability=float(wrongness[row]),
-                true_probability=true_probability,
-                text=excerpt(texts[row], characters),
+                true_probability=None if multilabel else float(p[row, true[0]]),
+                text=excerpt(texts[row]),
             )
         )
     return mistakes
@@ -130,15 +107,9 @@ def excerpt(text: str, characters: int = 320) -> str:
     return f"{head.rstrip()} … {tail.lstrip()}"
 
 
-def _wrongness(y: NDArray[Any], p: NDArray[np.float64], label_kind: str) -> NDArray[np.float64]:
+def _wrongness(y: NDArray[Any], p: NDArray[np.float64], multilabel: bool) -> NDArray[np.float64]:
     """The probability of each wrong prediction, 0 for rows that are right, of shape ``(N,)``."""
-    if label_kind == "multilabel":
+    if multilabel:
         chosen = p >= 0.5
-        sure = np.where(chosen, p, 1 - p)
-        return np.asarray(np.where(chosen != (y > 0), sure, 0.0).max(axis=1))
-    best = p.argmax(axis=1)
-    return np.asarray(np.where(best != y, p[np.arange(len(p)), best], 0.0))
-
-
-def _set_of(mask: NDArray[np.bool_], names: Sequence[str]) -> str:
-    return ", ".join(str(names[c]) for c in np.flatnonzero(mask).tolist()) or "none"
+        return np.asarray(np.where(chosen != (y > 0), np.where(chosen, p, 1 - p), 0.0).max(axis=1))
+    return np.asarray(np.where(p.argmax(axis=1) != y, p.max(axis=1), 0.0))

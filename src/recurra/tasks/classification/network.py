@@ -17,7 +17,10 @@ from recurra.io.batcher import Batches
 from recurra.layers import Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
 
-__all__ = ["Classifier", "classification_loss", "predict_logits"]
+__all__ = ["BATCH", "Classifier", "classification_loss", "predict_logits"]
+
+BATCH = 256
+"""Number of texts that are evaluated at once."""
 
 
 class Classifier(Network):
@@ -63,18 +66,15 @@ class Classifier(Network):
         Pooling ``last`` is not a layer: the last recurrent layer then returns one vector, as in Keras without
         ``return_sequences``.
         """
-        table = LayerInfo(
-            "embedding",
-            "Embedding",
-            (None, None, self.embedding.embedding_dim),
-            list(self.embedding.parameters()),
-        )
-        rows = [table, *layer_info_of(self.recurrent, last_alone=self.pooling is None)]
+        width, weights = self.embedding.embedding_dim, list(self.embedding.parameters())
+        rows = [
+            LayerInfo("embedding", "Embedding", (None, None, width), weights),
+            *layer_info_of(self.recurrent, last_alone=self.pooling is None),
+        ]
         vector = (None, self.recurrent.output_size)
         if self.pooling is not None:
-            rows.append(
-                LayerInfo("pooling", type(self.pooling).__name__, vector, list(self.pooling.parameters()))
-            )
+            kind = type(self.pooling).__name__
+            rows.append(LayerInfo("pooling", kind, vector, list(self.pooling.parameters())))
         if self.head_dropout.p:
             rows.append(LayerInfo("head_dropout", "Dropout", vector))
         rows.append(LayerInfo("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
@@ -115,10 +115,9 @@ def classification_loss(
         return (losses if weights is None else losses * weights.to(logits)[labels]).mean()
 
     def multilabel(logits: Tensor, labels: Tensor) -> Tensor:
-        positive = None if weights is None else weights.to(logits)
-        return functional.binary_cross_entropy_with_logits(
-            logits, labels.to(logits.dtype), pos_weight=positive
-        )
+        weight = None if weights is None else weights.to(logits)
+        labels = labels.to(logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
 
     losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
     if label_kind not in losses:

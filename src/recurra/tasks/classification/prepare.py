@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.config import updated
-from recurra.io.cache import content_key
 from recurra.io.detect import detect
 from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
@@ -19,15 +18,7 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification.bundle import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import (
-    Part,
-    contents_of,
-    learned_tokenizer,
-    numbered_groups,
-    official_test,
-    report_skipped,
-    split_parts,
-)
+from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
 __all__ = ["ClassifierData", "prepare", "report_files"]
 
@@ -63,25 +54,16 @@ def prepare(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
     )
     if valid is None:
-        train_rows, valid_rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
+        rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
-        reporter.facts({"validation": f"{len(valid_rows):,} rows held out, {by}"})
+        reporter.facts({"validation": f"{len(rows[1]):,} rows held out, {by}"})
     else:
-        train_rows, valid_rows = np.arange(len(codes)), np.empty(0, np.int64)
+        rows = np.arange(len(codes)), np.empty(0, np.int64)
 
-    reporter.step("Tokenizing")
-    contents = contents_of(source)
-    tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
-    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training rows only"})
-    rows = (train_rows, valid_rows)
-    parts = split_parts(
-        source, contents, rows, tokenizer, labels, config.data, reporter, valid=valid, test=test
+    tokenizer, parts, key = tokenized_parts(
+        source, rows, labels, config.tokenizer, config.data, reporter, valid=valid, test=test
     )
     report_files(parts[1:] if valid else parts[2:], reporter)
-    valid_part = parts[1]
-    key = content_key(
-        [], contents, tokenizer.fingerprint, labels.to_json(), valid_part.where, str(len(valid_part))
-    )
     return Prepared(config, ClassifierAssets(tokenizer, labels, source), *parts, key)
 
 

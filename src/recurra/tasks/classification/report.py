@@ -3,62 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
-from recurra.layers.summary import summarize
 from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
-from recurra.measure.formatting import count, pvalue, sentence, share, three
+from recurra.measure.formatting import count, percent, percents, pvalue, sentence, share, three
 from recurra.measure.metrics import Metrics
-from recurra.measure.report import Bar, ReportData, ReportTable, Section, template_macros
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.measure.report import Bar, ReportTable, Section, template_macros
+from recurra.tasks.card import caution, model_card, part_row, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.bundle import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
-from recurra.train.loop import Outcome
 
-__all__ = ["evaluation_report", "model_card", "report_data", "result_fields"]
+__all__ = ["card", "fit_fields", "report_fields", "result_fields"]
 
 _COLUMNS = 6  # classes that get a column each in the table of parts
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
 
 
-def report_data(
-    bundle: ClassifierBundle,
-    prepared: ClassifierData,
-    outcome: Outcome,
-    assessment: Assessment,
-    baseline: NgramBaseline | None,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
-    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
+def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     config, names = bundle.config, bundle.assets.labels.names
     few = len(names) <= _COLUMNS
-    counts = [_class_counts(part, names) for part in parts]
+    counts = [_class_counts(part, names) for part in prepared.parts]
     by_class = ReportTable(
         caption="Rows of each class",
-        header=["Class", *(part.name for part in parts)],
+        header=["Class", *(part.name for part in prepared.parts)],
         rows=[[name, *(count(by_name[name]) for by_name in counts)] for name in names],
         folded=True,
     )
-    fields = {
-        **network_fields(bundle),
-        **training_fields(config, outcome, command),
-        **result_fields(
-            assessment,
-            names,
-            bundle.temperature or 1.0,
-            baseline_note=baseline.note if baseline else "",
-            ngrams=baseline.strongest(names) if baseline else {},
-        ),
-        "title": f"{assessment.model_name.removeprefix('the ')} on {prepared.source_name}",
+    return {
         "data": {
             "file": prepared.train.where,
             "columns": f"{' + '.join(config.data.text or [])} -> {config.data.label}",
@@ -67,18 +45,26 @@ def report_data(
             "text cut to": f"{config.tokenizer.max_tokens:,} tokens, at its {config.tokenizer.cut}",
         },
         "parts": [
-            _part(part, bundle, by_name if few else {}) for part, by_name in zip(parts, counts, strict=True)
+            part_row(part, len(part), _facts(part, bundle), by_name if few else None)
+            for part, by_name in zip(prepared.parts, counts, strict=True)
         ],
         "data_tables": [] if few else [by_class],
     }
-    return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: ClassifierBundle, assessment: Assessment, name: str) -> ReportData:
-    """Returns the report of a saved classifier on the file called ``name``."""
-    title = f"{assessment.model_name.removeprefix('the ')} on {name}"
-    results = result_fields(assessment, bundle.assets.labels.names, bundle.temperature or 1.0)
-    return ReportData.model_validate({"title": title, **network_fields(bundle), **results})
+def report_fields(
+    bundle: ClassifierBundle, assessment: Assessment, name: str, baseline: NgramBaseline | None
+) -> dict[str, Any]:
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
+    names = bundle.assets.labels.names
+    results = result_fields(
+        assessment,
+        names,
+        bundle.temperature or 1.0,
+        baseline_note=baseline.note if baseline else "",
+        ngrams=baseline.strongest(names) if baseline else {},
+    )
+    return {"title": f"{assessment.model_name.removeprefix('the ')} on {name}", **results}
 
 
 def result_fields(
@@ -102,31 +88,19 @@ def result_fields(
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
     details = [_classes(assessment.metrics, names, macros), _calibration(assessment, temperature, macros)]
     if assessment.explanations:
-        details.append(
-            Section(
-                anchor="explanations",
-                title="Explained predictions",
-                html=macros.explanations(
-                    [_explanation(explanation) for explanation in assessment.explanations]
-                ),
-            )
-        )
+        html = macros.explanations([_explanation(explanation) for explanation in assessment.explanations])
+        details.append(Section(anchor="explanations", title="Explained predictions", html=html))
+    mistakes = Section(anchor="mistakes", title="Worst mistakes")
     if assessment.mistakes:
-        explained = (
+        mistakes.paragraphs = [
             "The wrong predictions with the highest probability, highest first. Some of them may be wrong "
             "labels, or texts that are difficult even for a person."
-        )
-        details.append(
-            Section(
-                anchor="mistakes",
-                title="Worst mistakes",
-                paragraphs=[explained],
-                html=macros.mistakes(assessment.mistakes),
-            )
-        )
+        ]
+        mistakes.html = macros.mistakes(assessment.mistakes)
+        details.append(mistakes)
     elif assessment.metrics.accuracy == 1:
-        none = "None: every row was predicted correctly."
-        details.append(Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none]))
+        mistakes.paragraphs = ["None: every row was predicted correctly."]
+        details.append(mistakes)
     if ngrams:
         details.append(
             Section(
@@ -142,7 +116,7 @@ def result_fields(
     return {
         "lead": _lead(assessment),
         **_verdict(assessment),
-        "caution": _caution(assessment),
+        "caution": caution(assessment.part, assessment.metrics.rows),
         "bars": _bars(assessment),
         "bars_label": "Accuracy, with 95% intervals",
         "bars_top": 100.0,
@@ -152,36 +126,33 @@ def result_fields(
     }
 
 
-def model_card(bundle: ClassifierBundle, assessment: Assessment) -> str:
-    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    config = bundle.config
-    figures = [_card_row(assessment.model_name, assessment.metrics)]
-    if assessment.baseline:
-        figures.append(_card_row("n-gram baseline", assessment.baseline))
+def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
+    """Returns the model card."""
+    config, labels, vocabulary = bundle.config, bundle.assets.labels, bundle.assets.tokenizer.vocab_size
+    m = assessment.metrics
+    table = [[f"on {m.rows:,} {assessment.part} rows", "accuracy (95% interval)", "macro-F1"]]
+    for name, metrics in ((assessment.model_name, m), ("n-gram baseline", assessment.baseline)):
+        if metrics is not None:
+            table.append([name, metrics.accuracy_text, f"{metrics.macro_f1:.3f}"])
     if assessment.majority is not None:
-        figures.append(f"| always the largest class | {100 * assessment.majority:.2f}% | |")
-    verdict = f"\n{sentence(assessment.comparison.sentence)}.\n" if assessment.comparison else ""
-    return f"""# {assessment.model_name.removeprefix("the ")}: {", ".join(bundle.assets.labels.names[:12])}
-
-A text classifier ({bundle.assets.labels.label_kind}) made with recurra, {today()};
-recipe `{config.recipe}`, {summarize(bundle.model).total:,} parameters.
-
-| on {assessment.metrics.rows:,} {assessment.part} rows | accuracy (95% interval) | macro-F1 |
-|---|---|---|
-{chr(10).join(figures)}
-{verdict}{began_from(bundle)}
-## Use
-
+        table.append(["always the largest class", percent(assessment.majority), ""])
+    return model_card(
+        bundle,
+        title=f"{assessment.model_name.removeprefix('the ')}: {', '.join(labels.names[:12])}",
+        kind=f"A text classifier ({labels.label_kind})",
+        table=table,
+        verdict=assessment.comparison.sentence if assessment.comparison else "",
+        use="""\
     recurra predict . --text "..."
     recurra evaluate . DATA
-
-## Limits
-
-The vocabulary has {bundle.assets.tokenizer.vocab_size:,} words of the training texts; the model reads the
+""",
+        limits=f"""\
+The vocabulary has {vocabulary:,} words of the training texts; the model reads the
 first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
 kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and
 its calibration.
-"""
+""",
+    )
 
 
 def _class_counts(part: Part, names: Sequence[str]) -> dict[str, int]:
@@ -192,21 +163,10 @@ def _class_counts(part: Part, names: Sequence[str]) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _part(part: Part, bundle: ClassifierBundle, counts: dict[str, int]) -> ReportPart:
+def _facts(part: Part, bundle: ClassifierBundle) -> str:
     full = part.examples.full_lengths[part.rows]
     longer = float((full > bundle.config.tokenizer.max_tokens).mean())
-    return ReportPart(
-        name=part.name,
-        rows=len(part),
-        source=PurePath(part.where).name,
-        counts=counts,
-        notes=f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut",
-    )
-
-
-def _card_row(name: str, m: Metrics) -> str:
-    interval = f"{100 * m.accuracy_low:.2f} to {100 * m.accuracy_high:.2f}"
-    return f"| {name} | {100 * m.accuracy:.2f}% ({interval}) | {m.macro_f1:.3f} |"
+    return f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut"
 
 
 def _lead(assessment: Assessment) -> str:
@@ -230,25 +190,12 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
             "There is no baseline to compare it with."
         }
-    kind = "" if not comparison.shown else "good" if comparison.difference > 0 else "bad"
-    line = sentence(comparison.sentence) + "."
+    remark = ""
     if not comparison.shown:
-        line += " On these rows neither is shown to be better."
-    elif comparison.difference < 0:
-        line += " On this data the baseline is the better choice."
-    return {"verdict": line, "verdict_kind": kind}
-
-
-def _caution(assessment: Assessment) -> str:
-    notes = []
-    if assessment.part != "test":
-        notes.append(
-            f"These are {assessment.part} rows, which also chose the epoch: "
-            "expect slightly lower figures on new texts."
-        )
-    if assessment.metrics.rows < 100:
-        notes.append("There are few rows: note the width of the interval.")
-    return " ".join(notes)
+        remark = " On these rows neither is shown to be better."
+    elif not comparison.better:
+        remark = " On this data the baseline is the better choice."
+    return verdict_fields(comparison, remark)
 
 
 def _bars(assessment: Assessment) -> list[Bar]:
@@ -268,9 +215,7 @@ def _bar(kind: Literal["model", "baseline"], name: str, m: Metrics) -> Bar:
 
 
 def _figures(assessment: Assessment, baseline_note: str) -> Section:
-    columns = (
-        [assessment.metrics] if assessment.baseline is None else [assessment.metrics, assessment.baseline]
-    )
+    columns = [m for m in (assessment.metrics, assessment.baseline) if m is not None]
     multi = assessment.metrics.label_kind == "multilabel"
     figures: list[tuple[str, str, str]] = [
         ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
@@ -284,9 +229,9 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
 
     def cell(metrics: Metrics, key: str) -> str:
         if key == "interval":
-            return f"{100 * metrics.accuracy_low:.2f} to {100 * metrics.accuracy_high:.2f}"
+            return percents(metrics.accuracy_low, metrics.accuracy_high)
         value = getattr(metrics, key)
-        return f"{100 * value:.2f}%" if key in ("accuracy", "ece") else three(value)
+        return percent(value) if key in ("accuracy", "ece") else three(value)
 
     shown = [figure for figure in figures if figure[0] != "micro_f1" or multi]
     header = ["Figure", sentence(assessment.model_name.removeprefix("the "))]
@@ -333,7 +278,9 @@ def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
             c.name,
             count(c.support),
             count(c.predicted),
-            *map(share, (c.precision, c.recall, c.f1)),
+            share(c.precision),
+            share(c.recall),
+            share(c.f1),
             three(c.auc),
         ]
         for c in m.classes

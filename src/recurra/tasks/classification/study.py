@@ -24,6 +24,7 @@ from recurra.tasks.study import (
     draw_parquet,
     text_chunks,
     write_parquet,
+    write_parts,
     write_strata,
 )
 from recurra.tasks.texts import Part
@@ -39,40 +40,36 @@ def write(prepared: ClassifierData, folder: Path) -> StudyData:
     Raises:
         DataError: If no test row is left.
     """
-    labels, train, valid, test = prepared.assets.labels, prepared.train, prepared.valid, prepared.test
-    measured, kept = valid, np.ones(len(valid), bool)
-    if test is not None:
-        measured, kept = test, new_rows(test, train)
-        if not kept.any():
-            raise DataError(
-                "every text occurs in the training file too",
-                where=test.where,
-                hint="give texts that are not in the training file",
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_parquet(folder / "train.parquet", _tables(train, train.rows, labels))
-    write_parquet(folder / "valid.parquet", _tables(valid, valid.rows, labels))
-    if test is not None:
-        write_parquet(folder / "test.parquet", _tables(test, test.rows[kept], labels))
-    codes = train.labels
-    write_strata(folder, np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1))
+    labels, train, test = prepared.assets.labels, prepared.train, prepared.test
+    measured = test or prepared.valid
+    kept = np.ones(len(measured), bool) if test is None else new_rows(test, train)
+    if not kept.any():
+        raise DataError(
+            "every text occurs in the training file too",
+            where=measured.where,
+            hint="give texts that are not in the training file",
+        )
+
+    def write_part(path: Path, part: Part) -> None:
+        write_parquet(path, _tables(part, part.rows[kept] if part is test else part.rows, labels))
+
     majority = None
     if labels.label_kind != "multilabel":
-        largest = np.bincount(codes.astype(np.int64)).argmax()
+        largest = np.bincount(train.labels.astype(np.int64)).argmax()
         majority = float((measured.labels[kept] == largest).mean())
     columns = {"text": ["text"], "label": "label", "label_separator": None, "group": None}
-    return StudyData(
-        folder=folder,
-        rows=len(train),
+    study_data = write_parts(
+        prepared,
+        folder,
+        ".parquet",
+        write_part,
         measured=int(kept.sum()),
-        train="train.parquet",
-        valid="valid.parquet",
-        test=None if test is None else "test.parquet",
-        tested=test is not None,
         left_out=int((~kept).sum()),
         majority=majority,
         settings={"data": {"format": "parquet", "label_kind": labels.label_kind, **columns}},
     )
+    write_strata(folder, np.unique(train.labels, axis=0, return_inverse=True)[1].reshape(-1))
+    return study_data
 
 
 def _tables(part: Part, rows: NDArray[np.int64], labels: Labels) -> Iterator[pa.Table]:

@@ -16,13 +16,12 @@ from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
+from recurra.io.tokenizer import TextTokenizer
 from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import (
-    EVALUATION_BATCH,
     assess,
     explain_text,
     fit_baseline,
@@ -30,18 +29,17 @@ from recurra.tasks.classification.assess import (
     report_assessment,
 )
 from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
-from recurra.tasks.classification.network import classification_loss, predict_logits
+from recurra.tasks.classification.network import BATCH, classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
-from recurra.tasks.classification.report import evaluation_report, model_card, report_data
+from recurra.tasks.classification.report import card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part
+from recurra.tasks.texts import Part, open_part, text_vocabulary
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
 
-_ROWS_CHUNK = 10_000
 _TEXTS_CHUNK = 256
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
@@ -52,7 +50,7 @@ def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
     kind = labels.label_kind
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        logits = predict_logits(network, Batches(valid.examples, valid.rows, EVALUATION_BATCH))
+        logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
         metrics = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
         values = {"loss": metrics.log_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
@@ -71,22 +69,6 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> float:
     return fit_temperature(logits_of(bundle, valid), valid.labels, prepared.assets.labels.label_kind)
 
 
-def vocabulary(prepared: ClassifierData) -> Vocabulary:
-    """Returns the words of the tokenizer, and their counts in the training rows."""
-    tokenizer, examples = prepared.assets.tokenizer, prepared.train.examples
-    inside = np.zeros(len(examples), bool)
-    inside[prepared.train.rows] = True
-    counts = np.zeros(tokenizer.vocab_size, np.int64)
-    for first in range(0, len(examples), _ROWS_CHUNK):
-        rows = slice(first, first + _ROWS_CHUNK)
-        lengths = examples.lengths[rows]
-        start = examples.offsets[first]
-        ids = examples.flat[start : start + int(lengths.sum())]
-        counts += np.bincount(ids[np.repeat(inside[rows], lengths)], minlength=len(counts))
-    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-    return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
-
-
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
     """Opens a whole file of labelled texts."""
     tokenizer, labels, source = bundle.assets.tokenizer, bundle.assets.labels, bundle.assets.source
@@ -97,7 +79,7 @@ def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
 
 def sequences(bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each text."""
-    return vectors_of(bundle, texts_of_file(data, bundle.config, bundle.assets.source))
+    return _vectors(bundle, _texts(data, bundle.config, bundle.assets.source))
 
 
 def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBundle, Iterator[Tensor]]:
@@ -109,7 +91,7 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
     def texts() -> Iterator[str]:
         if data is None:
             return (row.text for row in sample_rows("en")["train"])
-        return texts_of_file(data, config)
+        return _texts(data, config)
 
     tokenizer = TextTokenizer.train(islice(texts(), _VOCABULARY_TEXTS), config.tokenizer)
     assets = ClassifierAssets(tokenizer, Labels(("no", "yes"), "binary"))
@@ -117,20 +99,16 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
         torch.manual_seed(config.train.seed)
         model = build(config, assets).eval()
     bundle = ClassifierBundle(config=config, model=model, assets=assets)
-    return bundle, vectors_of(bundle, texts())
+    return bundle, _vectors(bundle, texts())
 
 
-def texts_of_file(data: Path, config: ClassifierConfig, like: Source | None = None) -> Iterator[str]:
-    """Yields the texts of a file, labelled or not.
-
-    Raises:
-        DataError: the file can't be used.
-    """
+def _texts(data: Path, config: ClassifierConfig, like: Source | None = None) -> Iterator[str]:
+    """Yields the texts of a file, labelled or not."""
     chunks = read(detect(data, config.data, labelled=False, like=like))
     return (text for rows in chunks for text in rows.texts)
 
 
-def vectors_of(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
+def _vectors(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
     """Yields the word vectors (T, E) of each text."""
     table = bundle.model.embedding.weight.detach()
     while chunk := list(islice(texts, _TEXTS_CHUNK)):
@@ -171,14 +149,14 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     build=build,
     training_setup=training_setup,
     calibrate=calibrate,
-    vocabulary=vocabulary,
+    vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
-    card=model_card,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
+    card=card,
     predict=answers,
     sequences=sequences,
     explain=explain_text,

@@ -4,68 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.layers.summary import summarize
 from recurra.measure.charts import line_chart
 from recurra.measure.formatting import sentence
-from recurra.measure.report import Bar, Chart, ReportData, ReportTable, Section
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import network_fields, today, training_fields
+from recurra.measure.report import Bar, Chart, ReportTable, Section
+from recurra.tasks.card import model_card, part_row
 from recurra.tasks.forecasting.assess import ForecastAssessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastFigures, ForecastMetrics
 from recurra.tasks.forecasting.prepare import Part, SeriesData, layout_facts
 from recurra.tasks.forecasting.series.reach import reach_in_words, rows_in_words
-from recurra.train.loop import Outcome
 
-__all__ = ["bars", "evaluation_report", "forecast_sections", "median_stretch", "model_card", "report_data"]
+__all__ = ["bars", "card", "fit_fields", "forecast_sections", "median_stretch", "report_fields"]
 
 Values = NDArray[np.float64]
 _STRETCH = 240  # windows that are drawn
 
 
-def report_data(
-    bundle: ForecasterBundle,
-    prepared: SeriesData,
-    outcome: Outcome,
-    assessment: ForecastAssessment,
-    baseline: object,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
+def fit_fields(
+    bundle: ForecasterBundle, prepared: SeriesData, assessment: ForecastAssessment
+) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     unit = f", in {assessment.metrics.unit}" if assessment.metrics.unit else ""
     squared = "squared " if bundle.config.series.loss == "mse" else ""
-    parts = [part for part in (prepared.train, prepared.valid, prepared.test) if part is not None]
-    fields = {
-        **_result_fields(bundle, assessment, prepared.source_name),
-        **training_fields(bundle.config, outcome, command),
+    return {
         "data": {"file": prepared.train.where, **layout_facts(bundle.assets.layout, reach_of(bundle))},
-        "parts": [_part(part) for part in parts],
+        "parts": [part_row(part, part.end - part.first, _facts(part)) for part in prepared.parts],
         "warnings": prepared.warnings,
         "curves": {
             "loss": f"Loss: the mean {squared}error in standard deviations of the target; lower is better",
             "mae": f"Mean absolute error of {assessment.metrics.target}{unit}: lower is better",
         },
     }
-    return ReportData.model_validate(fields)
 
 
-def evaluation_report(bundle: ForecasterBundle, assessment: ForecastAssessment, name: str) -> ReportData:
-    """Returns the report of a saved forecaster on the file called ``name``."""
-    return ReportData.model_validate(_result_fields(bundle, assessment, name))
-
-
-def _result_fields(bundle: ForecasterBundle, assessment: ForecastAssessment, name: str) -> dict[str, Any]:
+def report_fields(
+    bundle: ForecasterBundle, assessment: ForecastAssessment, name: str, baseline: object
+) -> dict[str, Any]:
     """Returns the fields of a report that show an assessment on the file called ``name``."""
     metrics = assessment.metrics
     reach, spacing = reach_of(bundle), bundle.assets.layout.spacing
     return {
-        **network_fields(bundle),
         "title": f"{metrics.network.label} on {name}",
         "lead": assessment.lead(reach_in_words(reach, spacing)),
         "verdict": assessment.verdict,
@@ -77,53 +60,41 @@ def _result_fields(bundle: ForecasterBundle, assessment: ForecastAssessment, nam
     }
 
 
-def _part(part: Part) -> ReportPart:
-    dates = f"{part.dates}, " if part.dates else ""
-    return ReportPart(
-        name=part.name,
-        rows=part.end - part.first,
-        source=PurePath(part.where).name,
-        notes=f"{dates}{len(part.rows):,} windows",
-    )
+def _facts(part: Part) -> str:
+    return f"{f'{part.dates}, ' if part.dates else ''}{len(part.rows):,} windows"
 
 
-def model_card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
-    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
+def card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
+    """Returns the model card."""
     metrics, layout, reach = assessment.metrics, bundle.assets.layout, reach_of(bundle)
     columns = ", ".join(dict.fromkeys([*layout.time, *layout.columns]))
     unit = f" ({metrics.unit})" if metrics.unit else ""
-    rows = []
+    windows = f"on {metrics.windows:,} {assessment.part} windows"
+    table = [[windows, f"MAE{unit}, 95% interval", f"RMSE{unit}", "skill"]]
     for figures in metrics.figures:
         mae = f"{metrics.number(figures.mae)} ({metrics.interval(figures.mae_low, figures.mae_high)})"
         skill = "" if figures.skill is None else f"{100 * figures.skill:.1f}%"
-        rows.append(f"| {figures.label} | {mae} | {metrics.number(figures.rmse)} | {skill} |")
-    table = "\n".join(rows)
-    verdict = f"\n{assessment.verdict}\n" if assessment.verdict else ""
-    return f"""# {metrics.network.label}: {metrics.target}
-
-A forecaster made with recurra, {today()};
-recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
-It forecasts {metrics.target}, {reach_in_words(reach, layout.spacing)}.
-
-| on {metrics.windows:,} {assessment.part} windows | MAE{unit}, 95% interval | RMSE{unit} | skill |
-|---|---|---|---|
-{table}
-{verdict}
-Skill is how far the MAE is below that of persistence, which repeats the last known value.
-
-## Use
-
+        table.append([figures.label, mae, metrics.number(figures.rmse), skill])
+    return model_card(
+        bundle,
+        title=f"{metrics.network.label}: {metrics.target}",
+        kind="A forecaster",
+        about=f"It forecasts {metrics.target}, {reach_in_words(reach, layout.spacing)}.\n",
+        table=table,
+        verdict=assessment.verdict.removesuffix("."),
+        note="\nSkill is how far the MAE is below that of persistence, which repeats the last known value.\n",
+        use=f"""\
     recurra predict . ROWS.csv
     recurra evaluate . ROWS.csv
 
 ROWS.csv has the columns of the training file: {columns}; a forecast needs its last
 {reach.back + 1:,} rows.
-
-## Limits
-
+""",
+        limits="""\
 It was tested once, on the rows after its training rows. If the behaviour of the series changes, the errors
 grow: measure the model on new rows regularly and compare it with persistence.
-"""
+""",
+    )
 
 
 def bars(metrics: ForecastMetrics) -> list[Bar]:

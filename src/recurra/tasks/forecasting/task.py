@@ -14,7 +14,7 @@ from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessmen
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
-from recurra.tasks.forecasting.report import evaluation_report, model_card, report_data
+from recurra.tasks.forecasting.report import card, fit_fields, report_fields
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.forecasting.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -62,9 +62,9 @@ TASK: Task[SeriesData, ForecasterBundle] = Task(
     fit_baseline=fit_ridge,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
-    card=model_card,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
+    card=card,
     predict=answer,
     sequences=sequences,
     study=STUDY,

@@ -60,7 +60,7 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
     """Returns the ``count`` most likely next tokens after ``text``, with their probabilities."""
     tokenizer = bundle.assets.tokenizer
-    p = next_tokens(bundle.model, tokenizer.encode([text]).ids)[0]
+    p = next_tokens(bundle.model, tokenizer.encode([text]).ids[0])
     best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)].tolist()
     return [(END if id == tokenizer.start_id else tokenizer.word(id), float(p[id])) for id in best]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.card import network_name
+from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import (
@@ -146,9 +146,7 @@ def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> Non
     ]
     header = [f"{assessment.part}, {assessment.model.tokens:,} tokens", *(name for name, _ in columns)]
     reporter.table("", header, rows)
-    if assessment.comparison is not None:
-        sentence = assessment.comparison.sentence
-        reporter.note(f"{sentence[:1].upper()}{sentence[1:]}.")
+    report_comparison(assessment.comparison, reporter)
 
 
 def span(figures: Perplexity) -> str:

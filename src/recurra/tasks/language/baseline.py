@@ -60,34 +60,28 @@ class NgramModel:
     def fit(self, stream: NDArray[np.integer]) -> NgramModel:
         """Counts the n-grams of a stream (N,): each text starts with ``end``, and ``end`` ends the stream."""
         tokens = self._checked(stream)
-        grams = tokens.copy()  # index of the n-gram that ends at each position; of a unigram: its token
-        raw: list[tuple[Ids, Ids, Ids]] = []  # keys, counts and a position of each n-gram
-        suffix: list[Ids] = []  # for each n-gram, the index of the (n - 1)-gram without its first token
-        unigrams = np.bincount(tokens[1:], minlength=self.vocab_size).astype(np.int64)
-        positions = np.arange(1, len(tokens))
+        grams = tokens  # index of the n-gram that ends at each position; of a unigram: its token
+        keys = np.arange(self.vocab_size)
+        counts = np.bincount(tokens[1:], minlength=self.vocab_size)
+        starts_text = np.zeros(self.vocab_size, bool)
+        contexts = 1
+        self._orders = []
         for length in range(2, self.order + 1):
             context = self._contexts(grams, tokens, length)
-            ends = positions[context[1:] >= 0]
-            all_keys = context[ends] * self.vocab_size + tokens[ends]
-            keys, first, index, counts = np.unique(
-                all_keys, return_index=True, return_inverse=True, return_counts=True
+            ends = np.flatnonzero(context >= 0)
+            longer_keys, first, index, longer_counts = np.unique(
+                context[ends] * self.vocab_size + tokens[ends],
+                return_index=True,
+                return_inverse=True,
+                return_counts=True,
             )
-            suffix.append(grams[ends[first]])
-            raw.append((keys, counts, ends[first]))
+            predecessors = np.bincount(grams[ends[first]], minlength=len(keys))
+            self._orders.append(self._smoothed(keys, np.where(starts_text, counts, predecessors), contexts))
+            contexts, keys, counts = len(keys), longer_keys, longer_counts
+            starts_text = tokens[ends[first] - length + 1] == self.end
             grams = np.full(len(tokens), -1, np.int64)
             grams[ends] = index.reshape(-1)
-        self._orders = []
-        contexts = 1
-        for length in range(1, self.order + 1):
-            keys, counts = (np.arange(self.vocab_size), unigrams) if length == 1 else raw[length - 2][:2]
-            if length < self.order:
-                predecessors = np.bincount(suffix[length - 1], minlength=len(keys))
-                starts_text = np.zeros(len(keys), bool)
-                if length > 1:
-                    starts_text = tokens[raw[length - 2][2] - length + 1] == self.end
-                counts = np.where(starts_text, counts, predecessors)
-            self._orders.append(self._smoothed(keys, counts.astype(np.int64), contexts))
-            contexts = len(keys)
+        self._orders.append(self._smoothed(keys, counts, contexts))
         return self
 
     def log_probability(self, stream: NDArray[np.integer]) -> Floats:

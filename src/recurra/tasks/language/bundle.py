@@ -52,9 +52,5 @@ LanguageBundle: TypeAlias = Bundle[LanguageModelConfig, LanguageNetwork, Languag
 
 def build(config: LanguageModelConfig, assets: LanguageAssets) -> LanguageNetwork:
     """Builds the network: embedding, recurrent layers, output."""
-    return LanguageNetwork(
-        config.model,
-        config.language,
-        assets.tokenizer.vocab_size,
-        embedding_rows=config.train.embedding_rows,
-    )
+    vocab_size, rows = assets.tokenizer.vocab_size, config.train.embedding_rows
+    return LanguageNetwork(config.model, config.language, vocab_size, embedding_rows=rows)

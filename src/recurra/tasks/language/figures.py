@@ -46,6 +46,11 @@ class PerplexityComparison(BaseModel):
     shown: bool
     sentence: str
 
+    @property
+    def better(self) -> bool:
+        """Whether the first model has the lower perplexity."""
+        return self.ratio < 1
+
 
 def blocks_of(starts: NDArray[np.int64], count: int = BLOCKS) -> NDArray[np.int64]:
     """Returns the boundaries of blocks of neighbouring whole texts, of about equal size.
@@ -67,15 +72,11 @@ def blocks_of(starts: NDArray[np.int64], count: int = BLOCKS) -> NDArray[np.int6
 
 
 def perplexity(log_probability: NDArray[np.floating], blocks: NDArray[np.int64]) -> Perplexity:
-    """Returns the perplexity of tokens with the given natural log-probabilities.
+    """Returns the perplexity of tokens with the given natural log-probabilities (N,), in their order.
 
-    The interval is Student's t interval of the mean, a ratio of two sums over blocks (of nats, and of
+    The interval is Student's t interval of the mean, a ratio of two sums over ``blocks`` (of nats, and of
     tokens), by the delta method (Cochran 1977, "Sampling techniques", section 6.3); its ends are
     exponentiated.
-
-    Args:
-        log_probability: log-probabilities in the order of the text, of shape (N,).
-        blocks: block boundaries, see :func:`blocks_of`.
 
     Raises:
         DataError: there are no tokens.

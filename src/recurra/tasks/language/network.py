@@ -60,12 +60,9 @@ class LanguageNetwork(Network):
     def forward(
         self, tokens: Tensor, lengths: Tensor | None = None, state: States | None = None
     ) -> tuple[Tensor, States]:
-        """Returns states (B, T, H) and the last states of each layer.
+        """Returns states (B, T, H) and the last states of each layer, from the initial ``state`` or zeros.
 
-        Args:
-            tokens: token ids of shape (B, T), int64, padded at the end.
-            lengths: number of tokens of each row, of shape (B,); None if every row has ``T``.
-            state: initial states of each layer; None for zeros.
+        ``tokens`` are ids (B, T), int64, padded at the end to ``lengths`` (B,), or without padding if None.
         """
         states, last = self.recurrent(self.embedding.lookup(tokens), lengths, state)
         if self.training and self.output_dropout:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from recurra.config import updated
 from recurra.errors import ConfigError, DataError
-from recurra.io.cache import content_key
 from recurra.io.detect import detect
 from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
@@ -21,15 +20,7 @@ from recurra.tasks.language.network import refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import (
-    Part,
-    Rowset,
-    contents_of,
-    learned_tokenizer,
-    numbered_groups,
-    report_skipped,
-    split_parts,
-)
+from recurra.tasks.texts import Part, Rowset, numbered_groups, report_skipped, tokenized_parts
 
 __all__ = ["LanguageData", "check_settings", "hold_out", "prepare", "stream_of", "training_counts"]
 
@@ -91,27 +82,20 @@ def prepare(
         )
     if valid is None:
         in_order = format_named(source.format).is_running_text
-        train_rows, valid_rows = hold_out(sizes, config, groups, in_order=in_order)
+        rows = hold_out(sizes, config, groups, in_order=in_order)
         how = "the last ones" if in_order else "at random"
         how = f"whole groups of {config.data.group!r}" if groups is not None else how
-        reporter.facts({"validation": f"{len(valid_rows):,} texts held out, {how}"})
+        reporter.facts({"validation": f"{len(rows[1]):,} texts held out, {how}"})
     else:
-        train_rows, valid_rows = np.arange(len(sizes)), np.empty(0, np.int64)
+        rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
-    reporter.step("Tokenizing")
-    contents = contents_of(source)
-    tokenizer = learned_tokenizer(source, contents, train_rows, config.tokenizer)
+    tokenizer, parts, key = tokenized_parts(
+        source, rows, None, config.tokenizer, config.data, reporter, valid=valid, test=test
+    )
     if tokenizer.vocab_size <= len(SPECIALS):
         raise DataError("the texts have no words", where=data, hint="give a file of texts")
-    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only"})
-    rows = (train_rows, valid_rows)
-    parts = split_parts(
-        source, contents, rows, tokenizer, None, config.data, reporter, valid=valid, test=test
-    )
     _report_steps(parts[0], config, reporter)
     _report_parts([part for part in parts if part is not None], config, reporter)
-    valid_part = parts[1]
-    key = content_key([], contents, tokenizer.fingerprint, valid_part.where, str(len(valid_part)))
     return Prepared(config, LanguageAssets(tokenizer, source), *parts, key)
 
 
@@ -120,12 +104,9 @@ def hold_out(
 ) -> tuple[Rowset, Rowset]:
     """Splits texts into training and validation; returns the sorted row numbers ``(train, valid)``.
 
-    Args:
-        sizes: number of characters of each text, of shape (N,), with N at least 2.
-        config: the settings ``data.valid_fraction`` and ``data.split_seed``.
-        groups: group of each row, of shape (N,); rows of one group stay together.
-        in_order: whether the last texts are held out, with ``valid_fraction`` of all characters; otherwise
-            random rows.
+    ``sizes`` are the characters of each text and ``groups`` the group of each, if any, of shape (N,) with N
+    at least 2. With ``in_order`` and without groups, the last texts are held out, with ``valid_fraction`` of
+    all characters; otherwise random rows, or whole groups.
     """
     share = config.data.valid_fraction
     if groups is not None or not in_order:

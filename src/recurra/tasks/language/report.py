@@ -2,85 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
-from recurra.layers.summary import summarize
-from recurra.measure.formatting import sentence
-from recurra.measure.report import Bar, ReportData, ReportTable, Section
-from recurra.measure.report import Part as ReportPart
-from recurra.tasks.card import began_from, network_fields, today, training_fields
+from recurra.measure.report import Bar, ReportTable, Section
+from recurra.tasks.card import model_card, part_row, verdict_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import Perplexity
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
-from recurra.train.loop import Outcome
 
-__all__ = ["evaluation_report", "model_card", "report_data"]
+__all__ = ["card", "fit_fields", "report_fields"]
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
 
-def report_data(
-    bundle: LanguageBundle,
-    ready: LanguageData,
-    outcome: Outcome,
-    assessment: LanguageAssessment,
-    baseline: LanguageBaseline | None,
-    command: str,
-) -> ReportData:
-    """Returns the report of a fit."""
+def fit_fields(
+    bundle: LanguageBundle, prepared: LanguageData, assessment: LanguageAssessment
+) -> dict[str, Any]:
+    """Returns the fields of the report of a fit that show data and training."""
     config, tokenizer = bundle.config, bundle.assets.tokenizer
-    parts = [part for part in (ready.train, ready.valid, ready.test) if part is not None]
-    fields = {
-        **result_fields(bundle, assessment, baseline.note if baseline else ""),
-        **training_fields(config, outcome, command),
-        "title": f"{assessment.model_name.removeprefix('the ')} language model of {ready.source_name}",
+    return {
+        "title": f"{assessment.model_name.removeprefix('the ')} language model of {prepared.source_name}",
         "curves": {
             "loss": "Loss, in nats per token: lower is better",
             "perplexity": "Perplexity: lower is better",
         },
         "data": {
-            "file": ready.train.where,
+            "file": prepared.train.where,
             "text": " + ".join(config.data.text or ["lines"]),
             "vocabulary": f"{tokenizer.vocab_size:,} entries, from the training part only",
             "windows": f"{config.language.bptt} steps, states carried over",
         },
-        "parts": [_part(part) for part in parts],
+        "parts": [part_row(part, len(part), _facts(part)) for part in prepared.parts],
     }
-    return ReportData.model_validate(fields)
 
 
-def result_fields(
-    bundle: LanguageBundle, assessment: LanguageAssessment, baseline_note: str = ""
+def report_fields(
+    bundle: LanguageBundle, assessment: LanguageAssessment, name: str, baseline: LanguageBaseline | None
 ) -> dict[str, Any]:
-    """Returns the fields of a report that show an assessment.
-
-    ``baseline_note`` names limits of the baseline, such as that only a part of the tokens was counted.
-    """
-    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [
-        (assessment.model_name.removeprefix("the "), assessment.model, "model")
-    ]
+    """Returns the fields of a report that show an assessment on the file called ``name``."""
+    model, title = assessment.model, assessment.model_name.removeprefix("the ")
+    named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [(title, model, "model")]
     if assessment.baseline is not None:
         named.append((f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline, "baseline"))
     if assessment.unigram is not None:
         named.append(("Token frequencies", assessment.unigram, "majority"))
-    model = assessment.model
-    verdict, kind = "", ""
-    if assessment.comparison is not None:
-        verdict = f"{sentence(assessment.comparison.sentence)}."
-        ahead = assessment.comparison.ratio < 1
-        kind = ("good" if ahead else "bad") if assessment.comparison.shown else ""
     return {
-        **network_fields(bundle),
+        "title": f"{title} language model on {name}",
         "lead": f"On {model.tokens:,} {assessment.part} tokens {assessment.model_name} has a perplexity of "
         f"{model.value:,.2f}: {model.bits:.3f} bits per {assessment.unit}.",
-        "verdict": verdict,
-        "verdict_kind": kind,
+        **verdict_fields(assessment.comparison),
         "bars": [
             Bar(
                 name=name,
@@ -93,47 +68,34 @@ def result_fields(
             for name, figures, style in named
         ],
         "bars_label": f"Perplexity per {assessment.unit}: lower is better",
-        "sections": [*_by_rank(assessment, baseline_note), _samples(bundle, assessment)],
+        "sections": [*_by_rank(assessment, baseline.note if baseline else ""), _samples(bundle, assessment)],
     }
 
 
-def evaluation_report(bundle: LanguageBundle, assessment: LanguageAssessment, name: str) -> ReportData:
-    """Returns the report of a saved language model on the file called ``name``."""
-    title = f"{assessment.model_name.removeprefix('the ')} language model on {name}"
-    return ReportData.model_validate({**result_fields(bundle, assessment), "title": title})
-
-
-def model_card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
-    """Returns ``README.md`` of a model directory: what the model is, its figures, its use and its limits."""
-    rows = [f"| {assessment.model_name} | {_formatted(assessment.model)} | {assessment.model.bits:.3f} |"]
-    if assessment.baseline is not None:
-        value = _formatted(assessment.baseline)
-        rows.append(f"| {assessment.order}-grams (Kneser-Ney) | {value} | {assessment.baseline.bits:.3f} |")
-    tokens = assessment.model.tokens
-    verdict = ""
-    if assessment.comparison is not None:
-        verdict = f"\n{sentence(assessment.comparison.sentence)}.\n"
-    return f"""# {assessment.model_name.removeprefix("the ")} language model
-
-A language model made with recurra, {today()};
-recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
-
-| on {tokens:,} {assessment.part} tokens | perplexity (95% interval) | bits per {assessment.unit} |
-|---|---|---|
-{chr(10).join(rows)}
-{verdict}{began_from(bundle)}
-## Use
-
+def card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
+    """Returns the model card."""
+    name, unit, model = assessment.model_name, assessment.unit, assessment.model
+    tokens = f"on {model.tokens:,} {assessment.part} tokens"
+    table = [[tokens, "perplexity (95% interval)", f"bits per {unit}"]]
+    named = ((name, model), (f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline))
+    table += [[label, _formatted(m), f"{m.bits:.3f}"] for label, m in named if m is not None]
+    return model_card(
+        bundle,
+        title=f"{name.removeprefix('the ')} language model",
+        kind="A language model",
+        table=table,
+        verdict=assessment.comparison.sentence if assessment.comparison else "",
+        use="""\
     recurra predict . --text "..."                 how likely a text is
     recurra predict . --text "..." --next 5        the words most likely to come next
     recurra predict . --text "..." --generate 50   a continuation of the text
     recurra fit SMALL --pretrained .               a classifier initialized from its embedding
-
-## Limits
-
+""",
+        limits=f"""\
 The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
 reflect these texts. Generated text may be fluent, but is not reliable.
-"""
+""",
+    )
 
 
 def _by_rank(assessment: LanguageAssessment, baseline_note: str) -> list[Section]:
@@ -183,16 +145,11 @@ def _samples(bundle: LanguageBundle, assessment: LanguageAssessment) -> Section:
     )
 
 
-def _part(part: Part) -> ReportPart:
+def _facts(part: Part) -> str:
     tokens = stream_of(part).targets
     unknown = int(part.examples.unknown[part.rows].sum())
     median = int(np.median(part.examples.full_lengths[part.rows]))
-    return ReportPart(
-        name=part.name,
-        rows=len(part),
-        source=PurePath(part.where).name,
-        notes=f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text",
-    )
+    return f"{tokens:,} tokens, {100 * unknown / max(1, tokens):.1f}% unknown, median {median:,} per text"
 
 
 def _formatted(figures: Perplexity) -> str:

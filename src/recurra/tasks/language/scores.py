@@ -61,15 +61,11 @@ def text_log_probabilities(
     return result
 
 
-def next_tokens(model: LanguageNetwork, texts: Sequence[NDArray[np.integer]]) -> NDArray[np.float32]:
-    """Returns the probability of each next token, of shape (N, V), after each of N independent texts."""
-    examples = Examples.from_arrays(list(texts))
-    result = np.zeros((len(texts), model.embedding.num_embeddings), np.float32)
+def next_tokens(model: LanguageNetwork, ids: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Returns the probability of each next token, of shape (V,), after token ids of shape (T,)."""
+    tokens = torch.from_numpy(np.asarray(ids, np.int64))
     with measuring(model) as device:
-        for batch in Batches(examples, None, _ROWS).epoch(0):
-            state = _states_after(model, batch.tokens, batch.lengths, None, device)
-            result[batch.rows] = model.output.log_probabilities(state[-1][0]).exp().float().cpu().numpy()
-    return result
+        return np.asarray(_next_log_p(model, tokens, None, device)[0].exp().float().cpu())
 
 
 def generate(
@@ -84,23 +80,17 @@ def generate(
 ) -> Iterator[int]:
     """Yields ``count`` tokens, each sampled from the model given all tokens before it.
 
-    Args:
-        model: the network.
-        ids: token ids of the prompt, of shape (T,), with the start token.
-        count: number of tokens.
-        temperature: the logits are divided by it; below 1, likely tokens become more likely; at 0, the most
-            likely token is chosen.
-        top_k: sample from the ``top_k`` most likely tokens only; if None, from all.
-        seed: seed of the sampling.
-        never: tokens that are never sampled, e.g. padding and the unknown word.
+    ``ids`` are those of the prompt, of shape (T,), with the start token. The logits are divided by
+    ``temperature``; at 0, the most likely token is chosen. With ``top_k``, only that many of the most likely
+    tokens are sampled from. Tokens in ``never`` are never sampled, e.g. padding and the unknown word.
     """
     random = torch.Generator().manual_seed(seed)
-    window: Tensor = torch.from_numpy(np.asarray(ids, np.int64))[None]
+    tokens = torch.from_numpy(np.asarray(ids, np.int64))
     state: States | None = None
     for _ in range(count):
         with measuring(model) as device:
-            state = _states_after(model, window, torch.tensor([window.shape[1]]), state, device)
-            logits = model.output.log_probabilities(state[-1][0])[0].float().cpu()
+            log_p, state = _next_log_p(model, tokens, state, device)
+            logits = log_p.float().cpu()
             logits[list(never)] = -torch.inf
             if top_k is not None and top_k < len(logits):
                 logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
@@ -109,20 +99,19 @@ def generate(
             else:
                 token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=random))
         yield token
-        window = torch.tensor([[token]])
+        tokens = torch.tensor([token])
 
 
-def _states_after(
-    model: LanguageNetwork, tokens: Tensor, lengths: Tensor, state: States | None, device: torch.device
-) -> States:
-    """Returns the states after tokens (B, T); ``state[-1][0]`` is the input of the output layer."""
-    for start in range(0, tokens.shape[1], _WINDOW):
-        window = tokens[:, start : start + _WINDOW]
-        steps = (lengths - start).clamp(0, window.shape[1])
-        _, state = model(window.to(device), steps.to(device), state)
+def _next_log_p(
+    model: LanguageNetwork, tokens: Tensor, state: States | None, device: torch.device
+) -> tuple[Tensor, States]:
+    """Returns the log-probability of each token (V,) after tokens (T,), and the states there."""
+    for start in range(0, len(tokens), _WINDOW):
+        window = tokens[None, start : start + _WINDOW].to(device)
+        _, state = model(window, torch.tensor([window.shape[1]], device=device), state)
     if state is None:
         raise ValueError("the text has no tokens")
-    return state
+    return model.output.log_probabilities(state[-1][0])[0], state
 
 
 def _log_p_of(model: LanguageNetwork, windows: Iterable[StreamBatch]) -> list[NDArray[Any]]:

@@ -17,7 +17,7 @@ from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import BLOCKS
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
-from recurra.tasks.study import StudyData, StudyFunctions, text_chunks, write_parquet
+from recurra.tasks.study import StudyData, StudyFunctions, text_chunks, write_parquet, write_parts
 from recurra.tasks.texts import Part
 
 __all__ = ["STUDY"]
@@ -25,22 +25,12 @@ __all__ = ["STUDY"]
 
 def write(prepared: LanguageData, folder: Path) -> StudyData:
     """Writes the texts of each part as a Parquet file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    train, valid, test = prepared.train, prepared.valid, prepared.test
-    for part, name in ((train, "train.parquet"), (valid, "valid.parquet"), (test, "test.parquet")):
-        if part is not None:
-            tables = (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows))
-            write_parquet(folder / name, tables)
-    return StudyData(
-        folder=folder,
-        rows=len(train),
-        measured=len(test or valid),
-        train="train.parquet",
-        valid="valid.parquet",
-        test=None if test is None else "test.parquet",
-        tested=test is not None,
-        settings={"data": {"format": "parquet", "text": ["text"], "group": None}},
-    )
+
+    def write_part(path: Path, part: Part) -> None:
+        write_parquet(path, (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows)))
+
+    settings = {"data": {"format": "parquet", "text": ["text"], "group": None}}
+    return write_parts(prepared, folder, ".parquet", write_part, settings=settings)
 
 
 def score(bundle: LanguageBundle, part: Part) -> Scores:

@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recurra.io.tokenizer import SPECIALS, Vocabulary
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
 from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
-from recurra.tasks.language.report import evaluation_report, model_card, report_data
+from recurra.tasks.language.report import card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part
+from recurra.tasks.texts import Part, open_part, text_vocabulary
 
 __all__ = ["TASK"]
 
@@ -47,13 +46,6 @@ def training_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSe
     return TrainingSetup(windows, StreamObjective(), validate)
 
 
-def vocabulary(prepared: LanguageData) -> Vocabulary:
-    """Returns the words of the tokenizer, and their counts in the training part."""
-    tokenizer, counts = prepared.assets.tokenizer, training_counts(prepared)
-    counts[[tokenizer.pad_id, tokenizer.start_id]] = 0
-    return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
-
-
 def open_file(bundle: LanguageBundle, data: Path, reporter: Reporter) -> Part:
     """Opens a whole file of texts."""
     tokenizer, source = bundle.assets.tokenizer, bundle.assets.source
@@ -75,14 +67,14 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     read_assets=LanguageAssets.read,
     build=build,
     training_setup=training_setup,
-    vocabulary=vocabulary,
+    vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
-    card=model_card,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
+    card=card,
     predict=answer,
     sequences=sequences,
     study=STUDY,

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 
 from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
-from recurra.measure.formatting import sentence
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.card import network_name
+from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.figures import (
     Confusion,
-    Share,
     TaggingMetrics,
     compare_words,
     tagging_metrics,
@@ -102,10 +100,10 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
         header.append(BASELINE.removeprefix("the "))
         models.append(assessment.baseline)
     rows = [
-        ["words right", *(_share(m.words) for m in models)],
-        ["  known words", *(_share(m.known) for m in models)],
-        ["  unknown words", *(_share(m.unknown) for m in models)],
-        ["whole sentences right", *(_share(m.sentences) for m in models)],
+        ["words right", *(m.words.text for m in models)],
+        ["  known words", *(m.known.text if m.known else "-" for m in models)],
+        ["  unknown words", *(m.unknown.text if m.unknown else "-" for m in models)],
+        ["whole sentences right", *(m.sentences.text for m in models)],
         ["macro-F1", *(f"{m.macro_f1:.3f}" for m in models)],
         ["log loss", *(f"{m.log_loss:.3f}" for m in models)],
         ["calibration error", *(f"{m.ece:.3f}" for m in models)],
@@ -113,17 +111,10 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
     if m.entities is not None:
         rows.append(["F1 of whole spans", *(f"{m.entities.f1 or 0:.3f}" for m in models if m.entities)])
     reporter.table("", header, rows)
-    if assessment.comparison is not None:
-        reporter.note(f"{sentence(assessment.comparison.sentence)}.")
+    report_comparison(assessment.comparison, reporter)
     if assessment.confusions:
         reporter.table(
             "",
             ["tag", "taken for", "times", "words"],
             [[c.true, c.predicted, f"{c.count:,}", " ".join(c.words)] for c in assessment.confusions[:5]],
         )
-
-
-def _share(share: Share | None) -> str:
-    if share is None:
-        return "-"
-    return f"{100 * share.accuracy:.2f}% ({100 * share.low:.2f} to {100 * share.high:.2f})"

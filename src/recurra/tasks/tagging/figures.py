@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from recurra.errors import DataError
-from recurra.measure.comparison import Comparison, describe_difference
+from recurra.measure.comparison import Comparison
+from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import classification_metrics, wilson_interval
 from recurra.tasks.tagging.entities import EntityFigures, entity_figures
 
@@ -28,6 +29,11 @@ class Share(BaseModel):
     accuracy: float
     low: float
     high: float
+
+    @property
+    def text(self) -> str:
+        """The share and its interval in percent, such as ``97.10% (96.50 to 97.60)``."""
+        return f"{percent(self.accuracy)} ({percents(self.low, self.high)})"
 
 
 class TagFigures(BaseModel):
@@ -204,22 +210,9 @@ def compare_words(
     difference = float(gains.sum()) / len(a)
     variance = _ratio_variance(gains, lengths, difference)
     margin = 1.0 if variance is None else _Z * sqrt(variance)
-    low, high = max(-1.0, difference - margin), min(1.0, difference + margin)
-    shown = low > 0 or high < 0
+    interval = max(-1.0, difference - margin), min(1.0, difference + margin)
     z = abs(difference) / (margin / _Z) if margin else (inf if difference else 0.0)
-    return Comparison(
-        first=first,
-        second=second,
-        rows=len(a),
-        difference=difference,
-        low=low,
-        high=high,
-        only_first=int((a & ~b).sum()),
-        only_second=int((b & ~a).sum()),
-        p_value=erfc(z / sqrt(2)),
-        shown=shown,
-        sentence=describe_difference(first, second, difference, low, high, shown),
-    )
+    return Comparison.of((a, b), (first, second), interval, erfc(z / sqrt(2)))
 
 
 def worst_confusions(

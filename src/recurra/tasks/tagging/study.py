@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recurra.files import replacing
 from recurra.measure.study import Criterion, Scores
-from recurra.tasks.study import StudyData, StudyFunctions, drawn_rows, write_strata
+from recurra.tasks.study import StudyData, StudyFunctions, drawn_rows, write_parts, write_strata
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -22,25 +22,16 @@ __all__ = ["STUDY"]
 
 def write(prepared: TaggerData, folder: Path) -> StudyData:
     """Writes sentences as lines of a word, a tab and its tag, with a blank line after each sentence."""
-    folder.mkdir(parents=True, exist_ok=True)
-    train, valid, test = prepared.train, prepared.valid, prepared.test
-    for part, name in ((train, "train.tsv"), (valid, "valid.tsv"), (test, "test.tsv")):
-        if part is not None:
-            _write(folder / name, (_lines(part, row) for row in range(len(part))))
-    write_strata(folder, np.zeros(len(train), np.int64))
-    measured = test or valid
-    most_frequent = np.bincount(train.tags[train.tags >= 0]).argmax()
-    return StudyData(
-        folder=folder,
-        rows=len(train),
-        measured=len(measured),
-        train="train.tsv",
-        valid="valid.tsv",
-        test=None if test is None else "test.tsv",
-        tested=test is not None,
-        majority=float((measured.tags == most_frequent).mean()),
-        settings={"tagging": {"format": "columns"}, "data": {"encoding": "utf-8"}},
-    )
+
+    def write_part(path: Path, part: TaggedPart) -> None:
+        _write(path, (_lines(part, row) for row in range(len(part))))
+
+    tags = prepared.train.tags
+    majority = float(((prepared.test or prepared.valid).tags == np.bincount(tags[tags >= 0]).argmax()).mean())
+    settings = {"tagging": {"format": "columns"}, "data": {"encoding": "utf-8"}}
+    study_data = write_parts(prepared, folder, ".tsv", write_part, majority=majority, settings=settings)
+    write_strata(folder, np.zeros(study_data.rows, np.int64))
+    return study_data
 
 
 def draw(data: StudyData, size: int, seed: int, path: Path) -> None:

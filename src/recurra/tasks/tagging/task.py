@@ -20,7 +20,7 @@ from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
-from recurra.tasks.tagging.report import evaluation_report, model_card, report_data
+from recurra.tasks.tagging.report import card, fit_fields, report_fields
 from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
 
@@ -88,9 +88,9 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     open_file=open_file,
     assess=assess,
     report_assessment=report_assessment,
-    fit_report=report_data,
-    evaluation_report=evaluation_report,
-    card=model_card,
+    report_fields=report_fields,
+    fit_fields=fit_fields,
+    card=card,
     predict=answers,
     sequences=sequences,
     study=STUDY,
