@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import DataConfig, TokenizerConfig
+from recurra.config import DataConfig, TextConfig, TokenizerConfig
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.detect import detect
@@ -168,8 +168,7 @@ def tokenized_parts(
     source: Source,
     rows: tuple[Rowset, Rowset],
     labels: Labels | None,
-    config: TokenizerConfig,
-    data: DataConfig,
+    config: TextConfig,
     reporter: Reporter,
     *,
     valid: Path | None,
@@ -183,8 +182,7 @@ def tokenized_parts(
         source: the training file.
         rows: its row numbers for training and validation.
         labels: encodes the labels; None if they are not read.
-        config: the tokenizer's settings.
-        data: how the files are read.
+        config: the settings of tokenizer and files.
         reporter: receives the size of the vocabulary, and warnings about skipped rows.
         valid: the validation file; if None, the second ``rows`` are used.
         test: the test file; None for no test part.
@@ -194,7 +192,7 @@ def tokenized_parts(
     """
     reporter.step("Tokenizing")
     contents = _contents_of(source)
-    tokenizer = _learned_tokenizer(source, contents, rows[0], config)
+    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer)
     used = "training part" if labels is None else "training rows"
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used} only"})
     examples = _examples(source, contents, tokenizer, labels, Skipped())
@@ -203,10 +201,10 @@ def tokenized_parts(
         for name, numbers in zip(("training", "validation"), rows, strict=True)
     )
     if valid is not None:
-        held_out = open_part("validation", valid, tokenizer, labels, data, reporter, like=source)
+        held_out = open_part("validation", valid, tokenizer, labels, config.data, reporter, like=source)
     tested = None
     if test is not None:
-        tested = open_part("test", test, tokenizer, labels, data, reporter, like=source)
+        tested = open_part("test", test, tokenizer, labels, config.data, reporter, like=source)
     names = [] if labels is None else [labels.to_json()]
     key = content_key([], contents, tokenizer.fingerprint, *names, held_out.where, str(len(held_out)))
     return tokenizer, (training, held_out, tested), key

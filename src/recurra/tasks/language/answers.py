@@ -13,7 +13,7 @@ from recurra.errors import ConfigError
 from recurra.io.formats import Rows
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
-from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
 from recurra.tasks.texts import rows_of
 
@@ -46,8 +46,8 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
                 f"--{name.replace('_', '-')} is only valid with --generate", hint="add --generate N"
             )
     if "next" in options:
-        fields = ["row", "rank", "token", "probability"]
-        return Answers(fields, _next(bundle, _rows(bundle, request), _positive(options, "next")))
+        count = _positive(options, "next")
+        return Answers(["row", "rank", "token", "probability"], _next(bundle, _rows(bundle, request), count))
     if "generate" in options:
         return Answers(["row", "text"], _generated(bundle, request, options))
     if "tokens" in options:
