@@ -74,6 +74,10 @@ class DataPart(Protocol):
     """One part of the data: training, validation or test."""
 
     @property
+    def name(self) -> str:
+        """Name of the part."""
+
+    @property
     def where(self) -> str:
         """File of the rows."""
 
