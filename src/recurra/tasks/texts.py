@@ -111,12 +111,8 @@ def learned_parts(
 ) -> tuple[TextTokenizer, Part, Part]:
     """Returns a tokenizer learned from texts given from Python, and their training and validation part.
 
-    Args:
-        texts: ``N`` texts.
-        labels: of the texts, as `Part.labels` has them; None if they have none.
-        config: the tokenizer's settings.
-        rows: row numbers of the training and of the validation part; None if all texts are for training.
-        validation: texts and labels of the validation part, if ``rows`` is None.
+    Labels are those of `Part.labels`. ``rows`` are the row numbers of the training and of the validation
+    part; if None, all ``texts`` are for training, and ``validation`` has the texts and labels of the other.
     """
     training, held_out = (np.arange(len(texts)), np.empty(0, np.int64)) if rows is None else rows
     tokenizer = TextTokenizer.train((texts[row] for row in training), config)
