@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,15 @@ from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Rows, Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
-from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary
+from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
+from recurra.store import Assets
 from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "Part",
     "Rowset",
+    "TextAssets",
     "checked_texts",
     "learned_parts",
     "numbered_groups",
@@ -41,6 +43,7 @@ __all__ = [
 
 Rowset = NDArray[np.int64]
 _ROWS_CHUNK = 10_000
+_TOKENIZER, _SOURCE = "tokenizer.json", "source.json"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,34 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True)
+class TextAssets(Assets):
+    """What a network of texts needs besides settings and weights.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        source: the format of the training file; None if the texts came from Python.
+    """
+
+    tokenizer: TextTokenizer
+    source: Source | None = None
+
+    def files(self) -> dict[str, str]:
+        """Returns the files of the tokenizer and of the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), **source}
+
+    def words(self) -> list[str]:
+        """Returns the words of the tokenizer, with "" for a start token that was not trained."""
+        return trained_words(self.tokenizer)
+
+    @classmethod
+    def read(cls, config: TextConfig, files: Mapping[str, str], **labels: Labels) -> Self:
+        """Returns the assets that `files` wrote."""
+        source = Source.from_json(files[_SOURCE]) if _SOURCE in files else None
+        return cls(TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer), source, **labels)
 
 
 def text_vocabulary(prepared: Prepared[Any, Any, Part]) -> Vocabulary:

@@ -101,7 +101,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             else:
                 validation = checked_texts(validation_data[0]), _encode(validation_data[1], classes, kind)
             tokenizer, training, held_out = learned_parts(texts, codes, config.tokenizer, rows, validation)
-            return Prepared(config, ClassifierAssets(tokenizer, labels), training, held_out)
+            return Prepared(config, ClassifierAssets(tokenizer, labels=labels), training, held_out)
 
         self._fit(prepare, reporter)
         self.classes_ = classes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurra.config import ModelConfig
+from recurra.config import ModelConfig, TextConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.formats import Source
 from recurra.io.labels import Labels
-from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.layers import Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
-from recurra.store import Assets, Bundle
+from recurra.store import Bundle
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.texts import TextAssets
 
 __all__ = [
     "BATCH",
@@ -33,7 +32,7 @@ __all__ = [
     "predict_logits",
 ]
 
-_TOKENIZER, _LABELS, _SOURCE = "tokenizer.json", "labels.json", "source.json"
+_LABELS = "labels.json"
 
 BATCH = 256
 """Number of texts that are evaluated at once."""
@@ -105,36 +104,19 @@ class Classifier(Network):
 
 
 @dataclass(frozen=True)
-class ClassifierAssets(Assets):
-    """What a classifier needs besides settings and weights.
+class ClassifierAssets(TextAssets):
+    """What a classifier needs besides settings and weights; ``labels`` has the classes of the outputs."""
 
-    Attributes:
-        tokenizer: the tokenizer.
-        labels: the classes, in the order of the outputs.
-        source: the format of the training file; None if the texts came from Python.
-    """
-
-    tokenizer: TextTokenizer
-    labels: Labels
-    source: Source | None = None
+    labels: Labels = field(kw_only=True)
 
     def files(self) -> dict[str, str]:
         """Returns the files of tokenizer, classes and the training file's format, by name."""
-        source = {_SOURCE: self.source.to_json()} if self.source else {}
-        return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **source}
-
-    def words(self) -> list[str]:
-        """Returns the words of the tokenizer, with "" for a start token that was not trained."""
-        return trained_words(self.tokenizer)
+        return {**super().files(), _LABELS: self.labels.to_json()}
 
     @classmethod
-    def read(cls, config: ClassifierConfig, files: Mapping[str, str]) -> ClassifierAssets:
+    def read(cls, config: TextConfig, files: Mapping[str, str], **labels: Labels) -> Self:
         """Returns the assets that `files` wrote."""
-        return cls(
-            TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
-            Labels.from_json(files[_LABELS]),
-            Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
-        )
+        return super().read(config, files, labels=Labels.from_json(files[_LABELS]))
 
 
 ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]
@@ -142,13 +124,9 @@ ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAss
 
 def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
     """Builds the network: embedding, recurrent layers, pooling, head."""
-    return Classifier(
-        config.model,
-        assets.tokenizer.vocab_size,
-        len(assets.labels.names),
-        assets.labels.label_kind,
-        embedding_rows=config.train.embedding_rows,
-    )
+    labels, rows = assets.labels, config.train.embedding_rows
+    size = assets.tokenizer.vocab_size
+    return Classifier(config.model, size, len(labels.names), labels.label_kind, embedding_rows=rows)
 
 
 def classification_loss(

@@ -62,7 +62,7 @@ def prepare(
 
     tokenizer, parts, key = tokenized_parts(source, rows, labels, config, reporter, valid=valid, test=test)
     report_files(parts[1:] if valid else parts[2:], reporter)
-    return Prepared(config, ClassifierAssets(tokenizer, labels, source), *parts, key)
+    return Prepared(config, ClassifierAssets(tokenizer, source, labels=labels), *parts, key)
 
 
 def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:

@@ -100,7 +100,7 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
         return _texts(data, config)
 
     tokenizer = TextTokenizer.train(islice(texts(), _VOCABULARY_TEXTS), config.tokenizer)
-    assets = ClassifierAssets(tokenizer, Labels(("no", "yes"), "binary"))
+    assets = ClassifierAssets(tokenizer, labels=Labels(("no", "yes"), "binary"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         model = build(config, assets).eval()
