@@ -155,12 +155,9 @@ def check_writable(folder: Path) -> None:
         OutputError: ``folder`` can't be written, or holds something else than a model.
     """
     folder = folder.absolute()
-    if folder.exists() and not is_bundle(folder):
-        foreign = (
-            [f.name for f in folder.iterdir() if f.name != TRAINING] if folder.is_dir() else [folder.name]
-        )
-        if foreign:
-            raise OutputError("holds other files than a model", where=folder, hint="give another --out")
+    foreign = folder.exists() and not is_bundle(folder)
+    if foreign and (not folder.is_dir() or any(file.name != TRAINING for file in folder.iterdir())):
+        raise OutputError("holds other files than a model", where=folder, hint="give another --out")
     parent = next(place for place in folder.parents if place.exists())
     try:
         tempfile.TemporaryFile(dir=folder if folder.exists() else parent).close()
@@ -272,11 +269,7 @@ def read(folder: Path) -> Saved:
     return Saved(
         folder=folder,
         settings=read_settings(folder / _CONFIG),
-        files={
-            name: (folder / name).read_text(encoding="utf-8")
-            for name in manifest["files"]
-            if name not in _NEEDED
-        },
+        files={name: (folder / name).read_text("utf-8") for name in manifest["files"] if name not in _NEEDED},
         weights=weights,
         temperature=None if temperature is None else float(temperature),
         metrics=metrics,
@@ -289,7 +282,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError("there is no such model directory", where=folder)
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        version, files = manifest["format"], manifest["files"]
+        version, files, pretrained = manifest["format"], manifest["files"], manifest.get("pretrained")
+        sound = pretrained is None or isinstance(pretrained["layers"], int)
+        # A name must be that of a file in the directory itself, since the manifest may come from anywhere.
+        sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
+        if not isinstance(version, int) or not sound:
+            raise ValueError("format, files or pretrained are not of the right type")
     except FileNotFoundError:
         unfinished = (folder / TRAINING).is_dir()
         raise BundleError(
@@ -299,12 +297,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again") from error
-    pretrained = manifest.get("pretrained")
-    sound = pretrained is None or (isinstance(pretrained, dict) and isinstance(pretrained.get("layers"), int))
-    # A name must be that of a file in the directory itself, since the manifest may come from anywhere.
-    sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
-    if not isinstance(version, int) or not sound:
-        raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again")
     if version > FORMAT:
         raise BundleError(
             f"format {version} is newer than this recurra reads ({FORMAT})",

@@ -40,15 +40,20 @@ def fit(
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
-    transfer = options.given(
+    built = options.chosen_config(
+        recipe,
+        config,
+        settings,
+        group,
+        skip_bad_rows,
+        task=task,
+        data=data,
+        target=target,
         pretrained=pretrained and str(pretrained),
         pretrained_layers=pretrained_layers,
         freeze=freeze,
         unfreeze_after=unfreeze_after,
         layerwise_lr=layerwise_lr,
-    )
-    built = options.chosen_config(
-        recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data, target=target
     )
     from recurra.tasks.fit import fit_files
 
@@ -91,15 +96,19 @@ def pretrain(
 
     Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
-    transfer = options.given(
+    built = options.chosen_config(
+        recipe,
+        config,
+        settings,
+        group,
+        skip_bad_rows,
+        task=task,
+        data=data,
         pretrained=pretrained and str(pretrained),
         pretrained_layers=pretrained_layers,
         freeze=freeze,
         unfreeze_after=unfreeze_after,
         layerwise_lr=layerwise_lr,
-    )
-    built = options.chosen_config(
-        recipe, config, settings, group, skip_bad_rows, transfer, task=task, data=data
     )
     from recurra.tasks.fit import pretrain_files
 

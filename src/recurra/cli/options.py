@@ -91,17 +91,18 @@ def chosen_config(
     settings: list[str] | None,
     group: str | None = None,
     skip_bad_rows: bool = False,
-    train: dict[str, Any] | None = None,
     *,
     task: str | None = None,
     data: Path | None = None,
     target: str | None = None,
+    **train: Any,
 ) -> Config:
     """Merges the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
 
     The task is that of ``--task``, ``--set task=`` or the file; otherwise forecasting if ``target`` is given;
     otherwise that of the named recipe; otherwise it follows from the name of the data file. The recipe is
-    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task.
+    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task. ``train``
+    are settings of that section; None and False are left out.
 
     Raises:
         ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
@@ -129,7 +130,7 @@ def chosen_config(
         info = TASKS[0] if named or data is None else task_of_file(data)
     series = {} if target is None else {"series": {"target": target}}
     columns = given(group=group, skip_bad_rows=skip_bad_rows)
-    layers = (from_file, assigned, {"task": info.name, "data": columns, "train": train or {}, **series})
+    layers = (from_file, assigned, {"task": info.name, "data": columns, "train": given(**train), **series})
     base = recipe_under(str(named) if named else info.recipe, *layers)
     return build_config(base, *layers, where=file)
 

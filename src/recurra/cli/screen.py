@@ -89,11 +89,9 @@ class Screen(Reporter):
         words = [
             f"{part.text} {part.contribution:+.1f}" for part in strongest if abs(part.contribution) > 0.05
         ]
-        if words:
-            line = "strongest words: " + ", ".join(words)
-            self.console.print(Padding(escape(line), (0, 0, 0, 4)), style="dim")
-        if explanation.note:
-            self.console.print(Padding(escape(explanation.note), (0, 0, 0, 4)), style="dim")
+        for line in ("strongest words: " + ", ".join(words) if words else "", explanation.note):
+            if line:
+                self.console.print(Padding(escape(line), (0, 0, 0, 4)), style="dim")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Shows a progress bar of bytes on a terminal, or prints one line if the output is not a terminal."""
@@ -103,12 +101,8 @@ class Screen(Reporter):
             self._end_bytes()
             if not self.console.is_terminal:
                 self.note(f"{what} ...")
-            columns = (
-                TextColumn("  {task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TimeRemainingColumn(),
-            )
+            text = TextColumn("  {task.description}")
+            columns = (text, BarColumn(), DownloadColumn(), TimeRemainingColumn())
             bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
             bar.start()
             self._bytes = (what, bar, bar.add_task(what, total=total))

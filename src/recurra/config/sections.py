@@ -187,9 +187,7 @@ class ModelConfig(Section):
     @property
     def layer_activations(self) -> list[Activation]:
         """Activation of each layer, first to last."""
-        if isinstance(self.activation, list):
-            return self.activation
-        return [self.activation] * self.layers
+        return self.activation if isinstance(self.activation, list) else [self.activation] * self.layers
 
 
 class TrainConfig(Section):

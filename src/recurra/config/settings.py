@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig, TrainConfig
 from recurra.errors import ConfigError
-
-S = TypeVar("S", bound=Section)
 
 
 class Config(Section):
@@ -52,6 +50,9 @@ class TextConfig(Config):
     """The settings of a task that tokenizes texts."""
 
     tokenizer: TokenizerConfig = TokenizerConfig()
+
+
+C = TypeVar("C", bound=Config)
 
 
 def merged_settings(*layers: dict[str, Any]) -> dict[str, Any]:
@@ -121,31 +122,18 @@ def load_recipe(name: str) -> dict[str, Any]:
     return {**yaml.safe_load(text), "recipe": name}
 
 
-def updated(section: S, changes: Mapping[str, Any]) -> S:
-    """Returns a copy of ``section`` with ``changes``, validated as a whole.
-
-    Args:
-        section: a section, or a whole `Config`.
-        changes: new values by name; nested dictionaries for a `Config`.
+def updated(config: C, changes: Mapping[str, Any]) -> C:
+    """Returns a copy of ``config`` with ``changes``, a nested dictionary, validated as a whole.
 
     Raises:
         ConfigError: an unknown key or a value out of range.
     """
-    merged = section.model_dump(exclude_unset=True)
+    merged = config.model_dump(exclude_unset=True)
     _merge(merged, changes)
     try:
-        return type(section).model_validate(merged)
+        return type(config).model_validate(merged)
     except ValidationError as error:
-        raise setting_error(error, _keys(type(section))) from None
-
-
-def _keys(kind: type[BaseModel]) -> list[str]:
-    """Returns the names of the fields, and the dotted names of the fields of sections."""
-    sections = kind.sections() if issubclass(kind, Config) else {}
-    return [
-        *kind.model_fields,
-        *(f"{name}.{key}" for name in sections for key in sections[name].model_fields),
-    ]
+        raise setting_error(error, config.sections()) from None
 
 
 def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
@@ -165,16 +153,17 @@ def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def setting_error(
-    error: ValidationError, known: Iterable[str], where: str | Path | None = None
+    error: ValidationError, sections: Mapping[str, type[BaseModel]], where: str | Path | None = None
 ) -> ConfigError:
     """Converts the first error to one line, with the closest known key for an unknown one.
 
     Args:
         error: the error of pydantic.
-        known: all sections, and all settings by their dotted names.
+        sections: the sections by name, whose settings are suggested for an unknown one.
         where: the file, for the message.
     """
-    known = list(known)
+    dotted = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
+    known = ["recipe", "task", *sections, *dotted]
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":

@@ -32,10 +32,6 @@ __all__ = [
 ]
 
 
-def _no_file(path: Path) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class TaskInfo:
     """The description of a task for the command line and the settings, without heavy imports.
@@ -61,7 +57,7 @@ class TaskInfo:
     recipe: str
     words: bool
     options: frozenset[str] = frozenset()
-    owns_file: Callable[[Path], bool] = _no_file
+    owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
         """Imports and returns the functions of the task."""

@@ -31,6 +31,11 @@ __all__ = ["Fitted", "Trained", "fit_files", "pretrain_files", "train_bundle"]
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
+_STOPPED = {
+    "epochs": "all epochs done",
+    "patience": "no more improvement",
+    "interrupted": "interrupted: the best weights so far are kept, --resume continues",
+}
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,7 @@ def fit_files(
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
-    trained = _train_files(
-        data, config, out, valid=valid, test=test, resume=resume, overwrite=overwrite, reporter=reporter
-    )
+    trained = _train_files(data, config, out, valid, test, resume, overwrite, reporter)
     bundle, prepared = trained.bundle, trained.prepared
     reporter.step("Testing")
     if prepared.test is None:
@@ -173,9 +176,7 @@ def pretrain_files(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
     begun = time.perf_counter()
-    trained = _train_files(
-        data, config, out, valid=valid, resume=resume, overwrite=overwrite, reporter=reporter
-    )
+    trained = _train_files(data, config, out, valid, None, resume, overwrite, reporter)
     bundle, record = trained.bundle, trained.record(data, valid)
     bundle.metrics = {"training": record}
     words, width = len(bundle.assets.words()), bundle.config.model.embedding
@@ -212,11 +213,10 @@ def _train_files(
     data: Path,
     config: Config,
     out: Path,
-    *,
-    valid: Path | None = None,
-    test: Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
+    valid: Path | None,
+    test: Path | None,
+    resume: bool,
+    overwrite: bool,
     reporter: Reporter,
 ) -> Trained[Any, Any]:
     """Trains on ``data`` and saves the model in ``out``; arguments and errors are those of `fit_files`."""
@@ -230,7 +230,9 @@ def _train_files(
             task, prepared, pretrained=pretrained, reporter=reporter, folder=folder, resume=resume
         )
     except BaseException:
-        _remove_empty(out, folder)
+        for place in (folder, out):  # directories without a checkpoint
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
         raise
     # Saved before it is tested: the model is there even if the test or the baseline is interrupted.
     store.save(trained.bundle, out)
@@ -274,7 +276,10 @@ def train_bundle(
     device = choose_device(config.train.device)
     with isolated_training(config.train.seed, device):
         model = task.build(config, prepared.assets)
-        fingerprint = {"data": prepared.key, **_of_network(config)}
+        # The settings that a resumed run must share; prepared.key covers those of the data.
+        covered = ("recipe", "data", "tokenizer", "train")
+        shared = {name: section for name, section in config.plain().items() if name not in covered}
+        fingerprint = {"data": prepared.key, **shared}
         if start is not None:
             start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
             fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
@@ -298,7 +303,7 @@ def train_bundle(
             layers=model.layer_groups(),
         )
         seconds = time.perf_counter() - begun
-    reporter.note(_how_it_ended(outcome))
+    reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
     bundle: Any = Bundle(
         config=config,
         model=model.eval(),
@@ -308,12 +313,6 @@ def train_bundle(
     if task.calibrate is not None:
         bundle.temperature = task.calibrate(bundle, prepared)
     return Trained(bundle, prepared, outcome, seconds)
-
-
-def _of_network(config: Config) -> dict[str, Any]:
-    """Returns the settings that a resumed run must share and that are not part of the key of its data."""
-    covered = ("recipe", "data", "tokenizer", "train")
-    return {name: section for name, section in config.plain().items() if name not in covered}
 
 
 def _try_out(model: Network, training_setup: TrainingSetup) -> None:
@@ -343,22 +342,6 @@ def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
             where=out,
             hint="pass --resume to continue, or --overwrite to start again",
         )
-
-
-def _remove_empty(out: Path, work: Path) -> None:
-    """Removes empty directories, if training did not write a checkpoint."""
-    for folder in (work, out):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def _how_it_ended(outcome: Outcome) -> str:
-    why = {
-        "epochs": "all epochs done",
-        "patience": "no more improvement",
-        "interrupted": "interrupted: the best weights so far are kept, --resume continues",
-    }[outcome.stopped]
-    return f"{why}; weights of epoch {outcome.best_epoch} kept"
 
 
 def _history(out: Path) -> dict[str, str]:

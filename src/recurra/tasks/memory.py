@@ -109,9 +109,7 @@ def inspect_memory(
         model: a model directory, or the name of a recipe.
         data: a file of rows; if None, see `memory`.
         reporter: receives the results.
-        fresh: see `memory`.
-        steps: see `memory`.
-        texts: see `memory`.
+        fresh, steps, texts: see `memory`.
         out: file of a figure to write, ``.html``, ``.png`` or ``.svg``.
 
     Raises:
@@ -125,13 +123,8 @@ def inspect_memory(
     sequences, steps = _long_sequences(subject, steps, texts)
     lengths = sorted(len(sequence) for sequence in sequences)
     reporter.step("Memory")
-    reporter.facts(
-        {
-            "network": subject.name,
-            "data": f"{subject.where}: {len(sequences)} sequences of more than {steps} steps, "
-            f"median {lengths[len(lengths) // 2]}",
-        }
-    )
+    data_facts = f"{len(sequences)} sequences of more than {steps} steps, median {lengths[len(lengths) // 2]}"
+    reporter.facts({"network": subject.name, "data": f"{subject.where}: {data_facts}"})
     results = _measure(subject, sequences, steps)
     sentences = {**memory_view.sentences(results), **subject.notes}
     reporter.table("", *memory_view.table(results))

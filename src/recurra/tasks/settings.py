@@ -48,7 +48,7 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise setting_error(error, _known_keys(), where) from None
+        raise setting_error(error, _sections(), where) from None
 
 
 def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +115,3 @@ def _sections() -> dict[str, type[BaseModel]]:
     shared = Config.sections()
     own = {name: kind for task in registry.TASKS for name, kind in task.config_class().sections().items()}
     return {"data": shared["data"], **{n: k for n, k in own.items() if n not in shared}, **shared}
-
-
-def _known_keys() -> list[str]:
-    """Returns all sections, and all settings by their dotted names."""
-    sections = _sections()
-    dotted = [f"{section}.{key}" for section, kind in sections.items() for key in kind.model_fields]
-    return ["recipe", "task", *sections, *dotted]

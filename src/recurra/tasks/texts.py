@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import DataConfig, TokenizerConfig
+from recurra.config import DataConfig, TextConfig, TokenizerConfig
 from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.detect import detect
@@ -33,7 +33,6 @@ __all__ = [
     "numbered_groups",
     "official_test",
     "open_part",
-    "part_of",
     "report_skipped",
     "rows_of",
     "text_vocabulary",
@@ -103,15 +102,6 @@ def checked_texts(X: Sequence[str]) -> list[str]:
     return list(texts)
 
 
-def part_of(
-    name: str, tokenizer: TextTokenizer, texts: list[str], labels: NDArray[Any] | None = None
-) -> Part:
-    """Returns texts given from Python as a part, with labels as in `Part.labels`."""
-    encoded = tokenizer.encode(texts)
-    examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
-    return Part(name, "", examples, np.arange(len(texts)), lambda rows: (texts[row] for row in rows))
-
-
 def learned_parts(
     texts: list[str],
     labels: NDArray[Any] | None,
@@ -121,21 +111,21 @@ def learned_parts(
 ) -> tuple[TextTokenizer, Part, Part]:
     """Returns a tokenizer learned from texts given from Python, and their training and validation part.
 
-    Args:
-        texts: ``N`` texts.
-        labels: of the texts, as `Part.labels` has them; None if they have none.
-        config: the tokenizer's settings.
-        rows: row numbers of the training and of the validation part; None if all texts are for training.
-        validation: texts and labels of the validation part, if ``rows`` is None.
+    Labels are those of `Part.labels`. ``rows`` are the row numbers of the training and of the validation
+    part; if None, all ``texts`` are for training, and ``validation`` has the texts and labels of the other.
     """
-    training = np.arange(len(texts)) if rows is None else rows[0]
+    training, held_out = (np.arange(len(texts)), np.empty(0, np.int64)) if rows is None else rows
     tokenizer = TextTokenizer.train((texts[row] for row in training), config)
-    whole = part_of("training", tokenizer, texts, labels)
-    if rows is not None:
-        held_out = replace(whole, name="validation", rows=rows[1])
-    else:
-        held_out = part_of("validation", tokenizer, *(validation or ([], None)))
-    return tokenizer, replace(whole, rows=training), held_out
+
+    def part(name: str, texts: list[str], labels: NDArray[Any] | None, rows: Rowset) -> Part:
+        encoded = tokenizer.encode(texts)
+        examples = Examples.from_arrays(encoded.ids, labels, unknown=encoded.unknown)
+        return Part(name, "", examples, rows, lambda rows: (texts[row] for row in rows))
+
+    whole = part("training", texts, labels, training)
+    if validation is None:
+        return tokenizer, whole, replace(whole, name="validation", rows=held_out)
+    return tokenizer, whole, part("validation", *validation, np.arange(len(validation[0])))
 
 
 def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
@@ -172,8 +162,7 @@ def tokenized_parts(
     source: Source,
     rows: tuple[Rowset, Rowset],
     labels: Labels | None,
-    config: TokenizerConfig,
-    data: DataConfig,
+    config: TextConfig,
     reporter: Reporter,
     *,
     valid: Path | None,
@@ -187,8 +176,7 @@ def tokenized_parts(
         source: the training file.
         rows: its row numbers for training and validation.
         labels: encodes the labels; None if they are not read.
-        config: the tokenizer's settings.
-        data: how the files are read.
+        config: the settings of tokenizer and files.
         reporter: receives the size of the vocabulary, and warnings about skipped rows.
         valid: the validation file; if None, the second ``rows`` are used.
         test: the test file; None for no test part.
@@ -198,7 +186,7 @@ def tokenized_parts(
     """
     reporter.step("Tokenizing")
     contents = _contents_of(source)
-    tokenizer = _learned_tokenizer(source, contents, rows[0], config)
+    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer)
     used = "training part" if labels is None else "training rows"
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used} only"})
     examples = _examples(source, contents, tokenizer, labels, Skipped())
@@ -207,10 +195,10 @@ def tokenized_parts(
         for name, numbers in zip(("training", "validation"), rows, strict=True)
     )
     if valid is not None:
-        held_out = open_part("validation", valid, tokenizer, labels, data, reporter, like=source)
+        held_out = open_part("validation", valid, tokenizer, labels, config.data, reporter, like=source)
     tested = None
     if test is not None:
-        tested = open_part("test", test, tokenizer, labels, data, reporter, like=source)
+        tested = open_part("test", test, tokenizer, labels, config.data, reporter, like=source)
     names = [] if labels is None else [labels.to_json()]
     key = content_key([], contents, tokenizer.fingerprint, *names, held_out.where, str(len(held_out)))
     return tokenizer, (training, held_out, tested), key

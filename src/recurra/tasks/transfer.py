@@ -112,16 +112,15 @@ def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
                 )
         return config, None
     pretrained = _open(Path(train.pretrained))
-    if train.pretrained_layers and isinstance(pretrained.source, VectorFile):
-        raise ConfigError(
-            f"{pretrained.name} holds vectors, and no recurrent layers",
-            where="train.pretrained_layers",
-            hint="leave it out, or give a model",
-        )
-    if train.pretrained_layers and isinstance(pretrained.source, Bundle):
+    if train.pretrained_layers:
+        if isinstance(pretrained.source, VectorFile):
+            raise ConfigError(
+                f"{pretrained.name} holds vectors, and no recurrent layers",
+                where="train.pretrained_layers",
+                hint="leave it out, or give a model",
+            )
         _layers(pretrained.source, config.model)
-    set_by_user = "embedding" in config.model.model_fields_set
-    if set_by_user and config.model.embedding != pretrained.width:
+    if "embedding" in config.model.model_fields_set and config.model.embedding != pretrained.width:
         raise ConfigError(
             f"is {config.model.embedding}, and the vectors of {pretrained.name} have "
             f"{pretrained.width} numbers",
@@ -187,17 +186,16 @@ def start_from(
     # Special tokens are not counted: the vector of unknown words is not that of a word.
     covered = vocabulary.counts[vocabulary.specials :][plain].sum()
     share = float(covered / max(1, vocabulary.counts.sum()))
-    reporter.step("Pretrained")
-    reporter.facts(
-        {
-            "from": f"{pretrained.name}, {pretrained.width} numbers a word",
-            "words": f"{plain.sum():,} of {len(plain):,} found ({100 * plain.mean():.1f}%), "
-            "the others begin at their mean",
-            "tokens": f"{100 * share:.1f}% of the training tokens have a pretrained vector",
-        }
-    )
+    facts = {
+        "from": f"{pretrained.name}, {pretrained.width} numbers a word",
+        "words": f"{plain.sum():,} of {len(plain):,} found ({100 * plain.mean():.1f}%), "
+        "the others begin at their mean",
+        "tokens": f"{100 * share:.1f}% of the training tokens have a pretrained vector",
+    }
     if layers:
-        reporter.facts({"layers": f"{len(layers)} of {config.model.layers} recurrent layers begin from it"})
+        facts["layers"] = f"{len(layers)} of {config.model.layers} recurrent layers begin from it"
+    reporter.step("Pretrained")
+    reporter.facts(facts)
     origin = {
         "name": pretrained.name,
         "sha256": pretrained.sha256,

@@ -211,19 +211,13 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
     return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
 
 
-def words(model: Path, word: str, reporter: Reporter, *, count: int = 10) -> dict[str, Any]:
+def words(model: Path, word: str, reporter: Reporter) -> dict[str, Any]:
     """Reports the words nearest to a word: `recurra inspect MODEL words WORD`.
-
-    Args:
-        model: the model's directory.
-        word: as in `nearest`.
-        reporter: receives the table.
-        count: the number of neighbours.
 
     Raises:
         RecurraError: as `nearest` does.
     """
-    nearest_words = nearest(model, word, count)
+    nearest_words = nearest(model, word)
     rows = [(neighbour.word, f"{neighbour.cosine:.3f}") for neighbour in nearest_words]
     reporter.table("", (f"nearest to {word}", "cosine"), rows)
     return {"word": word, "nearest": [neighbour._asdict() for neighbour in nearest_words]}

@@ -14,8 +14,7 @@ from recurra.io.formats import Rows
 from recurra.measure.calibration import probabilities
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
-from recurra.tasks.classification.bundle import ClassifierBundle
-from recurra.tasks.classification.network import BATCH, predict_logits
+from recurra.tasks.classification.network import BATCH, ClassifierBundle, predict_logits
 from recurra.tasks.texts import rows_of
 
 __all__ = ["answers", "predict_ids", "predict_proba"]

@@ -15,7 +15,7 @@ from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
-from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.network import ClassifierAssets, ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.estimator import (

@@ -1,9 +1,10 @@
-"""The network of a classifier (embedding, recurrent layers, pooling, head), its loss and its logits."""
+"""The network of a classifier (embedding, recurrent layers, pooling, head), its assets, loss and logits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,10 +15,25 @@ from torch.nn import functional
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
+from recurra.io.formats import Source
+from recurra.io.labels import Labels
+from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.layers import Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
+from recurra.store import Assets, Bundle
+from recurra.tasks.classification.settings import ClassifierConfig
 
-__all__ = ["BATCH", "Classifier", "classification_loss", "predict_logits"]
+__all__ = [
+    "BATCH",
+    "Classifier",
+    "ClassifierAssets",
+    "ClassifierBundle",
+    "build",
+    "classification_loss",
+    "predict_logits",
+]
+
+_TOKENIZER, _LABELS, _SOURCE = "tokenizer.json", "labels.json", "source.json"
 
 BATCH = 256
 """Number of texts that are evaluated at once."""
@@ -86,6 +102,53 @@ class Classifier(Network):
         pooled = states if self.pooling is None else self.pooling(states, lengths)
         logits: Tensor = self.head(self.head_dropout(pooled))
         return logits
+
+
+@dataclass(frozen=True)
+class ClassifierAssets(Assets):
+    """What a classifier needs besides settings and weights.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        labels: the classes, in the order of the outputs.
+        source: the format of the training file; None if the texts came from Python.
+    """
+
+    tokenizer: TextTokenizer
+    labels: Labels
+    source: Source | None = None
+
+    def files(self) -> dict[str, str]:
+        """Returns the files of tokenizer, classes and the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), _LABELS: self.labels.to_json(), **source}
+
+    def words(self) -> list[str]:
+        """Returns the words of the tokenizer, with "" for a start token that was not trained."""
+        return trained_words(self.tokenizer)
+
+    @classmethod
+    def read(cls, config: ClassifierConfig, files: Mapping[str, str]) -> ClassifierAssets:
+        """Returns the assets that `files` wrote."""
+        return cls(
+            TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
+            Labels.from_json(files[_LABELS]),
+            Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
+        )
+
+
+ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]
+
+
+def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
+    """Builds the network: embedding, recurrent layers, pooling, head."""
+    return Classifier(
+        config.model,
+        assets.tokenizer.vocab_size,
+        len(assets.labels.names),
+        assets.labels.label_kind,
+        embedding_rows=config.train.embedding_rows,
+    )
 
 
 def classification_loss(

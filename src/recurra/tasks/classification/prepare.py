@@ -15,7 +15,7 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import split
 from recurra.tasks.base import Prepared
-from recurra.tasks.classification.bundle import ClassifierAssets
+from recurra.tasks.classification.network import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
@@ -60,9 +60,7 @@ def prepare(
     else:
         rows = np.arange(len(codes)), np.empty(0, np.int64)
 
-    tokenizer, parts, key = tokenized_parts(
-        source, rows, labels, config.tokenizer, config.data, reporter, valid=valid, test=test
-    )
+    tokenizer, parts, key = tokenized_parts(source, rows, labels, config, reporter, valid=valid, test=test)
     report_files(parts[1:] if valid else parts[2:], reporter)
     return Prepared(config, ClassifierAssets(tokenizer, labels, source), *parts, key)
 

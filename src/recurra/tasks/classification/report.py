@@ -15,7 +15,7 @@ from recurra.measure.report import Bar, ReportTable, Section, template_macros
 from recurra.tasks.card import caution, model_card, part_row, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.bundle import ClassifierBundle
+from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 

@@ -28,8 +28,14 @@ from recurra.tasks.classification.assess import (
     logits_of,
     report_assessment,
 )
-from recurra.tasks.classification.bundle import ClassifierAssets, ClassifierBundle, build
-from recurra.tasks.classification.network import BATCH, classification_loss, predict_logits
+from recurra.tasks.classification.network import (
+    BATCH,
+    ClassifierAssets,
+    ClassifierBundle,
+    build,
+    classification_loss,
+    predict_logits,
+)
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
 from recurra.tasks.classification.report import card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig

@@ -13,7 +13,7 @@ from recurra.errors import ConfigError
 from recurra.io.formats import Rows
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
-from recurra.tasks.language.bundle import LanguageBundle
+from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
 from recurra.tasks.texts import rows_of
 
@@ -42,19 +42,18 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
         raise ConfigError(f"--{modes[0]} and --{modes[1]} exclude each other", hint="use one of them")
     for name in ("temperature", "top_k", "seed"):
         if name in options and "generate" not in options:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} is only valid with --generate", hint="add --generate N"
-            )
-    if "next" in options:
-        fields = ["row", "rank", "token", "probability"]
-        return Answers(fields, _next(bundle, _rows(bundle, request), _positive(options, "next")))
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} is only valid with --generate", hint="add --generate N")
     if "generate" in options:
         return Answers(["row", "text"], _generated(bundle, request, options))
+    count = _positive(options, "next") if "next" in options else 0
+    chunks = rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
+    if count:
+        return Answers(["row", "rank", "token", "probability"], _next(bundle, chunks, count))
     if "tokens" in options:
-        fields = ["row", "position", "token", "log2_probability"]
-        return Answers(fields, _token_scores(bundle, _rows(bundle, request)))
+        return Answers(["row", "position", "token", "log2_probability"], _token_scores(bundle, chunks))
     fields = ["row", "tokens", "unknown", "log2_probability", "perplexity"]
-    return Answers(fields, _scores(bundle, _rows(bundle, request)))
+    return Answers(fields, _scores(bundle, chunks))
 
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
@@ -89,11 +88,14 @@ def continuation(
     return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(tokens, ends))
 
 
+def _numbered(chunks: Iterable[Rows]) -> Iterator[tuple[int, str]]:
+    return (row for rows in chunks for row in zip(rows.numbers, rows.texts, strict=True))
+
+
 def _next(bundle: LanguageBundle, chunks: Iterable[Rows], count: int) -> Iterator[dict[str, Any]]:
-    for rows in chunks:
-        for number, text in zip(rows.numbers, rows.texts, strict=True):
-            for rank, (token, p) in enumerate(following(bundle, text, count), 1):
-                yield {"row": number, "rank": rank, "token": token, "probability": round(p, 6)}
+    for number, text in _numbered(chunks):
+        for rank, (token, p) in enumerate(following(bundle, text, count), 1):
+            yield {"row": number, "rank": rank, "token": token, "probability": round(p, 6)}
 
 
 def _generated(
@@ -105,50 +107,45 @@ def _generated(
     if not (0 <= temperature < math.inf):
         raise ConfigError(f"--temperature is {temperature:g}", hint="give 0 or more")
     seed = int(options.get("seed", 0))
-    no_prompt = not request.texts and request.file is None
-    chunks = [Rows([1], [""])] if no_prompt else _rows(bundle, request)
+    chunks: Iterable[Rows] = [Rows([1], [""])]  # without a prompt
+    if request.texts or request.file is not None:
+        chunks = rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
     sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
     return (
         {"row": number, "text": continuation(bundle, text, count, **sampling)}
-        for rows in chunks
-        for number, text in zip(rows.numbers, rows.texts, strict=True)
+        for number, text in _numbered(chunks)
     )
 
 
 def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    unknown = bundle.assets.tokenizer.unknown_id
-    for rows, ids, log_p in _scored(bundle, chunks):
-        for number, text, token_log_p in zip(rows.numbers, ids, log_p, strict=True):
-            bits = float(token_log_p.sum(dtype=np.float64)) / math.log(2)
-            yield {
-                "row": number,
-                "tokens": len(token_log_p),
-                "unknown": int(np.count_nonzero(text == unknown)),
-                "log2_probability": round(bits, 6),
-                "perplexity": round(2.0 ** min(-bits / len(token_log_p), 1000.0), 6),
-            }
+    for number, _, ids, log_p in _scored(bundle, chunks):
+        bits = float(log_p.sum(dtype=np.float64)) / math.log(2)
+        yield {
+            "row": number,
+            "tokens": len(log_p),
+            "unknown": int(np.count_nonzero(ids == bundle.assets.tokenizer.unknown_id)),
+            "log2_probability": round(bits, 6),
+            "perplexity": round(2.0 ** min(-bits / len(log_p), 1000.0), 6),
+        }
 
 
 def _token_scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    tokenizer = bundle.assets.tokenizer
-    for rows, _, log_p in _scored(bundle, chunks):
-        for number, text, token_log_p in zip(rows.numbers, rows.texts, log_p, strict=True):
-            shown = [*tokenizer.surfaces(text)[1:], END]
-            for position, (token, value) in enumerate(zip(shown, token_log_p, strict=True), 1):
-                score = round(float(value) / math.log(2), 6)
-                yield {"row": number, "position": position, "token": token, "log2_probability": score}
+    for number, text, _, log_p in _scored(bundle, chunks):
+        tokens = [*bundle.assets.tokenizer.surfaces(text)[1:], END]
+        for position, (token, value) in enumerate(zip(tokens, log_p, strict=True), 1):
+            score = round(float(value) / math.log(2), 6)
+            yield {"row": number, "position": position, "token": token, "log2_probability": score}
 
 
 def _scored(
     bundle: LanguageBundle, chunks: Iterable[Rows]
-) -> Iterator[tuple[Rows, list[NDArray[np.int32]], list[NDArray[np.float32]]]]:
+) -> Iterator[tuple[int, str, NDArray[np.int32], NDArray[np.float32]]]:
+    """Yields the number, the text, the ids and the log-probabilities of each text."""
+    tokenizer = bundle.assets.tokenizer
     for rows in chunks:
-        ids = bundle.assets.tokenizer.encode(rows.texts).ids
-        yield rows, ids, text_log_probabilities(bundle.model, ids, end=bundle.assets.tokenizer.start_id)
-
-
-def _rows(bundle: LanguageBundle, request: PredictRequest) -> Iterable[Rows]:
-    return rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
+        ids = tokenizer.encode(rows.texts).ids
+        log_p = text_log_probabilities(bundle.model, ids, end=tokenizer.start_id)
+        yield from zip(rows.numbers, rows.texts, ids, log_p, strict=True)
 
 
 def _positive(options: dict[str, Any], name: str) -> int:

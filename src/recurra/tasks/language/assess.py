@@ -13,7 +13,6 @@ from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
-from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import (
     Perplexity,
     PerplexityComparison,
@@ -21,6 +20,7 @@ from recurra.tasks.language.figures import (
     compare_perplexity,
     perplexity,
 )
+from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.reporter import Reporter

@@ -15,7 +15,7 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
 from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle
+from recurra.tasks.language.network import LanguageAssets, LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig

@@ -1,21 +1,28 @@
-"""The network of a language model, and its training objective with states carried between windows."""
+"""The network of a language model, its assets, and its objective with states carried between windows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
+from recurra.io.formats import Source
+from recurra.io.tokenizer import TextTokenizer, trained_words
 from recurra.layers import Embedding, States, TrainedRows, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
+from recurra.store import Assets, Bundle
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
-from recurra.tasks.language.settings import LanguageConfig
+from recurra.tasks.language.settings import LanguageConfig, LanguageModelConfig
 from recurra.tasks.language.streams import StreamBatch
 
-__all__ = ["LanguageNetwork", "StreamObjective", "refuse_unfit"]
+__all__ = ["LanguageAssets", "LanguageBundle", "LanguageNetwork", "StreamObjective", "build", "refuse_unfit"]
+
+_TOKENIZER, _SOURCE = "tokenizer.json", "source.json"
 
 
 class LanguageNetwork(Network):
@@ -89,6 +96,45 @@ class LanguageNetwork(Network):
             rows.append(LayerInfo("output_dropout", "Dropout", (None, None, self.recurrent.output_size)))
         shape = (None, None, self.output.classes)
         return [*rows, LayerInfo("output", self.output.kind, shape, list(self.output.parameters()))]
+
+
+@dataclass(frozen=True)
+class LanguageAssets(Assets):
+    """What a language model needs besides settings and weights.
+
+    Attributes:
+        tokenizer: the tokenizer; its start token also ends a text.
+        source: the format of the training file; None if the texts came from Python.
+    """
+
+    tokenizer: TextTokenizer
+    source: Source | None = None
+
+    def files(self) -> dict[str, str]:
+        """Returns the files of the tokenizer and of the training file's format, by name."""
+        source = {_SOURCE: self.source.to_json()} if self.source else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), **source}
+
+    def words(self) -> list[str]:
+        """Returns the words of the tokenizer."""
+        return trained_words(self.tokenizer)
+
+    @classmethod
+    def read(cls, config: LanguageModelConfig, files: Mapping[str, str]) -> LanguageAssets:
+        """Returns the assets that `files` wrote."""
+        return cls(
+            TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer),
+            Source.from_json(files[_SOURCE]) if _SOURCE in files else None,
+        )
+
+
+LanguageBundle: TypeAlias = Bundle[LanguageModelConfig, LanguageNetwork, LanguageAssets]
+
+
+def build(config: LanguageModelConfig, assets: LanguageAssets) -> LanguageNetwork:
+    """Builds the network: embedding, recurrent layers, output."""
+    vocab_size, rows = assets.tokenizer.vocab_size, config.train.embedding_rows
+    return LanguageNetwork(config.model, config.language, vocab_size, embedding_rows=rows)
 
 
 def refuse_unfit(config: ModelConfig, language: LanguageConfig) -> None:

@@ -15,8 +15,7 @@ from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import split
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.base import Prepared
-from recurra.tasks.language.bundle import LanguageAssets
-from recurra.tasks.language.network import refuse_unfit
+from recurra.tasks.language.network import LanguageAssets, refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
@@ -89,9 +88,7 @@ def prepare(
     else:
         rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
-    tokenizer, parts, key = tokenized_parts(
-        source, rows, None, config.tokenizer, config.data, reporter, valid=valid, test=test
-    )
+    tokenizer, parts, key = tokenized_parts(source, rows, None, config, reporter, valid=valid, test=test)
     if tokenizer.vocab_size <= len(SPECIALS):
         raise DataError("the texts have no words", where=data, hint="give a file of texts")
     _report_steps(parts[0], config, reporter)

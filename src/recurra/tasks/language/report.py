@@ -10,8 +10,8 @@ from recurra.measure.report import Bar, ReportTable, Section
 from recurra.tasks.card import model_card, part_row, verdict_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
-from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import Perplexity
+from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
 

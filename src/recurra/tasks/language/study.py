@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from recurra.measure.study import Criterion, Scores
 from recurra.tasks.language.assess import LanguageBaseline
-from recurra.tasks.language.bundle import LanguageBundle
 from recurra.tasks.language.figures import BLOCKS
+from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.study import StudyData, StudyFunctions, text_chunks, write_parquet, write_parts

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
-from recurra.tasks.language.bundle import LanguageAssets, LanguageBundle, build
-from recurra.tasks.language.network import LanguageNetwork, StreamObjective
+from recurra.tasks.language.network import (
+    LanguageAssets,
+    LanguageBundle,
+    LanguageNetwork,
+    StreamObjective,
+    build,
+)
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability
