@@ -136,7 +136,8 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
         explanation = explain_text(bundle, next(iter(part.texts(part.rows[row : row + 1]))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
-        explanations.append(explanation.model_copy(update={"true": true, "row": int(numbers[row])}))
+        further = {"true": true, "row": int(numbers[row])}
+        explanations.append(Explanation.model_validate({**dict(explanation), **further}))
     return Assessment(
         part=part.name,
         model_name=name,
