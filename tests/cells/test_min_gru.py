@@ -70,7 +70,7 @@ def test_the_command_line_classifies_with_it(sample: Files, tmp_path: Path, run:
     files = (sample.train, "--valid", sample.valid, "--test", sample.test, "--out", model)
     refused = run("fit", *files, *SMALL, "--set", "model.recurrent_dropout=0.2")
     assert refused.code == 2
-    assert "recurrent_dropout needs a recurrent product, which min_gru does not have" in refused.err
+    assert "section model: recurrent_dropout needs a recurrent product, which min_gru" in refused.err
     assert run("fit", *files, "--recipe", "bi-lstm", *SMALL).code == 0
     assert "minGRU" in (model / "README.md").read_text(encoding="utf-8")
     assert run("predict", model, "--text", "It was great").code == 0

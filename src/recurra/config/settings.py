@@ -179,4 +179,6 @@ def setting_error(
     reason = reason[:1].lower() + reason[1:]
     if not path:
         return ConfigError(reason, where=where)
+    if isinstance(first["input"], dict):  # settings that do not go together: their section is not repeated
+        return ConfigError(f"section {name}: {reason}", where=where)
     return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
