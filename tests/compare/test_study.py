@@ -191,7 +191,7 @@ def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.
 def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path: Path) -> None:
     out = tmp_path / "out"
     settings = [f"{section}.{key}={value}" for section, keys in TINY.items() for key, value in keys.items()]
-    # Longer runs than elsewhere: the first look, after six runs, may end the study, and must come after Ctrl-C.
+    # Longer runs than elsewhere: the first look, after six runs, may end the study before Ctrl-C.
     settings += ["train.epochs=20", "train.patience=20"]
     options = [part for one in settings for part in ("--set", one)]
     typed = [
