@@ -34,8 +34,14 @@ __all__ = [
 ]
 
 
+_at_fork: int | None = None
+"""In the child of a fork, torch's number of threads in the parent; None in a process that was not forked."""
+
+
 def threads() -> int:
     """Returns the number of threads to compute with: ``RECURRA_THREADS``, or torch's number if it is not set.
+
+    In the child of a fork, torch's number is that of the parent.
 
     Raises:
         ConfigError: ``RECURRA_THREADS`` is not a positive integer.
@@ -44,7 +50,7 @@ def threads() -> int:
     if count is None:
         import torch
 
-        return torch.get_num_threads()
+        return _at_fork or torch.get_num_threads()
     return count
 
 
@@ -63,13 +69,29 @@ def threads_asked() -> int | None:
 
 
 def use_threads() -> int:
-    """Sets torch's number of threads to ``threads()`` and returns it."""
+    """Sets torch's number of threads to ``threads()`` and returns it.
+
+    In the child of a fork, torch gets one thread: the threads of OpenMP do not exist there, and a computation
+    would wait for them without end. The CPU kernels use threads of their own, which are started anew.
+    """
     import torch
 
     count = threads()
-    if count != torch.get_num_threads():
-        torch.set_num_threads(count)
+    of_torch = 1 if _at_fork else count
+    if of_torch != torch.get_num_threads():
+        torch.set_num_threads(of_torch)
     return count
+
+
+def _note_fork() -> None:
+    global _at_fork
+    torch = sys.modules.get("torch")
+    if torch is not None and _at_fork is None:
+        _at_fork = torch.get_num_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def choose_device(name: str = "auto") -> torch.device:

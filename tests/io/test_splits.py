@@ -122,3 +122,9 @@ def test_rows_that_can_not_be_split_are_refused() -> None:
         split(np.array([1]), 0.5, 0)
     with pytest.raises(DataError, match="one group"):
         split(np.array([0, 1, 0]), 0.5, 0, np.array([4, 4, 4]))
+
+
+@pytest.mark.parametrize("count", [4, 60])
+def test_one_group_is_needed_for_each_row(count: int) -> None:
+    with pytest.raises(DataError, match=f"^40 rows have {count} groups; "):
+        split(np.arange(40) % 2, 0.1, 1, np.arange(count))

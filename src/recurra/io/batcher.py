@@ -23,12 +23,14 @@ class Batch:
         lengths: ``(B,)`` int64 number of tokens of each text, without padding.
         labels: ``(B,)`` int64, ``(B, C)`` float32, or None.
         rows: ``(B,)`` int64 positions of the texts among the examples.
+        weights: ``(B,)`` float32 weights of the texts in the loss, or None for equal weights.
     """
 
     tokens: torch.Tensor
     lengths: torch.Tensor
     labels: torch.Tensor | None
     rows: NDArray[np.int64]
+    weights: torch.Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -55,6 +57,7 @@ class Batches:
         shuffle: whether the order is random, as in training.
         seed: of the order.
         bucket: the number of batches that are sorted by length together; 1 gives entirely random batches.
+        weights: ``(N,)`` float32, the weight of each example in the loss; None for equal weights.
 
     Example:
         >>> texts = Examples.from_arrays([np.arange(1, n + 1) for n in (3, 1, 2)])
@@ -71,6 +74,7 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
         bucket: int = 50,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         if batch_size < 1 or bucket < 1:
             raise ValueError(f"batch_size {batch_size} and bucket {bucket} must be 1 or more")
@@ -83,6 +87,7 @@ class Batches:
         self.shuffle = shuffle
         self.seed = seed
         self.bucket = bucket
+        self.weights = weights
         self._lengths = examples.lengths[self.rows]
         self.tokens_in_epoch = int(self._lengths.sum(dtype=np.int64))
 
@@ -125,4 +130,5 @@ class Batches:
             lengths=torch.from_numpy(lengths),
             labels=None if labels is None else torch.from_numpy(np.asarray(labels)[rows]),
             rows=rows,
+            weights=None if self.weights is None else torch.from_numpy(self.weights[rows]),
         )

@@ -38,13 +38,17 @@ def split(
         groups: ``(N,)`` the group of each row; rows of one group are on the same side.
 
     Raises:
-        DataError: there are too few rows or groups to hold any out.
+        DataError: there are too few rows or groups to hold any out, or not one group for each row.
     """
     if len(labels) < 2:
         raise DataError("one row can't be split into training and validation", hint="give more rows")
     strata = _strata(np.asarray(labels))
     if groups is None:
         return _by_row(strata, fraction, seed)
+    if len(groups) != len(labels):
+        raise DataError(
+            f"{len(labels):,} rows have {len(groups):,} groups", hint="give one group for each row"
+        )
     return _by_group(strata, fraction, seed, np.unique(groups, return_inverse=True)[1].reshape(-1))
 
 

@@ -20,6 +20,7 @@ from recurra.layers.summary import summarize
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle
 from recurra.tasks.fit import train_bundle
+from recurra.tasks.inputs import texts_of
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config, recipe_under, setting_meaning
@@ -132,6 +133,11 @@ class TextFields(WordFields):
     punctuation: str | None = setting("tokenizer")
     chinese: str | None = setting("tokenizer")
     start_token: bool | None = setting("tokenizer")
+
+    def _texts(self, X: Any, name: str = "X") -> list[str]:
+        """The texts to predict for; of a data frame, the columns that were trained on."""
+        bundle: AnyBundle = self.bundle_  # type: ignore[attr-defined]
+        return texts_of(X, bundle.config.data.text, name)[0]
 
 
 @parameters

@@ -30,7 +30,6 @@ __all__ = [
     "Part",
     "Rowset",
     "TextAssets",
-    "checked_texts",
     "learned_parts",
     "numbered_groups",
     "official_test",
@@ -56,6 +55,8 @@ class Part:
         examples: token ids, and labels if they were read, of the whole file.
         rows: numbers of the rows of ``examples`` in this part, sorted, of shape ``(n,)``.
         texts: reads the raw texts of rows, which must be sorted.
+        weights: weight of each of the ``examples`` in the loss, of shape ``(N,)``, with mean 1 over ``rows``;
+            None for equal weights.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Part:
     examples: Examples
     rows: Rowset
     texts: Callable[[Rowset], Iterator[str]]
+    weights: NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> NDArray[np.int64] | NDArray[np.float32]:
@@ -119,31 +121,22 @@ def text_vocabulary(prepared: Prepared[Any, Any, Part]) -> Vocabulary:
     return Vocabulary([tokenizer.word(id) for id in range(tokenizer.vocab_size)], len(SPECIALS), counts)
 
 
-def checked_texts(X: Sequence[str]) -> list[str]:
-    """Returns texts given from Python as a list.
-
-    Raises:
-        DataError: ``X`` is not a list of strings.
-    """
-    if isinstance(X, str):
-        raise DataError("one string was given for texts", hint="give a list of strings")
-    texts = np.asarray(X, dtype=object)
-    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts):
-        raise DataError("texts must be a one-dimensional list of strings", hint="give one column of texts")
-    return list(texts)
-
-
 def learned_parts(
     texts: list[str],
     labels: NDArray[Any] | None,
     config: TokenizerConfig,
     rows: tuple[Rowset, Rowset] | None,
     validation: tuple[list[str], NDArray[Any] | None] | None,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[TextTokenizer, Part, Part]:
     """Returns a tokenizer learned from texts given from Python, and their training and validation part.
 
     Labels are those of `Part.labels`. ``rows`` are the row numbers of the training and of the validation
     part; if None, all ``texts`` are for training, and ``validation`` has the texts and labels of the other.
+    ``weights`` are those of the texts in the loss, of any mean; None for equal weights.
+
+    Raises:
+        DataError: every training row has the weight 0.
     """
     training, held_out = (np.arange(len(texts)), np.empty(0, np.int64)) if rows is None else rows
     tokenizer = TextTokenizer.train((texts[row] for row in training), config)
@@ -154,9 +147,15 @@ def learned_parts(
         return Part(name, "", examples, rows, lambda rows: (texts[row] for row in rows))
 
     whole = part("training", texts, labels, training)
+    weighted = whole
+    if weights is not None:
+        mean = weights[training].mean()
+        if mean == 0:
+            raise DataError("every training row has the weight 0", where="sample_weight")
+        weighted = replace(whole, weights=(weights / mean).astype(np.float32))
     if validation is None:
-        return tokenizer, whole, replace(whole, name="validation", rows=held_out)
-    return tokenizer, whole, part("validation", *validation, np.arange(len(validation[0])))
+        return tokenizer, weighted, replace(whole, name="validation", rows=held_out)
+    return tokenizer, weighted, part("validation", *validation, np.arange(len(validation[0])))
 
 
 def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:

@@ -72,13 +72,14 @@ class StatelessLoss:
         """Does nothing."""
 
 
-def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> StatelessLoss:
+def supervised(loss: Callable[..., Tensor]) -> StatelessLoss:
     """Returns the objective ``loss(model(tokens, lengths), labels)``, with tokens (B, T) and lengths (B,).
 
     The objective raises DataError if a batch has no labels.
 
     Args:
-        loss: a function of logits and labels that returns the mean over the batch.
+        loss: a function of logits and labels, and of the weights (B,) of the rows if the batch has any, that
+            returns the mean over the batch.
     """
 
     def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -86,6 +87,7 @@ def supervised(loss: Callable[[Tensor, Tensor], Tensor]) -> StatelessLoss:
             raise DataError("the training examples have no labels")
         device = next(model.parameters()).device
         logits = model(batch.tokens.to(device), batch.lengths.to(device))
-        return loss(logits, batch.labels.to(device))
+        weights = () if batch.weights is None else (batch.weights.to(device),)
+        return loss(logits, batch.labels.to(device), *weights)
 
     return StatelessLoss(batch_loss)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -146,8 +149,8 @@ def test_validation_data_and_groups_are_used() -> None:
     ("texts", "labels", "said"),
     [
         ("one string", ["a"], "one string"),
-        ([["two", "columns"]], ["a"], "one-dimensional"),
-        ([1, 2], ["a", "b"], "strings"),
+        ([["two", "columns"]], ["a"], "^X, row 1: the text is of type list, not str; "),
+        ([1, 2], ["a", "b"], "^X, row 1: the text is of type int, not str; "),
         (["a", "b"], ["x", "x"], "same class"),
         (["a", "b"], ["x"], "same class"),
         (["a", "b", "c"], ["x", "y"], "3 texts have 2 labels"),
@@ -172,3 +175,74 @@ def test_a_parameter_out_of_range_is_refused_when_it_is_used() -> None:
 def test_an_unfitted_model_says_so() -> None:
     with pytest.raises(NotFittedError):
         TextClassifier().predict(["x"])
+
+
+def test_rows_of_weight_0_are_as_if_left_out_and_ratios_alone_count() -> None:
+    wrong = ["no" if label == "yes" else "yes" for label in LABELS]
+    X, y, weights = [*TEXTS, *TEXTS], [*LABELS, *wrong], np.r_[np.ones(40), np.zeros(40)]
+    model = TextClassifier(**QUICK, vocab_size=50)
+    kept = {"validation_data": (TEXTS, LABELS)}
+    right = clone(model).fit(X, y, sample_weight=weights, **kept)
+    assert right.score(TEXTS, LABELS) == 1.0
+    assert clone(model).fit(X, y, sample_weight=1 - weights, **kept).score(TEXTS, LABELS) < 0.5
+    scaled = clone(model).fit(X, y, sample_weight=1000 * weights, **kept)
+    np.testing.assert_allclose(scaled.predict_proba(TEXTS), right.predict_proba(TEXTS), atol=1e-6)
+    alike = clone(model).fit(TEXTS, LABELS, sample_weight=[3] * 40)
+    np.testing.assert_array_equal(
+        alike.predict_proba(TEXTS), clone(model).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    )
+
+
+def test_the_score_counts_weights_as_scikit_learn_does(fitted: TextClassifier) -> None:
+    y = [*LABELS[:20], *LABELS[:20][::-1]]
+    weights = np.arange(40)
+    expected = accuracy_score(y, fitted.predict(TEXTS), sample_weight=weights)
+    assert fitted.score(TEXTS, y, sample_weight=weights) == pytest.approx(expected)
+    assert fitted.score(TEXTS, y) == pytest.approx(accuracy_score(y, fitted.predict(TEXTS)))
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_data_frames_are_read_and_their_columns_remembered(library: Any, tmp_path: Path) -> None:
+    frame = library.DataFrame({"title": TEXTS, "body": ["again"] * 40, "label": LABELS})
+    joined = [f"{text} again" for text in TEXTS]
+    quick = TextClassifier(**{**QUICK, "epochs": 1})
+    expected = clone(quick).fit(joined, LABELS).predict_proba(joined)
+    model = clone(quick).fit(frame[["title", "body"]], frame["label"])
+    assert model.bundle_.config.data.text == ["title", "body"]
+    model.save(tmp_path / "model")
+    for one in (model, TextClassifier.load(tmp_path / "model")):
+        # Further columns are ignored, and the order is that of training.
+        np.testing.assert_array_equal(one.predict_proba(frame[["label", "body", "title"]]), expected)
+        np.testing.assert_array_equal(one.predict_proba(joined), expected)
+    with pytest.raises(DataError, match=r"^X: the data frame has no column 'body'; it has title, label$"):
+        model.predict(frame[["title", "label"]])
+    chosen = clone(quick).set_params(settings={"data": {"text": ["title", "body"]}})
+    np.testing.assert_array_equal(chosen.fit(frame, LABELS).predict_proba(frame), expected)
+
+
+def test_lists_of_labels_are_learned_and_scored(tmp_path: Path) -> None:
+    y = [[word for word in ("good", "film") if word in text] for text in TEXTS]
+    model = TextClassifier(**{**QUICK, "epochs": 25, "patience": 25}).fit(TEXTS, y)
+    assert model.classes_.tolist() == ["film", "good"]
+    assert model.predict(["good film", "bad book"]).tolist() == [[1, 1], [0, 0]]
+    model.save(tmp_path / "model")
+    for one in (model, TextClassifier.load(tmp_path / "model")):
+        assert one.score(TEXTS, y) == one.score(TEXTS, one.predict(TEXTS)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"groups": [1] * 4}, "40 texts have 4 groups"),
+        ({"groups": [1] * 60}, "40 texts have 60 groups"),
+        ({"sample_weight": [1] * 3}, "40 texts have 3 weights"),
+        ({"validation_data": (TEXTS, LABELS[:3])}, "validation_data: 40 texts have 3 labels"),
+        ({"validation_data": (TEXTS, [None] * 40)}, "validation_data, row 1: the label is missing; "),
+        ({"validation_data": ([None], ["yes"])}, "validation_data, row 1: the text is missing; "),
+        ({"validation_data": TEXTS}, "validation_data: a value of type list was given for the pair (X, y); "),
+    ],
+)
+def test_arguments_by_row_of_another_length_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as refused:
+        TextClassifier(**QUICK).fit(TEXTS, LABELS, **given)
+    assert str(refused.value).startswith(message)

@@ -9,6 +9,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,9 +153,9 @@ def test_texts_are_generated_by_seed(run: Run, model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--next", 0), "--next is 0; use 1 or more"),
+        (("--next", 0), "--next is 0; give 1 or more"),
         (("--generate", 3, "--temperature", -1), "--temperature is -1; give 0 or more"),
-        (("--generate", 3, "--top-k", 0), "--top-k is 0; use 1 or more"),
+        (("--generate", 3, "--top-k", 0), "--top-k is 0; give 1 or more"),
         (("--next", 2, "--generate", 3), "exclude each other"),
         (("--seed", 2), "add --generate N"),
     ],
@@ -410,3 +411,46 @@ def test_labelled_sentences_are_one_stream_without_their_labels(data_folder: Pat
     assert len(ready.train) + len(ready.valid) == 6_920
     assert stream_of(ready.train).targets + stream_of(ready.valid).targets > 130_000
     assert not next(ready.train.texts(ready.train.rows[:1])).endswith(("\t0", "\t1"))
+
+
+@pytest.fixture(scope="module")
+def small() -> LanguageModel:
+    model = LanguageModel(units=4, layers=1, embedding=4, bptt=4, batch_size=4, epochs=1)
+    return model.fit(["the cat sleeps at home", "the dog runs at night"] * 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"temperature": -1}, "temperature is -1; give 0 or more"),
+        ({"temperature": float("nan")}, "temperature is nan; give 0 or more"),
+        ({"temperature": float("inf")}, "temperature is inf; give 0 or more"),
+        ({"temperature": "hot"}, "temperature is 'hot'; give a number of 0 or more"),
+        ({"top_k": 0}, "top_k is 0; give 1 or more"),
+        ({"top_k": 2.5}, "top_k is 2.5; give a whole number"),
+        ({"count": -1}, "count is -1; give 0 or more"),
+        ({"count": None}, "count is None; give a whole number"),
+        ({"seed": 2**64}, f"seed is {2**64}; give a number below 2 ** 63"),
+    ],
+)
+def test_arguments_of_generate_are_checked(small: LanguageModel, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        small.generate("the", **{"count": 2, **given})
+    assert str(refused.value) == message
+
+
+def test_numpy_numbers_are_arguments_of_generate(small: LanguageModel) -> None:
+    plain = small.generate("the", 3, temperature=0.5, top_k=2, seed=4)
+    given = {"temperature": np.float32(0.5), "top_k": np.int64(2), "seed": np.uint8(4)}
+    assert small.generate("the", np.int32(3), **given) == plain
+    assert small.generate("the cat", 0) == "the cat"
+
+
+def test_the_text_to_continue_is_checked(small: LanguageModel) -> None:
+    for call in (small.predict_next, small.generate):
+        with pytest.raises(DataError, match=r"^text: the text is missing; give a string$"):
+            call(None)
+        with pytest.raises(DataError, match=r"^text: the text is of type list, not str; give a string$"):
+            call(["the"])
+    with pytest.raises(ConfigError, match=r"^count is 0; give 1 or more$"):
+        small.predict_next("the", 0)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import safetensors.numpy
 from sklearn.base import clone
@@ -305,17 +307,36 @@ def test_the_estimator_is_the_command_lines_tagger(tmp_path: Path) -> None:
     ("X", "y", "complaint"),
     [
         ("a b", ["X", "Y"], "one string"),
-        ([["a"]], [["X"], ["Y"]], "differ in length"),
-        ([["a"], "b"], [["X"], ["Y"]], "row 2: the sentence is not a list of words"),
-        ([["a"], ["b", "c"]], [["X"], ["Y"]], "row 2: 2 words have 1 tags"),
-        ([["a"], []], [["X"], []], "row 2: the sentence has no words"),
-        ([], [], "there are no sentences"),
-        ([["a"], [3]], [["X"], ["Y"]], "row 2: the sentence is not a list of words"),
+        ([["a"]], [["X"], ["Y"]], "^1 sentences have 2 lists of tags"),
+        ([["a"], "b"], [["X"], ["Y"]], "^X, row 2: the sentence is one string, not a list of words; "),
+        ([["a"], ["b", "c"]], [["X"], ["Y"]], "^y, row 2: 2 words have 1 tags"),
+        ([["a"], []], [["X"], []], "^X, row 2: the sentence has no words"),
+        ([], [], "^X: there are no sentences"),
+        ([["a"], [3]], [["X"], ["Y"]], "^X, row 2: one of the words is 3; give strings"),
+        ([["a"], [" "]], [["X"], ["Y"]], "^X, row 2: one of the words is ' '; give strings"),
+        ([["a"], ["b"]], [["X"], [None]], "^y, row 2: one of the tags is missing; give strings"),
+        ([["a"], None], [["X"], ["Y"]], "^X, row 2: the words are missing; leave the sentence out"),
+        ((words for words in [["a"]]), [["X"]], "^X: a generator was given for a list; .* give list"),
+        ([["a"], (word for word in "b")], [["X"], ["Y"]], "^X, row 2: a generator was given for a list; "),
+        ([["a"], ["b"]], None, "^y: None was given for a list; "),
     ],
 )
 def test_the_estimator_refuses_in_words(X: object, y: object, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         SequenceTagger().fit(X, y)  # type: ignore[arg-type]
+
+
+def test_sentences_are_read_from_every_form() -> None:
+    X, y = [["a", "b"], ["c"]] * 4, [["X", "Y"], ["Z"]] * 4
+    quick = SequenceTagger(units=3, layers=1, embedding=3, character_units=2, epochs=1)
+    expected = quick.fit(X, y, validation_data=(X, y)).predict(X)
+    for form in (pd.Series, pl.Series, lambda rows: np.array(rows, dtype=object)):
+        arrays = [np.array(words) for words in X]
+        for sentences in (form(X), arrays):
+            again = clone(quick).fit(sentences, form(y), validation_data=(form(X), form(y)))
+            assert again.predict(sentences) == expected
+    with pytest.raises(DataError, match=r"^validation_data: 8 sentences have 3 lists of tags"):
+        clone(quick).fit(X, y, validation_data=(X, y[:3]))
 
 
 @pytest.mark.data

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recurra.errors import DataError
-from recurra.io.labels import Labels
+from recurra.config import updated
 from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
@@ -18,6 +16,7 @@ from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.network import ClassifierAssets, ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.targets import Targets
 from recurra.tasks.estimator import (
     RECIPE,
     ClassifierMixin,
@@ -26,8 +25,9 @@ from recurra.tasks.estimator import (
     parameters,
     setting,
 )
+from recurra.tasks.inputs import check_length, groups_of, pair_of, texts_of, weights_of
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import checked_texts, learned_parts
+from recurra.tasks.texts import learned_parts
 
 __all__ = ["TextClassifier"]
 
@@ -42,7 +42,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (C,)
-        The classes, sorted; for multi-label the column numbers of ``y``.
+        The classes, sorted; the column numbers or names of ``y`` if it has columns of zeros and ones.
     bundle_ : ClassifierBundle
         Settings, tokenizer, labels and network.
     history_ : list of dict
@@ -67,58 +67,76 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
 
     def fit(
         self,
-        X: Sequence[str],
-        y: ArrayLike,
+        X: Any,
+        y: Any,
         *,
+        sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
-        validation_data: tuple[Sequence[str], ArrayLike] | None = None,
+        validation_data: tuple[Any, Any] | None = None,
         reporter: Reporter | None = None,
     ) -> Self:
         """Trains on texts and labels.
 
         Args:
-            X: ``N`` texts.
-            y: ``(N,)`` classes of any sortable type, or ``(N, C)`` zeros and ones for multi-label.
+            X: ``N`` texts: a list, an array, a column of a data frame; or a data frame of text columns, which
+                are joined by a space.
+            y: the labels: ``(N,)`` strings, numbers or truth values; or, for several labels a row, ``(N, C)``
+                zeros and ones (an array or a data frame) or a list of labels for each row.
+            sample_weight: ``(N,)`` weights of the rows in the training loss, of 0 or more; only their ratios
+                count. Rows held out for validation count the same.
             groups: ``(N,)``; rows with equal values are on the same side of the validation split.
             validation_data: texts and labels that choose the best epoch, in place of held-out rows.
             reporter: receives the summary and the progress.
 
         Raises:
-            RecurraError: unusable texts or labels, or a parameter out of its range.
+            RecurraError: unusable texts, labels, weights or groups, or a parameter out of its range.
         """
-
-        texts, (classes, kind) = checked_texts(X), _classes(y)
-        codes = _encode(y, classes, kind)
-        if len(texts) != len(codes):
-            raise DataError(f"{len(texts)} texts have {len(codes)} labels")
-        labels = Labels(tuple(str(name) for name in classes), kind)
+        targets: Targets
 
         def prepare(config: ClassifierConfig, reporter: Reporter) -> ClassifierData:
+            nonlocal targets
+            texts, columns = texts_of(X, config.data.text)
+            targets = Targets.learn(y)
+            codes = targets.encode(y)
+            check_length(codes, len(texts), "labels")
+            weights, numbers = weights_of(sample_weight, len(texts)), groups_of(groups, len(texts))
+            if columns is not None:
+                config = updated(config, {"data": {"text": columns}})
             rows = validation = None
             if validation_data is None:
-                numbers = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
                 rows = split(codes, config.data.valid_fraction, config.data.split_seed, numbers)
             else:
-                validation = checked_texts(validation_data[0]), _encode(validation_data[1], classes, kind)
-            tokenizer, training, held_out = learned_parts(texts, codes, config.tokenizer, rows, validation)
-            return Prepared(config, ClassifierAssets(tokenizer, labels=labels), training, held_out)
+                where, (valid_X, valid_y) = "validation_data", pair_of(validation_data)
+                validation = texts_of(valid_X, columns, where)[0], targets.encode(valid_y, where)
+                check_length(validation[1], len(validation[0]), "labels", where=where)
+            tokenizer, train, valid = learned_parts(texts, codes, config.tokenizer, rows, validation, weights)
+            return Prepared(config, ClassifierAssets(tokenizer, labels=targets.labels), train, valid)
 
         self._fit(prepare, reporter)
-        self.classes_ = classes
-        self.bundle_.metrics["classes"] = classes.tolist()
+        self.classes_ = targets.classes
+        self.bundle_.metrics["classes"] = targets.classes.tolist()
         return self
 
-    def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns calibrated probabilities of shape ``(N, C)``, columns in the order of ``classes_``."""
         self._check_fitted()
-        return predict_proba(self.bundle_, checked_texts(X))
+        return predict_proba(self.bundle_, self._texts(X))
 
-    def predict(self, X: Sequence[str]) -> NDArray[Any]:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""
         probabilities = self.predict_proba(X)
         if self.bundle_.assets.labels.label_kind == "multilabel":
             return (probabilities >= 0.5).astype(np.int64)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Returns the share of rows, weighted if weights are given, whose class (all labels) is predicted."""
+        predicted = self.predict(X)
+        targets = Targets(self.classes_, self.bundle_.assets.labels.label_kind)
+        truth, answers = targets.encode(y), targets.encode(predicted, "predictions")
+        check_length(truth, len(answers), "labels")
+        right = (truth == answers).reshape(len(truth), -1).all(axis=1)
+        return float(np.average(right, weights=weights_of(sample_weight, len(truth))))
 
     def _set_fitted(self, bundle: ClassifierBundle, history: list[dict[str, Any]]) -> None:
         super()._set_fitted(bundle, history)
@@ -130,36 +148,3 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         tags.target_tags.multi_output = True
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _classes(y: ArrayLike) -> tuple[NDArray[Any], str]:
-    """Returns the classes ``(C,)``, sorted, and the kind of the labels.
-
-    Raises:
-        DataError: there are fewer than two classes, or the labels have three dimensions or more.
-    """
-    values = np.asarray(y)
-    if values.ndim not in (1, 2):
-        raise DataError(
-            f"labels have {values.ndim} dimensions", hint="give (N,) classes or (N, C) zeros and ones"
-        )
-    classes = np.unique(values) if values.ndim == 1 else np.arange(values.shape[1])
-    if len(classes) < 2:
-        raise DataError("all labels are the same class", hint="give texts of two classes at least")
-    return classes, "multilabel" if values.ndim == 2 else "binary" if len(classes) == 2 else "multiclass"
-
-
-def _encode(y: ArrayLike, classes: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Returns ``(N,)`` int64 class numbers, or ``(N, C)`` float32 zeros and ones for multi-label.
-
-    Raises:
-        DataError: a label is not among the classes.
-    """
-    values = np.asarray(y)
-    if kind == "multilabel":
-        return values.astype(np.float32)
-    codes = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
-    unknown = values[classes[codes] != values]
-    if len(unknown):
-        raise DataError(f"label {str(unknown[0])!r} is not among the training labels")
-    return codes.astype(np.int64)

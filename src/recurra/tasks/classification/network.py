@@ -131,8 +131,11 @@ def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
 
 def classification_loss(
     label_kind: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Returns a function of logits and labels that computes the mean loss of a batch.
+) -> Callable[..., Tensor]:
+    """Returns a function of logits, labels and weights of rows that computes the mean loss of a batch.
+
+    The weights (B,) multiply the losses of the rows; without them, all rows count the same. The mean is over
+    the number of rows.
 
     Args:
         label_kind: ``"binary"``: cross entropy of one logit (B, 1) and labels (B,) of 0 and 1;
@@ -147,18 +150,22 @@ def classification_loss(
     """
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
-    def binary(logits: Tensor, labels: Tensor) -> Tensor:
+    def binary(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
         weight = None if weights is None else weights.to(logits)[labels.long()]
+        if rows is not None:
+            weight = rows.to(logits) if weight is None else weight * rows.to(logits)
         return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), weight)
 
-    def multiclass(logits: Tensor, labels: Tensor) -> Tensor:
+    def multiclass(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
         losses = functional.cross_entropy(logits, labels, reduction="none")
-        return (losses if weights is None else losses * weights.to(logits)[labels]).mean()
+        losses = losses if weights is None else losses * weights.to(logits)[labels]
+        return (losses if rows is None else losses * rows.to(logits)).mean()
 
-    def multilabel(logits: Tensor, labels: Tensor) -> Tensor:
+    def multilabel(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
         weight = None if weights is None else weights.to(logits)
+        by_row = None if rows is None else rows.to(logits)[:, None]
         labels = labels.to(logits.dtype)
-        return functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
+        return functional.binary_cross_entropy_with_logits(logits, labels, by_row, pos_weight=weight)
 
     losses = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
     if label_kind not in losses:

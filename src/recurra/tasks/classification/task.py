@@ -62,8 +62,16 @@ def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
 
     settings = prepared.config.train
+    batches = Batches(
+        train.examples,
+        train.rows,
+        settings.batch_size,
+        shuffle=True,
+        seed=settings.seed,
+        weights=train.weights,
+    )
     return TrainingSetup(
-        Batches(train.examples, train.rows, settings.batch_size, shuffle=True, seed=settings.seed),
+        batches,
         supervised(classification_loss(kind, class_weights(prepared.config, labels, train))),
         validate,
     )

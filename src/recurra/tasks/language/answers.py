@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -57,7 +58,12 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
 
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
-    """Returns the ``count`` most likely next tokens after ``text``, with their probabilities."""
+    """Returns the ``count`` most likely next tokens after ``text``, with their probabilities.
+
+    Raises:
+        ConfigError: ``count`` is below 1.
+    """
+    count = _whole(count, "count", least=1)
     tokenizer = bundle.assets.tokenizer
     p = next_tokens(bundle.model, tokenizer.encode([text]).ids[0])
     best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)].tolist()
@@ -76,7 +82,13 @@ def continuation(
     """Returns the tokenized ``text`` continued by ``count`` tokens; the end of a text is a line break.
 
     The unknown word is never generated.
+
+    Raises:
+        ConfigError: an argument is out of its range.
     """
+    count, seed = _whole(count, "count", least=0), _whole(seed, "seed", least=-(2**63))
+    top_k = None if top_k is None else _whole(top_k, "top_k", least=1)
+    temperature = _temperature(temperature, "temperature")
     tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode([text]).ids[0]
     never = (tokenizer.pad_id, tokenizer.unknown_id)
@@ -103,9 +115,7 @@ def _generated(
 ) -> Iterator[dict[str, Any]]:
     count = _positive(options, "generate")
     top_k = _positive(options, "top_k") if "top_k" in options else None
-    temperature = float(options.get("temperature", 1.0))
-    if not (0 <= temperature < math.inf):
-        raise ConfigError(f"--temperature is {temperature:g}", hint="give 0 or more")
+    temperature = _temperature(options.get("temperature", 1.0), "--temperature")
     seed = int(options.get("seed", 0))
     chunks: Iterable[Rows] = [Rows([1], [""])]  # without a prompt
     if request.texts or request.file is not None:
@@ -149,7 +159,24 @@ def _scored(
 
 
 def _positive(options: dict[str, Any], name: str) -> int:
-    value = int(options[name])
-    if value < 1:
-        raise ConfigError(f"--{name.replace('_', '-')} is {value}", hint="use 1 or more")
-    return value
+    return _whole(options[name], f"--{name.replace('_', '-')}", least=1)
+
+
+def _temperature(value: Any, name: str) -> float:
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise ConfigError(f"{name} is {value!r}", hint="give a number of 0 or more")
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"{name} is {value:g}", hint="give 0 or more")
+    return float(value)
+
+
+def _whole(value: Any, name: str, *, least: int) -> int:
+    """Returns a whole number of at least ``least``, also below 2 ** 63."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name} is {value!r}", hint="give a whole number") from None
+    if not least <= number < 2**63:
+        hint = f"give {least} or more" if number < least else "give a number below 2 ** 63"
+        raise ConfigError(f"{name} is {number}", hint=hint)
+    return number

@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.config import updated
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
+from recurra.tasks.inputs import one_text, texts_of
 from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.network import LanguageAssets, LanguageBundle
@@ -20,7 +22,7 @@ from recurra.tasks.language.prepare import LanguageData, check_settings, hold_ou
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import checked_texts, learned_parts
+from recurra.tasks.texts import learned_parts
 
 __all__ = ["LanguageModel"]
 
@@ -82,7 +84,9 @@ class LanguageModel(TextFields, RecurrentEstimator):
 
         def prepare(config: LanguageModelConfig, reporter: Reporter) -> LanguageData:
             check_settings(config)
-            texts = checked_texts(X)
+            texts, columns = texts_of(X, config.data.text)
+            if columns is not None:
+                config = updated(config, {"data": {"text": columns}})
             if len(texts) < (2 if validation_data is None else 1):
                 raise DataError(f"there are {len(texts)} texts", hint="give two at least, one to validate on")
             rows = validation = None
@@ -90,7 +94,9 @@ class LanguageModel(TextFields, RecurrentEstimator):
                 sizes = np.array([len(text) for text in texts], np.int64)
                 rows = hold_out(sizes, config, None, in_order=True)
             else:
-                validation = checked_texts(validation_data), None
+                validation = texts_of(validation_data, columns, "validation_data")[0], None
+                if not validation[0]:
+                    raise DataError("there are no texts", where="validation_data")
             tokenizer, training, held_out = learned_parts(texts, None, config.tokenizer, rows, validation)
             return Prepared(config, LanguageAssets(tokenizer), training, held_out)
 
@@ -115,8 +121,13 @@ class LanguageModel(TextFields, RecurrentEstimator):
         """Returns the ``count`` most probable tokens after ``text`` with their probabilities.
 
         The end of the text is shown as ``<end>``.
+
+        Raises:
+            DataError: ``text`` is not a string.
+            ConfigError: ``count`` is not a whole number of 1 or more.
         """
         self._check_fitted()
+        text = one_text(text)
         return following(self.bundle_, text, count)
 
     def generate(
@@ -136,14 +147,19 @@ class LanguageModel(TextFields, RecurrentEstimator):
             temperature: 0 takes the most probable token each time; values below 1 favour probable tokens.
             top_k: sample from the ``top_k`` most probable tokens only.
             seed: the same seed gives the same text.
+
+        Raises:
+            DataError: ``text`` is not a string.
+            ConfigError: ``count``, ``temperature``, ``top_k`` or ``seed`` is out of its range.
         """
         self._check_fitted()
+        text = one_text(text)
         return continuation(self.bundle_, text, count, temperature=temperature, top_k=top_k, seed=seed)
 
     def _log_probabilities(self, X: Sequence[str]) -> list[NDArray[np.float32]]:
         """Returns for each text the log-probabilities of its tokens and its end."""
         self._check_fitted()
-        texts = checked_texts(X)
+        texts = self._texts(X)
         if not texts:
             raise DataError("there is no text")
         tokenizer = self.bundle_.assets.tokenizer

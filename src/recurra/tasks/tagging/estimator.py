@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
+from recurra.tasks.inputs import check_length, is_missing, listed, pair_of
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
@@ -90,7 +91,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
             check_settings(config)
             training = sentences = _sentences(X, y)
             if validation_data is not None:
-                validation = _sentences(*validation_data)
+                validation = _sentences(*pair_of(validation_data), "validation_data")
             else:
                 training, validation = held_out(sentences, config, None)
             assets = learn(sentences, training, config)
@@ -105,8 +106,9 @@ class SequenceTagger(WordFields, RecurrentEstimator):
     def predict_proba(self, X: Words) -> list[NDArray[np.float64]]:
         """Returns for each sentence calibrated probabilities of shape ``(T, K)`` of the tags of its words."""
         self._check_fitted()
-        lengths = [len(words) for words in X]
-        sentences = _sentences([words for words in X if len(words)], None) if any(lengths) else []
+        given = [_strings(words, "words", "X", at) for at, words in enumerate(listed(X, "X"), 1)]
+        lengths = [len(words) for words in given]
+        sentences = [Sentence(words, None, at) for at, words in enumerate(given, 1) if words]
         if not sentences:
             return [np.zeros((0, len(self.classes_)))] * len(lengths)
         bundle = self.bundle_
@@ -128,26 +130,40 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         self.classes_ = np.array(bundle.assets.labels.names)
 
 
-def _sentences(X: Words, y: Words | None) -> list[Sentence]:
-    """Returns sentences given as lists of words, with their tags if there are any.
+def _sentences(X: Any, y: Any, name: str | None = None) -> list[Sentence]:
+    """Returns sentences given as lists of words with their tags.
+
+    ``name`` is the argument, for messages, if these are not ``X`` and ``y``.
 
     Raises:
         DataError: something else was given; the message names the sentence.
     """
-    if isinstance(X, str) or (y is not None and len(y) != len(X)):
-        what = "one string was given for sentences" if isinstance(X, str) else "X and y differ in length"
-        raise DataError(what, hint="give a list of lists of words, and as many lists of tags")
-    sentences = []
-    for number, words in enumerate(X, 1):
-        tags = None if y is None else y[number - 1]
-        for name, items in (("words", words), ("tags", () if tags is None else tags)):
-            if isinstance(items, str) or not all(isinstance(item, str) and item.strip() for item in items):
-                raise DataError(f"the sentence is not a list of {name} that are strings", row=number)
-        if not len(words):
-            raise DataError("the sentence has no words", row=number)
-        if tags is not None and len(tags) != len(words):
-            raise DataError(f"{len(words)} words have {len(tags)} tags", row=number)
-        sentences.append(Sentence(tuple(words), None if tags is None else tuple(tags), number))
-    if not sentences:
-        raise DataError("there are no sentences")
+    of_words, of_tags = name or "X", name or "y"
+    words = [_strings(row, "words", of_words, at) for at, row in enumerate(listed(X, of_words), 1)]
+    tags = [_strings(row, "tags", of_tags, at) for at, row in enumerate(listed(y, of_tags), 1)]
+    check_length(tags, len(words), "lists of tags", "sentences", where=name or "")
+    if not words:
+        raise DataError("there are no sentences", where=of_words)
+    sentences = [Sentence(*pair, at) for at, pair in enumerate(zip(words, tags, strict=True), 1)]
+    for at, sentence in enumerate(sentences, 1):
+        if not sentence.words:
+            raise DataError("the sentence has no words", where=of_words, row=at)
+        if len(sentence.tags or ()) != len(sentence.words):
+            what = f"{len(sentence.words)} words have {len(sentence.tags or ())} tags"
+            raise DataError(what, where=of_tags, row=at)
     return sentences
+
+
+def _strings(row: Any, what: str, name: str, at: int) -> tuple[str, ...]:
+    """Returns the words or the tags of one sentence."""
+    if is_missing(row):
+        raise DataError(f"the {what} are missing", where=name, row=at, hint="leave the sentence out")
+    if isinstance(row, str):
+        hint = f"give a list of {what}, such as text.split()"
+        raise DataError(f"the sentence is one string, not a list of {what}", where=name, row=at, hint=hint)
+    items = listed(row, f"{name}, row {at}")
+    for item in items:
+        if not isinstance(item, str) or not item.strip():
+            shown = "missing" if is_missing(item) else repr(item)[:40]
+            raise DataError(f"one of the {what} is {shown}", where=name, row=at, hint="give strings")
+    return tuple(str(item) for item in items)
