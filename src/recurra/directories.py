@@ -17,6 +17,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ def locked(folder: Path) -> Iterator[Path]:
         folder = folder.resolve()
         created = [parent for parent in folder.parents if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder.parent).close()  # filelock tells no reason if it can't write there
         lock = _lock(folder)
         lock.acquire(timeout=0)
     except Timeout:
