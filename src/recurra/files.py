@@ -6,14 +6,14 @@ import glob
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from recurra.errors import OutputError
 
-__all__ = ["has_ended", "replacing", "sync", "sync_folder"]
+__all__ = ["is_abandoned", "replacing", "sync", "sync_folder"]
 
-_ABANDONED = 24 * 3600  # seconds after which a temporary file is considered abandoned
+_ABANDONED = 24 * 3600  # seconds after which a file of a process on another machine is considered abandoned
 
 
 @contextmanager
@@ -52,16 +52,25 @@ def replacing(path: Path) -> Iterator[Path]:
 def _remove_abandoned(path: Path) -> None:
     """Removes the temporary files for ``path`` of processes that no longer exist."""
     for old in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = old.name.split(".")[-2]
-        with suppress(FileNotFoundError):  # its process may just have renamed it
-            if time.time() - old.stat().st_mtime > _ABANDONED or (
-                process.isdigit() and has_ended(int(process))
-            ):
-                old.unlink()
+        if is_abandoned(old, old.name.split(".")[-2]):
+            old.unlink(missing_ok=True)
 
 
-def has_ended(process: int) -> bool:
-    """Returns whether there is no process of this number; False on systems that can't tell."""
+def is_abandoned(path: Path, process: str) -> bool:
+    """Returns whether the process that made a temporary file or directory has ended.
+
+    Args:
+        path: the file; False if it is gone, since its process may just have renamed it.
+        process: the number of the process, from the file's name.
+    """
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return age > _ABANDONED or (process.isdigit() and _has_ended(int(process)))
+
+
+def _has_ended(process: int) -> bool:
     if os.name != "posix":  # on Windows, os.kill(pid, 0) can end the process
         return False
     try:

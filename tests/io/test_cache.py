@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from recurra.errors import DataError, OutputError
 from recurra.io import cache
-from recurra.io.cache import Chunk, Column, Examples, cache_folder, cached_examples, content_key
+from recurra.io.cache import (
+    Chunk,
+    Column,
+    Examples,
+    cache_folder,
+    cached_examples,
+    cached_text,
+    content_key,
+)
 
 
 def chunk(ids: list[list[int]], first: int = 1, **other: Any) -> Chunk:
@@ -254,14 +262,33 @@ def test_builders_in_several_processes_all_get_it(tmp_path: Path) -> None:
     assert [p.name for p in folder.iterdir()] == ["key"]
 
 
-def test_drafts_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
-    old, fresh = tmp_path / ".a.1.draft", tmp_path / ".b.2.draft"
-    for draft in (old, fresh):
-        draft.mkdir()
-    os.utime(old, (0, 0))
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX can tell whether a process exists")
+def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True)
+    ended, living = int(killed.stdout), os.getppid()
+    gone = [f".a.{ended}-0f.draft", f".a.{ended}-0f.draft.damaged", f".a.json.{ended}.tmp", ".old.1.draft"]
+    kept = [f".b.{living}-0f.draft", f".b.json.{living}.tmp"]
+    for name in (*gone, *kept):
+        (tmp_path / name).touch() if name.endswith("tmp") else (tmp_path / name).mkdir()
+    os.utime(tmp_path / ".old.1.draft", (0, 0))
     cached_examples(tmp_path, "key", build)
-    assert not old.exists()
-    assert fresh.exists()
+    assert sorted(path.name for path in tmp_path.glob(".*")) == kept
+
+
+@pytest.mark.parametrize("harm", ["empty", "cut", "longer", "first byte", "middle byte", "last byte"])
+def test_a_text_that_was_cut_or_changed_is_built_anew(tmp_path: Path, harm: str) -> None:
+    text = "zwei Wörter\n" * 20
+    assert cached_text(tmp_path, "t.json", lambda: text) == text
+    path = tmp_path / "t.json"
+    assert cached_text(tmp_path, "t.json", lambda: "another") == text
+    content = bytearray(path.read_bytes())
+    places = {"first byte": 0, "middle byte": len(content) // 2, "last byte": -1}
+    if harm in places:
+        content[places[harm]] ^= 1
+    sizes = {"empty": 0, "cut": len(content) // 2}
+    path.write_bytes(bytes(content[: sizes.get(harm, len(content))]) + (b"x" if harm == "longer" else b""))
+    assert cached_text(tmp_path, "t.json", lambda: "anew") == "anew"
+    assert cached_text(tmp_path, "t.json", lambda: "another") == "anew"
 
 
 @pytest.mark.parametrize("failing", ["append", "close"])

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,16 +22,16 @@ from numpy.typing import NDArray
 
 from recurra import runtime
 from recurra.errors import DataError, OutputError
+from recurra.files import is_abandoned, replacing
 from recurra.io.examples import Chunk, Examples
 
-__all__ = ["Chunk", "Column", "Examples", "cache_folder", "cached_examples", "content_key"]
+__all__ = ["Chunk", "Column", "Examples", "cache_folder", "cached_examples", "cached_text", "content_key"]
 
 _FORMAT = 1
 _SEAL = "cache.json"  # written last: the columns, their sizes and checksums
 _COLUMNS = {"ids", "offsets", "labels", "numbers", "groups", "full_lengths", "unknown"}
 _OPTIONAL = {"labels", "groups"}
 _BLOCK = 1 << 20
-_ABANDONED = 24 * 3600  # seconds after which a draft is taken for that of a killed process
 
 
 def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]) -> Examples:
@@ -61,6 +60,26 @@ def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]
     if examples is None:
         raise OutputError("the token cache was changed while it was written", where=place, hint="try again")
     return examples
+
+
+def cached_text(folder: Path, name: str, build: Callable[[], str]) -> str:
+    """Returns the text in ``folder / name``, after building it if it is not there, or cut or changed.
+
+    The first line of the file is the SHA-256 of the rest.
+
+    Raises:
+        OutputError: the disk is full, or the folder can't be written.
+    """
+    path = folder / name
+    with suppress(FileNotFoundError):
+        digest, _, content = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() == digest:
+            return content.decode("utf-8")
+    text = build()
+    content = text.encode("utf-8")
+    with replacing(path) as draft:
+        draft.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    return text
 
 
 def cache_folder() -> Path:
@@ -114,12 +133,18 @@ def _usable(folder: Path | None) -> Path:
 def _make_draft(folder: Path, key: str) -> Path:
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(".*.draft"):
-            if time.time() - old.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(old, ignore_errors=True)
+        _remove_abandoned(folder)
         draft = folder / f".{key}.{os.getpid()}-{secrets.token_hex(8)}.draft"
         draft.mkdir()
         return draft
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes drafts and temporary files of processes that have ended."""
+    for old in (*folder.glob(".*.draft*"), *folder.glob(".*.tmp")):
+        process = old.name.split(".draft")[0].removesuffix(".tmp").split(".")[-1].partition("-")[0]
+        if is_abandoned(old, process):
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recurra.config import DataConfig, TextConfig, TokenizerConfig
 from recurra.errors import DataError
-from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.cache import cache_folder, cached_examples, cached_text, content_key
 from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Rows, Skipped, Source, read
@@ -174,13 +174,14 @@ def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
 def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
     """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there."""
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
-    path: Path = cache_folder() / f"{key}.tokenizer.json"
-    if path.is_file():
-        return TextTokenizer.load(path, config)
-    tokenizer = TextTokenizer.train(_texts_of(source, rows), config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(path)
-    return tokenizer
+    learned: list[TextTokenizer] = []
+
+    def build() -> str:
+        learned.append(TextTokenizer.train(_texts_of(source, rows), config))
+        return learned[0].to_json()
+
+    text = cached_text(cache_folder(), f"{key}.tokenizer.json", build)
+    return learned[0] if learned else TextTokenizer.from_json(text, config)
 
 
 def _contents_of(source: Source) -> str:

@@ -15,10 +15,12 @@ import numba
 import numpy as np
 from numba import types
 from numba.core import config as numba_config
+from numba.core.typeinfer import register_dispatcher
 from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 
 from recurra import runtime
+from recurra.kernels.cpu.cache import VerifiedCache, remove_abandoned
 from recurra.kernels.cpu.host import host
 
 __all__ = ["CHECKED", "cache_folder", "compiled", "generated", "inlined"]
@@ -39,8 +41,14 @@ def compiled(function: Function) -> Function:
     hints = get_type_hints(function)
     result = _numba_type(hints.pop("return"))
     signature = result(*(_numba_type(kind) for kind in hints.values()))
-    with _caching_in(cache_folder()) as cached:
-        return cast(Function, numba.njit(signature, cache=cached, **_OPTIONS)(function))
+    # numba.njit(signature, cache=True) does the same with its own cache
+    dispatcher: Any = numba.njit(**_OPTIONS)(function)
+    with _caching_in(cache_folder()) as cached, register_dispatcher(dispatcher):
+        if cached:
+            dispatcher._cache = VerifiedCache(function)
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    return cast(Function, dispatcher)
 
 
 def _numba_type(kind: Any) -> Any:
@@ -81,6 +89,7 @@ def cache_folder() -> Path | None:
     asked = os.environ.get("RECURRA_KERNEL_CACHE")
     folder = Path(asked) if asked else runtime.user_cache()
     if folder is not None and _usable(folder / name):
+        remove_abandoned(folder / name)
         return folder / name
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
