@@ -103,6 +103,9 @@ def test_an_empty_or_absent_directory_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no model is in this directory"):
         load(tmp_path)
     (tmp_path / "training").mkdir()
+    with pytest.raises(BundleError, match="no model is in this directory"):
+        load(tmp_path)  # killed before the first checkpoint: there is nothing to resume
+    (tmp_path / "training" / "checkpoint.safetensors").touch()
     with pytest.raises(BundleError, match="--resume"):
         load(tmp_path)
 
@@ -142,8 +145,9 @@ def test_a_full_disk_leaves_the_former_model(
         rename = Path.rename
 
         def fail_on_new(self: Path, target: Path) -> Path:
-            return full() if target == folder and self.parent == folder.parent else rename(self, target)  # type: ignore[return-value]
+            return full() if target == folder and "new" in self.name else rename(self, target)  # type: ignore[return-value]
 
+        monkeypatch.setattr("recurra.directories._exchange", lambda one, other: False)
         monkeypatch.setattr(Path, "rename", fail_on_new)
     with pytest.raises(OutputError, match="No space left"):
         store.save(trained.bundle, folder, {"README.md": "new"})

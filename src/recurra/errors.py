@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recurra.printable import printable, shortened
+
 __all__ = [
     "BackendError",
     "BundleError",
@@ -26,6 +28,9 @@ __all__ = [
     "RecurraError",
     "TrainingError",
 ]
+
+
+_LONGEST = 2_000  # characters of a reason, which may repeat what a file holds
 
 
 class RecurraError(Exception):
@@ -52,17 +57,17 @@ class RecurraError(Exception):
         row: int | None = None,
         hint: str | None = None,
     ) -> None:
-        self.what = what
+        self.what = shortened(what, _LONGEST)
         self.where = None if where is None else str(where)
         self.row = row
         self.hint = hint
         place = self.where or ""
         if row is not None:
             place = f"{place}, row {row:,}" if place else f"row {row:,}"
-        line = f"{place}: {what}" if place else what
+        line = f"{place}: {self.what}" if place else self.what
         if hint:
             line = f"{line}; {hint}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(printable(" ".join(line.split())))
 
 
 class DataError(RecurraError):

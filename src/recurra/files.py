@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recurra.errors import OutputError
 
-__all__ = ["replacing"]
+__all__ = ["has_ended", "replacing", "sync", "sync_folder"]
 
 _ABANDONED = 24 * 3600  # seconds after which a temporary file is considered abandoned
 
@@ -36,9 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(path)
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -55,12 +55,13 @@ def _remove_abandoned(path: Path) -> None:
         process = old.name.split(".")[-2]
         with suppress(FileNotFoundError):  # its process may just have renamed it
             if time.time() - old.stat().st_mtime > _ABANDONED or (
-                process.isdigit() and _is_gone(int(process))
+                process.isdigit() and has_ended(int(process))
             ):
                 old.unlink()
 
 
-def _is_gone(process: int) -> bool:
+def has_ended(process: int) -> bool:
+    """Returns whether there is no process of this number; False on systems that can't tell."""
     if os.name != "posix":  # on Windows, os.kill(pid, 0) can end the process
         return False
     try:
@@ -70,13 +71,13 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until the contents are on the disk; a power failure could otherwise keep the rename only."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Waits until the rename is on the disk, on systems that can open a folder."""
     if os.name != "posix":
         return

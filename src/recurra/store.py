@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -26,7 +25,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from recurra import directories
 from recurra.config import Config, read_settings
+from recurra.directories import Claim
 from recurra.errors import BundleError, OutputError
 from recurra.layers.network import Network
 
@@ -37,8 +38,9 @@ __all__ = [
     "Assets",
     "Bundle",
     "Saved",
-    "check_writable",
+    "claimed",
     "fingerprint",
+    "has_checkpoint",
     "is_bundle",
     "read",
     "save",
@@ -145,78 +147,52 @@ class Saved:
 
 def is_bundle(folder: Path) -> bool:
     """Returns whether ``folder`` holds a finished model."""
+    directories.recover(folder, TRAINING)
     return (folder / _MANIFEST).is_file()
 
 
-def check_writable(folder: Path) -> None:
-    """Checks that `save` can write to ``folder``, so that a training does not end with an error.
+def has_checkpoint(folder: Path) -> bool:
+    """Returns whether ``folder`` holds the checkpoint of a training."""
+    return any((folder / TRAINING).glob("*.safetensors"))
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Claim]:
+    """Context in which only this process may train and save a model in ``folder``.
+
+    What a killed process left beside ``folder`` is removed.
 
     Raises:
-        OutputError: ``folder`` can't be written, or holds something else than a model.
+        OutputError: another process trains there, a model can't be saved there, or it holds something else.
     """
-    folder = folder.absolute()
-    foreign = folder.exists() and not is_bundle(folder)
-    if foreign and (not folder.is_dir() or any(file.name != TRAINING for file in folder.iterdir())):
-        raise OutputError("holds other files than a model", where=folder, hint="give another --out")
-    parent = next(place for place in folder.parents if place.exists())
-    try:
-        tempfile.TemporaryFile(dir=folder if folder.exists() else parent).close()
-        tempfile.TemporaryFile(dir=parent).close()
-    except OSError as error:
-        raise OutputError(
-            f"can't be written ({error.strerror})", where=folder, hint="give another --out"
-        ) from error
+    if folder.exists() and not is_bundle(folder):
+        foreign = not folder.is_dir() or any(file.name != TRAINING for file in folder.iterdir())
+        if foreign:
+            raise OutputError("holds other files than a model", where=folder, hint="give another --out")
+    with directories.claimed(folder, TRAINING) as claim:
+        yield claim
 
 
-def save(bundle: AnyBundle, folder: Path, extras: Mapping[str, str] | None = None) -> None:
+def save(bundle: AnyBundle, folder: Path | Claim, extras: Mapping[str, str] | None = None) -> None:
     """Writes ``bundle`` to ``folder``, completely or not at all; a previous model there is replaced.
 
     ``folder/training`` is kept.
 
     Args:
         bundle: the model.
-        folder: the directory; its parents are created.
+        folder: the directory, or the claim on it; its parents are created.
         extras: further text files by name, such as ``report.html``.
 
     Raises:
-        OutputError: ``folder`` can't be written, or holds something else than a model.
+        OutputError: ``folder`` can't be written, holds something else than a model, or is being written by
+            another process.
     """
-    folder = folder.absolute()
-    check_writable(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"can't be written ({error.strerror})", where=folder.parent) from error
-    try:
-        _write(bundle, staging, dict(extras or {}))
-        staging.chmod(0o755)
-        if folder.exists():
-            _swap(staging, folder)
-        else:
-            staging.rename(folder)
-    except OSError as error:
-        raise OutputError(f"can't be written ({error.strerror})", where=folder) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Replaces ``folder`` by ``new``; on an error, ``folder`` is restored."""
-    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    former = retired / folder.name
-    folder.rename(former)
-    try:
-        if (former / TRAINING).exists():
-            (former / TRAINING).rename(new / TRAINING)
-        new.rename(folder)
-    except OSError:
-        if (new / TRAINING).exists():
-            (new / TRAINING).rename(former / TRAINING)
-        former.rename(folder)
-        retired.rmdir()
-        raise
-    shutil.rmtree(retired)
+    if isinstance(folder, Path):
+        with claimed(folder) as claim:
+            save(bundle, claim, extras)
+        return
+    with folder.replacing() as draft:
+        _write(bundle, draft, dict(extras or {}))
 
 
 def _write(bundle: AnyBundle, folder: Path, extras: dict[str, str]) -> None:
@@ -278,6 +254,7 @@ def read(folder: Path) -> Saved:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
+    directories.recover(folder, TRAINING)
     if not folder.is_dir():
         raise BundleError("there is no such model directory", where=folder)
     try:
@@ -289,7 +266,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if not isinstance(version, int) or not sound:
             raise ValueError("format, files or pretrained are not of the right type")
     except FileNotFoundError:
-        unfinished = (folder / TRAINING).is_dir()
+        unfinished = has_checkpoint(folder)
         raise BundleError(
             "training has not finished here" if unfinished else "no model is in this directory",
             where=folder,

@@ -14,6 +14,7 @@ from typing import NoReturn
 import typer
 
 from recurra.cli import compare, data, fit, use
+from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
 from recurra.runtime import let_idle_threads_sleep
 
@@ -49,6 +50,11 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Runs the command line. A user's error is printed as one line on stderr, with exit code 2."""
     let_idle_threads_sleep()
+    with safe_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except RecurraError as error:

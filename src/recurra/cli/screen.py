@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.padding import Padding
 from rich.table import Table
 
+from recurra.cli.terminal import EscapingConsole
+from recurra.printable import printable
 from recurra.tasks.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from recurra.train.observer import Observer
 
 __all__ = ["Screen"]
+
+
+def escape(text: str) -> str:
+    """Returns ``text`` for a console, without markup and control characters."""
+    return escape_markup(printable(text))
 
 
 class Screen(Reporter):
@@ -34,7 +40,7 @@ class Screen(Reporter):
         self.as_json = as_json
         stream = sys.stderr if as_json else sys.stdout
         # If the output is not a terminal, it has no width; 160 keeps most lines unwrapped.
-        self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+        self.console = EscapingConsole(stream, highlight=False, width=None if stream.isatty() else 160)
         self._bytes: tuple[str, Progress, TaskID] | None = None
 
     def finish(self, result: Mapping[str, Any]) -> None:

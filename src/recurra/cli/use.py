@@ -65,6 +65,13 @@ def predict(
         bool,
         typer.Option("--all", help="Forecast from every row instead of only the last (forecast)."),
     ] = False,
+    safe_csv: Annotated[
+        bool,
+        typer.Option(
+            "--safe-csv",
+            help="Put an apostrophe before cells that a spreadsheet takes for formulas (= + - @).",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
@@ -91,10 +98,10 @@ def predict(
     answers = answers_for(model, PredictRequest(file, text or [], task_options))
     written_as = form or format_of(out)
     if out is None:
-        count = write_answers(answers, sys.stdout, written_as)
+        count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
     else:
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
-            count = write_answers(answers, target, written_as)
+            count = write_answers(answers, target, written_as, safe=safe_csv)
         screen.note(f"{count:,} answers in {out}")
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})
 

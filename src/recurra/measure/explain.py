@@ -15,6 +15,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from recurra.printable import printable
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -148,7 +150,7 @@ def to_rich(explanation: Explanation) -> Text:
     for space, part, weight in _weighted(explanation):
         style = "" if abs(weight) < 0.1 else "green" if weight > 0 else "red underline"
         line.append(space)
-        line.append(part.text, f"{style} bold" if style and abs(weight) >= 0.5 else style)
+        line.append(printable(part.text), f"{style} bold" if style and abs(weight) >= 0.5 else style)
     return line
 
 

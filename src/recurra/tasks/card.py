@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -12,6 +13,7 @@ from recurra.config import ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.formatting import sentence
 from recurra.measure.report import Part, ReportData
+from recurra.printable import printable
 from recurra.runtime import facts
 from recurra.store import AnyBundle
 from recurra.tasks.base import Assessment, DataPart, Prepared, Task
@@ -25,6 +27,7 @@ __all__ = [
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
+_MARKUP = re.compile(r"([\\`*_\[\]<|])")
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
@@ -166,8 +169,8 @@ def model_card(
         use: Commands and their explanation.
         limits: What to consider when the model is used.
     """
-    header, *rows = (f"| {' | '.join(cells)} |" for cells in table)
-    return f"""# {title}
+    header, *rows = (f"| {' | '.join(map(_markdown, cells))} |" for cells in table)
+    return f"""# {_markdown(title)}
 
 {kind} made with recurra, {today()};
 recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
@@ -175,13 +178,23 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 {header}
 {"|---" * len(table[0])}|
 {chr(10).join(rows)}
-{verdict and f"{chr(10)}{sentence(verdict)}.{chr(10)}"}{note}{began_from(bundle)}
+{verdict and f"{chr(10)}{_markdown(sentence(verdict))}.{chr(10)}"}{note}{began_from(bundle)}
 ## Use
 
 {use}
 ## Limits
 
 {limits}"""
+
+
+def _markdown(text: str) -> str:
+    r"""Returns ``text`` for a line of Markdown, in which it is not markup.
+
+    Example:
+        >>> print(_markdown("a | b\x1b <img>"))
+        a \| b\\x1b \<img>
+    """
+    return _MARKUP.sub(r"\\\1", " ".join(printable(text).split()))
 
 
 def began_from(bundle: AnyBundle) -> str:
@@ -197,8 +210,9 @@ def began_from(bundle: AnyBundle) -> str:
     elif train.unfreeze_after is not None:
         treatment = f"trained further after {train.unfreeze_after} epochs"
     share = f"{100 * origin['token_share']:.1f}%"
+    name = printable(str(origin["name"])).replace("`", "'")
     return f"""
-The word vectors{layers} were initialized from `{origin["name"]}` and {treatment}.
+The word vectors{layers} were initialized from `{name}` and {treatment}.
 They cover {origin["words"]:,} of {origin["vocabulary"]:,} words, {share} of the tokens.
 SHA-256 of the weights: `{origin["sha256"]}`.
 """

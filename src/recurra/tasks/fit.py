@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,6 +15,7 @@ import torch
 
 from recurra import store
 from recurra.config import Config
+from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
 from recurra.generators import Generators, initial_weights
 from recurra.layers import to_be_compiled
@@ -135,22 +138,24 @@ def fit_files(
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
-    trained = _train_files(data, config, out, valid, test, resume, overwrite, reporter)
-    bundle, prepared = trained.bundle, trained.prepared
-    reporter.step("Testing")
-    if prepared.test is None:
-        reporter.warn(
-            "no test file: the figures are of the validation rows, which chose the epoch, and a bit too high"
-        )
-    task = task_named(config.task)
-    fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
-    options = AssessOptions(baseline, fitted, prepared.train, explained)
-    assessment = task.assess(bundle, prepared.test or prepared.valid, options)
-    task.report_assessment(assessment, reporter)
-    page = fit_report(task, bundle, prepared, trained.outcome, assessment, fitted, command)
-    bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
-    pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
-    store.save(bundle, out, {**pages, **_history(out)})
+    with _claimed(out, resume, overwrite) as claim:
+        trained = _train_files(data, config, claim, valid, test, resume, reporter)
+        bundle, prepared = trained.bundle, trained.prepared
+        reporter.step("Testing")
+        if prepared.test is None:
+            reporter.warn(
+                "no test file: the figures are of the validation rows, which chose the epoch, "
+                "and a bit too high"
+            )
+        task = task_named(config.task)
+        fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
+        options = AssessOptions(baseline, fitted, prepared.train, explained)
+        assessment = task.assess(bundle, prepared.test or prepared.valid, options)
+        task.report_assessment(assessment, reporter)
+        page = fit_report(task, bundle, prepared, trained.outcome, assessment, fitted, command)
+        bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
+        pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
+        store.save(bundle, claim, {**pages, **_history(claim)})
     reporter.step("Saved")
     reporter.facts({"model": f"{out}/", "report": str(out / "report.html")})
     return Fitted(bundle, out, trained.outcome, assessment, time.perf_counter() - begun)
@@ -177,11 +182,12 @@ def pretrain_files(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
     begun = time.perf_counter()
-    trained = _train_files(data, config, out, valid, None, resume, overwrite, reporter)
-    bundle, record = trained.bundle, trained.record(data, valid)
-    bundle.metrics = {"training": record}
-    words, width = len(bundle.assets.words()), bundle.config.model.embedding
-    store.save(bundle, out, {"README.md": _card(bundle, words, trained.seconds), **_history(out)})
+    with _claimed(out, resume, overwrite) as claim:
+        trained = _train_files(data, config, claim, valid, None, resume, reporter)
+        bundle, record = trained.bundle, trained.record(data, valid)
+        bundle.metrics = {"training": record}
+        words, width = len(bundle.assets.words()), bundle.config.model.embedding
+        store.save(bundle, claim, {"README.md": _card(bundle, words, trained.seconds), **_history(claim)})
     reporter.step("Saved")
     reporter.facts({"model": f"{out}/", "vectors": f"{words:,} words, {width} numbers each"})
     reporter.note(f"next: recurra fit SMALL --pretrained {out}")
@@ -213,30 +219,28 @@ It answers as any model does, but was never tested: `recurra evaluate . DATA` me
 def _train_files(
     data: Path,
     config: Config,
-    out: Path,
+    claim: Claim,
     valid: Path | None,
     test: Path | None,
     resume: bool,
-    overwrite: bool,
     reporter: Reporter,
 ) -> Trained[Any, Any]:
-    """Trains on ``data`` and saves the model in ``out``; arguments and errors are those of `fit_files`."""
-    _check_out(out, resume, overwrite)
+    """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
     config, pretrained = open_pretrained(config)
     prepared = task.prepare(data, config, reporter, valid=valid, test=test)
-    folder = out / store.TRAINING
+    folder = claim.folder / store.TRAINING
     try:
         trained = train_bundle(
             task, prepared, pretrained=pretrained, reporter=reporter, folder=folder, resume=resume
         )
     except BaseException:
-        for place in (folder, out):  # directories without a checkpoint
+        for place in (folder, claim.folder):  # directories without a checkpoint
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
         raise
     # Saved before it is tested: the model is there even if the test or the baseline is interrupted.
-    store.save(trained.bundle, out)
+    store.save(trained.bundle, claim)
     return trained
 
 
@@ -328,25 +332,27 @@ def _try_out(model: Network, training_setup: TrainingSetup) -> None:
     training_setup.objective.load_state_dict(carried)
 
 
-def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    """Checks that the model can be saved in ``out``."""
-    if store.is_bundle(out) and not (resume or overwrite):
-        raise OutputError(
-            "holds a model already", where=out, hint="pass --overwrite, --resume or another --out"
-        )
-    store.check_writable(out)
-    begun = (out / store.TRAINING).is_dir()
-    if resume and not begun:
-        raise OutputError("there is no checkpoint to resume", where=out, hint="leave --resume out")
-    if begun and not (resume or overwrite):
-        raise OutputError(
-            "holds an unfinished training",
-            where=out,
-            hint="pass --resume to continue, or --overwrite to start again",
-        )
+@contextmanager
+def _claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[Claim]:
+    """Context in which only this process trains in ``out``, after checking that it may and can save there."""
+    with store.claimed(out) as claim:
+        if store.is_bundle(out) and not (resume or overwrite):
+            raise OutputError(
+                "holds a model already", where=out, hint="pass --overwrite, --resume or another --out"
+            )
+        begun = store.has_checkpoint(out)
+        if resume and not begun:
+            raise OutputError("there is no checkpoint to resume", where=out, hint="leave --resume out")
+        if begun and not (resume or overwrite):
+            raise OutputError(
+                "holds an unfinished training",
+                where=out,
+                hint="pass --resume to continue, or --overwrite to start again",
+            )
+        yield claim
 
 
-def _history(out: Path) -> dict[str, str]:
+def _history(claim: Claim) -> dict[str, str]:
     """Returns ``history.csv``, by name, to be saved with the model."""
-    history = out / store.TRAINING / "history.csv"
+    history = claim.folder / store.TRAINING / "history.csv"
     return {"history.csv": history.read_text(encoding="utf-8")} if history.is_file() else {}

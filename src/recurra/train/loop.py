@@ -116,6 +116,7 @@ def train(
     with generators.in_use(), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
+            _write_history(folder, state)  # the run may have been killed between its checkpoint and this file
         else:
             checkpoints.save(state)  # also checks before the first epoch that the folder can be written
         observer = _with_tensorboard(observer, config, folder, state.step)
@@ -151,8 +152,7 @@ def train(
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
                     checkpoints.save(state)
-                    if folder is not None:
-                        write_history(folder / "history.csv", state.history)
+                    _write_history(folder, state)
                     observer.on_epoch(record, improved)
         finally:
             observer.on_end()
@@ -166,6 +166,11 @@ def train(
     elif state.epoch > config.epochs:
         stopped = "epochs"
     return Outcome(state.history, state.best_epoch, stopped)
+
+
+def _write_history(folder: Path | None, state: TrainState) -> None:
+    if folder is not None:
+        write_history(folder / "history.csv", state.history)
 
 
 def _step(
