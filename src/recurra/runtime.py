@@ -1,11 +1,10 @@
-"""The runtime environment: threads, device, random seeds, memory, and facts about the machine."""
+"""The runtime environment: threads, device, memory, and facts about the machine."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
-import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ __all__ = [
     "keep_freed_memory",
     "let_idle_threads_sleep",
     "peak_memory",
-    "seed_everything",
     "threads",
     "threads_asked",
     "use_threads",
@@ -116,36 +114,18 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds the global random generators of Python, numpy and torch, on every device."""
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - other libraries use the global generator
-    torch.manual_seed(seed)
-
-
 @contextmanager
-def isolated_training(seed: int, device: torch.device) -> Iterator[None]:
-    """Context for training that does not depend on the caller's torch state and restores it on exit.
+def isolated_training(device: torch.device) -> Iterator[None]:
+    """Context for training that does not depend on the caller's torch modes, which are restored on exit.
 
-    The global generators of Python, numpy and torch start at ``seed``. Gradients are recorded, also inside
-    the caller's ``torch.no_grad()`` or ``torch.inference_mode()``.
+    Gradients are recorded, also inside the caller's ``torch.no_grad()`` or ``torch.inference_mode()``, and
+    the caller's ``torch.autocast()`` has no effect.
     """
-    import numpy as np
     import torch
 
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    in_use = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = range(torch.cuda.device_count()) if in_use else ()
-    try:
-        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
-            seed_everything(seed)
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+    no_autocast = torch.autocast(device.type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), no_autocast:
+        yield
 
 
 @contextmanager

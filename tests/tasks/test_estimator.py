@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -251,13 +253,59 @@ def test_the_command_line_s_path_leaves_the_random_state_too(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_fit_works_where_gradients_are_off(fitted: Any, mode: Callable[[], Any]) -> None:
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+        lambda: default_dtype(torch.float64),
+        lambda: default_dtype(torch.bfloat16),
+    ],
+    ids=["no_grad", "inference_mode", "autocast", "device", "float64", "bfloat16"],
+)
+def test_the_callers_torch_state_has_no_effect(fitted: Any, mode: Callable[[], Any], tmp_path: Path) -> None:
+    X, kind = DATA[type(fitted)][0], type(fitted)
+    expected = list(fitted.predict(X)) if kind is not LanguageModel else [fitted.score(X)]
+    fitted.save(tmp_path / "model")
     with mode():
-        again = clone(fitted).fit(*DATA[type(fitted)])
-        assert not torch.is_grad_enabled()
+        before = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_default_dtype()
+        again = clone(fitted).fit(*DATA[kind])
+        for one in (again, fitted, kind.load(tmp_path / "model")):
+            found = list(one.predict(X)) if kind is not LanguageModel else [one.score(X)]
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+        after = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_default_dtype()
+    assert after == before
     assert_same_weights(again, fitted)
     assert not any(weight.is_inference() for weight in again.bundle_.model.parameters())
+
+
+def test_fits_in_threads_give_what_one_alone_gives(fitted: Any) -> None:
+    def work(seed: int) -> Any:
+        return clone(fitted).set_params(random_state=seed).fit(*DATA[type(fitted)])
+
+    random.seed(11)
+    np.random.seed(12)  # noqa: NPY002
+    torch.manual_seed(13)
+    states = random.getstate(), str(np.random.get_state()), torch.get_rng_state()  # noqa: NPY002
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(work, [3, 4, 3, 4]))
+    assert_same_weights(found[0], fitted)
+    assert_same_weights(found[2], fitted)
+    assert_same_weights(found[1], found[3])
+    assert (random.getstate(), str(np.random.get_state())) == states[:2]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

@@ -15,9 +15,9 @@ from torch import nn
 
 import recurra
 from recurra import store
+from recurra.generators import initial_weights
 from recurra.layers import Recurrent
 from recurra.measure.memory import measure
-from recurra.runtime import seed_everything
 from recurra.tasks import memory as memory_task
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.fit import Fitted
@@ -84,8 +84,8 @@ def test_fresh_is_the_network_that_training_began_with(
     assert fresh["network"].endswith(", untrained")
     assert fresh["gradient"] != seen(run, trained.folder, "memory", *STEPS)["gradient"]
     config = trained.bundle.config
-    seed_everything(config.train.seed)
-    first = Classifier(config.model, trained.bundle.assets.tokenizer.vocab_size, 2, "binary")
+    with initial_weights(config.train.seed):
+        first = Classifier(config.model, trained.bundle.assets.tokenizer.vocab_size, 2, "binary")
     for name, value in measured[0].state_dict().items():
         assert torch.equal(value, first.recurrent.state_dict()[name]), name
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import TrainConfig
+from recurra.layers import Dropout
 from recurra.train.objective import supervised
 
 
@@ -22,6 +23,7 @@ class StandInBatch(NamedTuple):
     lengths: Tensor
     labels: Tensor | None
     rows: np.ndarray
+    weights: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -63,7 +65,7 @@ class TinyModel(nn.Module):
     def __init__(self, dropout: float = 0.3, sparse: bool = False) -> None:
         super().__init__()
         self.embedding = nn.Embedding(20, 6, padding_idx=0, sparse=sparse)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(6, 1)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 

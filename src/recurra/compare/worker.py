@@ -23,6 +23,7 @@ import torch._dynamo  # noqa: F401 - torch loads it when an optimizer is created
 
 from recurra.compare.runs import Job, Run, pack
 from recurra.errors import RecurraError
+from recurra.generators import initial_weights
 from recurra.layers.summary import summarize
 from recurra.measure.study import Scores
 from recurra.runtime import keep_freed_memory, peak_memory, use_threads
@@ -94,7 +95,8 @@ def _warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:
     """Makes one step that is not measured: kernels are compiled or loaded, memory is mapped."""
     use_threads()
     keep_freed_memory()
-    model = task.build(prepared.config, prepared.assets)
+    with initial_weights(prepared.config.train.seed):
+        model = task.build(prepared.config, prepared.assets)
     training_setup = task.training_setup(prepared, model)
     for batch in training_setup.batches.epoch(1):
         training_setup.objective(model.train(), batch).backward()  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recurra.kernels.dispatch import to_be_compiled
+from recurra.layers.dropout import Dropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
 from recurra.layers.keras import load_keras
@@ -13,6 +14,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "AttentionPooling",
+    "Dropout",
     "Embedding",
     "MaxPooling",
     "MeanPooling",

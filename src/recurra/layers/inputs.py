@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra.cells.spec import State
+from recurra.generators import generator
 from recurra.kernels.dispatch import Lookup, check_lengths, has_no_values
 
 __all__ = ["States", "TorchState", "dtype_name", "pack_as", "read_input", "read_state", "sequence_mask"]
@@ -198,7 +199,9 @@ def pack_as(outputs: Tensor, packed: PackedSequence) -> PackedSequence:
 
 
 def sequence_mask(B: int, features: int, share: float, *, like: Tensor) -> Tensor:
-    """A dropout mask for all steps of a sequence (Gal & Ghahramani 2016), drawn from torch's generator.
+    """A dropout mask for all steps of a sequence (Gal & Ghahramani 2016).
+
+    It is drawn from the training's generator; outside a training of recurra, from torch's.
 
     Args:
         B: rows of the batch.
@@ -215,7 +218,8 @@ def sequence_mask(B: int, features: int, share: float, *, like: Tensor) -> Tenso
         (torch.Size([2, 3]), True)
     """
     keep = 1.0 - share
-    return torch.bernoulli(like.new_full((B, features), keep)).div_(keep)
+    shares = like.new_full((B, features), keep)
+    return torch.bernoulli(shares, generator=generator(like.device)).div_(keep)
 
 
 def dtype_name(tensor: Tensor) -> str:

@@ -56,7 +56,7 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[torch.device]:
-    """Switches dropout and gradients off for the ``with`` block and restores the model's mode afterwards.
+    """Switches dropout, gradients and autocast off for the ``with`` block, and restores the model's mode.
 
     Yields:
         The device of the model's parameters.
@@ -70,11 +70,12 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
         True
     """
     weight = next(model.parameters(), None)
+    device = torch.device("cpu") if weight is None else weight.device
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            yield torch.device("cpu") if weight is None else weight.device
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            yield device
     finally:
         model.train(was_training)
 

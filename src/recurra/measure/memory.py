@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.spec import CellSpec
+from recurra.generators import initial_weights
 from recurra.layers import Recurrent
 
 __all__ = ["Carry", "Curve", "Gate", "Gradient", "Memory", "Part", "measure"]
@@ -177,7 +178,7 @@ def measure(stack: Recurrent, texts: Sequence[Tensor], steps: int) -> Memory:
     ordered = sorted(texts, key=len)
     norms: list[Tensor] = []
     batches: list[list[_Openness | None]] = []
-    with torch.random.fork_rng(devices=[]):  # new layers draw weights, which are overwritten
+    with initial_weights(0):  # of new layers, which are overwritten
         layers = [_single(stack, depth, stack.suffixes(depth)) for depth in range(stack.layers)]
         for start in range(0, len(ordered), _BATCH):
             batch_norms, openness = _read(layers, ordered[start : start + _BATCH], steps, draws)

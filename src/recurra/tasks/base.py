@@ -196,8 +196,8 @@ class Task(Generic[P, B]):
         prepare: reads, splits and encodes files.
         read_assets: creates the assets from the settings and the files of `Assets.files`. Raises KeyError for
             a missing file.
-        build: builds the network from settings and assets, with weights from torch's global generator. Used
-            for training, loading and inspecting.
+        build: builds the network from settings and assets. Called within
+            `recurra.generators.initial_weights`, for training, loading and inspecting.
         training_setup: returns batches, objective and validation for a network on its device.
         open_file: opens a whole file as one part of the data for a saved model.
         assess: computes the metrics of a model on one part.

@@ -17,6 +17,7 @@ from recurra import store
 from recurra.config import Config
 from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
+from recurra.generators import Generators, initial_weights
 from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
@@ -278,8 +279,9 @@ def train_bundle(
         shutil.rmtree(folder)
     reporter.step("Training")
     device = choose_device(config.train.device)
-    with isolated_training(config.train.seed, device):
-        model = task.build(config, prepared.assets)
+    with isolated_training(device):
+        with initial_weights(config.train.seed):
+            model = task.build(config, prepared.assets)
         # The settings that a resumed run must share; prepared.key covers those of the data.
         covered = ("recipe", "data", "tokenizer", "train")
         shared = {name: section for name, section in config.plain().items() if name not in covered}
@@ -325,7 +327,7 @@ def _try_out(model: Network, training_setup: TrainingSetup) -> None:
     if first is None:
         return
     carried = dict(training_setup.objective.state_dict())
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), Generators(0).in_use():
         training_setup.objective(model.train(), first)
     training_setup.objective.load_state_dict(carried)
 

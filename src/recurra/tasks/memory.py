@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from recurra.config import load_recipe, recipe_names
 from recurra.errors import ConfigError, DataError
+from recurra.generators import initial_weights
 from recurra.layers import Recurrent
 from recurra.measure import memory_view
 from recurra.measure.memory import Memory, measure
@@ -190,8 +190,7 @@ def _subject(model: Any, data: str | Path | Sequence[Tensor] | None, fresh: bool
             file = file or _training_file(bundle, model if is_name else None)
             where, sequences = str(file), task.sequences(bundle, file)
         if fresh:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(bundle.config.train.seed)
+            with initial_weights(bundle.config.train.seed):
                 bundle = replace(bundle, model=task.build(bundle.config, bundle.assets).eval())
     if tensors is not None:
         sequences, where = iter(tensors), ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from recurra import store
 from recurra.errors import BundleError, ConfigError, DataError, OutputError
+from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
@@ -65,7 +66,8 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
         raise BundleError(
             f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
         ) from error
-    model = functions.build(config, assets)
+    with initial_weights(config.train.seed):
+        model = functions.build(config, assets)
     saved.load_weights(model)
     if saved.pretrained is not None and config.train.freeze:
         model.freeze(1 + saved.pretrained["layers"])

@@ -18,6 +18,7 @@ from torch import nn
 
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
+from recurra.generators import Generators
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
 from recurra.train.optimizers import (
@@ -64,7 +65,8 @@ def train(
     the same number of threads, also if training is interrupted and resumed.
 
     Ctrl-C (in the main thread) ends training after the current batch, with a checkpoint; a second Ctrl-C
-    raises KeyboardInterrupt. Torch's global random state is restored at the end.
+    raises KeyboardInterrupt. What layers draw by `recurra.generators.generator` comes from generators of this
+    training; torch's default ones are neither used nor changed.
 
     Args:
         model: called by the objective alone and trained on its own device. Frozen weights (``requires_grad``
@@ -102,20 +104,20 @@ def train(
     weights = [w for w in model.parameters() if w.requires_grad or frozen_epochs]
     if len(batches) == 0:
         raise DataError("there is no training example")
-    device = weights[0].device
     total_steps = config.epochs * len(batches)
     shares = None if config.layerwise_lr is None else layer_shares(layers, config.layerwise_lr)
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
-    checkpoints = Checkpoints(folder, model, optimizer, objective, config, len(batches), fingerprint)
+    generators = Generators(config.seed)
+    checkpoints = Checkpoints(
+        folder, model, optimizer, objective, generators, config, len(batches), fingerprint
+    )
 
-    generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
-    with generators, _deferred_interrupts() as interrupted:
+    with generators.in_use(), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
             _write_history(folder, state)  # the run may have been killed between its checkpoint and this file
         else:
-            torch.manual_seed(config.seed)
             checkpoints.save(state)  # also checks before the first epoch that the folder can be written
         observer = _with_tensorboard(observer, config, folder, state.step)
         try:

@@ -4,7 +4,7 @@ model/NAME           the weights
 best/NAME            the best weights so far, after the first validation
 optimizer/N/KEY      the optimizer's state of the N-th trained weight
 carried/NAME         the objective's state
-rng/cpu, rng/cuda    the states of torch's random generators, which draw the dropout masks
+rng/cpu, rng/cuda    the states of the training's random generators, which draw the dropout masks
 (JSON)               TrainState, and the settings that must be equal when training resumes
 """
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from recurra.config import TrainConfig
 from recurra.errors import BundleError, ConfigError, TrainingError
+from recurra.generators import Generators
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from recurra.train.objective import Objective
 from recurra.train.state import TrainState
@@ -42,6 +43,7 @@ class Checkpoints:
         model: saved, and restored in place.
         optimizer: saved, and restored in place.
         objective: its state is saved and restored.
+        generators: their states are saved and restored.
         config: the settings; when training resumes they must equal those of the checkpoint.
         batches_per_epoch: must equal that of the checkpoint too, since the position is counted in batches.
         fingerprint: describes what else training depends on (data, tokenizer, model). If it is a JSON
@@ -54,6 +56,7 @@ class Checkpoints:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         objective: Objective,
+        generators: Generators,
         config: TrainConfig,
         batches_per_epoch: int,
         fingerprint: str,
@@ -62,6 +65,7 @@ class Checkpoints:
         self.model = model
         self.optimizer = optimizer
         self.objective = objective
+        self.generators = generators
         self.epochs = config.epochs
         self.settings: dict[str, Any] = {
             "train": config.model_dump(mode="json"),
@@ -96,10 +100,8 @@ class Checkpoints:
                     tensors[f"optimizer/{index}/{key}"] = value
                 else:
                     values[f"{index}/{key}"] = value
-        tensors["rng/cpu"] = torch.get_rng_state()
-        device = _device(self.model)
-        if device.type == "cuda":
-            tensors["rng/cuda"] = torch.cuda.get_rng_state(device)
+        for device in self._devices():
+            tensors[f"rng/{device.type}"] = self.generators.on(device).get_state()
         save_checkpoint(
             self.path, tensors, {"settings": self.settings, "optimizer": values, "state": state.to_json()}
         )
@@ -122,14 +124,18 @@ class Checkpoints:
             self.objective.load_state_dict(_below(tensors, "carried/"))
             state.load_json(saved["state"])
             state.best_weights = _below(tensors, "best/") or None
-            torch.set_rng_state(tensors["rng/cpu"])
-            device = _device(self.model)
-            if device.type == "cuda" and "rng/cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["rng/cuda"], device)
+            for device in self._devices():
+                name = f"rng/{device.type}"
+                if name in tensors or device.type == "cpu":  # the checkpoint may be of another device
+                    self.generators.on(device).set_state(tensors[name])
         except KeyError as error:
             raise BundleError(
                 f"the checkpoint has no {error.args[0]}", where=self.path, hint="delete it and train again"
             ) from error
+
+    def _devices(self) -> set[torch.device]:
+        """The devices whose generators a step may use."""
+        return {torch.device("cpu"), next(self.model.parameters()).device}
 
     def _require_finite_weights(self, state: TrainState) -> None:
         for name, weight in self.model.named_parameters():
@@ -235,7 +241,3 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _shape(tensor: Tensor | None) -> str:
     return "absent" if tensor is None else str(tuple(tensor.shape))
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

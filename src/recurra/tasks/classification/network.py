@@ -16,7 +16,7 @@ from recurra.config import ModelConfig, TextConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
 from recurra.io.labels import Labels
-from recurra.layers import Embedding, TrainedRows
+from recurra.layers import Dropout, Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
 from recurra.store import Bundle
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -64,7 +64,7 @@ class Classifier(Network):
         self.recurrent = recurrent_stack(config, config.embedding, return_sequences=config.pooling != "last")
         features = self.recurrent.output_size
         self.pooling = pooling_of(config, features)
-        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head_dropout = Dropout(config.head_dropout)
         self.head = nn.Linear(features, 1 if label_kind == "binary" else classes)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)

@@ -113,17 +113,19 @@ def _rows(y: Any, name: str, *, lists: bool = False) -> tuple[list[Any], NDArray
     """
     frame = frame_of(y, name)
     if frame is not None and len(frame.columns) > 1:
-        cells = [frame.get_column(column).to_list() for column in frame.columns]
-        return _zeros_and_ones([list(row) for row in zip(*cells, strict=True)], name), np.array(frame.columns)
+        values = [frame.get_column(column).to_list() for column in frame.columns]
+        return _zeros_and_ones([list(row) for row in zip(*values, strict=True)], name), np.array(
+            frame.columns
+        )
     rows = y
     if not (isinstance(y, np.ndarray) and y.ndim > 1):
         rows = listed(y, name)
-        cells = [cell for row in rows if _is_sequence(row) for cell in row]
-        if any(_is_list(cell) for cell in cells):
+        values = [value for row in rows if _is_sequence(row) for value in row]
+        if any(_is_list(value) for value in values):
             raise DataError("labels have three dimensions or more", where=name, hint=_SEVERAL)
         widths = {len(row) if _is_sequence(row) else -1 for row in rows}
-        if len(widths) == 1 and min(widths) > 0 and (_are_switches(cells) if widths != {1} else not lists):
-            rows = np.array(cells, dtype=object).reshape(len(rows), -1)  # a matrix as a list of rows
+        if len(widths) == 1 and min(widths) > 0 and (_are_switches(values) if widths != {1} else not lists):
+            rows = np.array(values, dtype=object).reshape(len(rows), -1)  # a matrix as a list of rows
     if not isinstance(rows, np.ndarray):
         return [_checked_label(row, name, number) for number, row in enumerate(rows, 1)], None
     if rows.ndim > 2:
@@ -152,12 +154,12 @@ def _zeros_and_ones(rows: Sequence[Sequence[Any]], name: str) -> list[Any]:
     """Returns the rows of a matrix of zeros and ones.
 
     Raises:
-        DataError: a cell is something else; the message names the row.
+        DataError: a value is something else; the message names the row.
     """
     for number, row in enumerate(rows, 1):
-        for cell in row:
-            if is_missing(cell) or not isinstance(cell, bool | int | float) or cell not in (0, 1):
-                shown = "missing" if is_missing(cell) else repr(cell)[:40]
+        for value in row:
+            if is_missing(value) or not isinstance(value, bool | int | float) or value not in (0, 1):
+                shown = "missing" if is_missing(value) else repr(value)[:40]
                 what = f"a label is {shown} where several columns hold zeros and ones alone"
                 raise DataError(what, where=name, row=number, hint=_SEVERAL)
     return list(rows)
@@ -183,9 +185,9 @@ def _classes(labels: Sequence[Any], rows: int) -> NDArray[Any]:
     return np.array(found)
 
 
-def _are_switches(cells: Sequence[Any]) -> bool:
+def _are_switches(values: Sequence[Any]) -> bool:
     return all(
-        isinstance(cell, bool | int | float | np.number | np.bool_) and cell in (0, 1) for cell in cells
+        isinstance(value, bool | int | float | np.number | np.bool_) and value in (0, 1) for value in values
     )
 
 

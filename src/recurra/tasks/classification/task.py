@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.errors import ConfigError
+from recurra.generators import initial_weights
 from recurra.io.batcher import Batches
 from recurra.io.detect import detect
 from recurra.io.formats import Source, read
@@ -109,8 +110,7 @@ def untrained(config: ClassifierConfig, data: Path | None) -> tuple[ClassifierBu
 
     tokenizer = TextTokenizer.train(islice(texts(), _VOCABULARY_TEXTS), config.tokenizer)
     assets = ClassifierAssets(tokenizer, labels=Labels(("no", "yes"), "binary"))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
+    with initial_weights(config.train.seed):
         model = build(config, assets).eval()
     bundle = ClassifierBundle(config=config, model=model, assets=assets)
     return bundle, _vectors(bundle, texts())

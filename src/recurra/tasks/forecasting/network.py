@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.config import ModelConfig
+from recurra.layers import Dropout
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
 from recurra.tasks.forecasting.windows import WindowBatch, Windows
 
@@ -44,7 +45,7 @@ class ForecastNetwork(Network):
         self.present = present
         self.recurrent = recurrent_stack(config, features, return_sequences=config.pooling != "last")
         self.pooling = pooling_of(config, self.recurrent.output_size)
-        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head_dropout = Dropout(config.head_dropout)
         self.head = nn.Linear(self.recurrent.output_size + present * features, horizon)
         if residual:
             nn.init.zeros_(self.head.weight)

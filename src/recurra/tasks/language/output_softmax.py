@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from recurra.generators import generator
 from recurra.layers import Embedding
 
 __all__ = ["AdaptiveSoftmax", "Output", "Proposal", "Softmax"]
@@ -123,13 +124,14 @@ class Softmax(Output):
             self.bias.copy_((smoothed / smoothed.sum()).log())
 
     def draw(self, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-        """Draws classes with replacement by torch's generator, and removes duplicates.
+        """Draws classes with replacement by the training's generator, and removes duplicates.
 
         Returns:
             The classes (S,), int64, sorted, and the probability of each to be in a sample.
         """
         count = self.samples or self.classes
-        uniform = torch.rand(count, device=device)
+        device = torch.device("cpu") if device is None else device
+        uniform = torch.rand(count, device=device, dtype=torch.float32, generator=generator(device))
         if self.proposal == "uniform":
             drawn = (uniform * self.classes).long()
         else:

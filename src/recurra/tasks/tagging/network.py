@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from recurra.config import ModelConfig
 from recurra.errors import DataError
-from recurra.layers import Embedding, TrainedRows
+from recurra.generators import generator
+from recurra.layers import Dropout, Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
 from recurra.tasks.tagging.batches import IGNORED, TaggedBatch, TaggedBatches
 from recurra.tasks.tagging.settings import TaggingConfig
@@ -56,7 +57,7 @@ class Tagger(Network):
             self.spelling = Spelling(config, tagging, characters)
             features += self.spelling.recurrent.output_size
         self.recurrent = recurrent_stack(config, features, return_sequences=True)
-        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head_dropout = Dropout(config.head_dropout)
         self.head = nn.Linear(self.recurrent.output_size, tags)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -109,8 +110,10 @@ class Tagger(Network):
     ) -> Tensor:
         """Returns the inputs of the recurrent layers, of shape (B, T, E); arguments as in `forward`."""
         if self.training and self.word_dropout:
-            # Drawn from torch's generator, whose state is part of a checkpoint.
-            dropped = torch.rand(words.shape, device=words.device) < self.word_dropout
+            # The state of this generator is part of a checkpoint.
+            own = generator(words.device)
+            drawn = torch.rand(words.shape, device=words.device, dtype=torch.float32, generator=own)
+            dropped = drawn < self.word_dropout
             words = words.masked_fill(dropped, UNKNOWN)
         x: Tensor = self.embedding(words)
         if self.spelling is None:
