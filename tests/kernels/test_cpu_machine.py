@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,44 @@ def test_compiled_code_is_kept_in_the_folder(monkeypatch: pytest.MonkeyPatch, tm
     again: Any = compiled(double)
     assert again(21) == 42
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+COMPILER = """
+import sys, time
+from pathlib import Path
+from recurra.kernels.cpu.cache import VerifiedCache
+from recurra.kernels.cpu.compiled import compiled
+
+save = VerifiedCache.save_overload
+
+def save_late(*arguments):  # so that others begin before there is a result
+    time.sleep(0.5)
+    save(*arguments)
+
+VerifiedCache.save_overload = save_late
+
+def double(x: int) -> int:
+    return 2 * x
+
+Path(sys.argv[1]).touch()
+while not Path("go").exists():
+    time.sleep(0.005)
+function = compiled(double)
+print(function(21), sum(function.stats.cache_misses.values()))
+"""
+
+
+def test_of_several_processes_one_compiles_and_the_others_wait(tmp_path: Path) -> None:
+    (tmp_path / "compiler.py").write_text(COMPILER)
+    environment = {**os.environ, "RECURRA_KERNEL_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "compiler.py"]
+    piped: dict[str, Any] = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([*command, name], **piped) for name in "ab"]
+    while not all((tmp_path / name).exists() or started[n].poll() for n, name in enumerate("ab")):
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    answers = [process.communicate(timeout=60)[0].split() for process in started]
+    assert sorted(answers) == [["42", "0"], ["42", "1"]]
 
 
 def test_without_any_folder_kernels_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

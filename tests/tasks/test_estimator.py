@@ -320,6 +320,26 @@ def test_fit_from_a_model_works_where_gradients_are_off(tmp_path: Path, mode: Ca
 
 
 @every_estimator
+def test_random_state_follows_the_convention_of_scikit_learn(kind: type[RecurrentEstimator]) -> None:
+    def fit(random_state: object) -> Any:
+        return quick(kind, epochs=1, random_state=random_state).fit(*DATA[kind])
+
+    def seed(model: Any) -> int:
+        return int(model.bundle_.config.train.seed)
+
+    before = str(np.random.get_state())  # noqa: NPY002
+    first, second = fit(None), fit(None)
+    assert seed(first) != seed(second)
+    assert_same_weights(fit(seed(first)), first)  # the seed that was drawn is recorded
+    assert str(np.random.get_state()) == before  # noqa: NPY002
+    for make in (np.random.RandomState, np.random.default_rng):
+        shared = make(7)
+        found = [seed(fit(shared)), seed(fit(shared))]
+        assert found[0] != found[1]
+        assert [seed(fit(make(7))), seed(fit(np.int64(found[1])))] == found
+
+
+@every_estimator
 def test_a_grid_of_numpy_numbers_is_searched(kind: type[RecurrentEstimator]) -> None:
     if kind is Forecaster:
         pytest.skip("a table has no rows to be drawn for folds")

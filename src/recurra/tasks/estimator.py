@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -49,6 +49,7 @@ else:
 __all__ = [
     "RECIPE",
     "ClassifierMixin",
+    "RandomState",
     "RecurrentEstimator",
     "RegressorMixin",
     "TextFields",
@@ -58,6 +59,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+RandomState: TypeAlias = np.random.RandomState | np.random.Generator
+"""Generators of which ``fit`` draws a seed."""
 RECIPE = {"meaning": "Name of the recipe that gives the value of each parameter that is None"}
 """Metadata of the field ``recipe``, whose default each task sets."""
 
@@ -189,11 +192,13 @@ class RecurrentEstimator(BaseEstimator):
         default=0.1,
         meaning="share of the rows held out for validation where ``fit`` gets no ``validation_data``",
     )
-    random_state: int = setting(
+    random_state: int | RandomState | None = setting(
         "train.seed",
         "data.split_seed",
         default=1,
-        meaning="seed of the validation split, the weights, the dropout masks and the order of batches",
+        meaning="seed of the validation split, the weights, the dropout masks and the order of batches; "
+        "None for another one in each ``fit``; of a ``numpy.random.RandomState`` or ``Generator``, its next "
+        "number",
     )
     settings: dict[str, Any] | None = field(
         default=None,
@@ -281,8 +286,9 @@ class RecurrentEstimator(BaseEstimator):
                 what = f"{key} is {further[key]!r} there, and {own!r} for this {type(self).__name__}"
                 raise ConfigError(what, where="parameter settings", hint="leave it out")
         given: dict[str, Any] = {"task": self.task}
+        seed = _seed(self.random_state)
         for name, section, key in self._parameter_settings():
-            value = getattr(self, name)
+            value = seed if name == "random_state" else getattr(self, name)
             if value is not None:
                 given.setdefault(section, {})[key] = _plain(value)
         layers = (further, given)
@@ -308,11 +314,24 @@ class RecurrentEstimator(BaseEstimator):
         return tags
 
 
+def _seed(random_state: Any) -> Any:
+    """The seed of a fit. The caller's random numbers are not used, unless a generator of them is given."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**32, dtype=np.uint32))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
+    return random_state
+
+
 def _plain(value: Any) -> Any:
     """A parameter's value in the types of the settings."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):  # class names to weights
-        return {str(key): weight for key, weight in value.items()}
+        return {str(key): _plain(weight) for key, weight in value.items()}
     listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
-    return list(value) if listed else value
+    return [_plain(item) for item in value] if listed else value

@@ -7,11 +7,12 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["VerifiedCache", "remove_abandoned"]
@@ -28,6 +29,21 @@ class VerifiedCache(FunctionCache):
         stamp = self._impl.locator.get_source_stamp()
         base = self._impl.filename_base
         self._cache_file = _VerifiedFile(self._cache_path, base, stamp)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def one_compiler(self) -> Iterator[None]:
+        """Context in which one process compiles the function, unless it is cached; others wait for it.
+
+        Four processes that compiled everything at once took 66 s on two cores, where one takes 15 s.
+        """
+        index = Path(self._cache_file._index_path)
+        with ExitStack() as stack:
+            if not index.exists():
+                # Without a lock, as on some network drives, each process compiles for itself.
+                with suppress(OSError, NotImplementedError):
+                    index.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(FileLock(index.parent / "compiling.lock"))
+            yield
 
 
 class _VerifiedFile(IndexDataCacheFile):

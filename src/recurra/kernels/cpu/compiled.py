@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
@@ -43,9 +43,10 @@ def compiled(function: Function) -> Function:
     signature = result(*(_numba_type(kind) for kind in hints.values()))
     # numba.njit(signature, cache=True) does the same with its own cache
     dispatcher: Any = numba.njit(**_OPTIONS)(function)
-    with _caching_in(cache_folder()) as cached, register_dispatcher(dispatcher):
+    with _caching_in(cache_folder()) as cached, register_dispatcher(dispatcher), ExitStack() as stack:
         if cached:
             dispatcher._cache = VerifiedCache(function)
+            stack.enter_context(dispatcher._cache.one_compiler())
         dispatcher.compile(signature)
         dispatcher.disable_compile()
     return cast(Function, dispatcher)

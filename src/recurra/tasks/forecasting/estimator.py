@@ -13,7 +13,14 @@ from sklearn.metrics import r2_score
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.tasks.estimator import RECIPE, RecurrentEstimator, RegressorMixin, parameters, setting
+from recurra.tasks.estimator import (
+    RECIPE,
+    RandomState,
+    RecurrentEstimator,
+    RegressorMixin,
+    parameters,
+    setting,
+)
 from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
@@ -78,8 +85,11 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         default=0.15,
         meaning="share of the rows, the last ones, held out where ``fit`` gets no ``validation_data``",
     )
-    random_state: int = setting(
-        "train.seed", default=1, meaning="seed of the weights, the dropout masks and the order of batches"
+    random_state: int | RandomState | None = setting(
+        "train.seed",
+        default=1,
+        meaning="seed of the weights, the dropout masks and the order of batches; None for another one in "
+        "each ``fit``; of a ``numpy.random.RandomState`` or ``Generator``, its next number",
     )
 
     def fit(
