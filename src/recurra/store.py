@@ -30,6 +30,7 @@ from recurra.config import Config, read_settings
 from recurra.directories import Claim
 from recurra.errors import BundleError, OutputError
 from recurra.layers.network import Network
+from recurra.printable import shortened
 
 __all__ = [
     "FORMAT",
@@ -130,17 +131,34 @@ class Saved:
         """The file of the settings, for messages."""
         return self.folder / _CONFIG
 
-    def load_weights(self, model: nn.Module) -> None:
-        """Copies the weights into ``model``.
+    def check_weights(self, outline: nn.Module) -> None:
+        """Checks names, shapes and dtypes of the weights before a network takes memory.
+
+        Args:
+            outline: the network on the device ``meta``.
 
         Raises:
-            BundleError: they are of another network, or are not finite.
+            BundleError: they are of another network.
+        """
+        expected = {name: _description(weight) for name, weight in outline.state_dict().items()}
+        found = {name: _description(weight) for name, weight in self.weights.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            here, there = found.get(name, "absent"), expected.get(name, "absent")
+            if here != there:
+                raise BundleError(
+                    f"doesn't fit the settings: {name} is {here}, and {there} in the network",
+                    where=self.folder / _WEIGHTS,
+                    hint="copy the whole directory again",
+                )
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Copies the weights into ``model``, whose outline `check_weights` has checked.
+
+        Raises:
+            BundleError: they are not finite.
         """
         where = self.folder / _WEIGHTS
-        try:
-            model.load_state_dict(self.weights)
-        except RuntimeError as error:
-            raise BundleError(f"doesn't fit the settings ({error})", where=where) from error
+        model.load_state_dict(self.weights)
         if not all(bool(torch.isfinite(value).all()) for value in self.weights.values()):
             raise BundleError("holds weights that are not finite", where=where)
 
@@ -238,19 +256,52 @@ def read(folder: Path) -> Saved:
             )
     try:
         weights = safetensors.torch.load_file(folder / _WEIGHTS)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise BundleError(f"can't be read ({error})", where=folder / _WEIGHTS) from error
-    metrics = json.loads((folder / _METRICS).read_text(encoding="utf-8"))
-    temperature = metrics.pop("temperature", None)
+    metrics, temperature = _read_metrics(folder / _METRICS)
     return Saved(
         folder=folder,
         settings=read_settings(folder / _CONFIG),
-        files={name: (folder / name).read_text("utf-8") for name in manifest["files"] if name not in _NEEDED},
+        files={name: _read_text(folder / name) for name in manifest["files"] if name not in _NEEDED},
         weights=weights,
-        temperature=None if temperature is None else float(temperature),
+        temperature=temperature,
         metrics=metrics,
         pretrained=manifest["pretrained"],
     )
+
+
+def _read_text(path: Path) -> str:
+    """Returns the text of a file of the model; that of a JSON file can be parsed and printed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            # A lone surrogate, which JSON can write as \ud800, can't be encoded again.
+            json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError, OSError) as error:
+        reason = shortened(str(error), 200)
+        raise BundleError(f"is damaged ({reason})", where=path, hint="copy the directory again") from error
+    return text
+
+
+def _read_metrics(path: Path) -> tuple[dict[str, Any], float | None]:
+    """Returns the figures and the temperature of ``metrics.json``."""
+    metrics = json.loads(_read_text(path))
+    training = metrics.get("training", {}) if isinstance(metrics, dict) else None
+    files = [training.get("data"), training.get("valid")] if isinstance(training, dict) else [0]
+    if not all(name is None or isinstance(name, str) for name in files):
+        raise BundleError("is damaged", where=path, hint="copy the directory again")
+    temperature = metrics.pop("temperature", None)
+    if temperature is not None and not (type(temperature) in (int, float) and 1e-3 <= temperature <= 1e3):
+        raise BundleError(
+            f"has a temperature of {shortened(repr(temperature), 40)}",
+            where=path,
+            hint="copy the directory again: it is a number between 0.001 and 1000",
+        )
+    return metrics, temperature
+
+
+def _description(weight: Tensor) -> str:
+    return f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -260,7 +311,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         version, files, pretrained = manifest["format"], manifest["files"], manifest.get("pretrained")
-        sound = pretrained is None or isinstance(pretrained["layers"], int)
+        sound = pretrained is None or (type(pretrained["layers"]) is int and pretrained["layers"] >= 0)
         # A name must be that of a file in the directory itself, since the manifest may come from anywhere.
         sound = sound and isinstance(files, dict) and all(Path(name).name == name for name in files)
         if not isinstance(version, int) or not sound:
@@ -272,7 +323,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             where=folder,
             hint="go on with recurra fit ... --resume" if unfinished else "give the --out of a recurra fit",
         ) from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise BundleError("is damaged", where=folder / _MANIFEST, hint="copy the directory again") from error
     if version > FORMAT:
         raise BundleError(

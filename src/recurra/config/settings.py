@@ -13,7 +13,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig, TrainConfig
+from recurra.config.yaml import parse_yaml
 from recurra.errors import ConfigError
+from recurra.printable import shortened
+
+_LONGEST_VALUE = 200  # characters of a value that a message repeats
 
 
 class Config(Section):
@@ -70,11 +74,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"can't be read ({error.strerror})", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"is not YAML: {error}", where=path) from error
+    except ValueError as error:  # of the encoding too
+        raise ConfigError(f"is not YAML for settings: {error}", where=path) from error
     if settings is None:
         return {}
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
@@ -93,9 +97,9 @@ def parse_set(assignment: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise ConfigError(f"--set {assignment!r} is not KEY=VALUE", hint="for example: --set model.units=64")
     try:
-        parsed: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the value in --set {assignment!r} is not YAML") from error
+        parsed = parse_yaml(value)
+    except ValueError as error:
+        raise ConfigError(f"the value in --set {assignment!r} is not YAML: {error}") from error
     for part in reversed(parts):
         parsed = {part: parsed}
     return dict(parsed)
@@ -181,4 +185,5 @@ def setting_error(
         return ConfigError(reason, where=where)
     if isinstance(first["input"], dict):  # settings that do not go together: their section is not repeated
         return ConfigError(f"section {name}: {reason}", where=where)
-    return ConfigError(f"setting {name} = {first['input']!r}: {reason}", where=where)
+    value = shortened(repr(first["input"]), _LONGEST_VALUE)
+    return ConfigError(f"setting {name} = {value}: {reason}", where=where)

@@ -117,13 +117,14 @@ class Labels:
         try:
             values = json.loads(text)
             # Older models have "task" in place of "label_kind".
-            names, label_kind = tuple(values["names"]), values.get("label_kind", values.get("task"))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            names, label_kind = values["names"], values.get("label_kind", values.get("task"))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BundleError(f"the saved labels can't be read ({error})") from error
-        sound = label_kind in _KINDS and len(set(names)) == len(names) >= 2
-        if not sound or not all(isinstance(name, str) for name in names):
+        sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        sound = sound and label_kind in _KINDS and len(set(names)) == len(names) >= 2
+        if not sound or (label_kind == "binary" and len(names) != 2):
             raise BundleError("the saved labels are damaged")
-        return cls(names, label_kind)
+        return cls(tuple(names), label_kind)
 
     def _label_error(self, rows: Rows, given: list[tuple[str, ...]], where: Path) -> DataError:
         """The error of the first row whose labels can't be encoded."""

@@ -237,21 +237,26 @@ class TextTokenizer:
             DependencyError: ``chinese="words"`` without rjieba.
         """
         try:
-            json.loads(text)  # so that invalid JSON is reported as such
+            values = json.loads(text)  # so that invalid JSON is reported as such
+            vocabulary = values["model"]["vocab"]
+            # Before the library sees it, which takes memory up to the largest id.
+            if sorted(vocabulary.values()) != list(range(len(vocabulary))) or any(
+                vocabulary.get(word) != id for id, word in enumerate(SPECIALS)
+            ):
+                raise BundleError("has a damaged vocabulary", where=path, hint=_HINT)
             tokenizer = Tokenizer.from_str(text)
         except (ValueError, RecursionError) as error:
             raise BundleError("is not JSON", where=path, hint=_HINT) from error
+        except (LookupError, TypeError, AttributeError) as error:
+            raise BundleError("is not a tokenizer", where=path, hint=_HINT) from error
+        except BundleError:
+            raise
         except Exception as error:  # the library raises nothing narrower
             raise BundleError(f"is not a tokenizer ({error})", where=path, hint=_HINT) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         if _frame(tokenizer) != _frame(cls.train([], config)._tokenizer):
             raise BundleError("was not made with the settings beside it", where=path, hint=_HINT)
-        vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-        if sorted(vocabulary.values()) != list(range(len(vocabulary))) or any(
-            vocabulary.get(word) != id for id, word in enumerate(SPECIALS)
-        ):
-            raise BundleError("has a damaged vocabulary", where=path, hint=_HINT)
         return cls(tokenizer, config)
 
     def _parts(self, texts: Iterable[str]) -> Iterator[tuple[int, str]]:

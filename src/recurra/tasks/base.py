@@ -29,6 +29,7 @@ __all__ = [
     "Task",
     "TaskInfo",
     "TrainingSetup",
+    "outline",
 ]
 
 
@@ -237,3 +238,11 @@ class Task(Generic[P, B]):
     explain: Callable[[B, str], Explanation] | None = None
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
     study: StudyFunctions[P, B] | None = None
+
+
+def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:
+    """Returns the network with the shapes of its weights, but without the memory and time for them."""
+    import torch
+
+    with torch.device("meta"):
+        return task.build(config, assets)

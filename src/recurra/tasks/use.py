@@ -15,10 +15,11 @@ from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
 from recurra.measure.report import write_report
+from recurra.printable import shortened
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.answers import Answers
-from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task
+from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task, outline
 from recurra.tasks.card import evaluation_report
 from recurra.tasks.registry import refuse_foreign_options, task_named
 from recurra.tasks.reporter import Reporter, report_summary
@@ -66,6 +67,15 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
         raise BundleError(
             f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
         ) from error
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        # JSON of another form than the task writes, in any of its files.
+        reason = f"{type(error).__name__}: {shortened(str(error), 200)}"
+        raise BundleError(
+            f"its files are not those of a model of task {config.task} ({reason})",
+            where=folder,
+            hint="copy the whole directory again",
+        ) from error
+    saved.check_weights(outline(functions, config, assets))
     with initial_weights(config.train.seed):
         model = functions.build(config, assets)
     saved.load_weights(model)
