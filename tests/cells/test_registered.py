@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,21 @@ def test_a_spec_that_can_not_be_is_refused(changes: dict[str, Any], complaint: s
     settings = {"name": "mine", "title": "Mine", "parameters": PEEPHOLE.parameters, "step": peephole_step}
     with pytest.raises(ConfigError, match=complaint):
         CellSpec(**settings | changes)
+
+
+def test_initial_values_of_its_own_leave_the_callers_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "_specs", dict(cells._specs))
+    drawn = Parameter("weight_ih", ("4H", "E"), lambda weight, H: weight.copy_(torch.rand(weight.shape)))
+    recurra.register_cell(replace(PEEPHOLE, name="drawn", parameters=(drawn, *PEEPHOLE.parameters[1:])))
+    settings: dict[str, Any] = {"units": 3, "embedding": 3, "epochs": 1, "vocab_size": 20, "cell": "drawn"}
+    torch.manual_seed(1)
+    first = recurra.TextClassifier(**settings).fit(TEXTS, LABELS)
+    before = torch.rand(9)
+    again = recurra.TextClassifier(**settings).fit(TEXTS, LABELS)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(9), before)
+    for name, value in first.bundle_.model.state_dict().items():
+        assert torch.equal(value, again.bundle_.model.state_dict()[name]), name
 
 
 def test_names_of_cells() -> None:

@@ -34,6 +34,10 @@ def test_a_pretrained_model_shows_the_neighbours_of_its_vectors(tmp_path: Path, 
         recurra.nearest(model, "qqq")
     with pytest.raises(recurra.RecurraError, match="TextClassifier is not a trained model"):
         recurra.nearest(TextClassifier("lstm"), "good")
+    with pytest.raises(recurra.RecurraError, match=r"^word: the text is missing; give a string"):
+        recurra.nearest(model, None)  # type: ignore[arg-type]
+    with pytest.raises(recurra.RecurraError, match=r"^n is 0; give 1 or more"):
+        recurra.nearest(model, "good", 0)
 
 
 def test_the_nearest_words_are_shown_as_a_table(trained: Fitted, run: Run) -> None:

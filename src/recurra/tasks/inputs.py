@@ -6,6 +6,7 @@ Data frames and columns of pandas, polars and others are read through narwhals. 
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from typing import Any
 
@@ -13,7 +14,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 
 __all__ = [
     "Frame",
@@ -26,6 +27,7 @@ __all__ = [
     "pair_of",
     "texts_of",
     "weights_of",
+    "whole_number",
 ]
 
 Frame = nw.DataFrame[Any]
@@ -193,6 +195,22 @@ def is_missing(value: object) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(value != value)
+
+
+def whole_number(value: Any, name: str, *, least: int) -> int:
+    """Returns a whole number of at least ``least``, also below 2 ** 63.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name} is {value!r}", hint="give a whole number") from None
+    if not least <= number < 2**63:
+        hint = f"give {least} or more" if number < least else "give a number below 2 ** 63"
+        raise ConfigError(f"{name} is {number}", hint=hint)
+    return number
 
 
 def _cells(values: NDArray[Any], name: str) -> list[Any]:

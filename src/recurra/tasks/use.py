@@ -21,6 +21,7 @@ from recurra.store import AnyBundle, Bundle
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task, outline
 from recurra.tasks.card import evaluation_report
+from recurra.tasks.inputs import one_text, whole_number
 from recurra.tasks.registry import refuse_foreign_options, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
@@ -201,8 +202,8 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
 
     Raises:
         BundleError: There is no model in the directory.
-        ConfigError: ``model`` is not a trained model.
-        DataError: ``word`` is not in the model's vocabulary, or the model has no words.
+        ConfigError: ``model`` is not a trained model, or ``n`` is below 1.
+        DataError: ``word`` is not a string or not in the model's vocabulary, or the model has no words.
 
     Example:
         >>> recurra.nearest("my-model", "good", 3)  # doctest: +SKIP
@@ -210,6 +211,7 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
     """
     where = model if isinstance(model, str | Path) else None
     bundle = bundle_of(model)
+    word, n = one_text(word, "word"), whole_number(n, "n", least=1)
     known = bundle.assets.words()
     if not known:
         raise DataError(f"a model of task {bundle.task} has no words", where=where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from recurra import TextClassifier
@@ -153,6 +158,7 @@ def test_validation_data_and_groups_are_used() -> None:
         ([1, 2], ["a", "b"], "^X, row 1: the text is of type int, not str; "),
         (["a", "b"], ["x", "x"], "same class"),
         (["a", "b"], ["x"], "same class"),
+        ([], [], "^X: there are no texts"),
         (["a", "b", "c"], ["x", "y"], "3 texts have 2 labels"),
         (["a", "b"], [[["x"]]], "dimensions"),
     ],
@@ -191,6 +197,29 @@ def test_rows_of_weight_0_are_as_if_left_out_and_ratios_alone_count() -> None:
     np.testing.assert_array_equal(
         alike.predict_proba(TEXTS), clone(model).fit(TEXTS, LABELS).predict_proba(TEXTS)
     )
+
+
+def test_a_score_needs_rows(fitted: TextClassifier) -> None:
+    with pytest.raises(DataError, match=r"^X: there are no texts"):
+        fitted.score([], [])
+    with pytest.raises(DataError, match=r"^40 texts have 3 labels"):
+        fitted.score(TEXTS, LABELS[:3])
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        lambda model: BaggingClassifier(model, n_estimators=2),
+        lambda model: VotingClassifier([("a", model)], voting="soft"),
+        lambda model: CalibratedClassifierCV(model, cv=2),
+        lambda model: make_pipeline(SimpleImputer(strategy="constant", fill_value=""), model),
+        lambda model: make_pipeline(ColumnTransformer([("texts", "passthrough", [0])]), model),
+    ],
+)
+def test_scikit_learns_wrappers_train_it_on_a_column_of_texts(wrapper: Callable[[Any], Any]) -> None:
+    X = np.array(TEXTS, dtype=object)[:, None]
+    model = wrapper(TextClassifier(**{**QUICK, "epochs": 4})).fit(X, LABELS)
+    assert model.score(X, LABELS) > 0.7
 
 
 def test_the_score_counts_weights_as_scikit_learn_does(fitted: TextClassifier) -> None:

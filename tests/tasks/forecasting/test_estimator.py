@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 
@@ -79,6 +84,26 @@ def test_the_command_line_trains_the_same_network(tmp_path: Path) -> None:
     weights = found.bundle.model.state_dict()
     for name, weight in estimator.bundle_.model.state_dict().items():
         np.testing.assert_array_equal(weight.numpy(), weights[name].numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_a_data_frame_of_any_library_is_a_table(fitted: Forecaster, form: Callable[[Any], Any]) -> None:
+    np.testing.assert_array_equal(fitted.predict(form(TABLE)), fitted.predict(TABLE))
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (None, "X: None was given for a list; "),
+        (5, "X: a value of type int was given for a list; "),
+        ((value for value in WAVE), "X: a generator was given for a list; .*give list"),
+        ([[1.0, 2.0], [3.0]], "X: the rows differ in length"),
+        (pd.DataFrame(np.zeros((40, 2)), columns=["a", "a"]), "X: the data frame has several columns"),
+    ],
+)
+def test_what_is_no_table_is_refused(X: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"^{message}"):
+        Forecaster(target="0").fit(X)
 
 
 def test_tables_and_parameters_that_can_not_be_used_are_refused(fitted: Forecaster) -> None:

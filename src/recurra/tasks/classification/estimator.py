@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recurra.config import updated
+from recurra.errors import DataError
 from recurra.io.splits import split
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
@@ -96,6 +97,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         def prepare(config: ClassifierConfig, reporter: Reporter) -> ClassifierData:
             nonlocal targets
             texts, columns = texts_of(X, config.data.text)
+            if not texts:
+                raise DataError("there are no texts", where="X")
             targets = Targets.learn(y)
             codes = targets.encode(y)
             check_length(codes, len(texts), "labels")
@@ -135,6 +138,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         targets = Targets(self.classes_, self.bundle_.assets.labels.label_kind)
         truth, answers = targets.encode(y), targets.encode(predicted, "predictions")
         check_length(truth, len(answers), "labels")
+        if not len(truth):
+            raise DataError("there are no texts", where="X")
         right = (truth == answers).reshape(len(truth), -1).all(axis=1)
         return float(np.average(right, weights=weights_of(sample_weight, len(truth))))
 

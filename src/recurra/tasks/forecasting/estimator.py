@@ -27,6 +27,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
+from recurra.tasks.inputs import frame_of, listed
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
@@ -157,9 +158,15 @@ def _table(X: Any, config: DataConfig) -> Table:
         return read_table(Path(X), config)
     if isinstance(X, Mapping):
         return from_columns(X)
-    if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # a data frame of any library
+    frame = frame_of(X, "X")
+    if frame is not None:
+        return from_columns({name: frame.get_column(name).to_numpy() for name in frame.columns})
+    if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # a data frame that narwhals does not know
         return from_columns({str(name): np.asarray(X[name]) for name in X.columns})
-    array = np.asarray(X)
+    try:
+        array = X if isinstance(X, np.ndarray) else np.asarray(listed(X, "X"))
+    except ValueError as error:  # lists of several lengths
+        raise DataError("the rows differ in length", where="X") from error
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from recurra.errors import ConfigError
 from recurra.io.formats import Rows
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.inputs import whole_number
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
 from recurra.tasks.texts import rows_of
@@ -63,7 +63,7 @@ def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, 
     Raises:
         ConfigError: ``count`` is below 1.
     """
-    count = _whole(count, "count", least=1)
+    count = whole_number(count, "count", least=1)
     tokenizer = bundle.assets.tokenizer
     p = next_tokens(bundle.model, tokenizer.encode([text]).ids[0])
     best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)].tolist()
@@ -86,8 +86,8 @@ def continuation(
     Raises:
         ConfigError: an argument is out of its range.
     """
-    count, seed = _whole(count, "count", least=0), _whole(seed, "seed", least=-(2**63))
-    top_k = None if top_k is None else _whole(top_k, "top_k", least=1)
+    count, seed = whole_number(count, "count", least=0), whole_number(seed, "seed", least=-(2**63))
+    top_k = None if top_k is None else whole_number(top_k, "top_k", least=1)
     temperature = _temperature(temperature, "temperature")
     tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode([text]).ids[0]
@@ -159,7 +159,7 @@ def _scored(
 
 
 def _positive(options: dict[str, Any], name: str) -> int:
-    return _whole(options[name], f"--{name.replace('_', '-')}", least=1)
+    return whole_number(options[name], f"--{name.replace('_', '-')}", least=1)
 
 
 def _temperature(value: Any, name: str) -> float:
@@ -168,15 +168,3 @@ def _temperature(value: Any, name: str) -> float:
     if not 0 <= value < math.inf:
         raise ConfigError(f"{name} is {value:g}", hint="give 0 or more")
     return float(value)
-
-
-def _whole(value: Any, name: str, *, least: int) -> int:
-    """Returns a whole number of at least ``least``, also below 2 ** 63."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ConfigError(f"{name} is {value!r}", hint="give a whole number") from None
-    if not least <= number < 2**63:
-        hint = f"give {least} or more" if number < least else "give a number below 2 ** 63"
-        raise ConfigError(f"{name} is {number}", hint=hint)
-    return number
