@@ -6,6 +6,8 @@ import ctypes
 import os
 import platform
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "choose_device",
     "deterministic",
+    "end_with_parent",
     "facts",
     "free_memory",
     "isolated_training",
@@ -188,6 +191,29 @@ def let_idle_threads_sleep() -> None:
     longer. OpenMP reads the variable once, so this must be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def end_with_parent(parent: int) -> None:
+    """Makes this process end when its parent does, however that ends.
+
+    Linux sends a signal. Elsewhere a thread looks once a second; Windows does not tell, and nothing happens.
+
+    Args:
+        parent: the number of the parent; if it has ended already, this process ends at once.
+    """
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG, SIGKILL = 1, 9  # linux/prctl.h and signal(7)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+    elif os.name == "posix":
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    if os.name == "posix" and os.getppid() != parent:
+        os._exit(1)
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def free_memory() -> int | None:
