@@ -21,6 +21,7 @@ __all__ = [
     "choose_device",
     "deterministic",
     "facts",
+    "free_memory",
     "isolated_training",
     "keep_freed_memory",
     "let_idle_threads_sleep",
@@ -193,6 +194,47 @@ def let_idle_threads_sleep() -> None:
     longer. OpenMP reads the variable once, so this must be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def free_memory() -> int | None:
+    """Returns the memory in bytes that this process can still take, or None if the system does not tell.
+
+    It is the smallest of what is available on the machine, in the process's control group (a container), and
+    under the limit on its address space.
+    """
+    found = [size for size in (_available(), _left_in_group(), _left_of_address_space()) if size is not None]
+    return max(0, min(found)) if found else None
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _left_in_group() -> int | None:
+    """What is left in the control group; its files are those of version 2, then of version 1."""
+    root = Path("/sys/fs/cgroup")
+    first = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
+    for limit, used in (("memory.max", "memory.current"), first):
+        try:
+            return int((root / limit).read_text()) - int((root / used).read_text())
+        except (OSError, ValueError):  # no such group, or no limit ("max")
+            continue
+    return None
+
+
+def _left_of_address_space() -> int | None:
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    except (ImportError, OSError):  # Windows; no /proc
+        return None
+    return None if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
 
 
 def peak_memory() -> int | None:

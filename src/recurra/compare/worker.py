@@ -28,6 +28,7 @@ from recurra.layers.summary import summarize
 from recurra.measure.study import Scores
 from recurra.runtime import keep_freed_memory, peak_memory, use_threads
 from recurra.tasks.base import Prepared, Task
+from recurra.tasks.budget import require_memory
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
@@ -95,6 +96,7 @@ def _warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:
     """Makes one step that is not measured: kernels are compiled or loaded, memory is mapped."""
     use_threads()
     keep_freed_memory()
+    require_memory(task, prepared)
     with initial_weights(prepared.config.train.seed):
         model = task.build(prepared.config, prepared.assets)
     training_setup = task.training_setup(prepared, model)

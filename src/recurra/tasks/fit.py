@@ -25,6 +25,7 @@ from recurra.measure.report import render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
+from recurra.tasks.budget import memory_errors_in_one_line, require_memory
 from recurra.tasks.card import began_from, fit_report, today
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter, report_summary
@@ -275,11 +276,11 @@ def train_bundle(
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
         start = start_from(pretrained, config, vocabulary, reporter)
-    if folder is not None and folder.exists() and not resume:
-        shutil.rmtree(folder)
     reporter.step("Training")
     device = choose_device(config.train.device)
-    with isolated_training(device):
+    with isolated_training(device), memory_errors_in_one_line():
+        if device.type == "cpu":
+            require_memory(task, prepared)
         with initial_weights(config.train.seed):
             model = task.build(config, prepared.assets)
         # The settings that a resumed run must share; prepared.key covers those of the data.
@@ -294,7 +295,9 @@ def train_bundle(
             reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
         model.to(device)
         training_setup = task.training_setup(prepared, model)
-        _try_out(model, training_setup)
+        _try_out(task, prepared, model, training_setup)
+        if folder is not None and folder.exists() and not resume:
+            shutil.rmtree(folder)
         begun = time.perf_counter()
         outcome = train(
             model,
@@ -321,11 +324,15 @@ def train_bundle(
     return Trained(bundle, prepared, outcome, seconds)
 
 
-def _try_out(model: Network, training_setup: TrainingSetup) -> None:
+def _try_out(
+    task: Task[Any, Any], prepared: Prepared[Any, Any, Any], model: Network, training_setup: TrainingSetup
+) -> None:
     """Computes the loss of the first batch, so that a backend fails before anything is written."""
     first = next(training_setup.batches.epoch(1), None)
     if first is None:
         return
+    if next(model.parameters()).device.type == "cpu":
+        require_memory(task, prepared, model, first.steps)
     carried = dict(training_setup.objective.state_dict())
     with torch.no_grad(), Generators(0).in_use():
         training_setup.objective(model.train(), first)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recurra.tasks.forecasting.series.clock import Clock, Stamps
 from recurra.tasks.forecasting.series.grid import Grid
@@ -79,13 +79,19 @@ class Layout(_Record):
 
     time: list[str]
     time_format: str
-    spacing: float | None
+    spacing: Annotated[float, Field(gt=0)] | None
     target: Scale
     numbers: list[Scale]
     categories: list[Category]
     flags: list[list[str]]
     calendar: list[Period]
     left_out: dict[str, str]
+
+    @model_validator(mode="after")
+    def _calendar_has_a_time(self) -> Layout:
+        if self.calendar and not self.time:
+            raise ValueError("there is a calendar, but no column of the time")
+        return self
 
     @property
     def clock(self) -> Clock | None:
