@@ -100,19 +100,25 @@ def choose_device(name: str = "auto") -> torch.device:
     """Returns the device of a name such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is a GPU if there is one.
 
     Raises:
-        ConfigError: the name is not a device, or the machine does not have it.
+        ConfigError: the name is not a device, or the machine does not have it, or it is a GPU that the parent
+            of a forked process used.
     """
     import torch
 
+    if name == "cpu":
+        return torch.device(name)
     available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
+    if name == "auto" and not available:
+        return torch.device("cpu")
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "auto" else name)
     except RuntimeError:
         raise ConfigError(f"there is no device {name!r}", hint="use auto, cpu or cuda") from None
     if device.type == "cpu":
         return device
+    if torch.cuda._is_in_bad_fork():
+        what = "the parent of this process used the GPU before the fork, so it can't be used here"
+        raise ConfigError(what, hint="start processes with the method 'spawn'")
     if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device {name!r} is not on this machine", hint="use auto or cpu")
     return device
