@@ -145,7 +145,8 @@ class Recurrent(Stack):
         Returns:
             The outputs and the last states; the outputs alone if ``return_state`` is False. Outputs are of
             shape ``(B, T, D*H)`` and zero at padded steps; a ``PackedSequence`` if ``x`` is one; the last
-            state ``(B, D*H)`` if ``return_sequences`` is False. ``D`` is 1 unless ``merge_mode`` is ``"concat"``.
+            state ``(B, D*H)`` if ``return_sequences`` is False. ``D`` is 1 unless ``merge_mode`` is
+            ``"concat"``.
             The last states are those after each row's true last step; a row of length 0 keeps its initial
             state.
 
