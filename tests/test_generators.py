@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,15 @@ from torch import Tensor, nn
 import recurra
 from recurra.generators import Generators, generator, initial_weights
 from recurra.layers import Dropout
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def default_states() -> list[int]:
@@ -101,17 +111,22 @@ def test_initial_weights_are_those_of_the_seeded_default_generator(
     expected = make().state_dict()
     torch.manual_seed(5)
     before = default_states()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device("meta"), initial_weights(4):
-            found = make().state_dict()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with default_dtype(dtype), torch.device("meta"), initial_weights(4):
+        found = make().state_dict()
     assert default_states() == before
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert (found[name].dtype, found[name].device.type) == (torch.float32, "cpu"), name
         assert torch.equal(found[name], value), name
+
+
+def test_shapes_alone_have_no_values() -> None:
+    before = default_states()
+    with default_dtype(torch.float64), initial_weights(4, "meta"):
+        layers = [nn.Linear(3, 4), recurra.LSTM(3, 4), recurra.Embedding(5, 3)]
+    weights = [weight for layer in layers for weight in layer.parameters()]
+    assert {(weight.device.type, weight.dtype) for weight in weights} == {("meta", torch.float32)}
+    assert default_states() == before
 
 
 def test_threads_draw_independently_of_each_other() -> None:

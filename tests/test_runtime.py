@@ -61,6 +61,15 @@ def test_the_device_is_cuda_if_there_is_one(
         runtime.choose_device("gpu")
 
 
+def test_a_gpu_that_the_parent_used_is_refused_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    for name in ("auto", "cuda", "cuda:0"):
+        with pytest.raises(ConfigError, match=r"before the fork, .* the method 'spawn'$"):
+            runtime.choose_device(name)
+    assert runtime.choose_device("cpu").type == "cpu"
+
+
 @pytest.mark.parametrize(
     "mode",
     [

@@ -61,11 +61,15 @@ def generator(device: torch.device | str) -> torch.Generator | None:
 
 
 @contextmanager
-def initial_weights(seed: int) -> Iterator[None]:
-    """Context in which new modules have float32 parameters on the CPU, with values that depend on the seed.
+def initial_weights(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Context in which new modules have float32 parameters, with values that depend on the seed.
 
     What code of any origin draws by torch's functions comes from a generator of this context. Torch's default
     generators, dtype and device are neither used nor changed.
+
+    Args:
+        seed: of the generator.
+        device: of the parameters; ``meta`` for shapes without values.
 
     Example:
         >>> with initial_weights(1):
@@ -75,22 +79,26 @@ def initial_weights(seed: int) -> Iterator[None]:
         >>> torch.equal(layer.weight, same.weight)
         True
     """
-    with Generators(seed).in_use(), torch.device("cpu"), _Initial():
+    with Generators(seed).in_use(), torch.device(device), _Initial(device):
         yield
 
 
 class _Initial(TorchFunctionMode):
     """Adds ``generator`` and ``dtype`` to the calls of torch's functions that lack them."""
 
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self._device = torch.device(device)
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
         if func in _DRAWING and given.get("generator") is None:
-            tensor = next((value for value in (*args, *given.values()) if isinstance(value, Tensor)), None)
-            given["generator"] = generator(
-                given.get("device") or (tensor.device if tensor is not None else "cpu")
-            )
+            tensors = [value for value in (*args, *given.values()) if isinstance(value, Tensor)]
+            device = torch.device(given.get("device") or (tensors[0].device if tensors else self._device))
+            if device.type != "meta":
+                given["generator"] = generator(device)
         if func in _FLOATING and given.get("dtype") is None:
             given["dtype"] = torch.float32
         return func(*args, **given)

@@ -6,6 +6,8 @@ import ctypes
 import os
 import platform
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "choose_device",
     "deterministic",
+    "end_with_parent",
     "facts",
     "free_memory",
     "isolated_training",
@@ -97,19 +100,25 @@ def choose_device(name: str = "auto") -> torch.device:
     """Returns the device of a name such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is a GPU if there is one.
 
     Raises:
-        ConfigError: the name is not a device, or the machine does not have it.
+        ConfigError: the name is not a device, or the machine does not have it, or it is a GPU that the parent
+            of a forked process used.
     """
     import torch
 
+    if name == "cpu":
+        return torch.device(name)
     available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
+    if name == "auto" and not available:
+        return torch.device("cpu")
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "auto" else name)
     except RuntimeError:
         raise ConfigError(f"there is no device {name!r}", hint="use auto, cpu or cuda") from None
     if device.type == "cpu":
         return device
+    if torch.cuda._is_in_bad_fork():
+        what = "the parent of this process used the GPU before the fork, so it can't be used here"
+        raise ConfigError(what, hint="start processes with the method 'spawn'")
     if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device {name!r} is not on this machine", hint="use auto or cpu")
     return device
@@ -188,6 +197,29 @@ def let_idle_threads_sleep() -> None:
     longer. OpenMP reads the variable once, so this must be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def end_with_parent(parent: int) -> None:
+    """Makes this process end when its parent does, however that ends.
+
+    Linux sends a signal. Elsewhere a thread looks once a second; Windows does not tell, and nothing happens.
+
+    Args:
+        parent: the number of the parent; if it has ended already, this process ends at once.
+    """
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG, SIGKILL = 1, 9  # linux/prctl.h and signal(7)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+    elif os.name == "posix":
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    if os.name == "posix" and os.getppid() != parent:
+        os._exit(1)
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def free_memory() -> int | None:

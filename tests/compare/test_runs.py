@@ -69,3 +69,9 @@ def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="can't be read"):
         Store(tmp_path).open(STUDY)
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+def test_a_directory_with_nothing_but_the_draft_of_a_killed_process_is_taken(tmp_path: Path) -> None:
+    (tmp_path / ".study.json.1.tmp").write_text("{")
+    assert Store(tmp_path).open({"seeds": 2}) == {}
+    assert (tmp_path / "study.json").is_file()

@@ -182,7 +182,7 @@ def test_a_run_that_diverges_does_not_take_the_others_along(sample: Files) -> No
 
 
 def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recurra.compare.pool._WORKER", "recurra.no_such_module")
+    monkeypatch.setattr("recurra.compare.pool._WORKER", "import recurra.no_such_module")
     results = list(run_all([a_job(sample)], 1, 1))
     assert isinstance(results[0], Failed)
     assert "no_such_module" in results[0].reason

@@ -80,7 +80,7 @@ from pathlib import Path
 from recurra.runtime import peak_memory
 from recurra.tasks.fit import fit_files
 from recurra.tasks.settings import build_config
-settings = {"model": {"units": int(sys.argv[1])}, "train": {"epochs": 1}
+settings = {"model": {"units": int(sys.argv[1])}, "train": {"epochs": 1}}
 config = build_config({"recipe": "lstm"}, settings)
 fitted = fit_files(Path(sys.argv[2]), config, Path(sys.argv[3]), baseline=False, explained=0)
 from recurra.tasks.budget import training_bytes
@@ -90,7 +90,7 @@ print(peak_memory(), training_bytes(fitted.bundle.model, config.train))
     data.write_text("\n".join(sample.train.read_text().splitlines()[:33]) + "\n")
     environment = {**os.environ, "RECURRA_THREADS": "1", "OMP_NUM_THREADS": "1"}
     found = []
-    for units in (8, 900):
+    for units in (8, 600):
         command = [sys.executable, "-c", script, str(units), data, tmp_path / f"{units}"]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         found.append([int(word) for word in ran.stdout.split()])

@@ -97,6 +97,10 @@ def endless() -> Any:
             "X: the column 'stars' holds values of type int, not texts; choose the text columns: X[['",
         ),
         (pd.DataFrame([["a", "b"]], columns=["t", "t"]), "X: the data frame has several columns named 't'; "),
+        (
+            pd.DataFrame([["a"]], columns=pd.Index(["\ud800"], dtype=object)),
+            "X: the name of a column has half of a surrogate pair, ",
+        ),
         (pd.DataFrame(index=[0, 1]), "X: the data frame has no column"),
         (pl.LazyFrame({"t": ["a"]}), "X: a value of type LazyFrame was given for a list; "),
     ],

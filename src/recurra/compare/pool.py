@@ -21,7 +21,13 @@ from recurra.errors import RecurraError
 
 __all__ = ["Failed", "cores", "run_all"]
 
-_WORKER = "recurra.compare.worker"
+_WORKER = """
+import sys
+from recurra.runtime import end_with_parent
+end_with_parent(int(sys.argv[1]))  # before the libraries are loaded, which takes seconds
+from recurra.compare.worker import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class _Worker:
     def __init__(self, environment: dict[str, str]) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the pipes
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", _WORKER],
+            [sys.executable, "-c", _WORKER, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

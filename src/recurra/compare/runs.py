@@ -151,7 +151,11 @@ class Store:
         """
         path = self.folder / _STUDY
         if not path.is_file():
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            # A hidden file is the draft of a process that was killed.
+            foreign = self.folder.exists() and (
+                not self.folder.is_dir() or any(file.name[0] != "." for file in self.folder.iterdir())
+            )
+            if foreign:
                 raise OutputError(
                     "already exists and holds no comparison", where=self.folder, hint="choose another --out"
                 )

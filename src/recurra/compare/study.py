@@ -15,6 +15,7 @@ from recurra.compare.pool import cores, run_all
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import DATA, Store
 from recurra.config import Config
+from recurra.directories import locked
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
@@ -79,43 +80,44 @@ def compare_files(
     reporter = reporter or Reporter()
     begun = time.perf_counter()
     configs, task, functions = _checked(study)
-    store = Store(out)
-    files = [path for path in (data, valid, test) if path is not None]
-    done = store.open(_identity(study, configs, files))
-    try:
-        config = configs[study.arms[0].key]
-        study_data = prepare_study_data(
-            task, functions, data, config, out / DATA, reporter, valid=valid, test=test
+    with locked(out):
+        store = Store(out)
+        files = [path for path in (data, valid, test) if path is not None]
+        done = store.open(_identity(study, configs, files))
+        try:
+            config = configs[study.arms[0].key]
+            study_data = prepare_study_data(
+                task, functions, data, config, out / DATA, reporter, valid=valid, test=test
+            )
+            rounds = Rounds(study, study_data, functions, done)
+        except BaseException:
+            store.forget()
+            raise
+        at_once = jobs or cores()
+        threads = threads_asked() or max(1, cores() // at_once)
+        reporter.step("Comparing")
+        reporter.facts(
+            {
+                "arms": ", ".join(arm.name for arm in study.arms),
+                "seeds": f"{'up to ' if len(rounds.looks) > 1 else ''}{study.seeds}",
+                "measured on": rounds.measured,
+                "runs": f"at most {rounds.most:,}, {at_once} at a time with {threads} "
+                f"{'thread' if threads == 1 else 'threads'} each; {len(done)} are done already",
+            }
         )
-        rounds = Rounds(study, study_data, functions, done)
-    except BaseException:
-        store.forget()
-        raise
-    at_once = jobs or cores()
-    threads = threads_asked() or max(1, cores() // at_once)
-    reporter.step("Comparing")
-    reporter.facts(
-        {
-            "arms": ", ".join(arm.name for arm in study.arms),
-            "seeds": f"{'up to ' if len(rounds.looks) > 1 else ''}{study.seeds}",
-            "measured on": rounds.measured,
-            "runs": f"at most {rounds.most:,}, {at_once} at a time with {threads} "
-            f"{'thread' if threads == 1 else 'threads'} each; {len(done)} are done already",
-        }
-    )
-    interrupted = False
-    try:
-        rounds.go(lambda missing: run_all(missing, at_once, threads), store.add, reporter)
-    except KeyboardInterrupt:
-        interrupted = True
-        reporter.warn("interrupted: finished runs are kept, the same command resumes")
-    figures = rounds.figures(interrupted)
-    compared = Compared(out, figures, len(rounds.done), time.perf_counter() - begun, interrupted)
-    _report(figures, reporter)
-    write_pages(compared, rounds, data, command)
-    reporter.step("Saved")
-    reporter.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
-    return compared
+        interrupted = False
+        try:
+            rounds.go(lambda missing: run_all(missing, at_once, threads), store.add, reporter)
+        except KeyboardInterrupt:
+            interrupted = True
+            reporter.warn("interrupted: finished runs are kept, the same command resumes")
+        figures = rounds.figures(interrupted)
+        compared = Compared(out, figures, len(rounds.done), time.perf_counter() - begun, interrupted)
+        _report(figures, reporter)
+        write_pages(compared, rounds, data, command)
+        reporter.step("Saved")
+        reporter.facts({"report": str(out / "report.html"), "runs": str(out / "runs.csv")})
+        return compared
 
 
 def prepare_study_data(

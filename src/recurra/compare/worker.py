@@ -1,7 +1,5 @@
 """The process that makes runs of a study: jobs are read from stdin, results are written to stdout.
 
-    python -m recurra.compare.worker < jobs.jsonl
-
 Each run has its own process, so that its peak memory can be measured and its crash does not affect other
 runs. On Linux it is a fork of this process, which has only loaded the libraries (3 s); elsewhere it is this
 process, which ends after one job.
@@ -26,7 +24,7 @@ from recurra.errors import RecurraError
 from recurra.generators import initial_weights
 from recurra.layers.summary import summarize
 from recurra.measure.study import Scores
-from recurra.runtime import keep_freed_memory, peak_memory, use_threads
+from recurra.runtime import end_with_parent, keep_freed_memory, peak_memory, use_threads
 from recurra.tasks.base import Prepared, Task
 from recurra.tasks.budget import require_memory
 from recurra.tasks.fit import train_bundle
@@ -148,11 +146,13 @@ def _answer(line: str) -> str:
 def _answer_in_fork(line: str) -> str:
     """Returns the answer of a fork of this process, which is killed if the parent stops waiting."""
     reading, writing = os.pipe()
+    worker = os.getpid()
     with warnings.catch_warnings():
         # Python warns of the thread of pyarrow's allocator, which supports forks.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
+        end_with_parent(worker)
         os.close(reading)
         with os.fdopen(writing, "w", encoding="utf-8") as out:
             out.write(_answer(line))
@@ -168,7 +168,3 @@ def _answer_in_fork(line: str) -> str:
         return answer
     reason = "killed, perhaps because memory ran out" if code == -9 else f"ended by signal {-code}"
     return json.dumps({"died": f"its process was {reason}"})
-
-
-if __name__ == "__main__":
-    main()

@@ -242,7 +242,7 @@ class Task(Generic[P, B]):
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:
     """Returns the network with the shapes of its weights, but without the memory and time for them."""
-    import torch
+    from recurra.generators import initial_weights
 
-    with torch.device("meta"):
+    with initial_weights(config.train.seed, "meta"):
         return task.build(config, assets)

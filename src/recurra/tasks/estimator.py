@@ -17,7 +17,7 @@ from recurra import store
 from recurra.config import Config
 from recurra.errors import ConfigError
 from recurra.layers.summary import summarize
-from recurra.runtime import use_threads
+from recurra.runtime import choose_device, use_threads
 from recurra.store import AnyBundle
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.inputs import texts_of
@@ -163,8 +163,8 @@ class RecurrentEstimator(BaseEstimator):
     cell: str | None = setting("model")
     units: int | Sequence[int] | None = setting("model")
     layers: int | None = setting("model")
-    dropout: float | None = setting("model")
-    recurrent_dropout: float | None = setting("model")
+    dropout: float | Sequence[float] | None = setting("model")
+    recurrent_dropout: float | Sequence[float] | None = setting("model")
     activation: str | Sequence[str] | None = setting("model")
     head_dropout: float | None = setting("model")
     initial_weights: str | None = setting("model")
@@ -268,8 +268,14 @@ class RecurrentEstimator(BaseEstimator):
         self.bundle_, self.history_ = bundle, history
 
     def _check_fitted(self) -> None:
-        """Raises NotFittedError before ``fit``; sets the number of threads to predict with."""
+        """Prepares for a prediction: sets the number of threads.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ConfigError: the device of the model can't be used.
+        """
         check_is_fitted(self, "bundle_")
+        choose_device(str(next(self.bundle_.model.parameters()).device))
         use_threads()
 
     def _config(self) -> Config:

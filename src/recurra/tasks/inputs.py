@@ -28,6 +28,7 @@ __all__ = [
     "texts_of",
     "weights_of",
     "whole_number",
+    "written",
 ]
 
 Frame = nw.DataFrame[Any]
@@ -51,7 +52,11 @@ def frame_of(values: Any, name: str) -> Frame | None:
             raise DataError(f"the data frame can't be read ({error})", where=name) from error
         what = f"the data frame has several columns named {repeated[0]!r}"
         raise DataError(what, where=name, hint="give each column its own name") from error
-    return frame if isinstance(frame, nw.DataFrame) else None
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    for column in frame.columns:
+        written(column, "name of a column", name)
+    return frame
 
 
 def listed(values: Any, name: str) -> list[Any]:
@@ -128,6 +133,20 @@ def one_text(text: Any, name: str = "text") -> str:
         DataError: it is not a string.
     """
     return _text(text, name, None)
+
+
+def written(value: str, what: str, name: str, row: int | None = None) -> str:
+    """Returns a string, which can be written to a file in UTF-8.
+
+    Raises:
+        DataError: it has half of a surrogate pair, as bytes decoded with ``errors="surrogateescape"`` do.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        what = f"the {what} has half of a surrogate pair, which is no character"
+        raise DataError(what, where=name, row=row, hint="decode it with errors='replace'") from None
+    return str(value)
 
 
 def groups_of(groups: Any, count: int, what: str = "texts") -> NDArray[np.int64] | None:
@@ -267,12 +286,7 @@ def _checked_texts(values: Sequence[Any], name: str) -> list[str]:
 
 def _text(value: Any, name: str, row: int | None) -> str:
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            what = "the text has half of a surrogate pair, which is no character"
-            raise DataError(what, where=name, row=row, hint="decode it again with errors='replace'") from None
-        return str(value)
+        return written(value, "text", name, row)
     if is_missing(value):
         hint = "give a string" if row is None else _FILL
         raise DataError("the text is missing", where=name, row=row, hint=hint)

@@ -115,6 +115,7 @@ def test_the_columns_of_a_data_frame_name_the_labels(frame: Any) -> None:
             "y, row 2: a label is missing where several columns ",
         ),
         (pd.DataFrame({"a": [1, 0], "b": ["x", "y"]}), "y, row 1: a label is 'x' where several columns "),
+        (["a", "\ud800"], "y, row 2: the label has half of a surrogate pair, which is no character; "),
         (["a", 1], "y: the labels are of several types (int, str); give labels of one type"),
         ([pd.Timestamp(0), pd.Timestamp(1)], "y, row 1: the label is of type Timestamp; "),
         ([b"a", b"b"], "y, row 1: the label is of type bytes; "),

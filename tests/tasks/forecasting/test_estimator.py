@@ -97,6 +97,7 @@ def test_a_data_frame_of_any_library_is_a_table(fitted: Forecaster, form: Callab
         (None, "X: None was given for a list; "),
         (5, "X: a value of type int was given for a list; "),
         ((value for value in WAVE), "X: a generator was given for a list; .*give list"),
+        ({"\ud800": WAVE}, "X: the name of a column has half of a surrogate pair, "),
         ([[1.0, 2.0], [3.0]], "X: the rows differ in length"),
         (pd.DataFrame(np.zeros((40, 2)), columns=["a", "a"]), "X: the data frame has several columns"),
     ],

@@ -315,6 +315,8 @@ def test_the_estimator_is_the_command_lines_tagger(tmp_path: Path) -> None:
         ([["a"], [3]], [["X"], ["Y"]], "^X, row 2: one of the words is 3; give strings"),
         ([["a"], [" "]], [["X"], ["Y"]], "^X, row 2: one of the words is ' '; give strings"),
         ([["a"], ["b"]], [["X"], [None]], "^y, row 2: one of the tags is missing; give strings"),
+        ([["a"], ["\udc80"]], [["X"], ["Y"]], "^X, row 2: the word has half of a surrogate pair"),
+        ([["a"], ["b"]], [["X"], ["\udc80"]], "^y, row 2: the tag has half of a surrogate pair"),
         ([["a"], None], [["X"], ["Y"]], "^X, row 2: the words are missing; leave the sentence out"),
         ((words for words in [["a"]]), [["X"]], "^X: a generator was given for a list; .* give list"),
         ([["a"], (word for word in "b")], [["X"], ["Y"]], "^X, row 2: a generator was given for a list; "),

@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from recurra.errors import DataError
 from recurra.io.labels import Labels
-from recurra.tasks.inputs import frame_of, is_missing, listed
+from recurra.tasks.inputs import frame_of, is_missing, listed, written
 
 __all__ = ["Targets"]
 
@@ -143,7 +143,7 @@ def _checked_label(row: Any, name: str, number: int) -> Any:
         raise DataError("the label is missing", where=name, row=number, hint="leave the row out")
     label = row.item() if isinstance(row, np.generic) else row
     if isinstance(label, str):
-        return str(label)
+        return written(label, "label", name, number)
     if not isinstance(label, bool | int | float):
         what = f"the label is of type {type(row).__name__}"
         raise DataError(what, where=name, row=number, hint="give strings, numbers or truth values")

@@ -27,7 +27,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
-from recurra.tasks.inputs import frame_of, listed
+from recurra.tasks.inputs import frame_of, listed, written
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
@@ -60,6 +60,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
 
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
+    merge_mode: str | None = setting("model")
     pooling: str | None = setting("model")
     target: str | None = setting(
         "series",
@@ -117,7 +118,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         def prepare(config: ForecasterConfig, reporter: Reporter) -> SeriesData:
             tables = {"training": _table(X, config.data)}
             if validation_data is not None:
-                tables["validation"] = _table(validation_data, config.data)
+                tables["validation"] = _table(validation_data, config.data, "validation_data")
             return prepare_tables(tables, config, "", reporter, tested=False)
 
         return self._fit(prepare, reporter)
@@ -152,21 +153,21 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         return forecasts, truth
 
 
-def _table(X: Any, config: DataConfig) -> Table:
+def _table(X: Any, config: DataConfig, name: str = "X") -> Table:
     """Returns the table of a path, a mapping, a data frame or an array."""
     if isinstance(X, str | Path):
         return read_table(Path(X), config)
     if isinstance(X, Mapping):
-        return from_columns(X)
-    frame = frame_of(X, "X")
+        return from_columns({written(str(column), "name of a column", name): X[column] for column in X})
+    frame = frame_of(X, name)
     if frame is not None:
-        return from_columns({name: frame.get_column(name).to_numpy() for name in frame.columns})
+        return from_columns({column: frame.get_column(column).to_numpy() for column in frame.columns})
     if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # a data frame that narwhals does not know
-        return from_columns({str(name): np.asarray(X[name]) for name in X.columns})
+        return from_columns({str(column): np.asarray(X[column]) for column in X.columns})
     try:
-        array = X if isinstance(X, np.ndarray) else np.asarray(listed(X, "X"))
+        array = X if isinstance(X, np.ndarray) else np.asarray(listed(X, name))
     except ValueError as error:  # lists of several lengths
-        raise DataError("the rows differ in length", where="X") from error
+        raise DataError("the rows differ in length", where=name) from error
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:

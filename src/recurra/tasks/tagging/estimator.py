@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
-from recurra.tasks.inputs import check_length, is_missing, listed, pair_of
+from recurra.tasks.inputs import check_length, is_missing, listed, pair_of, written
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
@@ -58,6 +58,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
 
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
+    merge_mode: str | None = setting("model")
     unknown_tags: str | None = setting("tagging")
     lowercase: bool | None = setting("tagging")
     min_count: int | None = setting("tagging")
@@ -166,4 +167,4 @@ def _strings(row: Any, what: str, name: str, at: int) -> tuple[str, ...]:
         if not isinstance(item, str) or not item.strip():
             shown = "missing" if is_missing(item) else repr(item)[:40]
             raise DataError(f"one of the {what} is {shown}", where=name, row=at, hint="give strings")
-    return tuple(str(item) for item in items)
+    return tuple(written(item, what[:-1], name, at) for item in items)
