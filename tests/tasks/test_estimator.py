@@ -63,7 +63,13 @@ OF_WORDS = {
 }
 LEFT_OUT = {
     TextClassifier: OF_A_FOLDER,
-    LanguageModel: {*OF_A_FOLDER, "model.bidirectional", "model.pooling", "train.class_weight"},
+    LanguageModel: {
+        *OF_A_FOLDER,
+        "model.bidirectional",
+        "model.merge_mode",
+        "model.pooling",
+        "train.class_weight",
+    },
     SequenceTagger: {*OF_A_FOLDER, "model.pooling", "train.class_weight", "tagging.format", "tagging.column"},
     Forecaster: {*OF_A_FOLDER, *OF_WORDS, "train.class_weight", "series.test_fraction"},
 }

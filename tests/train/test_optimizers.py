@@ -154,3 +154,17 @@ def test_a_norm_that_is_not_finite_is_returned_without_scaling() -> None:
         assert not math.isfinite(norm)
         assert gradients[1].item() == 3.0
     assert clip_by_global_norm([], 1.0) == 0.0
+
+
+@pytest.mark.parametrize("name", ["Adadelta", "Adagrad", "Adamax", "ASGD", "NAdam", "RAdam", "Rprop"])
+def test_torchs_other_optimizers_are_chosen_by_name(name: str) -> None:
+    config = TrainConfig(optimizer=name.lower(), learning_rate=0.05)  # type: ignore[arg-type]
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(2, 3)) for _ in range(2))
+    chosen = make_optimizer([ours], config)
+    reference = getattr(torch.optim, name)([theirs], lr=0.05)
+    for step in range(STEPS):
+        for weight, optimizer in ((ours, chosen), (theirs, reference)):
+            weight.grad = torch.full_like(weight, 0.3) * (step + 1)
+            optimizer.step()
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, torch.linspace(-1, 1, 6).reshape(2, 3))

@@ -127,11 +127,18 @@ class ModelConfig(Section):
     )
     layers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="number of recurrent layers")
     bidirectional: bool = Field(False, description="process the sequence in both directions")
-    dropout: Fraction = Field(
-        0.0, description="dropout on the input of every recurrent layer, one mask per sequence"
+    merge_mode: Literal["concat", "sum", "mul", "ave"] = Field(
+        "concat", description="how the outputs of both directions are combined"
     )
-    recurrent_dropout: Fraction = Field(
-        0.0, description="dropout on the state before the recurrent product, one mask per sequence"
+    dropout: Fraction | list[Fraction] = Field(
+        0.0,
+        description="dropout on the input of every recurrent layer, one mask per sequence, or a list with "
+        "that of each layer",
+    )
+    recurrent_dropout: Fraction | list[Fraction] = Field(
+        0.0,
+        description="dropout on the state before the recurrent product, one mask per sequence, or a list "
+        "with that of each layer",
     )
     activation: Activation | list[Activation] = Field(
         "tanh",
@@ -160,14 +167,15 @@ class ModelConfig(Section):
     @classmethod
     def _lists_set_layers(cls, settings: Any) -> Any:
         if isinstance(settings, dict) and "layers" not in settings:
-            for name in ("units", "activation"):
+            for name in ("units", "activation", "dropout", "recurrent_dropout"):
                 if isinstance(settings.get(name), list):
                     return {**settings, "layers": len(settings[name])}
         return settings
 
     @model_validator(mode="after")
     def _recurrent_dropout_has_a_product(self) -> ModelConfig:
-        if self.recurrent_dropout and not cell_named(self.cell).recurrent_dropout:
+        rates = self.recurrent_dropout
+        if (any(rates) if isinstance(rates, list) else rates) and not cell_named(self.cell).recurrent_dropout:
             raise ValueError(
                 f"recurrent_dropout needs a recurrent product, which {self.cell} does not have; use dropout"
             )
@@ -175,7 +183,8 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _lists_fit_layers(self) -> ModelConfig:
-        for name, value in (("units", self.units), ("activation", self.activation)):
+        for name in ("units", "activation", "dropout", "recurrent_dropout"):
+            value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.layers:
                 raise ValueError(f"{name} has {len(value)} entries, but layers = {self.layers}")
         return self
@@ -211,7 +220,13 @@ def _weights(value: Any) -> Any:
 class TrainConfig(Section):
     """Training: optimizer, learning rate schedule, early stopping, transfer, checkpoints."""
 
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="the optimizer")
+    optimizer: Literal[
+        "adam", "adamw", "rmsprop", "sgd", "adadelta", "adagrad", "adamax", "asgd", "nadam",
+        "radam", "rprop",
+    ] = Field(
+        "adam",
+        description="the optimizer; adam, adamw and rmsprop have Keras's constants, the others torch's",
+    )  # fmt: skip
     learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(0.001, description="the learning rate")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="how the learning rate decreases until the last epoch"

@@ -92,6 +92,7 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
         config.layer_units,
         cell=config.cell,
         bidirectional=config.bidirectional,
+        merge_mode=config.merge_mode,
         dropout=config.dropout,
         recurrent_dropout=config.recurrent_dropout,
         activation=config.layer_activations,
@@ -122,7 +123,7 @@ def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> It
     kind = stack.spec.title
     for layer, (H, weights) in enumerate(zip(stack.units, stack.layer_groups(), strict=True)):
         name = prefix + (stack.cell if stack.layers == 1 else f"{stack.cell}_{layer + 1}")
-        features = stack.directions * H
+        features = H if stack.merge_mode != "concat" else stack.directions * H
         alone = last_alone and layer == stack.layers - 1
         shape = (None, features) if alone else (None, None, features)
         yield LayerInfo(name, f"Bidirectional {kind}" if stack.bidirectional else kind, shape, weights)

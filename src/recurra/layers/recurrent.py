@@ -7,7 +7,7 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from recurra.cells.spec import Activation, State
 from recurra.errors import ConfigError
 from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
 from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask
-from recurra.layers.stack import InitialWeights, Stack
+from recurra.layers.stack import InitialWeights, MergeMode, Stack
 
 __all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "StateForm"]
 
@@ -27,6 +27,7 @@ _CHOICES = {
     "precision": ("float32", "bfloat16"),
     "initial_weights": ("keras", "torch"),
     "state_form": ("layers", "torch"),
+    "merge_mode": ("concat", "sum", "mul", "ave"),
 }
 
 
@@ -45,12 +46,16 @@ class Recurrent(Stack):
         cell: Name of a cell, such as ``"lstm"``; needed unless the subclass has one.
         layers: number of layers, if neither ``units`` nor ``activation`` is a sequence.
         bidirectional: Whether a second set of weights reads each row from its true last step to its first.
-            The outputs of both directions are concatenated.
-        dropout: Share of each layer's input features that is dropped in training, from 0 to below 1. One mask
-            is drawn per sequence and used at every step (Gal & Ghahramani 2016).
+        merge_mode: How the outputs of both directions are combined in every layer, as in Keras: ``"concat"``,
+            ``"sum"``, ``"mul"`` (product) or ``"ave"`` (mean).
+        dropout: Share of each layer's input features that is dropped in training, from 0 to below 1; a
+            sequence gives each layer its own. One mask is drawn per sequence and used at every step (Gal &
+            Ghahramani 2016).
         recurrent_dropout: The same for the state that enters the recurrent product.
         activation: ``"tanh"``, ``"relu"`` or a function of a tensor; a sequence gives each layer its own.
         return_sequences: Whether the output is all states, or the last state only.
+        return_state: Whether a call returns ``(outputs, states)``, or the outputs only, as ``nn.Sequential``
+            needs them.
         backend: ``"cpu"`` (Numba kernels), ``"torch"`` (torch's own), ``"reference"`` (plain loops), or
             ``"auto"``, the fastest that can compute the call.
         precision: ``"bfloat16"`` rounds the factors of the matrix products to bfloat16, in both passes.
@@ -79,10 +84,12 @@ class Recurrent(Stack):
         cell: str | None = None,
         layers: int = 1,
         bidirectional: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
+        merge_mode: MergeMode = "concat",
+        dropout: float | Sequence[float] = 0.0,
+        recurrent_dropout: float | Sequence[float] = 0.0,
         activation: Activation | Sequence[Activation] = "tanh",
         return_sequences: bool = True,
+        return_state: bool = True,
         backend: str = "auto",
         precision: Precision = "float32",
         initial_weights: InitialWeights = "keras",
@@ -92,16 +99,17 @@ class Recurrent(Stack):
     ) -> None:
         super().__init__(
             input_size, units, cell=cell, layers=layers, bidirectional=bidirectional, activation=activation,
-            initial_weights=initial_weights, device=device, dtype=dtype,
+            merge_mode=merge_mode, initial_weights=initial_weights, device=device, dtype=dtype,
         )  # fmt: skip
-        self.dropout = _share("dropout", dropout)
-        self.recurrent_dropout = _share("recurrent_dropout", recurrent_dropout)
-        if recurrent_dropout and not self.spec.recurrent_dropout:
+        self.dropout = _shares("dropout", dropout, self.layers)
+        self.recurrent_dropout = _shares("recurrent_dropout", recurrent_dropout, self.layers)
+        if _any(self.recurrent_dropout) and not self.spec.recurrent_dropout:
             raise ConfigError(
                 f"{self.spec.title} has no recurrent product for recurrent_dropout to act on",
                 hint="use dropout, which acts on the input of every layer",
             )
         self.return_sequences = return_sequences
+        self.return_state = return_state
         self.backend = backend
         self.precision: Precision = precision
         self.state_form: StateForm = state_form
@@ -120,7 +128,7 @@ class Recurrent(Stack):
         state: States | TorchState | None = None,
         *,
         mask: Tensor | None = None,
-    ) -> tuple[Tensor | PackedSequence, States | TorchState]:
+    ) -> Any:
         """Runs the stack.
 
         Args:
@@ -135,8 +143,10 @@ class Recurrent(Stack):
                 come before its padding.
 
         Returns:
-            The outputs and the last states. Outputs are of shape ``(B, T, D*H)`` and zero at padded steps; a
-            ``PackedSequence`` if ``x`` is one; the last state ``(B, D*H)`` if ``return_sequences`` is False.
+            The outputs and the last states; the outputs alone if ``return_state`` is False. Outputs are of
+            shape ``(B, T, D*H)`` and zero at padded steps; a ``PackedSequence`` if ``x`` is one; the last
+            state ``(B, D*H)`` if ``return_sequences`` is False. ``D`` is 1 unless ``merge_mode`` is
+            ``"concat"``.
             The last states are those after each row's true last step; a row of length 0 keeps its initial
             state.
 
@@ -169,8 +179,10 @@ class Recurrent(Stack):
                     lengths,
                     None if states is None else states[len(last) + reverse],
                     weights[depth][reverse],
-                    input_mask=self._mask(self.dropout, steps, steps.shape[2]),
-                    recurrent_mask=self._mask(self.recurrent_dropout, steps, self.units[depth]),
+                    input_mask=self._mask(_of_layer(self.dropout, depth), steps, steps.shape[2]),
+                    recurrent_mask=self._mask(
+                        _of_layer(self.recurrent_dropout, depth), steps, self.units[depth]
+                    ),
                     activation=self.activations[depth],
                     reverse=bool(reverse),
                     precision=self.precision,
@@ -179,6 +191,8 @@ class Recurrent(Stack):
             ]
             sequences = self.return_sequences or depth + 1 < self.layers
             outputs, final = layer(calls, sequences=sequences, backend=self.backend, lengths_checked=True)
+            if sequences:
+                outputs = self._merged(outputs)
             steps = outputs
             last += final
         returned: States | TorchState = tuple(last)
@@ -186,9 +200,11 @@ class Recurrent(Stack):
             parts = tuple(torch.stack(part) for part in zip(*last, strict=True))
             returned = parts if len(parts) > 1 else parts[0]
         if not self.return_sequences:
-            return self.last(tuple(last)), returned
-        outputs = outputs.transpose(0, 1)
-        return (outputs if packed is None else pack_as(outputs, packed)), returned
+            value: Any = self.last(tuple(last))
+        else:
+            outputs = outputs.transpose(0, 1)
+            value = outputs if packed is None else pack_as(outputs, packed)
+        return (value, returned) if self.return_state else value
 
     def gate_sums(self, x: Tensor, lengths: Tensor | None = None) -> list[dict[str, Tensor]]:
         """Returns the sums ``(B, T, H)`` whose sigmoid is a gate of the first layer, by the gate's name.
@@ -213,8 +229,17 @@ class Recurrent(Stack):
         return sums_by_direction
 
     def last(self, states: States) -> Tensor:
-        """The last state of the last layer, both directions concatenated, of shape ``(B, D*H)``."""
-        return torch.cat([state[0] for state in states[-self.directions :]], dim=1)
+        """The last state of the last layer, both directions merged, of shape ``(B, output_size)``."""
+        return self._merged(torch.cat([state[0] for state in states[-self.directions :]], dim=1))
+
+    def _merged(self, outputs: Tensor) -> Tensor:
+        """Outputs ``(..., D*H)`` of both directions, combined by ``merge_mode``."""
+        if not self.bidirectional or self.merge_mode == "concat":
+            return outputs
+        forward, backward = outputs.chunk(2, dim=-1)
+        if self.merge_mode == "mul":
+            return forward * backward
+        return (forward + backward) / (2 if self.merge_mode == "ave" else 1)
 
     def _get_name(self) -> str:
         return self.spec.title
@@ -224,8 +249,12 @@ class Recurrent(Stack):
         parts = [f"{self.input_size}, {self.units if self.layers > 1 else self.units[0]}"]
         if self.bidirectional:
             parts.append("bidirectional=True")
+            if self.merge_mode != "concat":
+                parts.append(f"merge_mode={self.merge_mode!r}")
         parts += [
-            f"{name}={value}" for name in ("dropout", "recurrent_dropout") if (value := getattr(self, name))
+            f"{name}={value}"
+            for name in ("dropout", "recurrent_dropout")
+            if _any(value := getattr(self, name))
         ]
         return ", ".join(parts)
 
@@ -260,7 +289,20 @@ class GRU(Recurrent):
     cell = "gru"
 
 
-def _share(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise ConfigError(f"{name} is {value}", hint="give a share from 0 to below 1")
-    return value
+def _shares(name: str, value: float | Sequence[float], layers: int) -> float | list[float]:
+    """A share for all layers, or one for each."""
+    each = list(value) if isinstance(value, Sequence) else [value]
+    if isinstance(value, Sequence) and len(each) != layers:
+        raise ConfigError(f"{name} has {len(each)} entries for {layers} layers", hint="give one per layer")
+    for share in each:
+        if not 0 <= share < 1:
+            raise ConfigError(f"{name} is {share}", hint="give a share from 0 to below 1")
+    return each if isinstance(value, Sequence) else value
+
+
+def _of_layer(value: float | list[float], depth: int) -> float:
+    return value[depth] if isinstance(value, list) else value
+
+
+def _any(value: float | list[float]) -> bool:
+    return any(value) if isinstance(value, list) else bool(value)

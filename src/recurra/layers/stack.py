@@ -19,9 +19,10 @@ from recurra.cells import cell_named
 from recurra.cells.spec import Activation, CellSpec, Weights
 from recurra.errors import ConfigError
 
-__all__ = ["InitialWeights", "Stack"]
+__all__ = ["InitialWeights", "MergeMode", "Stack"]
 
 InitialWeights: TypeAlias = Literal["keras", "torch"]
+MergeMode: TypeAlias = Literal["concat", "sum", "mul", "ave"]
 
 
 class Stack(nn.Module):
@@ -40,6 +41,7 @@ class Stack(nn.Module):
         layers: int,
         bidirectional: bool,
         activation: Activation | Sequence[Activation],
+        merge_mode: MergeMode,
         initial_weights: InitialWeights,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
@@ -53,11 +55,12 @@ class Stack(nn.Module):
         self.input_size = input_size
         self.units, self.activations = _per_layer(units, activation, layers, self.spec)
         self.bidirectional = bidirectional
+        self.merge_mode: MergeMode = merge_mode
         self.initial_weights: InitialWeights = initial_weights
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
         for depth, H in enumerate(self.units):
-            E = input_size if depth == 0 else self.directions * self.units[depth - 1]
+            E = self.input_size_of(depth)
             for suffix in self.suffixes(depth):
                 for name, shape in self.spec.shapes(E, H).items():
                     parameter = nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
@@ -81,8 +84,15 @@ class Stack(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """``D*H`` of the last layer."""
-        return self.directions * self.units[-1]
+        """Features of the outputs: ``D*H`` of the last layer, ``H`` if both directions are merged."""
+        return self._features(len(self.units) - 1)
+
+    def input_size_of(self, layer: int) -> int:
+        """Features that a layer reads: ``E`` for the first one, then the outputs of the one below."""
+        return self.input_size if layer == 0 else self._features(layer - 1)
+
+    def _features(self, layer: int) -> int:
+        return (self.directions if self.merge_mode == "concat" else 1) * self.units[layer]
 
     def suffixes(self, layer: int) -> list[str]:
         """The endings of a layer's parameter names, one a direction: ``l0``, ``l0_reverse``."""
@@ -196,6 +206,8 @@ class Stack(nn.Module):
             LSTM(3, 4, batch_first=True, bidirectional=True)
         """
         spec = self.spec
+        if self.bidirectional and self.merge_mode != "concat":
+            raise ConfigError("torch.nn concatenates the outputs of both directions")
         if spec.torch_module is None:
             raise ConfigError(f"torch.nn has no {spec.title}")
         if len(set(self.units)) > 1 or len(set(self.activations)) > 1:

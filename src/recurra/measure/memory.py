@@ -198,10 +198,11 @@ def _single(stack: Recurrent, depth: int, suffixes: Sequence[str], *, linear: bo
     """A copy of one layer of the stack in float64; a single backward direction becomes a forward one."""
     weights = [stack.weights(suffix) for suffix in suffixes]
     layer = Recurrent(
-        stack.input_size if depth == 0 else stack.directions * stack.units[depth - 1],
+        stack.input_size_of(depth),
         stack.units[depth],
         cell=stack.cell,
         bidirectional=len(suffixes) == 2,
+        merge_mode=stack.merge_mode,
         activation=_identity if linear else stack.activations[depth],
         backend="reference",
     ).double()

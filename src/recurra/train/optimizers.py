@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import TrainConfig
+from recurra.errors import ConfigError
 from recurra.train.touched_rows import coalesced, touching_rows
 
 __all__ = [
@@ -70,9 +71,22 @@ def make_optimizer(
         optimizer = torch.optim.AdamW(groups, lr=lr, eps=EPSILON, fused=True)
     elif config.optimizer == "rmsprop":
         optimizer = RMSprop(groups, lr=lr)
-    else:
+    elif config.optimizer == "sgd":
         optimizer = torch.optim.SGD(groups, lr=lr, momentum=config.momentum, fused=True)
+    else:
+        optimizer = _torch_optimizer(config.optimizer)(groups, lr=lr)
     return touching_rows(optimizer)
+
+
+def _torch_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
+    """Returns the class of ``torch.optim`` whose name is ``name`` in lower case."""
+    kinds = {kind.lower(): kind for kind in dir(torch.optim) if kind[0].isupper()}
+    if name not in kinds:
+        raise ConfigError(
+            f"torch {torch.__version__} has no optimizer {name!r}", hint="install a newer torch"
+        )
+    made: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, kinds[name])
+    return made
 
 
 class RMSprop(torch.optim.Optimizer):

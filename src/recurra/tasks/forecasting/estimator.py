@@ -60,6 +60,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
 
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
+    merge_mode: str | None = setting("model")
     pooling: str | None = setting("model")
     target: str | None = setting(
         "series",

@@ -58,6 +58,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
 
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
+    merge_mode: str | None = setting("model")
     unknown_tags: str | None = setting("tagging")
     lowercase: bool | None = setting("tagging")
     min_count: int | None = setting("tagging")
