@@ -386,7 +386,7 @@ def test_a_class_weight_that_can_not_be_is_named(weights: dict[Any, Any], compla
 
 @pytest.mark.parametrize("weights", ["balance", [1, 2], {}, 3])
 def test_other_class_weights_are_refused(weights: Any) -> None:
-    with pytest.raises(ConfigError, match="should be none, balanced, or a mapping of classes to weights$"):
+    with pytest.raises(ConfigError, match=r"should be none, balanced, or a mapping of classes to weights$"):
         quick(TextClassifier, class_weight=weights)._config()
 
 
