@@ -344,7 +344,10 @@ class RecurrentEstimator(BaseEstimator):
             return build_config(recipe_under(str(self.recipe), *layers), *layers)
         except ConfigError as error:
             for name, section, key in self._parameter_settings():
-                if getattr(self, name) is not None and f"setting {section}.{key} = " in error.what:
+                names_it = error.what.startswith(
+                    (f"setting {section}.{key} = ", f"setting {section}.{key}: ")
+                )
+                if getattr(self, name) is not None and names_it:
                     raise ConfigError(error.what, where=f"parameter {name}", hint=error.hint) from None
             raise
 

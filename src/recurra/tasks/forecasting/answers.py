@@ -16,7 +16,7 @@ from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.clock import Stamps
-from recurra.tasks.forecasting.series.grid import even_grid, later
+from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 
@@ -76,7 +76,7 @@ def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[di
     if matrix.stamps is not None and layout.spacing is not None:
         stamps = matrix.stamps[part.rows]
         times = _texts(stamps)
-        target_times = [_texts(later(stamps, distance, layout.spacing)) for distance in targets]
+        target_times = [_texts(layout.spacing.later(stamps, distance)) for distance in targets]
     for window, (row, values) in enumerate(zip(part.rows, forecasts.tolist(), strict=True)):
         for index, (distance, value) in enumerate(zip(targets, values, strict=True)):
             record: dict[str, Any] = {"row": int(matrix.numbers[row])}

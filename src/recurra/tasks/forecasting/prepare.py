@@ -15,7 +15,7 @@ from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.bundle import SeriesAssets, SeriesSource, reach_of
 from recurra.tasks.forecasting.series.clock import find_clock
-from recurra.tasks.forecasting.series.grid import even_grid, span
+from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode
 from recurra.tasks.forecasting.series.learn import learn_layout
 from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach, reach_in_words
@@ -229,7 +229,7 @@ def layout_facts(layout: Layout, reach: Reach) -> dict[str, str]:
     inputs += [f"{column.name} ({len(column.words)} words)" for column in layout.categories]
     if layout.calendar:
         inputs.append(f"time of {' and '.join(layout.calendar)}")
-    apart = f", rows {span(spacing)} apart" if spacing else ""
+    apart = f", rows {spacing.words()} apart" if spacing else ""
     facts = {
         "time": f"{clock}{apart}" if clock else "none found: rows are counted",
         "target": f"{layout.target.name}, {reach_in_words(reach, spacing)}",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.errors import DataError
 from recurra.tasks.forecasting.series.clock import find_clock
-from recurra.tasks.forecasting.series.grid import Grid, even_grid, later
+from recurra.tasks.forecasting.series.grid import Grid, even_grid
+from recurra.tasks.forecasting.series.spacing import Spacing, calendar_spacing
 from recurra.tasks.forecasting.series.table import Table, from_columns
 
 HOUR = 3_600
@@ -22,17 +24,17 @@ def hourly(hours: list[float] | np.ndarray[Any, Any], **columns: Any) -> Table:
     return from_columns({"time": stamps, "x": np.asarray(hours, float) * 10, **columns})
 
 
-def grid_of(table: Table, spacing: float | None = None) -> Grid:
+def grid_of(table: Table, seconds: float | None = None) -> Grid:
     clock = find_clock(table, None, None)
     assert clock is not None
-    return even_grid(table, clock, spacing)
+    return even_grid(table, clock, None if seconds is None else Spacing(seconds))
 
 
 @given(st.lists(st.integers(0, 60), min_size=30, max_size=60, unique=True))
 def test_every_row_is_at_its_hour_and_others_are_missing(hours: list[int]) -> None:
     hours = sorted({*hours, *range(100, 200)})
     grid = grid_of(hourly(hours))
-    assert grid.spacing == HOUR
+    assert grid.spacing == Spacing(HOUR)
     assert grid.source.tolist() == [
         hours.index(hour) if hour in hours else -1 for hour in range(hours[0], hours[-1] + 1)
     ]
@@ -90,22 +92,81 @@ def test_months_are_even() -> None:
     assert grid.source.tolist() == list(range(len(stamps)))
 
 
+def times(*stamps: str) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    return np.array(stamps, "datetime64[us]")
+
+
+@pytest.mark.parametrize("months", [1, 3, 6, 12])
+@pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
+def test_the_next_row_of_months_is_the_next_time_of_the_series(months: int, day: int) -> None:
+    stamps = pd.date_range("2019-01-01", periods=60, freq="MS") + pd.to_timedelta(6, "h")
+    stamps = [stamp + pd.Timedelta(days=min(day, stamp.days_in_month) - 1) for stamp in stamps[::months]]
+    known = np.array([stamp.to_datetime64() for stamp in stamps]).astype("datetime64[us]")
+    spacing = calendar_spacing(np.delete(known[:-1], 2) if months < 12 else known[:-1])
+    assert spacing is not None
+    assert (spacing.months, spacing.weekmask) == (months, "")
+    for rows in (1, 2):
+        assert spacing.later(known[:-rows], rows).tolist() == known[rows:].tolist()
+
+
 @pytest.mark.parametrize(
     ("stamp", "rows", "spacing", "expected"),
     [
-        ("2024-01-31", 1, 30.5, "2024-02-29"),
-        ("2024-02-29", 1, 30.5, "2024-03-31"),
-        ("2023-11-30T12", 3, 30.5, "2024-02-29T12"),
-        ("2024-01-15", 2, 30.5, "2024-03-15"),
-        ("2024-03-31", 1, 91, "2024-06-30"),
-        ("2024-02-29", 1, 365.25, "2025-02-28"),
+        ("2024-01-31", 1, Spacing(1, months=1, day=31), "2024-02-29"),
+        ("2024-02-29", 1, Spacing(1, months=1, day=31), "2024-03-31"),
+        ("2023-12-31", 2, Spacing(1, months=1, day=31), "2024-02-29"),
+        ("2024-01-30", 1, Spacing(1, months=1, day=30), "2024-02-29"),
+        ("2024-02-29", 1, Spacing(1, months=1, day=30), "2024-03-30"),
+        ("2023-03-31", 1, Spacing(1, months=3, day=31), "2023-06-30"),
+        ("2024-02-29", 1, Spacing(1, months=12, day=31), "2025-02-28"),
+        ("2023-02-24T16", 1, Spacing(1, weekmask="1111100"), "2023-02-27T16"),
+        ("2023-02-24", 6, Spacing(1, weekmask="1111100"), "2023-03-06"),
+        ("2023-02-23", 1, Spacing(1, weekmask="1111001"), "2023-02-26"),
     ],
-)
-def test_a_month_after_its_last_day_is_the_last_day(
-    stamp: str, rows: int, spacing: float, expected: str
+)  # fmt: skip
+def test_a_time_of_the_calendar_is_later_by_rows(
+    stamp: str, rows: int, spacing: Spacing, expected: str
 ) -> None:
-    stamps = later(np.array([stamp], "datetime64[us]"), rows, spacing * 24 * HOUR)
-    assert stamps.tolist() == [np.datetime64(expected, "us").item()]
+    assert spacing.later(times(stamp), rows).tolist() == times(expected).tolist()
+
+
+@pytest.mark.parametrize(
+    ("frequency", "words"),
+    [
+        ("MS", "1 month"), ("ME", "1 month"), ("BMS", "1 month"), ("BME", "1 month"), ("QS", "3 months"),
+        ("QE", "3 months"), ("YS", "1 year"), ("YE", "1 year"), ("2YS", "2 years"), ("B", "1 business day"),
+    ],
+)  # fmt: skip
+def test_a_missing_row_of_the_calendar_is_one_inserted_row_or_a_holiday(frequency: str, words: str) -> None:
+    stamps = pd.date_range("1990-01-01", periods=60, freq=frequency).to_numpy()
+    whole = grid_of(from_columns({"date": stamps, "x": np.arange(60.0) ** 2}))
+    assert (whole.source.tolist(), whole.warnings) == (list(range(60)), [])
+    assert whole.spacing is not None
+    assert whole.spacing.words() == words
+    gap = grid_of(from_columns({"date": np.delete(stamps, 20), "x": np.arange(59.0) ** 2}))
+    if frequency == "B":
+        assert gap.source.tolist() == list(range(59))
+        assert gap.warnings == ["1 business day has no row: it counts as a holiday"]
+    else:
+        assert gap.source.tolist() == [*range(20), -1, *range(20, 59)]
+        assert gap.warnings[0].startswith("1 gap in time: 1 row is inserted as missing")
+        assert gap.stamps is not None
+        assert abs(gap.stamps[20] - stamps[20]) <= np.timedelta64(4, "D")
+
+
+def test_a_long_gap_in_working_days_is_inserted_as_missing_rows() -> None:
+    stamps = pd.bdate_range("2022-01-03", periods=100).to_numpy()
+    grid = grid_of(from_columns({"date": np.delete(stamps, range(50, 65)), "x": np.arange(85.0) ** 2}))
+    assert grid.source.tolist() == [*range(50), *[-1] * 15, *range(50, 85)]
+    assert grid.stamps is not None
+    assert grid.stamps.tolist() == stamps.astype("datetime64[us]").tolist()
+
+
+def test_equal_distances_are_not_months() -> None:
+    for days in (7, 28, 30):
+        stamps = np.arange(0, 40 * days, days).astype("datetime64[D]")
+        grid = grid_of(from_columns({"date": stamps, "x": np.arange(40.0) ** 2}))
+        assert grid.spacing == Spacing(days * 24.0 * HOUR)
 
 
 def test_a_file_for_a_trained_model_must_have_its_spacing() -> None:

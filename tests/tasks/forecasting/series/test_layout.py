@@ -24,6 +24,7 @@ from recurra.tasks.forecasting.series.layout import (
     sentinels_of,
 )
 from recurra.tasks.forecasting.series.learn import learn_layout
+from recurra.tasks.forecasting.series.spacing import Spacing
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from tests.tasks.forecasting.series.jena import jena_lines, spoil_wind, write_jena
@@ -217,7 +218,7 @@ def test_the_layout_of_the_jena_file(tmp_path: Path) -> None:
     table = read_table(write_jena(tmp_path / "jena.csv", lines), DataConfig())
     layout, warnings, grid, matrix = read(table, 600, target="T (degC)")
     assert layout.time == ["Date Time"]
-    assert layout.spacing == 600
+    assert layout.spacing == Spacing(600.0)
     assert len(layout.numbers) == 14
     assert warnings[1] == "column 'wv (m/s)': -9999 in 1 cell counts as missing"
     others = [scale.name for scale in layout.numbers if "wv" not in scale.name]

@@ -10,15 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
+from recurra.tasks.forecasting.series.spacing import Spacing, calendar_spacing, span
 from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of
 
-__all__ = ["Grid", "even_grid", "later", "span"]
+__all__ = ["Grid", "even_grid"]
 
 _MOST = 20
 """A grid of more than this many times the file's rows has a wrong time, not a gap."""
 _UNEVEN = 0.1
-_DAY = 86_400
-_MONTHLIKE = ((28 * _DAY, 31 * _DAY), (90 * _DAY, 92 * _DAY), (365 * _DAY, 366 * _DAY))
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,13 @@ class Grid:
     Attributes:
         source: ``(M,)`` int64, the position in the table of each row; -1 for an inserted one.
         stamps: ``(M,)`` datetime64[us]; None if rows have no time.
-        spacing: seconds between rows; None if rows have no time.
+        spacing: the distance of the rows; None if rows have no time.
         warnings: the corrections that were made, a sentence each.
     """
 
     source: NDArray[np.int64]
     stamps: Stamps | None
-    spacing: float | None
+    spacing: Spacing | None
     warnings: list[str] = field(default_factory=list)
 
     def place(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
@@ -42,17 +41,18 @@ class Grid:
         return np.where(self.source < 0, missing, values[np.maximum(self.source, 0)])
 
 
-def even_grid(table: Table, clock: Clock | None, spacing: float | None = None) -> Grid:
+def even_grid(table: Table, clock: Clock | None, spacing: Spacing | None = None) -> Grid:
     """Returns the rows of ``table`` on an even grid of times; without a clock all rows as they are.
 
     A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. A time between
     two grid points moves to the later one, so that no value is known before it was measured. Missing rows are
-    inserted without values. Months, quarters and years count as even.
+    inserted without values. Months, quarters, years and the working days of a week count as even; up to 10
+    working days without a row are holidays, for which none is inserted.
 
     Args:
         table: the cells.
         clock: the columns and the format of the time; None if rows have no time.
-        spacing: seconds between rows, as in training; if None, the most frequent distance.
+        spacing: the distance of the rows in training; if None, it is detected.
 
     Raises:
         DataError: a cell is not a time, rows are out of order, two rows of the same time differ, or times are
@@ -75,11 +75,44 @@ def even_grid(table: Table, clock: Clock | None, spacing: float | None = None) -
         )
     if len(times) < 2:
         return Grid(kept, stamps[kept], spacing, warnings)
-    if any(((steps >= low * 1e6) & (steps <= high * 1e6)).all() for low, high in _MONTHLIKE):
-        return Grid(kept, stamps[kept], float(np.median(steps)) / 1e6, warnings)
+    found = calendar_spacing(stamps[kept]) if spacing is None else spacing
+    if found is not None and found.in_calendar:
+        width, places = found, _calendar_places(table, stamps[kept], found, warnings)
+    else:
+        width, places = _even_places(table, times, spacing, warnings)
+    last = np.append(np.diff(places) > 0, True)  # of several rows at one place the latest
+    if not last.all():
+        warnings.append(
+            f"{int((~last).sum()):,} rows are closer than {width.words()} to a later one and left out"
+        )
+    kept, places = kept[last], places[last]
+    size = int(places[-1]) + 1
+    if size > _MOST * len(table) + 1_000:
+        widest = int(np.diff(places).argmax())
+        raise table.error(
+            f"the time jumps by {width.words(int(places[widest + 1] - places[widest]))}, from "
+            f"{_text(stamps[kept[widest]])} to {_text(stamps[kept[widest + 1]])}",
+            position=kept[widest + 1],
+            hint="fix the time, or cut the file there",
+        )
+    source = np.full(size, -1, np.int64)
+    source[places] = kept
+    if size > len(places):
+        warnings.append(_gaps(table, stamps, kept, places, width))
+    if width.in_calendar:
+        return Grid(source, _calendar_stamps(stamps, source, width), width, warnings)
+    grid = times[0] + np.arange(size) * round(width.seconds * 1e6)
+    return Grid(source, grid.view("datetime64[us]"), width, warnings)
+
+
+def _even_places(
+    table: Table, times: NDArray[np.int64], spacing: Spacing | None, warnings: list[str]
+) -> tuple[Spacing, NDArray[np.int64]]:
+    """The distance in seconds and the place of each row, rounded up: no value is known before its time."""
+    steps = np.diff(times)
     values, counts = np.unique(steps, return_counts=True)
     usual = int(values[counts.argmax()])
-    width = usual if spacing is None else round(spacing * 1e6)
+    width = usual if spacing is None else round(spacing.seconds * 1e6)
     if usual != width and 2 * counts.max() > len(steps):
         raise table.error(f"rows are {span(usual / 1e6)} apart, in training they are {span(width / 1e6)}")
     uneven = int((steps % width != 0).sum())
@@ -89,68 +122,44 @@ def even_grid(table: Table, clock: Clock | None, spacing: float | None = None) -
             f"of {span(width / 1e6)}",
             hint="give a file with rows at equal distances",
         )
-    places = -((times[0] - times) // width)  # rounded up, so that no value is known before it was measured
+    places = -((times[0] - times) // width)
     moved = int((times != times[0] + places * width).sum())
     if moved:
         warnings.append(f"{moved:,} rows are between two times of the grid and move to the later one")
-    last = np.append(np.diff(places) > 0, True)  # of several rows at one place the latest
-    if not last.all():
+    return Spacing(width / 1e6), places
+
+
+def _calendar_places(
+    table: Table, stamps: Stamps, spacing: Spacing, warnings: list[str]
+) -> NDArray[np.int64]:
+    """The place of each row among months or working days."""
+    places = spacing.places(stamps)
+    closer = int((np.diff(places) < 1).sum())
+    if spacing.weekmask:
+        closer += int((~np.is_busday(stamps.astype("datetime64[D]"), weekmask=spacing.weekmask)).sum())
+    if closer > _UNEVEN * len(stamps):
+        usual = span(float(np.median(np.diff(stamps).astype(np.int64))) / 1e6)
+        raise table.error(f"rows are {usual} apart, in training they are {spacing.words()}")
+    holidays = spacing.holidays(stamps)
+    if holidays:
         warnings.append(
-            f"{int((~last).sum()):,} rows are closer than {span(width / 1e6)} to a later one and left out"
+            "1 business day has no row: it counts as a holiday"
+            if holidays == 1
+            else f"{holidays:,} business days have no row: they count as holidays"
         )
-    kept, places = kept[last], places[last]
-    size = int(places[-1]) + 1
-    if size > _MOST * len(table) + 1_000:
-        widest = int(np.diff(places).argmax())
-        raise table.error(
-            f"the time jumps by {span((places[widest + 1] - places[widest]) * width / 1e6)}, from "
-            f"{_text(stamps[kept[widest]])} to {_text(stamps[kept[widest + 1]])}",
-            position=kept[widest + 1],
-            hint="fix the time, or cut the file there",
-        )
-    source = np.full(size, -1, np.int64)
-    source[places] = kept
-    if size > len(places):
-        warnings.append(_gaps(table, stamps, kept, places, width))
-    grid = times[0] + np.arange(size) * width
-    return Grid(source, grid.view("datetime64[us]"), width / 1e6, warnings)
+    return places
 
 
-def later(stamps: Stamps, rows: int, spacing: float) -> Stamps:
-    """Returns the times ``rows`` rows after ``stamps``; months, quarters and years have their own lengths.
-
-    Example:
-        >>> later(np.array(["2024-01-15"], "datetime64[us]"), 2, 31 * 86400.0).astype("datetime64[D]")
-        array(['2024-03-15'], dtype='datetime64[D]')
-    """
-    for months, (least, most) in zip((1, 3, 12), _MONTHLIKE, strict=True):
-        if least <= spacing <= most:
-            month = stamps.astype("datetime64[M]")
-            target = month + np.timedelta64(rows * months, "M")
-            passed = stamps - month.astype("datetime64[us]")
-            left = (month + 1).astype("datetime64[us]") - stamps
-            from_end = (target + 1).astype("datetime64[us]") - left
-            is_last_day = left <= np.timedelta64(1, "D")  # which the last day of another month follows
-            return np.where(is_last_day, from_end, target.astype("datetime64[us]") + passed)
-    return np.asarray(stamps + np.timedelta64(round(rows * spacing * 1e6), "us"))
-
-
-def span(seconds: float) -> str:
-    """Returns a length of time as text, such as ``10 min`` or ``2 d 3 h``.
-
-    Example:
-        >>> span(600), span(3600 * 51), span(0.5)
-        ('10 min', '2 d 3 h', '0.5 s')
-    """
-    words = []
-    left = seconds
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        whole, left = divmod(left, size)
-        if whole:
-            words.append(f"{whole:,.0f} {unit}")
-    if left or not words:
-        words.append(f"{left:g} s")
-    return " ".join(words[:2])
+def _calendar_stamps(stamps: Stamps, source: NDArray[np.int64], spacing: Spacing) -> Stamps:
+    """The times of rows at places of a calendar: their own, and for an inserted one that of its place."""
+    position = np.arange(len(source))
+    before = np.maximum.accumulate(np.where(source >= 0, position, 0))
+    grid = stamps[source[before]]
+    distance = position - before
+    for rows in np.unique(distance[distance > 0]).tolist():
+        at = distance == rows
+        grid[at] = spacing.later(grid[at], rows)
+    return grid
 
 
 def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArray[np.int64]:
@@ -182,7 +191,7 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
 
 
 def _gaps(
-    table: Table, stamps: Stamps, kept: NDArray[np.int64], places: NDArray[np.int64], width: int
+    table: Table, stamps: Stamps, kept: NDArray[np.int64], places: NDArray[np.int64], width: Spacing
 ) -> str:
     missing = np.diff(places) - 1
     longest = int(missing.argmax())
@@ -192,7 +201,7 @@ def _gaps(
     row = int(kept[longest + 1])
     return (
         f"{gaps} in time: {inserted} inserted as missing; the longest is "
-        f"{span(missing[longest] * width / 1e6)}, before row {table.numbers[row]:,} ({_text(stamps[row])})"
+        f"{width.words(int(missing[longest]))}, before row {table.numbers[row]:,} ({_text(stamps[row])})"
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from recurra.tasks.forecasting.series.clock import Clock, Stamps
 from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.spacing import SavedSpacing
 from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
 from recurra.tasks.forecasting.settings import Period
 
@@ -67,7 +68,7 @@ class Layout(_Record):
     Attributes:
         time: the columns of the time; empty if rows have no time.
         time_format: the format of the time.
-        spacing: seconds between rows; None if rows have no time.
+        spacing: the distance of the rows; None if rows have no time.
         target: the column to forecast.
         numbers: columns of numbers that are inputs.
         categories: columns of words that are inputs.
@@ -79,7 +80,7 @@ class Layout(_Record):
 
     time: list[str]
     time_format: str
-    spacing: Annotated[float, Field(gt=0)] | None
+    spacing: SavedSpacing
     target: Scale
     numbers: list[Scale]
     categories: list[Category]

@@ -192,9 +192,9 @@ def _calendar(config: SeriesConfig, grid: Grid, rows: int, left_out: dict[str, s
         return []
     periods: list[Period] = []
     for period in config.calendar:
-        if grid.spacing >= _PERIODS[period]:
+        if grid.spacing.seconds >= _PERIODS[period]:
             continue
-        if grid.spacing * rows < 2 * _PERIODS[period]:
+        if grid.spacing.mean_seconds * rows < 2 * _PERIODS[period]:
             left_out[f"time of the {period}"] = f"training rows are less than two {period}s"
         else:
             periods.append(period)
