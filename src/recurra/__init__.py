@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from recurra.tasks.registry import TASKS
 
 if TYPE_CHECKING:
+    from recurra import datasets
     from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
+    from recurra.datasets import pad_sequences
     from recurra.errors import RecurraError
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.runtime import deterministic
@@ -40,10 +42,12 @@ __all__ = [
     "SimpleRNN",
     "TextClassifier",
     "build_config",
+    "datasets",
     "deterministic",
     "load_keras",
     "memory",
     "nearest",
+    "pad_sequences",
     "register_cell",
 ]
 
@@ -62,12 +66,15 @@ _HOMES = {
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
+    "pad_sequences": "recurra.datasets",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return importlib.import_module("recurra.datasets")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import random
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.utils import estimator_checks
 
 from recurra import Forecaster, LanguageModel, SequenceTagger, TextClassifier
-from recurra.config import Config
+from recurra.config import Config, parse_set
 from recurra.errors import ConfigError
 from recurra.tasks.estimator import RecurrentEstimator
 from recurra.tasks.fit import fit_files
+from recurra.tasks.settings import build_config
 from tests.conftest import ROOT, Files
 
 TEXTS = [
@@ -361,6 +363,41 @@ def test_class_weights_are_named_by_the_classes_as_they_are() -> None:
     assert model.bundle_.config.train.class_weight == {"0": 2.0, "1": 0.5}
     with pytest.raises(ConfigError, match=r"train\.class_weight names '2', which is not a class"):
         quick(TextClassifier, class_weight={2: 2.0}).fit(TEXTS, y)
+    truths = [label == "yes" for label in LABELS]
+    of_truths = quick(TextClassifier, class_weight={True: 2, False: np.float32(0.5)}).fit(TEXTS, truths)
+    assert of_truths.bundle_.config.train.class_weight == {"True": 2.0, "False": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("weights", "complaint"),
+    [
+        ({0: -9.0, 1: 1.0}, "the weight of '0' is -9.0; give more than 0"),
+        ({"0": 1, "1": 0}, "the weight of '1' is 0; give more than 0"),
+        ({0: None}, "the weight of '0' is None; give more than 0"),
+        ({0: float("nan")}, "the weight of '0' is nan; give more than 0"),
+        ({0: True}, "the weight of '0' is True; give more than 0"),
+    ],
+)
+def test_a_class_weight_that_can_not_be_is_named(weights: dict[Any, Any], complaint: str) -> None:
+    message = re.escape(f"parameter class_weight: setting train.class_weight: {complaint}")
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        quick(TextClassifier, class_weight=weights)._config()
+
+
+@pytest.mark.parametrize("weights", ["balance", [1, 2], {}, 3])
+def test_other_class_weights_are_refused(weights: Any) -> None:
+    with pytest.raises(ConfigError, match=r"should be none, balanced, or a mapping of classes to weights$"):
+        quick(TextClassifier, class_weight=weights)._config()
+
+
+def test_class_weights_of_the_command_line_have_labels_as_yaml_reads_them() -> None:
+    for given in ("{0: 9, 1: 1}", "{'0': 9, '1': 1}"):
+        config = build_config(parse_set(f"train.class_weight={given}"))
+        assert config.train.class_weight == {"0": 9.0, "1": 1.0}
+    with pytest.raises(
+        ConfigError, match=r"^setting train\.class_weight: the weight of '0' is -9; give more"
+    ):
+        build_config(parse_set("train.class_weight={0: -9, 1: 1}"))
 
 
 def test_fields_are_declared_once() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from recurra.cells import cell_named, cell_names
@@ -199,6 +200,23 @@ class ModelConfig(Section):
         return self.activation if isinstance(self.activation, list) else [self.activation] * self.layers
 
 
+def _weights(value: Any) -> Any:
+    """Returns weights by the names of classes; YAML and Python may have numbers and truth values as names.
+
+    Raises:
+        ValueError: a weight is not a number above 0, or there are no weights.
+    """
+    if value in ("none", "balanced"):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError("it should be none, balanced, or a mapping of classes to weights")
+    for name, weight in value.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 < weight < math.inf:
+            raise ValueError(f"the weight of {str(name)!r} is {weight!r}; give more than 0")
+    return {str(name): weight for name, weight in value.items()}
+
+
 class TrainConfig(Section):
     """Training: optimizer, learning rate schedule, early stopping, transfer, checkpoints."""
 
@@ -238,8 +256,8 @@ class TrainConfig(Section):
     monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
         "loss", description="validation metric that chooses the best epoch and stops training"
     )
-    class_weight: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
-        "none", description="class weights in the loss: none, balanced, or a mapping by class name"
+    class_weight: Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_weights)] = (
+        Field("none", description="class weights in the loss: none, balanced, or a mapping by class name")
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1, description="seed of the initial weights, the dropout masks and the order of batches"

@@ -183,6 +183,8 @@ def setting_error(
     reason = reason[:1].lower() + reason[1:]
     if not path:
         return ConfigError(reason, where=where)
+    if name in dotted and isinstance(first["input"], dict):  # the message says which entry is wrong
+        return ConfigError(f"setting {name}: {reason}", where=where)
     if isinstance(first["input"], dict):  # settings that do not go together: their section is not repeated
         return ConfigError(f"section {name}: {reason}", where=where)
     value = shortened(repr(first["input"]), _LONGEST_VALUE)

@@ -54,6 +54,15 @@ class Explanation(BaseModel):
     true: str | None = None
     row: int | None = None
 
+    def _repr_html_(self) -> str:
+        style = Markup(
+            "<style>.recurra-text .for {background: rgb(28 140 70 / calc(.6 * var(--w)))}"
+            ".recurra-text .against {background: rgb(200 60 40 / calc(.6 * var(--w)))}</style>"
+        )
+        return Markup('{}<p class="recurra-text"><b>{}</b> {}<br>{}</p>').format(
+            style, self.label, f"{100 * self.probability:.1f}%", to_html(self)
+        )
+
 
 def explain(
     tokens: Sequence[str],

@@ -17,15 +17,18 @@ from recurra import store
 from recurra.config import Config
 from recurra.errors import ConfigError
 from recurra.layers.summary import summarize
+from recurra.measure.memory import Memory
 from recurra.runtime import choose_device, use_threads
 from recurra.store import AnyBundle
 from recurra.tasks.fit import train_bundle
+from recurra.tasks.history import Figure, History
 from recurra.tasks.inputs import texts_of
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config, recipe_under, setting_meaning
 from recurra.tasks.transfer import open_pretrained
-from recurra.tasks.use import load
+from recurra.tasks.use import Neighbour, load, nearest
+from recurra.tasks.verbose import VERBOSE, reporter_of
 
 if TYPE_CHECKING:
     # scikit-learn has no types, and mypy accepts any parameter of a dataclass that has an untyped base.
@@ -52,6 +55,7 @@ __all__ = [
     "RandomState",
     "RecurrentEstimator",
     "RegressorMixin",
+    "ShownText",
     "TextFields",
     "WordFields",
     "parameters",
@@ -111,6 +115,15 @@ def _targets(parameter: Any) -> Iterator[tuple[str, str]]:
         yield section, key or parameter.name
 
 
+class ShownText(str):
+    """A text that the prompt and notebooks show as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 @parameters
 class WordFields:
     """Parameters of estimators whose networks read vectors of words, which may be pretrained."""
@@ -152,12 +165,12 @@ class RecurrentEstimator(BaseEstimator):
 
     Attributes:
         bundle_: settings, network, and what the task needs besides.
-        history_: metrics of each epoch by name.
+        history_: metrics of each epoch; ``history_["loss"]`` is a column.
     """
 
     task: ClassVar[str]
     bundle_: AnyBundle = field(init=False)
-    history_: list[dict[str, Any]] = field(init=False)
+    history_: History = field(init=False)
 
     recipe: str = field(default="default", kw_only=False, metadata=RECIPE)
     cell: str | None = setting("model")
@@ -200,6 +213,7 @@ class RecurrentEstimator(BaseEstimator):
         "None for another one in each ``fit``; of a ``numpy.random.RandomState`` or ``Generator``, its next "
         "number",
     )
+    verbose: int = field(default=0, metadata=VERBOSE)
     settings: dict[str, Any] | None = field(
         default=None,
         metadata={"meaning": "Further settings by section and name; a parameter that is not None wins"},
@@ -220,9 +234,37 @@ class RecurrentEstimator(BaseEstimator):
         return super().set_params(**params)
 
     def summary(self) -> str:
-        """Returns a table of the layers with output shapes and numbers of weights."""
+        """Returns a table of the layers with output shapes and numbers of weights; a notebook shows it.
+
+        Raises:
+            NotFittedError: before ``fit``, if the size of the network depends on the data.
+        """
         self._check_fitted()
-        return summarize(self.bundle_.model).text()
+        return ShownText(summarize(self.bundle_.model).text())
+
+    def plot_history(self, *metrics: str) -> Figure:
+        """Returns a chart of metrics over the epochs; a notebook shows it.
+
+        Args:
+            metrics: names of columns of ``history_``; ``loss`` and ``val_loss`` if there are none.
+
+        Raises:
+            ConfigError: there is no such column, or no history, as after ``load``.
+        """
+        self._check_fitted()
+        return self.history_.plot(*metrics)
+
+    def nearest(self, word: str, n: int = 10) -> list[Neighbour]:
+        """Returns the ``n`` words with the nearest vectors; see `recurra.nearest`."""
+        self._check_fitted()
+        return nearest(self, word, n)
+
+    def memory(self, data: Any = None, **options: Any) -> Memory:
+        """Measures how far back the network remembers; arguments are those of `recurra.memory`."""
+        self._check_fitted()
+        from recurra.tasks.memory import memory
+
+        return memory(self, data, **options)
 
     def save(self, folder: str | Path) -> None:
         """Saves the model as the directory that ``recurra predict`` and ``recurra evaluate`` read."""
@@ -256,7 +298,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _fit(self, prepare: Callable[[Any, Reporter], Any], reporter: Reporter | None) -> Self:
         """Trains on what ``prepare`` returns for the settings."""
-        reporter, task = reporter or Reporter(), task_named(self.task)
+        reporter, task = reporter or reporter_of(self.verbose), task_named(self.task)
         config, pretrained = open_pretrained(self._config())
         prepared = prepare(config, reporter)
         trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter)
@@ -265,7 +307,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _set_fitted(self, bundle: Any, history: list[dict[str, Any]]) -> None:
         """Sets the attributes of a trained estimator."""
-        self.bundle_, self.history_ = bundle, history
+        self.bundle_, self.history_ = bundle, History(history)
 
     def _check_fitted(self) -> None:
         """Prepares for a prediction: sets the number of threads.
@@ -302,7 +344,10 @@ class RecurrentEstimator(BaseEstimator):
             return build_config(recipe_under(str(self.recipe), *layers), *layers)
         except ConfigError as error:
             for name, section, key in self._parameter_settings():
-                if getattr(self, name) is not None and f"setting {section}.{key} = " in error.what:
+                names_it = error.what.startswith(
+                    (f"setting {section}.{key} = ", f"setting {section}.{key}: ")
+                )
+                if getattr(self, name) is not None and names_it:
                     raise ConfigError(error.what, where=f"parameter {name}", hint=error.hint) from None
             raise
 

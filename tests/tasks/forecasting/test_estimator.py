@@ -98,6 +98,11 @@ def test_a_data_frame_of_any_library_is_a_table(fitted: Forecaster, form: Callab
         (5, "X: a value of type int was given for a list; "),
         ((value for value in WAVE), "X: a generator was given for a list; .*give list"),
         ({"\ud800": WAVE}, "X: the name of a column has half of a surrogate pair, "),
+        (
+            pd.DataFrame({"a": WAVE, "b": [[1.0]] * 300}),
+            "the table: column 'b' holds lists or other compound ",
+        ),
+        (pl.DataFrame({"a": WAVE, "b": [{"c": 1}] * 300}), "the table: column 'b' can't be used "),
         ([[1.0, 2.0], [3.0]], "X: the rows differ in length"),
         (pd.DataFrame(np.zeros((40, 2)), columns=["a", "a"]), "X: the data frame has several columns"),
     ],

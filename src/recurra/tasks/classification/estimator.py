@@ -6,15 +6,20 @@ from dataclasses import field
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from recurra.config import updated
 from recurra.errors import DataError
 from recurra.io.splits import split
+from recurra.layers.summary import summarize
+from recurra.measure.explain import Explanation
+from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
-from recurra.tasks.classification.network import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.assess import explain_text
+from recurra.tasks.classification.network import Classifier, ClassifierAssets, ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.targets import Targets
@@ -22,11 +27,12 @@ from recurra.tasks.estimator import (
     RECIPE,
     ClassifierMixin,
     RecurrentEstimator,
+    ShownText,
     TextFields,
     parameters,
     setting,
 )
-from recurra.tasks.inputs import check_length, groups_of, pair_of, texts_of, weights_of
+from recurra.tasks.inputs import check_length, groups_of, one_text, pair_of, texts_of, weights_of
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import learned_parts
 
@@ -46,8 +52,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         The classes, sorted; the column numbers or names of ``y`` if it has columns of zeros and ones.
     bundle_ : ClassifierBundle
         Settings, tokenizer, labels and network.
-    history_ : list of dict
-        Metrics of each epoch by name; empty after ``load``.
+    history_ : History
+        Metrics of each epoch; ``history_["loss"]`` is a column. Empty after ``load``.
 
     Examples
     --------
@@ -120,6 +126,40 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         self.classes_ = targets.classes
         self.bundle_.metrics["classes"] = targets.classes.tolist()
         return self
+
+    def summary(self, classes: int | None = None) -> str:
+        """Returns a table of the layers; before ``fit`` that of a full vocabulary.
+
+        Args:
+            classes: number of classes before ``fit``; 2 if None, which have one output.
+        """
+        if hasattr(self, "bundle_"):
+            return super().summary()
+        config: Any = self._config()
+        kind = "binary" if classes in (None, 2) else "multiclass"
+        with torch.random.fork_rng(devices=[]):
+            network = Classifier(config.model, config.tokenizer.vocab_size, classes or 2, kind)
+        return ShownText(summarize(network).text())
+
+    def evaluate(self, X: Any, y: Any) -> dict[str, float]:
+        """Returns loss, accuracy, macro-F1 and, for two classes, AUC; arguments are those of `score`.
+
+        The loss is the cross entropy of the calibrated probabilities.
+        """
+        probabilities = self.predict_proba(X)
+        labels = self.bundle_.assets.labels
+        truth = Targets(self.classes_, labels.label_kind).encode(y)
+        check_length(truth, len(probabilities), "labels")
+        if not len(truth):
+            raise DataError("there are no texts", where="X")
+        found = classification_metrics(truth, probabilities, labels.names, labels.label_kind)
+        values = {"loss": found.log_loss, "accuracy": found.accuracy, "macro_f1": found.macro_f1}
+        return values if found.auc is None else {**values, "auc": found.auc}
+
+    def explain(self, text: str) -> Explanation:
+        """Returns how much each word of a text contributes to its prediction; a notebook shows it."""
+        self._check_fitted()
+        return explain_text(self.bundle_, one_text(text))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns calibrated probabilities of shape ``(N, C)``, columns in the order of ``classes_``."""

@@ -43,8 +43,8 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     ----------
     bundle_ : ForecasterBundle
         Settings, layout of the columns and network.
-    history_ : list of dict
-        Metrics of each epoch by name; empty after ``load``.
+    history_ : History
+        Metrics of each epoch; ``history_["loss"]`` is a column. Empty after ``load``.
 
     Examples
     --------

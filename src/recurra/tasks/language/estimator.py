@@ -37,8 +37,8 @@ class LanguageModel(TextFields, RecurrentEstimator):
     ----------
     bundle_ : LanguageBundle
         Settings, tokenizer and network.
-    history_ : list of dict
-        Metrics of each epoch by name; empty after ``load``.
+    history_ : History
+        Metrics of each epoch; ``history_["loss"]`` is a column. Empty after ``load``.
 
     Examples
     --------
@@ -112,6 +112,11 @@ class LanguageModel(TextFields, RecurrentEstimator):
     def score(self, X: Sequence[str], y: object = None) -> float:
         """Returns the mean natural log-probability of a token: the negative of the loss."""
         return float(np.concatenate(self._log_probabilities(X)).mean(dtype=np.float64))
+
+    def evaluate(self, X: Sequence[str]) -> dict[str, float]:
+        """Returns the loss, the mean negative log-probability of a token, and the perplexity."""
+        loss = -self.score(X)
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
     def perplexity(self, X: Sequence[str]) -> float:
         """Returns ``exp(-score(X))``; lower is better."""

@@ -40,8 +40,8 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         The tags, sorted.
     bundle_ : TaggerBundle
         Settings, words, tags and network.
-    history_ : list of dict
-        Metrics of each epoch by name; empty after ``load``.
+    history_ : History
+        Metrics of each epoch; ``history_["loss"]`` is a column. Empty after ``load``.
 
     Examples
     --------
@@ -119,6 +119,21 @@ class SequenceTagger(WordFields, RecurrentEstimator):
     def predict(self, X: Words) -> list[list[str]]:
         """Returns the most probable tag of each word of each sentence."""
         return [[str(self.classes_[k]) for k in p.argmax(axis=1)] for p in self.predict_proba(X)]
+
+    def evaluate(self, X: Words, y: Words) -> dict[str, float]:
+        """Returns the loss, the mean negative log-probability of a word's tag, and the accuracy.
+
+        A tag that training did not have makes the loss infinite.
+        """
+        column = {str(name): k for k, name in enumerate(self.classes_)}
+        truth = [tag for sentence in _sentences(X, y) for tag in sentence.tags or ()]
+        rows = np.concatenate(self.predict_proba(X))
+        right = np.array(
+            [row[column[tag]] if tag in column else 0.0 for row, tag in zip(rows, truth, strict=True)]
+        )
+        with np.errstate(divide="ignore"):
+            loss = float(-np.log(right).mean())
+        return {"loss": loss, "accuracy": self.score(X, y)}
 
     def score(self, X: Words, y: Words) -> float:
         """Returns the accuracy: the share of words with the right tag."""

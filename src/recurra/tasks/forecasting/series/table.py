@@ -135,6 +135,9 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
             arrays[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise DataError(f"column {name!r} can't be used ({error})", where=where) from error
+        if pa.types.is_nested(arrays[str(name)].type):
+            what = f"column {name!r} holds lists or other compound values"
+            raise DataError(what, where=where, hint="leave it out, or give a column for each part")
     lengths = {name: len(column) for name, column in arrays.items()}
     if not lengths:
         raise DataError("there are no columns", where=where)
