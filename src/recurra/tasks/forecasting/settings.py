@@ -56,7 +56,7 @@ class SeriesConfig(Section):
         description="time column; or the columns of year, month, day, hour, minute and second, as many as "
         "there are; or the columns of date and time",
     )
-    time_format: str | None = Field(
+    time_format: Annotated[str, Field(pattern="%")] | None = Field(
         None, description="format of the time stamps, as in strptime: '%d.%m.%Y %H:%M:%S'"
     )
     inputs: list[str] | None = Field(

@@ -31,6 +31,8 @@ def stamps_of(columns: dict[str, Any], **how: Any) -> tuple[list[datetime], str]
     [
         "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y %H:%M:%S",
         "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d %H:%M", "%Y%m%d %H%M",
+        "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%d.%m.%y %H:%M", "%m/%d/%y %I:%M %p", "%b %d, %Y %H:%M",
+        "%B %d, %Y %I:%M%p", "%d-%b-%Y %H:%M:%S", "%d-%b-%y %H:%M", "%d %B %Y %H:%M", "%a, %d %b %Y %H:%M:%S",
     ],
 )  # fmt: skip
 def test_every_format_of_a_time_is_detected(written: str) -> None:
@@ -106,3 +108,55 @@ def test_named_columns_must_exist_and_have_times() -> None:
     with pytest.raises(DataError, match="'b' has no times"):
         find_clock(table, "b", None)
     assert find_clock(table, None, None) is None
+
+
+@pytest.mark.parametrize("written", ["%b %Y", "%Y-%m", "%m/%Y", "%b-%y"])
+def test_months_are_read(written: str) -> None:
+    months = [datetime(2001 + at // 12, at % 12 + 1, 1) for at in range(40)]
+    cells = [month.strftime(written) for month in months]
+    assert stamps_of({"date": cells}) == (months, f"date ({written})")
+
+
+def test_years_quarters_and_years_with_months_are_read() -> None:
+    years = np.arange(1950, 2020)
+    assert stamps_of({"year": years}) == ([datetime(year, 1, 1) for year in years.tolist()], "year")
+    assert stamps_of({"J": years}, time="J")[0][-1] == datetime(2019, 1, 1)
+    both = stamps_of({"month": np.tile(np.arange(1, 13), 3), "year": np.repeat([2001, 2002, 2003], 12)})
+    assert both[0][13:15] == [datetime(2002, 2, 1), datetime(2002, 3, 1)]
+    quarters = [f"2001{mark}{quarter}" for mark in ("Q", "-q") for quarter in (1, 2, 3, 4)]
+    assert [stamp.month for stamp in stamps_of({"date": quarters})[0]] == [1, 4, 7, 10] * 2
+    repeated = from_columns({"value": [1.0, 2.0, 3.0], "year": [2001, 2001, 2002]})
+    assert find_clock(repeated, None, None) is None  # a year of several rows is not their time
+
+
+@pytest.mark.parametrize("name", ["date", "Time", "ds", "timestamp"])
+@pytest.mark.parametrize("cells", [["soon", "later"], ["2020-01-01", "the day after"], ["12:30", "12:40"]])
+def test_a_column_with_the_name_of_a_time_is_not_taken_for_words(name: str, cells: list[str]) -> None:
+    table = from_columns({"value": np.zeros(40), name: cells * 20})
+    with pytest.raises(DataError, match=f"in column '{name}' can't be read as a time; .*series.time_format"):
+        find_clock(table, None, None)
+    named = from_columns({"when": [f"2020-01-{day:02}" for day in range(1, 21)] * 2, name: cells * 20})
+    clock = find_clock(named, None, None)
+    assert clock is not None
+    assert clock.columns[0] == "when"
+
+
+def test_a_format_that_no_column_has_is_refused() -> None:
+    table = from_columns({"day": ["2020-01-01", "2020-01-02"], "value": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"no column has times of the format '%d.%m.%Y'"):
+        find_clock(table, None, "%d.%m.%Y")
+    with pytest.raises(DataError, match="has no times that can be read"):
+        find_clock(table, "day", "")
+
+
+def test_the_order_of_rows_does_not_tell_day_and_month_apart() -> None:
+    twelve = [f"{day:02}-{month:02}-2020" for month in range(1, 13) for day in range(1, 13)]
+    with pytest.raises(DataError, match=r"day and month can't be told apart.*series.time_format='%d-%m-%Y'"):
+        stamps_of({"d": twelve})
+
+
+def test_times_with_an_offset_have_no_hour_twice_and_are_not_mixed_with_local_ones() -> None:
+    cells = ["2022-10-30T02:00:00+02:00", "2022-10-30T02:00:00+01:00", "2022-10-30 03:00 +0100"]
+    assert [stamp.hour for stamp in stamps_of({"t": cells})[0]] == [0, 1, 2]
+    with pytest.raises(DataError, match="row 31: '2022-10-31 00:00' in t is not a time"):
+        stamps_of({"t": [*cells * 10, "2022-10-31 00:00", *cells * 10]})

@@ -176,3 +176,40 @@ def test_a_file_for_a_trained_model_must_have_its_spacing() -> None:
         grid_of(hourly(np.arange(20) / 2), HOUR)
     assert len(grid_of(hourly([0, 1, 5]), HOUR).source) == 6
     assert len(grid_of(hourly([7]), HOUR).source) == 1
+
+
+def local_hours(zone: str, begin: str, rows: int) -> list[str]:
+    stamps = pd.date_range(begin, periods=rows, freq="h", tz="UTC").tz_convert(zone)
+    return [stamp.strftime("%Y-%m-%d %H:%M") for stamp in stamps]
+
+
+@pytest.mark.parametrize(
+    ("zone", "begin"), [("Europe/Berlin", "2022-03-24"), ("America/New_York", "2022-03-10")]
+)
+def test_a_missing_hour_of_summer_time_is_named_with_its_row(zone: str, begin: str) -> None:
+    cells = local_hours(zone, begin, 120)
+    grid = grid_of(from_columns({"time": cells, "x": np.arange(120.0) ** 2}))
+    row = 1 + next(at for at in range(1, 120) if int(cells[at][11:13]) - int(cells[at - 1][11:13]) == 2)
+    assert grid.warnings[1].startswith(f"an hour is missing before row {row} (")
+    assert "write it in UTC or with its offset" in grid.warnings[1]
+    plain = grid_of(hourly([*range(100), *range(101, 150)]))
+    assert len(plain.warnings) == 1
+
+
+def test_an_hour_that_occurs_twice_is_refused_with_its_row() -> None:
+    cells = local_hours("Europe/Berlin", "2022-10-28", 96)
+    row = 1 + next(at for at in range(1, 96) if cells[at] == cells[at - 1])
+    with pytest.raises(DataError, match=f"row {row}: has the time of row {row - 1}.*with its offset"):
+        grid_of(from_columns({"time": cells, "x": np.arange(96.0) ** 2}))
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("keys", [["north", "south", "west"], [11, 12, 13]])
+def test_several_series_in_one_file_are_named(stacked: bool, keys: list[Any]) -> None:
+    days = np.arange(40).astype("datetime64[D]")
+    dates, stations = (
+        (np.tile(days, 3), np.repeat(keys, 40)) if stacked else (np.repeat(days, 3), np.tile(keys, 40))
+    )
+    table = from_columns({"date": dates, "station": stations, "x": np.arange(120.0) ** 2})
+    with pytest.raises(DataError, match=rf"column 'station' names 3 series \({keys[0]}, .*of one series"):
+        grid_of(table)

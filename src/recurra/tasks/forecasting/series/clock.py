@@ -18,15 +18,30 @@ __all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
 Stamps = NDArray[np.datetime64]
 """``(N,)`` datetime64[us]; NaT if a cell is not a time."""
 
-ISO, PARTS, UNIX = "ISO 8601", "parts", "unix"
+ISO, PARTS, UNIX, QUARTERS = "ISO 8601", "parts", "unix", "year and quarter"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%Y.%m.%d")
-_HOURS = (" %H:%M:%S", " %H:%M", " %H%M", " %H", "")
-_FORMATS = (*(day + hour for hour in _HOURS for day in _DAYS), "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y-%m")
+_DAYS = (
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%Y.%m.%d"),
+    *("%Y-%m-%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d", "%a, %d %b %Y"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%y/%m/%d", "%d-%b-%y", "%d %b %y"),
+)
+_HOURS = (" %H:%M:%S", " %H:%M", " %H%M", " %H", "", " %I:%M:%S %p", " %I:%M %p", " %I:%M%p", " %I %p")
+_MONTHS = ("%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y %b")
+_FORMATS = (
+    *(day + hour for hour in _HOURS for day in _DAYS),
+    "%Y%m%d%H%M",
+    "%Y%m%d%H%M%S",
+    "%Y-%m",
+    *_MONTHS,
+)
 _DIGITS = {"Y": r"\d{4}", "m": r"\d{1,2}", "d": r"\d{1,2}", "H": r"\d{1,2}", "M": r"\d{2}", "S": r"\d{2}"}
+_DIGITS |= {"y": r"\d{2}", "I": r"\d{1,2}", "b": "[A-Za-z]{3,9}", "a": "[A-Za-z]{3,9}", "p": "[AaPp][Mm]"}
 _NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
-_ISO_DAY = r"^\d{4}-\d{2}-\d{2}"
+_ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?"
+_OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)$"
+_QUARTER = r"^(?P<Y>\d{4})[- ]?[Qq](?P<q>[1-4])$"
+_SWAPPED = str.maketrans("md", "dm")
 _UNIX_UNITS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16))
 _SAMPLE = 500
 
@@ -37,7 +52,7 @@ class Clock:
 
     Attributes:
         columns: one column, date and time of day, or the parts of a date from the year down.
-        format: `ISO`, `PARTS`, ``unix s``, ``unix ms``, ``unix us``, or a format of strptime.
+        format: `ISO`, `PARTS`, `QUARTERS`, ``unix s``, ``unix ms``, ``unix us``, or a format of strptime.
     """
 
     columns: tuple[str, ...]
@@ -58,15 +73,19 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
 
     Raises:
         ConfigError: there is no such column.
-        DataError: a named column has no times, or is ambiguous, as 03/04/2020 is.
+        DataError: a column that is named, or whose name is that of a time (``date``, ``timestamp`` ...), has
+            no times, or they are ambiguous, as 03/04/2020 is.
     """
     if columns is None:
-        return _search(table, written)
+        clock = _search(table, written)
+        if clock is None:
+            _refuse_unread(table, written)
+        return clock
     named = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in named:
         if name not in table.columns:
             raise table.no_column("time", name)
-    if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)):
+    if len(named) > 2 or (len(named) == 2 and not _is_day_and_time(table, named)) or _has_years(table, named):
         return Clock(named, PARTS)
     clock = _try(table, named, written)
     if clock is None:
@@ -114,9 +133,37 @@ def _search(table: Table, written: str | None) -> Clock | None:
                     return clock
         return dated
     parts = [lower[field] for field in _FIELDS if field in lower]
-    if len(parts) >= 3 and parts[:3] == [lower.get(field) for field in _FIELDS[:3]]:
-        return Clock(tuple(parts), PARTS)
+    if parts and [lower.get(field) for field in _FIELDS[: len(parts)]] == parts:
+        clock = Clock(tuple(parts), PARTS)
+        if len(parts) >= 3:
+            return clock
+        stamps = _parts(table, parts)  # years, or years and months, if each occurs once
+        if len(stamps) > 1 and bool((np.diff(stamps) > np.timedelta64(0, "us")).all()):
+            return clock
     return None
+
+
+def _refuse_unread(table: Table, written: str | None) -> None:
+    """Raises DataError if a column has the name of a time and other cells than numbers."""
+    if written is not None:
+        hint = f"the columns are {', '.join(table.names)}; name one of them in series.time"
+        raise table.error(f"no column has times of the format {written!r}", hint=hint)
+    for name in table.names:
+        if name.strip().lower() not in _NAMES:
+            continue
+        numbers = numbers_of(table.columns[name])
+        if 2 * len(numbers.strange) <= numbers.present:
+            continue
+        head = table.columns[name].slice(0, _SAMPLE)
+        best = max((_iso(head), *(_strptime(head, each) for each in _FORMATS)), key=_share)
+        unread = np.flatnonzero(np.isnat(best) & ~np.asarray(pc.is_null(head)))
+        at = int(unread[0]) if len(unread) else int(numbers.strange[0])
+        raise table.error(
+            f"{str(table.columns[name][at].as_py())[:40]!r} in column {name!r} can't be read as a time",
+            at,
+            "give the format of the column: --set series.time_format='%d.%m.%Y %H:%M'; or rename the column "
+            "if it is not the time",
+        )
 
 
 def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | None:
@@ -139,7 +186,11 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
                 return Clock(names, f"{UNIX} {unit}")
     if plain and not named:
         return None
-    fitting = [each for each in _FORMATS if _share(_strptime(head, each)) > 0.9]
+    if _share(_quarters(head)) > 0.9:
+        return Clock(names, QUARTERS)
+    few = head.drop_null().slice(0, 20)
+    likely = [each for each in _FORMATS if _share(_strptime(few, each)) > 0.5]
+    fitting = [each for each in likely if _share(_strptime(head, each)) > 0.9]
     if len(fitting) > 1:
         fitting = _agreeing(table, names, fitting)
     return Clock(names, fitting[0]) if fitting else None
@@ -156,13 +207,17 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
         return list(read)
     zero = np.timedelta64(0, "us")
     ordered = [each for each, stamps in read.items() if bool((np.diff(stamps) >= zero).all())]
-    if len(ordered) != 1:
-        examples = " or ".join(read)
-        raise table.error(
-            f"{cells[0].as_py()!r} in {names[0]!r} may be written as {examples}",
-            hint="choose one: --set series.time_format=...",
-        )
-    return ordered
+    # The order alone is no proof: the first 12 days of each month are in order too.
+    if len(ordered) == 1 and (
+        ordered[0].translate(_SWAPPED) not in read or len(np.unique(np.diff(read[ordered[0]]))) == 1
+    ):
+        return ordered
+    examples = " or ".join(read)
+    raise table.error(
+        f"day and month can't be told apart: {cells[0].as_py()!r} in {names[0]!r} may be written as "
+        f"{examples}",
+        hint=f"choose one: --set series.time_format='{(ordered or list(read))[0]}'",
+    )
 
 
 def _parse(table: Table, clock: Clock, rows: int) -> Stamps:
@@ -171,11 +226,13 @@ def _parse(table: Table, clock: Clock, rows: int) -> Stamps:
     if clock.format.startswith(UNIX):
         scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
         return np.round(numbers_of(cells).values * scale).astype("datetime64[us]")  # NaN becomes NaT
+    if clock.format == QUARTERS:
+        return _quarters(cells)
     return _iso(cells) if clock.format == ISO else _strptime(cells, clock.format)
 
 
 def _parts(table: Table, names: Sequence[str]) -> Stamps:
-    """Times from columns of year, month and day and, if present, hour, minute and second."""
+    """Times from columns of the year and, if present, month, day, hour, minute and second."""
     columns = [numbers_of(table.columns[name]).values for name in names]
     known = np.logical_and.reduce([np.isfinite(column) for column in columns])
     limits = ((1, 9999), (1, 12), (1, 31), (0, 24), (0, 59), (0, 60))
@@ -183,10 +240,12 @@ def _parts(table: Table, names: Sequence[str]) -> Stamps:
     for column, (least, most) in zip(columns, limits, strict=False):
         known &= (column >= least) & (column <= most) & (column == np.floor(column))
         whole.append(np.where(known, column, least).astype(np.int64))
-    months = (whole[0] - 1970) * 12 + whole[1] - 1
-    days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole[2] - 1)
+    first = np.ones(len(whole[0]), np.int64)  # the month or the day of a table that lacks it
+    year, month, day = [*whole[:3], first, first][:3]
+    months = (year - 1970) * 12 + month - 1
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
     known &= days.astype("datetime64[M]").astype(np.int64) == months  # excludes the 30th of February
-    stamps = days.astype("datetime64[us]")
+    stamps: Stamps = days.astype("datetime64[us]")
     for amount, seconds in zip(whole[3:], (3_600, 60, 1), strict=False):
         stamps = stamps + (amount * seconds * 1_000_000).astype("timedelta64[us]")
     stamps[~known] = np.datetime64("NaT")
@@ -209,28 +268,55 @@ def _iso(cells: pa.ChunkedArray) -> Stamps:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
     text = pc.utf8_trim_whitespace(cells)
-    text = pc.if_else(pc.match_substring_regex(text, _ISO_DAY), text, pa.scalar(None, text.type))
-    for zone in (None, "UTC"):
-        try:
-            return _to_numpy(pc.cast(text, pa.timestamp("us", zone)))
-        except pa.ArrowInvalid:
-            continue
-    if len(text) == 1:
-        return np.array(["NaT"], "datetime64[us]")
-    # At least one cell is not a time: they are converted one by one.
-    return np.concatenate([_iso(text.slice(row, 1)) for row in range(len(text))])
+    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")  # the cast refuses nanoseconds
+    text = pc.replace_substring_regex(text, r" (Z|[+-]\d{2}:?\d{2})$", r"\1")
+    zoned = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + _OFFSET), False))
+    local = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + "$"), False))
+    # A column is of one kind: local times and times with an offset can't be compared.
+    kind_of_most = zoned if zoned.sum() > local.sum() else local
+    text = pc.if_else(pa.array(kind_of_most), text, pa.scalar(None, text.type))
+    return _cast(text, "UTC" if kind_of_most is zoned else None)
+
+
+def _cast(text: pa.ChunkedArray, zone: str | None) -> Stamps:
+    """ISO times of texts; those that are none, such as the 30th of February, are found by bisection."""
+    try:
+        return _to_numpy(pc.cast(text, pa.timestamp("us", zone)))
+    except pa.ArrowInvalid:
+        if len(text) == 1:
+            return np.array(["NaT"], "datetime64[us]")
+        half = len(text) // 2
+        return np.concatenate([_cast(text.slice(0, half), zone), _cast(text.slice(half), zone)])
+
+
+def _quarters(cells: pa.ChunkedArray) -> Stamps:
+    """The first day of quarters such as 2020Q3."""
+    if not pa.types.is_string(cells.type):
+        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
+    fields = pc.extract_regex(pc.utf8_trim_whitespace(cells), _QUARTER)
+    year, quarter = (
+        np.array(pc.fill_null(pc.cast(pc.struct_field(fields, name), pa.int64()), 0).to_numpy())
+        for name in ("Y", "q")
+    )
+    months = ((year - 1970) * 12 + 3 * (quarter - 1)).astype("datetime64[M]")
+    stamps: Stamps = months.astype("datetime64[us]")
+    stamps[quarter == 0] = np.datetime64("NaT")
+    return stamps
 
 
 def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
+    if "%" not in written:  # pyarrow ends the process for an empty format
+        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
     text = pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))
     stamps = _to_numpy(pc.strptime(text, format=written, unit="us", error_is_null=True))
     pattern = _pattern(written)
     if pattern is None:
         return stamps
     # strptime alone reads 16/12/2006 as the year 16, and the 31st of February as the 3rd of March.
-    fields = pc.struct_field(pc.extract_regex(text, pattern), "d" if "%d" in written else "Y")
+    field = next(name for name in "dYy" if f"%{name}" in written)
+    fields = pc.struct_field(pc.extract_regex(text, pattern), field)
     days = np.array(pc.fill_null(pc.cast(fields, pa.int64()), -1).to_numpy())
-    real = days > 0
+    real = days >= (field != "y")
     if "%d" in written:
         real &= days == (stamps.astype("datetime64[D]") - stamps.astype("datetime64[M]")).astype(np.int64) + 1
     stamps[~real] = np.datetime64("NaT")
@@ -238,9 +324,9 @@ def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
 
 
 def _pattern(written: str) -> str | None:
-    """A regular expression with named fields for a format of numbers only; None for other formats."""
+    """A regular expression with named fields for a format; None if it has fields that are not known here."""
     parts = re.split("%(.)", written)
-    if any(field not in _DIGITS for field in parts[1::2]) or "Y" not in parts[1::2]:
+    if any(field not in _DIGITS for field in parts[1::2]) or not {"Y", "y"} & {*parts[1::2]}:
         return None
     # In a format without separators, such as 20160701, all fields have their full width.
     compact = "".join(parts[::2]).strip() == "" and " " not in written
@@ -268,3 +354,9 @@ def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
         return False
     cells = [cell for cell in column.to_pylist() if cell]
     return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell.strip()) for cell in cells)
+
+
+def _has_years(table: Table, names: Sequence[str]) -> bool:
+    """Whether one column is named and has years, such as 1998."""
+    values = numbers_of(table.columns[names[0]]).values
+    return len(names) == 1 and bool(((values >= 1000) & (values < 3000) & (values == np.floor(values))).all())

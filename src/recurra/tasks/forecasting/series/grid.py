@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
 from recurra.tasks.forecasting.series.spacing import Spacing, calendar_spacing, span
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of
+from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
 
 __all__ = ["Grid", "even_grid"]
 
 _MOST = 20
 """A grid of more than this many times the file's rows has a wrong time, not a gap."""
 _UNEVEN = 0.1
+_HOUR = 3_600
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,12 @@ def even_grid(table: Table, clock: Clock | None, spacing: Spacing | None = None)
     source[places] = kept
     if size > len(places):
         warnings.append(_gaps(table, stamps, kept, places, width))
+        begins = _summer_time(stamps, kept, places, width)
+        if begins is not None:
+            warnings.append(
+                f"an hour is missing before row {table.numbers[begins]:,} ({_text(stamps[begins])}), as "
+                "where summer time begins: if the time is a local one, write it in UTC or with its offset"
+            )
     if width.in_calendar:
         return Grid(source, _calendar_stamps(stamps, source, width), width, warnings)
     grid = times[0] + np.arange(size) * round(width.seconds * 1e6)
@@ -178,16 +185,57 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
         same &= equal | (np.asarray(pc.is_null(later_cells)) & np.asarray(pc.is_null(earlier_cells)))
     if not same.all():
         at = int(again[~same][0])
+        names = _names_of_series(table, stamps)
+        if names is not None:
+            name, words = names
+            raise table.error(
+                f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}: column {name!r} "
+                f"names {len(words):,} series ({', '.join(words[:3])}{', ...' if len(words) > 3 else ''})",
+                position=at,
+                hint="give a file with the rows of one series",
+            )
         raise table.error(
             f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}, and other values",
             position=at,
-            hint="keep one of the two (is the time a local one with summer time?)",
+            hint="keep one of the two; a local time with summer time has an hour twice: write it in UTC or "
+            "with its offset, such as 02:00+01:00",
         )
     number = int(table.numbers[again[0]])
     warnings.append(
         f"{len(again):,} rows are copies of earlier ones and left out, the first is row {number:,}"
     )
     return np.setdiff1d(np.arange(len(stamps)), again, assume_unique=True)
+
+
+def _names_of_series(table: Table, stamps: Stamps) -> tuple[str, list[str]] | None:
+    """The column that tells rows of the same time apart, and its values; None if there is none."""
+    times, rows = np.unique(stamps, return_inverse=True, return_counts=True)[1:]
+    if 2 * (rows > 1).sum() < len(rows):
+        return None  # few times occur twice
+    times = times.reshape(-1)
+    for name, column in table.columns.items():
+        words, which = np.unique(words_of(column).astype(str), return_inverse=True)
+        if not 2 <= len(words) <= len(stamps) // 2:
+            continue
+        pairs = times * len(words) + which.reshape(-1)
+        if len(np.unique(pairs)) == len(pairs):
+            return name, [str(word) for word in words]
+    return None
+
+
+def _summer_time(
+    stamps: Stamps, kept: NDArray[np.int64], places: NDArray[np.int64], width: Spacing
+) -> int | None:
+    """The position of a row after a missing hour of the night of a Sunday, as where summer time begins."""
+    if width.in_calendar or width.seconds > _HOUR or _HOUR % width.seconds:
+        return None
+    after = stamps[kept[1:]]
+    days = after.astype("datetime64[D]").astype(np.int64)
+    month = after.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    hour = (after - after.astype("datetime64[D]").astype("datetime64[us]")).astype(np.int64) / (_HOUR * 1e6)
+    lost = (np.diff(places) - 1) * width.seconds == _HOUR
+    begins = lost & ((days + 3) % 7 == 6) & np.isin(month, (3, 4, 9, 10)) & (hour >= 1) & (hour <= 3)
+    return int(kept[1:][begins][0]) if begins.any() else None
 
 
 def _gaps(
