@@ -68,6 +68,9 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
         raise BundleError(
             f"{error.args[0]} is missing", where=folder, hint="copy the whole directory again"
         ) from error
+    except (BundleError, DataError) as error:  # of one file, named without the directory
+        where, hint = folder / (error.where or ""), error.hint or "copy the whole directory again"
+        raise BundleError(error.what, where=where, hint=hint) from error
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         # JSON of another form than the task writes, in any of its files.
         reason = f"{type(error).__name__}: {shortened(str(error), 200)}"
