@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ EXECUTED = "<!-- executed by tests/test_documents.py -->"
 
 A block marked ``text`` that follows a Python block is what that block prints.
 """
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGES = [path for path in DOCUMENTS if EXECUTED in path.read_text(encoding="utf-8")]
 
 
@@ -119,6 +121,20 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_shows(
             exec(compile("\n" * line + code, str(document), "exec"), namespace)
         if expected is not None:
             assert printed.getvalue() == expected, f"{document.name}, line {line}"
+
+
+def test_the_chinese_course_has_the_code_of_the_english_one() -> None:
+    pages = [ROOT / "docs" / "guide" / name for name in ("course.md", "course.zh-CN.md")]
+    english, chinese = (python_blocks(page.read_text(encoding="utf-8")) for page in pages)
+    assert [block[1:] for block in chinese] == [block[1:] for block in english]
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        runpy.run_path(str(script), run_name="__main__")
+    assert printed.getvalue().strip()
 
 
 def test_public_names_are_importable_and_documented() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 import recurra
 from recurra import store
+from recurra.errors import ConfigError
 from recurra.generators import initial_weights
 from recurra.layers import Recurrent
 from recurra.measure.memory import measure
@@ -224,3 +225,24 @@ def test_options_of_memory_go_with_memory_alone(run: Run, trained: Fitted) -> No
         ran = run("inspect", trained.folder, "summary", *option)
         assert ran.code == 2
         assert "only valid with memory" in ran.err
+
+
+@pytest.mark.parametrize("cell", ["SimpleRNN", "GRU"])
+@pytest.mark.parametrize("radius", [0.5, 1.5])
+def test_the_recurrent_matrices_are_scaled_to_a_radius(cell: str, radius: float) -> None:
+    torch.manual_seed(0)
+    layer = getattr(recurra, cell)(3, 5, layers=2, bidirectional=True)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    inputs = [torch.randn(12, 3) for _ in range(4)]
+    figures = recurra.memory(layer, inputs, radius=radius, steps=8)
+    for part in figures.parts:
+        assert all(value == pytest.approx(radius, rel=1e-5) for value in part.spectral_radius.values())
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_a_radius_that_can_not_be_had_is_refused() -> None:
+    inputs = [torch.randn(12, 3)]
+    with pytest.raises(ConfigError, match="radius is 0"):
+        recurra.memory(recurra.GRU(3, 5), inputs, radius=0)
+    with pytest.raises(ConfigError, match="has no recurrent matrix to scale"):
+        recurra.memory(recurra.Recurrent(3, 5, cell="min_gru"), inputs, radius=1.0)

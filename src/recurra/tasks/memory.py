@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from recurra.config import load_recipe, recipe_names
@@ -55,6 +57,7 @@ def memory(
     data: str | Path | Sequence[Tensor] | None = None,
     *,
     fresh: bool = False,
+    radius: float | None = None,
     steps: int | None = None,
     texts: int = 32,
 ) -> Memory:
@@ -70,6 +73,8 @@ def memory(
         data: a file of rows, or tensors of shape (T, E), the inputs of the first recurrent layer. If None,
             the training file of the model, or the built-in sample for a recipe; a layer requires tensors.
         fresh: whether to use the initial weights of the training of a model.
+        radius: spectral radius to which each block of the recurrent matrices is scaled before measuring; the
+            model is not changed. If None, the matrices are measured as they are.
         steps: distance to measure, in steps; if None, 100, or the largest one for which 8 rows are long
             enough.
         texts: number of rows to measure, from those with more than ``steps`` steps.
@@ -78,7 +83,8 @@ def memory(
         The results as a record; ``model_dump()`` returns them as a dictionary.
 
     Raises:
-        RecurraError: there is no model, or no row has more than ``steps`` steps.
+        RecurraError: there is no model, no row has more than ``steps`` steps, or ``radius`` is not a positive
+            number or the cell has no recurrent matrix.
 
     Example:
         >>> import recurra
@@ -89,6 +95,8 @@ def memory(
     """
     _check_counts(steps=steps, texts=texts)
     subject = _subject(model, data, fresh)
+    if radius is not None:
+        subject = replace(subject, stack=_of_radius(subject.stack, radius))
     sequences, steps = _long_sequences(subject, steps, texts)
     return _measure(subject, sequences, steps)
 
@@ -141,6 +149,22 @@ def inspect_memory(
         "sentences": sentences,
         "out": str(out) if out else None,
     }
+
+
+def _of_radius(stack: Recurrent, radius: float) -> Recurrent:
+    """A copy of recurrent layers whose recurrent blocks have a given spectral radius."""
+    if not 0 < radius < float("inf"):
+        raise ConfigError(f"radius is {radius}", hint="give a number above 0")
+    scaled = copy.deepcopy(stack).requires_grad_(False)
+    for depth in range(scaled.layers):
+        for suffix in scaled.suffixes(depth):
+            blocks = scaled.spec.recurrent_blocks(scaled.weights(suffix))
+            if not blocks:
+                raise ConfigError(f"{scaled.spec.title} has no recurrent matrix to scale")
+            for block in blocks.values():
+                found = float(torch.linalg.eigvals(block.double()).abs().max())
+                block.mul_(radius / found if found else 1.0)
+    return scaled
 
 
 def _check_counts(**counts: int | None) -> None:
