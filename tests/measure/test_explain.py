@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from recurra.measure.explain import Contribution, Explanation, explain, join_words, to_html, to_rich
+from recurra.printable import printable
 
 UNKNOWN = 2
 
@@ -119,8 +120,7 @@ def test_any_words_are_safe_in_html_and_whole_in_the_terminal(words: list[tuple[
     letters = "".join("".join(text for text, _ in words).split())
     assert "".join(page.text.split()) == letters
     drawn = "".join(to_rich(e).plain.split())
-    # Rich drops a few control characters from text.
-    assert drawn == "".join("".join(c for c in letters if c not in "\x07\x08\x0b\x0c\r").split())
+    assert drawn == "".join(printable("".join(text for text, _ in words)).split())
 
 
 @pytest.mark.parametrize(
