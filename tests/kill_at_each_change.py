@@ -1,9 +1,10 @@
 """Kills a command before each change that it makes to the files of its output, and reports what is left.
 
-python kill_at_each_change.py save|fit|overwrite|pretrain|compare FOLDER [STEP]
+python -m tests.kill_at_each_change COMMAND[:STEP],... FOLDER
 
-Each run is a fork of this process, which has loaded the libraries. Prints JSON: the number of
-changes, and the faults by the number of the change. With STEP, only every STEP-th change is tried.
+Commands are save, fit, overwrite, pretrain and compare; with STEP, only every STEP-th change is tried. Each
+run is a fork of this process, which has loaded the libraries. Prints JSON: for each command, the number of
+changes, and the faults by the number of the change.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from recurra import store
 from recurra.cli.main import main
 from recurra.errors import RecurraError
 from recurra.tasks.fit import fit_files, pretrain_files
-from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 from recurra.tasks.use import load
@@ -180,5 +180,10 @@ def report(name: str, folder: Path, step: int = 1) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    task_named("classify")
-    print(json.dumps(report(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))))
+    reports = {}
+    for command in sys.argv[1].split(","):
+        chosen, _, every = command.partition(":")
+        own = Path(sys.argv[2]) / chosen
+        own.mkdir()
+        reports[chosen] = report(chosen, own, int(every or 1))
+    print(json.dumps(reports))

@@ -39,8 +39,9 @@ def exists(process: int) -> bool:
 
 @posix
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.0, 4.0], ids=["while it loads", "while it waits"])
+@pytest.mark.parametrize(
+    ("number", "seconds"), [(signal.SIGKILL, 0.0), (signal.SIGTERM, 0.0), (signal.SIGKILL, 4.0)]
+)
 def test_a_worker_ends_with_its_parent(number: signal.Signals, seconds: float) -> None:
     command = [sys.executable, "-c", PARENT, str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

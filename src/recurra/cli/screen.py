@@ -34,11 +34,12 @@ class Screen(Reporter):
 
     Args:
         as_json: whether to print to stderr instead, and the result as one JSON object to stdout.
+        aside: whether to print to stderr in any case, since stdout has the answers.
     """
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, as_json: bool = False, *, aside: bool = False) -> None:
         self.as_json = as_json
-        stream = sys.stderr if as_json else sys.stdout
+        stream = sys.stderr if as_json or aside else sys.stdout
         # If the output is not a terminal, it has no width; 160 keeps most lines unwrapped.
         self.console = EscapingConsole(stream, highlight=False, width=None if stream.isatty() else 160)
         self._bytes: tuple[str, Progress, TaskID] | None = None

@@ -85,7 +85,7 @@ def predict(
     from recurra.tasks.base import PredictRequest
     from recurra.tasks.use import answers_for
 
-    screen = Screen(as_json)
+    screen = Screen(as_json, aside=out is None)
     task_options = options.given(
         next=next_tokens,
         generate=generate,
@@ -96,6 +96,8 @@ def predict(
         all=every,
     )
     answers = answers_for(model, PredictRequest(file, text or [], task_options))
+    for sentence in answers.warnings:
+        screen.warn(sentence)
     written_as = form or format_of(out)
     if out is None:
         count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,11 +23,13 @@ class Answers:
         fields: the columns of a CSV.
         records: JSON values by name, one record an answer.
         cells: returns the cells of ``fields`` for a record; if None, they are the record's values by name.
+        warnings: sentences about the answers.
     """
 
     fields: list[str]
     records: Iterator[dict[str, Any]]
     cells: Callable[[Mapping[str, Any]], list[Any]] | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def _csv(answers: Answers, file: TextIO, safe: bool) -> Callable[[Mapping[str, Any]], object]:

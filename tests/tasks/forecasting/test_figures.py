@@ -23,7 +23,7 @@ from recurra.tasks.forecasting.series.reach import Reach
 
 def part_of(inputs: NDArray[Any], target: NDArray[np.float64], rows: NDArray[np.int64]) -> Part:
     """The windows at ``rows`` of a series whose target is always known."""
-    matrix = Matrix(inputs, target, target, None, np.arange(1, len(target) + 1))
+    matrix = Matrix(inputs, target, target, None, np.arange(1, len(target) + 1), np.isnan(inputs), {})
     return Part("test", "series.csv", matrix, rows, 0, len(target))
 
 

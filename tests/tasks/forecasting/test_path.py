@@ -144,7 +144,7 @@ def test_predict_says_what_comes_after_the_last_row(
     assert float(piped["temp"]) == pytest.approx(float(row["temp"]), rel=1e-5)
     answers = tmp_path / "answers.jsonl"
     assert found(run("predict", model, path, "--out", answers, "--json"))["rows"] == 1
-    assert set(json.loads(answers.read_text(encoding="utf-8"))) == {"row", "time", "for", "temp"}
+    assert set(json.loads(answers.read_text(encoding="utf-8"))) == {"row", "time", "for", "temp", "filled"}
 
 
 def test_memory_is_measured_over_the_steps_of_a_window(model: Path, series: Path, run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
+from recurra.tasks.forecasting.gaps import Gaps, gaps_in_words, gaps_of
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.clock import Stamps
 from recurra.tasks.forecasting.series.grid import even_grid
@@ -27,11 +29,13 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     """Returns the forecasts for a request: after the last row, or with the option ``all`` after every row.
 
     A record has the current row of the file and its time, the time of the forecast, the number of values
-    ahead if there are several, and the value under the name of the target.
+    ahead if there are several, the value under the name of the target, and ``filled``, the share of missing
+    cells in its window, which were filled with earlier ones; it is no column of a CSV. The value is empty
+    where the window has no known value of the target.
 
     Raises:
         ConfigError: the request has texts.
-        DataError: there are too few rows, or a column is missing.
+        DataError: there are too few rows, a column is missing, or no window has a known value of the target.
     """
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
@@ -43,19 +47,24 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     timed, several = bool(bundle.assets.layout.time), reach_of(bundle).horizon > 1
     fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
     fields.append(bundle.assets.layout.target.name)
-    return Answers(fields, _records(bundle, table, bool(request.options.get("all"))))
+    part, forecasts, gaps, warnings = forecast_table(bundle, table, bool(request.options.get("all")))
+    return Answers(fields, _records(bundle, part, forecasts, gaps), warnings=warnings)
 
 
-def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple[Part, NDArray[np.float64]]:
-    """Returns the windows of a table and their forecasts (N, K) in the unit of the target.
+def forecast_table(
+    bundle: ForecasterBundle, table: Table, every: bool
+) -> tuple[Part, NDArray[np.float64], Gaps, list[str]]:
+    """Returns the windows of a table, their forecasts (N, K) in the unit of the target, gaps and warnings.
 
-    If ``every``, the forecasts are from every row with a full window, otherwise from the last row.
+    If ``every``, the forecasts are from every row with a full window, otherwise from the last row. A forecast
+    is NaN if its window has no known value of the target, unless the network does not depend on it.
 
     Raises:
-        DataError: there are too few rows, or a column is missing.
+        DataError: there are too few rows, a column is missing, or no window has a known value of the target.
     """
     layout, reach = bundle.assets.layout, reach_of(bundle)
-    matrix = encode(table, even_grid(table, layout.clock, layout.spacing), layout)
+    grid = even_grid(table, layout.clock, layout.spacing)
+    matrix = encode(table, grid, layout)
     if len(matrix) <= reach.back:
         raise DataError(
             f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",
@@ -65,11 +74,30 @@ def forecast_table(bundle: ForecasterBundle, table: Table, every: bool) -> tuple
     rows = np.arange(reach.back, len(matrix)) if every else np.array([len(matrix) - 1])
     rows = rows[matrix.numbers[rows] > 0]
     part = Part("rows", table.where, matrix, rows, 0, len(matrix))
-    return part, forecasts_of(bundle, part)
+    gaps = gaps_of(part, reach)
+    warnings = [*table.notes, *grid.warnings, *gaps_in_words(part, gaps, layout)]
+    depends = bundle.config.series.residual or layout.target in layout.numbers
+    if not depends or not gaps.blind.any():
+        return part, forecasts_of(bundle, part), gaps, warnings
+    target, last = layout.target.name, int(matrix.numbers[rows[gaps.blind][-1]])
+    if gaps.blind.all():
+        raise DataError(
+            f"no value of {target!r} is known in the {gaps.rows:,} rows up to row {last:,}",
+            where=table.where,
+            hint="a forecast needs the past of its target: give rows with values of it",
+        )
+    forecasts = np.full((len(rows), reach.horizon), np.nan)
+    forecasts[~gaps.blind] = forecasts_of(bundle, replace(part, rows=rows[~gaps.blind]))
+    warnings.append(
+        f"no forecast from {int(gaps.blind.sum()):,} rows, the last is row {last:,}: no value of {target!r} "
+        "is known in their windows"
+    )
+    return part, forecasts, gaps, warnings
 
 
-def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[dict[str, Any]]:
-    part, forecasts = forecast_table(bundle, table, every)
+def _records(
+    bundle: ForecasterBundle, part: Part, forecasts: NDArray[np.float64], gaps: Gaps
+) -> Iterator[dict[str, Any]]:
     layout, matrix, targets = bundle.assets.layout, part.matrix, reach_of(bundle).targets.tolist()
     times: list[str] = []
     target_times: list[list[str]] = []
@@ -84,7 +112,8 @@ def _records(bundle: ForecasterBundle, table: Table, every: bool) -> Iterator[di
                 record |= {"time": times[window], "for": target_times[index][window]}
             if len(targets) > 1 or not times:
                 record["ahead"] = index + 1 if times else distance
-            yield {**record, layout.target.name: value}
+            record[layout.target.name] = value if np.isfinite(value) else None
+            yield {**record, "filled": round(float(gaps.share[window]), 4)}
 
 
 def _texts(stamps: Stamps) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -126,7 +127,8 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     def predict(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:
         """Returns the forecasts from each row, ``(M,)`` or ``(M, horizon)``, in the target's unit.
 
-        Row ``i`` holds the value ``delay`` after row ``i``, and NaN where too few rows precede it.
+        Row ``i`` holds the value ``delay`` after row ``i``, and NaN where too few rows precede it or no value
+        of the target is known in its window. What is missing or unknown in the table is a `UserWarning`.
         """
         forecasts, _ = self._forecasts(X)
         return forecasts[:, 0] if forecasts.shape[1] == 1 else forecasts
@@ -143,7 +145,9 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """Returns ``(M, K)`` forecasts from and true values for each row, NaN where there are none."""
         self._check_fitted()
         table = _table(X, self.bundle_.config.data)
-        part, values = forecast_table(self.bundle_, table, every=True)
+        part, values, _, said = forecast_table(self.bundle_, table, every=True)
+        for sentence in said:
+            warnings.warn(f"{table.where}: {sentence}", stacklevel=3)
         # Rows that were inserted for gaps in time have no row in the table.
         rows = np.searchsorted(table.numbers, part.matrix.numbers[part.rows])
         shape = (len(table), values.shape[1])

@@ -125,6 +125,8 @@ class Matrix(NamedTuple):
         last: ``(M,)`` float64 the last known target up to each row; the training mean before the first.
         stamps: ``(M,)`` the time of each row; None without times.
         numbers: ``(M,)`` int64 the row of the file; 0 for an inserted row.
+        missing: ``(M, C)`` whether the cell of each column (numbers, then words) is missing.
+        unknown: ``(M,)`` words that training had not, None elsewhere, by the name of the column.
     """
 
     inputs: NDArray[np.float32]
@@ -132,6 +134,8 @@ class Matrix(NamedTuple):
     last: NDArray[np.float64]
     stamps: Stamps | None
     numbers: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    unknown: dict[str, NDArray[np.object_]]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -209,6 +213,7 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
         if name not in table.columns:
             raise table.error(f"there is no column {name!r}")
     gone: dict[str, NDArray[np.bool_]] = {}
+    unknown: dict[str, NDArray[np.object_]] = {}
     columns: list[NDArray[np.float64]] = []
     for scale in layout.numbers:
         values = scale.known(_column_values(table, grid, scale.name))
@@ -219,12 +224,18 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     for category in layout.categories:
         words = grid.place(words_of(table.columns[category.name]), None)
         columns += [(words == word).astype(np.float64) for word in category.words]
+        gone[category.name] = np.array([word is None for word in words.tolist()], bool)
+        new = ~gone[category.name] & ~np.isin(words.astype(str), category.words)
+        if new.any():
+            unknown[category.name] = words.copy()
+            unknown[category.name][~new] = None
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
     target = layout.target.known(_column_values(table, grid, layout.target.name))
     inputs = np.stack(columns, axis=1).astype(np.float32)
     last = filled(target, layout.target.mean)
-    return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0))
+    missing = np.stack([*gone.values(), np.zeros(len(inputs), bool)], axis=1)[:, :-1]
+    return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0), missing, unknown)
 
 
 def _column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
