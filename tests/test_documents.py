@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
 
@@ -127,6 +128,20 @@ def test_the_chinese_course_has_the_code_of_the_english_one() -> None:
     pages = [ROOT / "docs" / "guide" / name for name in ("course.md", "course.zh-CN.md")]
     english, chinese = (python_blocks(page.read_text(encoding="utf-8")) for page in pages)
     assert [block[1:] for block in chinese] == [block[1:] for block in english]
+
+
+def test_the_notebook_is_the_course_page() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "notebook.py"))
+    written = made["NOTEBOOK"].read_text(encoding="utf-8")
+    page = made["PAGE"].read_text(encoding="utf-8")
+    assert written == made["notebook"](page)
+    nbformat.validate(nbformat.reads(written, as_version=4))
+    cells = json.loads(written)["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code == [block.strip() for _, block, _ in python_blocks(page)]
+    links = re.findall(r"\]\(([^)#]+)\)", "".join("".join(cell["source"]) for cell in cells))
+    assert links
+    assert all((made["NOTEBOOK"].parent / link).exists() for link in links if not link.startswith("http"))
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)

@@ -6,11 +6,11 @@ from dataclasses import field
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from recurra.config import updated
 from recurra.errors import DataError
+from recurra.generators import initial_weights
 from recurra.io.splits import split
 from recurra.layers.summary import summarize
 from recurra.measure.explain import Explanation
@@ -137,7 +137,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             return super().summary()
         config: Any = self._config()
         kind = "binary" if classes in (None, 2) else "multiclass"
-        with torch.random.fork_rng(devices=[]):
+        with initial_weights(0):
             network = Classifier(config.model, config.tokenizer.vocab_size, classes or 2, kind)
         return ShownText(summarize(network).text())
 
