@@ -150,6 +150,30 @@ def test_broken_conllu_is_refused(tmp_path: Path, content: str, complaint: str) 
     assert refused(put(tmp_path / "a.conllu", content + "\n")) == complaint
 
 
+@pytest.mark.parametrize("ends", [["\t"], ["", "\t"], ["", "", "\t\t"], ["\t\t", "\t"]])
+@pytest.mark.parametrize("layout", ["{word}\t{tag}", "{word}\tx\t{tag}", "conllu"])
+def test_empty_last_cells_are_no_columns(tmp_path: Path, ends: list[str], layout: str) -> None:
+    pairs = [(n, f"w{n}", f"T{n % 3}") for n in range(1, 10)]
+    lines = [
+        (word(*pair) if layout == "conllu" else layout.format(word=pair[1], tag=pair[2]))
+        + ends[n % len(ends)]
+        for n, pair in enumerate(pairs)
+    ]
+    (result,) = load(put(tmp_path / "a.tsv", "\n".join(lines) + "\n"))
+    assert result.words == tuple(form for _, form, _ in pairs)
+    assert result.tags == tuple(tag for _, _, tag in pairs)
+
+
+def test_words_whose_tag_is_left_empty_are_read_in_the_layout_of_the_training_file(tmp_path: Path) -> None:
+    like = detect_sentences(put(tmp_path / "train", "el\tx\tDET\nmar\tx\tNOUN\n"), AUTO, TaggingConfig())
+    for name in ("new", "new.tsv"):
+        new = put(tmp_path / name, "la\tx\t\ntierra\tx\t\n")
+        source = detect_sentences(new, AUTO, TaggingConfig(), labelled=False, like=like)
+        assert [(one.words, one.tags) for one in read_sentences(source)] == [(("la", "tierra"), None)]
+    untagged = put(tmp_path / "train.tsv", "el\tx\tDET\nmar\tx\t\nla\tx\tDET\n")
+    assert refused(untagged) == ", row 2: the word 'mar' has no tag"
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

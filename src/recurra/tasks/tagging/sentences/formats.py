@@ -147,7 +147,7 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     """
     if line.startswith("#"):
         return None
-    cells = line.split("\t")
+    cells = _cells(line, True, len(CONLLU_COLUMNS))
     hint = "a blank line must part sentences" if len(cells) == 1 or cells[0] == "1" else None
     if len(cells) != len(CONLLU_COLUMNS):
         what = f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs"
@@ -170,17 +170,25 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     return word, None
 
 
-def _find_columns(lines: Sequence[str]) -> tuple[int, bool]:
-    """The number of columns of most lines, and whether tabs separate them."""
+def _find_columns(lines: Sequence[str], least: int = 2) -> tuple[int, bool]:
+    """The number of columns of most lines, at least ``least`` with tabs; and whether tabs separate them."""
     filled = [line for line in lines if line.strip() and not line.startswith(_DOCUMENT)]
     tabs = sum("\t" in line for line in filled) > len(filled) / 2
-    counts = Counter(len(_cells(line, tabs)) for line in filled)
+    counts = Counter(len(_cells(line, tabs, least)) for line in filled)
     return (counts.most_common(1)[0][0] if counts else 0), tabs
 
 
-def _cells(line: str, tabs: bool) -> list[str]:
-    """The columns of a line: separated by tabs, or by any white space."""
-    return [cell.strip() for cell in line.split("\t")] if tabs else line.split()
+def _cells(line: str, tabs: bool, least: int) -> list[str]:
+    """The columns of a line: separated by tabs, or by any white space.
+
+    Empty cells at the end, beyond the first ``least``, are no columns: some tools end each line with a tab.
+    """
+    if not tabs:
+        return line.split()
+    cells = [cell.strip() for cell in line.split("\t")]
+    while len(cells) > least and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None:
@@ -188,7 +196,7 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
 
     Errors are without file and line.
     """
-    cells = _cells(line, source.tabs)
+    cells = _cells(line, source.tabs, source.columns)
     if cells[0] == _DOCUMENT:
         return None
     if len(cells) != source.columns:
@@ -210,7 +218,7 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
 
 def _sniff_conllu(start: SentenceStart) -> bool:
     first = next((line for line in start.lines if line.strip() and not line.startswith("#")), "")
-    cells = first.split("\t")
+    cells = _cells(first, True, len(CONLLU_COLUMNS))
     numbered = len(cells) == len(CONLLU_COLUMNS) and re.fullmatch(r"\d+([-.]\d+)?", cells[0])
     if numbered or start.name.endswith(CONLLU.suffixes):
         return True
@@ -224,11 +232,12 @@ def _sniff_columns(start: SentenceStart) -> bool:
     # Sentences of two words each look like words and tags, so that a file without labels has this format
     # only if it has the columns of the training file.
     like = start.like if start.is_like(COLUMNS) else None
-    return like is not None and _find_columns(start.lines) == (like.columns, like.tabs)
+    return like is not None and _find_columns(start.lines, like.columns) == (like.columns, like.tabs)
 
 
 def _columns_layout(start: SentenceStart) -> SentenceSource:
-    columns, tabs = _find_columns(start.lines)
+    like = start.like if start.is_like(COLUMNS) else None
+    columns, tabs = _find_columns(start.lines, 2 if like is None else like.columns)
     if columns < 2:
         hint = "write a word, a tab and its tag on each line, and a blank line between sentences"
         raise DataError("most lines have one column, without a tag", where=start.source.path, hint=hint)
