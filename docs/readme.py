@@ -1,7 +1,7 @@
 """Writes README.md and README.zh-CN.md: `python docs/readme.py`. A test checks that they are up to date.
 
-Both are templates in `docs/readme`, filled with the figures of `docs/readme/results.yaml`: a figure has one value in both
-languages. Figures that come from rows of `benchmarks/results` are compared with these rows by a test.
+Both are templates in `docs/readme`, filled with the figures of `docs/readme/results.yaml`: a figure has one
+value in both languages. Figures that come from rows of `benchmarks/results` are compared with them by a test.
 """
 
 from __future__ import annotations
