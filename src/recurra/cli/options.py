@@ -46,6 +46,14 @@ Group = Annotated[
     str | None,
     typer.Option(help="Column of groups; rows of a group are not split between training and validation."),
 ]
+FileSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting that describes the file, such as data.text=COLUMN. Can be repeated.",
+    ),
+]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.")]
 
 Valid = Annotated[Path | None, typer.Option(help="A validation file, instead of held-out rows.")]
@@ -83,6 +91,18 @@ def default_out(data: Path, what: str) -> Path:
 def given(**options: Any) -> dict[str, Any]:
     """Returns the options that are set, i.e. neither None nor False."""
     return {name: value for name, value in options.items() if value is not None and value is not False}
+
+
+def file_settings(settings: list[str] | None, skip_bad_rows: bool) -> dict[str, Any]:
+    """Merges ``--set`` and ``--skip-bad-rows`` of a verb that reads a file with a saved model.
+
+    Raises:
+        ConfigError: ``--set`` is not KEY=VALUE.
+    """
+    from recurra.config import merged_settings, parse_set
+
+    assigned = [parse_set(assignment) for assignment in settings or []]
+    return merged_settings(*assigned, {"data": {"skip_bad_rows": True}} if skip_bad_rows else {})
 
 
 def chosen_config(

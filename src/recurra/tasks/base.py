@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recurra.train.objective import BatchSource, Objective
 
 __all__ = [
+    "TEXT_FILE",
     "AssessOptions",
     "Assessment",
     "PredictRequest",
@@ -31,6 +32,12 @@ __all__ = [
     "TrainingSetup",
     "outline",
 ]
+
+
+TEXT_FILE = frozenset(
+    f"data.{name}" for name in ("format", "text", "header", "delimiter", "encoding", "skip_bad_rows")
+)
+"""The settings that describe a file of texts."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class TaskInfo:
         recipe: the default recipe.
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
+        file_settings: settings that describe a file, which may differ between a model's files.
         owns_file: whether a file belongs to this task, judged by its name.
     """
 
@@ -58,6 +66,7 @@ class TaskInfo:
     recipe: str
     words: bool
     options: frozenset[str] = frozenset()
+    file_settings: frozenset[str] = frozenset()
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
@@ -162,11 +171,14 @@ class PredictRequest:
         file: the file of rows; None or ``-`` for stdin.
         texts: texts, instead of a file.
         options: options of the task, by name.
+        settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
+            the settings of the model have them too.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")

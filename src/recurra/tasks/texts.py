@@ -185,8 +185,10 @@ def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: Toke
 
 
 def _contents_of(source: Source) -> str:
-    """Returns a fingerprint of a file's contents and of how its texts are found."""
-    return content_key([source.path], json.dumps(source.settings(), sort_keys=True, default=str))
+    """Returns a fingerprint of a file's contents and of how its rows are read."""
+    names = ("format", "encoding", "delimiter", "header", "quoted", "skip_bad_rows")
+    how = {**source.settings(), **{name: getattr(source, name) for name in names}}
+    return content_key([source.path], json.dumps(how, sort_keys=True, default=str))
 
 
 def tokenized_parts(
@@ -252,8 +254,11 @@ def open_part(
     """
     source = detect(path, data, labelled=labels is not None, like=like)
     skipped = Skipped()
-    examples = _examples(source, _contents_of(source), tokenizer, labels, skipped)
+    if source.skip_bad_rows:  # counted here, since the examples may be in the cache
+        for _ in read(source, skipped):
+            pass
     report_skipped(skipped, path, reporter)
+    examples = _examples(source, _contents_of(source), tokenizer, labels, Skipped())
     if not len(examples):
         raise DataError("there are no rows", where=path)
     return Part(

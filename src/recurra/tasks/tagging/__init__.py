@@ -19,5 +19,11 @@ INFO = TaskInfo(
     estimator="SequenceTagger",
     recipe="tagger",
     words=True,
+    file_settings=frozenset(
+        {
+            *("data.encoding", "data.skip_bad_rows"),
+            *("tagging.format", "tagging.column", "tagging.unknown_tags"),
+        }
+    ),
     owns_file=_owns_file,
 )

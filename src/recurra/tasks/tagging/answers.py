@@ -46,7 +46,9 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
     # The file may have another format than the training file, e.g. plain sentences.
-    tagging = updated(bundle.config, {"tagging": {"format": "auto"}}).tagging
+    tagging = updated(
+        bundle.config, {"tagging": {"format": "auto", **request.settings.get("tagging", {})}}
+    ).tagging
     source = detect_sentences(
         request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
     )

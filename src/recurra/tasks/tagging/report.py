@@ -102,8 +102,9 @@ def _sections(assessment: TagAssessment) -> list[Section]:
             title="Figures",
             paragraphs=paragraphs,
             tables=[ReportTable(header=header, rows=figures)],
+            half=True,
         ),
-        Section(anchor="tags", title="Tags", tables=[_tags_table(m)]),
+        Section(anchor="tags", title="Tags", tables=[_tags_table(m)], half=True),
     ]
     if m.entities is not None:
         sections.append(_spans(m.entities))
