@@ -122,7 +122,8 @@ def format_of(path: Path | None) -> str:
 
 
 def write_answers(answers: Answers, file: TextIO, form: str, *, safe: bool = False) -> int:
-    """Writes the answers one by one, and returns their number. Numbers in a CSV have six decimals.
+    """Writes the answers one by one, and returns their number. Other numbers than
+    whole ones have six decimals in a CSV, unless the answers have `Answers.cells` that are texts.
 
     Args:
         answers: the answers, computed as they are written.

@@ -114,7 +114,7 @@ def bars(metrics: ForecastMetrics) -> list[Bar]:
 
 def forecast_sections(assessment: ForecastAssessment, distance: str) -> list[Section]:
     """Returns the sections on forecasts; ``distance`` is that from a window to its last target, in words."""
-    sections = [_against_truth(assessment, distance), _figures(assessment.metrics, assessment.note)]
+    sections = [_figures(assessment.metrics, assessment.note), _against_truth(assessment, distance)]
     charts = [*_by_time(assessment), *_by_distance(assessment.metrics)]
     if charts:
         sections.append(Section(anchor="when", title="Errors by time", charts=charts))
@@ -211,7 +211,7 @@ def _figures(metrics: ForecastMetrics, note: str) -> Section:
         ],
     )
     tables = [table for table in (errors, differences) if table.rows]
-    return Section(anchor="errors", title="Errors", paragraphs=paragraphs, tables=tables)
+    return Section(anchor="figures", title="Figures", paragraphs=paragraphs, tables=tables)
 
 
 def _by_time(assessment: ForecastAssessment) -> list[Chart]:
