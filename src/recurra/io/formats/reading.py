@@ -171,8 +171,8 @@ def _label(value: Any) -> str | None:
         if value.is_integer():  # many tools write a column of integers with gaps as floats
             return str(int(value))
     if isinstance(value, Decimal):  # databases write 1 as 1.00
-        text = format(value, "f")
-        return text.rstrip("0").removesuffix(".") if "." in text else text
+        digits = format(value, "f")
+        return digits.rstrip("0").removesuffix(".") if "." in digits else digits
     text = as_text(value)
     return None if text is None else text.strip()
 
