@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ from hypothesis import HealthCheck, settings
 os.environ["RECURRA_CACHE"] = tempfile.mkdtemp(prefix="recurra-tests-")
 # The kernel cache has a folder for each version of the sources: all workers and later runs share it.
 os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".pytest_cache/kernels"))
+
+# A shell ignores Ctrl-C in what it starts in the background, and children of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from recurra.cli.main import main
 from recurra.config import Config, load_recipe
