@@ -17,14 +17,14 @@ os.environ["RECURRA_CACHE"] = tempfile.mkdtemp(prefix="recurra-tests-")
 # The kernel cache has a folder for each version of the sources: all workers and later runs share it.
 os.environ.setdefault("RECURRA_KERNEL_CACHE", str(Path(__file__).parents[1] / ".pytest_cache/kernels"))
 
-# A shell ignores Ctrl-C in what it starts in the background, and children of the tests would inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 from recurra.cli.main import main
 from recurra.config import Config, load_recipe
 from recurra.io.sample import write_sample
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.settings import build_config
+
+# A shell ignores Ctrl-C in what it starts in the background, and children of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: the tests check behaviour, not speed, and must pass on a busy machine.
 settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""Every command of the README and the guides runs, page by page, on small files with the names of the page."""
+"""Every command of the README and the guides runs, page by page, on small files with the page's names."""
 
 from __future__ import annotations
 
