@@ -173,12 +173,14 @@ class PredictRequest:
         options: options of the task, by name.
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
+        keep: whether answers repeat the columns of the file.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    keep: bool = True
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")
