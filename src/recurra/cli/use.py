@@ -83,6 +83,9 @@ def predict(
             help="Put an apostrophe before cells that a spreadsheet takes for formulas (= + - @).",
         ),
     ] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns/--no-columns", help="Repeat the columns of the file in the answers.")
+    ] = True,
     settings: options.FileSettings = None,
     skip_bad_rows: options.SkipBadRows = False,
     as_json: options.AsJson = False,
@@ -109,8 +112,9 @@ def predict(
         all=every,
     )
     described = options.file_settings(settings, skip_bad_rows)
-    answers = answers_for(model, PredictRequest(file, text or [], task_options, described))
-    for sentence in answers.warnings:
+    answers = answers_for(model, PredictRequest(file, text or [], task_options, described, columns))
+    known = [*answers.warnings]
+    for sentence in known:
         screen.warn(sentence)
     written_as = form or format_of(out)
     if out is None:
@@ -119,6 +123,8 @@ def predict(
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
             count = write_answers(answers, target, written_as, safe=safe_csv)
         screen.note(f"{count:,} answers in {out}")
+    for sentence in answers.warnings[len(known) :]:
+        screen.warn(sentence)
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})
 
 

@@ -136,7 +136,8 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
                 hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text='[NAME]'"
                 raise DataError("no text is found", where=lines.where, row=number, hint=hint)
             source = replace(start.source, text=text)
-        yield from records(source, [(number, [value.get(name, MISSING) for name in text])], refuse)
+        for record in records(source, [(number, [value.get(name, MISSING) for name in text])], refuse):
+            yield record._replace(cells=value)
 
 
 LINES = Format(

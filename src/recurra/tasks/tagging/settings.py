@@ -22,6 +22,11 @@ class TaggingConfig(Section):
     column: Literal["upos", "xpos", "feats"] = Field(
         "upos", description="column of the tags in a CoNLL-U file"
     )
+    scheme: Literal["auto", "none", "iob2", "iob1", "iobes", "bilou", "bmes"] = Field(
+        "auto",
+        description="scheme in which tags such as B-PER mark spans, whose precision, recall and F1 are "
+        "computed; auto: that of the tags, none: spans are not measured",
+    )
     unknown_tags: Literal["refuse", "wrong"] = Field(
         "refuse",
         description="a tag that the training file lacks: refuse, an error; wrong, counted as a wrong answer",
