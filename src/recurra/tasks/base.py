@@ -243,6 +243,7 @@ class Task(Generic[P, B]):
         calibrate: returns the temperature of the logits, fitted on the validation part.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
             pretrained vectors.
+        use: what a model is used for, by command; ``MODEL`` stands for its directory.
         explain: returns the contribution of each word of a text to the prediction.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
@@ -266,6 +267,7 @@ class Task(Generic[P, B]):
     calibrate: Callable[[B, P], float] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
+    use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None

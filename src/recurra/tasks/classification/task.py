@@ -39,7 +39,7 @@ from recurra.tasks.classification.network import (
     predict_logits,
 )
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
-from recurra.tasks.classification.report import card, fit_fields, report_fields
+from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -172,6 +172,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     report_fields=report_fields,
     fit_fields=fit_fields,
     card=card,
+    use=USE,
     predict=answers,
     sequences=sequences,
     explain=explain_text,
