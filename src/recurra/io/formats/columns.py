@@ -160,7 +160,7 @@ def find_text(columns: Sequence[Column], header: bool, taken: set[str]) -> tuple
 
 
 def find_other_texts(columns: Sequence[Column], taken: set[str]) -> tuple[str, ...]:
-    """Returns the columns that are not ``taken`` and hold phrases in most rows, but for names such as ``user``."""
+    """Returns the columns that are not ``taken`` and hold phrases in most rows, but for names and dates."""
     most = max((c.count for c in columns), default=0)
     free = (c for c in columns if c.name not in taken and c.is_prose and 2 * c.count > most)
     return tuple(c.name for c in free if plain_name(c.name) not in _OTHERS)
