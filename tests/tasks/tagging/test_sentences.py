@@ -221,7 +221,7 @@ def test_broken_sentences_can_be_left_out(tmp_path: Path) -> None:
     )
     skipped = Skipped()
     result = load(put(tmp_path / "a.conllu", content), DataConfig(skip_bad_rows=True), skipped=skipped)
-    assert [(one.words, one.row) for one in result] == [(("d",), 5), (("f",), 11)]
+    assert [(one.words, one.row, one.number) for one in result] == [(("d",), 5, 2), (("f",), 11, 5)]
     assert skipped.count == 3
     assert skipped.examples[0] == "row 2: the word's number is '3', not 2"
 

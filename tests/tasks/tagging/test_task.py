@@ -169,7 +169,44 @@ def test_answers_stand_beside_their_words(
     found = [json.loads(line) for line in text.out.splitlines()]
     assert [one["word"] for one in found] == ["baxbaxon", ",", "wa", "!"]
     assert found[0]["tag"] == "NOUN"
-    assert "has no word" in run("predict", fitted.folder, "--text", " ").err
+
+
+def test_answers_have_the_numbers_of_lines_texts_and_sentences(
+    fitted: Fitted, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers can be joined with the input by number: what has no words has a number, but no answer."""
+
+    def numbers(*arguments: object) -> list[tuple[str, str]]:
+        ran = run("predict", fitted.folder, *arguments)
+        assert ran.code == 0, ran.err
+        return [(answer["sentence"], answer["word"]) for answer in rows(ran.out)]
+
+    def piped(content: str) -> list[tuple[str, str]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return numbers("-")
+
+    lines = tmp_path / "lines.txt"
+    for content, expected in {
+        "baon\n\nwa\n \n\t\nbaar wa\n\n": [("1", "baon"), ("3", "wa"), ("6", "baar"), ("6", "wa")],
+        "\n\r\nbaon\r\n": [("3", "baon")],
+    }.items():
+        lines.write_text(content, newline="")
+        assert numbers(lines) == expected
+        assert piped(content) == expected
+    assert piped("\n \n") == piped("") == []
+    sentences = "\n\n" + "\n\n".join(conllu([[(word, "NOUN")]]) for word in ("baon", "wa", "baar"))
+    treebank = tmp_path / "a.conllu"
+    treebank.write_text(sentences)
+    expected = [("1", "baon"), ("2", "wa"), ("3", "baar")]
+    assert numbers(treebank) == expected
+    assert piped(sentences) == expected
+    assert numbers("--text", "", "--text", "baon", "--text", " ", "--text", "wa") == [
+        ("2", "baon"),
+        ("4", "wa"),
+    ]
+    ran = run("predict", fitted.folder, "--text", " ")
+    assert (ran.code, rows(ran.out)) == (0, [])
+    assert "text 1 has no words, and no answers" in ran.err
 
 
 class Stopping(Observer):

@@ -25,6 +25,7 @@ from recurra.io.formats.parquet import PARQUET, named_once
 from recurra.io.formats.reading import refuser
 
 __all__ = [
+    "Numbers",
     "Table",
     "compound",
     "counts_rows",

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from recurra.errors import BundleError, DataError
@@ -40,11 +40,14 @@ class Sentence:
         words: at least one, as in the file.
         tags: one for each word; None without tags.
         row: the line of the first word in the file, from 1.
+        number: its number in the input, from 1, or 0. Where each line is a sentence, blank lines count;
+            elsewhere, broken sentences that are left out count.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None
     row: int
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -87,20 +87,23 @@ def read_sentence_stream(
 ) -> tuple[Iterator[Sentence], Callable[[], bool]]:
     """Sentences of words from a binary stream, and a function that returns whether more lines have arrived.
 
-    The format is detected from the first line: CoNLL-U by its comment or its columns, columns if they are
-    those of ``like``, the training file's source; otherwise each line is a sentence.
+    The format is detected from the first line that is not blank: CoNLL-U by its comment or its columns,
+    columns if they are those of ``like``, the training file's source; otherwise each line is a sentence.
 
     Raises:
         DataError: something that is not text, bytes that are not in the encoding, or a broken line.
     """
     pipe = Pipe(file, encoding)
-    first = next(pipe, b"")
+    begin = [next(pipe, b"")]
+    while begin[-1] and not begin[-1].strip():
+        begin.append(next(pipe, b""))
+    first = begin[-1]
     codec = "utf-8" if pipe.wide else encoding  # the pipe decodes wide encodings itself
     require_text(first, codec, NAME)
     head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
     source = SentenceSource(Path(NAME), "", encoding=codec, labelled=False)
     source = _laid_out(SentenceStart(source, [head], like=like))
-    lines = Lines(chain([first], pipe), NAME, codec, False)
+    lines = Lines(chain(begin, pipe), NAME, codec, False)
     return read_sentences_from(lines, source), lambda: pipe.waiting
 
 
@@ -110,7 +113,7 @@ def read_sentences_from(
     """The sentences of ``lines``; the other arguments and the errors are those of `read_sentences`."""
     parse = sentence_format(source.format).parse
     words: list[Word] = []
-    first = 0
+    first = count = 0
     fault: DataError | None = None
     empty = True
     for number, line in enumerate(chain(lines, [""]), 1):  # a blank line ends the last sentence
@@ -134,19 +137,20 @@ def read_sentences_from(
             first = first or number if words else 0
             if parse is not None:
                 continue
+        count = number if parse is None else count + (fault is not None or bool(words))
         if fault is not None:
             if skipped is not None:
                 skipped.add(f"row {fault.row}: {fault.what}")
         elif words:
             empty = False
-            yield _sentence(words, first)
+            yield _sentence(words, first, count)
         words, first, fault = [], 0, None
     if empty and source.labelled:
         raise DataError("there are no sentences", where=source.path, hint="give a file with tagged words")
 
 
-def _sentence(words: list[Word], row: int) -> Sentence:
+def _sentence(words: list[Word], row: int, number: int) -> Sentence:
     # A word that occurs often is one string in memory.
     texts = tuple(sys.intern(word) for word, _ in words)
     tags = tuple(sys.intern(tag) for _, tag in words if tag is not None)
-    return Sentence(texts, tags if len(tags) == len(words) else None, row)
+    return Sentence(texts, tags if len(tags) == len(words) else None, row, number)
