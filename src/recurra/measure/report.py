@@ -23,7 +23,7 @@ from recurra.measure.charts import line_chart
 from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
 
 __all__ = [
-    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "render", "template_macros",
+    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "Step", "render", "template_macros",
     "write_report",
 ]  # fmt: skip
 
@@ -89,6 +89,13 @@ class Section(_Record):
     half: bool = Field(False, description="whether it takes half of a wide page, beside another such section")
 
 
+class Step(_Record):
+    """Something that a reader can do, with the commands to copy."""
+
+    text: str
+    command: str = Field("", description="one command a line")
+
+
 class ReportData(_Record):
     """The contents of a report; fields that are None or empty are left out of the page.
 
@@ -104,6 +111,8 @@ class ReportData(_Record):
     verdict: str = Field("", description="comparison with the baseline, in words")
     verdict_kind: Literal["", "good", "bad"] = ""
     caution: str = Field("", description="limits of the figures")
+    steps: list[Step] = Field(default_factory=list, description="what to try if the baseline is not beaten")
+    use: list[Step] = Field(default_factory=list, description="how to use the model")
     bars: list[Bar] = Field(default_factory=list, description="the figure of the model and of its baselines")
     bars_label: str = Field("", description="what the bars show, their unit, and which end is better")
     bars_top: float | None = Field(None, gt=0, description="right end of the bars; the largest value if None")

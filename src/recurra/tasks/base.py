@@ -203,6 +203,21 @@ class Prepare(Protocol[P_co]):
         """Reads ``data``, splits it unless ``valid`` is given, and encodes it."""
 
 
+class Check(Protocol):
+    """The signature of `Task.check`."""
+
+    def __call__(
+        self,
+        data: Path,
+        config: Any,
+        reporter: Reporter,
+        *,
+        valid: Path | None = None,
+        test: Path | None = None,
+    ) -> dict[str, Any]:
+        """Reports what to know about files before training, and returns it as JSON values."""
+
+
 @dataclass(frozen=True)
 class Task(Generic[P, B]):
     """The functions of a task. Code that is common to all tasks calls only these.
@@ -228,9 +243,11 @@ class Task(Generic[P, B]):
         calibrate: returns the temperature of the logits, fitted on the validation part.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
             pretrained vectors.
+        use: what a model is used for, by command; ``MODEL`` stands for its directory.
         explain: returns the contribution of each word of a text to the prediction.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
+        check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
     """
 
@@ -250,7 +267,9 @@ class Task(Generic[P, B]):
     calibrate: Callable[[B, P], float] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
+    use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
+    check: Check | None = None
     study: StudyFunctions[P, B] | None = None
 
 

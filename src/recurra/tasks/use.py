@@ -155,7 +155,7 @@ def evaluate_files(
     assessment = task.assess(bundle, part, options)
     task.report_assessment(assessment, reporter)
     if report is not None:
-        write_report(report, evaluation_report(task, bundle, assessment, data.name))
+        write_report(report, evaluation_report(task, bundle, assessment, data.name, model))
         reporter.note(f"report: {report}")
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 

@@ -286,6 +286,23 @@ def test_any_text_gives_a_page_that_utf8_can_hold(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", html)
 
 
+@pytest.mark.parametrize(
+    ("model", "baseline", "kind", "said"),
+    [(900, 700, "good", "ahead of"), (700, 900, "bad", "behind"), (800, 801, "", "no difference shown")],
+)
+def test_all_that_is_said_of_the_baseline_agrees(model: int, baseline: int, kind: str, said: str) -> None:
+    rows = np.arange(1000)
+    compared = compare_accuracy(rows < model, rows[::-1] < baseline, "the GRU", "the n-gram baseline")
+    data = page_of(replace(assessment(), comparison=compared))
+    text = Page(render(data)).text.replace("−", "-")
+    assert data.verdict_kind == kind
+    assert said in data.verdict.lower()
+    assert f"here {100 * compared.low:+.1f} to {100 * compared.high:+.1f} points" in text
+    assert (compared.low <= 0 <= compared.high) == (kind == "")
+    assert "p =" not in text
+    assert "p <" not in text
+
+
 def test_without_a_baseline_the_majority_stands_beside() -> None:
     found = replace(assessment(), baseline=None, comparison=None)
     text = Page(render(page_of(found, ngrams={}))).text

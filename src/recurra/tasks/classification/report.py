@@ -12,18 +12,25 @@ from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
 from recurra.measure.formatting import count, percent, percents, sentence, share, three
 from recurra.measure.metrics import Metrics
-from recurra.measure.report import Bar, ReportTable, Section, template_macros
-from recurra.tasks.card import caution, model_card, part_row, verdict_fields
+from recurra.measure.report import Bar, ReportTable, Section, Step, template_macros
+from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 
-__all__ = ["card", "fit_fields", "report_fields", "result_fields"]
+__all__ = ["USE", "card", "fit_fields", "report_fields", "result_fields"]
+
+USE = {
+    'recurra predict MODEL --text "..."': "predict a text",
+    "recurra evaluate MODEL DATA": "measure it on other data",
+}
+"""What a model is used for, by command."""
 
 _COLUMNS = 6  # classes that get a column each in the table of parts
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
+_MANY_CUT = 0.05  # share of truncated texts that is worth a word if the baseline is not beaten
 _MISTAKES = 5  # that are shown at once; the others after a click
 
 
@@ -51,6 +58,7 @@ def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: A
             for part, by_name in zip(prepared.parts, counts, strict=True)
         ],
         "data_tables": [] if few else [by_class],
+        "steps": _cut_texts(prepared.train, bundle),
     }
 
 
@@ -127,10 +135,7 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
         kind=f"A text classifier ({labels.label_kind})",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
-        use="""\
-    recurra predict . --text "..."
-    recurra evaluate . DATA
-""",
+        use=use_in_card(USE),
         limits=f"""\
 The vocabulary has {vocabulary:,} words of the training texts; the model reads the
 first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
@@ -154,6 +159,22 @@ def _facts(part: Part, bundle: ClassifierBundle) -> str:
     return f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut"
 
 
+def _cut_texts(part: Part, bundle: ClassifierBundle) -> list[Step]:
+    most = bundle.config.tokenizer.max_tokens
+    full = part.examples.full_lengths[part.rows]
+    longer = float((full > most).mean())
+    if longer < _MANY_CUT:
+        return []
+    enough = int(np.quantile(full, 0.98))
+    return [
+        Step(
+            text=f"{share(longer)} of the training texts have more than {most:,} tokens, and their "
+            f"{bundle.config.tokenizer.cut} is not read. Read more of them: add to the command",
+            command=f"--set tokenizer.max_tokens={enough}",
+        )
+    ]
+
+
 def _lead(assessment: Assessment) -> str:
     m = assessment.metrics
     what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
@@ -175,12 +196,7 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
             "There is no baseline to compare it with."
         }
-    remark = ""
-    if not comparison.shown:
-        remark = " On these rows neither is shown to be better."
-    elif not comparison.better:
-        remark = " On this data the baseline is the better choice."
-    return verdict_fields(comparison, remark)
+    return verdict_fields(comparison)
 
 
 def _bars(assessment: Assessment) -> list[Bar]:
@@ -232,10 +248,11 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
         )
     if assessment.comparison is not None:
         c = assessment.comparison
+        ends = f"{100 * c.low:+.1f} to {100 * c.high:+.1f}".replace("-", "−")
         notes.append(
             f"Of {c.rows:,} rows, {c.only_first:,} are right only with {c.first} and {c.only_second:,} only "
-            f"with {c.second}. A difference is shown if its 95% interval, {100 * c.low:+.1f} to "
-            f"{100 * c.high:+.1f} points, does not contain 0 (Newcombe's interval for paired rows)."
+            f"with {c.second}. A difference is shown if its 95% interval, here {ends} points, does not "
+            "contain 0 (Newcombe's interval for paired rows)."
         )
     return Section(
         anchor="figures",

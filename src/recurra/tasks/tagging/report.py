@@ -8,7 +8,7 @@ import numpy as np
 
 from recurra.measure.formatting import count, percent, percents, sentence
 from recurra.measure.report import Bar, ReportTable, Section
-from recurra.tasks.card import caution, model_card, part_row, verdict_fields
+from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.tagging.assess import BASELINE, TagAssessment, span_rows
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.entities import EntityFigures
@@ -16,7 +16,14 @@ from recurra.tasks.tagging.figures import Share, TaggingMetrics
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, scheme_of
 from recurra.tasks.tagging.schemes import FoundScheme
 
-__all__ = ["card", "fit_fields", "report_fields"]
+__all__ = ["USE", "card", "fit_fields", "report_fields"]
+
+USE = {
+    'recurra predict MODEL --text "..."': "tag a sentence",
+    "recurra predict MODEL SENTENCES": "tag a file",
+    "recurra evaluate MODEL DATA": "measure it on other data",
+}
+"""What a model is used for, by command."""
 
 _LONG = 30  # tags beyond which their table is folded
 
@@ -184,11 +191,8 @@ def card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
         about=f"Its tags: {few}.\nScheme of spans: {scheme or 'none'}.\n",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
-        use="""\
-    recurra predict . SENTENCES
-    recurra predict . --text "..."
-    recurra evaluate . DATA
-
+        use=f"""\
+{use_in_card(USE)}
 SENTENCES has one sentence per line with words separated by spaces, or the format of the training file.
 """,
         limits=f"""\
