@@ -32,6 +32,9 @@ TaskName = Annotated[
         "[default: that of the recipe; tag for .conllu; else classify]"
     ),
 ]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[
     str | None,
