@@ -10,7 +10,7 @@ import numpy as np
 from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
 from recurra.measure.formatting import count, percent, percents, pvalue, sentence, share, three
-from recurra.measure.metrics import Metrics
+from recurra.measure.metrics import ClassFigures, Metrics
 from recurra.measure.report import Bar, ReportTable, Section, template_macros
 from recurra.tasks.card import caution, model_card, part_row, verdict_fields
 from recurra.tasks.classification.assess import Assessment
@@ -23,17 +23,21 @@ __all__ = ["card", "fit_fields", "report_fields", "result_fields"]
 
 _COLUMNS = 6  # classes that get a column each in the table of parts
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
+_LISTED = 60  # classes beyond which a table has the most frequent and the worst ones alone
+_WORST = 20
+_NGRAM_CLASSES = 30  # classes whose n-grams are shown
 
 
 def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
     """Returns the fields of the report of a fit that show data and training."""
     config, names = bundle.config, bundle.assets.labels.names
-    few = len(names) <= _COLUMNS
-    counts = [_class_counts(part, names) for part in prepared.parts]
+    few, counts = len(names) <= _COLUMNS, [_class_counts(part, names) for part in prepared.parts]
+    in_training = np.array(list(counts[0].values()))
+    listed = sorted(np.argsort(-in_training, kind="stable")[:_LISTED].tolist())
     by_class = ReportTable(
-        caption="Rows of each class",
+        caption="Rows of each class" + _of_all(len(listed), len(names)),
         header=["Class", *(part.name for part in prepared.parts)],
-        rows=[[name, *(count(by_name[name]) for by_name in counts)] for name in names],
+        rows=[[names[c], *(count(by_name[names[c]]) for by_name in counts)] for c in listed],
         folded=True,
     )
     return {
@@ -61,8 +65,10 @@ def report_fields(
         assessment,
         names,
         bundle.temperature or 1.0,
-        baseline_note=baseline.note if baseline else "",
-        ngrams=baseline.strongest(names) if baseline else {},
+        baseline_note=_baseline_note(baseline) if baseline else "",
+        ngrams=baseline.strongest(names, classes=_frequent(assessment.metrics, _NGRAM_CLASSES))
+        if baseline
+        else {},
     )
     return {"title": f"{assessment.model_name.removeprefix('the ')} on {name}", **results}
 
@@ -81,7 +87,7 @@ def result_fields(
         assessment: The figures on one part of the data.
         names: The classes.
         temperature: The fitted temperature.
-        baseline_note: Limits of the baseline, such as that it was trained on a sample.
+        baseline_note: What the baseline is.
         ngrams: The strongest n-grams of the baseline with their weights, by class.
     """
     leak = assessment.leak_sentence()
@@ -124,6 +130,32 @@ def result_fields(
         "details": details,
         "warnings": [leak] if leak else [],
     }
+
+
+_REGRESSION = (
+    "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
+    "Chinese by character), trained on the same rows. It sees no word order beyond three words."
+)
+_CENTROIDS = (
+    "The baseline compares the word 1- to 3-grams of a text (TF-IDF; Chinese by character) with the mean of "
+    "each class, since a regression for each of so many classes would take long. It is trained on the same "
+    "rows and sees no word order beyond three words."
+)
+
+
+def _baseline_note(baseline: NgramBaseline) -> str:
+    limits = f" It was {baseline.note}." if baseline.note else ""
+    return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + limits
+
+
+def _frequent(m: Metrics, limit: int) -> list[int]:
+    """The most frequent classes, in the order of the classes."""
+    support = np.array([c.support for c in m.classes])
+    return sorted(np.argsort(-support, kind="stable")[:limit].tolist())
+
+
+def _of_all(listed: int, classes: int) -> str:
+    return f": the {listed} most frequent of {classes:,}" if listed < classes else ""
 
 
 def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
@@ -239,12 +271,7 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
     if assessment.baseline is not None:
         header.append("n-gram baseline")
         both = ", model and baseline on the same ones"
-        limits = f" It was {baseline_note}." if baseline_note else ""
-        notes.append(
-            "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
-            "Chinese by character), trained on the same rows. It sees no word order beyond three "
-            f"words.{limits}"
-        )
+        notes.append(baseline_note or _REGRESSION)
     if assessment.comparison is not None:
         c = assessment.comparison
         notes.append(
@@ -273,6 +300,27 @@ def _auc_meaning(label_kind: str) -> str:
 
 
 def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
+    """The section of the classes; of many, the most frequent ones and those with the lowest F1."""
+    listed = [m.classes[c] for c in _frequent(m, _LISTED)]
+    tables = [_class_table(listed, _of_all(len(listed), len(names)).removeprefix(": ").capitalize())]
+    if len(listed) < len(names):
+        known = [c for c in m.classes if c.f1 is not None and c.support]
+        worst = sorted(known, key=lambda c: (c.f1, -c.support))[:_WORST]
+        tables.append(_class_table(worst, f"The {len(worst)} with the lowest F1, the most frequent first"))
+    return Section(
+        anchor="classes",
+        title="Classes",
+        tables=tables,
+        notes=[
+            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
+            "that were predicted as it. A dash: undefined, since there is no such row."
+        ],
+        html=macros.confusion(names, _confusion(m, names), _pairs(m, names)),
+    )
+
+
+def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
+    header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
     rows = [
         [
             c.name,
@@ -283,19 +331,9 @@ def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
             share(c.f1),
             three(c.auc),
         ]
-        for c in m.classes
+        for c in classes
     ]
-    header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
-    return Section(
-        anchor="classes",
-        title="Classes",
-        tables=[ReportTable(header=header, rows=rows)],
-        notes=[
-            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
-            "that were predicted as it. A dash: undefined, since there is no such row."
-        ],
-        html=macros.confusion(names, _confusion(m, names), _pairs(m, names)),
-    )
+    return ReportTable(caption=caption, header=header, rows=rows)
 
 
 def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -319,13 +357,7 @@ def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _pairs(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
     """The most frequent confusions of a true and a predicted class, where there are more than two classes."""
-    if not m.confusion or len(names) <= 2:
-        return []
-    pairs = [(-n, i, j) for i, counts in enumerate(m.confusion) for j, n in enumerate(counts) if i != j and n]
-    return [
-        {"true": names[i], "predicted": names[j], "count": -n, "share": share(-n / sum(m.confusion[i]))}
-        for n, i, j in sorted(pairs)[:10]
-    ]
+    return [{**pair.model_dump(), "share": share(pair.share)} for pair in m.confused if len(names) > 2]
 
 
 def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Section:
