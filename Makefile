@@ -10,7 +10,7 @@ PIP := $(BIN)/python $(INSTALL)
 BENCH ?=
 BENCH_ROWS ?= benchmarks/results/kernels.csv
 
-.PHONY: demo test lint types contract unit bench clean
+.PHONY: demo test lint types contract unit wheel bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/recurra demo
@@ -30,6 +30,10 @@ contract: $(VENV)/.installed-dev
 # One thread per worker: the thread pools of two workers would compete for the same cores.
 unit: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# The wheel: built, compared with the package, installed elsewhere and used.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
 
 # Takes about 20 minutes on 2 otherwise idle cores.
 bench: $(BENCH_VENV)/.installed

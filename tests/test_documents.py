@@ -73,10 +73,66 @@ def test_links_between_documents_are_valid(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_readme_names_every_recipe(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+def test_the_page_of_recipes_names_every_recipe() -> None:
+    text = (ROOT / "docs" / "guide" / "recipes.md").read_text(encoding="utf-8")
     assert all(f"`{recipe}`" in text for recipe in recipe_names())
+
+
+def test_the_list_of_guides_names_every_guide() -> None:
+    guides = ROOT / "docs" / "guide"
+    text = (guides / "README.md").read_text(encoding="utf-8")
+    missing = [path.name for path in guides.glob("*.md") if f"({path.name})" not in text]
+    assert missing == ["README.md"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readme_is_up_to_date(name: str) -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "readme.py"))["render"](name)
+    assert (ROOT / name).read_text(encoding="utf-8") == made, "run: python docs/readme.py"
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """The rows of a benchmark's file."""
+    text = (ROOT / "benchmarks" / "results" / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    results = yaml.safe_load((ROOT / "docs" / "readme" / "results.yaml").read_text(encoding="utf-8"))
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in measured("course-2026-11-21.jsonl"):
+        system = row["system"].split()[0]
+        found.setdefault((row["recipe"], system), []).append(f"{100 * row['test_accuracy']:.1f}")
+    stated = {
+        (recipe, system): figures
+        for recipe, systems in results["imdb"]["recipes"].items()
+        for system, figures in systems.items()
+    }
+    assert stated == found
+
+    programs = {"recurra": "recurra", "keras": "keras", "torch": "torch-padded+tuned"}
+    rows = {row["program"]: row for row in reversed(measured("epoch.jsonl")) if row["rows"] == 25_000}
+    ours = rows["recurra"]["seconds_an_epoch"]
+    for name, program in programs.items():
+        row, figures = rows[program], results["epoch"][name]
+        assert figures["seconds"] == f"{row['seconds_an_epoch']:.1f}"
+        assert figures["accuracy"] == f"{100 * row['test_accuracy']:.1f}"
+        assert figures["megabytes"] == f"{row['peak_memory_training'] / 1e6:,.0f}"
+        assert figures.get("ratio", "1.0") == f"{row['seconds_an_epoch'] / ours:.1f}"
+
+    small = next(row for row in measured("perplexity.jsonl") if row["size"] == "small")
+    assert results["language"]["perplexity"] == f"{small['test']:.1f}"
+    assert [results["language"][end] for end in ("low", "high")] == [
+        f"{x:.0f}" for x in small["test_interval"]
+    ]
+    assert results["language"]["minutes"] == f"{small['cpu_minutes']:.0f}"
+
+    beijing = next(
+        row for row in measured("forecast.jsonl") if (row["data"], row["recipe"]) == ("beijing", "forecaster")
+    )
+    assert results["forecast"]["error"] == f"{beijing['mae']:.2f}"
+    assert [results["forecast"][end] for end in ("low", "high")] == [f"{x:.2f}" for x in beijing["interval"]]
 
 
 def test_the_settings_page_is_up_to_date() -> None:

@@ -73,7 +73,8 @@ def test_fit_predict_evaluate_and_inspect_agree(run: Run, sample: Files, tmp_pat
     ran = run("predict", out, sample.test)
     rows = list(csv.DictReader(io.StringIO(ran.out)))
     truth = [row["label"] for row in csv.DictReader(io.StringIO(sample.test.read_text(encoding="utf-8")))]
-    correct = sum(row["label"] == label for row, label in zip(rows, truth, strict=True))
+    assert [row["label"] for row in rows] == truth
+    correct = sum(row["predicted_label"] == label for row, label in zip(rows, truth, strict=True))
     assert correct / len(truth) == pytest.approx(result["model"]["accuracy"])  # type: ignore[index]
     assert all(float(row["p_neg"]) + float(row["p_pos"]) == pytest.approx(1, abs=2e-6) for row in rows)
 
@@ -90,15 +91,16 @@ def test_predict_gives_the_same_for_file_stdin_and_text(
     texts = ["It was great", "I hoped for more, alas", 'quite, "quite" good']
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    from_file = run("predict", trained.folder, path).out
+    from_file = run("predict", trained.folder, path, "--no-columns").out
     options = [part for text in texts for part in ("--text", text)]
     assert run("predict", trained.folder, *options).out == from_file
     for content in (path.read_bytes(), "\n".join(texts).encode()):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-        assert run("predict", trained.folder, "-").out == from_file
+        assert run("predict", trained.folder, "-", "--no-columns").out == from_file
     packed = tmp_path / "texts.jsonl.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert run("predict", trained.folder, packed, "--out", tmp_path / "answers.csv").code == 0
+    out = ["--no-columns", "--out", tmp_path / "answers.csv"]
+    assert run("predict", trained.folder, packed, *out).code == 0
     assert (tmp_path / "answers.csv").read_text(encoding="utf-8") == from_file
     run("predict", trained.folder, path, "--out", tmp_path / "answers.jsonl")
     lines = [

@@ -120,7 +120,7 @@ def test_a_page_of_any_task() -> None:
         assert words not in page.text, words
     anchors = re.findall(r'<li><a href="#([a-z-]+)">', html)
     assert anchors == re.findall(r'<section id="([a-z-]+)">', html)
-    assert anchors == ["forecast", "data", "training", "model", "settings", "reproduce"]
+    assert anchors == ["forecast", "training", "data", "model", "settings", "reproduce"]
     assert page.tags.count("svg") == 5
 
 
@@ -136,8 +136,8 @@ def test_bars_end_at_the_largest_value() -> None:
 def test_columns_of_figures_are_set_to_the_right() -> None:
     html = render(forecaster())
     for cell in ("2.35", "2.57", "−9%", "–"):
-        assert f'<td class="n">{cell}</td>' in html
-    assert '<td class="keep">a network</td>' in html
+        assert re.search(f'<td class="n" data-name="(MAE|Change)">{cell}</td>', html), cell
+    assert '<td class="keep" data-name="Kind">a network</td>' in html
     assert '<th scope="row" class="keep">GRU</th>' in html
 
 
@@ -195,18 +195,20 @@ def test_missing_parts_are_left_out() -> None:
     assert not {"section", "svg", "p"} & set(page.tags)
 
 
-def test_details_come_after_the_training_and_hold_html_and_notes() -> None:
+def test_results_come_before_the_training_and_hold_html_and_notes() -> None:
     section = Section(
         anchor="more",
+        half=True,
         title="Further results",
         tables=[ReportTable(header=["Figure", "GRU"], rows=[["MAE", "2.35"]], meanings=["Lower is better."])],
         notes=["Measured once."],
         html=Markup("<ul><li>ready-made</li></ul>"),
     )
-    data = forecaster().model_copy(update={"details": [section]})
-    html = render(data)
-    anchors = re.findall(r'<section id="([a-z-]+)">', html)
-    assert anchors == ["forecast", "data", "training", "more", "model", "settings", "reproduce"]
+    data = forecaster()
+    html = render(data.model_copy(update={"sections": [*data.sections, section]}))
+    anchors = re.findall(r'<section id="([a-z-]+)"', html)
+    assert anchors == ["forecast", "more", "training", "data", "model", "settings", "reproduce"]
+    assert '<section id="more" class="half">' in html
     assert anchors == re.findall(r'<li><a href="#([a-z-]+)">', html)
     assert "MAE2.35 Lower is better." in Page(html).text
     assert html.index("Measured once.") < html.index("<li>ready-made</li>")

@@ -21,9 +21,7 @@ def fit(
     valid: options.Valid = None,
     test: Annotated[Path | None, typer.Option(help="A file to test on at the end.")] = None,
     out: Annotated[Path | None, typer.Option(help="The model directory.  [default: NAME-model]")] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
-    ] = None,
+    target: options.Target = None,
     recipe: options.Recipe = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,

@@ -32,6 +32,9 @@ TaskName = Annotated[
         "[default: that of the recipe; tag for .conllu; else classify]"
     ),
 ]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[
     str | None,
@@ -45,6 +48,14 @@ Settings = Annotated[
 Group = Annotated[
     str | None,
     typer.Option(help="Column of groups; rows of a group are not split between training and validation."),
+]
+FileSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting that describes the file, such as data.text=COLUMN. Can be repeated.",
+    ),
 ]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.")]
 
@@ -83,6 +94,18 @@ def default_out(data: Path, what: str) -> Path:
 def given(**options: Any) -> dict[str, Any]:
     """Returns the options that are set, i.e. neither None nor False."""
     return {name: value for name, value in options.items() if value is not None and value is not False}
+
+
+def file_settings(settings: list[str] | None, skip_bad_rows: bool) -> dict[str, Any]:
+    """Merges ``--set`` and ``--skip-bad-rows`` of a verb that reads a file with a saved model.
+
+    Raises:
+        ConfigError: ``--set`` is not KEY=VALUE.
+    """
+    from recurra.config import merged_settings, parse_set
+
+    assigned = [parse_set(assignment) for assignment in settings or []]
+    return merged_settings(*assigned, {"data": {"skip_bad_rows": True}} if skip_bad_rows else {})
 
 
 def chosen_config(

@@ -43,10 +43,12 @@ class Screen(Reporter):
         # If the output is not a terminal, it has no width; 160 keeps most lines unwrapped.
         self.console = EscapingConsole(stream, highlight=False, width=None if stream.isatty() else 160)
         self._bytes: tuple[str, Progress, TaskID] | None = None
+        self._warnings: list[str] = []
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Prints ``result`` as JSON on the last line, if ``as_json`` is set."""
+        """Prints ``result``, with the warnings, as JSON on the last line, if ``as_json`` is set."""
         if self.as_json:
+            result = {"warnings": self._warnings, **result}
             sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) + "\n")
             sys.stdout.flush()
 
@@ -69,6 +71,7 @@ class Screen(Reporter):
 
     def warn(self, text: str) -> None:
         """Prints a sentence in yellow."""
+        self._warnings.append(text)
         self.console.print(f"  [yellow]! {escape(text)}[/yellow]")
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -22,13 +22,24 @@ def evaluate(
         Path | None, typer.Option(help="The training file, for the baseline.  [default: its path at fit]")
     ] = None,
     baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
+    settings: options.FileSettings = None,
+    skip_bad_rows: options.SkipBadRows = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure a saved model on labelled data: metrics with confidence intervals, beside the baseline."""
     from recurra.tasks.use import evaluate_files
 
     screen = Screen(as_json)
-    screen.finish(evaluate_files(model, data, report=report, train=train, baseline=baseline, reporter=screen))
+    result = evaluate_files(
+        model,
+        data,
+        report=report,
+        train=train,
+        baseline=baseline,
+        settings=options.file_settings(settings, skip_bad_rows),
+        reporter=screen,
+    )
+    screen.finish(result)
 
 
 def predict(
@@ -72,6 +83,11 @@ def predict(
             help="Put an apostrophe before cells that a spreadsheet takes for formulas (= + - @).",
         ),
     ] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns/--no-columns", help="Repeat the columns of the file in the answers.")
+    ] = True,
+    settings: options.FileSettings = None,
+    skip_bad_rows: options.SkipBadRows = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
@@ -95,8 +111,10 @@ def predict(
         tokens=tokens,
         all=every,
     )
-    answers = answers_for(model, PredictRequest(file, text or [], task_options))
-    for sentence in answers.warnings:
+    described = options.file_settings(settings, skip_bad_rows)
+    answers = answers_for(model, PredictRequest(file, text or [], task_options, described, columns))
+    known = [*answers.warnings]
+    for sentence in known:
         screen.warn(sentence)
     written_as = form or format_of(out)
     if out is None:
@@ -105,6 +123,8 @@ def predict(
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
             count = write_answers(answers, target, written_as, safe=safe_csv)
         screen.note(f"{count:,} answers in {out}")
+    for sentence in answers.warnings[len(known) :]:
+        screen.warn(sentence)
     screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})
 
 

@@ -170,6 +170,10 @@ class Lines:
             return self._pieces.pop()
         return line
 
+    def put_back(self, line: str) -> None:
+        """Makes ``line``, which was read last, the next one."""
+        self._pieces.append(line)
+
     def take_fault(self) -> DataError | None:
         """Returns the error of the lines read since the last call, if there is one."""
         fault, self._fault = self._fault, None

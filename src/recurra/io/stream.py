@@ -31,9 +31,14 @@ _BLOCK = 1 << 16
 
 
 def read_stream(
-    file: BinaryIO, like: Source | None, config: DataConfig, skipped: Skipped | None = None
+    file: BinaryIO,
+    like: Source | None,
+    config: DataConfig,
+    skipped: Skipped | None = None,
+    *,
+    keep: bool = False,
 ) -> Iterator[Rows]:
-    """Rows without labels from a binary stream, in constant memory.
+    """Rows without labels from a binary stream, in constant memory; if ``keep``, with their cells.
 
     A chunk ends as soon as the stream has no further complete line, so that a program at the other end of a
     pipe gets its answers line by line. The format is detected from the first line: a line that begins with
@@ -57,8 +62,10 @@ def read_stream(
     refuse = refuser(source, skipped)
     if format.stream is not None:
         rows = format.stream(start, lines, refuse)
+        if not keep:
+            rows = (row._replace(cells=None) for row in rows)
     else:
-        rows = records_of(format.layout(start), refuse, lines)
+        rows = records_of(format.layout(start), refuse, lines, keep=keep)
     yield from chunks(rows, lambda: not pipe.waiting)
 
 

@@ -7,7 +7,7 @@ import re
 from markupsafe import Markup
 
 __all__ = [
-    "count", "duration", "is_figure", "keep", "percent", "percents", "plain", "pvalue", "sentence", "share",
+    "count", "duration", "is_figure", "keep", "percent", "percents", "plain", "sentence", "share",
     "short", "three",
 ]  # fmt: skip
 
@@ -49,11 +49,6 @@ def percents(low: float, high: float) -> str:
 def three(value: float | None) -> str:
     """``0.87654`` as ``0.877``, None as a dash."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def pvalue(value: float) -> str:
-    """``= 0.031``, or ``< 0.001``."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def plain(name: str) -> str:

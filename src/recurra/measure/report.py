@@ -23,7 +23,7 @@ from recurra.measure.charts import line_chart
 from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
 
 __all__ = [
-    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "render", "template_macros",
+    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "Step", "render", "template_macros",
     "write_report",
 ]  # fmt: skip
 
@@ -86,6 +86,14 @@ class Section(_Record):
     tables: list[ReportTable] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     html: Markup = Markup("")
+    half: bool = Field(False, description="whether it takes half of a wide page, beside another such section")
+
+
+class Step(_Record):
+    """Something that a reader can do, with the commands to copy."""
+
+    text: str
+    command: str = Field("", description="one command a line")
 
 
 class ReportData(_Record):
@@ -103,11 +111,12 @@ class ReportData(_Record):
     verdict: str = Field("", description="comparison with the baseline, in words")
     verdict_kind: Literal["", "good", "bad"] = ""
     caution: str = Field("", description="limits of the figures")
+    steps: list[Step] = Field(default_factory=list, description="what to try if the baseline is not beaten")
+    use: list[Step] = Field(default_factory=list, description="how to use the model")
     bars: list[Bar] = Field(default_factory=list, description="the figure of the model and of its baselines")
     bars_label: str = Field("", description="what the bars show, their unit, and which end is better")
     bars_top: float | None = Field(None, gt=0, description="right end of the bars; the largest value if None")
-    sections: list[Section] = Field(default_factory=list, description="results, before data and training")
-    details: list[Section] = Field(default_factory=list, description="further results, after the training")
+    sections: list[Section] = Field(default_factory=list, description="results, before training and data")
 
     data: dict[str, str] = Field(default_factory=dict, description="facts about the data, by name")
     parts: list[Part] = Field(default_factory=list, description="train, valid and test")
@@ -235,9 +244,8 @@ def _navigation(data: ReportData) -> list[tuple[str, str]]:
     reproducible = data.command or data.seed is not None or data.versions or data.hardware
     sections = [
         *((section.anchor, section.title, True) for section in data.sections),
-        ("data", "Data", data.data or data.parts or data.warnings),
         ("training", "Training", data.history),
-        *((section.anchor, section.title, True) for section in data.details),
+        ("data", "Data", data.data or data.parts or data.warnings),
         ("model", "Model", data.summary),
         ("settings", "Settings", _flat(data.settings)),
         ("reproduce", "How to reproduce", reproducible),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recurra.train.objective import BatchSource, Objective
 
 __all__ = [
+    "TEXT_FILE",
     "AssessOptions",
     "Assessment",
     "PredictRequest",
@@ -31,6 +32,12 @@ __all__ = [
     "TrainingSetup",
     "outline",
 ]
+
+
+TEXT_FILE = frozenset(
+    f"data.{name}" for name in ("format", "text", "header", "delimiter", "encoding", "skip_bad_rows")
+)
+"""The settings that describe a file of texts."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,8 @@ class TaskInfo:
         recipe: the default recipe.
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
-        owns_file: whether a file belongs to this task, judged by its name.
+        file_settings: settings that describe a file, which may differ between a model's files.
+        owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
     name: str
@@ -58,6 +66,7 @@ class TaskInfo:
     recipe: str
     words: bool
     options: frozenset[str] = frozenset()
+    file_settings: frozenset[str] = frozenset()
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
@@ -162,11 +171,16 @@ class PredictRequest:
         file: the file of rows; None or ``-`` for stdin.
         texts: texts, instead of a file.
         options: options of the task, by name.
+        settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
+            the settings of the model have them too.
+        keep: whether answers repeat the columns of the file.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    keep: bool = True
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")
@@ -187,6 +201,21 @@ class Prepare(Protocol[P_co]):
         test: Path | None = None,
     ) -> P_co:
         """Reads ``data``, splits it unless ``valid`` is given, and encodes it."""
+
+
+class Check(Protocol):
+    """The signature of `Task.check`."""
+
+    def __call__(
+        self,
+        data: Path,
+        config: Any,
+        reporter: Reporter,
+        *,
+        valid: Path | None = None,
+        test: Path | None = None,
+    ) -> dict[str, Any]:
+        """Reports what to know about files before training, and returns it as JSON values."""
 
 
 @dataclass(frozen=True)
@@ -214,9 +243,11 @@ class Task(Generic[P, B]):
         calibrate: returns the temperature of the logits, fitted on the validation part.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
             pretrained vectors.
+        use: what a model is used for, by command; ``MODEL`` stands for its directory.
         explain: returns the contribution of each word of a text to the prediction.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
+        check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
     """
 
@@ -236,7 +267,9 @@ class Task(Generic[P, B]):
     calibrate: Callable[[B, P], float] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
+    use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
+    check: Check | None = None
     study: StudyFunctions[P, B] | None = None
 
 

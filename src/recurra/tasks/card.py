@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar
 
 from recurra.cells import cell_named
 from recurra.config import ModelConfig
 from recurra.layers.summary import summarize
 from recurra.measure.formatting import sentence
-from recurra.measure.report import Part, ReportData
+from recurra.measure.report import Part, ReportData, Step
 from recurra.printable import printable
 from recurra.runtime import facts
 from recurra.store import AnyBundle
+from recurra.tasks.advice import next_steps
 from recurra.tasks.base import Assessment, DataPart, Prepared, Task
 from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 
 __all__ = [
     "AnyComparison", "began_from", "caution", "evaluation_report", "fit_report", "made_by", "model_card",
-    "network_name", "now", "part_row", "report_comparison", "today", "verdict_fields",
+    "network_name", "now", "part_row", "report_comparison", "today", "use_in_card",
+    "verdict_fields",
 ]  # fmt: skip
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
@@ -72,13 +75,22 @@ def evaluation_report(
     bundle: AnyBundle,
     assessment: Assessment,
     name: str,
+    folder: Path,
     baseline: Any = None,
     **more: Any,
 ) -> ReportData:
-    """Returns the report of a model on a file called ``name``; ``more`` are further fields."""
+    """Returns the report of the model in ``folder`` on a file called ``name``, with ``more`` fields."""
     network = {"created": now(), "settings": bundle.config.plain(), "summary": summarize(bundle.model).rows}
-    fields = task.report_fields(bundle, assessment, name, baseline)
-    return ReportData.model_validate({**network, **fields, **more})
+    fields = {**task.report_fields(bundle, assessment, name, baseline), **more}
+    model = shlex.quote(str(folder))
+    use = {what: command.replace("MODEL", model) for command, what in task.use.items()}
+    # Only the verdict of a comparison has a kind; it is empty if no difference is shown.
+    if fields.get("verdict_kind", "good") != "good":
+        fields["steps"] = [*fields.get("steps", []), *next_steps(bundle, folder, fields.get("command", ""))]
+    else:
+        fields.pop("steps", None)
+    fields["use"] = [Step(text=f"{sentence(what)}:", command=command) for what, command in use.items()]
+    return ReportData.model_validate({**network, **fields})
 
 
 def fit_report(
@@ -87,10 +99,11 @@ def fit_report(
     prepared: P,
     outcome: Outcome,
     assessment: Assessment,
+    folder: Path,
     baseline: Any,
     command: str,
 ) -> ReportData:
-    """Returns the report of a fit: that of the evaluation, with the data and the training."""
+    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training."""
     training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
@@ -99,7 +112,7 @@ def fit_report(
         **made_by(command),
     }
     fields = {**training, **task.fit_fields(bundle, prepared, assessment)}
-    return evaluation_report(task, bundle, assessment, prepared.source_name, baseline, **fields)
+    return evaluation_report(task, bundle, assessment, prepared.source_name, folder, baseline, **fields)
 
 
 def part_row(part: DataPart, rows: int, notes: str, counts: dict[str, int] | None = None) -> Part:
@@ -117,12 +130,26 @@ def made_by(command: str) -> dict[str, Any]:
     }
 
 
-def verdict_fields(comparison: AnyComparison | None, remark: str = "") -> dict[str, str]:
+def verdict_fields(comparison: AnyComparison | None) -> dict[str, str]:
     """Returns the verdict of a report; without a comparison, there is none."""
     if comparison is None:
         return {}
     kind = ("good" if comparison.better else "bad") if comparison.shown else ""
-    return {"verdict": f"{sentence(comparison.sentence)}.{remark}", "verdict_kind": kind}
+    return {"verdict": f"{sentence(comparison.sentence)}.", "verdict_kind": kind}
+
+
+def use_in_card(commands: Mapping[str, str]) -> str:
+    """Returns the commands of a task as a block of Markdown, for a model card in the model's directory.
+
+    Example:
+        >>> commands = {"recurra predict MODEL": "answer", "recurra evaluate MODEL DATA": "measure"}
+        >>> print(use_in_card(commands), end="")
+            recurra predict .         answer
+            recurra evaluate . DATA   measure
+    """
+    lines = {command.replace("MODEL", "."): what for command, what in commands.items()}
+    width = max(map(len, lines))
+    return "".join(f"    {command:{width}}   {what}\n" for command, what in lines.items())
 
 
 def caution(part: str, count: int, rows: str = "rows", new: str = "texts") -> str:

@@ -153,8 +153,8 @@ def fit_files(
         options = AssessOptions(baseline, fitted, prepared.train, explained)
         assessment = task.assess(bundle, prepared.test or prepared.valid, options)
         task.report_assessment(assessment, reporter)
-        page = fit_report(task, bundle, prepared, trained.outcome, assessment, fitted, command)
         bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
+        page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command)
         pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
         store.save(bundle, claim, {**pages, **_history(claim)})
     reporter.step("Saved")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,14 @@ from recurra.errors import ConfigError
 from recurra.tasks import classification, forecasting, language, tagging
 from recurra.tasks.base import Task, TaskInfo
 
-__all__ = ["TASKS", "refuse_foreign_options", "task_info", "task_named", "task_of_file"]
+__all__ = [
+    "TASKS",
+    "refuse_foreign_options",
+    "refuse_other_settings",
+    "task_info",
+    "task_named",
+    "task_of_file",
+]
 
 TASKS: tuple[TaskInfo, ...] = (classification.INFO, tagging.INFO, language.INFO, forecasting.INFO)
 """All tasks, the default one first."""
@@ -39,7 +46,7 @@ def task_named(name: str) -> Task[Any, Any]:
 
 
 def task_of_file(data: Path) -> TaskInfo:
-    """Returns the task whose files have a name such as ``data``, or the default task."""
+    """Returns the task whose files have a name or a beginning such as those of ``data``, or the default."""
     return next((task for task in TASKS if task.owns_file(data)), TASKS[0])
 
 
@@ -57,3 +64,19 @@ def refuse_foreign_options(name: str, options: Iterable[str]) -> None:
                 f"a model of task {name} takes no --{option.replace('_', '-')}",
                 hint=f"it is for task {owners}" if owners else "leave it out",
             )
+
+
+def refuse_other_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuses settings that do not describe a file of the task called ``name``, given with a saved model.
+
+    Raises:
+        ConfigError: there is such a setting.
+    """
+    known = task_info(name).file_settings
+    for section, values in settings.items():
+        for setting in [f"{section}.{key}" for key in values] if isinstance(values, Mapping) else [section]:
+            if setting not in known:
+                raise ConfigError(
+                    f"{setting} does not describe a file, and a saved model keeps its other settings",
+                    hint=f"for a model of task {name}, --set takes {', '.join(sorted(known))}",
+                )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,15 +20,17 @@ from recurra.io.cache import cache_folder, cached_examples, cached_text, content
 from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
 from recurra.io.formats import Rows, Skipped, Source, read
+from recurra.io.formats.reading import MISSING
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
 from recurra.store import Assets
-from recurra.tasks.base import Prepared
+from recurra.tasks.base import PredictRequest, Prepared
 from recurra.tasks.reporter import Reporter
 
 __all__ = [
     "Part",
+    "RequestedRows",
     "Rowset",
     "TextAssets",
     "learned_parts",
@@ -36,6 +39,7 @@ __all__ = [
     "open_part",
     "report_skipped",
     "rows_of",
+    "skipped_in_words",
     "text_vocabulary",
     "tokenized_parts",
 ]
@@ -185,8 +189,10 @@ def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: Toke
 
 
 def _contents_of(source: Source) -> str:
-    """Returns a fingerprint of a file's contents and of how its texts are found."""
-    return content_key([source.path], json.dumps(source.settings(), sort_keys=True, default=str))
+    """Returns a fingerprint of a file's contents and of how its rows are read."""
+    names = ("format", "encoding", "delimiter", "header", "quoted", "skip_bad_rows")
+    how = {**source.settings(), **{name: getattr(source, name) for name in names}}
+    return content_key([source.path], json.dumps(how, sort_keys=True, default=str))
 
 
 def tokenized_parts(
@@ -252,8 +258,11 @@ def open_part(
     """
     source = detect(path, data, labelled=labels is not None, like=like)
     skipped = Skipped()
-    examples = _examples(source, _contents_of(source), tokenizer, labels, skipped)
+    if source.skip_bad_rows:  # counted here, since the examples may be in the cache
+        for _ in read(source, skipped):
+            pass
     report_skipped(skipped, path, reporter)
+    examples = _examples(source, _contents_of(source), tokenizer, labels, Skipped())
     if not len(examples):
         raise DataError("there are no rows", where=path)
     return Part(
@@ -290,22 +299,67 @@ def numbered_groups(groups: list[str]) -> NDArray[np.int64] | None:
 
 def report_skipped(skipped: Skipped, path: Path, reporter: Reporter) -> None:
     """Reports the rows skipped under ``data.skip_bad_rows``."""
-    if skipped.count:
-        rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
-        reporter.warn(f"{path}: skipped {rows}: {'; '.join(skipped.examples[:3])}")
+    for sentence in skipped_in_words(skipped):
+        reporter.warn(f"{path}: {sentence}")
 
 
-def rows_of(texts: Sequence[str], file: Path | None, like: Source | None, data: DataConfig) -> Iterable[Rows]:
-    """Returns ``texts``, or if there are none, the rows of a file; those of stdin for None and ``-``.
+def skipped_in_words(skipped: Skipped) -> list[str]:
+    """Returns a sentence on the rows that were skipped, if there are any."""
+    if not skipped.count:
+        return []
+    rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
+    return [f"skipped {rows}: {'; '.join(skipped.examples[:3])}"]
+
+
+@dataclass(frozen=True)
+class RequestedRows:
+    """The rows of a request for predictions.
+
+    Attributes:
+        chunks: the rows, as they are read; with their cells if there are ``columns``.
+        columns: the columns of the file that answers repeat.
+        skipped: counts the broken rows that are left out, as they are read.
+    """
+
+    chunks: Iterator[Rows]
+    columns: tuple[str, ...] = ()
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def heads(self, rows: Rows) -> list[dict[str, Any]]:
+        """Returns the beginning of each row's record: its number, and under ``input`` its cells."""
+        if not self.columns or rows.cells is None:
+            return [{"row": number} for number in rows.numbers]
+        return [
+            {"row": number, "input": {name: cell for name, cell in cells.items() if cell is not MISSING}}
+            for number, cells in zip(rows.numbers, rows.cells, strict=True)
+        ]
+
+
+def rows_of(request: PredictRequest, like: Source | None, data: DataConfig) -> RequestedRows:
+    """Returns the texts of a request, or the rows of its file; those of stdin for None and ``-``.
+
+    Args:
+        request: the texts or the file.
+        like: the training file, whose columns the file should have.
+        data: the settings of the file.
 
     Raises:
         DataError: the file can't be used.
     """
+    texts = list(request.texts)
     if texts:
-        return [Rows(list(range(1, len(texts) + 1)), list(texts))]
-    if file is None or str(file) == "-":
-        return read_stream(sys.stdin.buffer, like, data)
-    return read(detect(file, data, labelled=False, like=like))
+        return RequestedRows(iter([Rows(list(range(1, len(texts) + 1)), texts)]))
+    skipped = Skipped()
+    if request.file is None or str(request.file) == "-":
+        chunks = read_stream(sys.stdin.buffer, like, data, skipped, keep=request.keep)
+    else:
+        source = detect(request.file, data, labelled=False, like=like)
+        chunks = read(source, skipped, keep=request.keep)
+    first = next(chunks, None)  # the columns of a stream are those of its first row
+    if first is None:
+        return RequestedRows(iter(()), skipped=skipped)
+    columns = tuple(first.cells[0]) if first.cells and request.keep else ()
+    return RequestedRows(chain([first], chunks), columns, skipped)
 
 
 def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurra import store
+from recurra.config import updated
 from recurra.errors import BundleError, ConfigError, DataError, OutputError
 from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
@@ -22,7 +24,7 @@ from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task, outline
 from recurra.tasks.card import evaluation_report
 from recurra.tasks.inputs import one_text, whole_number
-from recurra.tasks.registry import refuse_foreign_options, task_named
+from recurra.tasks.registry import refuse_foreign_options, refuse_other_settings, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
 
@@ -120,6 +122,7 @@ def evaluate_files(
     report: Path | None = None,
     train: Path | None = None,
     baseline: bool = True,
+    settings: Mapping[str, Any] | None = None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Returns the figures of a model and its baseline on ``data``, as ``--json`` prints them.
@@ -130,6 +133,7 @@ def evaluate_files(
         report: an HTML page to write too.
         train: the training file, for the baseline; if None, the path that the model recorded.
         baseline: Whether to measure the baseline.
+        settings: settings that describe ``data``, as a nested dictionary; others are those of the model.
         reporter: receives the steps.
 
     Raises:
@@ -141,7 +145,7 @@ def evaluate_files(
         raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     task = task_named(bundle.task)
     reporter.step("Reading")
-    part = task.open_file(bundle, data, reporter)
+    part = task.open_file(_for_file(bundle, settings or {}), data, reporter)
     reporter.step("Testing")
     options = AssessOptions(baseline, explained=3 if report else 0)
     if baseline and task.fit_baseline is not None:
@@ -151,7 +155,7 @@ def evaluate_files(
     assessment = task.assess(bundle, part, options)
     task.report_assessment(assessment, reporter)
     if report is not None:
-        write_report(report, evaluation_report(task, bundle, assessment, data.name))
+        write_report(report, evaluation_report(task, bundle, assessment, data.name, model))
         reporter.note(f"report: {report}")
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 
@@ -172,14 +176,20 @@ def _training_data(
     return prepared
 
 
+def _for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
+    """Returns the bundle with the ``settings`` that describe a file; refuses settings that do not."""
+    refuse_other_settings(bundle.task, settings)
+    return replace(bundle, config=updated(bundle.config, settings)) if settings else bundle
+
+
 def answers_for(model: Path, request: PredictRequest) -> Answers:
     """Returns the answers of a model; they are computed as they are read.
 
     Raises:
-        RecurraError: there is no model, the file can't be used, or an option is of another task.
+        RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
     use_threads()
-    bundle = load(model)
+    bundle = _for_file(load(model), request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
 

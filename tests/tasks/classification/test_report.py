@@ -149,6 +149,42 @@ def test_every_figure_is_there() -> None:
         assert words in text, words
 
 
+def test_results_come_in_the_order_of_their_use() -> None:
+    html = render(whole())
+    assert re.findall(r'<section id="([a-z-]+)"', html) == [
+        "figures", "classes", "mistakes", "explanations", "calibration", "ngrams", "training", "data",
+        "model", "settings", "reproduce",
+    ]  # fmt: skip
+    assert re.findall(r'<section id="([a-z-]+)" class="half"', html) == ["figures", "classes"]
+
+
+@pytest.mark.parametrize("wrong", [1, 5, 6, 12])
+def test_five_mistakes_are_shown_and_the_others_folded(wrong: int) -> None:
+    found = assessment()
+    one = found.mistakes[0]
+    many = [one.model_copy(update={"text": f"text {number}"}) for number in range(wrong)]
+    html = render(page_of(replace(found, mistakes=many)))
+    section = html[html.index('id="mistakes"') : html.index('id="explanations"')]
+    shown, _, folded = section.partition("<details>")
+    assert shown.count('<p class="quote"') == min(5, wrong)
+    assert folded.count('<p class="quote"') == max(0, wrong - 5)
+    assert (f"<summary>{wrong - 5} more</summary>" in folded) == (wrong > 5)
+    assert ('start="6"' in folded) == (wrong > 5)
+
+
+def test_weights_of_the_baseline_are_sorted_and_say_their_unit() -> None:
+    weights = {"bad": [("dull", 2.0), ("not good", 9.5), ("so", 4.25)], "good": [("fine", 19.0)]}
+    html = render(page_of(assessment(), ngrams=weights))
+    section = html[html.index('id="ngrams"') : html.index('id="training"')]
+    figures = re.findall(
+        r'<bdi>([^<]+)</bdi><span class="soft">([^<]+)</span><i style="width:(\d+)%"', section
+    )
+    assert figures == [
+        ("not good", "+9.5", "50"), ("so", "+4.2", "22"), ("dull", "+2.0", "11"), ("fine", "+19.0", "100"),
+    ]  # fmt: skip
+    assert "log-odds" in section
+
+
 def test_confusion_matrix_is_the_metrics() -> None:
     found = assessment()
     html = render(page_of(found))
@@ -250,6 +286,23 @@ def test_any_text_gives_a_page_that_utf8_can_hold(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", html)
 
 
+@pytest.mark.parametrize(
+    ("model", "baseline", "kind", "said"),
+    [(900, 700, "good", "ahead of"), (700, 900, "bad", "behind"), (800, 801, "", "no difference shown")],
+)
+def test_all_that_is_said_of_the_baseline_agrees(model: int, baseline: int, kind: str, said: str) -> None:
+    rows = np.arange(1000)
+    compared = compare_accuracy(rows < model, rows[::-1] < baseline, "the GRU", "the n-gram baseline")
+    data = page_of(replace(assessment(), comparison=compared))
+    text = Page(render(data)).text.replace("−", "-")
+    assert data.verdict_kind == kind
+    assert said in data.verdict.lower()
+    assert f"here {100 * compared.low:+.1f} to {100 * compared.high:+.1f} points" in text
+    assert (compared.low <= 0 <= compared.high) == (kind == "")
+    assert "p =" not in text
+    assert "p <" not in text
+
+
 def test_without_a_baseline_the_majority_stands_beside() -> None:
     found = replace(assessment(), baseline=None, comparison=None)
     text = Page(render(page_of(found, ngrams={}))).text
@@ -279,6 +332,7 @@ def test_many_classes(classes: int) -> None:
     page = Page(html)
     assert ('<table class="confusion many">' in html) == (classes <= 30)
     assert "Most frequent confusions" in page.text
+    assert '<section id="confusion">' in html
     assert f"class {classes - 1}" in page.text
 
 

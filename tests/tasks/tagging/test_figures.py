@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from recurra.errors import DataError
 from recurra.measure.metrics import wilson_interval
 from recurra.tasks.tagging.baseline import MostFrequentTag
-from recurra.tasks.tagging.entities import entity_figures, looks_like_spans, spans
+from recurra.tasks.tagging.entities import entity_figures
 from recurra.tasks.tagging.figures import clustered_interval, compare_words, tagging_metrics, worst_confusions
+from recurra.tasks.tagging.schemes import SCHEMES
 
 sentences = st.lists(
     st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=6),
@@ -166,31 +167,15 @@ def test_equal_counts_go_to_the_tag_that_is_frequent_everywhere() -> None:
         MostFrequentTag({}, ["A", "B"])
 
 
-NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
-
-
-@given(st.lists(st.sampled_from(NAMES), max_size=12))
-def test_spans_cover_the_words_that_are_not_outside(tags: list[str]) -> None:
-    found = sorted(spans(tags))
-    covered = [place for begin, end, _ in found for place in range(begin, end)]
-    assert covered == [place for place, tag in enumerate(tags) if tag != "O"]
-    for begin, end, kind in found:
-        assert {tag[2:] for tag in tags[begin:end]} == {kind}
-        assert all(tag.startswith("I-") for tag in tags[begin + 1 : end])
-
-
 def test_spans_are_right_as_a_whole() -> None:
-    #      O  [PER     ] O  [LOC] | [LOC] [PER]
-    true = [0, 1, 2, 2, 0, 3, 1]
-    said = [0, 1, 2, 0, 3, 3, 1]
-    found = entity_figures(np.array(true), np.array(said), NAMES, np.array([6, 1]))
-    assert found is not None
-    # said: PER too short, two LOC of which one is right, PER right
+    true = ["O", "B-PER", "I-PER", "I-PER", "O", "B-LOC"], ["B-PER"]
+    said = ["O", "B-PER", "I-PER", "O", "I-LOC", "B-LOC"], ["B-PER"]
+    found = entity_figures(true, said, SCHEMES["iob2"])
+    # said: PER too short, two LOC of which one is right, the first of these not strict, PER right
     assert (found.entities, found.predicted) == (3, 4)
     assert (found.precision, found.recall) == (pytest.approx(2 / 4), pytest.approx(2 / 3))
     assert found.f1 == pytest.approx(4 / 7)
     assert found.kinds["LOC"] == (pytest.approx(1 / 2), 1.0, pytest.approx(2 / 3), 1)
-    assert (
-        entity_figures(np.array(true), np.array(said), ["O", "N", "V", "B-X", "I-X"], np.array([7])) is None
-    )
-    assert not looks_like_spans(["O"])
+    assert (found.strict.entities, found.strict.predicted) == (3, 3)
+    assert found.strict.kinds["LOC"] == (1.0, 1.0, 1.0, 1)
+    assert found.kinds["PER"] == found.strict.kinds["PER"]

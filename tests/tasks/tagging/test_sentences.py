@@ -24,8 +24,8 @@ from recurra.tasks.tagging.sentences import (
     read_sentences,
     split_words,
 )
-from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat, is_sentences
-from recurra.tasks.tagging.sentences.reading import read_sentences_from
+from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
+from recurra.tasks.tagging.sentences.reading import is_sentences, read_sentences_from
 from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()
@@ -150,6 +150,30 @@ def test_broken_conllu_is_refused(tmp_path: Path, content: str, complaint: str) 
     assert refused(put(tmp_path / "a.conllu", content + "\n")) == complaint
 
 
+@pytest.mark.parametrize("ends", [["\t"], ["", "\t"], ["", "", "\t\t"], ["\t\t", "\t"]])
+@pytest.mark.parametrize("layout", ["{word}\t{tag}", "{word}\tx\t{tag}", "conllu"])
+def test_empty_last_cells_are_no_columns(tmp_path: Path, ends: list[str], layout: str) -> None:
+    pairs = [(n, f"w{n}", f"T{n % 3}") for n in range(1, 10)]
+    lines = [
+        (word(*pair) if layout == "conllu" else layout.format(word=pair[1], tag=pair[2]))
+        + ends[n % len(ends)]
+        for n, pair in enumerate(pairs)
+    ]
+    (result,) = load(put(tmp_path / "a.tsv", "\n".join(lines) + "\n"))
+    assert result.words == tuple(form for _, form, _ in pairs)
+    assert result.tags == tuple(tag for _, _, tag in pairs)
+
+
+def test_words_whose_tag_is_left_empty_are_read_in_the_layout_of_the_training_file(tmp_path: Path) -> None:
+    like = detect_sentences(put(tmp_path / "train", "el\tx\tDET\nmar\tx\tNOUN\n"), AUTO, TaggingConfig())
+    for name in ("new", "new.tsv"):
+        new = put(tmp_path / name, "la\tx\t\ntierra\tx\t\n")
+        source = detect_sentences(new, AUTO, TaggingConfig(), labelled=False, like=like)
+        assert [(one.words, one.tags) for one in read_sentences(source)] == [(("la", "tierra"), None)]
+    untagged = put(tmp_path / "train.tsv", "el\tx\tDET\nmar\tx\t\nla\tx\tDET\n")
+    assert refused(untagged) == ", row 2: the word 'mar' has no tag"
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -197,7 +221,7 @@ def test_broken_sentences_can_be_left_out(tmp_path: Path) -> None:
     )
     skipped = Skipped()
     result = load(put(tmp_path / "a.conllu", content), DataConfig(skip_bad_rows=True), skipped=skipped)
-    assert [(one.words, one.row) for one in result] == [(("d",), 5), (("f",), 11)]
+    assert [(one.words, one.row, one.number) for one in result] == [(("d",), 5, 2), (("f",), 11, 5)]
     assert skipped.count == 3
     assert skipped.examples[0] == "row 2: the word's number is '3', not 2"
 
@@ -207,17 +231,19 @@ words = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 sentences = st.lists(st.lists(st.tuples(words, tags), min_size=1, max_size=6), min_size=1, max_size=6)
 
 
-@given(sentences, st.sampled_from(["conllu", "tab", "space"]), st.integers(1, 3))
+@given(sentences, st.sampled_from(["conllu", "tab", "space", "brown"]), st.integers(1, 3))
 def test_sentences_are_read_as_written(result: list[list[tuple[str, str]]], layout: str, blank: int) -> None:
     lines: list[str] = []
     for sentence in result:
         for number, (form, tag) in enumerate(sentence, 1):
             plain = f"{form}\t{tag}" if layout == "tab" else f"{form} {tag}"
             lines.append(word(number, form, tag) if layout == "conllu" else plain)
+        if layout == "brown":
+            lines[-len(sentence) :] = [" ".join(f"{form}/{tag}" for form, tag in sentence)]
         lines += [""] * blank
     raw = io.BytesIO("\n".join(lines).encode())
     source = SentenceSource(
-        Path("a"), "conllu" if layout == "conllu" else "columns", tabs=layout == "tab", columns=2
+        Path("a"), layout if layout in SENTENCE_FORMATS else "columns", tabs=layout == "tab", columns=2
     )
     read = list(read_sentences_from(Lines(iter(raw), "a", "utf-8", False), source))
     assert [list(zip(one.words, one.tags or (), strict=True)) for one in read] == result
@@ -228,8 +254,8 @@ def test_sentences_are_read_as_written(result: list[list[tuple[str, str]]], layo
 
 @given(st.text(max_size=60))
 def test_any_bytes_are_read_or_refused_with_their_row(content: str) -> None:
-    for form in ("conllu", "columns"):
-        source = SentenceSource(Path("a"), "conllu" if form == "conllu" else "columns")
+    for form in ("conllu", "columns", "brown"):
+        source = SentenceSource(Path("a"), form)
         lines = Lines(iter(io.BytesIO(content.encode("utf-8", "replace"))), "a", "utf-8", False)
         result: list[Sentence] = []
         complaint = "a, row 1"

@@ -19,12 +19,18 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_score
 
 from recurra import store
-from recurra.config import Config, load_recipe
+from recurra.config import Config, load_recipe, updated
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.tagging.assess import tags_of
+from recurra.tasks.tagging.entities import entity_figures
 from recurra.tasks.tagging.estimator import SequenceTagger
+from recurra.tasks.tagging.prepare import learn, numbered
+from recurra.tasks.tagging.schemes import SCHEMES
+from recurra.tasks.tagging.sentences import Sentence
+from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.use import load
 from recurra.train.observer import Observer
 from tests.conftest import Run
@@ -163,7 +169,44 @@ def test_answers_stand_beside_their_words(
     found = [json.loads(line) for line in text.out.splitlines()]
     assert [one["word"] for one in found] == ["baxbaxon", ",", "wa", "!"]
     assert found[0]["tag"] == "NOUN"
-    assert "has no word" in run("predict", fitted.folder, "--text", " ").err
+
+
+def test_answers_have_the_numbers_of_lines_texts_and_sentences(
+    fitted: Fitted, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers can be joined with the input by number: what has no words has a number, but no answer."""
+
+    def numbers(*arguments: object) -> list[tuple[str, str]]:
+        ran = run("predict", fitted.folder, *arguments)
+        assert ran.code == 0, ran.err
+        return [(answer["sentence"], answer["word"]) for answer in rows(ran.out)]
+
+    def piped(content: str) -> list[tuple[str, str]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return numbers("-")
+
+    lines = tmp_path / "lines.txt"
+    for content, expected in {
+        "baon\n\nwa\n \n\t\nbaar wa\n\n": [("1", "baon"), ("3", "wa"), ("6", "baar"), ("6", "wa")],
+        "\n\r\nbaon\r\n": [("3", "baon")],
+    }.items():
+        lines.write_text(content, newline="")
+        assert numbers(lines) == expected
+        assert piped(content) == expected
+    assert piped("\n \n") == piped("") == []
+    sentences = "\n\n" + "\n\n".join(conllu([[(word, "NOUN")]]) for word in ("baon", "wa", "baar"))
+    treebank = tmp_path / "a.conllu"
+    treebank.write_text(sentences)
+    expected = [("1", "baon"), ("2", "wa"), ("3", "baar")]
+    assert numbers(treebank) == expected
+    assert piped(sentences) == expected
+    assert numbers("--text", "", "--text", "baon", "--text", " ", "--text", "wa") == [
+        ("2", "baon"),
+        ("4", "wa"),
+    ]
+    ran = run("predict", fitted.folder, "--text", " ")
+    assert (ran.code, rows(ran.out)) == (0, [])
+    assert "text 1 has no words, and no answers" in ran.err
 
 
 class Stopping(Observer):
@@ -220,9 +263,62 @@ def test_sentences_are_held_out_and_columns_do_as_well(tmp_path: Path, run: Run)
     figures = json.loads(ran.out)
     assert figures["evaluated_on"] == "validation"
     assert figures["model"]["sentences"]["count"] == 6
+    assert figures["scheme"] == figures["model"]["entities"]["scheme"] == "IOB2"
     assert figures["model"]["entities"]["entities"] > 0
+    assert figures["baseline"]["entities"]["strict"]["entities"] > 0
     answers = rows(run("predict", tmp_path / "m", data).out)
     assert [a["word"] for a in answers] == [word for sentence in invented(60, 5) for word, _ in sentence]
+
+
+def spans(count: int) -> list[list[tuple[str, str]]]:
+    """Sentences in which a name is one or two words, tagged in IOBES."""
+    names = [[("ann", "S-PER")], [("ann", "B-PER"), ("lee", "E-PER")]]
+    return [[*names[n % 2], ("runs", "O")] for n in range(count)]
+
+
+def test_the_scheme_is_said_wherever_the_figures_are(tmp_path: Path, run: Run) -> None:
+    data = tmp_path / "spans.txt"
+    data.write_text("\n".join(" ".join(f"{word}/{tag}" for word, tag in sentence) for sentence in spans(40)))
+    options = [f"--set={s}.{k}={v}" for s, some in QUICK.items() for k, v in some.items()]
+    ran = run("fit", data, "--out", tmp_path / "m", *options)
+    assert ran.code == 0, ran.err
+    said = " ".join(ran.out.split())
+    assert "format a sentence a line, words as word/tag" in said
+    assert "scheme IOBES: spans are measured" in said
+    assert "F1 of spans (IOBES)" in said
+    assert "F1 of spans (IOBES, strict)" in said
+    assert load(tmp_path / "m").config.tagging.scheme == "iobes"
+    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["scheme"] == "IOBES"
+    assert "Scheme of spans: IOBES" in (tmp_path / "m" / "README.md").read_text()
+    assert "The tags have the scheme IOBES" in (tmp_path / "m" / "report.html").read_text()
+    # A file whose tags alone would be read as another scheme is measured in that of training.
+    single = tmp_path / "single.tsv"
+    single.write_text("ann\tB-PER\nruns\tO\n")
+    ran = run("evaluate", tmp_path / "m", single, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["scheme"] == "IOBES"
+    ran = run("fit", data, "--task", "tag", "--out", tmp_path / "n", *options, "--set", "tagging.scheme=iob2")
+    assert ran.code == 2
+    assert "tagging.scheme: the tag 'E-PER' is not of the scheme IOB2; remove the setting" in ran.err
+
+
+def test_tags_without_a_scheme_are_named_as_such(fitted: Fitted) -> None:
+    assert fitted.as_json()["scheme"] is None
+    assert fitted.as_json()["model"]["entities"] is None
+    assert "Scheme of spans: none" in (fitted.folder / "README.md").read_text()
+    assert "none: spans are not measured" in (fitted.folder / "report.html").read_text()
+
+
+def test_spans_with_tags_that_training_has_not_are_missed() -> None:
+    part = numbered(
+        "test", "here", [Sentence(("a", "b"), ("B-X", "B-NEW"), 1)],
+        learn([Sentence(("a", "b"), ("B-X", "O"), 1)] * 2, [Sentence(("a", "b"), ("B-X", "O"), 1)],
+              TaggerConfig()),
+        updated(TaggerConfig(), {"tagging": {"unknown_tags": "wrong"}}),
+    )  # fmt: skip
+    true, said = tags_of(part, np.eye(2)[[0, 1]], ("B-X", "O"))
+    found = entity_figures(true, said, SCHEMES["iob2"])
+    assert (found.entities, found.predicted, found.recall) == (2, 1, 0.5)
 
 
 def test_tags_that_training_has_not(treebank: Treebank, fitted: Fitted, tmp_path: Path, run: Run) -> None:

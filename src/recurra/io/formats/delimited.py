@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 from recurra.errors import DataError
 from recurra.io.files import ROW_LIMIT, FileLines, Lines
-from recurra.io.formats.columns import is_known_name
+from recurra.io.formats.headers import fitted, has_header, least_width, name_columns
 from recurra.io.formats.spec import Format, Refuse, Source, Start
 
-__all__ = ["CSV", "TSV", "Dialect", "cells", "find_dialect", "has_header", "parse", "parse_sample"]
+__all__ = ["CSV", "TSV", "Dialect", "cells", "find_dialect", "parse", "parse_sample"]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _CANDIDATES = ("\t", ",", ";", "|")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 _SAMPLE_LINES = 1_000
 _SAMPLE_CHARACTERS = 2_000_000
 _ERRORS = {
@@ -60,21 +60,38 @@ def cells(
     """Row numbers and the fields of ``columns``."""
     if lines is None:
         lines = FileLines(source.path, source.gzip, source.encoding, source.skip_bad_rows)
+    _skip_separator_line(lines)
     if source.header:
         lines.row = 0
     picks = None if tuple(columns) == source.columns else [source.columns.index(name) for name in columns]
     width = len(source.columns)
+    least = least_width(source.columns) if source.header else width
     for fields in parse(lines, source.delimiter or ",", source.quoted):
         number = lines.row
         if number == 0:
             continue  # the header
         if isinstance(fields, DataError):
             refuse(number, fields)
-        elif len(fields) != width:
+            continue
+        fields = fitted(fields, width, least)
+        if len(fields) != width:
             named = "the header" if source.header else "the first row"
             refuse(number, f"the row has {len(fields)} fields, {named} has {width}")
         else:
             yield number, fields if picks is None else [fields[pick] for pick in picks]
+
+
+def _skip_separator_line(lines: Lines) -> None:
+    """Reads past the first line if it names the separator."""
+    first = next(lines, None)
+    if first is not None and _SEPARATOR_LINE.fullmatch(first) is None:
+        lines.put_back(first)
+
+
+def _separator_line(lines: Sequence[str]) -> str | None:
+    """The separator that the first line names, as in files that Excel reads in every country: ``sep=;``."""
+    match = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    return match[1] if match is not None else None
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,12 @@ class Dialect:
 
 
 def parse_sample(lines: Sequence[str], complete: bool, delimiter: str, quoted: bool) -> list[list[str]]:
-    """The whole rows in the first lines of a file, without broken ones and without a last one cut off."""
+    """The whole rows in the first lines of a file, without broken ones and without a last one cut off.
+
+    A first line that names the separator is no row.
+    """
+    if _separator_line(lines) is not None:
+        lines = lines[1:]
     return [row for row in _parse(lines, complete, delimiter, quoted) if not isinstance(row, DataError)]
 
 
@@ -109,8 +131,10 @@ def find_dialect(
     """The dialect in which most rows agree on a number of fields above one.
 
     ``complete`` is whether ``lines`` are the whole file. The ``preferred`` delimiter wins a draw; if the user
-    gave a ``delimiter``, no other is considered.
+    gave a ``delimiter``, or the first line names it, no other is considered.
     """
+    if (named := _separator_line(lines)) is not None:
+        delimiter, lines = delimiter or named, lines[1:]
     order = [delimiter] if delimiter else [preferred, *(c for c in _CANDIDATES if c != preferred)]
     # max returns the first of equals, so the preferred delimiter wins a draw.
     return max((_try(lines, complete, each) for each in order), key=lambda dialect: dialect.merit)
@@ -137,37 +161,6 @@ def _dialect(rows: Sequence[list[str] | DataError], delimiter: str, quoted: bool
     return Dialect(delimiter, quoted, width, count / max(1, len(rows)))
 
 
-def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns.
-
-    Example:
-        >>> has_header([["text", "label"], ["good", "1"]]), has_header([["so bad", "0"], ["good", "1"]])
-        (True, False)
-    """
-    if not rows:
-        return False
-    first = [cell.strip().lstrip("\ufeff") for cell in rows[0]]
-    rest = [row for row in rows[1:] if len(row) == len(first)]
-    if len(set(first)) < len(first) or any(len(cell) > 64 for cell in first):
-        return False
-    if any(_NUMBER.fullmatch(cell) for cell in first):
-        return False
-    if any(is_known_name(cell) for cell in first):
-        return True
-    if len(first) < 2 or not rest or not all(first):
-        return False
-    columns = list(zip(*rest, strict=True))
-    if any(name in (cell.strip() for cell in cells) for name, cells in zip(first, columns, strict=True)):
-        return False  # a value, since it occurs again
-    for name, column in zip(first, columns, strict=True):
-        if all(_NUMBER.fullmatch(cell) for cell in column):
-            return True  # a word above numbers
-        mean = sum(map(len, column)) / len(column)
-        if len(name.split()) <= 2 and len(name) <= 24 and mean > 4 * len(name) and mean > 24:
-            return True  # a short word above long texts
-    return False
-
-
 def _layout(start: Start) -> Source:
     """The source with its delimiter, quoting, header and columns."""
     if start.streamed:
@@ -182,23 +175,21 @@ def _layout(start: Start) -> Source:
     if not rows:
         dialect = replace(dialect, width=1)
         rows = [[""]]
-    first = [cell.strip() for cell in rows[0]]
+    first, notes = name_columns(rows[0])
     header = request.header
     if header is None:
         like = request.like
         text = like.text if like is not None and like.header else request.text
         names = {name for name in text if not name.isdigit()}
         header = (bool(names) and names <= set(first)) or has_header(rows)
-    if header and len(set(first)) < len(first):
-        twice = next(name for name in first if first.count(name) > 1)
-        raise DataError(f"the header names {twice!r} twice", where=source.path)
     return replace(
         source,
         format=_name(dialect.delimiter),
         delimiter=dialect.delimiter,
         quoted=dialect.quoted,
         header=header,
-        columns=tuple(first) if header else tuple(str(i) for i in range(dialect.width)),
+        columns=first if header else tuple(str(i) for i in range(dialect.width)),
+        notes=notes if header else (),
     )
 
 
@@ -244,7 +235,7 @@ def _header(start: Start) -> tuple[str, tuple[str, ...]] | None:
     first = start.text.lstrip("\ufeff\r\n").splitlines()[:1]
     for candidate in (delimiter,) if delimiter else (",", "\t"):
         rows = parse_sample(first, True, candidate, True)
-        names = tuple(cell.strip().lstrip("\ufeff") for cell in rows[0]) if rows else ()
+        names = name_columns(rows[0])[0] if rows else ()
         if wanted and wanted <= set(names):
             return candidate, names
     return None

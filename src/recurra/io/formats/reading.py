@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.errors import DataError
 from recurra.io.files import Lines
-from recurra.io.formats.spec import Record, Refuse, Rows, Skipped, Source, format_named
+from recurra.io.formats.spec import NoLabel, Record, Refuse, Rows, Skipped, Source, format_named
 
 __all__ = ["CHUNK_ROWS", "MISSING", "cells_of", "chunks", "read", "records", "records_of", "refuser"]
 
@@ -23,24 +23,28 @@ _LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,\s]+)"""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def read(source: Source, skipped: Skipped | None = None) -> Iterator[Rows]:
+def read(source: Source, skipped: Skipped | None = None, *, keep: bool = False) -> Iterator[Rows]:
     """The rows of a source, chunk by chunk, in constant memory.
 
-    ``skipped`` counts the broken rows that ``source.skip_bad_rows`` leaves out.
+    ``skipped`` counts the broken rows that ``source.skip_bad_rows`` leaves out. If ``keep``, rows have their
+    cells.
 
     Raises:
         DataError: a broken row (unless left out), or a file that is cut off or not in its encoding.
     """
-    return chunks(records_of(source, refuser(source, skipped)))
+    return chunks(records_of(source, refuser(source, skipped), keep=keep))
 
 
-def records_of(source: Source, refuse: Refuse, lines: Lines | None = None) -> Iterator[Record]:
-    """The rows of a source, from ``lines`` instead of its file if given."""
+def records_of(
+    source: Source, refuse: Refuse, lines: Lines | None = None, *, keep: bool = False
+) -> Iterator[Record]:
+    """The rows of a source, from ``lines`` instead of its file if given; if ``keep``, with their cells."""
     format = format_named(source.format)
     if format.records is not None:
         return format.records(source, refuse, lines)
     columns = [*source.text, *(name for name in (source.label, source.group) if name is not None)]
-    return records(source, cells_of(source, columns, refuse, lines), refuse)
+    kept = source.columns if keep else ()
+    return records(source, cells_of(source, [*columns, *kept], refuse, lines), refuse, kept)
 
 
 def cells_of(
@@ -71,9 +75,16 @@ def refuser(source: Source, skipped: Skipped | None) -> Refuse:
     return refuse
 
 
-def records(source: Source, cells: Iterable[tuple[int, Sequence[Any]]], refuse: Refuse) -> Iterator[Record]:
-    """Records from cells: those of the text columns, then of the label, then of the group."""
+def records(
+    source: Source,
+    cells: Iterable[tuple[int, Sequence[Any]]],
+    refuse: Refuse,
+    kept: Sequence[str] = (),
+) -> Iterator[Record]:
+    """Records from cells: those of the text columns, the label, the group, and the columns to keep."""
     width = len(source.text)
+    group_at = width + (source.label is not None)
+    kept_from = group_at + (source.group is not None)
     for number, values in cells:
         parts = []
         for column, value in zip(source.text, values, strict=False):
@@ -89,10 +100,11 @@ def records(source: Source, cells: Iterable[tuple[int, Sequence[Any]]], refuse: 
         if source.label is not None:
             labels = as_labels(values[width], source.label_separator)
             if labels is None:
-                refuse(number, f"there is no label in {source.label!r}")
+                refuse(number, NoLabel(f"there is no label in {source.label!r}"))
                 continue
-        group = None if source.group is None else as_text(values[-1]) or ""
-        yield Record(number, " ".join(parts) if width > 1 else parts[0], labels, group)
+        group = None if source.group is None else as_text(values[group_at]) or ""
+        named = dict(zip(kept, values[kept_from:], strict=True)) if kept else None
+        yield Record(number, " ".join(parts) if width > 1 else parts[0], labels, group, named)
 
 
 def chunks(rows: Iterable[Record], flush: Callable[[], bool] | None = None) -> Iterator[Rows]:
@@ -112,7 +124,9 @@ def chunks(rows: Iterable[Record], flush: Callable[[], bool] | None = None) -> I
 def _rows(part: list[Record]) -> Rows:
     labels = [r.labels for r in part if r.labels is not None]
     groups = [r.group for r in part if r.group is not None]
-    return Rows([r.number for r in part], [r.text for r in part], labels or None, groups or None)
+    cells = [r.cells for r in part if r.cells is not None]
+    numbers, texts = [r.number for r in part], [r.text for r in part]
+    return Rows(numbers, texts, labels or None, groups or None, cells or None)
 
 
 def as_text(value: Any) -> str | None:

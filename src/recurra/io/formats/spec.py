@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from recurra.io.files import Lines
 
 __all__ = [
     "Format",
+    "NoLabel",
     "Record",
     "Refuse",
     "Request",
@@ -131,12 +132,15 @@ class Rows:
         texts: as in the file, not cleaned.
         labels: a tuple for each row, of one element if a text has one label; None without labels.
         groups: the group of each row; None without a group column.
+        cells: the values of each row by the names of all columns, if they were asked for; None without
+            columns.
     """
 
     numbers: list[int]
     texts: list[str]
     labels: list[tuple[str, ...]] | None = None
     groups: list[str] | None = None
+    cells: list[Mapping[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -157,12 +161,19 @@ class Skipped:
 
 
 class Record(NamedTuple):
-    """One row: its number, text, labels (None without labels) and group (None without groups)."""
+    """One row: its number, text, labels, group and all cells by name; None for what was not asked for."""
 
     number: int
     text: str
     labels: tuple[str, ...] | None
     group: str | None
+    cells: Mapping[str, Any] | None = None
+
+
+class NoLabel(str):
+    """What is wrong with a row that is whole but has no label."""
+
+    __slots__ = ()
 
 
 Refuse = Callable[[int, str | DataError], None]

@@ -1,6 +1,6 @@
 """Text classification: binary, multi-class or multi-label."""
 
-from recurra.tasks.base import TaskInfo
+from recurra.tasks.base import TEXT_FILE, TaskInfo
 
 INFO = TaskInfo(
     name="classify",
@@ -10,4 +10,5 @@ INFO = TaskInfo(
     estimator="TextClassifier",
     recipe="default",
     words=True,
+    file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
-from recurra.io.formats import Rows
 from recurra.measure.calibration import probabilities
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.network import BATCH, ClassifierBundle, predict_logits
-from recurra.tasks.texts import rows_of
+from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 
 __all__ = ["answers", "predict_ids", "predict_proba"]
+
+EMPTY, NO_WORDS = "empty text", "no known word"
+"""The notes on a text that says nothing to the network."""
 
 
 def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -36,28 +38,56 @@ def predict_ids(bundle: ClassifierBundle, ids: Sequence[NDArray[np.int32]]) -> N
 def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     """Returns the label and the class probabilities of each text of a request.
 
-    The label is the most probable class; for multi-label, the list of the classes with a probability of at
-    least 0.5, or the class itself if there is only one.
+    The label is the most probable class, and its probability the ``confidence``; for multi-label, the label
+    is the list of the classes with a probability of at least 0.5, or the class itself if there is only one.
+    The ``note`` marks a text that is empty or has no known word: its label is a guess by the other texts.
     """
-    chunks = rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
+    rows = rows_of(request, bundle.assets.source, bundle.config.data)
     names = bundle.assets.labels.names
-    return Answers(["row", "label", *(f"p_{name}" for name in names)], _records(bundle, chunks), _cells)
+    sure = [] if bundle.assets.labels.label_kind == "multilabel" else ["confidence"]
+    warnings: list[str] = []
+    return Answers(
+        ["row", "label", *sure, "note", *(f"p_{name}" for name in names)],
+        _records(bundle, rows, warnings),
+        _cells,
+        warnings,
+        rows.columns,
+    )
 
 
-def _records(bundle: ClassifierBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
+def _records(
+    bundle: ClassifierBundle, requested: RequestedRows, warnings: list[str]
+) -> Iterator[dict[str, Any]]:
     """Yields one record a text; each chunk is predicted before the next one is read."""
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
-    for rows in chunks:
-        for number, p in zip(rows.numbers, predict_proba(bundle, rows.texts), strict=True):
+    tokenizer = bundle.assets.tokenizer
+    marked: dict[str, tuple[int, int]] = {}  # by note: the number of texts, and the first row
+    for rows in requested.chunks:
+        encoded = tokenizer.encode(rows.texts)
+        probabilities = predict_ids(bundle, encoded.ids)
+        for record, ids, unknown, p in zip(
+            requested.heads(rows), encoded.ids, encoded.unknown, probabilities, strict=True
+        ):
             labels = [names[c] for c in (np.flatnonzero(p >= 0.5) if multilabel else [p.argmax()])]
+            record["label"] = labels[0] if len(labels) == 1 else labels
+            if not multilabel:
+                record["confidence"] = round(float(p.max()), 6)
+            if np.isin(ids, (tokenizer.start_id, tokenizer.unknown_id)).all():
+                note = record["note"] = NO_WORDS if unknown else EMPTY
+                count, first = marked.get(note, (0, record["row"]))
+                marked[note] = count + 1, first
             yield {
-                "row": number,
-                "label": labels[0] if len(labels) == 1 else labels,
+                **record,
                 "probabilities": {name: round(float(x), 6) for name, x in zip(names, p, strict=True)},
             }
+    for note, (count, first) in marked.items():
+        texts = "1 answer is" if count == 1 else f"{count:,} answers are"
+        warnings.append(f"{texts} marked {note!r} (first: row {first:,}): it does not depend on the text")
+    warnings += skipped_in_words(requested.skipped)
 
 
 def _cells(record: Mapping[str, Any]) -> list[Any]:
     label = record["label"]
     joined = label if isinstance(label, str) else "|".join(label)
-    return [record["row"], joined, *record["probabilities"].values()]
+    sure = [record["confidence"]] if "confidence" in record else []
+    return [record["row"], joined, *sure, record.get("note", ""), *record["probabilities"].values()]

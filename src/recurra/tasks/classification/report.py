@@ -6,26 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from markupsafe import Markup
 
 from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
-from recurra.measure.formatting import count, percent, percents, pvalue, sentence, share, three
+from recurra.measure.formatting import count, percent, percents, sentence, share, three
 from recurra.measure.metrics import ClassFigures, Metrics
-from recurra.measure.report import Bar, ReportTable, Section, template_macros
-from recurra.tasks.card import caution, model_card, part_row, verdict_fields
+from recurra.measure.report import Bar, ReportTable, Section, Step, template_macros
+from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 
-__all__ = ["card", "fit_fields", "report_fields", "result_fields"]
+__all__ = ["USE", "card", "fit_fields", "report_fields", "result_fields"]
+
+USE = {
+    'recurra predict MODEL --text "..."': "predict a text",
+    "recurra evaluate MODEL DATA": "measure it on other data",
+}
+"""What a model is used for, by command."""
 
 _COLUMNS = 6  # classes that get a column each in the table of parts
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
 _LISTED = 60  # classes beyond which a table has the most frequent and the worst ones alone
 _WORST = 20
 _NGRAM_CLASSES = 30  # classes whose n-grams are shown
+_MANY_CUT = 0.05  # share of truncated texts that is worth a word if the baseline is not beaten
+_MISTAKES = 5  # that are shown at once; the others after a click
 
 
 def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
@@ -53,6 +62,7 @@ def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: A
             for part, by_name in zip(prepared.parts, counts, strict=True)
         ],
         "data_tables": [] if few else [by_class],
+        "steps": _cut_texts(prepared.train, bundle),
     }
 
 
@@ -92,33 +102,17 @@ def result_fields(
     """
     leak = assessment.leak_sentence()
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
-    details = [_classes(assessment.metrics, names, macros), _calibration(assessment, temperature, macros)]
+    sections = [
+        _figures(assessment, baseline_note),
+        *_classes(assessment.metrics, names, macros),
+        *_mistakes(assessment, macros),
+    ]
     if assessment.explanations:
         html = macros.explanations([_explanation(explanation) for explanation in assessment.explanations])
-        details.append(Section(anchor="explanations", title="Explained predictions", html=html))
-    mistakes = Section(anchor="mistakes", title="Worst mistakes")
-    if assessment.mistakes:
-        mistakes.paragraphs = [
-            "The wrong predictions with the highest probability, highest first. Some of them may be wrong "
-            "labels, or texts that are difficult even for a person."
-        ]
-        mistakes.html = macros.mistakes(assessment.mistakes)
-        details.append(mistakes)
-    elif assessment.metrics.accuracy == 1:
-        mistakes.paragraphs = ["None: every row was predicted correctly."]
-        details.append(mistakes)
+        sections.append(Section(anchor="explanations", title="Explained predictions", html=html))
+    sections.append(_calibration(assessment, temperature, macros))
     if ngrams:
-        details.append(
-            Section(
-                anchor="ngrams",
-                title="Strongest n-grams of the baseline",
-                paragraphs=[
-                    "The n-grams that raise the probability of each class most in the baseline. Where the "
-                    "model is better than the baseline, it uses what n-grams cannot represent."
-                ],
-                html=macros.ngrams(_ngram_groups(ngrams)),
-            )
-        )
+        sections.append(_ngrams(ngrams, macros))
     return {
         "lead": _lead(assessment),
         **_verdict(assessment),
@@ -126,8 +120,7 @@ def result_fields(
         "bars": _bars(assessment),
         "bars_label": "Accuracy, with 95% intervals",
         "bars_top": 100.0,
-        "sections": [_figures(assessment, baseline_note)],
-        "details": details,
+        "sections": sections,
         "warnings": [leak] if leak else [],
     }
 
@@ -174,10 +167,7 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
         kind=f"A text classifier ({labels.label_kind})",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
-        use="""\
-    recurra predict . --text "..."
-    recurra evaluate . DATA
-""",
+        use=use_in_card(USE),
         limits=f"""\
 The vocabulary has {vocabulary:,} words of the training texts; the model reads the
 first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
@@ -201,6 +191,22 @@ def _facts(part: Part, bundle: ClassifierBundle) -> str:
     return f"median {int(np.median(full)):,} tokens, {100 * longer:.1f}% cut"
 
 
+def _cut_texts(part: Part, bundle: ClassifierBundle) -> list[Step]:
+    most = bundle.config.tokenizer.max_tokens
+    full = part.examples.full_lengths[part.rows]
+    longer = float((full > most).mean())
+    if longer < _MANY_CUT:
+        return []
+    enough = int(np.quantile(full, 0.98))
+    return [
+        Step(
+            text=f"{share(longer)} of the training texts have more than {most:,} tokens, and their "
+            f"{bundle.config.tokenizer.cut} is not read. Read more of them: add to the command",
+            command=f"--set tokenizer.max_tokens={enough}",
+        )
+    ]
+
+
 def _lead(assessment: Assessment) -> str:
     m = assessment.metrics
     what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
@@ -222,12 +228,7 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
             "There is no baseline to compare it with."
         }
-    remark = ""
-    if not comparison.shown:
-        remark = " On these rows neither is shown to be better."
-    elif not comparison.better:
-        remark = " On this data the baseline is the better choice."
-    return verdict_fields(comparison, remark)
+    return verdict_fields(comparison)
 
 
 def _bars(assessment: Assessment) -> list[Bar]:
@@ -274,9 +275,11 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
         notes.append(baseline_note or _REGRESSION)
     if assessment.comparison is not None:
         c = assessment.comparison
+        ends = f"{100 * c.low:+.1f} to {100 * c.high:+.1f}".replace("-", "−")
         notes.append(
             f"Of {c.rows:,} rows, {c.only_first:,} are right only with {c.first} and {c.only_second:,} only "
-            f"with {c.second} (McNemar's exact test: p {pvalue(c.p_value)}). Intervals are 95%."
+            f"with {c.second}. A difference is shown if its 95% interval, here {ends} points, does not "
+            "contain 0 (Newcombe's interval for paired rows)."
         )
     return Section(
         anchor="figures",
@@ -290,6 +293,7 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
             )
         ],
         notes=notes,
+        half=True,
     )
 
 
@@ -299,15 +303,20 @@ def _auc_meaning(label_kind: str) -> str:
     return "Chance that a row of a class is ranked above one that isn't, mean over classes; 0.5 is guessing."
 
 
-def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
-    """The section of the classes; of many, the most frequent ones and those with the lowest F1."""
+def _classes(m: Metrics, names: Sequence[str], macros: Any) -> list[Section]:
+    """The figures of each class and the confusion matrix, which is a section of its own if it is wide.
+
+    Of many classes, the most frequent ones and those with the lowest F1 are listed.
+    """
     listed = [m.classes[c] for c in _frequent(m, _LISTED)]
     tables = [_class_table(listed, _of_all(len(listed), len(names)).removeprefix(": ").capitalize())]
     if len(listed) < len(names):
         known = [c for c in m.classes if c.f1 is not None and c.support]
         worst = sorted(known, key=lambda c: (c.f1, -c.support))[:_WORST]
         tables.append(_class_table(worst, f"The {len(worst)} with the lowest F1, the most frequent first"))
-    return Section(
+    few = len(names) <= _COLUMNS
+    confusion = macros.confusion(names, _confusion(m, names), _pairs(m, names))
+    classes = Section(
         anchor="classes",
         title="Classes",
         tables=tables,
@@ -315,8 +324,12 @@ def _classes(m: Metrics, names: Sequence[str], macros: Any) -> Section:
             "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
             "that were predicted as it. A dash: undefined, since there is no such row."
         ],
-        html=macros.confusion(names, _confusion(m, names), _pairs(m, names)),
+        html=confusion if few else Markup(""),
+        half=True,
     )
+    if few or not confusion.strip():
+        return [classes]
+    return [classes, Section(anchor="confusion", title="Confusion", html=confusion)]
 
 
 def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
@@ -334,6 +347,20 @@ def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
         for c in classes
     ]
     return ReportTable(caption=caption, header=header, rows=rows)
+
+
+def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
+    if assessment.mistakes:
+        what = (
+            "The wrong predictions with the highest probability, highest first. Some of them may be wrong "
+            "labels, or texts that are difficult even for a person."
+        )
+        html = macros.mistakes(assessment.mistakes, _MISTAKES)
+        return [Section(anchor="mistakes", title="Worst mistakes", paragraphs=[what], html=html)]
+    if assessment.metrics.accuracy == 1:
+        none = "None: every row was predicted correctly."
+        return [Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none])]
+    return []
 
 
 def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -389,10 +416,31 @@ def _explanation(e: Explanation) -> dict[str, Any]:
     }
 
 
-def _ngram_groups(ngrams: Mapping[str, Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
-    groups = []
-    for name, weights in ngrams.items():
-        largest = max((abs(weight) for _, weight in weights), default=0.0) or 1.0
-        bars = [(ngram, f"{weight:.1f}", round(100 * abs(weight) / largest)) for ngram, weight in weights]
-        groups.append({"name": name, "ngrams": bars})
-    return groups
+def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any) -> Section:
+    """The strongest n-grams of the baseline by class, the largest weight first."""
+    largest = max((weight for weights in ngrams.values() for _, weight in weights), default=0.0) or 1.0
+    groups = [
+        {
+            "name": name,
+            "ngrams": [
+                (ngram, f"{weight:+.1f}", round(100 * weight / largest))
+                for ngram, weight in sorted(weights, key=lambda pair: -pair[1])
+            ],
+        }
+        for name, weights in ngrams.items()
+    ]
+    return Section(
+        anchor="ngrams",
+        title="Strongest n-grams of the baseline",
+        paragraphs=[
+            "The n-grams that raise the probability of each class most in the baseline. Where the "
+            "model is better than the baseline, it uses what n-grams cannot represent."
+        ],
+        notes=[
+            "Each figure is a weight of the baseline's regression: by how much the log-odds of the class "
+            "rise for each unit of the TF-IDF value of the n-gram, which lies between 0 and 1. The lines "
+            "under the n-grams have the same scale in all lists. Listed are n-grams whose weight is large "
+            "and that are not rare."
+        ],
+        html=macros.ngrams(groups),
+    )

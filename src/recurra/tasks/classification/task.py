@@ -29,6 +29,7 @@ from recurra.tasks.classification.assess import (
     logits_of,
     report_assessment,
 )
+from recurra.tasks.classification.check import check_files
 from recurra.tasks.classification.network import (
     BATCH,
     ClassifierAssets,
@@ -38,7 +39,7 @@ from recurra.tasks.classification.network import (
     predict_logits,
 )
 from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
-from recurra.tasks.classification.report import card, fit_fields, report_fields
+from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -171,9 +172,11 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     report_fields=report_fields,
     fit_fields=fit_fields,
     card=card,
+    use=USE,
     predict=answers,
     sequences=sequences,
     explain=explain_text,
+    check=check_files,
     untrained=untrained,
     study=STUDY,
 )

@@ -1,6 +1,6 @@
 """Forecasting: predict future values of a time series."""
 
-from recurra.tasks.base import TaskInfo
+from recurra.tasks.base import TEXT_FILE, TaskInfo
 
 INFO = TaskInfo(
     name="forecast",
@@ -10,5 +10,6 @@ INFO = TaskInfo(
     estimator="Forecaster",
     recipe="forecaster",
     words=False,
+    file_settings=TEXT_FILE - {"data.text"},
     options=frozenset({"all"}),
 )

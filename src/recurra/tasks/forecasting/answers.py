@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.gaps import Gaps, gaps_in_words, gaps_of
 from recurra.tasks.forecasting.prepare import Part
-from recurra.tasks.forecasting.series.clock import Stamps
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import encode
+from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 
 __all__ = ["answer", "forecast_table"]
@@ -31,7 +31,8 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     A record has the current row of the file and its time, the time of the forecast, the number of values
     ahead if there are several, the value under the name of the target, and ``filled``, the share of missing
     cells in its window, which were filled with earlier ones; it is no column of a CSV. The value is empty
-    where the window has no known value of the target.
+    where the window has no known value of the target; in a CSV it has six decimals, or nine digits if the
+    target varies by less than 0.001 or by 1e12 and more.
 
     Raises:
         ConfigError: the request has texts.
@@ -48,7 +49,14 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
     fields.append(bundle.assets.layout.target.name)
     part, forecasts, gaps, warnings = forecast_table(bundle, table, bool(request.options.get("all")))
-    return Answers(fields, _records(bundle, part, forecasts, gaps), warnings=warnings)
+    target = bundle.assets.layout.target
+    form = ".6f" if 1e-3 <= target.std < 1e12 else ".9g"
+
+    def cells(record: Mapping[str, Any]) -> list[Any]:
+        value = record[target.name]
+        return [*(record[name] for name in fields[:-1]), "" if value is None else format(value, form)]
+
+    return Answers(fields, _records(bundle, part, forecasts, gaps), cells, warnings)
 
 
 def forecast_table(

@@ -33,6 +33,7 @@ def block_length(values: NDArray[np.float64], minimum: int = 1) -> int:
     runs = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
     lags = min(n - 1, int(np.ceil(np.sqrt(n))) + runs)
     centred = values - values.mean()
+    centred /= np.abs(centred).max()  # the length depends on no unit, and squares of 1e100 on their limits
     covariance = np.array([centred[lag:] @ centred[: n - lag] for lag in range(lags + 1)]) / n
     small = np.abs(covariance[1:] / covariance[0]) < 2 * np.sqrt(np.log10(n) / n)
     insignificant = [lag for lag in range(len(small) - runs + 1) if small[lag : lag + runs].all()]

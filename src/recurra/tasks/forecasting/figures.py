@@ -44,9 +44,11 @@ class ForecastFigures(BaseModel):
         return self.name.removeprefix("the ")
 
     @property
-    def decimals(self) -> int:
-        """Number of decimals that give the MAE four significant digits."""
-        return int(np.clip(3 - np.floor(np.log10(self.mae)), 0, 9)) if self.mae > 0 else 3
+    def form(self) -> str:
+        """The format that gives the MAE four significant digits: with decimals, or with an exponent."""
+        if self.mae > 0 and not 1e-6 <= self.mae < 1e12:
+            return ".3e"
+        return f".{int(np.clip(3 - np.floor(np.log10(self.mae)), 0, 9)) if self.mae > 0 else 3}f"
 
 
 class ForecastDifference(BaseModel):
@@ -88,8 +90,8 @@ class ForecastMetrics(BaseModel):
         return f"{self.target}, {self.unit}" if self.unit else self.target
 
     def number(self, value: float, sign: str = "") -> str:
-        """Formats a value with the decimals of the network's MAE; ``sign`` as in a format specification."""
-        return f"{value:{sign},.{self.network.decimals}f}"
+        """Formats a value as the network's MAE; ``sign`` as in a format specification."""
+        return f"{value:{sign},{self.network.form}}"
 
     def interval(self, low: float, high: float, sign: str = "") -> str:
         """Formats an interval as `number` does its ends."""
@@ -182,7 +184,7 @@ def _difference(
     low, high = interval
     shown = low > 0 or high < 0
     difference = first.mae - second.mae
-    d = f".{first.decimals}f"
+    d = first.form
     suffix = f" {unit}" if unit else ""
     if shown:
         near, far = sorted(abs(end) for end in interval)

@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 from recurra.measure.charts import line_chart
 from recurra.measure.formatting import sentence
 from recurra.measure.report import Bar, Chart, ReportTable, Section
-from recurra.tasks.card import model_card, part_row
+from recurra.tasks.card import model_card, part_row, use_in_card
 from recurra.tasks.forecasting.assess import ForecastAssessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastFigures, ForecastMetrics
 from recurra.tasks.forecasting.prepare import Part, SeriesData, layout_facts
 from recurra.tasks.forecasting.series.reach import reach_in_words, rows_in_words
 
-__all__ = ["bars", "card", "fit_fields", "forecast_sections", "median_stretch", "report_fields"]
+__all__ = ["USE", "bars", "card", "fit_fields", "forecast_sections", "median_stretch", "report_fields"]
+
+USE = {
+    "recurra predict MODEL ROWS.csv": "forecast from the last rows",
+    "recurra evaluate MODEL ROWS.csv": "measure it on other rows",
+}
+"""What a model is used for, by command."""
 
 Values = NDArray[np.float64]
 _STRETCH = 240  # windows that are drawn
@@ -84,9 +90,7 @@ def card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
         verdict=assessment.verdict.removesuffix("."),
         note="\nSkill is how far the MAE is below that of persistence, which repeats the last known value.\n",
         use=f"""\
-    recurra predict . ROWS.csv
-    recurra evaluate . ROWS.csv
-
+{use_in_card(USE)}
 ROWS.csv has the columns of the training file: {columns}; a forecast needs its last
 {reach.back + 1:,} rows.
 """,
@@ -114,7 +118,7 @@ def bars(metrics: ForecastMetrics) -> list[Bar]:
 
 def forecast_sections(assessment: ForecastAssessment, distance: str) -> list[Section]:
     """Returns the sections on forecasts; ``distance`` is that from a window to its last target, in words."""
-    sections = [_against_truth(assessment, distance), _figures(assessment.metrics, assessment.note)]
+    sections = [_figures(assessment.metrics, assessment.note), _against_truth(assessment, distance)]
     charts = [*_by_time(assessment), *_by_distance(assessment.metrics)]
     if charts:
         sections.append(Section(anchor="when", title="Errors by time", charts=charts))
@@ -211,7 +215,7 @@ def _figures(metrics: ForecastMetrics, note: str) -> Section:
         ],
     )
     tables = [table for table in (errors, differences) if table.rows]
-    return Section(anchor="errors", title="Errors", paragraphs=paragraphs, tables=tables)
+    return Section(anchor="figures", title="Figures", paragraphs=paragraphs, tables=tables)
 
 
 def _by_time(assessment: ForecastAssessment) -> list[Chart]:

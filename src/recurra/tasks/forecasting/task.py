@@ -14,7 +14,7 @@ from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessmen
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
-from recurra.tasks.forecasting.report import card, fit_fields, report_fields
+from recurra.tasks.forecasting.report import USE, card, fit_fields, report_fields
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.forecasting.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -65,6 +65,7 @@ TASK: Task[SeriesData, ForecasterBundle] = Task(
     report_fields=report_fields,
     fit_fields=fit_fields,
     card=card,
+    use=USE,
     predict=answer,
     sequences=sequences,
     study=STUDY,

@@ -1,6 +1,6 @@
 """Language models: predict the next token of a text."""
 
-from recurra.tasks.base import TaskInfo
+from recurra.tasks.base import TEXT_FILE, TaskInfo
 
 INFO = TaskInfo(
     name="lm",
@@ -10,5 +10,6 @@ INFO = TaskInfo(
     estimator="LanguageModel",
     recipe="language-model",
     words=True,
+    file_settings=TEXT_FILE,
     options=frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
 )

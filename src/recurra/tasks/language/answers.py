@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from recurra.tasks.base import PredictRequest
 from recurra.tasks.inputs import whole_number
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
-from recurra.tasks.texts import rows_of
+from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 
 __all__ = ["END", "answer", "continuation", "following"]
 
@@ -46,15 +46,17 @@ def answer(bundle: LanguageBundle, request: PredictRequest) -> Answers:
             option = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{option} is only valid with --generate", hint="add --generate N")
     if "generate" in options:
-        return Answers(["row", "text"], _generated(bundle, request, options))
+        return _generated(bundle, request, options)
     count = _positive(options, "next") if "next" in options else 0
-    chunks = rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
+    rows = rows_of(request, bundle.assets.source, bundle.config.data)
     if count:
-        return Answers(["row", "rank", "token", "probability"], _next(bundle, chunks, count))
-    if "tokens" in options:
-        return Answers(["row", "position", "token", "log2_probability"], _token_scores(bundle, chunks))
-    fields = ["row", "tokens", "unknown", "log2_probability", "perplexity"]
-    return Answers(fields, _scores(bundle, chunks))
+        fields, records = ["row", "rank", "token", "probability"], _next(bundle, rows, count)
+    elif "tokens" in options:
+        fields, records = ["row", "position", "token", "log2_probability"], _token_scores(bundle, rows)
+    else:
+        fields = ["row", "tokens", "unknown", "log2_probability", "perplexity"]
+        records = _scores(bundle, rows)
+    return _with_skipped(fields, records, rows)
 
 
 def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, float]]:
@@ -100,38 +102,48 @@ def continuation(
     return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(tokens, ends))
 
 
-def _numbered(chunks: Iterable[Rows]) -> Iterator[tuple[int, str]]:
-    return (row for rows in chunks for row in zip(rows.numbers, rows.texts, strict=True))
+def _with_skipped(fields: list[str], records: Iterator[dict[str, Any]], rows: RequestedRows) -> Answers:
+    """Returns answers that repeat the columns of ``rows``, and warn of the rows skipped."""
+    warnings: list[str] = []
+
+    def all_records() -> Iterator[dict[str, Any]]:
+        yield from records
+        warnings.extend(skipped_in_words(rows.skipped))
+
+    return Answers(fields, all_records(), warnings=warnings, columns=rows.columns)
 
 
-def _next(bundle: LanguageBundle, chunks: Iterable[Rows], count: int) -> Iterator[dict[str, Any]]:
-    for number, text in _numbered(chunks):
+def _headed(requested: RequestedRows) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yields the beginning of each record, and the text."""
+    return (row for rows in requested.chunks for row in zip(requested.heads(rows), rows.texts, strict=True))
+
+
+def _next(bundle: LanguageBundle, rows: RequestedRows, count: int) -> Iterator[dict[str, Any]]:
+    for head, text in _headed(rows):
         for rank, (token, p) in enumerate(following(bundle, text, count), 1):
-            yield {"row": number, "rank": rank, "token": token, "probability": round(p, 6)}
+            yield {**head, "rank": rank, "token": token, "probability": round(p, 6)}
 
 
-def _generated(
-    bundle: LanguageBundle, request: PredictRequest, options: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+def _generated(bundle: LanguageBundle, request: PredictRequest, options: dict[str, Any]) -> Answers:
     count = _positive(options, "generate")
     top_k = _positive(options, "top_k") if "top_k" in options else None
     temperature = _temperature(options.get("temperature", 1.0), "--temperature")
     seed = int(options.get("seed", 0))
-    chunks: Iterable[Rows] = [Rows([1], [""])]  # without a prompt
+    rows = RequestedRows(iter([Rows([1], [""])]))  # without a prompt
     if request.texts or request.file is not None:
-        chunks = rows_of(request.texts, request.file, bundle.assets.source, bundle.config.data)
+        rows = rows_of(request, bundle.assets.source, bundle.config.data)
     sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
-    return (
-        {"row": number, "text": continuation(bundle, text, count, **sampling)}
-        for number, text in _numbered(chunks)
+    records = (
+        {**head, "text": continuation(bundle, text, count, **sampling)} for head, text in _headed(rows)
     )
+    return _with_skipped(["row", "text"], records, rows)
 
 
-def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    for number, _, ids, log_p in _scored(bundle, chunks):
+def _scores(bundle: LanguageBundle, rows: RequestedRows) -> Iterator[dict[str, Any]]:
+    for head, _, ids, log_p in _scored(bundle, rows):
         bits = float(log_p.sum(dtype=np.float64)) / math.log(2)
         yield {
-            "row": number,
+            **head,
             "tokens": len(log_p),
             "unknown": int(np.count_nonzero(ids == bundle.assets.tokenizer.unknown_id)),
             "log2_probability": round(bits, 6),
@@ -139,23 +151,23 @@ def _scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str
         }
 
 
-def _token_scores(bundle: LanguageBundle, chunks: Iterable[Rows]) -> Iterator[dict[str, Any]]:
-    for number, text, _, log_p in _scored(bundle, chunks):
+def _token_scores(bundle: LanguageBundle, rows: RequestedRows) -> Iterator[dict[str, Any]]:
+    for head, text, _, log_p in _scored(bundle, rows):
         tokens = [*bundle.assets.tokenizer.surfaces(text)[1:], END]
         for position, (token, value) in enumerate(zip(tokens, log_p, strict=True), 1):
             score = round(float(value) / math.log(2), 6)
-            yield {"row": number, "position": position, "token": token, "log2_probability": score}
+            yield {**head, "position": position, "token": token, "log2_probability": score}
 
 
 def _scored(
-    bundle: LanguageBundle, chunks: Iterable[Rows]
-) -> Iterator[tuple[int, str, NDArray[np.int32], NDArray[np.float32]]]:
-    """Yields the number, the text, the ids and the log-probabilities of each text."""
+    bundle: LanguageBundle, requested: RequestedRows
+) -> Iterator[tuple[dict[str, Any], str, NDArray[np.int32], NDArray[np.float32]]]:
+    """Yields the beginning of the record, the text, the ids and the log-probabilities of each text."""
     tokenizer = bundle.assets.tokenizer
-    for rows in chunks:
+    for rows in requested.chunks:
         ids = tokenizer.encode(rows.texts).ids
         log_p = text_log_probabilities(bundle.model, ids, end=tokenizer.start_id)
-        yield from zip(rows.numbers, rows.texts, ids, log_p, strict=True)
+        yield from zip(requested.heads(rows), rows.texts, ids, log_p, strict=True)
 
 
 def _positive(options: dict[str, Any], name: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recurra.measure.report import Bar, ReportTable, Section
-from recurra.tasks.card import model_card, part_row, verdict_fields
+from recurra.tasks.card import model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.language.answers import continuation, following
 from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
 from recurra.tasks.language.figures import Perplexity
@@ -15,7 +15,15 @@ from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.texts import Part
 
-__all__ = ["card", "fit_fields", "report_fields"]
+__all__ = ["USE", "card", "fit_fields", "report_fields"]
+
+USE = {
+    'recurra predict MODEL --text "..."': "how likely a text is",
+    'recurra predict MODEL --text "..." --next 5': "the words most likely to come next",
+    'recurra predict MODEL --text "..." --generate 50': "a continuation of the text",
+    "recurra fit SMALL --pretrained MODEL": "a classifier initialized from its embedding",
+}
+"""What a model is used for, by command."""
 
 _SAMPLE_TOKENS = {"word": 40, "piece": 60, "character": 240}
 
@@ -85,12 +93,7 @@ def card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
         kind="A language model",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
-        use="""\
-    recurra predict . --text "..."                 how likely a text is
-    recurra predict . --text "..." --next 5        the words most likely to come next
-    recurra predict . --text "..." --generate 50   a continuation of the text
-    recurra fit SMALL --pretrained .               a classifier initialized from its embedding
-""",
+        use=use_in_card(USE),
         limits=f"""\
 The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
 reflect these texts. Generated text may be fluent, but is not reliable.

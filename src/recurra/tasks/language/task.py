@@ -21,7 +21,7 @@ from recurra.tasks.language.network import (
     build,
 )
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
-from recurra.tasks.language.report import card, fit_fields, report_fields
+from recurra.tasks.language.report import USE, card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
@@ -80,6 +80,7 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     report_fields=report_fields,
     fit_fields=fit_fields,
     card=card,
+    use=USE,
     predict=answer,
     sequences=sequences,
     study=STUDY,

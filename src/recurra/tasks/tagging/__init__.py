@@ -6,7 +6,7 @@ from recurra.tasks.base import TaskInfo
 
 
 def _owns_file(path: Path) -> bool:
-    from recurra.tasks.tagging.sentences.formats import is_sentences
+    from recurra.tasks.tagging.sentences.reading import is_sentences
 
     return is_sentences(path)
 
@@ -19,5 +19,11 @@ INFO = TaskInfo(
     estimator="SequenceTagger",
     recipe="tagger",
     words=True,
+    file_settings=frozenset(
+        {
+            *("data.encoding", "data.skip_bad_rows"),
+            *("tagging.format", "tagging.column", "tagging.unknown_tags"),
+        }
+    ),
     owns_file=_owns_file,
 )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from recurra.config import updated
-from recurra.errors import DataError
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
@@ -30,23 +29,25 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
     """Returns one record per word: number of the sentence, position, word, tag, probability.
 
     A file is CoNLL-U, has the columns of the training file, or one sentence per line; a text is split into
-    words and punctuation.
+    words and punctuation. The number is that of the line where each line is a sentence, and that of the text;
+    a blank line or text has no record.
 
     Raises:
-        DataError: the file can't be used, or a text has no words.
+        DataError: the file can't be used.
     """
     if request.texts:
-        sentences = [Sentence(tuple(split_words(text)), None, n) for n, text in enumerate(request.texts, 1)]
-        for sentence in sentences:
-            if not sentence.words:
-                raise DataError("the text has no words", where="--text", row=sentence.row)
-        return Answers(FIELDS, _records(bundle, sentences, lambda: True))
+        split = [(n, tuple(split_words(text))) for n, text in enumerate(request.texts, 1)]
+        sentences = [Sentence(words, None, n, n) for n, words in split if words]
+        warnings = [f"text {n} has no words, and no answers" for n, words in split if not words]
+        return Answers(FIELDS, _records(bundle, sentences, lambda: True), warnings=warnings)
     if request.file is None or str(request.file) == "-":
         encoding = bundle.config.data.encoding
         stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
         return Answers(FIELDS, _records(bundle, stream, waiting))
     # The file may have another format than the training file, e.g. plain sentences.
-    tagging = updated(bundle.config, {"tagging": {"format": "auto"}}).tagging
+    tagging = updated(
+        bundle.config, {"tagging": {"format": "auto", **request.settings.get("tagging", {})}}
+    ).tagging
     source = detect_sentences(
         request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
     )
@@ -58,26 +59,24 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     """Yields the records of sentences, in batches; a batch is not filled up if no sentence is waiting."""
     batch: list[Sentence] = []
-    done = 0
     for sentence in sentences:
         batch.append(sentence)
         if len(batch) == EVALUATION_BATCH or not waiting():
-            yield from _tagged(bundle, batch, done)
-            done += len(batch)
+            yield from _tagged(bundle, batch)
             batch = []
     if batch:
-        yield from _tagged(bundle, batch, done)
+        yield from _tagged(bundle, batch)
 
 
-def _tagged(bundle: TaggerBundle, sentences: list[Sentence], before: int) -> Iterator[dict[str, Any]]:
+def _tagged(bundle: TaggerBundle, sentences: list[Sentence]) -> Iterator[dict[str, Any]]:
     part = numbered("texts", "", sentences, bundle.assets, bundle.config, tagged=False)
     proba = probabilities_of(bundle, part.numbers)
     tags = iter(zip(proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist(), strict=True))
-    for number, sentence in enumerate(sentences, before + 1):
+    for sentence in sentences:
         for position, word in enumerate(sentence.words, 1):
             tag, probability = next(tags)
             yield {
-                "sentence": number,
+                "sentence": sentence.number,
                 "position": position,
                 "word": word,
                 "tag": bundle.assets.labels.names[tag],

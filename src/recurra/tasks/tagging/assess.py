@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.entities import EntityFigures, entity_figures
 from recurra.tasks.tagging.figures import (
     Confusion,
     TaggingMetrics,
@@ -24,9 +26,17 @@ from recurra.tasks.tagging.figures import (
     worst_confusions,
 )
 from recurra.tasks.tagging.network import tag_logits
-from recurra.tasks.tagging.prepare import TaggedPart
+from recurra.tasks.tagging.prepare import TaggedPart, scheme_of
 
-__all__ = ["EVALUATION_BATCH", "TagAssessment", "assess", "probabilities_of", "report_assessment"]
+__all__ = [
+    "EVALUATION_BATCH",
+    "TagAssessment",
+    "assess",
+    "probabilities_of",
+    "report_assessment",
+    "span_rows",
+    "tags_of",
+]
 
 EVALUATION_BATCH = 128
 BASELINE = "the most frequent tag"
@@ -49,6 +59,7 @@ class TagAssessment:
         """Returns the metrics for ``metrics.json`` and ``--json``."""
         return {
             "evaluated_on": self.part,
+            "scheme": self.metrics.entities.scheme if self.metrics.entities else None,
             "model": self.metrics.model_dump(mode="json"),
             "baseline": self.baseline.model_dump(mode="json") if self.baseline else None,
             "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
@@ -70,21 +81,53 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
     proba = probabilities_of(bundle, part.numbers)
     predicted = proba.argmax(axis=1)
     most_frequent = MostFrequentTag(bundle.assets.counts.words, names)
+    scheme = scheme_of(bundle.config, part.sentences).scheme
+
+    def metrics(proba: NDArray[np.float64]) -> TaggingMetrics:
+        spans = None if scheme is None else entity_figures(*tags_of(part, proba, names), scheme)
+        return tagging_metrics(tags, proba, names, lengths, known, spans)
+
     baseline = comparison = None
     if options.baseline:
         baseline_proba = most_frequent.predict_proba(words)
-        baseline = tagging_metrics(tags, baseline_proba, names, lengths, known)
+        baseline = metrics(baseline_proba)
         correct, baseline_correct = predicted == tags, baseline_proba.argmax(axis=1) == tags
         comparison = compare_words(correct, baseline_correct, lengths, name, BASELINE)
     return TagAssessment(
         part.name,
         name,
-        tagging_metrics(tags, proba, names, lengths, known),
+        metrics(proba),
         baseline,
         comparison,
         worst_confusions(tags, predicted, words, names),
         most_frequent.unknown_tag,
     )
+
+
+def span_rows(columns: Sequence[EntityFigures]) -> list[list[str]]:
+    """Returns the rows of a table that compares the metrics of whole spans."""
+
+    def row(name: str, value: Callable[[EntityFigures], float | None]) -> list[str]:
+        figures = [value(column) for column in columns]
+        return [name, *("-" if figure is None else f"{figure:.3f}" for figure in figures)]
+
+    scheme = columns[0].scheme
+    return [
+        row("precision of spans", lambda column: column.precision),
+        row("recall of spans", lambda column: column.recall),
+        row(f"F1 of spans ({scheme})", lambda column: column.f1),
+        row(f"F1 of spans ({scheme}, strict)", lambda column: column.strict.f1),
+    ]
+
+
+def tags_of(
+    part: TaggedPart, proba: NDArray[np.float64], names: Sequence[str]
+) -> tuple[list[Sequence[str]], list[Sequence[str]]]:
+    """Returns the true and the predicted tags of each sentence."""
+    chosen = np.array(names, object)[proba.argmax(axis=1)]
+    ends = np.cumsum(part.lengths)[:-1]
+    true: list[Sequence[str]] = [sentence.tags or () for sentence in part.sentences]
+    return true, [tags.tolist() for tags in np.split(chosen, ends)]
 
 
 def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
@@ -109,7 +152,7 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
         ["calibration error", *(f"{m.ece:.3f}" for m in models)],
     ]
     if m.entities is not None:
-        rows.append(["F1 of whole spans", *(f"{m.entities.f1 or 0:.3f}" for m in models if m.entities)])
+        rows += span_rows([model.entities for model in models if model.entities])
     reporter.table("", header, rows)
     report_comparison(assessment.comparison, reporter)
     if assessment.confusions:

@@ -1,24 +1,22 @@
-"""Precision, recall and F1 of whole spans, for tags of the form ``B-X``, ``I-X`` and ``O``."""
+"""Precision, recall and F1 of whole spans, such as the names of a text."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
-__all__ = ["EntityFigures", "entity_figures", "looks_like_spans", "spans"]
+from recurra.tasks.tagging.schemes import Scheme, Span, lenient
 
-Span = tuple[int, int, str]
+__all__ = ["EntityFigures", "SpanFigures", "entity_figures"]
 
 
-class EntityFigures(BaseModel):
+class SpanFigures(BaseModel):
     """Precision, recall and F1 of spans with correct start, end and kind; None if undefined.
 
-    ``kinds`` has ``(precision, recall, f1, number of true spans)`` for each kind of span.
+    ``entities`` is the number of true spans. ``kinds`` has ``(precision, recall, f1, number of true spans)``
+    for each kind of span.
     """
 
     entities: int
@@ -29,58 +27,46 @@ class EntityFigures(BaseModel):
     kinds: dict[str, tuple[float | None, float | None, float | None, int]]
 
 
-def looks_like_spans(names: Iterable[str]) -> bool:
-    """Returns whether all tags are ``O``, ``B-X`` or ``I-X``, and at least one is not ``O``.
+class EntityFigures(SpanFigures):
+    """Metrics of spans in the named scheme, as ``conlleval`` and seqeval's default mode count them.
 
-    Example:
-        >>> looks_like_spans(["O", "B-PER", "I-PER"]), looks_like_spans(["NOUN", "VERB"])
-        (True, False)
+    ``strict`` has the same metrics of the spans that follow the scheme (seqeval's strict mode): a span that
+    breaks it is then not predicted.
     """
-    tags = list(names)
-    return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags) and any(tag != "O" for tag in tags)
 
-
-def spans(tags: Sequence[str]) -> set[Span]:
-    """Returns the spans of a sentence as (start, end, kind), with ``end`` exclusive.
-
-    As in ``conlleval``, a span starts at ``B-X``, and at an ``I-X`` that does not continue a span of X.
-
-    Example:
-        >>> sorted(spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-ORG"]))
-        [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC'), (5, 6, 'ORG')]
-    """
-    result: set[Span] = set()
-    start, kind = 0, ""
-    for position, tag in enumerate([*tags, "O"]):
-        if kind and tag != f"I-{kind}":
-            result.add((start, position, kind))
-            kind = ""
-        if tag != "O" and not kind:
-            start, kind = position, tag[2:]
-    return result
+    scheme: str
+    strict: SpanFigures
 
 
 def entity_figures(
-    true: NDArray[np.int64], chosen: NDArray[np.int64], names: Sequence[str], lengths: NDArray[Any]
-) -> EntityFigures | None:
-    """Computes metrics of whole spans; returns None if the tags do not have this form.
+    true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: Scheme
+) -> EntityFigures:
+    """Computes metrics of whole spans.
 
     Args:
-        true: tag ids, sentence after sentence, of shape (N,); negative ids (unknown tags) count as ``O``.
-        chosen: predicted tag ids, of shape (N,).
-        names: the tags.
-        lengths: number of words of each sentence, of shape (S,).
+        true: the tags of each sentence; tags that are not of the scheme count as ``O``.
+        predicted: the predicted tags.
+        scheme: the scheme of both.
+
+    Example:
+        >>> from recurra.tasks.tagging.schemes import SCHEMES
+        >>> figures = entity_figures([["B-X", "I-X", "O"]], [["I-X", "I-X", "O"]], SCHEMES["iob2"])
+        >>> figures.f1, figures.strict.f1
+        (1.0, 0.0)
     """
-    if not looks_like_spans(names):
-        return None
+    pairs = list(zip(true, predicted, strict=True))
+    strict = _figures(pairs, scheme.strict)
+    return EntityFigures(scheme=scheme.name, strict=strict, **_figures(pairs, lenient).model_dump())
+
+
+def _figures(
+    pairs: Sequence[tuple[Sequence[str], Sequence[str]]], spans: Callable[[Sequence[str]], set[Span]]
+) -> SpanFigures:
     true_counts: Counter[str] = Counter()
     predicted_counts: Counter[str] = Counter()
     correct_counts: Counter[str] = Counter()
-    ends = np.cumsum(lengths)[:-1]
-    for sentence in zip(np.split(chosen, ends), np.split(true, ends), strict=True):
-        predicted_spans, true_spans = (
-            spans([names[tag] if tag >= 0 else "O" for tag in tags.tolist()]) for tags in sentence
-        )
+    for sentence in pairs:
+        true_spans, predicted_spans = map(spans, sentence)
         true_counts.update(kind for _, _, kind in true_spans)
         predicted_counts.update(kind for _, _, kind in predicted_spans)
         correct_counts.update(kind for _, _, kind in predicted_spans & true_spans)
@@ -93,7 +79,7 @@ def entity_figures(
     }
     entities, predicted = true_counts.total(), predicted_counts.total()
     precision, recall, f1 = _precision_recall_f1(correct_counts.total(), predicted, entities)
-    return EntityFigures(
+    return SpanFigures(
         entities=entities, predicted=predicted, precision=precision, recall=recall, f1=f1, kinds=kinds
     )
 

@@ -17,7 +17,7 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered
+from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered, with_scheme
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
 
@@ -59,6 +59,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
+    scheme: str | None = setting("tagging")
     unknown_tags: str | None = setting("tagging")
     lowercase: bool | None = setting("tagging")
     min_count: int | None = setting("tagging")
@@ -96,6 +97,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
             else:
                 training, validation = held_out(sentences, config, None)
             assets = learn(sentences, training, config)
+            config = with_scheme(config, sentences, reporter)
             train, valid = (
                 numbered(name, name, part, assets, config)
                 for name, part in (("training", training), ("validation", validation))

@@ -15,7 +15,7 @@ from recurra.errors import DataError
 from recurra.measure.comparison import Comparison
 from recurra.measure.formatting import percent, percents
 from recurra.measure.metrics import classification_metrics, wilson_interval
-from recurra.tasks.tagging.entities import EntityFigures, entity_figures
+from recurra.tasks.tagging.entities import EntityFigures
 
 __all__ = ["Confusion", "Share", "TaggingMetrics", "compare_words", "tagging_metrics", "worst_confusions"]
 
@@ -57,7 +57,7 @@ class TaggingMetrics(BaseModel):
     occur or were predicted, ``ece`` the expected calibration error. ``confusion[i][j]`` is the number of
     words of tag i predicted as j. Words with a true tag that is not among those of the model (``foreign``)
     count as wrong in the shares and are not counted in the other metrics. ``entities`` are metrics of whole
-    spans, if the tags have the form ``B-X``, ``I-X``, ``O``.
+    spans, if the tags have a scheme of spans.
     """
 
     words: Share
@@ -90,6 +90,7 @@ def tagging_metrics(
     names: Sequence[str],
     lengths: NDArray[Any],
     known: NDArray[np.bool_],
+    entities: EntityFigures | None = None,
 ) -> TaggingMetrics:
     """Computes the metrics of predicted probabilities.
 
@@ -99,6 +100,7 @@ def tagging_metrics(
         names: the ``K`` tags.
         lengths: number of words of each sentence, of shape (S,), N in total.
         known: whether each word occurs in the training set, of shape (N,).
+        entities: metrics of the spans, if the tags mark spans.
 
     Raises:
         DataError: no word has a tag of the model.
@@ -140,7 +142,7 @@ def tagging_metrics(
         ece=metrics.ece,
         tags=[TagFigures(**figures.model_dump(exclude={"auc"})) for figures in metrics.classes],
         confusion=metrics.confusion or [],
-        entities=entity_figures(true, chosen, names, lengths),
+        entities=entities,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.config import DataConfig, ModelConfig
+from recurra.config import DataConfig, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.io.examples import Examples
@@ -22,6 +22,7 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerAssets
+from recurra.tasks.tagging.schemes import SCHEMES, FoundScheme, find_scheme
 from recurra.tasks.tagging.sentences import (
     Sentence,
     SentenceSource,
@@ -42,6 +43,8 @@ __all__ = [
     "numbered",
     "open_part",
     "prepare",
+    "scheme_of",
+    "with_scheme",
 ]
 
 _MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
@@ -105,6 +108,7 @@ def prepare(
     labels, vocabulary = assets.labels, assets.vocabulary
     words = sum(len(sentence.words) for sentence in sentences)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
+    config = with_scheme(config, sentences, reporter)
     if valid is None:
         reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
         valid_part = numbered("validation", str(data), held, assets, config)
@@ -168,6 +172,29 @@ def learn(
         raise DataError(what, where=where, hint="write the word first and its tag last")
     vocabulary = WordVocabulary.learn(counts.frequencies(), config.tagging)
     return TaggerAssets(vocabulary, Labels(names, "multiclass"), counts, source)
+
+
+def with_scheme(config: TaggerConfig, sentences: Sequence[Sentence], reporter: Reporter) -> TaggerConfig:
+    """Returns the settings with the scheme of the tags, detected unless it is set, and reports it.
+
+    Raises:
+        ConfigError: the settings have a scheme, and the tags are not those of it.
+    """
+    found = scheme_of(config, sentences)
+    tags = {tag for sentence in sentences for tag in sentence.tags or ()}
+    if found.scheme is not None and (foreign := sorted(tag for tag in tags if not found.scheme.has(tag))):
+        what = f"the tag {foreign[0][:40]!r} is not of the scheme {found.scheme.name}"
+        raise ConfigError(what, where="tagging.scheme", hint="remove the setting: the scheme is detected")
+    reporter.facts({"scheme": found.text})
+    return updated(config, {"tagging": {"scheme": found.setting}})
+
+
+def scheme_of(config: TaggerConfig, sentences: Sequence[Sentence]) -> FoundScheme:
+    """Returns the scheme of the settings, or that of the tags if the settings have none."""
+    name = config.tagging.scheme
+    if name == "auto":
+        return find_scheme(sentence.tags or () for sentence in sentences)
+    return FoundScheme(SCHEMES.get(name))
 
 
 def open_part(

@@ -8,14 +8,22 @@ import numpy as np
 
 from recurra.measure.formatting import count, percent, percents, sentence
 from recurra.measure.report import Bar, ReportTable, Section
-from recurra.tasks.card import caution, model_card, part_row, verdict_fields
-from recurra.tasks.tagging.assess import BASELINE, TagAssessment
+from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
+from recurra.tasks.tagging.assess import BASELINE, TagAssessment, span_rows
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.entities import EntityFigures
 from recurra.tasks.tagging.figures import Share, TaggingMetrics
-from recurra.tasks.tagging.prepare import TaggedPart, TaggerData
+from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, scheme_of
+from recurra.tasks.tagging.schemes import FoundScheme
 
-__all__ = ["card", "fit_fields", "report_fields"]
+__all__ = ["USE", "card", "fit_fields", "report_fields"]
+
+USE = {
+    'recurra predict MODEL --text "..."': "tag a sentence",
+    "recurra predict MODEL SENTENCES": "tag a file",
+    "recurra evaluate MODEL DATA": "measure it on other data",
+}
+"""What a model is used for, by command."""
 
 _LONG = 30  # tags beyond which their table is folded
 
@@ -28,6 +36,7 @@ def fit_fields(bundle: TaggerBundle, prepared: TaggerData, assessment: TagAssess
         "data": {
             **source,
             "tags": str(len(bundle.assets.labels.names)),
+            "scheme": scheme_of(bundle.config, ()).text,
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
             "from the training sentences only",
         },
@@ -75,6 +84,8 @@ def _sections(assessment: TagAssessment) -> list[Section]:
         ["log loss, in nats per word", *(f"{column.log_loss:.3f}" for column in columns)],
         ["calibration error", *(f"{100 * column.ece:.2f}%" for column in columns)],
     ]
+    if m.entities is not None:
+        figures += span_rows([column.entities for column in columns if column.entities])
     known, unknown = (0 if share is None else share.count for share in (m.known, m.unknown))
     paragraphs = [
         f"{known:,} of the words occur in the training sentences in the same form (known words), {unknown:,} "
@@ -90,14 +101,17 @@ def _sections(assessment: TagAssessment) -> list[Section]:
         paragraphs.append(
             f"{m.foreign:,} words have a tag that does not occur in training; they count as wrong."
         )
+    if m.entities is None:
+        paragraphs.append(f"Scheme of spans: {FoundScheme(None).text}.")
     sections = [
         Section(
             anchor="figures",
             title="Figures",
             paragraphs=paragraphs,
             tables=[ReportTable(header=header, rows=figures)],
+            half=True,
         ),
-        Section(anchor="tags", title="Tags", tables=[_tags_table(m)]),
+        Section(anchor="tags", title="Tags", tables=[_tags_table(m)], half=True),
     ]
     if m.entities is not None:
         sections.append(_spans(m.entities))
@@ -131,15 +145,21 @@ def _tags_table(m: TaggingMetrics) -> ReportTable:
 
 
 def _spans(entities: EntityFigures) -> Section:
-    total = (entities.precision, entities.recall, entities.f1, entities.entities)
+    total, strict = (
+        (spans.precision, spans.recall, spans.f1, spans.entities) for spans in (entities, entities.strict)
+    )
     rows = [
         [kind, count(spans), *map(_three, figures)]
-        for kind, (*figures, spans) in {**entities.kinds, "all": total}.items()
+        for kind, (*figures, spans) in {**entities.kinds, "all": total, "all, strict": strict}.items()
     ]
     return Section(
         anchor="spans",
         title="Whole spans",
-        paragraphs=["A span is right if its kind and both its ends are right."],
+        paragraphs=[
+            f"The tags have the scheme {entities.scheme}. A span is right if its kind and both its ends are "
+            "right. Spans are counted as by conlleval and by seqeval's default mode; in the strict mode, "
+            "spans that break the scheme are not counted."
+        ],
         tables=[ReportTable(header=["kind", "spans", "precision", "recall", "F1"], rows=rows)],
     )
 
@@ -155,24 +175,24 @@ def card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
     """Returns the model card."""
     names, m = bundle.assets.labels.names, assessment.metrics
     rows = f"on {m.words.count:,} {assessment.part} words"
-    table = [[rows, "all words (95% interval)", "unknown words", "macro-F1"]]
+    scheme = m.entities.scheme if m.entities else None
+    spans = [f"F1 of spans ({scheme})"] if scheme else []
+    table = [[rows, "all words (95% interval)", "unknown words", "macro-F1", *spans]]
     for name, metrics in ((assessment.model_name, m), (BASELINE, assessment.baseline)):
         if metrics is not None:
             unknown = percent(metrics.unknown.accuracy) if metrics.unknown else ""
-            table.append([name, metrics.words.text, unknown, f"{metrics.macro_f1:.3f}"])
+            f1 = [_three(metrics.entities.f1)] if metrics.entities else []
+            table.append([name, metrics.words.text, unknown, f"{metrics.macro_f1:.3f}", *f1])
     few = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return model_card(
         bundle,
         title=f"{assessment.model_name.removeprefix('the ')}: a tag for each word",
         kind="A tagger",
-        about=f"Its tags: {few}.\n",
+        about=f"Its tags: {few}.\nScheme of spans: {scheme or 'none'}.\n",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
-        use="""\
-    recurra predict . SENTENCES
-    recurra predict . --text "..."
-    recurra evaluate . DATA
-
+        use=f"""\
+{use_in_card(USE)}
 SENTENCES has one sentence per line with words separated by spaces, or the format of the training file.
 """,
         limits=f"""\

@@ -14,13 +14,18 @@ __all__ = ["TaggerConfig", "TaggingConfig"]
 class TaggingConfig(Section):
     """The tags, the word vocabulary and the character layer of a tagger."""
 
-    format: Literal["auto", "conllu", "columns", "lines"] = Field(
+    format: Literal["auto", "conllu", "brown", "columns", "lines"] = Field(
         "auto",
-        description="file format: CoNLL-U; columns, one word and its tag per line; lines, one sentence per "
-        "line, untagged",
+        description="file format: CoNLL-U; brown, one sentence per line, its words as word/tag; columns, one "
+        "word and its tag per line; lines, one sentence per line, untagged",
     )
     column: Literal["upos", "xpos", "feats"] = Field(
         "upos", description="column of the tags in a CoNLL-U file"
+    )
+    scheme: Literal["auto", "none", "iob2", "iob1", "iobes", "bilou", "bmes"] = Field(
+        "auto",
+        description="scheme in which tags such as B-PER mark spans, whose precision, recall and F1 are "
+        "computed; auto: that of the tags, none: spans are not measured",
     )
     unknown_tags: Literal["refuse", "wrong"] = Field(
         "refuse",

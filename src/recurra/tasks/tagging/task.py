@@ -20,7 +20,7 @@ from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
-from recurra.tasks.tagging.report import card, fit_fields, report_fields
+from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
 from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
 
@@ -91,6 +91,7 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     report_fields=report_fields,
     fit_fields=fit_fields,
     card=card,
+    use=USE,
     predict=answers,
     sequences=sequences,
     study=STUDY,

@@ -21,9 +21,9 @@ from recurra.tasks.forecasting.series.layout import (
     calendar_columns,
     encode,
     filled,
-    sentinels_of,
 )
 from recurra.tasks.forecasting.series.learn import learn_layout
+from recurra.tasks.forecasting.series.scale import sentinels_of
 from recurra.tasks.forecasting.series.spacing import Spacing
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig

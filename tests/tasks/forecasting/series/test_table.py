@@ -82,7 +82,6 @@ def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n3\n", "row 2: the row has 1 fields, the header has 2"),
         ("a,b\n1,2\n3,4,5\n", "row 2: the row has 3 fields, the header has 2"),
-        ("a,a\n1,2\n", "the header names 'a' twice"),
         ("a,b\n", "a header and no row"),
         ("", "empty"),
         ('a,b\n1,"2\n', "a quote is opened and never closed"),
@@ -92,6 +91,16 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str, words: 
     with pytest.raises(RecurraError, match=words) as refused:
         table(tmp_path / "bad.csv", text, header=True)
     assert "\n" not in str(refused.value)
+
+
+def test_columns_without_a_name_of_their_own_are_called_by_their_number(tmp_path: Path) -> None:
+    result = table(tmp_path / "a.csv", "sep=;\nt;a;a;\n1;2;3;\n4;5;6\n")
+    assert result.names == ["t", "1", "2", "3"]
+    assert result.columns["2"].to_pylist() == ["3", "6"]
+    assert result.notes == [
+        "the header names 'a' 2 times: these columns are called 1, 2",
+        "1 column has no name and is called 3",
+    ]
 
 
 def test_broken_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:

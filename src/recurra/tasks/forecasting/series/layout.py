@@ -8,51 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from recurra.tasks.forecasting.series.clock import Clock, Stamps
+from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.scale import Scale
 from recurra.tasks.forecasting.series.spacing import SavedSpacing
+from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
 from recurra.tasks.forecasting.settings import Period
 
-__all__ = ["Category", "Layout", "Matrix", "Scale", "calendar_columns", "encode", "filled", "sentinels_of"]
+__all__ = ["Category", "Layout", "Matrix", "calendar_columns", "encode", "filled"]
 
 _DAY = 86_400_000_000  # microseconds
-
-SENTINELS = tuple(sign * size for size in (999.0, 999.9, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
-"""Numbers that instruments write for a missing value."""
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Scale(_Record):
-    """A column of numbers, standardized by its mean and standard deviation in the training rows.
-
-    Attributes:
-        low: the smallest value in the training rows, and ``high``, the largest.
-        missing: numbers that mark a missing value.
-    """
-
-    name: str
-    mean: float
-    std: float
-    low: float
-    high: float
-    missing: list[float]
-
-    def known(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns the values ``(M,)``, with NaN for numbers that mark a missing value."""
-        sentinels = [value for value in SENTINELS if _far_outside(value, self.low, self.high)]
-        return np.where(np.isin(values, [*self.missing, *sentinels]), np.nan, values)
-
-    def normal(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns the standardized values."""
-        return (values - self.mean) / self.std
-
-    def in_unit(self, normal: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Returns standardized values in the unit of the column."""
-        return normal.astype(np.float64) * self.std + self.mean
 
 
 class Category(_Record):
@@ -141,33 +111,6 @@ class Matrix(NamedTuple):
         return len(self.inputs)
 
 
-def sentinels_of(values: NDArray[np.float64]) -> list[float]:
-    """Returns the `SENTINELS` that mark missing values in ``values``.
-
-    A sentinel marks missing values if its distance to the range of the other values is more than three times
-    the width of that range: 999 is a pressure in hPa, but -9999 is not a wind speed.
-
-    Example:
-        >>> sentinels_of(np.array([1.0, 3.0, -9999.0, 2.0]))
-        [-9999.0]
-        >>> sentinels_of(np.array([990.0, 999.0, 1020.0]))
-        []
-    """
-    known = values[np.isfinite(values)]
-    suspects = np.isin(known, SENTINELS)
-    others = known[~suspects]
-    if not len(others):
-        return []
-    low, high = float(others.min()), float(others.max())
-    return [float(value) for value in np.unique(known[suspects]) if _far_outside(float(value), low, high)]
-
-
-def _far_outside(value: float, low: float, high: float) -> bool:
-    """Whether the distance of ``value`` to a range is more than three times the width of the range."""
-    reach = 3 * (high - low)
-    return value < low - reach or value > high + reach
-
-
 def filled(values: NDArray[np.float64], before: float) -> NDArray[np.float64]:
     """Returns ``values`` ``(M,)`` with each NaN replaced by the last value before it, or by ``before``.
 
@@ -207,7 +150,8 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     that is missing, or not among those of training, is all zeros.
 
     Raises:
-        DataError: a column of the layout is missing, or a column of numbers has a text.
+        DataError: a column of the layout is missing, or a column of numbers has a text or a number that is
+            too far from those of training.
     """
     for name in layout.columns:
         if name not in table.columns:
@@ -216,7 +160,7 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     unknown: dict[str, NDArray[np.object_]] = {}
     columns: list[NDArray[np.float64]] = []
     for scale in layout.numbers:
-        values = scale.known(_column_values(table, grid, scale.name))
+        values = _column_values(table, grid, scale)
         gone[scale.name] = np.isnan(values)
         columns.append(scale.normal(filled(values, scale.mean)))
     for group in layout.flags:
@@ -231,16 +175,24 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
             unknown[category.name][~new] = None
     if grid.stamps is not None:
         columns += list(calendar_columns(grid.stamps, layout.calendar).T)
-    target = layout.target.known(_column_values(table, grid, layout.target.name))
+    target = _column_values(table, grid, layout.target)
     inputs = np.stack(columns, axis=1).astype(np.float32)
     last = filled(target, layout.target.mean)
     missing = np.stack([*gone.values(), np.zeros(len(inputs), bool)], axis=1)[:, :-1]
     return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0), missing, unknown)
 
 
-def _column_values(table: Table, grid: Grid, name: str) -> NDArray[np.float64]:
+def _column_values(table: Table, grid: Grid, scale: Scale) -> NDArray[np.float64]:
     """A column of numbers on the grid, of shape (M,); NaN if a cell is missing or a row was inserted."""
-    numbers = numbers_of(table.columns[name], table.decimal_comma)
+    numbers = numbers_of(table.columns[scale.name], table.decimal_comma)
     if len(numbers.strange):
-        raise table.not_a_number(name, int(numbers.strange[0]))
-    return grid.place(numbers.values, np.nan)
+        raise table.not_a_number(scale.name, int(numbers.strange[0]))
+    values = scale.known(numbers.values)
+    far = scale.too_far(values)
+    if len(far):
+        value = float(values[far[0]])
+        training = f"{scale.low:g} to {scale.high:g} in the training rows"
+        what = f"{value:g} in column {scale.name!r} is too far from its values, {training}"
+        hint = f"fix the cell or leave it empty, or train with series.missing={value:g} or other columns"
+        raise table.error(what, int(far[0]), hint)
+    return grid.place(values, np.nan)

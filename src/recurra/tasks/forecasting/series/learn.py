@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
-from recurra.tasks.forecasting.series.layout import Category, Layout, Scale, sentinels_of
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.series.layout import Category, Layout
+from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
+from recurra.tasks.forecasting.series.table import Numbers, Table, counts_rows, numbers_of, words_of
 from recurra.tasks.forecasting.settings import Period, SeriesConfig
 
 __all__ = ["learn_layout"]
@@ -39,17 +40,19 @@ def learn_layout(
     Raises:
         ConfigError: a named column does not exist, or the target must be named.
         DataError: the target is not a number, or missing or constant in the training rows; a column of
-            numbers has a text; or there are no inputs.
+            numbers has a text, or numbers too large or too small to compute with; or there are no inputs.
     """
     time = [] if clock is None else list(clock.columns)
     left_out: dict[str, str] = {}
     warnings: list[str] = []
     columns = _columns(table, grid, config, time, left_out)
     target = _target(table, columns, config, time)
-    values = columns[target] if target in columns else _read(table, grid, target)
+    values = columns.get(target)
+    if values is None:
+        values = _read(table, grid, target, numbers_of(table.columns[target], table.decimal_comma))
     if values is None or values.dtype == object:
         raise table.error(f"the target {target!r} has no numbers")
-    target_scale = _scale(target, values, rows, config.missing, warnings)
+    target_scale = _scale(table, grid, target, values, rows, config.missing, warnings)
     if target_scale is None:
         what = "the same" if np.isfinite(values[:rows]).any() else "missing"
         raise table.error(
@@ -72,7 +75,7 @@ def learn_layout(
         elif name == target:
             numbers.append(target_scale)
         else:
-            scale = _scale(name, column, rows, config.missing, warnings)
+            scale = _scale(table, grid, name, column, rows, config.missing, warnings)
             if scale is None:
                 left_out[name] = _UNUSED
             else:
@@ -106,14 +109,15 @@ def _columns(
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
             continue
+        numbers = numbers_of(table.columns[name], table.decimal_comma)
         if config.inputs is None and name != config.target:
             if name.strip().lower() in parts:
                 left_out[name] = "a part of the time"
                 continue
-            if counts_rows(numbers_of(table.columns[name]).values):
+            if counts_rows(numbers.values):
                 left_out[name] = "it numbers the rows"
                 continue
-        column = _read(table, grid, name)
+        column = _read(table, grid, name, numbers)
         if column is None:
             left_out[name] = "empty"
         else:
@@ -121,9 +125,8 @@ def _columns(
     return columns
 
 
-def _read(table: Table, grid: Grid, name: str) -> NDArray[Any] | None:
+def _read(table: Table, grid: Grid, name: str, numbers: Numbers) -> NDArray[Any] | None:
     """A column on the grid, as float64 or as words (object); None if all cells are missing."""
-    numbers = numbers_of(table.columns[name], table.decimal_comma)
     if not numbers.present:
         return None
     if not len(numbers.strange):
@@ -149,7 +152,13 @@ def _target(table: Table, columns: dict[str, NDArray[Any]], config: SeriesConfig
 
 
 def _scale(
-    name: str, values: NDArray[np.float64], rows: int, missing: list[float] | None, warnings: list[str]
+    table: Table,
+    grid: Grid,
+    name: str,
+    values: NDArray[np.float64],
+    rows: int,
+    missing: list[float] | None,
+    warnings: list[str],
 ) -> Scale | None:
     """The scale of a column's training rows; None if they are all missing or equal."""
     training = values[:rows]
@@ -157,16 +166,22 @@ def _scale(
         markers = sentinels_of(training)
     else:
         markers = [number for number in missing if bool((values == number).any())]
-    known = training[np.isfinite(training) & ~np.isin(training, markers)]
+    used = np.isfinite(training) & ~np.isin(training, markers)
+    known = training[used]
     if not len(known) or known.min() == known.max():
         return None
+    largest = int(np.abs(known).argmax())
+    if not SMALLEST <= abs(known[largest]) <= LARGEST:
+        size = "large" if abs(known[largest]) > LARGEST else "small"
+        limit, cure = (LARGEST, "divide") if size == "large" else (SMALLEST, "multiply")
+        raise table.error(
+            f"the values of column {name!r} are too {size}: {known[largest]:g}, the limit is {limit:g}",
+            position=int(grid.source[np.flatnonzero(used)[largest]]),
+            hint=f"{cure} the column by a power of ten, or choose other columns with series.inputs",
+        )
+    mean, std = mean_and_std(known)
     scale = Scale(
-        name=name,
-        mean=float(known.mean()),
-        std=float(known.std()),
-        low=float(known.min()),
-        high=float(known.max()),
-        missing=markers,
+        name=name, mean=mean, std=std, low=float(known.min()), high=float(known.max()), missing=markers
     )
     gone = np.isnan(scale.known(values)) & ~np.isnan(values)
     if gone.any():

@@ -20,10 +20,20 @@ from recurra.errors import ConfigError, DataError
 from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
+from recurra.io.formats.headers import name_columns
 from recurra.io.formats.parquet import PARQUET
 from recurra.io.formats.reading import refuser
 
-__all__ = ["Table", "counts_rows", "from_columns", "numbers_of", "read_lines", "read_table", "words_of"]
+__all__ = [
+    "Numbers",
+    "Table",
+    "counts_rows",
+    "from_columns",
+    "numbers_of",
+    "read_lines",
+    "read_table",
+    "words_of",
+]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
@@ -162,16 +172,15 @@ def _read_cells(
     if not rows:
         raise DataError("there are no rows", where=where)
     header = not any(_NUMBER.fullmatch(cell) for cell in rows[0]) if data.header is None else data.header
-    names = [cell.strip() for cell in rows[0]] if header else [str(i) for i in range(len(rows[0]))]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"the header names {twice!r} twice", where=where)
+    names, notes = name_columns(rows[0])
+    if not header:
+        names, notes = tuple(str(i) for i in range(len(rows[0]))), ()
     source = Source(
         Path(where),
         CSV.name,
         delimiter=dialect.delimiter,
         header=header,
-        columns=tuple(names),
+        columns=names,
         skip_bad_rows=data.skip_bad_rows,
         quoted=dialect.quoted,
     )
@@ -186,9 +195,9 @@ def _read_cells(
     if not numbers:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
     broken = "1 broken row is" if skipped.count == 1 else f"{skipped.count:,} broken rows are"
-    notes = [f"{broken} left out, the first: {skipped.examples[0]}"] if skipped.count else []
+    broken_rows = [f"{broken} left out, the first: {skipped.examples[0]}"] if skipped.count else []
     columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
-    return Table(where, columns, np.array(numbers), dialect.delimiter != ",", notes)
+    return Table(where, columns, np.array(numbers), dialect.delimiter != ",", [*notes, *broken_rows])
 
 
 @dataclass(frozen=True)
@@ -255,5 +264,6 @@ def counts_rows(values: NDArray[np.float64]) -> bool:
         >>> counts_rows(np.array([1.0, 2.0, 3.0])), counts_rows(np.array([1.0, 1.0, 1.0]))
         (True, False)
     """
-    steps = np.diff(values)
+    with np.errstate(over="ignore"):  # a step of 1e308 and more is infinite, and not the same twice
+        steps = np.diff(values)
     return len(steps) > 1 and bool(steps[0] != 0) and bool((steps == steps[0]).all())

@@ -1,0 +1,71 @@
+"""What to try if the baseline is not beaten depends on the training, and each command is complete."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from recurra.cli.main import app
+from recurra.measure.report import ReportData, render
+from recurra.tasks.advice import next_steps
+from recurra.tasks.settings import build_config
+from tests.page import Page
+
+
+def bundle(task: str = "classify", pretrained: object = None, **record: Any) -> Any:
+    """What of a model the advice depends on."""
+    usual = {"data": "/d/a b.csv", "valid": None, "best_epoch": 2, "epochs": 4, "stopped": "patience"}
+    config = build_config({"task": task})
+    return SimpleNamespace(config=config, pretrained=pretrained, metrics={"training": {**usual, **record}})
+
+
+def commands(*arguments: Any) -> list[str]:
+    return [line for step in next_steps(*arguments) for line in step.command.split("\n")]
+
+
+def test_the_first_step_is_about_the_training() -> None:
+    fit = "recurra fit news.csv --out news --overwrite --set train.epochs=4"
+    cases = {
+        "interrupted": (1, 1, "recurra fit news.csv --out news --set train.epochs=4 --out news --resume"),
+        "epochs": (4, 4, "--set train.epochs=20 --out news-longer"),
+        "patience": (2, 5, "--set model.dropout=0.3 --out news-dropout"),
+    }
+    for stopped, (best, epochs, expected) in cases.items():
+        given = bundle(stopped=stopped, best_epoch=best, epochs=epochs)
+        first = commands(given, Path("news"), fit)[0]
+        assert first.endswith(expected), first
+        assert "--overwrite" not in first
+
+
+def test_without_a_command_the_settings_of_the_model_are_used() -> None:
+    first, *_ = commands(bundle(valid="/d/v.csv"), Path("my model"), "recurra demo")
+    assert first.startswith("recurra fit '/d/a b.csv' --config 'my model/config.yaml' --valid /d/v.csv --set")
+    assert first.endswith("--out 'my model-dropout'")
+
+
+@pytest.mark.parametrize(("task", "words"), [("classify", True), ("tag", True), ("forecast", False)])
+def test_pretraining_is_for_tasks_with_words(task: str, words: bool) -> None:
+    assert any("pretrain" in line for line in commands(bundle(task), Path("m"))) == words
+    assert not any("pretrain" in line for line in commands(bundle(task, {"name": "w"}), Path("m")))
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "forecast"])
+def test_every_command_is_one_of_ours(task: str) -> None:
+    for line in commands(bundle(task), Path("m")):
+        program, verb, *arguments = shlex.split(line)
+        assert program == "recurra"
+        command = get_command(app).commands[verb]  # type: ignore[attr-defined]
+        command.make_context(verb, arguments)  # refuses unknown options and missing arguments
+
+
+def test_the_page_says_whether_the_baseline_leads() -> None:
+    steps = next_steps(bundle(), Path("m"))
+    for kind, said in (("bad", "the baseline is the better choice"), ("", "neither is shown to be better")):
+        page = Page(render(ReportData.model_validate({"title": "t", "verdict_kind": kind, "steps": steps})))
+        assert said in page.text
+        assert "recurra compare '/d/a b.csv' --recipes" in page.text
