@@ -138,7 +138,7 @@ def test_report_lists_the_most_frequent_and_the_worst_classes() -> None:
     metrics = classification_metrics(codes, p, names, "multiclass")
     found = Assessment("test", "the GRU", metrics, 0.1, None, None, curve, curve, [])
     fields = result_fields(found, names, 1.0)
-    classes = next(section for section in fields["details"] if section.anchor == "classes")
+    classes = next(section for section in fields["sections"] if section.anchor == "classes")
     frequent, worst = classes.tables
     assert frequent.caption == "The 60 most frequent of 1,200"
     assert [len(table.rows) for table in classes.tables] == [60, 20]

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from markupsafe import Markup
 
 from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
 from recurra.measure.formatting import count, percent, percents, sentence, share, three
-from recurra.measure.metrics import ClassFigures, Metrics
+from recurra.measure.metrics import Metrics
 from recurra.measure.report import Bar, ReportTable, Section, Step, template_macros
 from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
 from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
@@ -28,10 +28,6 @@ USE = {
 }
 """What a model is used for, by command."""
 
-_COLUMNS = 6  # classes that get a column each in the table of parts
-_MATRIX = 30  # classes beyond which a confusion matrix is not readable
-_LISTED = 60  # classes beyond which a table has the most frequent and the worst ones alone
-_WORST = 20
 _NGRAM_CLASSES = 30  # classes whose n-grams are shown
 _MANY_CUT = 0.05  # share of truncated texts that is worth a word if the baseline is not beaten
 _MISTAKES = 5  # that are shown at once; the others after a click
@@ -40,11 +36,11 @@ _MISTAKES = 5  # that are shown at once; the others after a click
 def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
     """Returns the fields of the report of a fit that show data and training."""
     config, names = bundle.config, bundle.assets.labels.names
-    few, counts = len(names) <= _COLUMNS, [_class_counts(part, names) for part in prepared.parts]
+    few, counts = len(names) <= COLUMNS, [_class_counts(part, names) for part in prepared.parts]
     in_training = np.array(list(counts[0].values()))
-    listed = sorted(np.argsort(-in_training, kind="stable")[:_LISTED].tolist())
+    listed = sorted(np.argsort(-in_training, kind="stable")[:LISTED].tolist())
     by_class = ReportTable(
-        caption="Rows of each class" + _of_all(len(listed), len(names)),
+        caption="Rows of each class" + of_all(len(listed), len(names)),
         header=["Class", *(part.name for part in prepared.parts)],
         rows=[[names[c], *(count(by_name[names[c]]) for by_name in counts)] for c in listed],
         folded=True,
@@ -76,7 +72,7 @@ def report_fields(
         names,
         bundle.temperature or 1.0,
         baseline_note=_baseline_note(baseline) if baseline else "",
-        ngrams=baseline.strongest(names, classes=_frequent(assessment.metrics, _NGRAM_CLASSES))
+        ngrams=baseline.strongest(names, classes=frequent(assessment.metrics, _NGRAM_CLASSES))
         if baseline
         else {},
     )
@@ -104,7 +100,7 @@ def result_fields(
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
     sections = [
         _figures(assessment, baseline_note),
-        *_classes(assessment.metrics, names, macros),
+        *class_sections(assessment.metrics, names, macros),
         *_mistakes(assessment, macros),
     ]
     if assessment.explanations:
@@ -139,16 +135,6 @@ _CENTROIDS = (
 def _baseline_note(baseline: NgramBaseline) -> str:
     limits = f" It was {baseline.note}." if baseline.note else ""
     return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + limits
-
-
-def _frequent(m: Metrics, limit: int) -> list[int]:
-    """The most frequent classes, in the order of the classes."""
-    support = np.array([c.support for c in m.classes])
-    return sorted(np.argsort(-support, kind="stable")[:limit].tolist())
-
-
-def _of_all(listed: int, classes: int) -> str:
-    return f": the {listed} most frequent of {classes:,}" if listed < classes else ""
 
 
 def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
@@ -303,52 +289,6 @@ def _auc_meaning(label_kind: str) -> str:
     return "Chance that a row of a class is ranked above one that isn't, mean over classes; 0.5 is guessing."
 
 
-def _classes(m: Metrics, names: Sequence[str], macros: Any) -> list[Section]:
-    """The figures of each class and the confusion matrix, which is a section of its own if it is wide.
-
-    Of many classes, the most frequent ones and those with the lowest F1 are listed.
-    """
-    listed = [m.classes[c] for c in _frequent(m, _LISTED)]
-    tables = [_class_table(listed, _of_all(len(listed), len(names)).removeprefix(": ").capitalize())]
-    if len(listed) < len(names):
-        known = [c for c in m.classes if c.f1 is not None and c.support]
-        worst = sorted(known, key=lambda c: (c.f1, -c.support))[:_WORST]
-        tables.append(_class_table(worst, f"The {len(worst)} with the lowest F1, the most frequent first"))
-    few = len(names) <= _COLUMNS
-    confusion = macros.confusion(names, _confusion(m, names), _pairs(m, names))
-    classes = Section(
-        anchor="classes",
-        title="Classes",
-        tables=tables,
-        notes=[
-            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
-            "that were predicted as it. A dash: undefined, since there is no such row."
-        ],
-        html=confusion if few else Markup(""),
-        half=True,
-    )
-    if few or not confusion.strip():
-        return [classes]
-    return [classes, Section(anchor="confusion", title="Confusion", html=confusion)]
-
-
-def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
-    header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
-    rows = [
-        [
-            c.name,
-            count(c.support),
-            count(c.predicted),
-            share(c.precision),
-            share(c.recall),
-            share(c.f1),
-            three(c.auc),
-        ]
-        for c in classes
-    ]
-    return ReportTable(caption=caption, header=header, rows=rows)
-
-
 def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
     if assessment.mistakes:
         what = (
@@ -361,30 +301,6 @@ def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
         none = "None: every row was predicted correctly."
         return [Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none])]
     return []
-
-
-def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not m.confusion or len(names) > _MATRIX:
-        return []
-    rows = []
-    for i, (name, counts) in enumerate(zip(names, m.confusion, strict=True)):
-        total = sum(counts)
-        cells = [
-            {
-                "kind": "hit" if i == j else "miss",
-                "count": n,
-                "shade": round(100 * n / total, 1) if total else 0,
-                "share": share(n / total) if total else "",
-            }
-            for j, n in enumerate(counts)
-        ]
-        rows.append({"name": name, "cells": cells})
-    return rows
-
-
-def _pairs(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The most frequent confusions of a true and a predicted class, where there are more than two classes."""
-    return [{**pair.model_dump(), "share": share(pair.share)} for pair in m.confused if len(names) > 2]
 
 
 def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Section:
