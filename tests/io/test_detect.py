@@ -309,3 +309,17 @@ def test_chunks_are_bounded_in_rows_and_characters(tmp_path: Path) -> None:
     assert [len(rows) for rows in read(detect(many, AUTO))] == [1024, 1024, 452]
     long = put(tmp_path / "b.jsonl", *(json.dumps({"text": "x" * 1_500_000, "label": i}) for i in range(7)))
     assert [len(rows) for rows in read(detect(long, AUTO))] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("config", [AUTO, DataConfig(text=["body"])])
+def test_further_columns_that_look_like_text_are_named(tmp_path: Path, config: DataConfig) -> None:
+    rows = [
+        f"user of mine {n},a good plot {n} please,this is what happened to me on day {n},{n % 5},{n % 2}"
+        for n in range(40)
+    ]
+    source = detect(put(tmp_path / "a.csv", "user,claim,body,stars,label", *rows), config)
+    assert (source.text, source.label) == (("body",), "label")
+    said = "claim looks like text too: --set data.text='[claim, body]' reads it"
+    assert source.notes == ((said,) if config is AUTO else ())
+    if config is AUTO:
+        assert detect(source.path, config, like=source).notes == ()

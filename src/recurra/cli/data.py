@@ -22,6 +22,8 @@ def check(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to check.")],
     valid: Annotated[Path | None, typer.Option(help="A validation file, checked for leaks.")] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, checked for leaks.")] = None,
+    task: options.TaskName = None,
+    target: options.Target = None,
     recipe: options.Recipe = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,
@@ -30,7 +32,9 @@ def check(
     as_json: options.AsJson = False,
 ) -> None:
     """Report columns, classes, lengths, duplicates, leaks, label conflicts, unknown words, languages."""
-    built = options.chosen_config(recipe, config, settings, group, skip_bad_rows)
+    built = options.chosen_config(
+        recipe, config, settings, group, skip_bad_rows, task=task, data=data, target=target
+    )
     from recurra.tasks.data import check_data
 
     screen = Screen(as_json)

@@ -27,14 +27,7 @@ def fit(
         Path | None,
         typer.Option(help="The model directory.  [default: NAME-model]", rich_help_panel=options.RUN),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="The column to forecast; implies --task forecast.",
-            rich_help_panel=options.DATA,
-        ),
-    ] = None,
+    target: options.Target = None,
     recipe: options.Recipe = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,

@@ -35,6 +35,12 @@ TaskName = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="The column to forecast; implies --task forecast.", rich_help_panel=DATA
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[

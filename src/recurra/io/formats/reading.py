@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.errors import DataError
 from recurra.io.files import Lines
-from recurra.io.formats.spec import Record, Refuse, Rows, Skipped, Source, format_named
+from recurra.io.formats.spec import NoLabel, Record, Refuse, Rows, Skipped, Source, format_named
 
 __all__ = ["CHUNK_ROWS", "MISSING", "cells_of", "chunks", "read", "records", "records_of", "refuser"]
 
@@ -100,7 +100,7 @@ def records(
         if source.label is not None:
             labels = as_labels(values[width], source.label_separator)
             if labels is None:
-                refuse(number, f"there is no label in {source.label!r}")
+                refuse(number, NoLabel(f"there is no label in {source.label!r}"))
                 continue
         group = None if source.group is None else as_text(values[group_at]) or ""
         named = dict(zip(kept, values[kept_from:], strict=True)) if kept else None

@@ -17,9 +17,9 @@ from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.gaps import Gaps, gaps_in_words, gaps_of
 from recurra.tasks.forecasting.prepare import Part
-from recurra.tasks.forecasting.series.clock import Stamps
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import encode
+from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
 
 __all__ = ["answer", "forecast_table"]

@@ -9,38 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from recurra.tasks.forecasting.series.spelling import (
+    Stamps,
+    formats_of,
+    may_be_time,
+    read_format,
+    read_iso,
+    read_quarters,
+    shapes_of,
+    share_of_times,
+)
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
-__all__ = ["ISO", "PARTS", "Clock", "Stamps", "find_clock", "read_stamps"]
-
-Stamps = NDArray[np.datetime64]
-"""``(N,)`` datetime64[us]; NaT if a cell is not a time."""
+__all__ = ["ISO", "PARTS", "Clock", "find_clock", "read_stamps"]
 
 ISO, PARTS, UNIX, QUARTERS = "ISO 8601", "parts", "unix", "year and quarter"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
-_DAYS = (
-    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%Y.%m.%d"),
-    *("%Y-%m-%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d", "%a, %d %b %Y"),
-    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%y/%m/%d", "%d-%b-%y", "%d %b %y"),
-)
-_HOURS = (" %H:%M:%S", " %H:%M", " %H%M", " %H", "", " %I:%M:%S %p", " %I:%M %p", " %I:%M%p", " %I %p")
-_MONTHS = ("%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y %b")
-_FORMATS = (
-    *(day + hour for hour in _HOURS for day in _DAYS),
-    "%Y%m%d%H%M",
-    "%Y%m%d%H%M%S",
-    "%Y-%m",
-    *_MONTHS,
-)
-_DIGITS = {"Y": r"\d{4}", "m": r"\d{1,2}", "d": r"\d{1,2}", "H": r"\d{1,2}", "M": r"\d{2}", "S": r"\d{2}"}
-_DIGITS |= {"y": r"\d{2}", "I": r"\d{1,2}", "b": "[A-Za-z]{3,9}", "a": "[A-Za-z]{3,9}", "p": "[AaPp][Mm]"}
 _NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
-_ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?"
-_OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)$"
-_QUARTER = r"^(?P<Y>\d{4})[- ]?[Qq](?P<q>[1-4])$"
 _SWAPPED = str.maketrans("md", "dm")
 _UNIX_UNITS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16))
 _SAMPLE = 500
@@ -155,7 +142,10 @@ def _refuse_unread(table: Table, written: str | None) -> None:
         if 2 * len(numbers.strange) <= numbers.present:
             continue
         head = table.columns[name].slice(0, _SAMPLE)
-        best = max((_iso(head), *(_strptime(head, each) for each in _FORMATS)), key=_share)
+        best = max(
+            (read_iso(head), *(read_format(head, each) for each in formats_of(shapes_of(head)))),
+            key=share_of_times,
+        )
         unread = np.flatnonzero(np.isnat(best) & ~np.asarray(pc.is_null(head)))
         at = int(unread[0]) if len(unread) else int(numbers.strange[0])
         raise table.error(
@@ -170,15 +160,18 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
     """The clock of these columns, or None if their first cells are not times."""
     head = _joined(table, names, _SAMPLE)
     if written is not None:
-        return Clock(names, written) if _share(_strptime(head, written)) > 0.5 else None
+        return Clock(names, written) if share_of_times(read_format(head, written)) > 0.5 else None
     kind = table.columns[names[0]].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Clock(names, ISO)
+    named = names[0].strip().lower() in _NAMES
+    shapes = shapes_of(head)
+    if not named and not any(map(may_be_time, shapes)):
+        return None
     numbers = numbers_of(head)
     plain = numbers.present > len(numbers.strange)  # such as 2016 or 20160701
-    if _share(_iso(head)) > 0.9 and not plain:
+    if share_of_times(read_iso(head)) > 0.9 and not plain:
         return Clock(names, ISO)
-    named = names[0].strip().lower() in _NAMES
     if len(names) == 1 and named:
         values = numbers_of(table.columns[names[0]]).values
         for unit, least, most in _UNIX_UNITS:
@@ -186,11 +179,11 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
                 return Clock(names, f"{UNIX} {unit}")
     if plain and not named:
         return None
-    if _share(_quarters(head)) > 0.9:
+    if share_of_times(read_quarters(head)) > 0.9:
         return Clock(names, QUARTERS)
     few = head.drop_null().slice(0, 20)
-    likely = [each for each in _FORMATS if _share(_strptime(few, each)) > 0.5]
-    fitting = [each for each in likely if _share(_strptime(head, each)) > 0.9]
+    likely = [each for each in formats_of(shapes) if share_of_times(read_format(few, each)) > 0.5]
+    fitting = [each for each in likely if share_of_times(read_format(head, each)) > 0.9]
     if len(fitting) > 1:
         fitting = _agreeing(table, names, fitting)
     return Clock(names, fitting[0]) if fitting else None
@@ -199,9 +192,9 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
 def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[str]:
     """The formats that fit every row; if they give different times, the one with times in order."""
     cells = _joined(table, names, len(table))
-    read = {each: _strptime(cells, each) for each in formats}
-    best = max(map(_share, read.values()))
-    read = {each: stamps for each, stamps in read.items() if _share(stamps) == best}
+    read = {each: read_format(cells, each) for each in formats}
+    best = max(map(share_of_times, read.values()))
+    read = {each: stamps for each, stamps in read.items() if share_of_times(stamps) == best}
     first = next(iter(read.values()))
     if all(np.array_equal(stamps, first, equal_nan=True) for stamps in read.values()):
         return list(read)
@@ -227,8 +220,8 @@ def _parse(table: Table, clock: Clock, rows: int) -> Stamps:
         scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
         return np.round(numbers_of(cells).values * scale).astype("datetime64[us]")  # NaN becomes NaT
     if clock.format == QUARTERS:
-        return _quarters(cells)
-    return _iso(cells) if clock.format == ISO else _strptime(cells, clock.format)
+        return read_quarters(cells)
+    return read_iso(cells) if clock.format == ISO else read_format(cells, clock.format)
 
 
 def _parts(table: Table, names: Sequence[str]) -> Stamps:
@@ -259,92 +252,6 @@ def _joined(table: Table, names: Sequence[str], rows: int) -> pa.ChunkedArray:
         return first
     texts = [pc.utf8_trim_whitespace(pc.cast(column, pa.string())) for column in (first, *others)]
     return pc.binary_join_element_wise(*texts, " ")
-
-
-def _iso(cells: pa.ChunkedArray) -> Stamps:
-    kind = cells.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _to_numpy(pc.cast(cells, pa.timestamp("us", getattr(kind, "tz", None)), safe=False))
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
-    text = pc.utf8_trim_whitespace(cells)
-    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")  # the cast refuses nanoseconds
-    text = pc.replace_substring_regex(text, r" (Z|[+-]\d{2}:?\d{2})$", r"\1")
-    zoned = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + _OFFSET), False))
-    local = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + "$"), False))
-    # A column is of one kind: local times and times with an offset can't be compared.
-    kind_of_most = zoned if zoned.sum() > local.sum() else local
-    text = pc.if_else(pa.array(kind_of_most), text, pa.scalar(None, text.type))
-    return _cast(text, "UTC" if kind_of_most is zoned else None)
-
-
-def _cast(text: pa.ChunkedArray, zone: str | None) -> Stamps:
-    """ISO times of texts; those that are none, such as the 30th of February, are found by bisection."""
-    try:
-        return _to_numpy(pc.cast(text, pa.timestamp("us", zone)))
-    except pa.ArrowInvalid:
-        if len(text) == 1:
-            return np.array(["NaT"], "datetime64[us]")
-        half = len(text) // 2
-        return np.concatenate([_cast(text.slice(0, half), zone), _cast(text.slice(half), zone)])
-
-
-def _quarters(cells: pa.ChunkedArray) -> Stamps:
-    """The first day of quarters such as 2020Q3."""
-    if not pa.types.is_string(cells.type):
-        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
-    fields = pc.extract_regex(pc.utf8_trim_whitespace(cells), _QUARTER)
-    year, quarter = (
-        np.array(pc.fill_null(pc.cast(pc.struct_field(fields, name), pa.int64()), 0).to_numpy())
-        for name in ("Y", "q")
-    )
-    months = ((year - 1970) * 12 + 3 * (quarter - 1)).astype("datetime64[M]")
-    stamps: Stamps = months.astype("datetime64[us]")
-    stamps[quarter == 0] = np.datetime64("NaT")
-    return stamps
-
-
-def _strptime(cells: pa.ChunkedArray, written: str) -> Stamps:
-    if "%" not in written:  # pyarrow ends the process for an empty format
-        return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
-    text = pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))
-    stamps = _to_numpy(pc.strptime(text, format=written, unit="us", error_is_null=True))
-    pattern = _pattern(written)
-    if pattern is None:
-        return stamps
-    # strptime alone reads 16/12/2006 as the year 16, and the 31st of February as the 3rd of March.
-    field = next(name for name in "dYy" if f"%{name}" in written)
-    fields = pc.struct_field(pc.extract_regex(text, pattern), field)
-    days = np.array(pc.fill_null(pc.cast(fields, pa.int64()), -1).to_numpy())
-    real = days >= (field != "y")
-    if "%d" in written:
-        real &= days == (stamps.astype("datetime64[D]") - stamps.astype("datetime64[M]")).astype(np.int64) + 1
-    stamps[~real] = np.datetime64("NaT")
-    return stamps
-
-
-def _pattern(written: str) -> str | None:
-    """A regular expression with named fields for a format; None if it has fields that are not known here."""
-    parts = re.split("%(.)", written)
-    if any(field not in _DIGITS for field in parts[1::2]) or not {"Y", "y"} & {*parts[1::2]}:
-        return None
-    # In a format without separators, such as 20160701, all fields have their full width.
-    compact = "".join(parts[::2]).strip() == "" and " " not in written
-    digits = {name: count.replace("1,2", "2") if compact else count for name, count in _DIGITS.items()}
-    named = [f"(?P<{field}>{digits[field]})" for field in parts[1::2]]
-    return "^" + "".join(
-        re.escape(text) + field for text, field in zip(parts[::2], [*named, "$"], strict=True)
-    )
-
-
-def _to_numpy(stamps: pa.ChunkedArray) -> Stamps:
-    counts = pc.fill_null(pc.cast(stamps, pa.int64()), np.iinfo(np.int64).min)  # which is NaT
-    return np.array(counts.to_numpy()).view("datetime64[us]")
-
-
-def _share(stamps: Stamps) -> float:
-    """The share of times among cells."""
-    return float((~np.isnat(stamps)).mean()) if len(stamps) else 0.0
 
 
 def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recurra.tasks.forecasting.series.clock import Clock, Stamps, read_stamps
+from recurra.tasks.forecasting.series.clock import Clock, read_stamps
 from recurra.tasks.forecasting.series.spacing import Spacing, calendar_spacing, span
+from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
 
 __all__ = ["Grid", "even_grid"]

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from recurra.tasks.forecasting.series.clock import Clock, Stamps
+from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.scale import Scale
 from recurra.tasks.forecasting.series.spacing import SavedSpacing
+from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
 from recurra.tasks.forecasting.settings import Period
 

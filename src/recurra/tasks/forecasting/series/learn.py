@@ -12,7 +12,7 @@ from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout
 from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.series.table import Numbers, Table, counts_rows, numbers_of, words_of
 from recurra.tasks.forecasting.settings import Period, SeriesConfig
 
 __all__ = ["learn_layout"]
@@ -47,7 +47,9 @@ def learn_layout(
     warnings: list[str] = []
     columns = _columns(table, grid, config, time, left_out)
     target = _target(table, columns, config, time)
-    values = columns[target] if target in columns else _read(table, grid, target)
+    values = columns.get(target)
+    if values is None:
+        values = _read(table, grid, target, numbers_of(table.columns[target], table.decimal_comma))
     if values is None or values.dtype == object:
         raise table.error(f"the target {target!r} has no numbers")
     target_scale = _scale(table, grid, target, values, rows, config.missing, warnings)
@@ -107,14 +109,15 @@ def _columns(
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
             continue
+        numbers = numbers_of(table.columns[name], table.decimal_comma)
         if config.inputs is None and name != config.target:
             if name.strip().lower() in parts:
                 left_out[name] = "a part of the time"
                 continue
-            if counts_rows(numbers_of(table.columns[name]).values):
+            if counts_rows(numbers.values):
                 left_out[name] = "it numbers the rows"
                 continue
-        column = _read(table, grid, name)
+        column = _read(table, grid, name, numbers)
         if column is None:
             left_out[name] = "empty"
         else:
@@ -122,9 +125,8 @@ def _columns(
     return columns
 
 
-def _read(table: Table, grid: Grid, name: str) -> NDArray[Any] | None:
+def _read(table: Table, grid: Grid, name: str, numbers: Numbers) -> NDArray[Any] | None:
     """A column on the grid, as float64 or as words (object); None if all cells are missing."""
-    numbers = numbers_of(table.columns[name], table.decimal_comma)
     if not numbers.present:
         return None
     if not len(numbers.strange):

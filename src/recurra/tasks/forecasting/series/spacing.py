@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from recurra.tasks.forecasting.series.clock import Stamps
+from recurra.tasks.forecasting.series.spelling import Stamps
 
 __all__ = ["SavedSpacing", "Spacing", "calendar_spacing", "span"]
 

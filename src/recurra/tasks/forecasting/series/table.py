@@ -24,7 +24,16 @@ from recurra.io.formats.headers import name_columns
 from recurra.io.formats.parquet import PARQUET
 from recurra.io.formats.reading import refuser
 
-__all__ = ["Table", "counts_rows", "from_columns", "numbers_of", "read_lines", "read_table", "words_of"]
+__all__ = [
+    "Numbers",
+    "Table",
+    "counts_rows",
+    "from_columns",
+    "numbers_of",
+    "read_lines",
+    "read_table",
+    "words_of",
+]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
