@@ -72,13 +72,14 @@ def compare(
     from recurra.compare.arms import parse_arms
     from recurra.compare.rounds import Study
     from recurra.compare.study import compare_files, parse_sizes
-    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_of_file
+    from recurra.tasks.settings import parse_assignment
 
     arms = parse_arms(recipes, pretrained)
     from_file = read_settings(config) if config else {}
     from_file.pop("recipe", None)  # the recipes are those of --recipes
-    layers = [from_file, *(parse_set(assignment) for assignment in settings or [])]
+    layers = [from_file, *(parse_assignment(assignment) for assignment in settings or [])]
     columns = options.given(group=group, skip_bad_rows=skip_bad_rows)
     if columns:
         layers.append({"data": columns})

@@ -141,9 +141,10 @@ def file_settings(settings: list[str] | None, skip_bad_rows: bool) -> dict[str, 
     Raises:
         ConfigError: ``--set`` is not KEY=VALUE.
     """
-    from recurra.config import merged_settings, parse_set
+    from recurra.config import merged_settings
+    from recurra.tasks.settings import parse_assignment
 
-    assigned = [parse_set(assignment) for assignment in settings or []]
+    assigned = [parse_assignment(assignment) for assignment in settings or []]
     return merged_settings(*assigned, {"data": {"skip_bad_rows": True}} if skip_bad_rows else {})
 
 
@@ -170,12 +171,12 @@ def chosen_config(
         ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
             contradict ``--task`` or ``--recipe``.
     """
-    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_info, task_of_file
-    from recurra.tasks.settings import build_config, recipe_under
+    from recurra.tasks.settings import build_config, parse_assignment, recipe_under
 
     from_file = read_settings(file) if file else {}
-    assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
+    assigned = merged_settings(*(parse_assignment(assignment) for assignment in settings or []))
     check_agreement("--task", task, "--set task", assigned.get("task"))
     check_agreement("--task", task, f"{file}: task", from_file.get("task"))
     check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))
