@@ -70,7 +70,7 @@ def check_files(
     reporter.facts(source.describe())
     report = check(source, valid, test, config)
     if problem:
-        report = report.model_copy(update={"warnings": [problem, *report.warnings]})
+        report = DataCheck.model_validate({**dict(report), "warnings": [problem, *report.warnings]})
     reporter.table("", *table(report))
     for warning in report.warnings:
         reporter.warn(warning)
