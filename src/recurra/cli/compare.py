@@ -65,6 +65,7 @@ def compare(
     settings: options.Settings = None,
     group: options.Group = None,
     skip_bad_rows: options.SkipBadRows = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare recipes and techniques on the same rows, with intervals over seeds and rows."""
@@ -98,7 +99,7 @@ def compare(
         adaptive=stop_early,
         baseline=baseline,
     )
-    screen = Screen(as_json)
+    screen = Screen(as_json, quiet=quiet)
     comparison = compare_files(
         data,
         study,
