@@ -308,7 +308,7 @@ def _verdicts(figures: StudyFigures) -> Section:
     limit = f"{criterion.scale * figures.enough:g} {criterion.unit}"
     notes = [
         f"An arm is a recipe with its changes. {sentence(plain(criterion.name))}: the mean over seeds, that "
-        "is, over trainings from other random numbers; over seeds: their standard deviation. Difference: from "
+        "is, over trainings from other random numbers. Over seeds: their standard deviation. Difference from "
         f"{figures.against}, with half the width of its 95% interval, which is corrected for the number of "
         "arms and of looks and which the verdict rests on.",
         f"Verdicts. Better, worse: the interval does not contain 0. No matter: it lies within {limit}. Not "
