@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,9 @@ from recurra.config import Config, load_recipe
 from recurra.io.sample import write_sample
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.settings import build_config
+
+# A shell ignores Ctrl-C in what it starts in the background, and children of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: the tests check behaviour, not speed, and must pass on a busy machine.
 settings.register_profile("recurra", deadline=None, suppress_health_check=[HealthCheck.too_slow])

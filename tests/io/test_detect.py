@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,6 +97,30 @@ def test_parquet_reads_floats_that_are_whole_as_integers(tmp_path: Path) -> None
     pq.write_table(pa.table({"stars": [1.0, 2.0, 1.0], "text": [GOOD, BAD, None]}), path)
     source = detect(path, AUTO)
     assert rows_of(source) == [(GOOD, ("1",)), (BAD, ("2",)), ("", ("1",))]
+
+
+def test_decimals_of_parquet_are_labels_as_integers_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    label = [
+        Decimal("1.00"),
+        Decimal("0.00"),
+        Decimal("2.50"),
+        Decimal("12345678901234567890123456789012345.00"),
+    ]
+    pq.write_table(pa.table({"text": [GOOD, BAD, GOOD, BAD], "label": label}), path)
+    assert [labels for _, labels in rows_of(detect(path, AUTO))] == [
+        ("1",), ("0",), ("2.5",), ("12345678901234567890123456789012345",)
+    ]  # fmt: skip
+
+
+def test_a_name_that_parquet_has_twice_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = [[GOOD, BAD], ["x", "y"], ["u", "v"], [1, 0]]
+    pq.write_table(pa.table(columns, names=["text", "note", "note", "label"]), path)
+    source = detect(path, AUTO)
+    assert (source.columns, source.text, source.label) == (("text", "1", "2", "label"), ("text",), "label")
+    assert rows_of(source) == [(GOOD, ("1",)), (BAD, ("0",))]
+    assert rows_of(detect(path, DataConfig(text=["2"])))[1][0] == "v"
 
 
 def test_gzip_is_found_by_its_bytes_not_its_name(tmp_path: Path) -> None:
@@ -309,3 +334,17 @@ def test_chunks_are_bounded_in_rows_and_characters(tmp_path: Path) -> None:
     assert [len(rows) for rows in read(detect(many, AUTO))] == [1024, 1024, 452]
     long = put(tmp_path / "b.jsonl", *(json.dumps({"text": "x" * 1_500_000, "label": i}) for i in range(7)))
     assert [len(rows) for rows in read(detect(long, AUTO))] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("config", [AUTO, DataConfig(text=["body"])])
+def test_further_columns_that_look_like_text_are_named(tmp_path: Path, config: DataConfig) -> None:
+    rows = [
+        f"user of mine {n},a good plot {n} please,this is what happened to me on day {n},{n % 5},{n % 2}"
+        for n in range(40)
+    ]
+    source = detect(put(tmp_path / "a.csv", "user,claim,body,stars,label", *rows), config)
+    assert (source.text, source.label) == (("body",), "label")
+    said = "claim looks like text too: --set data.text='[claim, body]' reads it"
+    assert source.notes == ((said,) if config is AUTO else ())
+    if config is AUTO:
+        assert detect(source.path, config, like=source).notes == ()

@@ -14,7 +14,6 @@ import pytest
 from recurra.cli.options import data_help
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError
-from recurra.io.check import check
 from recurra.io.detect import detect
 from recurra.io.files import FileLines, Lines
 from recurra.io.formats import (
@@ -31,6 +30,7 @@ from recurra.io.formats import (
 )
 from recurra.io.formats.spec import Record, Refuse, Start
 from recurra.io.stream import read_stream
+from recurra.tasks.classification.check import check
 from recurra.tasks.settings import build_config, describe_settings
 from tests.conftest import ROOT
 

@@ -10,7 +10,7 @@ from typing import Any
 from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.io.files import Head, check_encoding, look, require_text
-from recurra.io.formats.columns import Column, find_label, find_separator, find_text, study
+from recurra.io.formats.columns import Column, find_label, find_other_texts, find_separator, find_text, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.formats.spec import Format, Request, Source, Start, format_named, formats
 
@@ -145,6 +145,14 @@ def _choose(source: Source, request: Request, may_split: bool) -> Source:
     separator = request.label_separator or (like.label_separator if like else None)
     if chosen and not separator and not like and may_split:
         separator = find_separator(columns[source.columns.index(chosen)])
+    found = not request.text and like is None
+    others = (
+        find_other_texts(columns, {*text, *label, *group}) if found and source.header is not False else ()
+    )
+    if others:
+        names = ", ".join(name for name in source.columns if name in (*text, *others))
+        looks = f"{' and '.join(others)} {'looks' if len(others) == 1 else 'look'} like text too"
+        source = replace(source, notes=(*source.notes, f"{looks}: --set data.text='[{names}]' reads it"))
     return replace(
         source,
         text=text,
@@ -231,5 +239,4 @@ def _no_column(source: Source, role: str, labelled: bool) -> DataError:
 
 def _there_are(source: Source, setting: str) -> str:
     names = ", ".join(source.columns[:20]) + (", ..." if len(source.columns) > 20 else "")
-    example = "'[NAME]'" if setting == "data.text" else "NAME"
-    return f"there are {names}: choose with --set {setting}={example}"
+    return f"there are {names}: choose with --set {setting}=NAME"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -12,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from recurra.io.formats import Rows, Skipped, Source
+from recurra.errors import DataError
+from recurra.io.formats import Rows, Source
+from recurra.io.formats.reading import chunks, records_of
+from recurra.io.formats.spec import NoLabel
 from recurra.io.text import guess_language
 
-__all__ = ["Figures", "Leak", "PartCheck", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
+__all__ = ["Faults", "Figures", "Leak", "PartCheck", "conflicts", "leak_of", "leaks", "part_of", "repeats"]
 
 Pair = tuple[int, int]
 Column: TypeAlias = "array[int] | npt.NDArray[Any]"
@@ -40,7 +44,9 @@ class PartCheck(BaseModel, frozen=True):
         unknown: share of tokens that are not in the vocabulary of the training part.
         languages: share of texts in each language, from a sample.
         sorted_by_class: whether the label changes far less often than in shuffled rows.
-        skipped: number of broken rows left out, and ``skipped_rows``, the first error messages.
+        skipped: number of broken rows, and ``skipped_rows``, the first of them with what is wrong.
+        unlabelled: number of rows without a label, and ``unlabelled_rows``, the first of them. They and the
+            broken rows are not among ``rows``.
     """
 
     file: str
@@ -60,6 +66,8 @@ class PartCheck(BaseModel, frozen=True):
     sorted_by_class: bool
     skipped: int
     skipped_rows: list[str]
+    unlabelled: int
+    unlabelled_rows: list[int]
 
 
 class Leak(BaseModel, frozen=True):
@@ -85,6 +93,41 @@ class Matches:
 
 
 @dataclass
+class Faults:
+    """The rows that can't be used.
+
+    Attributes:
+        broken: number of broken rows, and ``examples``, the first of them with what is wrong.
+        unlabelled: number of rows without a label, and ``unlabelled_rows``, the first of them.
+        end: the error that ended the file, such as damaged gzip data; None for a whole file.
+    """
+
+    broken: int = 0
+    examples: list[str] = field(default_factory=list)
+    unlabelled: int = 0
+    unlabelled_rows: list[int] = field(default_factory=list)
+    end: DataError | None = None
+
+    def refuse(self, number: int, what: str | DataError) -> None:
+        """Counts a row."""
+        if isinstance(what, NoLabel):
+            self.unlabelled += 1
+            if len(self.unlabelled_rows) < _SHOWN:
+                self.unlabelled_rows.append(number)
+            return
+        self.broken += 1
+        if len(self.examples) < _SHOWN:
+            self.examples.append(f"row {number:,}: {what if isinstance(what, str) else what.what}")
+
+    def rows(self, source: Source) -> Iterator[Rows]:
+        """Yields the whole rows of a file, and counts the others."""
+        try:
+            yield from chunks(records_of(replace(source, skip_bad_rows=True), self.refuse))
+        except DataError as error:
+            self.end = error
+
+
+@dataclass
 class Figures:
     """Running counts of one file.
 
@@ -99,7 +142,7 @@ class Figures:
     held_out_unknown: int = 0
     empty_rows: list[int] = field(default_factory=list)
     languages: Counter[str] = field(default_factory=Counter)
-    skipped: Skipped = field(default_factory=Skipped)
+    faults: Faults = field(default_factory=Faults)
     exact: array[int] = field(default_factory=lambda: array("Q"))
     loose: array[int] = field(default_factory=lambda: array("Q"))
     numbers: array[int] = field(default_factory=lambda: array("q"))
@@ -212,8 +255,10 @@ def part_of(
         unknown=figures.unknown / max(1, int(lengths.sum())),
         languages={name: count / sampled for name, count in figures.languages.most_common()},
         sorted_by_class=_is_sorted(label_codes),
-        skipped=figures.skipped.count,
-        skipped_rows=figures.skipped.examples,
+        skipped=figures.faults.broken,
+        skipped_rows=figures.faults.examples,
+        unlabelled=figures.faults.unlabelled,
+        unlabelled_rows=figures.faults.unlabelled_rows,
     )
 
 

@@ -55,7 +55,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
-        owns_file: whether a file belongs to this task, judged by its name.
+        owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
     name: str
@@ -203,6 +203,21 @@ class Prepare(Protocol[P_co]):
         """Reads ``data``, splits it unless ``valid`` is given, and encodes it."""
 
 
+class Check(Protocol):
+    """The signature of `Task.check`."""
+
+    def __call__(
+        self,
+        data: Path,
+        config: Any,
+        reporter: Reporter,
+        *,
+        valid: Path | None = None,
+        test: Path | None = None,
+    ) -> dict[str, Any]:
+        """Reports what to know about files before training, and returns it as JSON values."""
+
+
 @dataclass(frozen=True)
 class Task(Generic[P, B]):
     """The functions of a task. Code that is common to all tasks calls only these.
@@ -232,6 +247,7 @@ class Task(Generic[P, B]):
         explain: returns the contribution of each word of a text to the prediction.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
+        check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
     """
 
@@ -253,6 +269,7 @@ class Task(Generic[P, B]):
     explain: Callable[[B, str], Explanation] | None = None
     use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
+    check: Check | None = None
     study: StudyFunctions[P, B] | None = None
 
 

@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from recurra.config import Config, TextConfig, load_recipe
-from recurra.io.check import check, table
-from recurra.io.detect import detect
+from recurra.config import Config, load_recipe
+from recurra.errors import ConfigError
 from recurra.io.fetch import fetch
 from recurra.io.sample import write_sample
 from recurra.tasks.fit import fit_files
+from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
-from recurra.tasks.texts import official_test
 
 __all__ = ["check_data", "demonstrate", "fetch_data"]
 
@@ -27,20 +26,12 @@ def check_data(
 
     Raises:
         DataError: a file can't be used.
+        ConfigError: data of this task can't be checked.
     """
-    reporter.step("Data check")
-    data, test = official_test(data, test)
-    source = detect(data, config.data)
-    reporter.facts(source.describe())
-    if not isinstance(config, TextConfig):
-        config = TextConfig(data=config.data)
-    report = check(source, valid, test, config)
-    reporter.table("", *table(report))
-    for warning in report.warnings:
-        reporter.warn(warning)
-    if not report.warnings:
-        reporter.note("no problems found")
-    return report.model_dump(mode="json")
+    task = task_named(config.task)
+    if task.check is None:
+        raise ConfigError(f"data of task {config.task} can't be checked")
+    return task.check(data, config, reporter, valid=valid, test=test)
 
 
 def fetch_data(

@@ -6,11 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from recurra.io.formats.reading import MISSING, as_labels, as_text, parse_list
 
-__all__ = ["Column", "find_label", "find_separator", "find_text", "is_known_name", "study"]
+__all__ = [
+    "Column",
+    "find_label",
+    "find_other_texts",
+    "find_separator",
+    "find_text",
+    "is_known_name",
+    "study",
+]
 
 _LABELS = (  # the first that occurs is chosen
     *("label", "labels", "target", "class", "classes", "category", "categories", "sentiment"),
@@ -75,7 +84,7 @@ class Column:
         elif isinstance(value, dict):
             self.foreign += 1
             return
-        if isinstance(value, bool | int | float):
+        if isinstance(value, bool | int | float | Decimal):
             self.numbers += 1
         labels = as_labels(value, None)
         text = "\x00".join(labels or ()) if isinstance(value, list | tuple) else as_text(value)
@@ -149,6 +158,13 @@ def find_text(columns: Sequence[Column], header: bool, taken: set[str]) -> tuple
         longest = named
     titles = [c.name for c in free if plain_name(c.name) in _TITLES and c.is_prose and c is not longest]
     return (*titles, longest.name)
+
+
+def find_other_texts(columns: Sequence[Column], taken: set[str]) -> tuple[str, ...]:
+    """Returns the columns that are not ``taken`` and hold phrases in most rows, but for names and dates."""
+    most = max((c.count for c in columns), default=0)
+    free = (c for c in columns if c.name not in taken and c.is_prose and 2 * c.count > most)
+    return tuple(c.name for c in free if plain_name(c.name) not in _OTHERS)
 
 
 def find_label(columns: Sequence[Column], taken: set[str], header: bool) -> str | None:

@@ -13,7 +13,7 @@ from recurra.errors import DataError
 from recurra.io.files import FileLines, Lines
 from recurra.io.formats.columns import find_text, study
 from recurra.io.formats.reading import MISSING, records
-from recurra.io.formats.spec import Format, Record, Refuse, Source, Start
+from recurra.io.formats.spec import Format, NoLabel, Record, Refuse, Source, Start
 
 __all__ = ["FASTTEXT", "JSONL", "LINES"]
 
@@ -72,7 +72,7 @@ def _fasttext(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[R
         elif labels:
             yield Record(number, text, labels, None)
         else:
-            refuse(number, f"the line does not begin with {_PREFIX}")
+            refuse(number, NoLabel(f"the line does not begin with {_PREFIX}"))
 
 
 def _fasttext_layout(start: Start) -> Source:
@@ -133,7 +133,7 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
             if not (text and set(text) <= set(value)):
                 text = find_text(study(tuple(value), [list(value.values())]), True, taken)
             if not text:
-                hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text='[NAME]'"
+                hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text=NAME"
                 raise DataError("no text is found", where=lines.where, row=number, hint=hint)
             source = replace(start.source, text=text)
         for record in records(source, [(number, [value.get(name, MISSING) for name in text])], refuse):

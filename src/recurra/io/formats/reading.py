@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from recurra.errors import DataError
 from recurra.io.files import Lines
-from recurra.io.formats.spec import Record, Refuse, Rows, Skipped, Source, format_named
+from recurra.io.formats.spec import NoLabel, Record, Refuse, Rows, Skipped, Source, format_named
 
 __all__ = ["CHUNK_ROWS", "MISSING", "cells_of", "chunks", "read", "records", "records_of", "refuser"]
 
@@ -100,7 +101,7 @@ def records(
         if source.label is not None:
             labels = as_labels(values[width], source.label_separator)
             if labels is None:
-                refuse(number, f"there is no label in {source.label!r}")
+                refuse(number, NoLabel(f"there is no label in {source.label!r}"))
                 continue
         group = None if source.group is None else as_text(values[group_at]) or ""
         named = dict(zip(kept, values[kept_from:], strict=True)) if kept else None
@@ -140,6 +141,8 @@ def as_text(value: Any) -> str | None:
         return ""
     if isinstance(value, bool | int | float):
         return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return None
@@ -167,6 +170,9 @@ def _label(value: Any) -> str | None:
             return ""
         if value.is_integer():  # many tools write a column of integers with gaps as floats
             return str(int(value))
+    if isinstance(value, Decimal):  # databases write 1 as 1.00
+        digits = format(value, "f")
+        return digits.rstrip("0").removesuffix(".") if "." in digits else digits
     text = as_text(value)
     return None if text is None else text.strip()
 

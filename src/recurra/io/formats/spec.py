@@ -13,6 +13,7 @@ from recurra.io.files import Lines
 
 __all__ = [
     "Format",
+    "NoLabel",
     "Record",
     "Refuse",
     "Request",
@@ -167,6 +168,12 @@ class Record(NamedTuple):
     labels: tuple[str, ...] | None
     group: str | None
     cells: Mapping[str, Any] | None = None
+
+
+class NoLabel(str):
+    """What is wrong with a row that is whole but has no label."""
+
+    __slots__ = ()
 
 
 Refuse = Callable[[int, str | DataError], None]

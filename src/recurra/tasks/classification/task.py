@@ -29,6 +29,7 @@ from recurra.tasks.classification.assess import (
     logits_of,
     report_assessment,
 )
+from recurra.tasks.classification.check import check_files
 from recurra.tasks.classification.network import (
     BATCH,
     ClassifierAssets,
@@ -175,6 +176,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     predict=answers,
     sequences=sequences,
     explain=explain_text,
+    check=check_files,
     untrained=untrained,
     study=STUDY,
 )

@@ -1,7 +1,8 @@
-"""The counts of the data check on files with known defects."""
+"""The counts of the check of labelled texts on files with known defects."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.check import DataCheck, check, table
 from recurra.io.detect import detect
 from recurra.io.figures import Figures, conflicts, leaks, repeats
 from recurra.io.formats import read
+from recurra.tasks.classification.check import DataCheck, check, check_files, table
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 
 SMALL = build_config({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
@@ -141,18 +143,74 @@ def test_a_column_with_repeated_values_is_suggested_as_a_group(tmp_path: Path) -
 def test_broken_rows_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood one,1\nbroken\nbad one,0\n")
-    with pytest.raises(DataError, match="row 2"):
-        check(path, None, None, SMALL)
-    lenient = SMALL.model_copy(update={"data": DataConfig(skip_bad_rows=True)})
-    report = check(path, None, None, lenient)
+    report = check(path, None, None, SMALL)
     assert (report.parts["train"].rows, report.parts["train"].skipped) == (2, 1)
-    assert "1 broken row is left out" in report.warnings[0]
+    assert report.parts["train"].skipped_rows == ["row 2: the row has 1 fields, the header has 2"]
+    assert "1 row is broken (row 2: the row has 1 fields" in report.warnings[0]
+    assert "--skip-bad-rows" in report.warnings[0]
+    lenient = SMALL.model_copy(update={"data": DataConfig(skip_bad_rows=True)})
+    assert "--skip-bad-rows" not in check(path, None, None, lenient).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "said"),
+    [
+        ("a.csv", ["text,label", "good one,1", "bad one,", "so so, ", "bad,0"],
+         "rows 2, 3, in a spreadsheet 3, 4)"),
+        ("a.jsonl", ['{"text": "a b", "label": 1}', '{"text": "c d"}', '{"text": "e", "label": null}',
+                     '{"text": "a", "label": 0}'], "rows 2, 3)"),
+        ("a.txt", ["__label__a good one", "bad one", "fine", "__label__b bad"], "rows 2, 3)"),
+    ],
+)  # fmt: skip
+def test_rows_without_a_label_are_counted_and_the_check_goes_on(
+    tmp_path: Path, name: str, lines: list[str], said: str
+) -> None:
+    (tmp_path / name).write_text("\n".join([*lines, ""]))
+    report = check(tmp_path / name, None, None, SMALL)
+    train = report.parts["train"]
+    assert (train.rows, train.unlabelled, train.unlabelled_rows, train.skipped) == (2, 2, [2, 3], 0)
+    assert report.warnings[0].startswith(f"train: 2 rows have no label (first: {said}")
+    assert ["rows without a label", "2"] in table(report)[1]
+
+
+def test_a_file_without_labels_is_checked_as_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("number,text\n" + "".join(f"{n},a longer text of number {n}\n" for n in range(50)))
+    found = check_files(path, ClassifierConfig(), Reporter())
+    assert "no label column is found" in found["warnings"][0]
+    assert found["parts"]["train"]["rows"] == 50
+    with pytest.raises(DataError, match="there is no column 'mood'"):
+        check_files(path, ClassifierConfig(data=DataConfig(label="mood")), Reporter())
+
+
+def test_a_damaged_file_is_checked_up_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    rows = "".join(f"a text of number {n},{n % 2}\n" for n in range(40_000))
+    data = gzip.compress(f"text,label\n{rows}".encode())
+    path.write_bytes(data[: len(data) // 2])
+    report = check(path, None, None, SMALL)
+    assert 1_000 < report.parts["train"].rows < 40_000
+    assert "cut off or damaged" in report.warnings[0]
+    path.write_bytes(data[:30])
+    with pytest.raises(DataError, match="cut off or damaged"):
+        check(path, None, None, SMALL)
+
+
+def test_a_held_out_file_that_cannot_be_used_does_not_end_the_check(tmp_path: Path) -> None:
+    train = put(tmp_path / "a.tsv", [(f"text {n}", "ab"[n % 2]) for n in range(20)])
+    (tmp_path / "b.csv").write_text("title,mood\na b,1\n")
+    report = check(train, tmp_path / "b.csv", train, SMALL)
+    assert set(report.parts) == {"train", "test"}
+    assert report.warnings[0].startswith("valid: ")
+    assert "is not checked" in report.warnings[0]
+    with pytest.raises(DataError):
+        check(train, tmp_path / "none.csv", None, SMALL)
 
 
 def count(path: Path) -> Figures:
     """All figures but those of tokens, which take long on the large files."""
     figures, codes = Figures(), {}
-    for rows in read(detect(path, DataConfig()), figures.skipped):
+    for rows in read(detect(path, DataConfig())):
         none = np.zeros(len(rows), np.int64)
         figures.add(rows, none, none, none.astype(bool), codes)
     return figures

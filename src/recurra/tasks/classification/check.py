@@ -1,10 +1,12 @@
-"""The data check: problems of a data set, counted before training, with advice on each."""
+"""The check of labelled texts: their problems, counted before training, with advice on each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,14 +14,17 @@ from pydantic import BaseModel
 from recurra.config import TextConfig
 from recurra.errors import DataError
 from recurra.io.detect import detect
-from recurra.io.figures import Figures, Leak, PartCheck, leak_of, part_of
-from recurra.io.formats import Skipped, Source, format_named, read
+from recurra.io.figures import Faults, Figures, Leak, PartCheck, leak_of, part_of
+from recurra.io.formats import Source, format_named
 from recurra.io.formats.columns import Column, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import official_test
 
-__all__ = ["DataCheck", "check", "table"]
+__all__ = ["DataCheck", "check", "check_files", "table"]
 
 _CLASSES = 12  # more are counted, not listed
 _HELD_OUT = 10  # without a held-out file, every tenth row takes its place
@@ -45,26 +50,79 @@ class DataCheck(BaseModel, frozen=True):
     warnings: list[str]
 
 
+def check_files(
+    data: Path,
+    config: ClassifierConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> dict[str, Any]:
+    """Reports what to know about files of labelled texts before training; see `Task.check`.
+
+    Raises:
+        DataError: a file is missing, or no text is found in it.
+        ConfigError: a setting names a missing column.
+    """
+    reporter.step("Data check")
+    data, test = official_test(data, test)
+    source, problem = _detected(data, config)
+    reporter.facts(source.describe())
+    report = check(source, valid, test, config)
+    if problem:
+        report = DataCheck.model_validate({**dict(report), "warnings": [problem, *report.warnings]})
+    reporter.table("", *table(report))
+    for warning in report.warnings:
+        reporter.warn(warning)
+    if not report.warnings:
+        reporter.note("no problems found")
+    return report.model_dump(mode="json")
+
+
+def _detected(data: Path, config: TextConfig) -> tuple[Source, str]:
+    """Returns the format and the columns of a training file; without a label column, its texts and why."""
+    try:
+        return detect(data, config.data), ""
+    except DataError as error:
+        if config.data.label is not None:
+            raise
+        try:
+            return detect(data, config.data, labelled=False), f"train: {error.what}; {error.hint}"
+        except DataError:
+            raise error from None
+
+
 def check(
     train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextConfig
 ) -> DataCheck:
     """Counts the problems of a training file, and of the held-out files against it.
 
     Each file is read once, and the training file twice, first for the vocabulary. About 40 bytes a row are
-    kept in memory.
+    kept in memory. Broken rows and rows without a label are counted and left out; a held-out file that can't
+    be used is named in the warnings.
 
     Raises:
-        DataError: a file can't be used.
+        DataError: the training file can't be used, or a file is missing.
     """
-    sources: dict[str, Source] = {}
-    for name, given in (("train", train), ("valid", valid), ("test", test)):
-        if given is not None:
-            like = sources.get("train")
-            sources[name] = given if isinstance(given, Source) else detect(given, config.data, like=like)
+    first = train if isinstance(train, Source) else detect(train, config.data)
+    sources, unusable = {"train": first}, []
+    for name, given in (("valid", valid), ("test", test)):
+        if given is None:
+            continue
+        path = given.path if isinstance(given, Source) else given
+        try:
+            source = given if isinstance(given, Source) else detect(path, config.data, like=first)
+            if next(Faults().rows(source), None) is None:
+                raise DataError("there is no whole row", where=path)
+            sources[name] = source
+        except DataError as error:
+            if not path.exists():
+                raise
+            unusable.append(f"{name}: {error}; it is not checked")
     alone = len(sources) == 1
     texts = (
         text
-        for rows in read(sources["train"], Skipped())
+        for rows in Faults().rows(sources["train"])
         for number, text in zip(rows.numbers, rows.texts, strict=True)
         if not (alone and number % _HELD_OUT == 0)
     )
@@ -79,13 +137,14 @@ def check(
         if part in figures and seen in figures
     ]
     held_out = next((name for name in ("test", "valid") if name in figures), "")
-    source = figures[held_out or "train"]
-    unknown = source.held_out_unknown / max(1, source.held_out_tokens)
+    measured = figures[held_out or "train"]
+    unknown = measured.held_out_unknown / max(1, measured.held_out_tokens)
     groups = _find_groups(sources["train"], len(parts["train"].classes))
     warnings = [
         warning for name, part in parts.items() for warning in _part_warnings(name, part, config, groups)
     ]
     warnings += _whole_warnings(parts, leaks, unknown, groups if config.data.group is None else [])
+    warnings = unusable + _fault_warnings(sources, figures, config) + warnings
     return DataCheck(
         parts=parts,
         leaks=leaks,
@@ -102,7 +161,9 @@ def table(report: DataCheck) -> tuple[list[str], list[list[str]]]:
     labels = list(dict.fromkeys(label for part in parts for label in part.classes))
     rows = [["rows", *(f"{part.rows:,}" for part in parts)]]
     if any(part.skipped for part in parts):
-        rows.append(["broken rows left out", *(f"{part.skipped:,}" for part in parts)])
+        rows.append(["broken rows", *(f"{part.skipped:,}" for part in parts)])
+    if any(part.unlabelled for part in parts):
+        rows.append(["rows without a label", *(f"{part.unlabelled:,}" for part in parts)])
     for label in labels[:_CLASSES]:
         counts = [(part.classes.get(label, 0), max(1, part.rows)) for part in parts]
         rows.append([f"class {label}", *(f"{count:,} ({count / total:.1%})" for count, total in counts)])
@@ -145,12 +206,13 @@ def _count(
     source: Source, tokenizer: TextTokenizer, codes: dict[tuple[str, ...], int], alone: bool
 ) -> Figures:
     figures = Figures()
-    for rows in read(source, figures.skipped):
+    for rows in figures.faults.rows(source):
         encoded = tokenizer.encode(rows.texts)
         held_out = [not alone or number % _HELD_OUT == 0 for number in rows.numbers]
         figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
-        raise DataError("there are no rows", where=source.path, hint="give a file with rows")
+        what = figures.faults.examples[0] if figures.faults.examples else "give a file with rows"
+        raise figures.faults.end or DataError("there is no whole row", where=source.path, hint=what)
     return figures
 
 
@@ -161,7 +223,8 @@ def _find_groups(source: Source, classes: int) -> list[str]:
     others = [name for name in source.columns if name not in (*source.text, source.label)]
     if not others:
         return []
-    rows = (row for _, row in islice(cells_of(source, others, refuser(source, None)), _GROUP_ROWS))
+    lenient = replace(source, skip_bad_rows=True)
+    rows = (row for _, row in islice(cells_of(lenient, others, refuser(lenient, None)), _GROUP_ROWS))
     return [column.name for column in study(others, rows, _GROUP_ROWS) if _is_group(column, classes)]
 
 
@@ -178,12 +241,38 @@ def _is_group(column: Column, classes: int) -> bool:
     )
 
 
+def _fault_warnings(
+    sources: Mapping[str, Source], figures: Mapping[str, Figures], config: TextConfig
+) -> list[str]:
+    """What is wrong with rows that can't be used, and the way to train without them."""
+    warnings = []
+    skip = "" if config.data.skip_bad_rows else ", or leave them out of fit with --skip-bad-rows"
+    for name, source in sources.items():
+        faults = figures[name].faults
+        if faults.unlabelled:
+            rows = _many(faults.unlabelled, "row has", "rows have")
+            first = _rows_in_words(source, faults.unlabelled_rows)
+            warnings.append(f"{name}: {rows} no label (first: {first}); label them{skip}")
+        if faults.broken:
+            rows = _many(faults.broken, "row is", "rows are")
+            more = "" if faults.broken == len(faults.examples) else "; ..."
+            warnings.append(f"{name}: {rows} broken ({'; '.join(faults.examples)}{more}); fix them{skip}")
+        if faults.end is not None:
+            warnings.append(f"{name}: {faults.end}; what comes before is checked")
+    return warnings
+
+
+def _rows_in_words(source: Source, numbers: Sequence[int]) -> str:
+    """Row numbers, and if a header precedes the rows, those that a spreadsheet shows."""
+    rows = f"row {numbers[0]:,}" if len(numbers) == 1 else f"rows {', '.join(f'{n:,}' for n in numbers)}"
+    if not source.header:
+        return rows
+    return f"{rows}, in a spreadsheet {', '.join(f'{n + 1:,}' for n in numbers)}"
+
+
 def _part_warnings(name: str, part: PartCheck, config: TextConfig, groups: Sequence[str]) -> list[str]:
     """Advice on one file."""
     warnings = []
-    if part.skipped:
-        rows = _many(part.skipped, "broken row is", "broken rows are")
-        warnings.append(f"{name}: {rows} left out, the first: {part.skipped_rows[0]}")
     if part.empty:
         texts = _many(part.empty, "text is", "texts are")
         warnings.append(f"{name}: {texts} empty (first: row {part.empty_rows[0]:,}); remove them")
@@ -218,6 +307,8 @@ def _training_warnings(part: PartCheck, config: TextConfig) -> list[str]:
             f"train: {part.truncated:.0%} of the texts are longer than {most:,} tokens and lose their {cut}; "
             f"95% fit in --set tokenizer.max_tokens={part.tokens['95']}"
         )
+    if not part.classes:
+        return warnings  # there is no label column
     if len(part.classes) < 2:
         return [*warnings, "train: there is one class only; training needs at least two"]
     rare = min(part.classes, key=part.classes.__getitem__)
