@@ -169,6 +169,8 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
     """Returns a table of Python columns: numbers, times or texts by name.
 
+    The periods of pandas are the times at which they begin.
+
     Raises:
         DataError: there is no column, or a column has more than one dimension, another length, or values that
             are neither numbers, times nor texts.
@@ -180,8 +182,8 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     arrays: dict[str, pa.ChunkedArray] = {}
     for name, values in columns.items():
         try:
-            arrays[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            arrays[str(name)] = pa.chunked_array([pa.array(_times(values), from_pandas=True)])
+        except (pa.ArrowException, TypeError) as error:
             raise DataError(f"column {name!r} can't be used ({error})", where=where) from error
         if pa.types.is_nested(arrays[str(name)].type):
             what = f"column {name!r} holds lists or other compound values"
@@ -192,6 +194,16 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     if len(set(lengths.values())) > 1:
         raise DataError(f"columns differ in length: {lengths}", where=where)
     return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
+
+
+def _times(values: Any) -> Any:
+    """A column, or the times at which its periods begin: those of pandas, such as the months of a table."""
+    kind = str(getattr(values, "dtype", "object"))
+    if not hasattr(values, "__len__") or not (kind == "object" or kind.startswith("period")):
+        return values
+    if not any(hasattr(value, "start_time") for value in values):
+        return values
+    return [getattr(value, "start_time", None) for value in values]
 
 
 def _read_cells(
