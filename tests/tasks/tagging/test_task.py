@@ -212,6 +212,22 @@ def test_answers_have_the_numbers_of_lines_texts_and_sentences(
     assert "text 1 has no words, and no answers" in ran.err
 
 
+def test_settings_of_the_file_hold_for_files_and_streams(
+    fitted: Fitted, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"baon/X wa\n\xff/X\nbaon/X\n"
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    options = ["--set", "tagging.format=brown", "--skip-bad-rows"]
+    for file in (path, "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        ran = run("predict", fitted.folder, file, *options)
+        assert ran.code == 0, ran.err
+        found = [(answer["sentence"], answer["word"]) for answer in rows(ran.out)]
+        assert found == [("1", "baon"), ("1", "wa"), ("3", "baon")]
+        assert "skipped 1 broken row: row 2: is not UTF-8" in ran.err
+
+
 class Stopping(Observer):
     """Fails at a batch, as a machine may."""
 
