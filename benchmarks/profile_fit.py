@@ -37,6 +37,7 @@ from recurra.runtime import facts, use_threads
 from recurra.tasks import fit as fitting
 from recurra.tasks.settings import build_config
 from recurra.train import loop
+from recurra.train.objective import Objective, StatelessLoss
 from recurra.train.observer import Observer, Observers
 from recurra.train.state import EpochRecord
 
@@ -157,7 +158,7 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
     """Returns the training loop with all its parts wrapped."""
 
     def train(
-        model: nn.Module, batches: Any, loss: Any, validate: Any, config: Any, **keywords: Any
+        model: nn.Module, batches: Any, objective: Objective, validate: Any, config: Any, **keywords: Any
     ) -> loop.Outcome:
         def epoch(number: int, start: int = 0) -> Iterator[Any]:
             watched.begin(number)
@@ -175,12 +176,12 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
             def __len__(self) -> int:
                 return len(batches)
 
-        def watched_loss(logits: Tensor, labels: Tensor) -> Tensor:
-            value = timed_loss(logits, labels)
+        def watched_loss(model: nn.Module, batch: Any) -> Tensor:
+            value = timed_loss(model, batch)
             value.backward = lambda: backward(watch, value)  # type: ignore[method-assign]
             return value
 
-        timed_loss = watch.wrapped("head and loss", loss)
+        timed_loss = watch.wrapped("head and loss", objective)
         model.forward = watch.wrapped("head and loss", model.forward)
         model.recurrent.forward = watch.wrapped("recurrent layer around its kernels", model.recurrent.forward)
         for name in ("forward", "lookup"):
@@ -188,7 +189,7 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
                 setattr(model.embedding, name, watch.wrapped("embedding", getattr(model.embedding, name)))
         keywords["observer"] = Observers(keywords["observer"], watched)
         check = watch.wrapped("validation", validate)
-        return loop.train(model, Batches(epoch=epoch), watched_loss, check, config, **keywords)
+        return loop.train(model, Batches(epoch=epoch), StatelessLoss(watched_loss), check, config, **keywords)
 
     return train
 

@@ -55,7 +55,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
-        owns_file: whether a file belongs to this task, judged by its name.
+        owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
     name: str

@@ -46,7 +46,7 @@ def task_named(name: str) -> Task[Any, Any]:
 
 
 def task_of_file(data: Path) -> TaskInfo:
-    """Returns the task whose files have a name such as ``data``, or the default task."""
+    """Returns the task whose files have a name or a beginning such as those of ``data``, or the default."""
     return next((task for task in TASKS if task.owns_file(data)), TASKS[0])
 
 

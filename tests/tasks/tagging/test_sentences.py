@@ -24,8 +24,8 @@ from recurra.tasks.tagging.sentences import (
     read_sentences,
     split_words,
 )
-from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat, is_sentences
-from recurra.tasks.tagging.sentences.reading import read_sentences_from
+from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
+from recurra.tasks.tagging.sentences.reading import is_sentences, read_sentences_from
 from recurra.tasks.tagging.settings import TaggingConfig
 
 AUTO = DataConfig()
@@ -231,17 +231,19 @@ words = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 sentences = st.lists(st.lists(st.tuples(words, tags), min_size=1, max_size=6), min_size=1, max_size=6)
 
 
-@given(sentences, st.sampled_from(["conllu", "tab", "space"]), st.integers(1, 3))
+@given(sentences, st.sampled_from(["conllu", "tab", "space", "brown"]), st.integers(1, 3))
 def test_sentences_are_read_as_written(result: list[list[tuple[str, str]]], layout: str, blank: int) -> None:
     lines: list[str] = []
     for sentence in result:
         for number, (form, tag) in enumerate(sentence, 1):
             plain = f"{form}\t{tag}" if layout == "tab" else f"{form} {tag}"
             lines.append(word(number, form, tag) if layout == "conllu" else plain)
+        if layout == "brown":
+            lines[-len(sentence) :] = [" ".join(f"{form}/{tag}" for form, tag in sentence)]
         lines += [""] * blank
     raw = io.BytesIO("\n".join(lines).encode())
     source = SentenceSource(
-        Path("a"), "conllu" if layout == "conllu" else "columns", tabs=layout == "tab", columns=2
+        Path("a"), layout if layout in SENTENCE_FORMATS else "columns", tabs=layout == "tab", columns=2
     )
     read = list(read_sentences_from(Lines(iter(raw), "a", "utf-8", False), source))
     assert [list(zip(one.words, one.tags or (), strict=True)) for one in read] == result
@@ -252,8 +254,8 @@ def test_sentences_are_read_as_written(result: list[list[tuple[str, str]]], layo
 
 @given(st.text(max_size=60))
 def test_any_bytes_are_read_or_refused_with_their_row(content: str) -> None:
-    for form in ("conllu", "columns"):
-        source = SentenceSource(Path("a"), "conllu" if form == "conllu" else "columns")
+    for form in ("conllu", "columns", "brown"):
+        source = SentenceSource(Path("a"), form)
         lines = Lines(iter(io.BytesIO(content.encode("utf-8", "replace"))), "a", "utf-8", False)
         result: list[Sentence] = []
         complaint = "a, row 1"

@@ -277,12 +277,13 @@ def spans(count: int) -> list[list[tuple[str, str]]]:
 
 
 def test_the_scheme_is_said_wherever_the_figures_are(tmp_path: Path, run: Run) -> None:
-    data = tmp_path / "spans.tsv"
-    data.write_text("\n\n".join("\n".join("\t".join(pair) for pair in sentence) for sentence in spans(40)))
+    data = tmp_path / "spans.txt"
+    data.write_text("\n".join(" ".join(f"{word}/{tag}" for word, tag in sentence) for sentence in spans(40)))
     options = [f"--set={s}.{k}={v}" for s, some in QUICK.items() for k, v in some.items()]
-    ran = run("fit", data, "--task", "tag", "--out", tmp_path / "m", *options)
+    ran = run("fit", data, "--out", tmp_path / "m", *options)
     assert ran.code == 0, ran.err
     said = " ".join(ran.out.split())
+    assert "format a sentence a line, words as word/tag" in said
     assert "scheme IOBES: spans are measured" in said
     assert "F1 of spans (IOBES)" in said
     assert "F1 of spans (IOBES, strict)" in said

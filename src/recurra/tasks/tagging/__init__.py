@@ -6,7 +6,7 @@ from recurra.tasks.base import TaskInfo
 
 
 def _owns_file(path: Path) -> bool:
-    from recurra.tasks.tagging.sentences.formats import is_sentences
+    from recurra.tasks.tagging.sentences.reading import is_sentences
 
     return is_sentences(path)
 

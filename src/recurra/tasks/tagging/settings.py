@@ -14,10 +14,10 @@ __all__ = ["TaggerConfig", "TaggingConfig"]
 class TaggingConfig(Section):
     """The tags, the word vocabulary and the character layer of a tagger."""
 
-    format: Literal["auto", "conllu", "columns", "lines"] = Field(
+    format: Literal["auto", "conllu", "brown", "columns", "lines"] = Field(
         "auto",
-        description="file format: CoNLL-U; columns, one word and its tag per line; lines, one sentence per "
-        "line, untagged",
+        description="file format: CoNLL-U; brown, one sentence per line, its words as word/tag; columns, one "
+        "word and its tag per line; lines, one sentence per line, untagged",
     )
     column: Literal["upos", "xpos", "feats"] = Field(
         "upos", description="column of the tags in a CoNLL-U file"

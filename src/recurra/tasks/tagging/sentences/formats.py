@@ -1,32 +1,38 @@
-"""The formats of sentences: CoNLL-U, a word and its tag a line, or a plain sentence a line."""
+"""The formats of sentences: CoNLL-U, a word and its tag a line, words as word/tag, or plain sentences."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from recurra.errors import BundleError, DataError
+from recurra.tasks.tagging.sentences.evidence import (
+    CONLLU_COLUMNS,
+    DOCUMENT,
+    cells,
+    certain_brown,
+    certain_columns,
+    certain_conllu,
+    find_columns,
+    mostly,
+    slashed,
+)
 
 __all__ = [
     "SENTENCE_FORMATS",
     "Sentence",
     "SentenceSource",
     "SentenceStart",
-    "is_sentences",
     "sentence_format",
 ]
 
 MISSING = "_"
 """The cell of a tag that is absent."""
 
-CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-
 _NO_WORD = re.compile(r"\d+(?:-|\.)\d+")  # 1-2 covers the words 1 and 2; 1.1 is an empty node
-_DOCUMENT = "-DOCSTART-"
 
 Word = tuple[str, str | None]
 """A word and its tag."""
@@ -125,10 +131,12 @@ class SentenceFormat:
     Attributes:
         name: the value of the setting ``tagging.format``.
         title: its name for the user.
-        sniff: whether the beginning of a file or stream has this format.
+        sniff: whether the beginning of a file or stream of sentences has this format.
         layout: the source with its layout.
         parse: the word of a line, None for a comment; called with the line, the number of words before it in
-            the sentence, and the source. If there is no ``parse``, each line is a sentence without tags.
+            the sentence, and the source.
+        split: in place of ``parse`` where each line is a sentence: its words.
+        certain: whether the first lines of any file can only be of this format, so that its task is tagging.
         suffixes: endings of file names that only this format has.
         details: more about a source, for the user.
     """
@@ -138,6 +146,8 @@ class SentenceFormat:
     sniff: Callable[[SentenceStart], bool]
     layout: Callable[[SentenceStart], SentenceSource] = lambda start: start.source
     parse: Callable[[str, int, SentenceSource], Word | None] | None = None
+    split: Callable[[str, SentenceSource], list[Word]] | None = None
+    certain: Callable[[Sequence[str]], bool] = lambda lines: False
     suffixes: tuple[str, ...] = ()
     details: Callable[[SentenceSource], dict[str, str]] | None = None
 
@@ -150,16 +160,16 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     """
     if line.startswith("#"):
         return None
-    cells = _cells(line, True, len(CONLLU_COLUMNS))
-    hint = "a blank line must part sentences" if len(cells) == 1 or cells[0] == "1" else None
-    if len(cells) != len(CONLLU_COLUMNS):
-        what = f"the line has {len(cells)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs"
-        raise DataError(what, hint=hint if len(cells) == 1 else None)
-    if _NO_WORD.fullmatch(cells[0]):
+    row = cells(line, True, len(CONLLU_COLUMNS))
+    hint = "a blank line must part sentences" if len(row) == 1 or row[0] == "1" else None
+    if len(row) != len(CONLLU_COLUMNS):
+        what = f"the line has {len(row)} columns, CoNLL-U has {len(CONLLU_COLUMNS)} parted by tabs"
+        raise DataError(what, hint=hint if len(row) == 1 else None)
+    if _NO_WORD.fullmatch(row[0]):
         return None
-    if cells[0] != str(words + 1):
-        raise DataError(f"the word's number is {cells[0][:20]!r}, not {words + 1}", hint=hint)
-    by_name = dict(zip(CONLLU_COLUMNS, cells, strict=True))
+    if row[0] != str(words + 1):
+        raise DataError(f"the word's number is {row[0][:20]!r}, not {words + 1}", hint=hint)
+    by_name = dict(zip(CONLLU_COLUMNS, row, strict=True))
     word, tag = by_name["form"], by_name[source.column]
     if not word.strip():
         raise DataError("the word is empty")
@@ -173,43 +183,22 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     return word, None
 
 
-def _find_columns(lines: Sequence[str], least: int = 2) -> tuple[int, bool]:
-    """The number of columns of most lines, at least ``least`` with tabs; and whether tabs separate them."""
-    filled = [line for line in lines if line.strip() and not line.startswith(_DOCUMENT)]
-    tabs = sum("\t" in line for line in filled) > len(filled) / 2
-    counts = Counter(len(_cells(line, tabs, least)) for line in filled)
-    return (counts.most_common(1)[0][0] if counts else 0), tabs
-
-
-def _cells(line: str, tabs: bool, least: int) -> list[str]:
-    """The columns of a line: separated by tabs, or by any white space.
-
-    Empty cells at the end, beyond the first ``least``, are no columns: some tools end each line with a tab.
-    """
-    if not tabs:
-        return line.split()
-    cells = [cell.strip() for cell in line.split("\t")]
-    while len(cells) > least and not cells[-1]:
-        cells.pop()
-    return cells
-
-
 def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None:
     """The word in the first column and the tag in the last; None for a document mark or a comment.
 
     Errors are without file and line.
     """
-    cells = _cells(line, source.tabs, source.columns)
-    if cells[0] == _DOCUMENT:
+    row = cells(line, source.tabs, source.columns)
+    if row[0] == DOCUMENT:
         return None
-    if len(cells) != source.columns:
+    if len(row) != source.columns:
         if words == 0 and line.startswith("# "):  # a comment; a word '#' has as many columns as the others
             return None
-        if len(cells) == 1:
-            raise DataError(f"the word {cells[0][:40]!r} has no tag")
-        count = f"the line has {len(cells)} columns, the others {source.columns}"
+        if len(row) == 1:
+            raise DataError(f"the word {row[0][:40]!r} has no tag")
+        count = f"the line has {len(row)} columns, the others {source.columns}"
         raise DataError(count, hint="each needs the word first and the tag last")
-    word, tag = cells[0], cells[-1]
+    word, tag = row[0], row[-1]
     if not word:
         raise DataError("the word is empty")
     if tag not in ("", MISSING):
@@ -219,10 +208,26 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
     return word, None
 
 
+def _split_brown(line: str, source: SentenceSource) -> list[Word]:
+    """The words of a line of words with their tags after a slash. Errors are without file and line."""
+    tokens, pairs = line.split(), slashed(line)
+    if len(pairs) < len(tokens):
+        bare = next(token for token in tokens if not slashed(token))
+        raise DataError(f"the word {bare[:40]!r} has no tag", hint="write word/tag")
+    return list(pairs)
+
+
+def _sniff_brown(start: SentenceStart) -> bool:
+    if not start.source.labelled and not start.is_like(BROWN):
+        return certain_brown(start.lines)
+    tokens = [token for line in start.lines for token in line.split()]
+    return mostly(sum(map(len, map(slashed, tokens))), len(tokens))
+
+
 def _sniff_conllu(start: SentenceStart) -> bool:
     first = next((line for line in start.lines if line.strip() and not line.startswith("#")), "")
-    cells = _cells(first, True, len(CONLLU_COLUMNS))
-    numbered = len(cells) == len(CONLLU_COLUMNS) and re.fullmatch(r"\d+([-.]\d+)?", cells[0])
+    row = cells(first, True, len(CONLLU_COLUMNS))
+    numbered = len(row) == len(CONLLU_COLUMNS) and re.fullmatch(r"\d+([-.]\d+)?", row[0])
     if numbered or start.name.endswith(CONLLU.suffixes):
         return True
     # A stream may begin with a comment.
@@ -235,12 +240,12 @@ def _sniff_columns(start: SentenceStart) -> bool:
     # Sentences of two words each look like words and tags, so that a file without labels has this format
     # only if it has the columns of the training file.
     like = start.like if start.is_like(COLUMNS) else None
-    return like is not None and _find_columns(start.lines, like.columns) == (like.columns, like.tabs)
+    return like is not None and find_columns(start.lines, like.columns) == (like.columns, like.tabs)
 
 
 def _columns_layout(start: SentenceStart) -> SentenceSource:
     like = start.like if start.is_like(COLUMNS) else None
-    columns, tabs = _find_columns(start.lines, 2 if like is None else like.columns)
+    columns, tabs = find_columns(start.lines, 2 if like is None else like.columns)
     if columns < 2:
         hint = "write a word, a tab and its tag on each line, and a blank line between sentences"
         raise DataError("most lines have one column, without a tag", where=start.source.path, hint=hint)
@@ -259,6 +264,7 @@ CONLLU = SentenceFormat(
     "CoNLL-U",
     _sniff_conllu,
     parse=_parse_conllu,
+    certain=certain_conllu,
     suffixes=(".conllu",),
     details=lambda source: {"column": source.column.upper()} if source.labelled else {},
 )
@@ -268,6 +274,7 @@ COLUMNS = SentenceFormat(
     _sniff_columns,
     _columns_layout,
     _parse_columns,
+    certain=certain_columns,
     suffixes=(".conll", ".iob", ".iob2", ".bio"),
     details=lambda source: (
         {"columns": f"{source.columns}: the first is the word, the last its tag"}
@@ -275,9 +282,18 @@ COLUMNS = SentenceFormat(
         else {}
     ),
 )
-LINES = SentenceFormat("lines", "a sentence a line, words apart by spaces", lambda start: True, _lines_layout)
+BROWN = SentenceFormat(
+    "brown", "a sentence a line, words as word/tag", _sniff_brown, split=_split_brown, certain=certain_brown
+)
+LINES = SentenceFormat(
+    "lines",
+    "a sentence a line, words apart by spaces",
+    lambda start: True,
+    _lines_layout,
+    split=lambda line, source: [(word, None) for word in line.split()],
+)
 
-SENTENCE_FORMATS = {format.name: format for format in (CONLLU, COLUMNS, LINES)}
+SENTENCE_FORMATS = {format.name: format for format in (CONLLU, BROWN, COLUMNS, LINES)}
 """All formats by name, in the order in which they are tried."""
 
 
@@ -291,14 +307,3 @@ def sentence_format(name: str) -> SentenceFormat:
         hint = f"use one of {', '.join(SENTENCE_FORMATS)}"
         raise BundleError(f"there is no format of sentences {name!r}", hint=hint)
     return SENTENCE_FORMATS[name]
-
-
-def is_sentences(path: Path) -> bool:
-    """Whether a file's name has a suffix of tagged sentences: ``.conllu``, ``.conll``, ``.iob``, ``.bio``.
-
-    Example:
-        >>> is_sentences(Path("train.conllu.gz")), is_sentences(Path("train.tsv"))
-        (True, False)
-    """
-    suffixes = tuple(suffix for format in SENTENCE_FORMATS.values() for suffix in format.suffixes)
-    return path.name.lower().removesuffix(".gz").endswith(suffixes)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recurra.config import DataConfig
-from recurra.errors import DataError
-from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
+from recurra.errors import DataError, RecurraError
+from recurra.io.files import FileLines, Head, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped
 from recurra.io.stream import NAME, Pipe
+from recurra.tasks.tagging.sentences.evidence import are_trees
 from recurra.tasks.tagging.sentences.formats import (
     SENTENCE_FORMATS,
     Sentence,
@@ -24,7 +25,13 @@ from recurra.tasks.tagging.sentences.formats import (
 )
 from recurra.tasks.tagging.settings import TaggingConfig
 
-__all__ = ["detect_sentences", "read_sentence_stream", "read_sentences", "read_sentences_from"]
+__all__ = [
+    "detect_sentences",
+    "is_sentences",
+    "read_sentence_stream",
+    "read_sentences",
+    "read_sentences_from",
+]
 
 MOST_WORDS = 5_000
 """The number of words of the longest sentence; more is a file without blank lines between sentences."""
@@ -49,17 +56,45 @@ def detect_sentences(
         ConfigError: there is no such encoding.
     """
     path = Path(path)
-    codec = check_encoding(data.encoding)
+    check_encoding(data.encoding)
     head = look(path)
-    hint = "give a CoNLL-U file, or one of a word and its tag a line"
-    require_text(head.data, data.encoding, path, hint)
-    lines = head.data.decode(codec, "replace").splitlines()
-    if not head.complete and len(lines) > 1:
-        lines.pop()  # cut off
+    lines = _first_lines(head, path, data.encoding)
+    if are_trees(lines):
+        hint = (
+            "write a line of word/tag for each, with NLTK: "
+            "' '.join(f'{word}/{tag}' for word, tag in nltk.Tree.fromstring(tree).pos())"
+        )
+        raise DataError("holds parse trees, not words and tags", where=path, hint=hint)
     source = SentenceSource(path, "", head.gzip, data.encoding, tagging.column, labelled=labelled)
     source = replace(source, skip_bad_rows=data.skip_bad_rows)
     start = SentenceStart(source, lines, path.name.lower().removesuffix(".gz"), like)
     return _laid_out(start, None if tagging.format == "auto" else tagging.format)
+
+
+def is_sentences(path: Path) -> bool:
+    """Returns whether a file holds tagged sentences (or parse trees), by its name or by its first lines.
+
+    A file that can't be read holds none; its reader says why.
+
+    Example:
+        >>> is_sentences(Path("train.conllu.gz")), is_sentences(Path("train.tsv"))
+        (True, False)
+    """
+    suffixes = tuple(suffix for format in SENTENCE_FORMATS.values() for suffix in format.suffixes)
+    if path.name.lower().removesuffix(".gz").endswith(suffixes):
+        return True
+    try:
+        lines = _first_lines(look(path), path, DataConfig().encoding)
+    except RecurraError:
+        return False
+    return are_trees(lines) or any(format.certain(lines) for format in SENTENCE_FORMATS.values())
+
+
+def _first_lines(head: Head, path: Path, encoding: str) -> list[str]:
+    """The whole lines at the beginning of a file."""
+    require_text(head.data, encoding, path, "give a CoNLL-U file, or one of a word and its tag a line")
+    lines = head.data.decode(check_encoding(encoding), "replace").splitlines()
+    return lines if head.complete or len(lines) < 2 else lines[:-1]  # the last is cut off
 
 
 def _laid_out(start: SentenceStart, name: str | None = None) -> SentenceSource:
@@ -111,7 +146,7 @@ def read_sentences_from(
     lines: Lines, source: SentenceSource, skipped: Skipped | None = None
 ) -> Iterator[Sentence]:
     """The sentences of ``lines``; the other arguments and the errors are those of `read_sentences`."""
-    parse = sentence_format(source.format).parse
+    format = sentence_format(source.format)
     words: list[Word] = []
     first = count = 0
     fault: DataError | None = None
@@ -123,9 +158,9 @@ def read_sentences_from(
             try:
                 if (undecodable := lines.take_fault()) is not None:
                     raise undecodable
-                if parse is None:
-                    words += [(word, None) for word in text.split()]
-                elif (word := parse(text, len(words), source)) is not None:
+                if format.split is not None:
+                    words += format.split(text, source)
+                elif format.parse is not None and (word := format.parse(text, len(words), source)):
                     words.append(word)
                 if len(words) > MOST_WORDS:
                     what = f"the sentence has more than {MOST_WORDS:,} words"
@@ -135,9 +170,9 @@ def read_sentences_from(
                 if not source.skip_bad_rows:
                     raise fault from None
             first = first or number if words else 0
-            if parse is not None:
+            if format.split is None:
                 continue
-        count = number if parse is None else count + (fault is not None or bool(words))
+        count = number if format.split is not None else count + (fault is not None or bool(words))
         if fault is not None:
             if skipped is not None:
                 skipped.add(f"row {fault.row}: {fault.what}")
