@@ -92,4 +92,4 @@ def test_the_command_line_takes_the_task_from_the_file_or_the_option(run: Run, t
     other = put(tmp_path / "words.txt", *["the/D cat/N sat/V"] * 9)
     ran = run("data", "check", other, "--task", "tag", "--json")
     assert json.loads(ran.out)["parts"]["train"]["tags"] == {"D": 9, "N": 9, "V": 9}
-    assert f"to train: recurra fit {other} --task tag" in ran.err
+    assert f"to train: recurra fit {other}" in ran.err

@@ -18,7 +18,7 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.prepare import MANY_TAGS, check_settings, held_out, scheme_of
 from recurra.tasks.tagging.schemes import FoundScheme
 from recurra.tasks.tagging.sentences import Sentence, detect_sentences, read_sentences
-from recurra.tasks.tagging.sentences.formats import is_sentences
+from recurra.tasks.tagging.sentences.reading import is_sentences
 from recurra.tasks.tagging.settings import TaggerConfig
 
 __all__ = ["PartCheck", "TaggingCheck", "check_files"]
