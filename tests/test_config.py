@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recurra.config import load_recipe, parse_set, read_settings, recipe_names, updated
 from recurra.errors import ConfigError
-from recurra.tasks.settings import build_config
+from recurra.tasks.settings import build_config, parse_assignment
 from tests.conftest import ROOT
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
@@ -147,6 +147,92 @@ def test_any_assignment_parses_or_is_an_error(assignment: str) -> None:
     except ConfigError:
         return
     assert isinstance(parsed, dict)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "name", "value"),
+    [
+        ("data.text=review", "data", "text", ["review"]),
+        ("data.text='review'", "data", "text", ["review"]),
+        ("data.text=[review]", "data", "text", ["review"]),
+        ("data.text=[title, 1, yes, 2024-01-31]", "data", "text", ["title", "1", "yes", "2024-01-31"]),
+        ("data.text=0", "data", "text", ["0"]),
+        ("data.text={a: 1}", "data", "text", ["{a: 1}"]),
+        ("data.text=null", "data", "text", None),
+        ("data.label=1", "data", "label", "1"),
+        ("data.label=yes", "data", "label", "yes"),
+        ("data.label=on", "data", "label", "on"),
+        ("data.label=true", "data", "label", "true"),
+        ("data.label=#tag: [x", "data", "label", "#tag: [x"),
+        ("data.label=12:30", "data", "label", "12:30"),
+        ("data.label=", "data", "label", None),
+        ("data.label_separator=,", "data", "label_separator", ","),
+        ("data.label_separator=|", "data", "label_separator", "|"),
+        ("data.label_separator= ", "data", "label_separator", " "),
+        ("data.label_separator=', '", "data", "label_separator", ", "),
+        ("data.delimiter=;", "data", "delimiter", ";"),
+        (r"data.delimiter=\t", "data", "delimiter", "\t"),
+        (r'data.delimiter="\t"', "data", "delimiter", "\t"),
+        ("data.header=no", "data", "header", False),
+        ("data.header=on", "data", "header", True),
+        ("model.units=[8, 4]", "model", "units", [8, 4]),
+        ("model.cell=gru", "model", "cell", "gru"),
+        ("train.learning_rate=1e-3", "train", "learning_rate", 0.001),
+        ("train.class_weight={yes: 2, 1: 1e-1}", "train", "class_weight", {"yes": 2.0, "1": 0.1}),
+        ("train.clip_norm=null", "train", "clip_norm", None),
+    ],
+)
+def test_a_setting_is_read_as_it_is_typed(assignment: str, section: str, name: str, value: Any) -> None:
+    config = build_config(parse_assignment(assignment))
+    assert getattr(getattr(config, section), name) == value
+    assert build_config(yaml.safe_load(config.to_yaml())) == config
+
+
+def test_series_are_set_as_they_are_typed() -> None:
+    names = ("series.time=2020", "series.inputs=t1", "series.target=yes", "series.lookback=12")
+    config = build_config({"task": "forecast"}, *map(parse_assignment, names))
+    series = config.series  # type: ignore[attr-defined]
+    assert (series.time, series.inputs, series.target) == ("2020", ["t1"], "yes")
+    again = build_config({"task": "forecast"}, parse_assignment("series.time=[date, hour]"))
+    assert again.series.time == ["date", "hour"]  # type: ignore[attr-defined]
+
+
+def test_a_settings_file_may_leave_out_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {text: review, label: 1, group: no}\ntrain: {class_weight: {on: 1, off: 2}}\n")
+    config = build_config(read_settings(path))
+    assert (config.data.text, config.data.label, config.data.group) == (["review"], "1", "no")
+    assert config.train.class_weight == {"on": 1.0, "off": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.seed=2024-13-45", "setting train.seed = '2024-13-45': input should be a valid integer"),
+        ("train.seed=2024-01-31", "setting train.seed = '2024-01-31': input should be a valid integer"),
+        ("train.seed=!!timestamp x", "a value does not have the form of its type"),
+        ("train.seed=!!int x", "a value does not have the form of its type"),
+        ("train.seed=!what x", "could not determine a constructor for the tag '!what'"),
+        ("data.text=[a", "write data.text=NAME, or data.text='[NAME, NAME]' for several"),
+        ("data.text=[[a]]", "write data.text=NAME, or data.text='[NAME, NAME]' for several"),
+        ("data.header=perhaps", "write data.header=true or data.header=false"),
+        ("model.units=a", "write one value, or a list for the layers: model.units='[A, B]'"),
+        ("data.delimiter=ab", "should have at most 1 character"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_answered_with_what_does(
+    tmp_path: Path, assignment: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(parse_assignment(assignment))
+    assert message in str(caught.value)
+    key, _, value = assignment.partition("=")
+    section, _, name = key.partition(".")
+    path = tmp_path / "c.yaml"
+    path.write_text(f"{section}:\n  {name}: {value}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        build_config(read_settings(path))
+    assert "\n" not in str(caught.value)
 
 
 def test_an_update_is_validated_and_keeps_what_was_set() -> None:

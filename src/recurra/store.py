@@ -45,6 +45,7 @@ __all__ = [
     "is_bundle",
     "read",
     "save",
+    "stamp",
     "weights_digest",
 ]
 
@@ -167,6 +168,14 @@ def is_bundle(folder: Path) -> bool:
     """Returns whether ``folder`` holds a finished model."""
     directories.recover(folder, TRAINING)
     return (folder / _MANIFEST).is_file()
+
+
+def stamp(folder: Path) -> tuple[int, int] | None:
+    """Returns what tells a model in ``folder`` from the one that replaces it; None if there is none."""
+    if not is_bundle(folder):
+        return None
+    found = (folder / _MANIFEST).stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -72,7 +72,7 @@ def test_a_task_or_recipe_that_is_set_is_honoured(tmp_path: Path) -> None:
         ({"settings": ["task=lm"], "task": "tag"}, "--task is tag, but --set task is lm"),
         ({"settings": ["recipe=gru"], "recipe": "lstm"}, "--recipe is lstm, but --set recipe is gru"),
         ({"settings": ["task=classfy"]}, "setting task = 'classfy': input should be 'classify', 'tag', 'lm'"),
-        ({"settings": ["task=[1]"]}, "setting task = [1]: input should be"),
+        ({"settings": ["task=[1]"]}, "setting task = '[1]': input should be"),
         ({"settings": ["recipe=[1]"]}, "there is no recipe '[1]'"),
     ],
 )

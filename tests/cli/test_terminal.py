@@ -85,7 +85,9 @@ def test_answers_in_a_pipe_are_as_they_are_and_on_a_terminal_escaped(
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("TERM", "dumb")  # without colours, whose sequences are ours
     run("predict", model, "--text", "film")
+    run("predict", model, "--text", "film", "--format", "csv")
     assert not controls(stream.getvalue())
 
 

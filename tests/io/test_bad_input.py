@@ -82,7 +82,7 @@ def test_folder_with_a_file_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_without_a_text_column_the_columns_are_listed(tmp_path: Path) -> None:
     line = refused(put(tmp_path / "a.jsonl", b'{"x": 1, "label": 0}\n{"x": 2, "label": 1}\n'))
-    assert line == ": no text column is found; there are x, label: choose with --set data.text='[NAME]'"
+    assert line == ": no text column is found; there are x, label: choose with --set data.text=NAME"
 
 
 def test_no_label_column(tmp_path: Path) -> None:

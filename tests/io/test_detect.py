@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,6 +97,30 @@ def test_parquet_reads_floats_that_are_whole_as_integers(tmp_path: Path) -> None
     pq.write_table(pa.table({"stars": [1.0, 2.0, 1.0], "text": [GOOD, BAD, None]}), path)
     source = detect(path, AUTO)
     assert rows_of(source) == [(GOOD, ("1",)), (BAD, ("2",)), ("", ("1",))]
+
+
+def test_decimals_of_parquet_are_labels_as_integers_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    label = [
+        Decimal("1.00"),
+        Decimal("0.00"),
+        Decimal("2.50"),
+        Decimal("12345678901234567890123456789012345.00"),
+    ]
+    pq.write_table(pa.table({"text": [GOOD, BAD, GOOD, BAD], "label": label}), path)
+    assert [labels for _, labels in rows_of(detect(path, AUTO))] == [
+        ("1",), ("0",), ("2.5",), ("12345678901234567890123456789012345",)
+    ]  # fmt: skip
+
+
+def test_a_name_that_parquet_has_twice_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = [[GOOD, BAD], ["x", "y"], ["u", "v"], [1, 0]]
+    pq.write_table(pa.table(columns, names=["text", "note", "note", "label"]), path)
+    source = detect(path, AUTO)
+    assert (source.columns, source.text, source.label) == (("text", "1", "2", "label"), ("text",), "label")
+    assert rows_of(source) == [(GOOD, ("1",)), (BAD, ("0",))]
+    assert rows_of(detect(path, DataConfig(text=["2"])))[1][0] == "v"
 
 
 def test_gzip_is_found_by_its_bytes_not_its_name(tmp_path: Path) -> None:

@@ -183,6 +183,17 @@ def test_an_unreachable_server_is_reported_in_one_line(tmp_path: Path) -> None:
         fetch_set(gone, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1/x", "http://host:port/x", "http://", "http://a b/x", "http://ho\x7fst/x", "http://[x]/y"],
+)
+def test_a_malformed_address_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refused:
+        fetch("imdb", tmp_path, url=url)
+    assert "\n" not in str(refused.value)
+    assert "--local FILE" in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "nothing"])
 def test_other_kinds_of_address_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not an http or https address"):

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 
-from recurra import LanguageModel, SequenceTagger, TextClassifier
+from recurra import Forecaster, LanguageModel, SequenceTagger, TextClassifier
 from recurra.errors import ConfigError
 from recurra.tasks.history import History
 from recurra.tasks.verbose import NotebookObserver, reporter_of
@@ -21,6 +20,7 @@ from recurra.train.state import EpochRecord
 TEXTS = ["good film", "bad film", "good plot", "bad plot"] * 6
 LABELS = [1, 0, 1, 0] * 6
 QUICK: dict[str, Any] = {"recipe": "lstm", "units": 4, "embedding": 4, "epochs": 3, "learning_rate": 0.05}
+SMALL: dict[str, Any] = {"units": 4, "embedding": 4, "epochs": 1}
 ROWS = [
     {"epoch": 1, "train_loss": 0.7, "valid_loss": 0.6, "valid_accuracy": 0.5},
     {"epoch": 2, "train_loss": 0.4, "valid_loss": 0.5, "valid_accuracy": 0.75, "valid_auc": 0.9},
@@ -104,8 +104,27 @@ def test_the_summary_before_fit_has_the_course_s_numbers(recipe: str, weights: i
 
 def test_the_summary_before_fit_counts_the_classes() -> None:
     assert "head (Dense)           (None, 5)" in TextClassifier(**QUICK).summary(classes=5)
-    with pytest.raises(NotFittedError):
-        SequenceTagger().summary()
+    assert "head (Dense)                         (None, None, 5)" in SequenceTagger(**SMALL).summary(tags=5)
+
+
+WAVE = {"wave": np.sin(np.arange(60) / 4)}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "data", "sizes"),
+    [
+        (SequenceTagger(**SMALL, character_units=3), ([["a", "b"]] * 40, [["X", "Y"]] * 40),
+         {"words": 4, "characters": 6, "tags": 2}),
+        (LanguageModel(**SMALL, vocab_size=7, bptt=4), (TEXTS,), {}),
+        (Forecaster(units=4, epochs=1, lookback=4, horizon=3, delay=1), (WAVE,), {"columns": 1}),
+        (TextClassifier(**SMALL, vocab_size=7), (TEXTS, LABELS), {}),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_summary_before_fit_is_that_after_it(estimator: Any, data: tuple[Any, ...], sizes: Any) -> None:
+    before = estimator.summary(**sizes)
+    assert not hasattr(estimator, "bundle_")
+    assert before == estimator.fit(*data).summary()
 
 
 def test_verbose_prints_a_line_per_epoch_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:

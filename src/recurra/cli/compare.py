@@ -65,19 +65,21 @@ def compare(
     settings: options.Settings = None,
     group: options.Group = None,
     skip_bad_rows: options.SkipBadRows = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare recipes and techniques on the same rows, with intervals over seeds and rows."""
     from recurra.compare.arms import parse_arms
     from recurra.compare.rounds import Study
     from recurra.compare.study import compare_files, parse_sizes
-    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_of_file
+    from recurra.tasks.settings import parse_assignment
 
     arms = parse_arms(recipes, pretrained)
     from_file = read_settings(config) if config else {}
     from_file.pop("recipe", None)  # the recipes are those of --recipes
-    layers = [from_file, *(parse_set(assignment) for assignment in settings or [])]
+    layers = [from_file, *(parse_assignment(assignment) for assignment in settings or [])]
     columns = options.given(group=group, skip_bad_rows=skip_bad_rows)
     if columns:
         layers.append({"data": columns})
@@ -97,7 +99,7 @@ def compare(
         adaptive=stop_early,
         baseline=baseline,
     )
-    screen = Screen(as_json)
+    screen = Screen(as_json, quiet=quiet)
     comparison = compare_files(
         data,
         study,

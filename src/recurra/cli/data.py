@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from recurra.cli import options
+from recurra.cli.help import Grouped
+from recurra.cli.interrupts import saying_what_is_kept
 from recurra.cli.screen import Screen
 
 __all__ = ["app", "demo"]
@@ -15,7 +17,7 @@ __all__ = ["app", "demo"]
 app = typer.Typer(help="Check a data file, or download a public data set.", no_args_is_help=True)
 
 
-@app.command("check")
+@app.command("check", cls=Grouped)
 def check(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The file or folder to check.")],
     valid: Annotated[Path | None, typer.Option(help="A validation file, checked for leaks.")] = None,
@@ -39,28 +41,32 @@ def check(
     screen.finish(check_data(data, built, screen, valid=valid, test=test))
 
 
-@app.command("fetch")
+@app.command("fetch", cls=Grouped)
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the data set: imdb.")],
     out: Annotated[Path, typer.Option(help="The folder to unpack into.")] = Path("data"),
     url: Annotated[str | None, typer.Option(help="Another URL of the same file.")] = None,
     local: Annotated[Path | None, typer.Option(help="A local copy of the archive.")] = None,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Download a public data set from its authors' site, verify it and unpack it; resumes if interrupted."""
     from recurra.tasks.data import fetch_data
 
-    screen = Screen(as_json)
+    screen = Screen(as_json, quiet=quiet)
     screen.finish(fetch_data(name, out, screen, url=url, local=local))
 
 
 def demo(
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample.")] = "en",
     out: Annotated[Path, typer.Option(help="Folder of the sample and the model.")] = Path("recurra-demo"),
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Create a sample, train and test a model on it, and explain three predictions, in under a minute."""
     from recurra.tasks.data import demonstrate
 
-    screen = Screen(as_json)
-    screen.finish(demonstrate(out, language, screen))
+    screen = Screen(as_json, quiet=quiet)
+    with saying_what_is_kept(out / "model"):
+        result = demonstrate(out, language, screen)
+    screen.finish(result)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from recurra.cli import options
+from recurra.cli.interrupts import saying_what_is_kept
 from recurra.cli.screen import Screen
 
 __all__ = ["fit", "pretrain"]
@@ -19,8 +20,13 @@ def fit(
     data: options.Data,
     task: options.TaskName = None,
     valid: options.Valid = None,
-    test: Annotated[Path | None, typer.Option(help="A file to test on at the end.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The model directory.  [default: NAME-model]")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="A file to test on at the end.", rich_help_panel=options.DATA)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The model directory.  [default: NAME-model]", rich_help_panel=options.RUN),
+    ] = None,
     target: options.Target = None,
     recipe: options.Recipe = None,
     config: options.ConfigFile = None,
@@ -34,46 +40,53 @@ def fit(
     layerwise_lr: options.LayerwiseRate = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
-    baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
+    baseline: Annotated[
+        bool, typer.Option(help="Also measure the baseline.", rich_help_panel=options.RUN)
+    ] = True,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
-    built = options.chosen_config(
-        recipe,
-        config,
-        settings,
-        group,
-        skip_bad_rows,
-        task=task,
-        data=data,
-        target=target,
-        pretrained=pretrained and str(pretrained),
-        pretrained_layers=pretrained_layers,
-        freeze=freeze,
-        unfreeze_after=unfreeze_after,
-        layerwise_lr=layerwise_lr,
-    )
-    from recurra.tasks.fit import fit_files
+    screen = Screen(as_json, quiet=quiet)
+    place = out or options.default_out(data, "model")
+    with saying_what_is_kept(place):
+        built = options.chosen_config(
+            recipe,
+            config,
+            settings,
+            group,
+            skip_bad_rows,
+            task=task,
+            data=data,
+            target=target,
+            pretrained=pretrained and str(pretrained),
+            pretrained_layers=pretrained_layers,
+            freeze=freeze,
+            unfreeze_after=unfreeze_after,
+            layerwise_lr=layerwise_lr,
+        )
+        from recurra.tasks.fit import fit_files
 
-    screen = Screen(as_json)
-    result = fit_files(
-        data,
-        built,
-        out or options.default_out(data, "model"),
-        valid=valid,
-        test=test,
-        resume=resume,
-        overwrite=overwrite,
-        baseline=baseline,
-        command=shlex.join(["recurra", *sys.argv[1:]]),
-        reporter=screen,
-    )
+        result = fit_files(
+            data,
+            built,
+            place,
+            valid=valid,
+            test=test,
+            resume=resume,
+            overwrite=overwrite,
+            baseline=baseline,
+            command=shlex.join(["recurra", *sys.argv[1:]]),
+            reporter=screen,
+        )
     screen.finish(result.as_json())
 
 
 def pretrain(
     data: options.Data,
-    out: Annotated[Path, typer.Option(help="The model directory, for --pretrained later.")],
+    out: Annotated[
+        Path, typer.Option(help="The model directory, for --pretrained later.", rich_help_panel=options.RUN)
+    ],
     task: options.TaskName = None,
     valid: options.Valid = None,
     recipe: options.Recipe = None,
@@ -88,29 +101,32 @@ def pretrain(
     layerwise_lr: options.LayerwiseRate = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a large data set, to initialize others with `recurra fit SMALL --pretrained`.
 
     Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
-    built = options.chosen_config(
-        recipe,
-        config,
-        settings,
-        group,
-        skip_bad_rows,
-        task=task,
-        data=data,
-        pretrained=pretrained and str(pretrained),
-        pretrained_layers=pretrained_layers,
-        freeze=freeze,
-        unfreeze_after=unfreeze_after,
-        layerwise_lr=layerwise_lr,
-    )
-    from recurra.tasks.fit import pretrain_files
+    screen = Screen(as_json, quiet=quiet)
+    with saying_what_is_kept(out):
+        built = options.chosen_config(
+            recipe,
+            config,
+            settings,
+            group,
+            skip_bad_rows,
+            task=task,
+            data=data,
+            pretrained=pretrained and str(pretrained),
+            pretrained_layers=pretrained_layers,
+            freeze=freeze,
+            unfreeze_after=unfreeze_after,
+            layerwise_lr=layerwise_lr,
+        )
+        from recurra.tasks.fit import pretrain_files
 
-    screen = Screen(as_json)
-    screen.finish(
-        pretrain_files(data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen)
-    )
+        result = pretrain_files(
+            data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen
+        )
+    screen.finish(result)

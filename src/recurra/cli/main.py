@@ -9,11 +9,13 @@ import contextlib
 import io
 import os
 import sys
+from functools import partial
 from typing import NoReturn
 
 import typer
 
 from recurra.cli import compare, data, fit, use
+from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
 from recurra.runtime import let_idle_threads_sleep
@@ -28,14 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("demo")(data.demo)
+_command = partial(app.command, cls=Grouped)
+_command("demo")(data.demo)
 app.add_typer(data.app, name="data")
-app.command("fit")(fit.fit)
-app.command("pretrain")(fit.pretrain)
-app.command("evaluate")(use.evaluate)
-app.command("predict")(use.predict)
-app.command("inspect")(use.inspect)
-app.command("compare")(compare.compare)
+_command("fit")(fit.fit)
+_command("pretrain")(fit.pretrain)
+_command("evaluate")(use.evaluate)
+_command("predict")(use.predict)
+_command("inspect")(use.inspect)
+_command("compare")(compare.compare)
 
 
 @app.callback(invoke_without_command=True)

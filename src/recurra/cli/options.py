@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     _Name = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
+# Groups of the options in help texts.
+DATA, NETWORK, PRETRAINED, RUN = "Data", "Network and training", "Pretrained weights", "Model and run"
 _TITLES = [task.title for task in TASKS]
 
 
@@ -29,25 +31,41 @@ TaskName = Annotated[
     _Name | None,
     typer.Option(
         help=f"The task: {', '.join(_TITLES[:-1])}, or {_TITLES[-1]}.  "
-        "[default: that of the recipe; tag for .conllu; else classify]"
+        "[default: that of the recipe; tag for .conllu; else classify]",
+        rich_help_panel=DATA,
     ),
 ]
 Target = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The column to forecast; implies --task forecast.")
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="The column to forecast; implies --task forecast.", rich_help_panel=DATA
+    ),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
 Recipe = Annotated[
     str | None,
-    typer.Option(help="A named set of settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]"),
+    typer.Option(
+        help="A named set of settings: lstm, gru, simple-rnn, bi-lstm, ...  [default: default]",
+        rich_help_panel=NETWORK,
+    ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option(help="A YAML file of settings.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="A YAML file of settings.", rich_help_panel=NETWORK)]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as model.units=64. Can be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting, such as model.units=64. Can be repeated.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 Group = Annotated[
     str | None,
-    typer.Option(help="Column of groups; rows of a group are not split between training and validation."),
+    typer.Option(
+        help="Column of groups; rows of a group are not split between training and validation.",
+        rich_help_panel=DATA,
+    ),
 ]
 FileSettings = Annotated[
     list[str] | None,
@@ -55,34 +73,55 @@ FileSettings = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="A setting that describes the file, such as data.text=COLUMN. Can be repeated.",
+        rich_help_panel=DATA,
     ),
 ]
-SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.")]
+SkipBadRows = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and report them.", rich_help_panel=DATA)
+]
 
-Valid = Annotated[Path | None, typer.Option(help="A validation file, instead of held-out rows.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing model in --out.")]
+Valid = Annotated[
+    Path | None, typer.Option(help="A validation file, instead of held-out rows.", rich_help_panel=DATA)
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)
+]
 
 Pretrained = Annotated[
     Path | None,
     typer.Option(
         metavar="EMB",
         help="Initialize the embedding from a model, or from a word2vec, GloVe or fastText file.",
+        rich_help_panel=PRETRAINED,
     ),
 ]
 PretrainedLayers = Annotated[
     bool,
     typer.Option(
-        "--pretrained-layers", help="Initialize the recurrent layers from that model too, as many as match."
+        "--pretrained-layers",
+        help="Initialize the recurrent layers from that model too, as many as match.",
+        rich_help_panel=PRETRAINED,
     ),
 ]
-Freeze = Annotated[bool, typer.Option("--freeze", help="Do not train the pretrained weights.")]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="Do not train the pretrained weights.", rich_help_panel=PRETRAINED)
+]
 UnfreezeAfter = Annotated[
-    int | None, typer.Option(metavar="N", help="Freeze the pretrained weights for N epochs, then train them.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Freeze the pretrained weights for N epochs, then train them.",
+        rich_help_panel=PRETRAINED,
+    ),
 ]
 LayerwiseRate = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Learning rate of each layer: X times that of the layer above, e.g. 0.4."),
+    typer.Option(
+        metavar="X",
+        help="Learning rate of each layer: X times that of the layer above, e.g. 0.4.",
+        rich_help_panel=PRETRAINED,
+    ),
 ]
 
 
@@ -102,9 +141,10 @@ def file_settings(settings: list[str] | None, skip_bad_rows: bool) -> dict[str, 
     Raises:
         ConfigError: ``--set`` is not KEY=VALUE.
     """
-    from recurra.config import merged_settings, parse_set
+    from recurra.config import merged_settings
+    from recurra.tasks.settings import parse_assignment
 
-    assigned = [parse_set(assignment) for assignment in settings or []]
+    assigned = [parse_assignment(assignment) for assignment in settings or []]
     return merged_settings(*assigned, {"data": {"skip_bad_rows": True}} if skip_bad_rows else {})
 
 
@@ -131,12 +171,12 @@ def chosen_config(
         ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
             contradict ``--task`` or ``--recipe``.
     """
-    from recurra.config import load_recipe, merged_settings, parse_set, read_settings
+    from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_info, task_of_file
-    from recurra.tasks.settings import build_config, recipe_under
+    from recurra.tasks.settings import build_config, parse_assignment, recipe_under
 
     from_file = read_settings(file) if file else {}
-    assigned = merged_settings(*(parse_set(assignment) for assignment in settings or []))
+    assigned = merged_settings(*(parse_assignment(assignment) for assignment in settings or []))
     check_agreement("--task", task, "--set task", assigned.get("task"))
     check_agreement("--task", task, f"{file}: task", from_file.get("task"))
     check_agreement("--recipe", recipe, "--set recipe", assigned.get("recipe"))

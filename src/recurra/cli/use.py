@@ -24,12 +24,13 @@ def evaluate(
     baseline: Annotated[bool, typer.Option(help="Also measure the baseline.")] = True,
     settings: options.FileSettings = None,
     skip_bad_rows: options.SkipBadRows = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure a saved model on labelled data: metrics with confidence intervals, beside the baseline."""
     from recurra.tasks.use import evaluate_files
 
-    screen = Screen(as_json)
+    screen = Screen(as_json, quiet=quiet)
     result = evaluate_files(
         model,
         data,
@@ -55,22 +56,42 @@ def predict(
         Literal["csv", "jsonl"] | None, typer.Option("--format", help="Output format: CSV or JSON lines.")
     ] = None,
     next_tokens: Annotated[
-        int | None, typer.Option("--next", metavar="K", help="Predict the K most likely next words (lm).")
+        int | None,
+        typer.Option(
+            "--next",
+            metavar="K",
+            help="Predict the K most likely next words.",
+            rich_help_panel="Language models",
+        ),
     ] = None,
     generate: Annotated[
-        int | None, typer.Option(metavar="N", help="Continue the text by N words (lm).")
+        int | None,
+        typer.Option(metavar="N", help="Continue the text by N words.", rich_help_panel="Language models"),
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Sampling temperature: 0 is greedy, 1 is the model's distribution (lm)."),
+        typer.Option(
+            help="Sampling temperature: 0 is greedy, 1 is the model's distribution.",
+            rich_help_panel="Language models",
+        ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", metavar="K", help="Sample from the K most likely words only (lm)."),
+        typer.Option(
+            "--top-k",
+            metavar="K",
+            help="Sample from the K most likely words only.",
+            rich_help_panel="Language models",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sampling (lm).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the sampling.", rich_help_panel="Language models")
+    ] = None,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Score each word instead of the text (lm).")
+        bool,
+        typer.Option(
+            "--tokens", help="Score each word instead of the text.", rich_help_panel="Language models"
+        ),
     ] = False,
     every: Annotated[
         bool,
@@ -88,9 +109,12 @@ def predict(
     ] = True,
     settings: options.FileSettings = None,
     skip_bad_rows: options.SkipBadRows = False,
+    quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
+
+    The answer to --text on a terminal is for people; --format csv, a pipe or --out give CSV.
 
     A language model (lm) scores each text: its log2-probability and its perplexity per word.
     """
@@ -101,7 +125,7 @@ def predict(
     from recurra.tasks.base import PredictRequest
     from recurra.tasks.use import answers_for
 
-    screen = Screen(as_json, aside=out is None)
+    screen = Screen(as_json, aside=out is None, quiet=quiet)
     task_options = options.given(
         next=next_tokens,
         generate=generate,
@@ -117,7 +141,11 @@ def predict(
     for sentence in known:
         screen.warn(sentence)
     written_as = form or format_of(out)
-    if out is None:
+    if text and out is None and form is None and not (as_json or safe_csv) and sys.stdout.isatty():
+        from recurra.cli.spoken import speak
+
+        count = speak(answers, text, Screen())
+    elif out is None:
         count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
     else:
         with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recurra.config import load_recipe, parse_set
+from recurra.config import load_recipe
 from recurra.errors import ConfigError
+from recurra.tasks.settings import parse_assignment
 
 __all__ = ["Arm", "parse_arms"]
 
@@ -91,7 +92,7 @@ def _arm(key: str, pretrained: Path | None) -> Arm:
 def _technique(technique: str, key: str, pretrained: Path | None) -> tuple[str, dict[str, Any]]:
     if "=" in technique:
         names = (pattern.sub(name, technique) for pattern, name in _SETTINGS if pattern.fullmatch(technique))
-        return next(names, technique), parse_set(technique)
+        return next(names, technique), parse_assignment(technique)
     if technique == "recurrent-dropout":
         return "recurrent dropout", _RECURRENT_DROPOUT
     if technique not in _TECHNIQUES:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic_core import CoreSchema, core_schema
 
 from recurra.cells import cell_named, cell_names
+from recurra.config.typed import spelled
 from recurra.io.formats import format_names
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -54,6 +55,13 @@ class Section(BaseModel):
     """Base class of settings; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_spelled(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        return {name: spelled(value, cls.model_fields.get(name)) for name, value in settings.items()}
 
 
 class DataConfig(Section):

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig, TrainConfig
+from recurra.config.typed import parse_value, spelling_of
 from recurra.config.yaml import parse_yaml
 from recurra.errors import ConfigError
 from recurra.printable import shortened
@@ -86,8 +87,14 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def parse_set(assignment: str) -> dict[str, Any]:
-    """Converts ``"model.units=64"`` to ``{"model": {"units": 64}}``; the value is parsed as YAML.
+def parse_set(assignment: str, sections: Mapping[str, type[BaseModel]] | None = None) -> dict[str, Any]:
+    """Converts ``"model.units=64"`` to ``{"model": {"units": 64}}``.
+
+    The value is parsed as YAML, but that of a setting which is a string is taken as it is typed.
+
+    Args:
+        assignment: key and value.
+        sections: the sections by name; those that several tasks share if it is None.
 
     Raises:
         ConfigError: ``=`` or the key is missing, or the value is not YAML.
@@ -96,10 +103,15 @@ def parse_set(assignment: str) -> dict[str, Any]:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise ConfigError(f"--set {assignment!r} is not KEY=VALUE", hint="for example: --set model.units=64")
+    sections = TextConfig.sections() if sections is None else sections
+    section = sections.get(parts[0]) if len(parts) == 2 else Config if len(parts) == 1 else None
+    field = section.model_fields.get(parts[-1]) if section is not None else None
     try:
-        parsed = parse_yaml(value)
+        parsed = parse_value(value, field)
     except ValueError as error:
-        raise ConfigError(f"the value in --set {assignment!r} is not YAML: {error}") from error
+        hint = spelling_of(".".join(parts), field) if field is not None else None
+        what = f"the value in --set {assignment!r} is not YAML: {error}"
+        raise ConfigError(what, hint=hint) from error
     for part in reversed(parts):
         parsed = {part: parsed}
     return dict(parsed)
@@ -188,4 +200,8 @@ def setting_error(
     if isinstance(first["input"], dict):  # settings that do not go together: their section is not repeated
         return ConfigError(f"section {name}: {reason}", where=where)
     value = shortened(repr(first["input"]), _LONGEST_VALUE)
-    return ConfigError(f"setting {name} = {value}: {reason}", where=where)
+    spelling = None
+    if name in dotted and first["type"].endswith(("_type", "_parsing")):
+        section, key = path[:2]
+        spelling = spelling_of(name, sections[section].model_fields[key])
+    return ConfigError(f"setting {name} = {value}: {reason}", where=where, hint=spelling)

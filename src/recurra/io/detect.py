@@ -239,5 +239,4 @@ def _no_column(source: Source, role: str, labelled: bool) -> DataError:
 
 def _there_are(source: Source, setting: str) -> str:
     names = ", ".join(source.columns[:20]) + (", ..." if len(source.columns) > 20 else "")
-    example = "'[NAME]'" if setting == "data.text" else "NAME"
-    return f"there are {names}: choose with --set {setting}={example}"
+    return f"there are {names}: choose with --set {setting}=NAME"

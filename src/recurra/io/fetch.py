@@ -32,6 +32,7 @@ _TRIES = 4
 _TIMEOUT = 30.0
 _BLOCK = 1 << 16
 _ELSEWHERE = "download it elsewhere and pass --local FILE, or pass another address with --url"
+_LONGEST_NAME = 100
 _MOST_MEMBERS = 1_000_000
 _DISK_BLOCK = 4_096
 
@@ -105,7 +106,7 @@ def fetch_set(
         raise OutputError("is in the way", where=final, hint="remove it, or give another folder")
     with _writing(target_folder):
         target_folder.mkdir(parents=True, exist_ok=True)
-    part = target_folder / f"{Path(data_set.url).name}.part"
+    part = target_folder / f"{Path(data_set.url).name[-_LONGEST_NAME:]}.part"
     needed = data_set.unpacked + (0 if local else data_set.size - _size(part))
     free = shutil.disk_usage(target_folder).free
     if free < needed:
@@ -164,7 +165,11 @@ class _BrokeOffError(Exception):
 
 def _download(url: str, part: Path, size: int, progress: Callable[[int], None]) -> None:
     """Downloads ``size`` bytes from ``url`` into ``part``, after those that it has already."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        address = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise DataError(f"is no address ({error})", where=url, hint=_ELSEWHERE) from error
+    if address.scheme not in ("http", "https"):
         raise DataError("is not an http or https address", where=url, hint="pass a file with --local FILE")
     for attempt in range(_TRIES):
         if attempt:

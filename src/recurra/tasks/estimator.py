@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from recurra import store
 from recurra.config import Config
 from recurra.errors import ConfigError
+from recurra.generators import initial_weights
+from recurra.layers.network import Network
 from recurra.layers.summary import summarize
 from recurra.measure.memory import Memory
 from recurra.runtime import choose_device, use_threads
@@ -233,14 +235,17 @@ class RecurrentEstimator(BaseEstimator):
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}; {hint}")
         return super().set_params(**params)
 
-    def summary(self) -> str:
+    def _summary(self, untrained: Callable[[Any], Network]) -> str:
         """Returns a table of the layers with output shapes and numbers of weights; a notebook shows it.
 
-        Raises:
-            NotFittedError: before ``fit``, if the size of the network depends on the data.
+        Before ``fit`` it is that of the network that ``untrained`` returns for the settings, without the
+        memory for its weights.
         """
-        self._check_fitted()
-        return ShownText(summarize(self.bundle_.model).text())
+        if hasattr(self, "bundle_"):
+            self._check_fitted()
+            return ShownText(summarize(self.bundle_.model).text())
+        with initial_weights(0, "meta"):
+            return ShownText(summarize(untrained(self._config())).text())
 
     def plot_history(self, *metrics: str) -> Figure:
         """Returns a chart of metrics over the epochs; a notebook shows it.

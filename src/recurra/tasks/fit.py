@@ -312,7 +312,13 @@ def train_bundle(
             layers=model.layer_groups(),
         )
         seconds = time.perf_counter() - begun
-    reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
+    if outcome.history:
+        reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
+    else:
+        reporter.note(
+            "interrupted before the first epoch ended: the weights so far are kept, though none of them "
+            "was validated; --resume continues"
+        )
     bundle: Any = Bundle(
         config=config,
         model=model.eval(),

@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recurra.config import Choice, Config, load_recipe, merged_settings, setting_error
+from recurra.config import Choice, Config, load_recipe, merged_settings, parse_set, setting_error
 from recurra.errors import ConfigError
 from recurra.tasks import registry
 from recurra.tasks.registry import task_info
 
-__all__ = ["build_config", "describe_settings", "recipe_under", "setting_meaning"]
+__all__ = ["build_config", "describe_settings", "parse_assignment", "recipe_under", "setting_meaning"]
 
 
 def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Config:
@@ -49,6 +49,16 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
         return kind.model_validate(merged)
     except ValidationError as error:
         raise setting_error(error, _sections(), where) from None
+
+
+def parse_assignment(assignment: str) -> dict[str, Any]:
+    """`recurra.config.parse_set` with the sections of all tasks.
+
+    Example:
+        >>> parse_assignment("series.target=1"), parse_assignment("data.text=body")
+        ({'series': {'target': '1'}}, {'data': {'text': ['body']}})
+    """
+    return parse_set(assignment, _sections())
 
 
 def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from recurra.io.formats.reading import MISSING, as_labels, as_text, parse_list
@@ -83,7 +84,7 @@ class Column:
         elif isinstance(value, dict):
             self.foreign += 1
             return
-        if isinstance(value, bool | int | float):
+        if isinstance(value, bool | int | float | Decimal):
             self.numbers += 1
         labels = as_labels(value, None)
         text = "\x00".join(labels or ()) if isinstance(value, list | tuple) else as_text(value)

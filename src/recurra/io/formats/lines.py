@@ -133,7 +133,7 @@ def _json_stream(start: Start, lines: Lines, refuse: Refuse) -> Iterator[Record]
             if not (text and set(text) <= set(value)):
                 text = find_text(study(tuple(value), [list(value.values())]), True, taken)
             if not text:
-                hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text='[NAME]'"
+                hint = f"there are {', '.join(value) or 'no keys'}: choose with --set data.text=NAME"
                 raise DataError("no text is found", where=lines.where, row=number, hint=hint)
             source = replace(start.source, text=text)
         for record in records(source, [(number, [value.get(name, MISSING) for name in text])], refuse):

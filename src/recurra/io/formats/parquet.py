@@ -11,10 +11,11 @@ from typing import Any
 
 from recurra.errors import DataError, OutputError
 from recurra.io.files import Lines, damaged, open_bytes
+from recurra.io.formats.headers import name_columns
 from recurra.io.formats.reading import CHUNK_ROWS
 from recurra.io.formats.spec import Format, Refuse, Source, Start
 
-__all__ = ["PARQUET"]
+__all__ = ["PARQUET", "named_once"]
 
 _BATCH_BYTES = 16_000_000
 
@@ -24,7 +25,13 @@ def _layout(start: Start) -> Source:
     with _opened(source.path, source.gzip) as file:
         if file.metadata.num_rows == 0:
             raise DataError("the file has no rows", where=source.path)
-        return replace(source, columns=tuple(file.schema_arrow.names), encoding="utf-8")
+        columns, notes = named_once(file.schema_arrow.names)
+        return replace(source, columns=columns, notes=notes, encoding="utf-8")
+
+
+def named_once(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of the columns, repeated ones replaced, and notes (see `name_columns`)."""
+    return (tuple(names), ()) if len(set(names)) == len(names) else name_columns(names)
 
 
 def _cells(
@@ -37,8 +44,10 @@ def _cells(
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         mean = max(1, size // max(1, file.metadata.num_rows))
         batch_size = max(1, min(CHUNK_ROWS, _BATCH_BYTES // mean))
-        for batch in file.iter_batches(batch_size, columns=list(columns)):
-            by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
+        names, notes = named_once(file.schema_arrow.names)
+        wanted = None if notes else list(columns)  # a repeated name can't be selected
+        for batch in file.iter_batches(batch_size, columns=wanted):
+            by_name = dict(zip(names if notes else batch.schema.names, batch.columns, strict=True))
             values = [by_name[name].to_pylist() for name in columns]
             for row in zip(*values, strict=True):
                 number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -140,6 +141,8 @@ def as_text(value: Any) -> str | None:
         return ""
     if isinstance(value, bool | int | float):
         return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return None
@@ -167,6 +170,9 @@ def _label(value: Any) -> str | None:
             return ""
         if value.is_integer():  # many tools write a column of integers with gaps as floats
             return str(int(value))
+    if isinstance(value, Decimal):  # databases write 1 as 1.00
+        digits = format(value, "f")
+        return digits.rstrip("0").removesuffix(".") if "." in digits else digits
     text = as_text(value)
     return None if text is None else text.strip()
 

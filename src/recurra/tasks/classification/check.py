@@ -71,7 +71,7 @@ def check_files(
     reporter.facts(source.describe())
     report = check(source, valid, test, config)
     if problem:
-        report = report.model_copy(update={"warnings": [problem, *report.warnings]})
+        report = DataCheck.model_validate({**dict(report), "warnings": [problem, *report.warnings]})
     report_findings(reporter, table(report), report.warnings)
     return report.model_dump(mode="json")
 

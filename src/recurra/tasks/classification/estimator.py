@@ -10,9 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recurra.config import updated
 from recurra.errors import DataError
-from recurra.generators import initial_weights
 from recurra.io.splits import split
-from recurra.layers.summary import summarize
 from recurra.measure.explain import Explanation
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Prepared
@@ -27,7 +25,6 @@ from recurra.tasks.estimator import (
     RECIPE,
     ClassifierMixin,
     RecurrentEstimator,
-    ShownText,
     TextFields,
     parameters,
     setting,
@@ -133,13 +130,12 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         Args:
             classes: number of classes before ``fit``; 2 if None, which have one output.
         """
-        if hasattr(self, "bundle_"):
-            return super().summary()
-        config: Any = self._config()
         kind = "binary" if classes in (None, 2) else "multiclass"
-        with initial_weights(0):
-            network = Classifier(config.model, config.tokenizer.vocab_size, classes or 2, kind)
-        return ShownText(summarize(network).text())
+
+        def untrained(config: ClassifierConfig) -> Classifier:
+            return Classifier(config.model, config.tokenizer.vocab_size, classes or 2, kind)
+
+        return self._summary(untrained)
 
     def evaluate(self, X: Any, y: Any) -> dict[str, float]:
         """Returns loss, accuracy, macro-F1 and, for two classes, AUC; arguments are those of `score`.

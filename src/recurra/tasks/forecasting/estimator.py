@@ -25,6 +25,7 @@ from recurra.tasks.estimator import (
 from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
+from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
@@ -123,6 +124,21 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
             return prepare_tables(tables, config, "", reporter, tested=False)
 
         return self._fit(prepare, reporter)
+
+    def summary(self, columns: int = 1) -> str:
+        """Returns a table of the layers with output shapes and numbers of weights; a notebook shows it.
+
+        Args:
+            columns: number of input columns before ``fit``, those of the calendar and of categories included.
+        """
+
+        def untrained(config: ForecasterConfig) -> ForecastNetwork:
+            series = config.series
+            return ForecastNetwork(
+                config.model, columns, series.horizon, residual=series.residual, present=series.relative
+            )
+
+        return self._summary(untrained)
 
     def predict(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:
         """Returns the forecasts from each row, ``(M,)`` or ``(M, horizon)``, in the target's unit.

@@ -17,7 +17,7 @@ from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, para
 from recurra.tasks.inputs import one_text, texts_of
 from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.network import LanguageAssets, LanguageBundle
+from recurra.tasks.language.network import LanguageAssets, LanguageBundle, LanguageNetwork
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig
@@ -101,6 +101,14 @@ class LanguageModel(TextFields, RecurrentEstimator):
             return Prepared(config, LanguageAssets(tokenizer), training, held_out)
 
         return self._fit(prepare, reporter)
+
+    def summary(self) -> str:
+        """Returns a table of the layers; before ``fit`` that of a full vocabulary. A notebook shows it."""
+
+        def untrained(config: LanguageModelConfig) -> LanguageNetwork:
+            return LanguageNetwork(config.model, config.language, config.tokenizer.vocab_size)
+
+        return self._summary(untrained)
 
     def log_probability(self, X: Sequence[str]) -> NDArray[np.float64]:
         """Returns the natural logarithm of the probability of each text with its end, of shape ``(N,)``.

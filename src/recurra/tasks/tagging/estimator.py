@@ -17,6 +17,7 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.network import Tagger
 from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered, with_scheme
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
@@ -105,6 +106,23 @@ class SequenceTagger(WordFields, RecurrentEstimator):
             return Prepared(config, assets, train, valid)
 
         return self._fit(prepare, reporter)
+
+    def summary(
+        self, words: int | None = None, characters: int | None = None, tags: int | None = None
+    ) -> str:
+        """Returns a table of the layers with output shapes and numbers of weights; a notebook shows it.
+
+        Args:
+            words: number of words before ``fit``, which learns them from the sentences; 10,000 if None.
+            characters: number of characters before ``fit``; 100 if None.
+            tags: number of tags before ``fit``; 17 if None, as in Universal Dependencies.
+        """
+
+        def untrained(config: TaggerConfig) -> Tagger:
+            sizes = words or 10_000, characters or 100, tags or 17
+            return Tagger(config.model, config.tagging, *sizes)
+
+        return self._summary(untrained)
 
     def predict_proba(self, X: Words) -> list[NDArray[np.float64]]:
         """Returns for each sentence calibrated probabilities of shape ``(T, K)`` of the tags of its words."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,23 @@ def test_numbers_are_standardized_by_the_training_rows() -> None:
         expected = (given_columns[name] - training.mean()) / training.std()
         np.testing.assert_allclose(matrix.inputs[:, at], expected, rtol=1e-5)
     np.testing.assert_array_equal(matrix.target, given_columns["y"])
+
+
+def test_a_column_of_lists_structs_or_bytes_is_left_out_by_name() -> None:
+    plain = from_columns(columns())
+    more = {
+        "tags": pa.chunked_array([[[1, 2]] * N]),
+        "record": pa.chunked_array([[{"a": 1}] * N]),
+        "raw": pa.chunked_array([[b"\xff"] * N]),
+    }
+    mixed = Table("a.parquet", {**plain.columns, **more}, plain.numbers)
+    layout, *_, matrix = read(mixed, target="y")
+    expected, *_, alone = read(plain, target="y")
+    what = {"tags": "holds lists", "record": "holds structs", "raw": "holds bytes"}
+    assert layout.left_out == {**expected.left_out, **what}
+    np.testing.assert_array_equal(matrix.inputs, alone.inputs)
+    with pytest.raises(DataError, match="the target 'tags' has no numbers"):
+        read(mixed, target="tags")
 
 
 @settings(max_examples=40)

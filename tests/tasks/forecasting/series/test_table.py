@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from recurra.config import DataConfig
 from recurra.errors import DataError, RecurraError
 from recurra.tasks.forecasting.series.table import (
+    compound,
     from_columns,
     numbers_of,
     read_lines,
@@ -75,6 +77,21 @@ def test_python_columns_and_parquet_keep_their_kinds(tmp_path: Path) -> None:
         assert numbers_of(result.columns["i"]).values.tolist() == [1.0, 2.0]
         assert numbers_of(result.columns["b"]).values.tolist() == [1.0, 0.0]
         assert words_of(result.columns["s"]).tolist() == ["x", None]
+
+
+def test_decimals_are_numbers_and_compound_cells_are_neither_numbers_nor_words(tmp_path: Path) -> None:
+    columns = {
+        "money": pa.array([Decimal("1.50"), None, Decimal("-2.00")]),
+        "tags": pa.array([[1], [], None]),
+        "record": pa.array([{"a": 1}, None, {"a": 2}]),
+        "raw": pa.array([b"\xff", b"b", None], pa.binary()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    result = read_table(tmp_path / "t.parquet", DataConfig())
+    np.testing.assert_array_equal(numbers_of(result.columns["money"]).values, [1.5, np.nan, -2.0])
+    what = {name: compound(column) for name, column in result.columns.items()}
+    assert what == {"money": None, "tags": "lists", "record": "structs", "raw": "bytes"}
+    assert words_of(result.columns["raw"]).tolist() == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout
 from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
-from recurra.tasks.forecasting.series.table import Numbers, Table, counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.series.table import (
+    Numbers,
+    Table,
+    compound,
+    counts_rows,
+    numbers_of,
+    words_of,
+)
 from recurra.tasks.forecasting.settings import Period, SeriesConfig
 
 __all__ = ["learn_layout"]
@@ -108,6 +115,9 @@ def _columns(
     columns = {}
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
+            continue
+        if (what := compound(table.columns[name])) is not None:
+            left_out[name] = f"holds {what}"
             continue
         numbers = numbers_of(table.columns[name], table.decimal_comma)
         if config.inputs is None and name != config.target:

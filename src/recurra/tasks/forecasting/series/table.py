@@ -21,12 +21,13 @@ from recurra.io.files import FileLines, Lines, check_encoding, look, require_tex
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
 from recurra.io.formats.headers import name_columns
-from recurra.io.formats.parquet import PARQUET
+from recurra.io.formats.parquet import PARQUET, named_once
 from recurra.io.formats.reading import refuser
 
 __all__ = [
     "Numbers",
     "Table",
+    "compound",
     "counts_rows",
     "from_columns",
     "numbers_of",
@@ -104,11 +105,13 @@ def read_table(path: Path, data: DataConfig) -> Table:
     head = look(path)
     if head.data.startswith(PARQUET.magic):
         try:
-            arrow = pq.read_table(path)
+            with pq.ParquetFile(path) as file:
+                arrow = file.read()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-        columns = {name: arrow.column(name) for name in arrow.column_names}
-        return Table(str(path), columns, np.arange(1, arrow.num_rows + 1))
+        names, notes = named_once(arrow.column_names)
+        columns = dict(zip(names, arrow.columns, strict=True))
+        return Table(str(path), columns, np.arange(1, arrow.num_rows + 1), notes=list(notes))
     tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
 
     def lines(forgiving: bool) -> Lines:
@@ -229,6 +232,8 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
     """
     kind = column.type
     text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_decimal(kind):
+        column, kind = pc.cast(column, pa.float64()), pa.float64()
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         missing, strange = np.asarray(pc.is_null(column, nan_is_null=True)), np.zeros(len(column), bool)
     elif pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_null(text):
@@ -249,8 +254,24 @@ def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
     return Numbers(values, int((~missing).sum()), np.flatnonzero(strange | infinite))
 
 
+def compound(column: pa.ChunkedArray) -> str | None:
+    """Returns what a column holds if that is neither numbers, words nor times: lists, structs or bytes.
+
+    Example:
+        >>> compound(pa.chunked_array([[[1, 2]]])), compound(pa.chunked_array([[1, 2]]))
+        ('lists', None)
+    """
+    kind = column.type
+    if pa.types.is_nested(kind):
+        return "maps" if pa.types.is_map(kind) else "structs" if pa.types.is_struct(kind) else "lists"
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return "bytes" if binary or pa.types.is_fixed_size_binary(kind) else None
+
+
 def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Returns the words of a category ``(N,)``, None if a cell is missing."""
+    """Returns the words of a category ``(N,)``, None if a cell is missing or `compound`."""
+    if compound(column) is not None:
+        return np.full(len(column), None, dtype=object)
     cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
     words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
