@@ -17,6 +17,8 @@ __all__ = ["Reliability", "fit_temperature", "probabilities", "reliability"]
 
 BINS = 15
 _TEMPERATURES = (0.05, 20.0)
+_CELLS = 10_000_000
+"""Logits that a temperature is fitted on at most: it is one number, and each takes some 60 bytes."""
 
 
 class Reliability(BaseModel):
@@ -95,7 +97,7 @@ def probabilities(
     return np.asarray(expit(wide))
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], label_kind: str) -> float:
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[Any], label_kind: str) -> float:
     """Returns the temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
 
     The targets are those of Platt, not 0 and 1: a class of ``n`` rows has the target ``(n + 1) / (n + C)``.
@@ -103,7 +105,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], l
     mistakes on other rows would then have a very large loss.
 
     The temperature is between 0.05 and 20, and 1.0 if there is no row. A value above 1 means that the model
-    was overconfident.
+    was overconfident. For many classes it is fitted on evenly spaced rows with at most 10 million logits.
 
     Args:
         logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary, of rows that were not trained on.
@@ -112,21 +114,23 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], l
 
     Sources: Guo et al. 2017, section 4.2; Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
     """
-    z = np.asarray(logits, np.float64)
-    if len(z) == 0:
+    if len(logits) == 0:
         return 1.0
+    labels, total = np.asarray(labels), len(logits)
+    rows = slice(None) if logits.size <= _CELLS else _spaced(total, _CELLS // logits.shape[1])
+    z = np.asarray(logits[rows], np.float64)
     if label_kind == "multilabel" or z.shape[1] == 1:
-        positive = np.asarray(labels).reshape(z.shape) > 0
+        positive = labels.reshape(logits.shape) > 0
         count = positive.sum(axis=0)
-        target = np.where(positive, (count + 1) / (count + 2), 1 / (len(z) - count + 2))
+        target = np.where(positive[rows], (count + 1) / (count + 2), 1 / (total - count + 2))
 
         def log_loss(log_temperature: float) -> float:
             scaled = z / np.exp(log_temperature)
             return float((np.logaddexp(0, scaled) - target * scaled).mean())
     else:
         classes = z.shape[1]
-        y = np.asarray(labels).astype(np.int64)
-        sizes = np.bincount(y, minlength=classes)[y][:, None] + classes
+        y = labels.astype(np.int64)[rows]
+        sizes = np.bincount(labels.astype(np.int64), minlength=classes)[y][:, None] + classes
         target = (np.eye(classes)[y] * (sizes - classes) + 1) / sizes
 
         def log_loss(log_temperature: float) -> float:
@@ -136,6 +140,11 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.generic], l
     minimum = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     # If the loss is flat (all logits are 0), the search ends anywhere; 1 is then the right answer.
     return float(np.exp(minimum.x)) if minimum.fun < log_loss(0.0) else 1.0
+
+
+def _spaced(rows: int, count: int) -> NDArray[np.int64]:
+    """Returns ``count`` evenly spaced rows of ``rows``, at least one."""
+    return np.linspace(0, rows - 1, max(count, 1)).astype(np.int64)
 
 
 def _decisions(

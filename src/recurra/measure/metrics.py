@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from recurra.errors import DataError
 from recurra.measure.calibration import reliability
 from recurra.measure.formatting import percent, percents
 
-__all__ = ["ClassFigures", "Metrics", "classification_metrics", "correct_rows", "wilson_interval"]
+__all__ = [
+    "ClassFigures", "Confused", "Metrics", "classification_metrics", "correct_rows", "wilson_interval",
+]  # fmt: skip
+
+AUC_CLASSES = 1_000
+"""Classes beyond which no AUC is computed: each needs all rows sorted by its probability."""
+MATRIX_CLASSES = 100
+"""Classes beyond which there is no confusion matrix, which has the square of their number of cells."""
+_PAIRS = 10
 
 
 class ClassFigures(BaseModel):
@@ -40,6 +48,22 @@ class ClassFigures(BaseModel):
     predicted: int
 
 
+class Confused(BaseModel):
+    """Rows of one class that were predicted as another one.
+
+    Attributes:
+        true: The class of the rows.
+        predicted: The class that was predicted.
+        count: Number of rows.
+        share: Share of all rows of the true class.
+    """
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
 class Metrics(BaseModel):
     """All metrics of one model on one set of rows; shares are from 0 to 1.
 
@@ -52,10 +76,13 @@ class Metrics(BaseModel):
         log_loss: In nats, mean over rows (multi-label: over rows and labels).
         macro_f1: Mean F1 of the classes that occur or were predicted.
         micro_f1: F1 over all labels of all rows; None unless multi-label.
-        auc: Mean of one class against the rest (binary: of the second class); None if undefined.
+        auc: Mean of one class against the rest (binary: of the second class); None if undefined, and for more
+            than 1,000 classes.
         ece: Expected calibration error with 15 bins.
         classes: Metrics of each class.
-        confusion: ``confusion[i][j]`` is the number of rows of class i predicted as j; None for multi-label.
+        confusion: ``confusion[i][j]`` is the number of rows of class i predicted as j; None for multi-label
+            and for more than 100 classes.
+        confused: The ten most frequent confusions, most frequent first; empty for multi-label.
     """
 
     label_kind: str
@@ -70,6 +97,7 @@ class Metrics(BaseModel):
     ece: float
     classes: list[ClassFigures]
     confusion: list[list[int]] | None
+    confused: list[Confused] = []
 
     @property
     def accuracy_text(self) -> str:
@@ -101,19 +129,16 @@ def classification_metrics(
     """
     y, p = _checked(labels_true, probabilities, len(names), label_kind)
     multilabel = label_kind == "multilabel"
-    truth = y if multilabel else np.eye(len(names), dtype=np.int64)[y]
     chosen = _predicted(p, label_kind)
-    right = (truth * chosen).sum(axis=0)
-    support, predicted = truth.sum(axis=0), chosen.sum(axis=0)
-    aucs = [
-        float(roc_auc_score(truth[:, c], p[:, c])) if 0 < support[c] < len(p) else None
-        for c in range(len(names))
-    ]
-    seen = np.flatnonzero((support + predicted) > 0)
-    f1 = f1_score(truth, chosen, average=None, zero_division=0)
-    hits = int((truth == chosen).all(axis=1).sum())
+    counts = _set_counts(y, chosen) if multilabel else _class_counts(y, chosen, len(names))
+    right, support, predicted = counts
+    aucs = _aucs(y, p, support, multilabel) if len(names) <= AUC_CLASSES else [None] * len(names)
+    seen = support + predicted > 0
+    f1 = 2 * right / np.maximum(support + predicted, 1)
+    hits = int((y == chosen).reshape(len(p), -1).all(axis=1).sum())
     low, high = wilson_interval(hits, len(p))
     defined = [auc for auc in (aucs[1:] if label_kind == "binary" else aucs) if auc is not None]
+    either = int(support.sum() + predicted.sum())
     return Metrics(
         label_kind=label_kind,
         rows=len(p),
@@ -121,8 +146,8 @@ def classification_metrics(
         accuracy_low=low,
         accuracy_high=high,
         log_loss=_log_loss(y, p, label_kind),
-        macro_f1=float(f1[seen].mean()) if len(seen) else 0.0,
-        micro_f1=float(f1_score(truth, chosen, average="micro", zero_division=0)) if multilabel else None,
+        macro_f1=float(f1[seen].mean()) if seen.any() else 0.0,
+        micro_f1=2 * int(right.sum()) / max(either, 1) if multilabel else None,
         auc=float(np.mean(defined)) if defined else None,
         ece=reliability(p, y, label_kind).ece,
         classes=[
@@ -130,16 +155,15 @@ def classification_metrics(
                 name=str(name),
                 precision=float(right[c] / predicted[c]) if predicted[c] else None,
                 recall=float(right[c] / support[c]) if support[c] else None,
-                f1=float(f1[c]) if support[c] + predicted[c] else None,
+                f1=float(f1[c]) if seen[c] else None,
                 auc=aucs[c],
                 support=int(support[c]),
                 predicted=int(predicted[c]),
             )
             for c, name in enumerate(names)
         ],
-        confusion=None
-        if multilabel
-        else confusion_matrix(y, p.argmax(axis=1), labels=range(len(names))).tolist(),
+        confusion=None if multilabel or len(names) > MATRIX_CLASSES else _confusion(y, chosen, len(names)),
+        confused=[] if multilabel else _confused(y, chosen, names, support),
     )
 
 
@@ -188,14 +212,63 @@ def _checked(
 
 
 def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
-    """The predictions as 0 and 1, of shape ``(N, C)``."""
-    if label_kind == "multilabel":
-        return (p >= 0.5).astype(np.int64)
-    return np.asarray(np.eye(p.shape[1], dtype=np.int64)[p.argmax(axis=1)])
+    """The predicted classes ``(N,)``; for multi-label 0 and 1 of shape ``(N, C)``."""
+    return np.asarray(p >= 0.5 if label_kind == "multilabel" else p.argmax(axis=1)).astype(np.int64)
+
+
+_Counts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""For each class: rows of it that were predicted as it, rows of it, rows that were predicted as it."""
+
+
+def _set_counts(y: NDArray[np.int64], chosen: NDArray[np.int64]) -> _Counts:
+    return (y * chosen).sum(axis=0), y.sum(axis=0), chosen.sum(axis=0)
+
+
+def _class_counts(y: NDArray[np.int64], chosen: NDArray[np.int64], classes: int) -> _Counts:
+    right, support, predicted = (np.bincount(of, minlength=classes) for of in (y[y == chosen], y, chosen))
+    return right, support, predicted
+
+
+def _aucs(
+    y: NDArray[np.int64], p: NDArray[np.float64], support: NDArray[np.int64], multilabel: bool
+) -> list[float | None]:
+    """The AUC of each class against the rest; None if all rows or no row are of the class."""
+    defined = (support > 0) & (support < len(p))
+    return [
+        float(roc_auc_score(y[:, c] if multilabel else y == c, p[:, c])) if defined[c] else None
+        for c in range(p.shape[1])
+    ]
+
+
+def _confusion(y: NDArray[np.int64], chosen: NDArray[np.int64], classes: int) -> list[list[int]]:
+    counts = np.bincount(y * classes + chosen, minlength=classes * classes)
+    return counts.reshape(classes, classes).tolist()
+
+
+def _confused(
+    y: NDArray[np.int64], chosen: NDArray[np.int64], names: Sequence[str], support: NDArray[np.int64]
+) -> list[Confused]:
+    """The most frequent confusions; those of equal number in the order of the classes."""
+    wrong = y != chosen
+    pairs, counts = np.unique(y[wrong] * len(names) + chosen[wrong], return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:_PAIRS]
+    return [
+        Confused(
+            true=str(names[pair // len(names)]),
+            predicted=str(names[pair % len(names)]),
+            count=number,
+            share=number / int(support[pair // len(names)]),
+        )
+        for pair, number in zip(pairs[most].tolist(), counts[most].tolist(), strict=True)
+    ]
 
 
 def _log_loss(y: NDArray[np.int64], p: NDArray[np.float64], label_kind: str) -> float:
+    """The mean of ``-log p`` of what is true; scikit-learn's would take a column of ``y`` for each class."""
     if label_kind == "multilabel":
-        return float(log_loss(y.ravel(), p.ravel(), labels=[0, 1]))
-    # The sum of float32 probabilities may differ from 1, of which scikit-learn would warn.
-    return float(log_loss(y, p / p.sum(axis=1, keepdims=True), labels=list(range(p.shape[1]))))
+        true = np.where(y == 1, p, 1 - p)
+    else:
+        # The sum of float32 probabilities may differ from 1.
+        true = p[np.arange(len(p)), y] / p.sum(axis=1)
+    smallest = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(true, smallest, 1 - smallest)).mean())

@@ -90,7 +90,7 @@ def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
     baseline = NgramBaseline()
     baseline.fit(train.texts(train.rows), train.labels, labels.label_kind, len(labels.names))
     note = f"; {baseline.note}" if baseline.note else ""
-    reporter.note(f"baseline (TF-IDF 1-3-grams, NB-weighted): {time.perf_counter() - start:.1f} s{note}")
+    reporter.note(f"baseline ({baseline.method}): {time.perf_counter() - start:.1f} s{note}")
     return baseline
 
 

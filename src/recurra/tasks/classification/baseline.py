@@ -1,7 +1,8 @@
 """The baseline of classification: NB-weighted logistic regression over TF-IDF n-grams.
 
 Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification", ACL 2012,
-with logistic regression instead of an SVM (Mesnil et al. 2014), for probabilities.
+with logistic regression instead of an SVM (Mesnil et al. 2014), for probabilities. The time of a regression
+for each class grows with the classes; beyond a bound the baseline is that of `centroids`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from recurra.errors import DataError
 from recurra.io.text import clean
 from recurra.measure.explain import join_words
+from recurra.tasks.classification.centroids import Centroids
 
 __all__ = ["NgramBaseline", "words_of"]
 
@@ -33,6 +35,11 @@ _CHUNK = 2_048  # texts that are predicted at once
 # test files were tried, the difference was within 0.1 point, and 3 leaves 0.58 instead of 1.05 million
 # n-grams.
 _SMALL = 20_000
+# A regression takes 1 to 2 seconds a million n-grams of the training texts and 50 ms at least: with more
+# classes, or more n-grams times classes, all of them would take more than some five minutes.
+_CLASSES = 100
+_FEW = 20  # classes for which there always is a regression each
+_WORK = 200_000_000
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 # Scripts written without spaces: kana, Han (with its extensions), Thai, Lao, Myanmar, Khmer.
 _UNSPACED = re.compile(
@@ -44,8 +51,8 @@ _UNSPACED = re.compile(
 class NgramBaseline:
     """Logistic regression per class over TF-IDF 1-3-grams, weighted by naive Bayes log-count ratios.
 
-    The units are words, or characters in scripts without spaces. The same texts and labels give the same
-    model.
+    For more than 100 classes, or more than 20 of a large set, it is `Centroids` over the same n-grams. The
+    units are words, or characters in scripts without spaces. The same texts and labels give the same model.
 
     Args:
         characters: maximum number of training characters; larger sets are sampled, which limits the memory
@@ -54,13 +61,20 @@ class NgramBaseline:
 
     Attributes:
         note: a remark on the training, or an empty string.
+        centroids: the model for many classes; None for few.
     """
 
     def __init__(self, *, characters: int = 50_000_000, longest_text: int = 100_000) -> None:
         self.characters = characters
         self.longest_text = longest_text
         self.note = ""
+        self.centroids: Centroids | None = None
         self._counter: CountVectorizer | None = None
+
+    @property
+    def method(self) -> str:
+        """What it is, in a few words."""
+        return "TF-IDF 1-3-grams, " + ("NB-weighted" if self.centroids is None else "nearest class mean")
 
     def fit(
         self, texts: Iterable[str], labels: NDArray[Any], label_kind: str, n_classes: int
@@ -79,8 +93,7 @@ class NgramBaseline:
         """
         labels = np.asarray(labels)
         rows, sample = self._sample(texts, len(labels))
-        truth = labels[rows]
-        truth = truth > 0 if label_kind == "multilabel" else truth[:, None] == np.arange(n_classes)
+        labels = labels[rows]
         self.label_kind, self.n_classes = label_kind, n_classes
         counts = self._count(sample)
         del sample
@@ -91,38 +104,68 @@ class NgramBaseline:
         if features is not None:
             self._spread = np.sqrt(np.asarray(features.mean(axis=0)).ravel())
         del counts
+        if n_classes > _CLASSES or (n_classes > _FEW and n_classes * present.nnz > _WORK):
+            features = present if features is None else features
+            self.centroids = Centroids(
+                csr_matrix(features), self._truth(labels), multilabel=label_kind == "multilabel"
+            )
+            return self
         # Binary labels have one regression, that of the second class.
         classes = [1] if label_kind == "binary" else range(n_classes)
-        models = [self._fit_class(features, present, truth[:, positive]) for positive in classes]
+        models = [
+            self._fit_class(
+                features, present, labels[:, c] > 0 if label_kind == "multilabel" else labels == c
+            )
+            for c in classes
+        ]
         self._effects = [ratio * weight for ratio, weight, _ in models]
         self._biases = [bias for _, _, bias in models]
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
         """Returns class probabilities of shape (N, C); rows sum to 1 unless the labels are multi-label."""
-        remaining, parts = iter(texts), [np.zeros((0, self.n_classes))]
-        while chunk := list(islice(remaining, _CHUNK)):
-            parts.append(self._probabilities(chunk))
-        return np.concatenate(parts)
+        return np.concatenate([np.zeros((0, self.n_classes)), *self.probability_chunks(texts)])
 
-    def strongest(self, names: Sequence[str], count: int = 15) -> dict[str, list[tuple[str, float]]]:
-        """Returns the ``count`` strongest n-grams of each class with their weights.
+    def probability_chunks(self, texts: Iterable[str]) -> Iterator[NDArray[np.float64]]:
+        """Yields the rows of `predict_proba` in parts of bounded size."""
+        remaining = iter(texts)
+        size = _CHUNK if self.centroids is None else self.centroids.rows_at_once
+        while chunk := list(islice(remaining, size)):
+            yield self._probabilities(chunk)
+
+    def strongest(
+        self, names: Sequence[str], count: int = 15, classes: Iterable[int] | None = None
+    ) -> dict[str, list[tuple[str, float]]]:
+        """Returns the ``count`` strongest n-grams of each class, or of ``classes`` alone, with their weights.
 
         The weight of an n-gram is its contribution to the log-odds of the class per unit of its TF-IDF value.
         N-grams are sorted by weight times the square root of their mean value over the training texts: sorted
         by weight alone, the list would consist of names that occur in three texts; by weight times the mean,
         of full stops.
         """
-        effects = self._effects
-        if self.label_kind == "binary":
-            effects = [-effects[0], effects[0]]
         strongest = {}
-        for name, effect in zip(names, effects, strict=True):
+        for label in range(self.n_classes) if classes is None else classes:
+            name, effect = names[label], self._effect(label)
             best = np.argsort(-effect * self._spread, kind="stable")[:count]
             best = best[effect[best] > 0]
             ngrams = (join_words(str(self._names[column]).split(" ")) for column in best)
             strongest[str(name)] = list(zip(ngrams, effect[best].tolist(), strict=True))
         return strongest
+
+    def _effect(self, label: int) -> NDArray[np.float64]:
+        """Returns the weight of each n-gram for a class, of shape (F,)."""
+        if self.centroids is not None:
+            return self.centroids.effects(label)
+        if self.label_kind == "binary":
+            return self._effects[0] if label else -self._effects[0]
+        return self._effects[label]
+
+    def _truth(self, labels: NDArray[Any]) -> csr_matrix:
+        """Returns ones where a row is of a class, of shape (N, C)."""
+        if self.label_kind == "multilabel":
+            return csr_matrix(labels > 0, dtype=np.float64)
+        rows = np.arange(len(labels))
+        return csr_matrix((np.ones(len(labels)), (rows, labels)), (len(labels), self.n_classes))
 
     def _count(self, texts: list[str]) -> csr_matrix:
         """Returns counts (N, F) of n-grams that occur in enough of ``texts``, or in any if there are none."""
@@ -160,6 +203,11 @@ class NgramBaseline:
         return ratio, model.coef_[0], float(model.intercept_[0])
 
     def _probabilities(self, texts: list[str]) -> NDArray[np.float64]:
+        if self.centroids is not None:
+            if self._counter is None:
+                return self.centroids.probabilities(csr_matrix((len(texts), 0)))
+            features = self._tfidf.transform(self._counter.transform(self._cleaned(texts)))
+            return self.centroids.probabilities(features)
         scores = np.tile(np.asarray(self._biases), (len(texts), 1))
         if self._counter:
             features = self._tfidf.transform(self._counter.transform(self._cleaned(texts)))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from markupsafe import Markup
 
 from recurra.measure.charts import reliability_chart
 from recurra.measure.explain import Explanation, to_html
@@ -16,6 +15,7 @@ from recurra.measure.report import Bar, ReportTable, Section, Step, template_mac
 from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
 from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
@@ -28,8 +28,7 @@ USE = {
 }
 """What a model is used for, by command."""
 
-_COLUMNS = 6  # classes that get a column each in the table of parts
-_MATRIX = 30  # classes beyond which a confusion matrix is not readable
+_NGRAM_CLASSES = 30  # classes whose n-grams are shown
 _MANY_CUT = 0.05  # share of truncated texts that is worth a word if the baseline is not beaten
 _MISTAKES = 5  # that are shown at once; the others after a click
 
@@ -37,12 +36,13 @@ _MISTAKES = 5  # that are shown at once; the others after a click
 def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: Assessment) -> dict[str, Any]:
     """Returns the fields of the report of a fit that show data and training."""
     config, names = bundle.config, bundle.assets.labels.names
-    few = len(names) <= _COLUMNS
-    counts = [_class_counts(part, names) for part in prepared.parts]
+    few, counts = len(names) <= COLUMNS, [_class_counts(part, names) for part in prepared.parts]
+    in_training = np.array(list(counts[0].values()))
+    listed = sorted(np.argsort(-in_training, kind="stable")[:LISTED].tolist())
     by_class = ReportTable(
-        caption="Rows of each class",
+        caption="Rows of each class" + of_all(len(listed), len(names)),
         header=["Class", *(part.name for part in prepared.parts)],
-        rows=[[name, *(count(by_name[name]) for by_name in counts)] for name in names],
+        rows=[[names[c], *(count(by_name[names[c]]) for by_name in counts)] for c in listed],
         folded=True,
     )
     return {
@@ -71,8 +71,10 @@ def report_fields(
         assessment,
         names,
         bundle.temperature or 1.0,
-        baseline_note=baseline.note if baseline else "",
-        ngrams=baseline.strongest(names) if baseline else {},
+        baseline_note=_baseline_note(baseline) if baseline else "",
+        ngrams=baseline.strongest(names, classes=frequent(assessment.metrics, _NGRAM_CLASSES))
+        if baseline
+        else {},
     )
     return {"title": f"{assessment.model_name.removeprefix('the ')} on {name}", **results}
 
@@ -91,14 +93,14 @@ def result_fields(
         assessment: The figures on one part of the data.
         names: The classes.
         temperature: The fitted temperature.
-        baseline_note: Limits of the baseline, such as that it was trained on a sample.
+        baseline_note: What the baseline is.
         ngrams: The strongest n-grams of the baseline with their weights, by class.
     """
     leak = assessment.leak_sentence()
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
     sections = [
         _figures(assessment, baseline_note),
-        *_classes(assessment.metrics, names, macros),
+        *class_sections(assessment.metrics, names, macros),
         *_mistakes(assessment, macros),
     ]
     if assessment.explanations:
@@ -117,6 +119,22 @@ def result_fields(
         "sections": sections,
         "warnings": [leak] if leak else [],
     }
+
+
+_REGRESSION = (
+    "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
+    "Chinese by character), trained on the same rows. It sees no word order beyond three words."
+)
+_CENTROIDS = (
+    "The baseline compares the word 1- to 3-grams of a text (TF-IDF; Chinese by character) with the mean of "
+    "each class, since a regression for each of so many classes would take long. It is trained on the same "
+    "rows and sees no word order beyond three words."
+)
+
+
+def _baseline_note(baseline: NgramBaseline) -> str:
+    limits = f" It was {baseline.note}." if baseline.note else ""
+    return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + limits
 
 
 def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
@@ -240,12 +258,7 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
     if assessment.baseline is not None:
         header.append("n-gram baseline")
         both = ", model and baseline on the same ones"
-        limits = f" It was {baseline_note}." if baseline_note else ""
-        notes.append(
-            "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
-            "Chinese by character), trained on the same rows. It sees no word order beyond three "
-            f"words.{limits}"
-        )
+        notes.append(baseline_note or _REGRESSION)
     if assessment.comparison is not None:
         c = assessment.comparison
         ends = f"{100 * c.low:+.1f} to {100 * c.high:+.1f}".replace("-", "−")
@@ -276,39 +289,6 @@ def _auc_meaning(label_kind: str) -> str:
     return "Chance that a row of a class is ranked above one that isn't, mean over classes; 0.5 is guessing."
 
 
-def _classes(m: Metrics, names: Sequence[str], macros: Any) -> list[Section]:
-    """The figures of each class and the confusion matrix, which is a section of its own if it is wide."""
-    rows = [
-        [
-            c.name,
-            count(c.support),
-            count(c.predicted),
-            share(c.precision),
-            share(c.recall),
-            share(c.f1),
-            three(c.auc),
-        ]
-        for c in m.classes
-    ]
-    header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
-    few = len(names) <= _COLUMNS
-    confusion = macros.confusion(names, _confusion(m, names), _pairs(m, names))
-    classes = Section(
-        anchor="classes",
-        title="Classes",
-        tables=[ReportTable(header=header, rows=rows)],
-        notes=[
-            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
-            "that were predicted as it. A dash: undefined, since there is no such row."
-        ],
-        html=confusion if few else Markup(""),
-        half=True,
-    )
-    if few or not confusion.strip():
-        return [classes]
-    return [classes, Section(anchor="confusion", title="Confusion", html=confusion)]
-
-
 def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
     if assessment.mistakes:
         what = (
@@ -321,36 +301,6 @@ def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
         none = "None: every row was predicted correctly."
         return [Section(anchor="mistakes", title="Worst mistakes", paragraphs=[none])]
     return []
-
-
-def _confusion(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not m.confusion or len(names) > _MATRIX:
-        return []
-    rows = []
-    for i, (name, counts) in enumerate(zip(names, m.confusion, strict=True)):
-        total = sum(counts)
-        cells = [
-            {
-                "kind": "hit" if i == j else "miss",
-                "count": n,
-                "shade": round(100 * n / total, 1) if total else 0,
-                "share": share(n / total) if total else "",
-            }
-            for j, n in enumerate(counts)
-        ]
-        rows.append({"name": name, "cells": cells})
-    return rows
-
-
-def _pairs(m: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The most frequent confusions of a true and a predicted class, where there are more than two classes."""
-    if not m.confusion or len(names) <= 2:
-        return []
-    pairs = [(-n, i, j) for i, counts in enumerate(m.confusion) for j, n in enumerate(counts) if i != j and n]
-    return [
-        {"true": names[i], "predicted": names[j], "count": -n, "share": share(-n / sum(m.confusion[i]))}
-        for n, i, j in sorted(pairs)[:10]
-    ]
 
 
 def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Section:
