@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from recurra.errors import DataError
 from recurra.io.files import ROW_LIMIT, FileLines, Lines
-from recurra.io.formats.headers import fitted, has_header, least_width, name_columns
+from recurra.io.formats.headers import find_columns, fitted, least_width, name_columns
 from recurra.io.formats.spec import Format, Refuse, Source, Start
 
 __all__ = ["CSV", "TSV", "Dialect", "cells", "find_dialect", "parse", "parse_sample"]
@@ -175,21 +175,15 @@ def _layout(start: Start) -> Source:
     if not rows:
         dialect = replace(dialect, width=1)
         rows = [[""]]
-    first, notes = name_columns(rows[0])
-    header = request.header
-    if header is None:
-        like = request.like
-        text = like.text if like is not None and like.header else request.text
-        names = {name for name in text if not name.isdigit()}
-        header = (bool(names) and names <= set(first)) or has_header(rows)
+    header, columns, notes = find_columns(rows, dialect.width, request)
     return replace(
         source,
         format=_name(dialect.delimiter),
         delimiter=dialect.delimiter,
         quoted=dialect.quoted,
         header=header,
-        columns=first if header else tuple(str(i) for i in range(dialect.width)),
-        notes=notes if header else (),
+        columns=columns,
+        notes=notes,
     )
 
 
