@@ -83,13 +83,16 @@ def test_warnings(tmp_path: Path, sentences: list[str], said: str) -> None:
     assert said in "\n".join(checked(put(tmp_path / "a.conll", *sentences)).warnings)
 
 
-def test_the_command_line_takes_the_task_from_the_file_or_the_option(run: Run, tmp_path: Path) -> None:
-    path = put(tmp_path / "a.conll", *["the/D cat/N sat/V"] * 9)
-    ran = run("data", "check", path)
+def test_the_command_line_takes_the_task_from_the_file_or_the_option(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "a.conll", *["the/D cat/N sat/V"] * 9)
+    ran = run("data", "check", "a.conll")
     assert ran.code == 0, ran.err
     assert "words a sentence, longest" in ran.out
-    assert f"to train: recurra fit {path}" in ran.out
-    other = put(tmp_path / "words.txt", *["the/D cat/N sat/V"] * 9)
-    ran = run("data", "check", other, "--task", "tag", "--json")
+    assert "to train: recurra fit a.conll\n" in ran.out
+    put(tmp_path / "b.txt", *["the/D cat/N sat/V"] * 9)
+    ran = run("data", "check", "b.txt", "--task", "tag", "--json")
     assert json.loads(ran.out)["parts"]["train"]["tags"] == {"D": 9, "N": 9, "V": 9}
-    assert f"to train: recurra fit {other}" in ran.err
+    assert "to train: recurra fit b.txt" in ran.err
