@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -158,7 +158,41 @@ def test_techniques_to_come_count_in_the_correction() -> None:
     gain = Mean(0.01, 0.0045, 60.0, 5, 1000, 0.5)
     alone, among = (judge({"a": (gain, 1.0)}, enough=0.001, family=family)["a"] for family in (1, 6))
     assert (alone.kind, among.kind) == ("better", "open")
-    assert (alone.low, alone.high) == (among.low, among.high)
+    assert alone.low > 0 > among.low
+    assert among.high > alone.high
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-0.03, 0.03), st.floats(1e-4, 0.02), st.sampled_from([0.2, 0.8, 1.0])),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_the_interval_and_the_verdict_never_contradict_each_other(
+    arms: list[tuple[float, float, float]], more: int, higher: bool
+) -> None:
+    found = {
+        str(number): (Mean(mean, error, 12.0, 5, 1000, 0.5), share)
+        for number, (mean, error, share) in enumerate(arms)
+    }
+    judged = judge(found, enough=0.005, family=len(arms) + more, higher_is_better=higher)
+    for one in judged.values():
+        assert (one.kind in ("better", "worse")) == (one.low > 0 or one.high < 0)
+        assert (one.kind == "better") == ((one.low > 0) if higher else (one.high < 0))
+        if one.kind in ("same", "open"):
+            assert (one.kind == "same") == (one.low >= -0.005 and one.high <= 0.005)
+        uncorrected = one.difference.interval()
+        assert one.low <= uncorrected[0]
+        assert one.high >= uncorrected[1]
+        # A verdict that is clear stays what it is, whatever the other arms are found to be.
+        if one.clear:
+            name = next(name for name, other in judged.items() if other is one)
+            alone = judge({name: found[name]}, enough=0.005, family=len(arms) + more, higher_is_better=higher)
+            assert alone[name].kind == one.kind
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))

@@ -48,12 +48,6 @@ def arm(name: str, cost: float | None, verdict: Judgement | None = None, size: i
         ),
         (
             1.2,
-            judged(0.008, 0.007, "open"),
-            "no difference shown once all comparisons are counted (+0.8 ± 0.7 points); "
-            "costs 1.2 times the time.",
-        ),
-        (
-            1.2,
             judged(0.001, 0.002, "same"),
             "no difference that matters (+0.1 ± 0.2 points, which lies within 0.5); "
             "costs 1.2 times the time.",
@@ -86,11 +80,33 @@ def test_the_page_of_a_study() -> None:
         "GRU is best: +0.8 ± 0.3 points, and costs 1.9 times the time.",
         "GRU: +0.8 ± 0.3 points, real;", "81.0%", "123,456", "500 MiB", "83 s", "0.500", "N-grams",
         "Largest class",
-        "Trained on all 6,920 rows", "Obuchowski", "40% (mean over arms) comes from seeds",
+        "Trained on all 6,920 rows", "An arm is a recipe", "Cost: processor time", "Obuchowski",
+        "40% (mean over arms) comes from seeds",
     ):  # fmt: skip
         assert words in page.text, words
     assert page.tags.count("svg") == 1
     assert "Learning curves" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (0.9, "The n-grams leads: 90.0% on 1,821 test rows; the best of the 2 arms, GRU, has 85.0%."),
+        (0.83, "The n-grams is ahead of 1 of 2 arms: 83.0%"),
+        (0.7, "The n-grams is behind every arm: 70.0%"),
+        (0.85, "The n-grams is level with the best: 85.0%"),
+        (None, "Of 1 arm compared with LSTM on 1,821 test rows: 1 better."),
+    ],
+)
+def test_the_first_line_says_where_the_baseline_stands(baseline: float | None, said: str) -> None:
+    found = study()
+    arms = [replace(one, scores=[score]) for one, score in zip(found.arms, (0.8, 0.85), strict=True)]
+    baselines = {} if baseline is None else {0: replace(found.baselines[0], scores=[baseline])}
+    fields = report_fields(replace(found, arms=arms, baselines=baselines))
+    assert fields["lead"].startswith(said)
+    loss = Criterion("loss", "losses", "texts", "nats", shares=False, higher_is_better=False, majority="")
+    fields = report_fields(replace(found, arms=arms, baselines=baselines, criterion=loss))
+    assert ("leads" in fields["lead"]) == (baseline == 0.7)
 
 
 def test_learning_curves_and_cautions() -> None:

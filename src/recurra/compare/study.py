@@ -19,7 +19,7 @@ from recurra.directories import locked
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
-from recurra.measure.study_view import StudyFigures, arms_table, verdicts
+from recurra.measure.study_view import StudyFigures, arms_table, baseline_sentence, verdicts
 from recurra.runtime import threads_asked
 from recurra.tasks.base import Task
 from recurra.tasks.registry import task_named
@@ -222,5 +222,7 @@ def _report(figures: StudyFigures, reporter: Reporter) -> None:
         reporter.table("", *arms_table(figures, arms))
         for line in lines:
             reporter.note(line)
+    if stands := baseline_sentence(figures):
+        reporter.note(stands)
     for line in figures.unfinished:
         reporter.warn(line)

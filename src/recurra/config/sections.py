@@ -86,11 +86,15 @@ class DataConfig(Section):
         None, min_length=1, description="separator between the labels of one row (multi-label)"
     )
     label_kind: Labels = Field("auto", description="kind of the labels")
+    sheet: str | None = Field(None, description="sheet of a spreadsheet; null: the first with rows")
     encoding: str = Field("utf-8", description="encoding of text files")
     skip_bad_rows: bool = Field(False, description="skip malformed rows and report them")
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.1,
         description="fraction of the training rows held out for validation, if no validation file is given",
+    )
+    valid_rows: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="number of the first rows held out for validation, in place of a random fraction"
     )
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1,

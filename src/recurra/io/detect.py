@@ -41,7 +41,7 @@ def detect(path: Path, config: DataConfig, *, labelled: bool = True, like: Sourc
         start = Start(source, request)
         format = _folder_format(start, named)
     else:
-        head = look(path, tuple(each.magic for each in formats() if each.magic))
+        head = look(path, tuple(magic for each in formats() for magic in each.first_bytes))
         source = replace(source, gzip=head.gzip)
         name = path.name.lower().removesuffix(".gz")
         suffixes = (suffix for each in formats() for suffix in each.suffixes if name.endswith(suffix))
@@ -68,7 +68,7 @@ def detect_stream(
 
 
 def _request(config: DataConfig, labelled: bool, like: Source | None) -> Request:
-    names = {"label", "group", "label_separator", "header", "delimiter"}
+    names = {"label", "group", "label_separator", "header", "delimiter", "sheet"}
     return Request(labelled, like, tuple(config.text or ()), **config.model_dump(include=names))
 
 
@@ -82,7 +82,7 @@ def _binary_format(start: Start, head: Head, named: Format | None) -> Format | N
     """The format whose first bytes the file has; None if it is to be read as text."""
     path = start.source.path
     for each in formats():
-        if each.magic and head.data.startswith(each.magic):
+        if head.data.startswith(each.first_bytes) and (each.sniff is None or each.sniff(start)):
             if named is not None and named is not each:
                 hint = "leave data.format out"
                 raise DataError(f"is {each.title}, not {named.name}", where=path, hint=hint)

@@ -66,7 +66,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_GIVE = "give a CSV, TSV, JSON lines, Parquet or fastText file, or a folder a class"
+_GIVE = "give a CSV, TSV, JSON lines, Parquet, spreadsheet or fastText file, or a folder a class"
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,8 @@ class Judgement:
 
     Attributes:
         difference: Difference from the arm that it is compared with.
-        low: Lower end of the 95% interval, corrected for the looks.
+        low: Lower end of the 95% interval, corrected like the p-value, so that it excludes 0 exactly if a
+            difference is shown.
         high: Upper end of the interval.
         p_value: P-value, corrected for the looks and, by Holm's method, for the number of arms.
         kind: ``better`` or ``worse`` if a difference is shown, ``same`` if the interval lies within the
@@ -285,19 +286,27 @@ def judge(
         'better'
     """
     family = max(len(differences), family or 0)
-    spent = {name: min(1.0, difference.p_value / share) for name, (difference, share) in differences.items()}
+    spent = {name: difference.p_value / share for name, (difference, share) in differences.items()}
     # Arms without a difference yet count with a p-value of 1.
-    adjusted = holm([*spent.values(), *[1.0] * (family - len(spent))])
+    p_values = [*(min(1.0, value) for value in spent.values()), *[1.0] * (family - len(spent))]
+    adjusted = holm(p_values)
+    # Holm's method ends at the first p-value in ascending order that is too large: its divisor counts for all
+    # later ones.
+    last = family - sum(value <= ERROR for value in adjusted)
     judged = {}
     for (name, (difference, share)), p_value in zip(differences.items(), adjusted, strict=False):
-        low, high = difference.interval(ERROR * share)
-        real, small = p_value <= ERROR, -enough <= low and high <= enough
+        real = p_value <= ERROR
+        divisor = family - sum(other < spent[name] for other in spent.values()) if real else max(1, last)
+        low, high = difference.interval(ERROR * share / divisor)
+        small = -enough <= low and high <= enough
+        widest = difference.interval(ERROR * share / family)
         kind: Kind = "open"
         if real:
             kind = "better" if (difference.mean > 0) == higher_is_better else "worse"
         elif small:
             kind = "same"
-        # Whatever the results of the other arms, Holm's p-value is at most Bonferroni's.
-        clear = family * spent[name] <= ERROR or small
+        # Whatever the results of the other arms, Holm's p-value is at most Bonferroni's, and the interval at
+        # most as wide.
+        clear = family * spent[name] <= ERROR or (-enough <= widest[0] and widest[1] <= enough)
         judged[name] = Judgement(difference, low, high, p_value, kind, clear, share)
     return judged

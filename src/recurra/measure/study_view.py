@@ -12,7 +12,10 @@ from recurra.measure.formatting import count, duration, plain, sentence
 from recurra.measure.report import Bar, Chart, ReportTable, Section
 from recurra.measure.study import Criterion, Judgement, Mean
 
-__all__ = ["ArmFigures", "StudyFigures", "arms_table", "report_fields", "verdict_sentence", "verdicts"]
+__all__ = [
+    "ArmFigures", "StudyFigures", "arms_table", "baseline_sentence", "report_fields", "verdict_sentence",
+    "verdicts",
+]  # fmt: skip
 
 _DEFAULT = Criterion()
 
@@ -130,8 +133,6 @@ def verdict_sentence(arm: ArmFigures, enough: float, criterion: Criterion = _DEF
     elif judgement.kind == "same":
         limit = f"{criterion.scale * enough:g}"
         verdict = f"no difference that matters ({difference}, which lies within {limit})"
-    elif judgement.low > 0 or judgement.high < 0:
-        verdict = f"no difference shown once all comparisons are counted ({difference})"
     else:
         verdict = f"no difference shown ({difference})"
     return f"{arm.name}: {verdict}; {_cost(arm.cost)}."
@@ -168,11 +169,12 @@ def report_fields(figures: StudyFigures) -> dict[str, Any]:
     if best is not None:
         arm, judgement = best
         verdict = f"{arm.name} is best: {gain(judgement, criterion)}, and {_cost(arm.cost)}."
+    compared = _lead(figures, [judgement.kind for _, judgement in judged])
     unit = " in percent" if criterion.shares else ""
     direction = "" if criterion.higher_is_better else ": lower is better"
     return {
-        "lead": _lead(figures, [judgement.kind for _, judgement in judged]),
-        "verdict": verdict,
+        "lead": baseline_sentence(figures) or compared,
+        "verdict": f"{compared} {verdict}".strip() if figures.baselines else verdict,
         "verdict_kind": "good" if best else "",
         "caution": " ".join(notes),
         "bars": _bars(figures),
@@ -181,6 +183,36 @@ def report_fields(figures: StudyFigures) -> dict[str, Any]:
         "bars_top": 100.0 if criterion.shares else None,
         "sections": [_verdicts(figures), *_curves(figures), _method(figures)],
     }
+
+
+def baseline_sentence(figures: StudyFigures) -> str:
+    """Returns where the baseline stands among the arms, by their means; empty if it was not measured.
+
+    Example:
+        >>> figures = StudyFigures("LSTM", "900 test rows", True, 0.005, [
+        ...     ArmFigures("lstm", "LSTM", 0, 900, [0.9], [], 1.0, None, 7, 3.0, 2.0),
+        ... ], {0: ArmFigures("ngrams", "n-gram baseline", 0, 900, [0.92], [], 1.0, None, 0, 0.0, 0.0)})
+        >>> baseline_sentence(figures)
+        'The n-gram baseline leads: 92.0% on 900 test rows; LSTM has 90.0%.'
+    """
+    baseline = figures.baselines.get(figures.sizes[-1])
+    if baseline is None:
+        return ""
+    criterion, arms = figures.criterion, figures.largest
+    sign = 1 if criterion.higher_is_better else -1
+    best = max(arms, key=lambda arm: sign * arm.score)
+    ahead = [arm for arm in arms if sign * arm.score > sign * baseline.score]
+    name = baseline.name if baseline.name.startswith("the ") else f"the {baseline.name}"
+    its = f"{criterion.value(baseline.score)} on {figures.measured}"
+    others = f"{best.name} has {criterion.value(best.score)}"
+    if len(arms) > 1:
+        others = f"the best of the {len(arms)} arms, {best.name}, has {criterion.value(best.score)}"
+    if not ahead:
+        equal = sign * best.score == sign * baseline.score
+        return f"{sentence(name)} {'is level with the best' if equal else 'leads'}: {its}; {others}."
+    if len(ahead) == len(arms):
+        return f"{sentence(name)} is behind {'every arm' if len(arms) > 1 else best.name}: {its}; {others}."
+    return f"{sentence(name)} is ahead of {len(arms) - len(ahead)} of {len(arms)} arms: {its}; {others}."
 
 
 def verdicts(figures: StudyFigures) -> dict[int, list[str]]:
@@ -269,14 +301,28 @@ def _verdicts(figures: StudyFigures) -> Section:
             rows, title=f"Differences from {figures.against}: {differences}", name="differences",
             x_label=f"{criterion.unit} of {plain(criterion.name)}",
         )  # fmt: skip
-        charts = [Chart(caption=f"Difference from {figures.against}, with 95% intervals", svg=svg)]
+        corrected = "corrected for the number of arms and of looks"
+        caption = f"Difference from {figures.against}, with 95% intervals {corrected}"
+        charts = [Chart(caption=caption, svg=svg)]
     header, cells = arms_table(figures, arms)
+    limit = f"{criterion.scale * figures.enough:g} {criterion.unit}"
+    notes = [
+        f"An arm is a recipe with its changes. {sentence(plain(criterion.name))}: the mean over seeds, that "
+        "is, over trainings from other random numbers. Over seeds: their standard deviation. Difference from "
+        f"{figures.against}, with half the width of its 95% interval, which is corrected for the number of "
+        "arms and of looks and which the verdict rests on.",
+        f"Verdicts. Better, worse: the interval does not contain 0. No matter: it lies within {limit}. Not "
+        "shown: neither, so there may be a difference or none.",
+        f"Time: of one training. Cost: processor time, where that of {figures.against} is 1. Memory: the "
+        "largest of a run.",
+    ]
     return Section(
         anchor="verdicts",
         title="Verdicts",
         paragraphs=verdicts(figures)[figures.sizes[-1]],
         charts=charts,
         tables=[ReportTable(caption=f"Trained on {figures.size_name(arms[0])}", header=header, rows=cells)],
+        notes=notes,
     )
 
 
@@ -337,8 +383,10 @@ def _method(figures: StudyFigures) -> Section:
         f"Seeds are measured on {rows} as readers judge cases in multi-reader studies (Obuchowski and "
         "Rockette 1995; Hillis 2007).",
         "A difference is called real if its p-value, corrected for the number of arms by Holm's method and "
-        "for repeated looks, is at most 0.05. No difference that matters: the whole interval lies within "
-        f"{limit}. Otherwise no difference is shown, which does not mean that there is none.",
+        "for repeated looks, is at most 0.05. The interval of a difference is corrected in the same way: it "
+        "does not contain 0 if and only if the difference is real. No difference that matters: the whole "
+        f"interval lies within {limit}. Otherwise no difference is shown, which does not mean that there is "
+        "none.",
         "Seeds are added until the verdict is settled or their maximum number is reached. Each look uses a "
         "part of the 5%, so the intervals are valid whenever an arm stopped.",
         "Time is the wall-clock time of one training; cost is the processor time relative to that of "

@@ -21,6 +21,7 @@ from recurra.io.formats.spec import (
     formats,
     register_format,
 )
+from recurra.io.formats.spreadsheet import SPREADSHEET
 
 __all__ = [
     "Format",
@@ -34,5 +35,5 @@ __all__ = [
     "register_format",
 ]
 
-for _format in (LINES, CSV, TSV, JSONL, FASTTEXT, FOLDER, PARQUET):
+for _format in (LINES, CSV, TSV, JSONL, FASTTEXT, FOLDER, PARQUET, SPREADSHEET):
     register_format(_format)

@@ -7,11 +7,26 @@ from collections import Counter
 from collections.abc import Sequence
 
 from recurra.io.formats.columns import is_known_name
+from recurra.io.formats.spec import Request
 
-__all__ = ["fitted", "has_header", "least_width", "name_columns"]
+__all__ = ["find_columns", "fitted", "has_header", "least_width", "name_columns"]
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _LONGEST_NAME = 64
+
+
+def find_columns(
+    rows: Sequence[Sequence[str]], width: int, request: Request
+) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+    """Returns whether the first row names the columns, the ``width`` columns, and notes about them."""
+    names, notes = name_columns(rows[0])
+    header = request.header
+    if header is None:
+        like = request.like
+        text = like.text if like is not None and like.header else request.text
+        wanted = {name for name in text if not name.isdigit()}
+        header = (bool(wanted) and wanted <= set(names)) or has_header(rows)
+    return (True, names, notes) if header else (False, tuple(str(i) for i in range(width)), ())
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:

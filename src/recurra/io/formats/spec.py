@@ -48,6 +48,8 @@ class Source:
         label_separator: splits a label cell into several labels; "json" if cells are lists.
         skip_bad_rows: whether broken rows are left out and counted instead of refused.
         quoted: whether quotes enclose fields of a CSV or TSV; if False, a quote is a character.
+        rest: whether the last column of a CSV takes the rest of the line, with its separators.
+        sheet: the sheet of a spreadsheet.
         notes: what the user should know about the file, one clause each.
     """
 
@@ -64,6 +66,8 @@ class Source:
     label_separator: str | None = None
     skip_bad_rows: bool = False
     quoted: bool = True
+    rest: bool = False
+    sheet: str | None = None
     notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, str]:
@@ -196,6 +200,7 @@ class Request:
     label_separator: str | None = None
     header: bool | None = None
     delimiter: str | None = None
+    sheet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -237,13 +242,13 @@ class Format:
         name: the value of the setting ``data.format``.
         title: its name for the user.
         sniff: whether the beginning of a file, stream or folder has this format; None to go by ``suffixes``.
-            Not used if there is ``magic``.
+            With ``magic``, whether a file with these first bytes has this format; None if they say all.
         layout: the source with its columns. A format without named columns sets ``text`` and ``label`` too.
         cells: row numbers and the values of the named columns, from ``lines`` instead of the file if given.
         records: the rows, from ``lines`` instead of the file if given.
         stream: the rows of a stream, for a format with named columns whose layout takes more than a line.
         suffixes: endings of file names, in lower case and without ``.gz``.
-        magic: the first bytes of every file of a binary format.
+        magic: the first bytes of every file of a binary format, or all such first bytes.
         delimiter: between the fields, if the user chose the format and no delimiter.
         is_folder: whether it is the format of folders.
         is_running_text: whether neighbouring rows belong together, as the lines of a book.
@@ -258,7 +263,7 @@ class Format:
     records: Callable[[Source, Refuse, Lines | None], Iterator[Record]] | None = None
     stream: Callable[[Start, Lines, Refuse], Iterator[Record]] | None = None
     suffixes: tuple[str, ...] = ()
-    magic: bytes = b""
+    magic: bytes | tuple[bytes, ...] = ()
     delimiter: str | None = None
     is_folder: bool = False
     is_running_text: bool = False
@@ -267,6 +272,13 @@ class Format:
     def __post_init__(self) -> None:
         if (self.cells is None) == (self.records is None):
             raise ValueError(f"the format {self.name!r} needs either cells or records")
+
+    @property
+    def first_bytes(self) -> tuple[bytes, ...]:
+        """All that a file of a binary format begins with; empty for a text format."""
+        if isinstance(self.magic, tuple):
+            return self.magic
+        return (self.magic,) if self.magic else ()
 
     @property
     def is_text(self) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recurra.config import updated
 from recurra.errors import DataError
-from recurra.io.splits import split
+from recurra.io.splits import divide
 from recurra.measure.explain import Explanation
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Prepared
@@ -111,7 +111,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 config = updated(config, {"data": {"text": columns}})
             rows = validation = None
             if validation_data is None:
-                rows = split(codes, config.data.valid_fraction, config.data.split_seed, numbers)
+                rows = divide(codes, config.data, numbers)
             else:
                 where, (valid_X, valid_y) = "validation_data", pair_of(validation_data)
                 validation = texts_of(valid_X, columns, where)[0], targets.encode(valid_y, where)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import r2_score
 
-from recurra.config import DataConfig
 from recurra.errors import DataError
 from recurra.tasks.estimator import (
     RECIPE,
@@ -27,9 +26,8 @@ from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
-from recurra.tasks.forecasting.series.table import Table, from_columns, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
-from recurra.tasks.inputs import frame_of, listed, written
+from recurra.tasks.forecasting.tables import table_of
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]
@@ -107,8 +105,8 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """Trains on a table with rows in the order of time.
 
         Args:
-            X: columns by name (also a data frame), an ``(M, E)`` array whose columns are named "0", "1" ...,
-                or the path of a file.
+            X: columns by name (also a data frame, of pandas with the time as a column or as the index), an
+                ``(M, E)`` array whose columns are named "0", "1" ..., or the path of a file.
             y: ignored; the target is a column of ``X``.
             validation_data: a table that chooses the best epoch, in place of the last rows of ``X``.
             reporter: receives the layout of the columns, the summary and the progress.
@@ -118,9 +116,9 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """
 
         def prepare(config: ForecasterConfig, reporter: Reporter) -> SeriesData:
-            tables = {"training": _table(X, config.data)}
+            tables = {"training": table_of(X, config.data)}
             if validation_data is not None:
-                tables["validation"] = _table(validation_data, config.data, "validation_data")
+                tables["validation"] = table_of(validation_data, config.data, "validation_data")
             return prepare_tables(tables, config, "", reporter, tested=False)
 
         return self._fit(prepare, reporter)
@@ -146,50 +144,39 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         Row ``i`` holds the value ``delay`` after row ``i``, and NaN where too few rows precede it or no value
         of the target is known in its window. What is missing or unknown in the table is a `UserWarning`.
         """
-        forecasts, _ = self._forecasts(X)
+        forecasts, *_ = self._forecasts(X)
         return forecasts[:, 0] if forecasts.shape[1] == 1 else forecasts
+
+    def filled(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:
+        """Returns the share of missing cells in the window of each row ``(M,)``, which earlier ones fill.
+
+        It is NaN where too few rows precede the row. A forecast from a window that is mostly filled is of
+        little use.
+        """
+        return self._forecasts(X)[2]
 
     def score(self, X: Mapping[str, Any] | ArrayLike | str | Path, y: None = None) -> float:
         """Returns the coefficient of determination R2 of the forecasts whose true values are in the table."""
-        forecasts, truth = self._forecasts(X)
+        forecasts, truth, _ = self._forecasts(X)
         known = np.isfinite(forecasts).all(axis=1) & np.isfinite(truth).all(axis=1)
         if known.sum() < 2:
             raise DataError("there are fewer than two windows whose target is known", hint="give more rows")
         return float(r2_score(truth[known], forecasts[known]))
 
-    def _forecasts(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Returns ``(M, K)`` forecasts from and true values for each row, NaN where there are none."""
+    def _forecasts(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Returns ``(M, K)`` forecasts from and true values for each row, and ``(M,)`` the share filled.
+
+        They are NaN where there are none.
+        """
         self._check_fitted()
-        table = _table(X, self.bundle_.config.data)
-        part, values, _, said = forecast_table(self.bundle_, table, every=True)
+        table = table_of(X, self.bundle_.config.data)
+        part, values, gaps, said = forecast_table(self.bundle_, table, every=True)
         for sentence in said:
             warnings.warn(f"{table.where}: {sentence}", stacklevel=3)
         # Rows that were inserted for gaps in time have no row in the table.
         rows = np.searchsorted(table.numbers, part.matrix.numbers[part.rows])
         shape = (len(table), values.shape[1])
-        forecasts, truth = np.full(shape, np.nan), np.full(shape, np.nan)
-        forecasts[rows] = values
+        forecasts, truth, filled = (np.full(size, np.nan) for size in (shape, shape, shape[:1]))
+        forecasts[rows], filled[rows] = values, gaps.share
         truth[rows] = self.bundle_.assets.layout.target.in_unit(windows_of(part, self.bundle_).truth())
-        return forecasts, truth
-
-
-def _table(X: Any, config: DataConfig, name: str = "X") -> Table:
-    """Returns the table of a path, a mapping, a data frame or an array."""
-    if isinstance(X, str | Path):
-        return read_table(Path(X), config)
-    if isinstance(X, Mapping):
-        return from_columns({written(str(column), "name of a column", name): X[column] for column in X})
-    frame = frame_of(X, name)
-    if frame is not None:
-        return from_columns({column: frame.get_column(column).to_numpy() for column in frame.columns})
-    if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # a data frame that narwhals does not know
-        return from_columns({str(column): np.asarray(X[column]) for column in X.columns})
-    try:
-        array = X if isinstance(X, np.ndarray) else np.asarray(listed(X, name))
-    except ValueError as error:  # lists of several lengths
-        raise DataError("the rows differ in length", where=name) from error
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2:
-        raise DataError(f"the table has {array.ndim} dimensions", hint="give (rows, columns)")
-    return from_columns({str(at): array[:, at] for at in range(array.shape[1])})
+        return forecasts, truth, filled

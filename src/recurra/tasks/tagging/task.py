@@ -19,6 +19,7 @@ from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
+from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
@@ -95,6 +96,7 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     card=card,
     use=USE,
     predict=answers,
+    check=check_files,
     sequences=sequences,
     study=STUDY,
 )

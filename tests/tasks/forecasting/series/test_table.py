@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recurra.config import DataConfig
 from recurra.errors import DataError, RecurraError
+from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.table import (
     compound,
     from_columns,
@@ -147,3 +150,25 @@ def test_python_columns_that_are_not_a_table_are_refused() -> None:
             from_columns(columns)
     with pytest.raises(DataError, match="folder"):
         read_table(Path(__file__).parent, DataConfig())
+
+
+def test_a_sheet_has_times_numbers_and_words(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    assert sheet is not None
+    sheet.append(["day", "y", "wind", "mixed"])
+    for day in range(1, 29):
+        sheet.append(
+            [datetime.datetime(2024, 2, day), None if day == 3 else day / 2, "NW", day if day % 2 else "x"]
+        )
+    workbook.save(tmp_path / "a.xlsx")
+    result = read_table(tmp_path / "a.xlsx", DataConfig())
+    assert result.names == ["day", "y", "wind", "mixed"]
+    assert find_clock(result, None, None).columns == ("day",)  # type: ignore[union-attr]
+    values = numbers_of(result.columns["y"]).values
+    np.testing.assert_array_equal(values[:4], [0.5, 1.0, np.nan, 2.0])
+    assert words_of(result.columns["wind"]).tolist() == ["NW"] * 28
+    assert result.columns["mixed"].to_pylist()[:2] == ["1", "x"]
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(DataError, match="is a zip archive"):
+        read_table(tmp_path / "a.zip", DataConfig())

@@ -22,11 +22,12 @@ from recurra.tasks.forecasting.series.spelling import (
 )
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
-__all__ = ["ISO", "PARTS", "Clock", "find_clock", "read_stamps"]
+__all__ = ["ISO", "PARTS", "TIME_NAMES", "Clock", "find_clock", "read_stamps"]
 
 ISO, PARTS, UNIX, QUARTERS = "ISO 8601", "parts", "unix", "year and quarter"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
-_NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
+TIME_NAMES = ("date time", "datetime", "date_time", "timestamp", "time", "date", "ds", "stamp", "utc")
+"""Names of columns that must have times, in lower case."""
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 _SWAPPED = str.maketrans("md", "dm")
 _UNIX_UNITS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16))
@@ -106,7 +107,7 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
 
 def _search(table: Table, written: str | None) -> Clock | None:
     lower = {name.strip().lower(): name for name in reversed(table.names)}
-    order = [lower[name] for name in _NAMES if name in lower]
+    order = [lower[name] for name in TIME_NAMES if name in lower]
     order += [name for name in table.names if name not in order]
     for name in order:
         dated = _try(table, (name,), written)
@@ -136,7 +137,7 @@ def _refuse_unread(table: Table, written: str | None) -> None:
         hint = f"the columns are {', '.join(table.names)}; name one of them in series.time"
         raise table.error(f"no column has times of the format {written!r}", hint=hint)
     for name in table.names:
-        if name.strip().lower() not in _NAMES:
+        if name.strip().lower() not in TIME_NAMES:
             continue
         numbers = numbers_of(table.columns[name])
         if 2 * len(numbers.strange) <= numbers.present:
@@ -164,7 +165,7 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
     kind = table.columns[names[0]].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Clock(names, ISO)
-    named = names[0].strip().lower() in _NAMES
+    named = names[0].strip().lower() in TIME_NAMES
     shapes = shapes_of(head)
     if not named and not any(map(may_be_time, shapes)):
         return None

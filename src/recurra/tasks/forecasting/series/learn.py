@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError
-from recurra.tasks.forecasting.series.clock import Clock
+from recurra.tasks.forecasting.series.clock import TIME_NAMES, Clock
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout
 from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
@@ -67,7 +67,14 @@ def learn_layout(
         )
     unknown = int(np.isnan(target_scale.known(values)).sum())
     if unknown:
-        warnings.append(f"the target {target!r} is missing in {unknown:,} rows: they are never forecast")
+        rows_in_words = "1 row: it is" if unknown == 1 else f"{unknown:,} rows: they are"
+        warnings.append(f"the target {target!r} is missing in {rows_in_words} never forecast")
+    if clock is None:
+        warnings += [
+            f"column {name!r} has the name of a time, but numbers that are none: rows are counted"
+            for name in columns
+            if name.strip().lower() in TIME_NAMES and name != target
+        ]
     numbers: list[Scale] = []
     categories: list[Category] = []
     for name, column in columns.items():

@@ -1,7 +1,8 @@
-"""A table of cells, from a CSV, TSV or Parquet file or from Python columns; columns as numbers or words."""
+"""A table of cells, from a file of any tabular format or from Python columns; columns as numbers or words."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sa
 from recurra.io.formats.headers import name_columns
 from recurra.io.formats.parquet import PARQUET, named_once
 from recurra.io.formats.reading import refuser
+from recurra.io.formats.spec import Request, Start
+from recurra.io.formats.spreadsheet import SPREADSHEET, Sheet, cell_text, read_sheet
 
 __all__ = [
     "Numbers",
@@ -102,8 +105,11 @@ def read_table(path: Path, data: DataConfig) -> Table:
     check_encoding(data.encoding)
     if path.is_dir():
         raise DataError("is a folder, not a table", where=path, hint="give one CSV file")
-    head = look(path)
-    if head.data.startswith(PARQUET.magic):
+    head = look(path, SPREADSHEET.first_bytes)
+    start = Start(Source(path, "", gzip=head.gzip), Request())
+    if head.data.startswith(SPREADSHEET.first_bytes) and SPREADSHEET.matches(start):
+        return _of_sheet(path, read_sheet(path, head.gzip, data.sheet), data)
+    if head.data.startswith(PARQUET.first_bytes):
         try:
             with pq.ParquetFile(path) as file:
                 arrow = file.read()
@@ -120,6 +126,35 @@ def read_table(path: Path, data: DataConfig) -> Table:
     return _read_cells(str(path), head.data, lines, data, "\t" if tabs else ",")
 
 
+def _of_sheet(path: Path, sheet: Sheet, data: DataConfig) -> Table:
+    """The table in a sheet; the cells of a column are numbers or times if all are, otherwise texts."""
+    first = [cell_text(cell) for cell in sheet.rows[0]]
+    names, notes = name_columns(first)
+    header = not any(_NUMBER.fullmatch(cell) for cell in first) if data.header is None else data.header
+    rows = sheet.rows[1:] if header else sheet.rows
+    if not header:
+        names, notes = tuple(str(i) for i in range(len(first))), ()
+    if not rows:
+        raise DataError("there is a header and no row", where=path, hint="give a sheet with rows")
+    arrays = [pa.chunked_array([_of_cells(column)]) for column in zip(*rows, strict=True)]
+    columns = dict(zip(names, arrays, strict=True))
+    return Table(str(path), columns, np.arange(1, len(rows) + 1), notes=[*sheet.notes, *notes])
+
+
+def _of_cells(cells: Sequence[Any]) -> pa.Array:
+    known = {type(cell) for cell in cells if cell != ""}
+    if known and known <= {int, float}:
+        return pa.array([None if cell == "" else float(cell) for cell in cells], pa.float64())
+    if known and known <= {datetime.date, datetime.datetime}:
+        midnight = datetime.time()
+        times = [
+            datetime.datetime.combine(cell, midnight) if type(cell) is datetime.date else cell or None
+            for cell in cells
+        ]
+        return pa.array(times, pa.timestamp("us"))
+    return pa.array([cell_text(cell) for cell in cells], pa.string())
+
+
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     """Returns the cells of a table in bytes, as from standard input; errors are those of `read_table`."""
     if not raw.strip():
@@ -134,6 +169,8 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
     """Returns a table of Python columns: numbers, times or texts by name.
 
+    The periods of pandas are the times at which they begin.
+
     Raises:
         DataError: there is no column, or a column has more than one dimension, another length, or values that
             are neither numbers, times nor texts.
@@ -145,8 +182,8 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     arrays: dict[str, pa.ChunkedArray] = {}
     for name, values in columns.items():
         try:
-            arrays[str(name)] = pa.chunked_array([pa.array(values, from_pandas=True)])
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            arrays[str(name)] = pa.chunked_array([pa.array(_times(values), from_pandas=True)])
+        except (pa.ArrowException, TypeError) as error:
             raise DataError(f"column {name!r} can't be used ({error})", where=where) from error
         if pa.types.is_nested(arrays[str(name)].type):
             what = f"column {name!r} holds lists or other compound values"
@@ -157,6 +194,16 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
     if len(set(lengths.values())) > 1:
         raise DataError(f"columns differ in length: {lengths}", where=where)
     return Table(where, arrays, np.arange(1, next(iter(lengths.values())) + 1))
+
+
+def _times(values: Any) -> Any:
+    """A column, or the times at which its periods begin: those of pandas, such as the months of a table."""
+    kind = str(getattr(values, "dtype", "object"))
+    if not hasattr(values, "__len__") or not (kind == "object" or kind.startswith("period")):
+        return values
+    if not any(hasattr(value, "start_time") for value in values):
+        return values
+    return [getattr(value, "start_time", None) for value in values]
 
 
 def _read_cells(
