@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,12 @@ def training_setup(prepared: TaggerData, model: nn.Module) -> TrainingSetup:
     )
 
 
-def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> float:
-    """Returns the temperature with the lowest loss on the validation words."""
+def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> TaggerBundle:
+    """Returns the bundle with the temperature of the lowest loss on the validation words."""
     tags = prepared.valid.tags
     logits = tag_logits(bundle.model, TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH))
-    return fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
+    temperature = fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
+    return replace(bundle, temperature=temperature)
 
 
 def vocabulary(prepared: TaggerData) -> Vocabulary:
