@@ -49,10 +49,9 @@ def is_series(path: Path) -> bool:
 
 
 def _are_few_words(column: pa.ChunkedArray) -> bool:
-    try:
-        words = words_of(column)
-    except pa.ArrowException:
-        return False  # lists, bytes
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        return False
+    words = words_of(column)
     return len({word for word in words if word is not None}) <= max(2, _WORDS * len(words))
 
 
