@@ -62,7 +62,7 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
             )
         )
     units = 2 * int(_largest(config.model.units))
-    other = "lstm" if config.model.cell == "gru" else "gru"
+    other = next(name for name in ("gru", "lstm") if name != config.model.cell)
     recipe = config.recipe or task_info(config.task).recipe
     arms = [recipe, *(f"{recipe}+model.{key}" for key in (f"cell={other}", f"units={units}"))]
     data = shlex.quote(record.get("data", "DATA"))
