@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from recurra.config import DataConfig
 from recurra.errors import DataError
-from recurra.io.splits import split
+from recurra.io.splits import divide, split
 
 fractions = st.floats(0.001, 0.899)
 seeds = st.integers(0, 2**32 - 1)
@@ -128,3 +129,26 @@ def test_rows_that_can_not_be_split_are_refused() -> None:
 def test_one_group_is_needed_for_each_row(count: int) -> None:
     with pytest.raises(DataError, match=f"^40 rows have {count} groups; "):
         split(np.arange(40) % 2, 0.1, 1, np.arange(count))
+
+
+@given(st.integers(2, 50), st.integers(1, 49), st.sampled_from(["one", "multilabel"]))
+def test_the_first_rows_are_held_out(count: int, first: int, kind: str) -> None:
+    data = DataConfig(valid_rows=min(first, count - 1))
+    labels = labelled(count, 1, kind, np.random.default_rng(count))
+    train, valid = divide(labels, data)
+    assert [*valid, *train] == list(range(count))
+    assert len(valid) == data.valid_rows
+    assert np.array_equal(divide(labels, data, np.arange(count))[0], train)
+    drawn = DataConfig(valid_fraction=0.4, split_seed=count)
+    assert np.array_equal(divide(labels, drawn)[1], split(labels, 0.4, count)[1])
+
+
+def test_first_rows_that_can_not_be_held_out_are_refused() -> None:
+    data = DataConfig(valid_rows=3)
+    with pytest.raises(DataError, match=r"the first 3 rows can't be held out of 3 rows; set data.valid_rows"):
+        divide(np.array([0, 1, 0]), data)
+    with pytest.raises(DataError, match=r"a group is on both sides of the first 3 rows; remove data.valid_"):
+        divide(np.zeros(5), data, np.array([1, 2, 3, 3, 4]))
+    with pytest.raises(DataError, match="after the first 3 rows there is only one class: the rows are order"):
+        divide(np.array([0, 0, 0, 1, 1, 1]), data)
+    assert divide(np.array([2, 0, 0, 1, 0, 1]), data)[1].tolist() == [0, 1, 2]

@@ -400,6 +400,49 @@ def test_class_weights_of_the_command_line_have_labels_as_yaml_reads_them() -> N
         build_config(parse_set("train.class_weight={0: -9, 1: 1}"))
 
 
+@every_estimator
+def test_the_first_rows_are_validation_data(kind: type[RecurrentEstimator]) -> None:
+    if kind is Forecaster:
+        with pytest.raises(TypeError, match="unexpected keyword argument 'validation_rows'"):
+            quick(kind, validation_rows=5)
+        with pytest.raises(ConfigError, match=r"data\.valid_rows is not used for a series; set series\."):
+            quick(kind, settings={"data": {"valid_rows": 5}}).fit(*DATA[kind])
+        return
+    given = DATA[kind]
+    first, others = [part[:5] for part in given], [part[5:] for part in given]
+    expected = quick(kind).fit(*others, validation_data=tuple(first) if len(first) > 1 else first[0])
+    found = quick(kind, validation_rows=5).fit(*given)
+    assert_same_weights(found, expected)
+    assert found.history_["loss"] == expected.history_["loss"]
+    assert found.get_params()["validation_rows"] == 5
+
+
+@pytest.mark.parametrize("task", ["classify", "lm", "tag"])
+def test_the_first_rows_of_a_file_are_validation_data(task: str, tmp_path: Path) -> None:
+    sentences = [
+        "\n".join(f"{word} {tag}" for word, tag in zip(words, tags, strict=True)) + "\n\n"
+        for words, tags in zip(WORDS, TAGS, strict=True)
+    ]
+    rows = {
+        "classify": [f"{text},{label}\n" for text, label in zip(TEXTS, LABELS, strict=True)],
+        "lm": [f"{text}\n" for text in TEXTS],
+        "tag": sentences,
+    }[task]
+    header, suffix = ("text,label\n", "csv") if task == "classify" else ("", "txt")
+    paths = {}
+    for name, part in {"all": rows, "first": rows[:5], "others": rows[5:]}.items():
+        paths[name] = tmp_path / f"{name}.{suffix}"
+        paths[name].write_text(header + "".join(part), "utf-8")
+    config = build_config({"task": task, "model": {"units": 4, "embedding": 5}, "train": {"epochs": 2}})
+    own = build_config({**config.plain(), "data": {**config.plain()["data"], "valid_rows": 5}})
+    quiet = {"baseline": False, "explained": 0}
+    found = fit_files(paths["all"], own, tmp_path / "a", **quiet)
+    expected = fit_files(paths["others"], config, tmp_path / "b", valid=paths["first"], **quiet)
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    assert found.bundle.config.data.valid_rows == 5
+    assert expected.bundle.config.data.valid_rows is None
+
+
 def test_fields_are_declared_once() -> None:
     for kind in DATA:
         names = [parameter.name for parameter in fields(kind)]  # type: ignore[arg-type]

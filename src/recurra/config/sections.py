@@ -93,6 +93,9 @@ class DataConfig(Section):
         0.1,
         description="fraction of the training rows held out for validation, if no validation file is given",
     )
+    valid_rows: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="number of the first rows held out for validation, in place of a random fraction"
+    )
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1,
         description="seed of the validation split; separate from train.seed, so that all seeds have one "

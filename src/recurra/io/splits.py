@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from recurra.config import DataConfig
 from recurra.errors import DataError
 
-__all__ = ["split"]
+__all__ = ["divide", "split"]
 
 Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -21,6 +22,28 @@ Halves: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 # needs more than _FOLDS folds is drawn without stratification.
 _BUNDLES = 4_096
 _FOLDS = 20
+
+
+def divide(labels: NDArray[Any], data: DataConfig, groups: NDArray[np.int64] | None = None) -> Halves:
+    """Returns the positions ``(train, valid)`` as the settings say: the first rows, or a `split` at random.
+
+    Raises:
+        DataError: no row is left for training, only one class is, or groups would be divided.
+    """
+    if data.valid_rows is None:
+        return split(labels, data.valid_fraction, data.split_seed, groups)
+    count, rows = data.valid_rows, len(labels)
+    if count >= rows:
+        counted = "1 row" if rows == 1 else f"{rows:,} rows"
+        what = f"the first {count:,} rows can't be held out of {counted}"
+        raise DataError(what, hint="set data.valid_rows to less, or give more rows")
+    if groups is not None and np.isin(groups[:count], groups[count:]).any():
+        what = f"a group is on both sides of the first {count:,} rows"
+        raise DataError(what, hint="remove data.valid_rows, so that whole groups are held out")
+    if labels.ndim == 1 and len(np.unique(labels)) > 1 and len(np.unique(labels[count:])) == 1:
+        what = f"after the first {count:,} rows there is only one class: the rows are ordered by class"
+        raise DataError(what, hint="shuffle the rows, or remove data.valid_rows")
+    return np.arange(count, rows), np.arange(count)
 
 
 def split(

@@ -57,6 +57,7 @@ __all__ = [
     "RandomState",
     "RecurrentEstimator",
     "RegressorMixin",
+    "RowFields",
     "ShownText",
     "TextFields",
     "WordFields",
@@ -127,7 +128,17 @@ class ShownText(str):
 
 
 @parameters
-class WordFields:
+class RowFields:
+    """Parameters of estimators whose rows have no order in time."""
+
+    validation_rows: int | None = setting(
+        "data.valid_rows",
+        meaning="number of the first rows held out for validation, in place of ``validation_fraction``",
+    )
+
+
+@parameters
+class WordFields(RowFields):
     """Parameters of estimators whose networks read vectors of words, which may be pretrained."""
 
     embedding: int | None = setting("model")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -190,8 +190,7 @@ def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: Toke
 
 def _contents_of(source: Source) -> str:
     """Returns a fingerprint of a file's contents and of how its rows are read."""
-    names = ("format", "encoding", "delimiter", "header", "quoted", "skip_bad_rows")
-    how = {**source.settings(), **{name: getattr(source, name) for name in names}}
+    how = {name: value for name, value in asdict(source).items() if name not in ("path", "notes")}
     return content_key([source.path], json.dumps(how, sort_keys=True, default=str))
 
 

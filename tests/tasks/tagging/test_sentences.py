@@ -27,6 +27,7 @@ from recurra.tasks.tagging.sentences import (
 from recurra.tasks.tagging.sentences.formats import SENTENCE_FORMATS, SentenceFormat
 from recurra.tasks.tagging.sentences.reading import is_sentences, read_sentences_from
 from recurra.tasks.tagging.settings import TaggingConfig
+from tests.conftest import Run
 
 AUTO = DataConfig()
 
@@ -99,6 +100,29 @@ def test_the_column_is_chosen(tmp_path: Path) -> None:
     path = put(tmp_path / "a.conllu", TREEBANK)
     assert load(path, tagging=TaggingConfig(column="xpos"))[0].tags == ("VM", "P", "SP", "DA", "NN")
     assert load(path, tagging=TaggingConfig(column="feats"))[0].tags == ("_", "Number=Plur", "_", "_", "_")
+
+
+def test_the_column_of_other_files_is_chosen_by_number(tmp_path: Path, run: Run) -> None:
+    path = put(tmp_path / "a.conll", "EU NNP B-NP B-ORG\ncalls VBZ B-VP O\n\n. . O O\n")
+    for column, expected in ((2, ("NNP", "VBZ")), (3, ("B-NP", "B-VP")), ("upos", ("B-ORG", "O"))):
+        tagging = TaggingConfig(column=column)
+        assert load(path, tagging=tagging)[0].tags == expected
+        said = detect_sentences(path, AUTO, tagging).describe()["columns"]
+        assert said == f"4: the first is the word, column {4 if column == 'upos' else column} its tag"
+    assert refused(path, tagging=TaggingConfig(column=5)).startswith(
+        ": most lines have 4 columns, and tagging.column is 5; remove the setting"
+    )
+    treebank = put(tmp_path / "a.conllu", TREEBANK)
+    assert refused(treebank, tagging=TaggingConfig(column=2)).endswith("use one of upos, xpos, feats")
+    narrow = detect_sentences(
+        put(tmp_path / "new.tsv", "a\tX\n"), AUTO, TaggingConfig(column=3), labelled=False
+    )
+    assert list(read_sentences(narrow)) == [Sentence(("a",), None, 1)]
+    for column in ("[2]", "2.5", "1", "pos"):
+        ran = run("fit", path, "--set", f"tagging.column={column}", "--out", tmp_path / "m")
+        assert ran.code == 2
+        assert "tagging.column" in ran.err
+    assert "give upos, xpos, feats or the number of a column, 2 or more" in ran.err
 
 
 def test_words_alone_need_no_tags(tmp_path: Path) -> None:
@@ -179,7 +203,7 @@ def test_words_whose_tag_is_left_empty_are_read_in_the_layout_of_the_training_fi
     [
         ("a\tX\nb\n\nc\tX\n", ", row 2: the word 'b' has no tag"),
         ("a X\nb X Y\nc X\n", ", row 2: the line has 3 columns, the others 2; each needs the word first and "
-         "the tag last"),
+         "its tag"),
         ("a\tX\n\tY\n", ", row 2: the word is empty"),
         ("a\t_\nb\tX\n", ", row 1: the word 'a' has no tag"),
         ("el\nmar\n", ": most lines have one column, without a tag; write a word, a tab and its tag on each "

@@ -286,7 +286,7 @@ def test_the_scheme_is_said_wherever_the_figures_are(tmp_path: Path, run: Run) -
     assert "format a sentence a line, words as word/tag" in said
     assert "scheme IOBES: spans are measured" in said
     assert "F1 of spans (IOBES)" in said
-    assert "F1 of spans (IOBES, strict)" in said
+    assert "F1 of spans, strict" in said
     assert load(tmp_path / "m").config.tagging.scheme == "iobes"
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["scheme"] == "IOBES"
     assert "Scheme of spans: IOBES" in (tmp_path / "m" / "README.md").read_text()

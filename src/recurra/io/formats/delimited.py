@@ -12,6 +12,7 @@ from recurra.errors import DataError
 from recurra.io.files import ROW_LIMIT, FileLines, Lines
 from recurra.io.formats.headers import find_columns, fitted, least_width, name_columns
 from recurra.io.formats.spec import Format, Refuse, Source, Start
+from recurra.io.formats.unquoted import joined, takes_rest
 
 __all__ = ["CSV", "TSV", "Dialect", "cells", "find_dialect", "parse", "parse_sample"]
 
@@ -73,6 +74,8 @@ def cells(
         if isinstance(fields, DataError):
             refuse(number, fields)
             continue
+        if source.rest:
+            fields = joined(fields, width, source.delimiter or ",")
         fields = fitted(fields, width, least)
         if len(fields) != width:
             named = "the header" if source.header else "the first row"
@@ -176,11 +179,19 @@ def _layout(start: Start) -> Source:
         dialect = replace(dialect, width=1)
         rows = [[""]]
     header, columns, notes = find_columns(rows, dialect.width, request)
+    plain = parse_sample(lines, complete, dialect.delimiter, False)
+    width = len(columns) if header else min(map(len, plain), default=0)
+    known = request.like is not None and request.like.rest
+    rest = plain == rows and takes_rest(plain[1 if header else 0 :], width, dialect.delimiter, known)
+    if rest:
+        columns = columns[:width]
+        notes = (*notes, "the last column takes the rest of the line")
     return replace(
         source,
         format=_name(dialect.delimiter),
         delimiter=dialect.delimiter,
-        quoted=dialect.quoted,
+        quoted=dialect.quoted and not rest,
+        rest=rest,
         header=header,
         columns=columns,
         notes=notes,
@@ -201,6 +212,7 @@ def _first(lines: FileLines) -> Iterator[str]:
 def _stream_layout(start: Start) -> Source:
     delimiter, names = _header(start) or (",", ())
     like = start.request.like
+    same = like is not None and like.delimiter == delimiter
     return replace(
         start.source,
         format=_name(delimiter),
@@ -208,7 +220,8 @@ def _stream_layout(start: Start) -> Source:
         header=True,
         columns=names,
         text=_wanted(start),
-        quoted=like.quoted if like is not None and like.delimiter == delimiter else True,
+        quoted=like.quoted if like is not None and same else True,
+        rest=like is not None and same and like.rest and names[-1:] == like.text[-1:],
     )
 
 

@@ -70,8 +70,8 @@ def refuser(source: Source, skipped: Skipped | None) -> Refuse:
         error = DataError(what, where=source.path, row=number, hint=hint) if isinstance(what, str) else what
         if not source.skip_bad_rows:
             raise error
-        if skipped is not None:
-            skipped.add(str(error))
+        if skipped is not None:  # without the hint, which is followed already
+            skipped.add(str(DataError(error.what, where=error.where, row=error.row)))
 
     return refuse
 

@@ -47,8 +47,9 @@ class Source:
         group: the column whose equal values stay on one side of a split.
         label_separator: splits a label cell into several labels; "json" if cells are lists.
         skip_bad_rows: whether broken rows are left out and counted instead of refused.
-        sheet: the sheet of a spreadsheet.
         quoted: whether quotes enclose fields of a CSV or TSV; if False, a quote is a character.
+        rest: whether the last column of a CSV takes the rest of the line, with its separators.
+        sheet: the sheet of a spreadsheet.
         notes: what the user should know about the file, one clause each.
     """
 
@@ -65,6 +66,7 @@ class Source:
     label_separator: str | None = None
     skip_bad_rows: bool = False
     quoted: bool = True
+    rest: bool = False
     sheet: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from recurra.config import updated
 from recurra.io.detect import detect
 from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
-from recurra.io.splits import split
+from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification.network import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -54,8 +54,9 @@ def prepare(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
     )
     if valid is None:
-        rows = split(codes, config.data.valid_fraction, config.data.split_seed, groups)
+        rows = divide(codes, config.data, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
+        by = "the first ones" if config.data.valid_rows else by
         reporter.facts({"validation": f"{len(rows[1]):,} rows held out, {by}"})
     else:
         rows = np.arange(len(codes)), np.empty(0, np.int64)

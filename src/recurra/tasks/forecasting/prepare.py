@@ -27,7 +27,10 @@ from recurra.tasks.reporter import Reporter
 __all__ = ["Part", "SeriesData", "layout_facts", "open_series", "prepare", "prepare_tables", "windows_of"]
 
 _EVALUATION_BATCH = 512
-_UNUSED = ("text", "label", "group", "label_separator", "label_kind", "valid_fraction", "split_seed")
+_UNUSED = (
+    *("text", "label", "group", "label_separator", "label_kind"),
+    *("valid_fraction", "valid_rows", "split_seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,8 @@ def prepare(
 
     Raises:
         DataError: the rows can't be used, or there are too few.
-        ConfigError: a setting names a missing column, or is not used for series.
+        ConfigError: see `prepare_tables`.
     """
-    for name in _UNUSED:
-        if getattr(config.data, name) != DataConfig.model_fields[name].default:
-            hint = f"set series.{name}" if name == "valid_fraction" else "remove it"
-            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     reporter.step("Reading")
     given = {"training": data, "validation": valid, "test": test}
     paths = {name: path for name, path in given.items() if path is not None}
@@ -110,7 +109,15 @@ def prepare_tables(
         key: fingerprint of the data.
         reporter: receives the layout and the warnings.
         tested: whether a test part is taken from the training table if there is no table for it.
+
+    Raises:
+        DataError: the rows can't be used, or there are too few.
+        ConfigError: a setting names a missing column, or is not used for series.
     """
+    for name in _UNUSED:
+        if getattr(config.data, name) != DataConfig.model_fields[name].default:
+            hint = "set series.valid_fraction" if name.startswith("valid_") else "remove it"
+            raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
     grid = even_grid(table, clock)

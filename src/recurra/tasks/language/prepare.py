@@ -12,7 +12,7 @@ from recurra.config import updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.detect import detect
 from recurra.io.formats import Skipped, Source, format_named, read
-from recurra.io.splits import split
+from recurra.io.splits import divide
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.base import Prepared
 from recurra.tasks.language.network import LanguageAssets, refuse_unfit
@@ -84,6 +84,7 @@ def prepare(
         rows = hold_out(sizes, config, groups, in_order=in_order)
         how = "the last ones" if in_order else "at random"
         how = f"whole groups of {config.data.group!r}" if groups is not None else how
+        how = "the first ones" if config.data.valid_rows else how
         reporter.facts({"validation": f"{len(rows[1]):,} texts held out, {how}"})
     else:
         rows = np.arange(len(sizes)), np.empty(0, np.int64)
@@ -103,11 +104,11 @@ def hold_out(
 
     ``sizes`` are the characters of each text and ``groups`` the group of each, if any, of shape (N,) with N
     at least 2. With ``in_order`` and without groups, the last texts are held out, with ``valid_fraction`` of
-    all characters; otherwise random rows, or whole groups.
+    all characters; otherwise random rows, or whole groups. Under ``data.valid_rows`` it is the first texts.
     """
     share = config.data.valid_fraction
-    if groups is not None or not in_order:
-        return split(np.zeros(len(sizes), np.int64), share, config.data.split_seed, groups)
+    if groups is not None or not in_order or config.data.valid_rows:
+        return divide(np.zeros(len(sizes), np.int64), config.data, groups)
     before = np.cumsum(sizes + 1)
     first = int(np.searchsorted(before, (1 - share) * before[-1], side="right"))
     first = min(max(first, 1), len(sizes) - 1)

@@ -116,7 +116,7 @@ def span_rows(columns: Sequence[EntityFigures]) -> list[list[str]]:
         row("precision of spans", lambda column: column.precision),
         row("recall of spans", lambda column: column.recall),
         row(f"F1 of spans ({scheme})", lambda column: column.f1),
-        row(f"F1 of spans ({scheme}, strict)", lambda column: column.strict.f1),
+        row("F1 of spans, strict", lambda column: column.strict.f1),
     ]
 
 

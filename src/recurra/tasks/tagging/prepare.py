@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from recurra.io.cache import content_key
 from recurra.io.examples import Examples
 from recurra.io.formats import Skipped
 from recurra.io.labels import Labels
-from recurra.io.splits import split
+from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
@@ -35,6 +34,7 @@ from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.texts import report_skipped
 
 __all__ = [
+    "MANY_TAGS",
     "TaggedPart",
     "TaggerData",
     "check_settings",
@@ -47,7 +47,7 @@ __all__ = [
     "with_scheme",
 ]
 
-_MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
+MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def prepare(
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
     config = with_scheme(config, sentences, reporter)
     if valid is None:
-        reporter.facts({"validation": f"{len(held):,} sentences held out at random"})
+        how = "the first ones" if config.data.valid_rows else "at random"
+        reporter.facts({"validation": f"{len(held):,} sentences held out, {how}"})
         valid_part = numbered("validation", str(data), held, assets, config)
     else:
         valid_part = open_part("validation", valid, assets, config, reporter)
@@ -126,7 +127,7 @@ def prepare(
     )
     key = content_key(
         [data] if valid is None else [data, valid],
-        json.dumps([config.data.valid_fraction, config.data.split_seed, config.data.skip_bad_rows]),
+        config.data.model_dump_json(include={"valid_fraction", "valid_rows", "split_seed", "skip_bad_rows"}),
         vocabulary.to_json(),
         labels.to_json(),
     )
@@ -137,7 +138,7 @@ def prepare(
 def held_out(
     sentences: Sequence[Sentence], config: TaggerConfig, where: Path | None
 ) -> tuple[list[Sentence], list[Sentence]]:
-    """Returns the training sentences, and those held out at random for validation.
+    """Returns the training sentences, and those held out for validation: at random, or the first ones.
 
     Raises:
         DataError: there is only one sentence.
@@ -146,7 +147,7 @@ def held_out(
         what = "one sentence can't be split into training and validation"
         raise DataError(what, where=where, hint="give more, or validation data")
     strata = np.zeros(len(sentences), np.int64)
-    training, held = split(strata, config.data.valid_fraction, config.data.split_seed)
+    training, held = divide(strata, config.data)
     return [sentences[row] for row in training.tolist()], [sentences[row] for row in held.tolist()]
 
 
@@ -167,7 +168,7 @@ def learn(
     words = sum(len(sentence.words) for sentence in sentences)
     if len(names) < 2:
         raise DataError(f"there is only one tag ({names[0]!r})", where=where, hint="a tagger needs two")
-    if len(names) > _MANY_TAGS and len(names) > words / 5:
+    if len(names) > MANY_TAGS and len(names) > words / 5:
         what = f"{len(names):,} different tags of {words:,} words: the last column does not contain tags"
         raise DataError(what, where=where, hint="write the word first and its tag last")
     vocabulary = WordVocabulary.learn(counts.frequencies(), config.tagging)
@@ -246,7 +247,7 @@ def check_settings(config: TaggerConfig) -> None:
     Raises:
         ConfigError: there is such a setting.
     """
-    used = {"encoding", "skip_bad_rows", "valid_fraction", "split_seed"}
+    used = {"encoding", "skip_bad_rows", "valid_fraction", "valid_rows", "split_seed"}
     what = "is not a setting of taggers"
     for name, value in config.data.model_dump().items():
         if name not in used and value != getattr(DataConfig(), name):

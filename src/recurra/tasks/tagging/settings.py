@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from recurra.config import Config, Fraction, Section, Width
 
 __all__ = ["TaggerConfig", "TaggingConfig"]
+
+
+CONLLU_TAGS = ("upos", "xpos", "feats")
+
+
+def _checked(column: int | str) -> int | str:
+    if column not in CONLLU_TAGS and not (isinstance(column, int) and column >= 2):
+        raise ValueError(f"give {', '.join(CONLLU_TAGS)} or the number of a column, 2 or more")
+    return column
 
 
 class TaggingConfig(Section):
@@ -19,8 +28,10 @@ class TaggingConfig(Section):
         description="file format: CoNLL-U; brown, one sentence per line, its words as word/tag; columns, one "
         "word and its tag per line; lines, one sentence per line, untagged",
     )
-    column: Literal["upos", "xpos", "feats"] = Field(
-        "upos", description="column of the tags in a CoNLL-U file"
+    column: Annotated[int | str, AfterValidator(_checked)] = Field(
+        "upos",
+        description="column of the tags: upos, xpos or feats of a CoNLL-U file; of other columns, its "
+        "number, such as 2, in place of the last",
     )
     scheme: Literal["auto", "none", "iob2", "iob1", "iobes", "bilou", "bmes"] = Field(
         "auto",

@@ -20,6 +20,7 @@ from recurra.tasks.tagging.sentences.evidence import (
     mostly,
     slashed,
 )
+from recurra.tasks.tagging.settings import CONLLU_TAGS
 
 __all__ = [
     "SENTENCE_FORMATS",
@@ -65,7 +66,7 @@ class SentenceSource:
         format: the name of its `SentenceFormat`.
         gzip: whether the file is compressed.
         encoding: of its bytes.
-        column: the column of CoNLL-U that holds the tags: ``upos``, ``xpos`` or ``feats``.
+        column: the column that holds the tags: ``upos``, ``xpos`` or ``feats`` of CoNLL-U, or a number.
         columns: the number of columns of the format ``columns``.
         tabs: whether only tabs separate these columns, so that a word may contain a space.
         labelled: whether tags are needed; a missing tag is then refused.
@@ -76,11 +77,16 @@ class SentenceSource:
     format: str
     gzip: bool = False
     encoding: str = "utf-8"
-    column: str = "upos"
+    column: int | str = "upos"
     columns: int = 2
     tabs: bool = True
     labelled: bool = True
     skip_bad_rows: bool = False
+
+    @property
+    def tags_at(self) -> int:
+        """The number of the column with the tags, of the format ``columns``."""
+        return self.column if isinstance(self.column, int) else self.columns
 
     def describe(self) -> dict[str, str]:
         """Names and values for the user, in the order to print."""
@@ -170,7 +176,7 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     if row[0] != str(words + 1):
         raise DataError(f"the word's number is {row[0][:20]!r}, not {words + 1}", hint=hint)
     by_name = dict(zip(CONLLU_COLUMNS, row, strict=True))
-    word, tag = by_name["form"], by_name[source.column]
+    word, tag = by_name["form"], by_name[str(source.column)]
     if not word.strip():
         raise DataError("the word is empty")
     # Features may be absent, since a word may have none.
@@ -179,12 +185,12 @@ def _parse_conllu(line: str, words: int, source: SentenceSource) -> Word | None:
     if source.labelled:
         filled = [name for name in ("upos", "xpos") if name != source.column and by_name[name] != MISSING]
         hint = f"its {filled[0].upper()} is there: pass --set tagging.column={filled[0]}" if filled else None
-        raise DataError(f"the word {word[:40]!r} has no {source.column.upper()} tag", hint=hint)
+        raise DataError(f"the word {word[:40]!r} has no {str(source.column).upper()} tag", hint=hint)
     return word, None
 
 
 def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None:
-    """The word in the first column and the tag in the last; None for a document mark or a comment.
+    """The word in the first column and its tag; None for a document mark or a comment.
 
     Errors are without file and line.
     """
@@ -197,8 +203,8 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
         if len(row) == 1:
             raise DataError(f"the word {row[0][:40]!r} has no tag")
         count = f"the line has {len(row)} columns, the others {source.columns}"
-        raise DataError(count, hint="each needs the word first and the tag last")
-    word, tag = row[0], row[-1]
+        raise DataError(count, hint="each needs the word first and its tag")
+    word, tag = row[0], row[source.tags_at - 1] if source.tags_at <= len(row) else ""
     if not word:
         raise DataError("the word is empty")
     if tag not in ("", MISSING):
@@ -249,7 +255,19 @@ def _columns_layout(start: SentenceStart) -> SentenceSource:
     if columns < 2:
         hint = "write a word, a tab and its tag on each line, and a blank line between sentences"
         raise DataError("most lines have one column, without a tag", where=start.source.path, hint=hint)
-    return replace(start.source, columns=columns, tabs=tabs)
+    source = replace(start.source, columns=columns, tabs=tabs)
+    if source.labelled and source.tags_at > columns:
+        what = f"most lines have {columns} columns, and tagging.column is {source.column}"
+        raise DataError(what, where=source.path, hint="remove the setting: the tag is in the last column")
+    return source
+
+
+def _conllu_layout(start: SentenceStart) -> SentenceSource:
+    source = start.source
+    if isinstance(source.column, int):
+        what = f"tagging.column is {source.column}, and the file is CoNLL-U"
+        raise DataError(what, where=source.path, hint=f"use one of {', '.join(CONLLU_TAGS)}")
+    return source
 
 
 def _lines_layout(start: SentenceStart) -> SentenceSource:
@@ -263,10 +281,11 @@ CONLLU = SentenceFormat(
     "conllu",
     "CoNLL-U",
     _sniff_conllu,
+    _conllu_layout,
     parse=_parse_conllu,
     certain=certain_conllu,
     suffixes=(".conllu",),
-    details=lambda source: {"column": source.column.upper()} if source.labelled else {},
+    details=lambda source: {"column": str(source.column).upper()} if source.labelled else {},
 )
 COLUMNS = SentenceFormat(
     "columns",
@@ -277,7 +296,7 @@ COLUMNS = SentenceFormat(
     certain=certain_columns,
     suffixes=(".conll", ".iob", ".iob2", ".bio"),
     details=lambda source: (
-        {"columns": f"{source.columns}: the first is the word, the last its tag"}
+        {"columns": f"{source.columns}: the first is the word, column {source.tags_at} its tag"}
         if source.columns > 2
         else {}
     ),
