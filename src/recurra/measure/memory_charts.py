@@ -157,6 +157,10 @@ def _eigenvalues(axes: Axes, networks: Networks, palette: Palette) -> None:
         }
     for (label, values), colour in zip(sets.items(), palette.lines, strict=False):
         axes.plot(*zip(*values, strict=True), "o", color=colour, markersize=3, alpha=0.7, label=label)
+    if len(sets) == 1:  # a legend of one entry is not drawn
+        axes.annotate(
+            f"spectral radius\n{max(radii):.2f}", (0, 0), ha="center", va="center", color=palette.ink
+        )
     reach = 1.08 * max(1.0, *radii)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set(xlabel="real part", ylabel="imaginary part")
