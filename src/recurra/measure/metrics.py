@@ -106,16 +106,21 @@ class Metrics(BaseModel):
 
 
 def classification_metrics(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], names: Sequence[str], label_kind: str
+    labels_true: NDArray[Any],
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+    label_kind: str,
+    thresholds: NDArray[np.float64] | None = None,
 ) -> Metrics:
     """Returns the metrics of predicted probabilities.
 
     Args:
         labels_true: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
         probabilities: Probabilities of shape ``(N, C)``; two columns for binary. The class with the largest
-            one is predicted; for multi-label, each class with at least 0.5.
+            one is predicted; for multi-label, each class with at least its threshold.
         names: The ``C`` classes.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        thresholds: For multi-label, the thresholds of shape ``(C,)``. If None, all are 0.5.
 
     Raises:
         DataError: If there is no row.
@@ -129,7 +134,7 @@ def classification_metrics(
     """
     y, p = _checked(labels_true, probabilities, len(names), label_kind)
     multilabel = label_kind == "multilabel"
-    chosen = _predicted(p, label_kind)
+    chosen = _predicted(p, label_kind, thresholds)
     counts = _set_counts(y, chosen) if multilabel else _class_counts(y, chosen, len(names))
     right, support, predicted = counts
     aucs = _aucs(y, p, support, multilabel) if len(names) <= AUC_CLASSES else [None] * len(names)
@@ -168,12 +173,16 @@ def classification_metrics(
 
 
 def correct_rows(
-    labels_true: NDArray[Any], probabilities: NDArray[np.floating], label_kind: str
+    labels_true: NDArray[Any],
+    probabilities: NDArray[np.floating],
+    label_kind: str,
+    thresholds: NDArray[np.float64] | None = None,
 ) -> NDArray[np.bool_]:
     """Returns whether each row is predicted right (multi-label: its whole label set), of shape ``(N,)``."""
     p = np.asarray(probabilities, np.float64)
     if label_kind == "multilabel":
-        return np.asarray((_predicted(p, label_kind) == (np.asarray(labels_true) > 0)).all(axis=1))
+        same = _predicted(p, label_kind, thresholds) == (np.asarray(labels_true) > 0)
+        return np.asarray(same.all(axis=1))
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
 
@@ -211,9 +220,13 @@ def _checked(
     return y, np.minimum(p, 1.0)
 
 
-def _predicted(p: NDArray[np.float64], label_kind: str) -> NDArray[np.int64]:
+def _predicted(
+    p: NDArray[np.float64], label_kind: str, thresholds: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
     """The predicted classes ``(N,)``; for multi-label 0 and 1 of shape ``(N, C)``."""
-    return np.asarray(p >= 0.5 if label_kind == "multilabel" else p.argmax(axis=1)).astype(np.int64)
+    if label_kind == "multilabel":
+        return np.asarray(p >= (0.5 if thresholds is None else thresholds)).astype(np.int64)
+    return np.asarray(p.argmax(axis=1))
 
 
 _Counts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]

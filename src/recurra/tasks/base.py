@@ -240,7 +240,8 @@ class Task(Generic[P, B]):
         sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
             without gradients.
         fit_baseline: trains a baseline on the training part.
-        calibrate: returns the temperature of the logits, fitted on the validation part.
+        calibrate: returns the bundle with what turns logits into answers (temperature, thresholds), fitted on
+            the validation part.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
             pretrained vectors.
         use: what a model is used for, by command; ``MODEL`` stands for its directory.
@@ -264,7 +265,7 @@ class Task(Generic[P, B]):
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]
     fit_baseline: Callable[[P, Reporter], Any] | None = None
-    calibrate: Callable[[B, P], float] | None = None
+    calibrate: Callable[[B, P], B] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
     use: Mapping[str, str] = field(default_factory=dict)

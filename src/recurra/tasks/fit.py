@@ -326,7 +326,7 @@ def train_bundle(
         pretrained=None if start is None else start.origin,
     )
     if task.calibrate is not None:
-        bundle.temperature = task.calibrate(bundle, prepared)
+        bundle = task.calibrate(bundle, prepared)
     return Trained(bundle, prepared, outcome, seconds)
 
 

@@ -148,8 +148,6 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
     assert report.parts["train"].skipped_rows == ["row 2: the row has 1 fields, the header has 2"]
     assert "1 row is broken (row 2: the row has 1 fields" in report.warnings[0]
     assert "--skip-bad-rows" in report.warnings[0]
-    lenient = SMALL.model_copy(update={"data": DataConfig(skip_bad_rows=True)})
-    assert "--skip-bad-rows" not in check(path, None, None, lenient).warnings[0]
 
 
 @pytest.mark.parametrize(

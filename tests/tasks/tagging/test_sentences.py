@@ -354,5 +354,5 @@ def test_a_format_in_the_table_is_detected_read_and_streamed(
     assert source.describe() == {"file": str(path), "format": "the tag first"}
     expected = [Sentence(("the", "end"), ("DET", "NOUN"), 2), Sentence(("go",), ("VERB",), 5)]
     assert list(read_sentences(source)) == expected
-    streamed, _ = read_sentence_stream(io.BytesIO(content), None, "utf-8")
+    streamed, _ = read_sentence_stream(io.BytesIO(content), None, AUTO, TaggingConfig())
     assert list(streamed) == expected

@@ -39,7 +39,8 @@ def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     """Returns the label and the class probabilities of each text of a request.
 
     The label is the most probable class, and its probability the ``confidence``; for multi-label, the label
-    is the list of the classes with a probability of at least 0.5, or the class itself if there is only one.
+    is the list of the classes with a probability of at least their threshold, or the class itself if there is
+    only one.
     The ``note`` marks a text that is empty or has no known word: its label is a guess by the other texts.
     """
     rows = rows_of(request, bundle.assets.source, bundle.config.data)
@@ -60,7 +61,7 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     """Yields one record a text; each chunk is predicted before the next one is read."""
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
-    tokenizer = bundle.assets.tokenizer
+    tokenizer, limits = bundle.assets.tokenizer, bundle.assets.limits
     marked: dict[str, tuple[int, int]] = {}  # by note: the number of texts, and the first row
     for rows in requested.chunks:
         encoded = tokenizer.encode(rows.texts)
@@ -68,7 +69,8 @@ def _records(
         for record, ids, unknown, p in zip(
             requested.heads(rows), encoded.ids, encoded.unknown, probabilities, strict=True
         ):
-            labels = [names[c] for c in (np.flatnonzero(p >= 0.5) if multilabel else [p.argmax()])]
+            chosen = np.flatnonzero(p >= limits) if multilabel else [p.argmax()]
+            labels = [names[c] for c in chosen]
             record["label"] = labels[0] if len(labels) == 1 else labels
             if not multilabel:
                 record["confidence"] = round(float(p.max()), 6)

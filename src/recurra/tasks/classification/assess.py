@@ -15,8 +15,9 @@ from recurra.io.batcher import Batches
 from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.explain import Explanation, explain
-from recurra.measure.formatting import percent, percents
+from recurra.measure.formatting import percent, percents, three
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
+from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.answers import predict_ids
@@ -36,7 +37,7 @@ class Assessment:
 
     ``before`` and ``after`` are the reliability curves without and with the fitted temperature. If texts of
     some rows occur in the training file, ``unseen`` and ``baseline_unseen`` are the metrics of the other
-    rows.
+    rows. ``thresholds`` (C,), for multi-label, are the probabilities from which on labels are predicted.
     """
 
     part: str
@@ -51,6 +52,7 @@ class Assessment:
     explanations: list[Explanation] = field(default_factory=list)
     unseen: Metrics | None = None
     baseline_unseen: Metrics | None = None
+    thresholds: NDArray[np.float64] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the metrics for ``metrics.json`` and ``--json``."""
@@ -64,6 +66,21 @@ class Assessment:
             "model_unseen": self.unseen.model_dump(mode="json") if self.unseen else None,
             "baseline_unseen": self.baseline_unseen.model_dump(mode="json") if self.baseline_unseen else None,
         }
+
+    def f1_sentence(self) -> str | None:
+        """Returns a sentence on micro- and macro-F1, with those of the baseline; None unless multi-label."""
+        m, baseline = self.metrics, self.baseline
+        if m.micro_f1 is None:
+            return None
+        micro, macro = (
+            "" if value is None else f" (n-gram baseline {value:.3f})"
+            for value in ((baseline.micro_f1, baseline.macro_f1) if baseline else (None, None))
+        )
+        rows = f"{m.rows:,} {self.part} {'row' if m.rows == 1 else 'rows'}"
+        return (
+            f"On the labels of {rows}, {self.model_name} has a "
+            f"micro-F1 of {m.micro_f1:.3f}{micro} and a macro-F1 of {m.macro_f1:.3f}{macro}."
+        )
 
     def leak_sentence(self) -> str | None:
         """Returns a sentence on rows whose texts occur in the training file; None if there are none."""
@@ -89,6 +106,9 @@ def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
     train, labels = prepared.train, prepared.assets.labels
     baseline = NgramBaseline()
     baseline.fit(train.texts(train.rows), train.labels, labels.label_kind, len(labels.names))
+    if labels.label_kind == "multilabel":
+        valid = prepared.valid
+        baseline.thresholds = fit_thresholds(baseline.predict_proba(valid.texts(valid.rows)), valid.labels)
     note = f"; {baseline.note}" if baseline.note else ""
     reporter.note(f"baseline ({baseline.method}): {time.perf_counter() - start:.1f} s{note}")
     return baseline
@@ -112,20 +132,24 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     calibrated = probabilities(logits, label_kind, bundle.temperature)
     new = None if training is None else unseen_rows(part, training)
 
-    def metrics_of(proba: NDArray[np.float64]) -> tuple[Metrics, Metrics | None]:
+    def metrics_of(
+        proba: NDArray[np.float64], limits: NDArray[np.float64] | None
+    ) -> tuple[Metrics, Metrics | None]:
         """Returns the metrics of all rows and of the unseen rows."""
-        whole = classification_metrics(labels, proba, names, label_kind)
+        whole = classification_metrics(labels, proba, names, label_kind, limits)
         if new is None:
             return whole, None
-        return whole, classification_metrics(labels[new], proba[new], names, label_kind)
+        return whole, classification_metrics(labels[new], proba[new], names, label_kind, limits)
 
-    metrics, unseen = metrics_of(calibrated)
+    limits = bundle.assets.limits
+    metrics, unseen = metrics_of(calibrated, limits)
     baseline_metrics = comparison = baseline_unseen = majority = None
     if baseline is not None:
         baseline_proba = baseline.predict_proba(part.texts(part.rows))
-        baseline_metrics, baseline_unseen = metrics_of(baseline_proba)
+        baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
         correct, baseline_correct = (
-            correct_rows(labels, p, label_kind) for p in (calibrated, baseline_proba)
+            correct_rows(labels, p, label_kind, t)
+            for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
         )
         comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
     if label_kind != "multilabel" and training is not None:
@@ -154,10 +178,12 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
             label_kind,
             lambda rows: list(part.texts(np.sort(part.rows[rows]))),
             numbers=numbers,
+            thresholds=limits,
         ),
         explanations=explanations,
         unseen=unseen,
         baseline_unseen=baseline_unseen,
+        thresholds=limits if label_kind == "multilabel" else None,
     )
 
 
@@ -205,12 +231,23 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
         ("AUC", lambda m: "-" if m.auc is None else f"{m.auc:.3f}"),
         ("calibration error", lambda m: f"{m.ece:.3f}"),
     ]
+    if assessment.metrics.label_kind == "multilabel":
+        figures[:2] = [
+            ("micro-F1", lambda m: three(m.micro_f1)),
+            ("macro-F1", lambda m: f"{m.macro_f1:.3f}"),
+            ("all labels right", lambda m: percent(m.accuracy)),
+            ("95% interval", lambda m: percents(m.accuracy_low, m.accuracy_high)),
+        ]
+        del figures[5]  # macro-F1
     header = [f"{assessment.part}, {assessment.metrics.rows:,} rows", *(name for name, _ in columns)]
     rows = [[name, *(show(metrics) for _, metrics in columns)] for name, show in figures]
     if assessment.majority is not None:
         header.append("largest class")
         rows = [[*row, percent(assessment.majority) if row is rows[0] else ""] for row in rows]
     reporter.table("", header, rows)
+    f1 = assessment.f1_sentence()
+    if f1 is not None:
+        reporter.note(f1)
     report_comparison(assessment.comparison, reporter)
     leak = assessment.leak_sentence()
     if leak is not None:

@@ -62,6 +62,7 @@ class NgramBaseline:
     Attributes:
         note: a remark on the training, or an empty string.
         centroids: the model for many classes; None for few.
+        thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
     """
 
     def __init__(self, *, characters: int = 50_000_000, longest_text: int = 100_000) -> None:
@@ -69,6 +70,7 @@ class NgramBaseline:
         self.longest_text = longest_text
         self.note = ""
         self.centroids: Centroids | None = None
+        self.thresholds: NDArray[np.float64] | None = None
         self._counter: CountVectorizer | None = None
 
     @property

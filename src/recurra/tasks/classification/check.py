@@ -20,6 +20,7 @@ from recurra.io.formats.columns import Column, study
 from recurra.io.formats.reading import cells_of, refuser
 from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.checks import broken_in_words, listed, many, report_findings
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import official_test
@@ -71,11 +72,7 @@ def check_files(
     report = check(source, valid, test, config)
     if problem:
         report = DataCheck.model_validate({**dict(report), "warnings": [problem, *report.warnings]})
-    reporter.table("", *table(report))
-    for warning in report.warnings:
-        reporter.warn(warning)
-    if not report.warnings:
-        reporter.note("no problems found")
+    report_findings(reporter, table(report), report.warnings)
     return report.model_dump(mode="json")
 
 
@@ -144,7 +141,7 @@ def check(
         warning for name, part in parts.items() for warning in _part_warnings(name, part, config, groups)
     ]
     warnings += _whole_warnings(parts, leaks, unknown, groups if config.data.group is None else [])
-    warnings = unusable + _fault_warnings(sources, figures, config) + warnings
+    warnings = unusable + _fault_warnings(sources, figures) + warnings
     return DataCheck(
         parts=parts,
         leaks=leaks,
@@ -241,22 +238,17 @@ def _is_group(column: Column, classes: int) -> bool:
     )
 
 
-def _fault_warnings(
-    sources: Mapping[str, Source], figures: Mapping[str, Figures], config: TextConfig
-) -> list[str]:
+def _fault_warnings(sources: Mapping[str, Source], figures: Mapping[str, Figures]) -> list[str]:
     """What is wrong with rows that can't be used, and the way to train without them."""
     warnings = []
-    skip = "" if config.data.skip_bad_rows else ", or leave them out of fit with --skip-bad-rows"
     for name, source in sources.items():
         faults = figures[name].faults
         if faults.unlabelled:
-            rows = _many(faults.unlabelled, "row has", "rows have")
+            rows = many(faults.unlabelled, "row has", "rows have")
             first = _rows_in_words(source, faults.unlabelled_rows)
-            warnings.append(f"{name}: {rows} no label (first: {first}); label them{skip}")
-        if faults.broken:
-            rows = _many(faults.broken, "row is", "rows are")
-            more = "" if faults.broken == len(faults.examples) else "; ..."
-            warnings.append(f"{name}: {rows} broken ({'; '.join(faults.examples)}{more}); fix them{skip}")
+            skip = "or pass --skip-bad-rows to fit"
+            warnings.append(f"{name}: {rows} no label (first: {first}); label them, {skip}")
+        warnings += broken_in_words(name, faults.broken, faults.examples)
         if faults.end is not None:
             warnings.append(f"{name}: {faults.end}; what comes before is checked")
     return warnings
@@ -274,7 +266,7 @@ def _part_warnings(name: str, part: PartCheck, config: TextConfig, groups: Seque
     """Advice on one file."""
     warnings = []
     if part.empty:
-        texts = _many(part.empty, "text is", "texts are")
+        texts = many(part.empty, "text is", "texts are")
         warnings.append(f"{name}: {texts} empty (first: row {part.empty_rows[0]:,}); remove them")
     if part.duplicates:
         row, earlier = part.duplicate_rows[0]
@@ -283,12 +275,12 @@ def _part_warnings(name: str, part: PartCheck, config: TextConfig, groups: Seque
             hint = "remove them, or a random split puts copies on both sides"
             if groups:
                 hint = f"remove them, or keep copies on one side of the split with --group {groups[0]}"
-        rows = _many(part.duplicates, "row repeats", "rows repeat")
+        rows = many(part.duplicates, "row repeats", "rows repeat")
         first = f"first: row {row:,} repeats row {earlier:,}"
         warnings.append(f"{name}: {rows} the text of an earlier one ({first}); {hint}")
     if part.conflicts:
         row, earlier = part.conflict_rows[0]
-        texts = _many(part.conflicts, "text has", "texts have")
+        texts = many(part.conflicts, "text has", "texts have")
         first = f"first: rows {earlier:,} and {row:,}"
         warnings.append(f"{name}: {texts} different labels ({first}); check them and keep one")
     return warnings + (_training_warnings(part, config) if name == "train" else [])
@@ -321,7 +313,7 @@ def _training_warnings(part: PartCheck, config: TextConfig) -> list[str]:
         )
     few = [label for label, count in part.classes.items() if count < 10]
     if few and part.rows >= 50:
-        warnings.append(f"train: classes of fewer than 10 rows: {_listed(few)}; add rows or merge classes")
+        warnings.append(f"train: classes of fewer than 10 rows: {listed(few)}; add rows or merge classes")
     return warnings
 
 
@@ -332,7 +324,7 @@ def _whole_warnings(
     warnings = []
     for leak in leaks:
         if leak.rows or leak.rows_loose:
-            texts = _many(leak.rows or leak.rows_loose, "text is", "texts are")
+            texts = many(leak.rows or leak.rows_loose, "text is", "texts are")
             how = " (but for case and white space)"
             if leak.rows:
                 how = f" (first: row {leak.first[0][0]:,} is row {leak.first[0][1]:,} there)"
@@ -344,7 +336,7 @@ def _whole_warnings(
         others = [label for label in part.classes if label not in parts["train"].classes]
         if others:
             hint = "remove those rows or map the labels"
-            warnings.append(f"{name}: labels that are not in train: {_listed(others)}; {hint}")
+            warnings.append(f"{name}: labels that are not in train: {listed(others)}; {hint}")
     if unknown > 0.1:
         warnings.append(
             f"{unknown:.0%} of the held-out tokens are unknown; raise tokenizer.vocab_size, or try "
@@ -360,11 +352,3 @@ def _whole_warnings(
         for name in groups
     ]
     return warnings
-
-
-def _many(count: int, singular: str, plural: str) -> str:
-    return f"{count:,} {singular if count == 1 else plural}"
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")

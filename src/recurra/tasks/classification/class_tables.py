@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from recurra.measure.formatting import count, share, three
-from recurra.measure.metrics import ClassFigures, Metrics
+from recurra.measure.metrics import Metrics
 from recurra.measure.report import ReportTable, Section
 
 __all__ = ["COLUMNS", "LISTED", "class_sections", "frequent", "of_all"]
@@ -22,27 +23,37 @@ _WORST = 20
 _MATRIX = 30  # classes beyond which a confusion matrix is not readable
 
 
-def class_sections(m: Metrics, names: Sequence[str], macros: Any) -> list[Section]:
+def class_sections(
+    m: Metrics, names: Sequence[str], macros: Any, thresholds: NDArray[np.float64] | None = None
+) -> list[Section]:
     """Returns the figures of each class and the confusion matrix, a section of its own if it is wide.
 
     Of many classes, the most frequent ones and those with the lowest F1 are listed.
     """
-    listed = [m.classes[c] for c in frequent(m, LISTED)]
-    tables = [_class_table(listed, of_all(len(listed), len(names)).removeprefix(": ").capitalize())]
+    listed = frequent(m, LISTED)
+    caption = of_all(len(listed), len(names)).removeprefix(": ").capitalize()
+    tables = [_class_table(m, listed, thresholds, caption)]
     if len(listed) < len(names):
-        known = [c for c in m.classes if c.f1 is not None and c.support]
-        worst = sorted(known, key=lambda c: (c.f1, -c.support))[:_WORST]
-        tables.append(_class_table(worst, f"The {len(worst)} with the lowest F1, the most frequent first"))
+        known = [c for c, figures in enumerate(m.classes) if figures.f1 is not None and figures.support]
+        worst = sorted(known, key=lambda c: (m.classes[c].f1, -m.classes[c].support))[:_WORST]
+        caption = f"The {len(worst)} with the lowest F1, the most frequent first"
+        tables.append(_class_table(m, worst, thresholds, caption))
+    notes = [
+        "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
+        "that were predicted as it. A dash: undefined, since there is no such row."
+    ]
+    if thresholds is not None:
+        notes.append(
+            "Threshold: the probability from which on the label is predicted. It has the highest F1 on the "
+            "validation rows; predict and evaluate use it."
+        )
     few = len(names) <= COLUMNS
     confusion = macros.confusion(names, _confusion(m, names), _pairs(m, names))
     classes = Section(
         anchor="classes",
         title="Classes",
         tables=tables,
-        notes=[
-            "Precision: share of the rows predicted as this class that are of it. Recall: share of its rows "
-            "that were predicted as it. A dash: undefined, since there is no such row."
-        ],
+        notes=notes,
         html=confusion if few else Markup(""),
         half=True,
     )
@@ -51,7 +62,9 @@ def class_sections(m: Metrics, names: Sequence[str], macros: Any) -> list[Sectio
     return [classes, Section(anchor="confusion", title="Confusion", html=confusion)]
 
 
-def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
+def _class_table(
+    m: Metrics, listed: Sequence[int], thresholds: NDArray[np.float64] | None, caption: str
+) -> ReportTable:
     header = ["Class", "Rows", "Predicted", "Precision", "Recall", "F1", "AUC"]
     rows = [
         [
@@ -63,8 +76,11 @@ def _class_table(classes: Sequence[ClassFigures], caption: str) -> ReportTable:
             share(c.f1),
             three(c.auc),
         ]
-        for c in classes
+        for c in (m.classes[number] for number in listed)
     ]
+    if thresholds is not None:
+        header.append("Threshold")
+        rows = [[*row, share(thresholds[number])] for row, number in zip(rows, listed, strict=True)]
     return ReportTable(caption=caption, header=header, rows=rows)
 
 

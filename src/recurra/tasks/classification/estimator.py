@@ -138,9 +138,9 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         return self._summary(untrained)
 
     def evaluate(self, X: Any, y: Any) -> dict[str, float]:
-        """Returns loss, accuracy, macro-F1 and, for two classes, AUC; arguments are those of `score`.
+        """Returns loss, accuracy, macro-F1, micro-F1 (of several labels a row) and AUC.
 
-        The loss is the cross entropy of the calibrated probabilities.
+        The arguments are those of `score`. The loss is the cross entropy of the calibrated probabilities.
         """
         probabilities = self.predict_proba(X)
         labels = self.bundle_.assets.labels
@@ -148,8 +148,12 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         check_length(truth, len(probabilities), "labels")
         if not len(truth):
             raise DataError("there are no texts", where="X")
-        found = classification_metrics(truth, probabilities, labels.names, labels.label_kind)
+        found = classification_metrics(
+            truth, probabilities, labels.names, labels.label_kind, self.bundle_.assets.limits
+        )
         values = {"loss": found.log_loss, "accuracy": found.accuracy, "macro_f1": found.macro_f1}
+        if found.micro_f1 is not None:
+            values["micro_f1"] = found.micro_f1
         return values if found.auc is None else {**values, "auc": found.auc}
 
     def explain(self, text: str) -> Explanation:
@@ -166,7 +170,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""
         probabilities = self.predict_proba(X)
         if self.bundle_.assets.labels.label_kind == "multilabel":
-            return (probabilities >= 0.5).astype(np.int64)
+            return np.asarray(probabilities >= self.bundle_.assets.limits).astype(np.int64)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

@@ -40,6 +40,7 @@ def worst_mistakes(
     texts_of: Callable[[NDArray[np.int64]], Sequence[str]],
     *,
     numbers: NDArray[np.int64] | None = None,
+    thresholds: NDArray[np.float64] | None = None,
     count: int = 12,
 ) -> list[Mistake]:
     """Returns the wrong rows with the highest probability, highest first, ties by index.
@@ -52,11 +53,13 @@ def worst_mistakes(
         texts_of: Function from ascending row indices to their texts; called once, so that one pass over a
             large file is enough.
         numbers: Row numbers in the data file of shape ``(N,)``. If None, rows are numbered from 1.
+        thresholds: For multi-label, the thresholds of shape ``(C,)``. If None, all are 0.5.
         count: Maximum number of mistakes.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
     multilabel = label_kind == "multilabel"
-    wrongness = _wrongness(y, p, multilabel)
+    chosen = p >= (0.5 if thresholds is None else thresholds)
+    wrongness = _wrongness(y, p, chosen if multilabel else None)
     rows = np.argsort(-wrongness, kind="stable")[:count]
     rows = rows[wrongness[rows] > 0]
     ascending = np.sort(rows)
@@ -67,7 +70,7 @@ def worst_mistakes(
     mistakes = []
     for row in rows.tolist():
         if multilabel:
-            true, predicted = np.flatnonzero(y[row] > 0).tolist(), np.flatnonzero(p[row] >= 0.5).tolist()
+            true, predicted = np.flatnonzero(y[row] > 0).tolist(), np.flatnonzero(chosen[row]).tolist()
         else:
             true, predicted = [int(y[row])], [int(p[row].argmax())]
         mistakes.append(
@@ -107,9 +110,13 @@ def excerpt(text: str, characters: int = 320) -> str:
     return f"{head.rstrip()} … {tail.lstrip()}"
 
 
-def _wrongness(y: NDArray[Any], p: NDArray[np.float64], multilabel: bool) -> NDArray[np.float64]:
-    """The probability of each wrong prediction, 0 for rows that are right, of shape ``(N,)``."""
-    if multilabel:
-        chosen = p >= 0.5
+def _wrongness(
+    y: NDArray[Any], p: NDArray[np.float64], chosen: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
+    """The probability of each wrong prediction, 0 for rows that are right, of shape ``(N,)``.
+
+    ``chosen`` (N, C) are the predictions of multi-label rows.
+    """
+    if chosen is not None:
         return np.asarray(np.where(chosen != (y > 0), np.where(chosen, p, 1 - p), 0.0).max(axis=1))
     return np.asarray(np.where(p.argmax(axis=1) != y, p.max(axis=1), 0.0))

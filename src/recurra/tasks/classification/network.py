@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.config import ModelConfig, TextConfig
-from recurra.errors import ConfigError
+from recurra.errors import BundleError, ConfigError
 from recurra.io.batcher import Batches
 from recurra.io.labels import Labels
 from recurra.layers import Dropout, Embedding, TrainedRows
@@ -32,7 +33,7 @@ __all__ = [
     "predict_logits",
 ]
 
-_LABELS = "labels.json"
+_LABELS, _THRESHOLDS = "labels.json", "thresholds.json"
 
 BATCH = 256
 """Number of texts that are evaluated at once."""
@@ -68,6 +69,15 @@ class Classifier(Network):
         self.head = nn.Linear(features, 1 if label_kind == "binary" else classes)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def expect(self, shares: NDArray[np.float64]) -> None:
+        """Sets the bias of the outputs so that untrained probabilities are the shares (C,) of the labels.
+
+        For multi-label: to learn that most labels are rare would take the first epochs.
+        """
+        log_odds = np.log(shares) - np.log1p(-shares)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.as_tensor(log_odds, dtype=torch.float32))
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Returns the weights of each layer, bottom layer first; pooling and head are the last group."""
@@ -105,18 +115,46 @@ class Classifier(Network):
 
 @dataclass(frozen=True)
 class ClassifierAssets(TextAssets):
-    """What a classifier needs besides settings and weights; ``labels`` has the classes of the outputs."""
+    """What a classifier needs besides settings and weights.
+
+    Attributes:
+        labels: the classes of the outputs.
+        thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
+    """
 
     labels: Labels = field(kw_only=True)
+    thresholds: tuple[float, ...] | None = field(default=None, kw_only=True)
+
+    @property
+    def limits(self) -> NDArray[np.float64]:
+        """The thresholds as an array (C,)."""
+        return np.full(len(self.labels.names), 0.5) if self.thresholds is None else np.array(self.thresholds)
 
     def files(self) -> dict[str, str]:
-        """Returns the files of tokenizer, classes and the training file's format, by name."""
-        return {**super().files(), _LABELS: self.labels.to_json()}
+        """Returns the files of tokenizer, classes, thresholds and the training file's format, by name."""
+        fitted = {} if self.thresholds is None else {_THRESHOLDS: json.dumps(self.thresholds)}
+        return {**super().files(), _LABELS: self.labels.to_json(), **fitted}
 
     @classmethod
-    def read(cls, config: TextConfig, files: Mapping[str, str], **labels: Labels) -> Self:
-        """Returns the assets that `files` wrote."""
-        return super().read(config, files, labels=Labels.from_json(files[_LABELS]))
+    def read(cls, config: TextConfig, files: Mapping[str, str], **more: Labels) -> Self:
+        """Returns the assets that `files` wrote.
+
+        Raises:
+            BundleError: a file is damaged.
+        """
+        labels = Labels.from_json(files[_LABELS])
+        thresholds = _read_thresholds(files[_THRESHOLDS], labels) if _THRESHOLDS in files else None
+        return replace(super().read(config, files, labels=labels), thresholds=thresholds)
+
+
+def _read_thresholds(text: str, labels: Labels) -> tuple[float, ...]:
+    values = json.loads(text)
+    sound = labels.label_kind == "multilabel" and isinstance(values, list)
+    if not sound or len(values) != len(labels.names):
+        raise BundleError("the saved thresholds are damaged")
+    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
+        raise BundleError("the saved thresholds are not from 0 to 1")
+    return tuple(values)
 
 
 ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]

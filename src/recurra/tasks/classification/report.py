@@ -100,7 +100,7 @@ def result_fields(
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
     sections = [
         _figures(assessment, baseline_note),
-        *class_sections(assessment.metrics, names, macros),
+        *class_sections(assessment.metrics, names, macros, assessment.thresholds),
         *_mistakes(assessment, macros),
     ]
     if assessment.explanations:
@@ -109,12 +109,14 @@ def result_fields(
     sections.append(_calibration(assessment, temperature, macros))
     if ngrams:
         sections.append(_ngrams(ngrams, macros))
+    multilabel = assessment.metrics.label_kind == "multilabel"
+    what = "Rows with every label right" if multilabel else "Accuracy"
     return {
         "lead": _lead(assessment),
         **_verdict(assessment),
         "caution": caution(assessment.part, assessment.metrics.rows),
         "bars": _bars(assessment),
-        "bars_label": "Accuracy, with 95% intervals",
+        "bars_label": f"{what}, with 95% intervals",
         "bars_top": 100.0,
         "sections": sections,
         "warnings": [leak] if leak else [],
@@ -141,10 +143,14 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
     """Returns the model card."""
     config, labels, vocabulary = bundle.config, bundle.assets.labels, bundle.assets.tokenizer.vocab_size
     m = assessment.metrics
-    table = [[f"on {m.rows:,} {assessment.part} rows", "accuracy (95% interval)", "macro-F1"]]
+    accuracy, micro = "accuracy (95% interval)", []
+    if m.micro_f1 is not None:
+        accuracy, micro = "all labels right (95% interval)", ["micro-F1"]
+    table = [[f"on {m.rows:,} {assessment.part} rows", accuracy, *micro, "macro-F1"]]
     for name, metrics in ((assessment.model_name, m), ("n-gram baseline", assessment.baseline)):
         if metrics is not None:
-            table.append([name, metrics.accuracy_text, f"{metrics.macro_f1:.3f}"])
+            shown = [three(metrics.micro_f1)] if micro else []
+            table.append([name, metrics.accuracy_text, *shown, f"{metrics.macro_f1:.3f}"])
     if assessment.majority is not None:
         table.append(["always the largest class", percent(assessment.majority), ""])
     return model_card(
@@ -194,10 +200,11 @@ def _cut_texts(part: Part, bundle: ClassifierBundle) -> list[Step]:
 
 
 def _lead(assessment: Assessment) -> str:
-    m = assessment.metrics
-    what = "predicts all labels correctly for" if m.label_kind == "multilabel" else "is right on"
+    m, f1 = assessment.metrics, assessment.f1_sentence()
+    subject = sentence(assessment.model_name) if f1 is None else f"{f1} It"
+    what = "is right on" if f1 is None else "predicts all labels correctly for"
     return (
-        f"{sentence(assessment.model_name)} {what} {share(m.accuracy)} of {m.rows:,} {assessment.part} "
+        f"{subject} {what} {share(m.accuracy)} of {m.rows:,} {assessment.part} "
         f"{'row' if m.rows == 1 else 'rows'} "
         f"(95% interval {100 * m.accuracy_low:.1f} to {100 * m.accuracy_high:.1f})."
     )

@@ -86,17 +86,21 @@ def score(bundle: ClassifierBundle, part: Part) -> Scores:
     """Whether the classifier predicts each row right."""
     labels = bundle.assets.labels
     predicted = probabilities(logits_of(bundle, part), labels.label_kind, bundle.temperature)
-    return _scores(part, predicted, labels)
+    return _scores(part, predicted, labels, bundle.assets.limits)
 
 
 def score_baseline(baseline: NgramBaseline, prepared: ClassifierData, part: Part) -> Scores:
     """Whether the baseline predicts each row right."""
-    return _scores(part, baseline.predict_proba(part.texts(part.rows)), prepared.assets.labels)
+    predicted = baseline.predict_proba(part.texts(part.rows))
+    return _scores(part, predicted, prepared.assets.labels, baseline.thresholds)
 
 
-def _scores(part: Part, predicted: NDArray[np.float64], labels: Labels) -> Scores:
-    metrics = classification_metrics(part.labels, predicted, labels.names, labels.label_kind)
-    return Scores(correct_rows(part.labels, predicted, labels.label_kind), log_loss=metrics.log_loss)
+def _scores(
+    part: Part, predicted: NDArray[np.float64], labels: Labels, thresholds: NDArray[np.float64] | None
+) -> Scores:
+    kind = labels.label_kind
+    metrics = classification_metrics(part.labels, predicted, labels.names, kind, thresholds)
+    return Scores(correct_rows(part.labels, predicted, kind, thresholds), log_loss=metrics.log_loss)
 
 
 STUDY: StudyFunctions[ClassifierData, ClassifierBundle] = StudyFunctions(

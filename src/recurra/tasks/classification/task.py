@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from recurra.io.sample import sample_rows
 from recurra.io.tokenizer import TextTokenizer
 from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
+from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import (
@@ -32,6 +34,7 @@ from recurra.tasks.classification.assess import (
 from recurra.tasks.classification.check import check_files
 from recurra.tasks.classification.network import (
     BATCH,
+    Classifier,
     ClassifierAssets,
     ClassifierBundle,
     build,
@@ -52,15 +55,25 @@ _TEXTS_CHUNK = 256
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
 
-def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
-    """Returns batches, cross entropy, and the validation, which computes loss, accuracy, macro-F1 and AUC."""
+def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup:
+    """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
+
+    For multi-label, the outputs of the model begin with the shares of the labels, and F1 is that of the best
+    thresholds.
+    """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
+    if kind == "multilabel":
+        model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
-        metrics = classification_metrics(valid.labels, probabilities(logits, kind), labels.names, kind)
+        p = probabilities(logits, kind)
+        limits = fit_thresholds(p, valid.labels) if kind == "multilabel" else None
+        metrics = classification_metrics(valid.labels, p, labels.names, kind, limits)
         values = {"loss": metrics.log_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+        if metrics.micro_f1 is not None:
+            values["micro_f1"] = metrics.micro_f1
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
 
     settings = prepared.config.train
@@ -79,10 +92,18 @@ def training_setup(prepared: ClassifierData, model: nn.Module) -> TrainingSetup:
     )
 
 
-def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> float:
-    """Returns the temperature with the lowest loss on the validation rows."""
-    valid = prepared.valid
-    return fit_temperature(logits_of(bundle, valid), valid.labels, prepared.assets.labels.label_kind)
+def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> ClassifierBundle:
+    """Returns the bundle with the temperature of the lowest loss on the validation rows, and thresholds.
+
+    The thresholds, for multi-label, are those of the highest F1 on the same rows.
+    """
+    valid, kind = prepared.valid, prepared.assets.labels.label_kind
+    logits = logits_of(bundle, valid)
+    temperature, assets = fit_temperature(logits, valid.labels, kind), bundle.assets
+    if kind == "multilabel" and len(logits):
+        found = fit_thresholds(probabilities(logits, kind, temperature), valid.labels)
+        assets = replace(assets, thresholds=tuple(found.tolist()))
+    return replace(bundle, temperature=temperature, assets=assets)
 
 
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:

@@ -34,6 +34,7 @@ from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.texts import report_skipped
 
 __all__ = [
+    "MANY_TAGS",
     "TaggedPart",
     "TaggerData",
     "check_settings",
@@ -46,7 +47,7 @@ __all__ = [
     "with_scheme",
 ]
 
-_MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
+MANY_TAGS = 1_000  # treebanks with many features have more, but each tag then occurs many times
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def learn(
     words = sum(len(sentence.words) for sentence in sentences)
     if len(names) < 2:
         raise DataError(f"there is only one tag ({names[0]!r})", where=where, hint="a tagger needs two")
-    if len(names) > _MANY_TAGS and len(names) > words / 5:
+    if len(names) > MANY_TAGS and len(names) > words / 5:
         what = f"{len(names):,} different tags of {words:,} words: the last column does not contain tags"
         raise DataError(what, where=where, hint="write the word first and its tag last")
     vocabulary = WordVocabulary.learn(counts.frequencies(), config.tagging)

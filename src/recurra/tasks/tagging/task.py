@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from recurra.tasks.tagging.answers import answers
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
+from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
@@ -36,11 +38,12 @@ def training_setup(prepared: TaggerData, model: nn.Module) -> TrainingSetup:
     )
 
 
-def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> float:
-    """Returns the temperature with the lowest loss on the validation words."""
+def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> TaggerBundle:
+    """Returns the bundle with the temperature of the lowest loss on the validation words."""
     tags = prepared.valid.tags
     logits = tag_logits(bundle.model, TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH))
-    return fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
+    temperature = fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
+    return replace(bundle, temperature=temperature)
 
 
 def vocabulary(prepared: TaggerData) -> Vocabulary:
@@ -93,6 +96,7 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     card=card,
     use=USE,
     predict=answers,
+    check=check_files,
     sequences=sequences,
     study=STUDY,
 )

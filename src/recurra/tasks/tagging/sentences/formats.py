@@ -216,11 +216,13 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
 
 def _split_brown(line: str, source: SentenceSource) -> list[Word]:
     """The words of a line of words with their tags after a slash. Errors are without file and line."""
-    tokens, pairs = line.split(), slashed(line)
-    if len(pairs) < len(tokens):
-        bare = next(token for token in tokens if not slashed(token))
-        raise DataError(f"the word {bare[:40]!r} has no tag", hint="write word/tag")
-    return list(pairs)
+    words: list[Word] = []
+    for token in line.split():
+        pairs = slashed(token)
+        if source.labelled and not pairs:
+            raise DataError(f"the word {token[:40]!r} has no tag", hint="write word/tag")
+        words += pairs or [(token, None)]
+    return words
 
 
 def _sniff_brown(start: SentenceStart) -> bool:

@@ -1,0 +1,46 @@
+"""The probability from which on a label is predicted, for each label of multi-label rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["fit_thresholds"]
+
+_FEW = 10
+
+
+def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the threshold of each label with the highest F1 on these rows, of shape ``(C,)``.
+
+    With a threshold of 0.5, a rare label is hardly ever predicted: few rows are more probably of it than not.
+    A label with fewer than 10 rows has the threshold that is best for all labels together.
+
+    Args:
+        probabilities: Probabilities of shape ``(N, C)`` of rows that were not trained on.
+        labels: 0 and 1 of shape ``(N, C)``.
+
+    Example:
+        >>> p = np.array([[0.9], [0.3], [0.25], [0.1]] * 5)
+        >>> fit_thresholds(p, np.array([[1], [1], [0], [0]] * 5)).round(3).tolist()
+        [0.275]
+    """
+    p, truth = np.asarray(probabilities, np.float64), np.asarray(labels) > 0
+    if not truth.any():
+        return np.full(p.shape[1], 0.5)
+    together = _best(p.ravel(), truth.ravel())
+    columns = range(p.shape[1])
+    return np.array([_best(p[:, c], truth[:, c]) if truth[:, c].sum() >= _FEW else together for c in columns])
+
+
+def _best(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """The threshold with the highest F1, in the middle of two probabilities; the highest of equal ones."""
+    order = np.argsort(-p, kind="stable")
+    ranked, hits = p[order], np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(p) + 1) + truth.sum())
+    f1[:-1][ranked[1:] == ranked[:-1]] = -1  # rows of equal probability are predicted together
+    last = int(np.argmax(f1))
+    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
+    return float((ranked[last] + below) / 2)

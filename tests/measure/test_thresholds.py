@@ -1,0 +1,42 @@
+"""Fitted thresholds have the highest F1 of all, and labels with few rows share one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from recurra.measure.thresholds import fit_thresholds
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.integers(11, 60), st.booleans())
+def test_no_threshold_has_a_higher_f1(seed: int, rows: int, rounded: bool) -> None:
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((rows, 1)) < 0.3).astype(int)
+    truth[:10] = 1
+    p = np.clip(0.2 + 0.2 * truth + 0.2 * rng.normal(size=truth.shape), 0, 1)
+    p = p.round(1) if rounded else p
+    limit = fit_thresholds(p, truth)[0]
+    found = f1_score(truth, p >= limit, average=None, labels=[1])[0]
+    others = [
+        f1_score(truth, p >= other, average=None, labels=[1], zero_division=0)[0] for other in np.unique(p)
+    ]
+    assert found == pytest.approx(max(others))
+    assert 0 <= limit <= 1
+
+
+def test_labels_with_few_rows_share_the_threshold_of_all() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((400, 3), int)
+    truth[:150, 0], truth[:60, 1], truth[:4, 2] = 1, 1, 1
+    p = np.clip(0.1 + 0.3 * truth + 0.05 * rng.normal(size=truth.shape), 0, 1)
+    limits = fit_thresholds(p, truth)
+    assert limits[2] == fit_thresholds(p.reshape(-1, 1), truth.reshape(-1, 1))[0]
+    assert 0.1 < limits[0] < 0.4
+
+
+def test_without_a_label_thresholds_are_a_half() -> None:
+    assert fit_thresholds(np.full((5, 2), 0.3), np.zeros((5, 2))).tolist() == [0.5, 0.5]

@@ -1,0 +1,123 @@
+"""Several labels a row: outputs begin with the shares of the labels; thresholds are fitted, saved, used."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from recurra import store
+from recurra.errors import BundleError
+from recurra.measure.metrics import classification_metrics
+from recurra.tasks.base import PredictRequest
+from recurra.tasks.classification import estimator
+from recurra.tasks.classification.assess import report_assessment
+from recurra.tasks.classification.network import ClassifierAssets
+from recurra.tasks.classification.prepare import prepare
+from recurra.tasks.classification.task import TASK
+from recurra.tasks.fit import Fitted, fit_files
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import answers_for, evaluate_files, load
+from tests.page import Page
+
+SHARES = {"film": 0.5, "plot": 0.2, "score": 0.06}
+
+
+def rows(count: int, seed: int) -> list[tuple[str, str]]:
+    """Texts whose words tell some of their labels."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        labels = [name for name, share in SHARES.items() if rng.random() < share]
+        words = [f"the {name}" for name in labels if rng.random() < 0.8]
+        made.append((" ".join([f"a text {number % 13}", *words]), "|".join(labels)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """A model of three labels, two of them rare, trained for 2 epochs."""
+    folder = tmp_path_factory.mktemp("several")
+    for name, part in (("train", rows(500, 0)), ("test", rows(200, 1))):
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *part])
+    config = build_config(
+        {"data": {"label_separator": "|", "valid_fraction": 0.4}},
+        {"model": {"units": 4, "embedding": 8}, "tokenizer": {"vocab_size": 60}},
+        {"train": {"epochs": 2, "learning_rate": 0.02}},
+    )
+    return fit_files(folder / "train.csv", config, folder / "model", test=folder / "test.csv")
+
+
+def test_outputs_begin_with_the_shares_of_the_labels(fitted: Fitted) -> None:
+    prepared = prepare(fitted.folder.parent / "train.csv", fitted.bundle.config, Reporter())
+    model = TASK.build(prepared.config, prepared.assets)
+    TASK.training_setup(prepared, model)
+    counts = prepared.train.labels.sum(axis=0)
+    shares = (counts + 0.5) / (len(prepared.train) + 1)
+    assert 1 / (1 + np.exp(-model.head.bias.detach().numpy())) == pytest.approx(shares, abs=1e-6)
+
+
+def test_thresholds_are_saved_and_used_by_every_answer(fitted: Fitted) -> None:
+    bundle = load(fitted.folder)
+    limits = bundle.assets.limits
+    assert json.loads((fitted.folder / "thresholds.json").read_text()) == limits.tolist()
+    assert limits.shape == (3,)
+    assert (limits != 0.5).any()
+    test = fitted.folder.parent / "test.csv"
+    texts, labels = zip(*rows(200, 1), strict=True)
+    answers = list(answers_for(fitted.folder, PredictRequest(texts=list(texts))).records)
+    names = list(bundle.assets.labels.names)
+    chosen = np.array([[record["probabilities"][name] for name in names] for record in answers]) >= limits
+    for record, row in zip(answers, chosen, strict=True):
+        expected = [name for name, one in zip(names, row, strict=True) if one]
+        assert record["label"] == (expected[0] if len(expected) == 1 else expected)
+    model = estimator.TextClassifier.load(fitted.folder)
+    assert (model.predict(list(texts)) == chosen).all()
+    truth = np.array([[name in label.split("|") for name in names] for label in labels]).astype(int)
+    expected_figures = classification_metrics(
+        truth, model.predict_proba(list(texts)), names, "multilabel", limits
+    )
+    found = evaluate_files(fitted.folder, test, baseline=False, reporter=Reporter())
+    assert found["model"]["macro_f1"] == pytest.approx(expected_figures.macro_f1)
+    assert model.evaluate(list(texts), truth)["micro_f1"] == pytest.approx(expected_figures.micro_f1)
+
+
+def test_f1_is_in_the_headline_of_fit_report_and_card(fitted: Fitted) -> None:
+    found = fitted.assessment
+    sentence = found.f1_sentence()
+    assert (
+        f"micro-F1 of {found.metrics.micro_f1:.3f} (n-gram baseline {found.baseline.micro_f1:.3f})"
+        in sentence
+    )
+    assert f"macro-F1 of {found.metrics.macro_f1:.3f}" in sentence
+
+    said: list[str] = []
+    reporter = Reporter()
+    reporter.note = said.append
+    report_assessment(found, reporter)
+    assert sentence in said
+    page = Page((fitted.folder / "report.html").read_text(encoding="utf-8"))
+    assert sentence in page.text
+    assert "Threshold" in page.text
+    card = (fitted.folder / "README.md").read_text(encoding="utf-8")
+    assert "micro-F1" in card
+    assert f"{found.metrics.micro_f1:.3f}" in card
+
+
+@pytest.mark.parametrize(
+    "text", ["[0.5, 0.5]", "[0.5, 0.5, 1.5]", "[0.5, 0.5, NaN]", '[0.5, 0.5, "1"]', "{}", "[0.5, 0.5, true]"]
+)
+def test_damaged_thresholds_are_refused(fitted: Fitted, text: str) -> None:
+    saved = store.read(fitted.folder)
+    with pytest.raises(BundleError, match="thresholds"):
+        ClassifierAssets.read(fitted.bundle.config, {**saved.files, "thresholds.json": text})
+
+
+def test_a_model_without_thresholds_predicts_from_a_half_on(fitted: Fitted) -> None:
+    saved = store.read(fitted.folder)
+    files = {name: text for name, text in saved.files.items() if name != "thresholds.json"}
+    assert ClassifierAssets.read(fitted.bundle.config, files).limits.tolist() == [0.5] * 3
