@@ -112,6 +112,14 @@ def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
     }
     assert stated == found
 
+    for language, name in (("en", "transcript.txt"), ("zh", "transcript.zh.txt")):
+        transcript = (ROOT / "docs" / "readme" / name).read_text(encoding="utf-8")
+        figures = re.search(r"accuracy +([\d.]+)% +([\d.]+)% ", transcript)
+        assert figures
+        assert [f"{float(figure):.1f}" for figure in figures.groups()] == [
+            results["sample"][language][system] for system in ("lstm", "baseline")
+        ]
+
     programs = {"recurra": "recurra", "keras": "keras", "torch": "torch-padded+tuned"}
     rows = {row["program"]: row for row in reversed(measured("epoch.jsonl")) if row["rows"] == 25_000}
     ours = rows["recurra"]["seconds_an_epoch"]
