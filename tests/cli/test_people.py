@@ -75,7 +75,7 @@ def test_many_classes_and_several_labels(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "27 other classes: 9.3% together" in lines[-1]
     several = {"a": 0.9, "b": 0.7, "c": 0.2, "d": 0.1}
     text = spoken(["row"], [{"row": 1, "label": ["a", "b"], "probabilities": several}], ["a"], terminal)
-    assert "1 other classes" in text.splitlines()[-1]
+    assert "1 other class" in text.splitlines()[-1]
     empty = {"row": 1, "label": [], "note": "empty text", "probabilities": {"a": 0.2}}
     none = spoken(["row"], [empty], ["a"], terminal)
     assert "no label has a probability of 50%" in none

@@ -65,7 +65,8 @@ def _classes(record: Mapping[str, Any], encoding: str) -> Iterator[str]:
         yield f"  [yellow]! {escape(record['note'])}[/yellow]"
     if len(ranked) > len(shown):
         rest = sum(probability for _, probability in ranked[len(shown) :])
-        others = f"{len(ranked) - len(shown):,} other classes"
+        left = len(ranked) - len(shown)
+        others = "1 other class" if left == 1 else f"{left:,} other classes"
         yield f"  [dim]{others}{'' if len(chosen) != 1 else f': {100 * rest:.1f}% together'}[/dim]"
 
 
