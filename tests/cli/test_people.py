@@ -76,9 +76,12 @@ def test_many_classes_and_several_labels(monkeypatch: pytest.MonkeyPatch) -> Non
     several = {"a": 0.9, "b": 0.7, "c": 0.2, "d": 0.1}
     text = spoken(["row"], [{"row": 1, "label": ["a", "b"], "probabilities": several}], ["a"], terminal)
     assert "1 other class" in text.splitlines()[-1]
+    rare = {"row": 1, "label": ["d"], "probabilities": several}  # by its own threshold
+    terminal.truncate(0)
+    assert spoken(["row"], [rare], ["a"], terminal).strip("\x00").split()[0] == "d"
     empty = {"row": 1, "label": [], "note": "empty text", "probabilities": {"a": 0.2}}
     none = spoken(["row"], [empty], ["a"], terminal)
-    assert "no label has a probability of 50%" in none
+    assert "no label is predicted" in none
     assert "! empty text" in none
 
 
