@@ -22,10 +22,21 @@ def test_no_threshold_has_a_higher_f1(seed: int, rows: int, rounded: bool) -> No
     limit = fit_thresholds(p, truth)[0]
     found = f1_score(truth, p >= limit, average=None, labels=[1])[0]
     others = [
-        f1_score(truth, p >= other, average=None, labels=[1], zero_division=0)[0] for other in np.unique(p)
+        f1_score(truth, p >= other, average=None, labels=[1], zero_division=0)[0]
+        for other in np.unique(p)
+        if (p >= other).sum() <= 1.5 * truth.sum()
     ]
-    assert found == pytest.approx(max(others))
+    assert found == pytest.approx(max(others, default=found))
+    assert (p >= limit).sum() <= 1.5 * truth.sum()
     assert 0 <= limit <= 1
+
+
+def test_a_label_that_can_not_be_told_apart_is_not_predicted_for_all_rows() -> None:
+    truth = np.zeros((1_000, 1), int)
+    truth[:50] = 1
+    p = np.random.default_rng(0).random((1_000, 1))
+    assert (p >= fit_thresholds(p, truth)).sum() <= 75
+    assert (np.full((1_000, 1), 0.05) >= fit_thresholds(np.full((1_000, 1), 0.05), truth)).sum() == 0
 
 
 def test_labels_with_few_rows_share_the_threshold_of_all() -> None:

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 __all__ = ["fit_thresholds"]
 
 _FEW = 10
+_MOST = 1.5
 
 
 def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the threshold of each label with the highest F1 on these rows, of shape ``(C,)``.
 
     With a threshold of 0.5, a rare label is hardly ever predicted: few rows are more probably of it than not.
-    A label with fewer than 10 rows has the threshold that is best for all labels together.
+    A label is predicted for at most 1.5 times as many rows as have it: a label that the model can't tell
+    apart would have its highest F1 if it were predicted for all of them. A label with fewer than 10 rows has
+    the threshold that is best for all labels together.
 
     Args:
         probabilities: Probabilities of shape ``(N, C)`` of rows that were not trained on.
@@ -40,7 +43,10 @@ def _best(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     order = np.argsort(-p, kind="stable")
     ranked, hits = p[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(p) + 1) + truth.sum())
+    f1[int(_MOST * truth.sum()) :] = -1
     f1[:-1][ranked[1:] == ranked[:-1]] = -1  # rows of equal probability are predicted together
     last = int(np.argmax(f1))
+    if f1[last] < 0:  # the most probable rows are too many, and all equal
+        return float(min(1.0, np.nextafter(ranked[0], 2.0)))
     below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
     return float((ranked[last] + below) / 2)

@@ -19,7 +19,7 @@ from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.assess import explain_text
 from recurra.tasks.classification.network import Classifier, ClassifierAssets, ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
-from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.estimator import (
     RECIPE,
@@ -107,6 +107,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             codes = targets.encode(y)
             check_length(codes, len(texts), "labels")
             weights, numbers = weights_of(sample_weight, len(texts)), groups_of(groups, len(texts))
+            config = for_labels(config, targets.kind, reporter)
             if columns is not None:
                 config = updated(config, {"data": {"text": columns}})
             rows = validation = None

@@ -16,7 +16,7 @@ from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification.network import ClassifierAssets
-from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
@@ -49,6 +49,7 @@ def prepare(
     config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
+    config = for_labels(config, labels.label_kind, reporter)
     report_skipped(skipped, data, reporter)
     reporter.facts(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
