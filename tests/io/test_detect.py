@@ -348,3 +348,18 @@ def test_further_columns_that_look_like_text_are_named(tmp_path: Path, config: D
     assert source.notes == ((said,) if config is AUTO else ())
     if config is AUTO:
         assert detect(source.path, config, like=source).notes == ()
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        "2024-05-{:02} 10:30:00",
+        "https://example.org/{:02}/a-long-address",
+        "8a2f1c3e-99{:02}-4f00-8000-1234567890ab",
+    ],
+)
+def test_dates_addresses_and_uuids_are_no_texts(tmp_path: Path, long: str) -> None:
+    """The longest and most varied column is the text, but not if its cells are no words."""
+    rows = [f"{long.format(i)},no {i % 7} heat,{'ab'[i % 2]}" for i in range(10, 28)]
+    source = detect(put(tmp_path / "a.csv", "opened,problem,label", *rows), AUTO)
+    assert (source.text, source.label) == (("problem",), "label")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from recurra.errors import DataError
+from recurra.io.files import OtherEncodingError
 from recurra.io.formats import Rows, Source
 from recurra.io.formats.reading import chunks, records_of
 from recurra.io.formats.spec import NoLabel
@@ -99,6 +100,7 @@ class Faults:
     Attributes:
         broken: number of broken rows, and ``examples``, the first of them with what is wrong.
         unlabelled: number of rows without a label, and ``unlabelled_rows``, the first of them.
+        encoding: what to do about rows in another encoding, if there are any.
         end: the error that ended the file, such as damaged gzip data; None for a whole file.
     """
 
@@ -106,6 +108,7 @@ class Faults:
     examples: list[str] = field(default_factory=list)
     unlabelled: int = 0
     unlabelled_rows: list[int] = field(default_factory=list)
+    encoding: str | None = None
     end: DataError | None = None
 
     def refuse(self, number: int, what: str | DataError) -> None:
@@ -116,6 +119,8 @@ class Faults:
                 self.unlabelled_rows.append(number)
             return
         self.broken += 1
+        if isinstance(what, OtherEncodingError):
+            self.encoding = self.encoding or what.hint
         if len(self.examples) < _SHOWN:
             self.examples.append(f"row {number:,}: {what if isinstance(what, str) else what.what}")
 

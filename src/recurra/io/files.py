@@ -20,6 +20,7 @@ __all__ = [
     "FileLines",
     "Head",
     "Lines",
+    "OtherEncodingError",
     "ascii_compatible",
     "check_encoding",
     "damaged",
@@ -232,6 +233,10 @@ def damaged(path: Path | str) -> Iterator[None]:
         raise _unreadable(path, error) from error
 
 
+class OtherEncodingError(DataError):
+    """Bytes that are not in the encoding of the settings, but in another one, which the hint names."""
+
+
 def undecodable(
     where: Path | str, row: int | None, encoding: str, raw: bytes, error: UnicodeError
 ) -> DataError:
@@ -243,7 +248,8 @@ def undecodable(
     hint = f"it looks like {guess}: pass --set data.encoding={guess}"
     if guess == "utf-8" and encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         hint = "fix the row, or pass --skip-bad-rows"
-    return DataError(f"is not {encoding.upper()}{at}", where=where, row=row, hint=hint)
+        return DataError(f"is not {encoding.upper()}{at}", where=where, row=row, hint=hint)
+    return OtherEncodingError(f"is not {encoding.upper()}{at}", where=where, row=row, hint=hint)
 
 
 def _too_long(where: Path | str, row: int | None) -> DataError:

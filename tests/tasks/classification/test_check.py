@@ -150,6 +150,15 @@ def test_broken_rows_are_counted(tmp_path: Path) -> None:
     assert "--skip-bad-rows" in report.warnings[0]
 
 
+def test_the_encoding_of_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{word} price £{n},{n % 2}" for n in range(20) for word in ("good", "fair")]
+    path.write_text("\n".join(["text,label", "no pound,1", "none here,0", *rows]), encoding="cp1252")
+    report = check(path, None, None, SMALL)
+    said = "train: not all rows are UTF-8; it looks like cp1252: pass --set data.encoding=cp1252"
+    assert report.warnings[0] == said
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -145,6 +146,14 @@ def test_columns_with_the_tag_last(tmp_path: Path) -> None:
     assert load(put(tmp_path / "bom.tsv", bom))[0].words == ("das",)
     utf16 = "das\tDET\nMeer\tNOUN\n".encode("utf-16")
     assert load(put(tmp_path / "wide", utf16), DataConfig(encoding="utf-16"))[0].tags == ("DET", "NOUN")
+
+
+def test_other_white_space_may_be_in_a_word(tmp_path: Path) -> None:
+    content = "10\u00a0000 NUM\n\u2009\u20ac  SYM \n"
+    assert load(put(tmp_path / "a", content)) == [
+        Sentence(("10\u00a0000", "\u2009\u20ac"), ("NUM", "SYM"), 1)
+    ]
+    assert refused(put(tmp_path / "a", "a NUM\n\u3000 O\n")) == ", row 2: the word is empty"
 
 
 def test_words_alone_are_read_in_the_layout_of_the_training_file(tmp_path: Path) -> None:
@@ -295,7 +304,12 @@ def test_any_bytes_are_read_or_refused_with_their_row(content: str) -> None:
 def test_a_layout_is_saved_and_loaded() -> None:
     source = SentenceSource(Path("a/b.conllu.gz"), "conllu", True, column="xpos")
     assert SentenceSource.from_json(source.to_json()) == source
-    for broken in ("[]", "{", '{"path": "a"}', '{"path": "a", "format": "conllu", "x": 1}'):
+    changes = (
+        {"path": 3}, {"format": "x"}, {"column": [1]}, {"column": "x"}, {"columns": "2"}, {"columns": 0},
+        {"encoding": 3}, {"gzip": "yes"},
+    )  # fmt: skip
+    changed = (json.dumps({**json.loads(source.to_json()), **change}) for change in changes)
+    for broken in ("[]", "{", '{"path": "a"}', "[" * 100_000, *changed):
         with pytest.raises(BundleError):
             SentenceSource.from_json(broken)
     for broken in ("[]", "{", '{"a": {"b": 0}}', '{"a": 3}', '{"a": {"b": "1"}}'):
@@ -354,5 +368,5 @@ def test_a_format_in_the_table_is_detected_read_and_streamed(
     assert source.describe() == {"file": str(path), "format": "the tag first"}
     expected = [Sentence(("the", "end"), ("DET", "NOUN"), 2), Sentence(("go",), ("VERB",), 5)]
     assert list(read_sentences(source)) == expected
-    streamed, _ = read_sentence_stream(io.BytesIO(content), None, "utf-8")
+    streamed, _ = read_sentence_stream(io.BytesIO(content), None, AUTO, TaggingConfig())
     assert list(streamed) == expected

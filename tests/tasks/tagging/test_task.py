@@ -15,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import safetensors.numpy
+from seqeval.metrics import sequence_labeling
 from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_score
 
@@ -31,6 +32,8 @@ from recurra.tasks.tagging.prepare import learn, numbered
 from recurra.tasks.tagging.schemes import SCHEMES
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
+from recurra.tasks.tagging.study import STUDY
+from recurra.tasks.tagging.task import TASK
 from recurra.tasks.use import load
 from recurra.train.observer import Observer
 from tests.conftest import Run
@@ -209,6 +212,22 @@ def test_answers_have_the_numbers_of_lines_texts_and_sentences(
     assert "text 1 has no words, and no answers" in ran.err
 
 
+def test_settings_of_the_file_hold_for_files_and_streams(
+    fitted: Fitted, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"baon/X wa\n\xff/X\nbaon/X\n"
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    options = ["--set", "tagging.format=brown", "--skip-bad-rows"]
+    for file in (path, "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        ran = run("predict", fitted.folder, file, *options)
+        assert ran.code == 0, ran.err
+        found = [(answer["sentence"], answer["word"]) for answer in rows(ran.out)]
+        assert found == [("1", "baon"), ("1", "wa"), ("3", "baon")]
+        assert "skipped 1 broken row: row 2: is not UTF-8" in ran.err
+
+
 class Stopping(Observer):
     """Fails at a batch, as a machine may."""
 
@@ -300,6 +319,33 @@ def test_the_scheme_is_said_wherever_the_figures_are(tmp_path: Path, run: Run) -
     ran = run("fit", data, "--task", "tag", "--out", tmp_path / "n", *options, "--set", "tagging.scheme=iob2")
     assert ran.code == 2
     assert "tagging.scheme: the tag 'E-PER' is not of the scheme IOB2; remove the setting" in ran.err
+
+
+def test_the_estimator_measures_spans() -> None:
+    sentences = spans(40)
+    X, y = ([[pair[part] for pair in sentence] for sentence in sentences] for part in (0, 1))
+    quick = SequenceTagger(units=3, layers=1, embedding=3, character_units=2, epochs=1).fit(X, y)
+    assert quick.bundle_.config.tagging.scheme == "iobes"
+    found = quick.evaluate(X, y)
+    predicted = quick.predict(X)
+    known = [sequence_labeling.get_entities(tags) for tags in (y, predicted)]
+    right = len(set(known[0]) & set(known[1]))
+    assert found["span_recall"] == right / len(known[0])
+    assert found["span_precision"] == (right / len(known[1]) if known[1] else 0)
+    assert found["accuracy"] == quick.score(X, y)
+    assert "span_f1" not in clone(quick).set_params(scheme="none").fit(X, y).evaluate(X, y)
+
+
+def test_the_files_of_a_study_are_read_whatever_the_training_file_was(tmp_path: Path) -> None:
+    data = tmp_path / "a.txt"
+    rows = [[(word, "x", tag, "O") for word, tag in sentence] for sentence in spans(20)]
+    data.write_text("\n\n".join("\n".join(" ".join(row) for row in sentence) for sentence in rows))
+    mine = config(QUICK, {"tagging": {"column": 3, "format": "columns"}})
+    prepared = TASK.prepare(data, mine, Reporter())
+    written = STUDY.write(prepared, tmp_path)
+    again = TASK.prepare(tmp_path / written.train, updated(mine, written.settings), Reporter())
+    assert again.assets.labels == prepared.assets.labels
+    assert again.config.tagging.scheme == prepared.config.tagging.scheme == "iobes"
 
 
 def test_tags_without_a_scheme_are_named_as_such(fitted: Fitted) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from recurra.io.formats.delimited import CSV, TSV
 from recurra.io.formats.folder import FOLDER
+from recurra.io.formats.labelled import LABELLED
 from recurra.io.formats.lines import FASTTEXT, JSONL, LINES
 from recurra.io.formats.parquet import PARQUET
 from recurra.io.formats.reading import read
@@ -35,5 +36,5 @@ __all__ = [
     "register_format",
 ]
 
-for _format in (LINES, CSV, TSV, JSONL, FASTTEXT, FOLDER, PARQUET, SPREADSHEET):
+for _format in (LINES, CSV, TSV, LABELLED, JSONL, FASTTEXT, FOLDER, PARQUET, SPREADSHEET):
     register_format(_format)

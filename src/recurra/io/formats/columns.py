@@ -36,6 +36,11 @@ _OTHERS = ("id", "idx", "index", "split", "date", "user", "name")
 _CHINESE = {"标签": "label", "类别": "class", "分类": "class", "评论": "review", "文本": "text"}
 _CHINESE |= {"内容": "content", "标题": "title", "情感": "sentiment"}
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
+_DAY = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})"
+_TIME = re.compile(_DAY + r"(?:[T ]\d{1,2}:\d{2}.{0,20})?")
+_CODE = re.compile(
+    r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
+)
 _NUMBER = re.compile(r"\s*[-+]?\.?\d[\d ,.']*(?:[eE][-+]?\d+)?%?\s*")
 
 
@@ -59,6 +64,7 @@ class Column:
         characters: the number of their characters.
         words: the number of words of the first 1,000 cells.
         numbers: the number of cells that are numbers.
+        codes: the number of cells that are dates, addresses of the web or of mail, or UUIDs.
         lists: the number of cells that are lists.
         foreign: the number of cells that are neither text, number nor list.
         values: the number of occurrences of each value, of at most ``limit`` different ones.
@@ -70,6 +76,7 @@ class Column:
     characters: int = 0
     words: int = 0
     numbers: int = 0
+    codes: int = 0
     lists: int = 0
     foreign: int = 0
     values: Counter[str] = field(default_factory=Counter)
@@ -93,6 +100,8 @@ class Column:
             return
         if isinstance(value, str) and _NUMBER.fullmatch(text):
             self.numbers += 1
+        elif len(text) <= 300 and (_TIME.fullmatch(text) or _CODE.fullmatch(text.strip())):
+            self.codes += 1
         self.characters += len(text)
         if self.count <= 1_000:
             self.words += len(text[:10_000].split())
@@ -112,8 +121,9 @@ class Column:
 
     @property
     def can_be_text(self) -> bool:
-        """Whether cells are words rather than numbers, lists or objects."""
-        return self.count > 0 and not self.lists and 2 * self.foreign < self.count > self.numbers
+        """Whether cells are words rather than numbers, dates, addresses, lists or objects."""
+        words = self.count > self.numbers and 2 * (self.foreign + self.codes) < self.count
+        return words and not self.lists
 
     @property
     def can_be_label(self) -> bool:

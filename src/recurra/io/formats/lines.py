@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -15,15 +16,16 @@ from recurra.io.formats.columns import find_text, study
 from recurra.io.formats.reading import MISSING, records
 from recurra.io.formats.spec import Format, NoLabel, Record, Refuse, Source, Start
 
-__all__ = ["FASTTEXT", "JSONL", "LINES"]
+__all__ = ["FASTTEXT", "JSONL", "LINES", "no_group", "numbered"]
 
 _PREFIX = "__label__"
 _LABELS = re.compile(rf"\s*((?:{_PREFIX}\S*(?:\s+|$))*)")
+_LEAST_TEXTS = 5
 _SAMPLE_OBJECTS = 100
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
-def _numbered(
+def numbered(
     source: Source, refuse: Refuse, lines: Lines | None, blank: bool = False
 ) -> Iterator[tuple[int, str]]:
     """Row numbers and whole lines; without blank ones, unless ``blank`` is set."""
@@ -38,7 +40,8 @@ def _numbered(
         lines.row += 1
 
 
-def _no_group(start: Start) -> None:
+def no_group(start: Start) -> None:
+    """Refuses a group column, which lines of text do not have."""
     request = start.request
     if request.labelled and request.group is not None and request.like is None:
         raise DataError(f"there is no column {request.group!r} in lines of text", where=start.source.path)
@@ -46,12 +49,12 @@ def _no_group(start: Start) -> None:
 
 def _texts(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
     """A record a line; a blank line is an empty text, so that the n-th answer belongs to the n-th line."""
-    for number, line in _numbered(source, refuse, lines, blank=True):
+    for number, line in numbered(source, refuse, lines, blank=True):
         yield Record(number, line.rstrip("\r\n"), None, None)
 
 
 def _texts_layout(start: Start) -> Source:
-    _no_group(start)
+    no_group(start)
     if start.request.labelled:
         hint = "leave data.format out, or learn the texts alone with --task lm"
         what = "has no labels: it is read as one text a line"
@@ -61,7 +64,7 @@ def _texts_layout(start: Start) -> Source:
 
 def _fasttext(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[Record]:
     """A record a line, such as ``__label__x __label__y the text``, without blank lines."""
-    for number, line in _numbered(source, refuse, lines):
+    for number, line in numbered(source, refuse, lines):
         match = _LABELS.match(line)
         end = match.end() if match else 0
         marks = (mark[len(_PREFIX) :] for mark in line[:end].split())
@@ -76,14 +79,37 @@ def _fasttext(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[R
 
 
 def _fasttext_layout(start: Start) -> Source:
-    _no_group(start)
+    no_group(start)
     label = "label" if start.request.labelled else None
-    return replace(start.source, text=("text",), label=label, columns=("label", "text"))
+    notes = tuple(_spaced_labels(start.text.splitlines())) if label is not None else ()
+    return replace(start.source, text=("text",), label=label, columns=("label", "text"), notes=notes)
+
+
+def _spaced_labels(lines: Sequence[str]) -> Iterator[str]:
+    """A note for each class all of whose texts begin with the same word, which may belong to its name.
+
+    Example:
+        >>> lines = [f"__label__{name} {i} words" for i in range(8) for name in ("New York is", "Oslo is")]
+        >>> [note[:60] for note in _spaced_labels(lines)]
+        ["each text of class 'New' begins with 'York': a label can't h"]
+    """
+    first: dict[str, Counter[str]] = {}
+    for line in lines:
+        label, _, text = line.removeprefix(_PREFIX).partition(" ")
+        if line.startswith(_PREFIX) and text and not text.lstrip().startswith(_PREFIX):
+            first.setdefault(label, Counter())[text.split(maxsplit=1)[0]] += 1
+    always = {label: next(iter(words)) for label, words in first.items() if len(words) == 1}
+    for label, word in always.items():
+        shared = any(word in words for other, words in first.items() if other != label)
+        alike = word[0].isalpha() and word[0].isupper() == label[:1].isupper()
+        if first[label][word] >= _LEAST_TEXTS and not shared and alike:
+            hint = f"if it is the class {label} {word}, write {_PREFIX}{label}_{word}"
+            yield f"each text of class {label!r} begins with {word!r}: a label can't hold a space; {hint}"
 
 
 def _objects(source: Source, refuse: Refuse, lines: Lines | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers and objects."""
-    for number, line in _numbered(source, refuse, lines):
+    for number, line in numbered(source, refuse, lines):
         hint = "fix the row, or pass --skip-bad-rows"
         try:
             value = json.loads(line)

@@ -248,6 +248,8 @@ def _fault_warnings(sources: Mapping[str, Source], figures: Mapping[str, Figures
             first = _rows_in_words(source, faults.unlabelled_rows)
             skip = "or pass --skip-bad-rows to fit"
             warnings.append(f"{name}: {rows} no label (first: {first}); label them, {skip}")
+        if faults.encoding:
+            warnings.append(f"{name}: not all rows are {source.encoding.upper()}; {faults.encoding}")
         warnings += broken_in_words(name, faults.broken, faults.examples)
         if faults.end is not None:
             warnings.append(f"{name}: {faults.end}; what comes before is checked")

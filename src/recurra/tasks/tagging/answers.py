@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from recurra.config import updated
+from recurra.io.formats import Skipped
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
@@ -19,6 +20,7 @@ from recurra.tasks.tagging.sentences import (
     read_sentences,
     split_words,
 )
+from recurra.tasks.texts import skipped_in_words
 
 __all__ = ["FIELDS", "answers"]
 
@@ -40,18 +42,24 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         sentences = [Sentence(words, None, n, n) for n, words in split if words]
         warnings = [f"text {n} has no words, and no answers" for n, words in split if not words]
         return Answers(FIELDS, _records(bundle, sentences, lambda: True), warnings=warnings)
-    if request.file is None or str(request.file) == "-":
-        encoding = bundle.config.data.encoding
-        stream, waiting = read_sentence_stream(sys.stdin.buffer, bundle.assets.source, encoding)
-        return Answers(FIELDS, _records(bundle, stream, waiting))
     # The file may have another format than the training file, e.g. plain sentences.
     tagging = updated(
         bundle.config, {"tagging": {"format": "auto", **request.settings.get("tagging", {})}}
     ).tagging
-    source = detect_sentences(
-        request.file, bundle.config.data, tagging, labelled=False, like=bundle.assets.source
-    )
-    return Answers(FIELDS, _records(bundle, read_sentences(source), lambda: True))
+    data, like, skipped = bundle.config.data, bundle.assets.source, Skipped()
+    stream: Iterator[Sentence]
+    if request.file is None or str(request.file) == "-":
+        stream, waiting = read_sentence_stream(sys.stdin.buffer, like, data, tagging, skipped)
+    else:
+        source = detect_sentences(request.file, data, tagging, labelled=False, like=like)
+        stream, waiting = read_sentences(source, skipped), lambda: True
+    warnings = []
+
+    def records() -> Iterator[dict[str, Any]]:
+        yield from _records(bundle, stream, waiting)
+        warnings.extend(skipped_in_words(skipped))
+
+    return Answers(FIELDS, records(), warnings=warnings)
 
 
 def _records(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +18,17 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
+from recurra.tasks.tagging.entities import entity_figures
 from recurra.tasks.tagging.network import Tagger
-from recurra.tasks.tagging.prepare import TaggerData, check_settings, held_out, learn, numbered, with_scheme
+from recurra.tasks.tagging.prepare import (
+    TaggerData,
+    check_settings,
+    held_out,
+    learn,
+    numbered,
+    scheme_of,
+    with_scheme,
+)
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
 
@@ -138,22 +148,41 @@ class SequenceTagger(WordFields, RecurrentEstimator):
 
     def predict(self, X: Words) -> list[list[str]]:
         """Returns the most probable tag of each word of each sentence."""
-        return [[str(self.classes_[k]) for k in p.argmax(axis=1)] for p in self.predict_proba(X)]
+        return self._tags(self.predict_proba(X))
+
+    def _tags(self, shares: list[NDArray[np.float64]]) -> list[list[str]]:
+        return [[str(self.classes_[k]) for k in share.argmax(axis=1)] for share in shares]
 
     def evaluate(self, X: Words, y: Words) -> dict[str, float]:
         """Returns the loss, the mean negative log-probability of a word's tag, and the accuracy.
 
-        A tag that training did not have makes the loss infinite.
+        If the tags mark spans (``bundle_.config.tagging.scheme``), ``span_precision``, ``span_recall``,
+        ``span_f1`` and ``span_f1_strict`` are those of whole spans; 0 if undefined. A tag that training did
+        not have makes the loss infinite.
         """
         column = {str(name): k for k, name in enumerate(self.classes_)}
-        truth = [tag for sentence in _sentences(X, y) for tag in sentence.tags or ()]
-        rows = np.concatenate(self.predict_proba(X))
+        sentences = _sentences(X, y)
+        truth = [tag for sentence in sentences for tag in sentence.tags or ()]
+        shares = self.predict_proba(X)
+        rows = np.concatenate(shares)
         right = np.array(
             [row[column[tag]] if tag in column else 0.0 for row, tag in zip(rows, truth, strict=True)]
         )
         with np.errstate(divide="ignore"):
             loss = float(-np.log(right).mean())
-        return {"loss": loss, "accuracy": self.score(X, y)}
+        predicted = self._tags(shares)
+        accuracy = np.mean([a == b for a, b in zip(chain(*predicted), truth, strict=True)])
+        found = {"loss": loss, "accuracy": float(accuracy)}
+        scheme = scheme_of(self.bundle_.config, sentences).scheme
+        if scheme is not None:
+            spans = entity_figures([sentence.tags or () for sentence in sentences], predicted, scheme)
+            found |= {
+                "span_precision": spans.precision or 0.0,
+                "span_recall": spans.recall or 0.0,
+                "span_f1": spans.f1 or 0.0,
+                "span_f1_strict": spans.strict.f1 or 0.0,
+            }
+        return found
 
     def score(self, X: Words, y: Words) -> float:
         """Returns the accuracy: the share of words with the right tag."""

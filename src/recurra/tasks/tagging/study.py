@@ -28,7 +28,9 @@ def write(prepared: TaggerData, folder: Path) -> StudyData:
 
     tags = prepared.train.tags
     majority = float(((prepared.test or prepared.valid).tags == np.bincount(tags[tags >= 0]).argmax()).mean())
-    settings = {"tagging": {"format": "columns"}, "data": {"encoding": "utf-8"}}
+    # The runs read these files, not the training file that the user described.
+    tagging = {"format": "columns", "column": "upos", "scheme": prepared.config.tagging.scheme}
+    settings = {"tagging": tagging, "data": {"encoding": "utf-8"}}
     study_data = write_parts(prepared, folder, ".tsv", write_part, majority=majority, settings=settings)
     write_strata(folder, np.zeros(study_data.rows, np.int64))
     return study_data

@@ -30,6 +30,8 @@ _MOST_TAGS = 200
 _LONGEST_TAG = 30
 _LONGEST_BLOCK = 200
 """Of a file of sentences, the largest mean length."""
+_SPACE = " \t\r\n"
+_SPACES = re.compile(f"[{_SPACE}]+")
 _LEAF = re.compile(r"\((\S+) ([^\s()]+)\)")
 
 Pair = tuple[str, str]
@@ -107,12 +109,12 @@ def find_columns(lines: Sequence[str], least: int = 2) -> tuple[int, bool]:
 
 
 def cells(line: str, tabs: bool, least: int) -> list[str]:
-    """Returns the columns of a line: separated by tabs, or by any white space.
+    """Returns the columns of a line: separated by tabs, or by spaces; other white space may be in a word.
 
     Empty cells at the end, beyond the first ``least``, are no columns: some tools end each line with a tab.
     """
     if not tabs:
-        return line.split()
+        return _SPACES.split(line.strip(_SPACE))
     found = [cell.strip() for cell in line.split("\t")]
     while len(found) > least and not found[-1]:
         found.pop()

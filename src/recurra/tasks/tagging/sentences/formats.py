@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from recurra.errors import BundleError, DataError
 from recurra.tasks.tagging.sentences.evidence import (
     CONLLU_COLUMNS,
@@ -20,7 +22,7 @@ from recurra.tasks.tagging.sentences.evidence import (
     mostly,
     slashed,
 )
-from recurra.tasks.tagging.settings import CONLLU_TAGS
+from recurra.tasks.tagging.settings import CONLLU_TAGS, TaggingConfig
 
 __all__ = [
     "SENTENCE_FORMATS",
@@ -105,11 +107,16 @@ class SentenceSource:
         Raises:
             BundleError: ``text`` is not what `to_json` writes.
         """
+        what = "the saved layout of the sentences can't be read"
         try:
-            values = json.loads(text)
-            return cls(**{**values, "path": Path(values["path"])})
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise BundleError(f"the saved layout of the sentences can't be read ({error})") from error
+            source = TypeAdapter(cls).validate_json(text, strict=True)
+            TaggingConfig(column=source.column)
+        except (ValidationError, RecursionError) as error:
+            raise BundleError(what) from error
+        sentence_format(source.format)
+        if source.columns < 2:
+            raise BundleError(f"{what} ({source.columns} columns)")
+        return source
 
 
 @dataclass(frozen=True)
@@ -205,7 +212,7 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
         count = f"the line has {len(row)} columns, the others {source.columns}"
         raise DataError(count, hint="each needs the word first and its tag")
     word, tag = row[0], row[source.tags_at - 1] if source.tags_at <= len(row) else ""
-    if not word:
+    if not word.strip():
         raise DataError("the word is empty")
     if tag not in ("", MISSING):
         return word, tag
@@ -216,11 +223,13 @@ def _parse_columns(line: str, words: int, source: SentenceSource) -> Word | None
 
 def _split_brown(line: str, source: SentenceSource) -> list[Word]:
     """The words of a line of words with their tags after a slash. Errors are without file and line."""
-    tokens, pairs = line.split(), slashed(line)
-    if len(pairs) < len(tokens):
-        bare = next(token for token in tokens if not slashed(token))
-        raise DataError(f"the word {bare[:40]!r} has no tag", hint="write word/tag")
-    return list(pairs)
+    words: list[Word] = []
+    for token in line.split():
+        pairs = slashed(token)
+        if source.labelled and not pairs:
+            raise DataError(f"the word {token[:40]!r} has no tag", hint="write word/tag")
+        words += pairs or [(token, None)]
+    return words
 
 
 def _sniff_brown(start: SentenceStart) -> bool:

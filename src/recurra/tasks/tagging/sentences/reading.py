@@ -68,7 +68,7 @@ def detect_sentences(
     source = SentenceSource(path, "", head.gzip, data.encoding, tagging.column, labelled=labelled)
     source = replace(source, skip_bad_rows=data.skip_bad_rows)
     start = SentenceStart(source, lines, path.name.lower().removesuffix(".gz"), like)
-    return _laid_out(start, None if tagging.format == "auto" else tagging.format)
+    return _laid_out(start, _named(tagging))
 
 
 def is_sentences(path: Path) -> bool:
@@ -97,6 +97,10 @@ def _first_lines(head: Head, path: Path, encoding: str) -> list[str]:
     return lines if head.complete or len(lines) < 2 else lines[:-1]  # the last is cut off
 
 
+def _named(tagging: TaggingConfig) -> str | None:
+    return None if tagging.format == "auto" else tagging.format
+
+
 def _laid_out(start: SentenceStart, name: str | None = None) -> SentenceSource:
     """The source in the named format, or in the first that matches."""
     if name is None:
@@ -118,28 +122,36 @@ def read_sentences(source: SentenceSource, skipped: Skipped | None = None) -> It
 
 
 def read_sentence_stream(
-    file: BinaryIO, like: SentenceSource | None, encoding: str
+    file: BinaryIO,
+    like: SentenceSource | None,
+    data: DataConfig,
+    tagging: TaggingConfig,
+    skipped: Skipped | None = None,
 ) -> tuple[Iterator[Sentence], Callable[[], bool]]:
     """Sentences of words from a binary stream, and a function that returns whether more lines have arrived.
 
     The format is detected from the first line that is not blank: CoNLL-U by its comment or its columns,
     columns if they are those of ``like``, the training file's source; otherwise each line is a sentence.
+    ``data`` and ``tagging`` are what the user set; ``skipped`` is that of `read_sentences`.
 
     Raises:
         DataError: something that is not text, bytes that are not in the encoding, or a broken line.
     """
-    pipe = Pipe(file, encoding)
+    pipe = Pipe(file, data.encoding)
     begin = [next(pipe, b"")]
     while begin[-1] and not begin[-1].strip():
         begin.append(next(pipe, b""))
     first = begin[-1]
-    codec = "utf-8" if pipe.wide else encoding  # the pipe decodes wide encodings itself
+    codec = "utf-8" if pipe.wide else data.encoding  # the pipe decodes wide encodings itself
     require_text(first, codec, NAME)
     head = "".join(Lines(iter([first]), NAME, codec, True)).rstrip("\r\n")
-    source = SentenceSource(Path(NAME), "", encoding=codec, labelled=False)
-    source = _laid_out(SentenceStart(source, [head], like=like))
-    lines = Lines(chain(begin, pipe), NAME, codec, False)
-    return read_sentences_from(lines, source), lambda: pipe.waiting
+    skip = data.skip_bad_rows
+    source = SentenceSource(
+        Path(NAME), "", encoding=codec, column=tagging.column, labelled=False, skip_bad_rows=skip
+    )
+    source = _laid_out(SentenceStart(source, [head], like=like), _named(tagging))
+    lines = Lines(chain(begin, pipe), NAME, codec, skip)
+    return read_sentences_from(lines, source, skipped), lambda: pipe.waiting
 
 
 def read_sentences_from(
