@@ -23,8 +23,7 @@ class ClassifierConfig(TextConfig):
 
 def for_labels(config: ClassifierConfig, label_kind: str, reporter: Reporter) -> ClassifierConfig:
     """Returns the settings for a kind of labels: for multi-label, those of the recipe for it are merged."""
-    overlay, config = config.multilabel, config.model_copy(update={"multilabel": {}})
-    changes = {section: values for section, values in overlay.items() if values}
+    changes = {section: values for section, values in config.multilabel.items() if values}
     if label_kind != "multilabel" or not changes:
         return config
     told = [
