@@ -208,7 +208,9 @@ def chosen_config(
     if chosen is not None:
         info = task_info(chosen)
     else:
-        info = TASKS[0] if named or data is None else task_of_file(data)
+        columns = assigned.get("data")
+        texts = isinstance(columns, dict) and not {"text", "label"}.isdisjoint(columns)
+        info = TASKS[0] if named or texts or data is None else task_of_file(data)
     series = {} if target is None else {"series": {"target": target}}
     columns = given(group=group, skip_bad_rows=skip_bad_rows)
     layers = (from_file, assigned, {"task": info.name, "data": columns, "train": given(**train), **series})
