@@ -12,7 +12,7 @@ PAGE, NOTEBOOK = ROOT / "docs" / "guide" / "course.md", ROOT / "examples" / "cou
 
 
 def notebook(page: str) -> str:
-    """Returns the notebook of a page: its text as Markdown, its Python blocks as code without outputs."""
+    """Returns the notebook of a page: its text and Keras's code as Markdown, its Python blocks as code."""
     cells: list[dict[str, Any]] = []
 
     def add(kind: str, text: str) -> None:
@@ -24,10 +24,13 @@ def notebook(page: str) -> str:
             )
 
     page = re.sub(r"<!--.*?-->\n", "", page)
+    page = re.sub(
+        r"^</?t.*\n", "", page, flags=re.MULTILINE
+    )  # a cell has no two columns: Keras's code is above
     page = page.replace("](../", "](../docs/")
     page = re.sub(r"\]\(([\w.-]+\.md)\)", r"](../docs/guide/\1)", page)
     end = 0
-    for fence in re.finditer(r"^```(\w*)\n(.*?)^```\n", page, re.DOTALL | re.MULTILINE):
+    for fence in re.finditer(r"^```(python|text)\n(.*?)^```\n", page, re.DOTALL | re.MULTILINE):
         add("markdown", page[end : fence.start()])
         if fence[1] == "python":  # the blocks between are what it prints
             add("code", fence[2])

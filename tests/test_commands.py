@@ -9,6 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
+import openpyxl
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -60,6 +61,21 @@ def series() -> str:
     return "\n".join(lines) + "\n"
 
 
+def tickets() -> str:
+    lines = [f'T-{i},"{t[:20]} {i}","{t}",{c}' for i, (t, c) in enumerate(zip(REVIEWS, LABELS, strict=True))]
+    return "\n".join(["ticket,title,body,category", *lines]) + "\n"
+
+
+def write_workbook(path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.remove(book.active)  # type: ignore[arg-type]
+    for name in ("First", "Second"):
+        sheet = book.create_sheet(name)
+        for row in [("text", "label"), *zip(REVIEWS, LABELS, strict=True)]:
+            sheet.append(row)
+    book.save(path)
+
+
 def vectors() -> str:
     words = sorted({word for text in REVIEWS for word in text.lower().split()})
     return "".join(f"{word} {' '.join([f'0.{i % 10}'] * 100)}\n" for i, word in enumerate(words))
@@ -83,12 +99,17 @@ def write_files(folder: Path) -> None:
         **dict.fromkeys(["play.txt", "sentences.txt", "new.txt"], lines),
         **dict.fromkeys(["beijing.csv", "weather.csv", "now.csv"], series()),
         "new.csv": unlabelled,
+        "tickets.csv": tickets(),
+        "topics.csv": table().replace(",pos", ',"rude,loud"').replace(",neg", ",rude"),
+        "broken.csv": f"{table()}a row without a label\n",
         "glove.6B.100d.txt": vectors(),
     }
     for name, text in contents.items():
         (folder / name).write_text(text, encoding="utf-8")
         with gzip.open(folder / f"{name}.gz", "wt", encoding="utf-8") as file:
             file.write(text)
+    for name in ("reviews.xlsx", "new.xlsx"):
+        write_workbook(folder / name)
     movies = [f"m{i // 4}" for i in range(len(REVIEWS))]
     rows = pyarrow.table({"movie": movies, "text": REVIEWS, "label": LABELS})
     (folder / "imdb").mkdir()

@@ -27,7 +27,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXECUTED = "<!-- executed by tests/test_documents.py -->"
 """A page with this line: its Python blocks run from top to bottom, as one program in an empty folder.
 
-A block marked ``text`` that follows a Python block is what that block prints.
+A block marked ``text`` that follows a Python block is what that block prints. Code for comparison, such as
+Keras's, is marked ``py`` and does not run.
 """
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGES = [path for path in DOCUMENTS if EXECUTED in path.read_text(encoding="utf-8")]

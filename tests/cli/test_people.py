@@ -176,6 +176,11 @@ def test_ctrl_c_says_what_is_kept(
         raise KeyboardInterrupt
 
     fit = ("fit", sample.train, "--out", tmp_path / "m", *TINY)
+    with monkeypatch.context() as patch:  # while the libraries are imported
+        patch.setattr("recurra.store.stamp", interrupted)
+        ran = run(*fit)
+        assert (ran.code, ran.err.count("\n")) == (130, 1)
+        assert "nothing was trained yet, and nothing is changed" in ran.err
     with monkeypatch.context() as patch:
         patch.setattr("recurra.tasks.fit.report_summary", interrupted)
         ran = run(*fit)

@@ -21,7 +21,7 @@ from recurra.generators import Generators, initial_weights
 from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
-from recurra.measure.report import render
+from recurra.measure.report import framed, render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
@@ -103,6 +103,10 @@ class Fitted:
             "seconds": round(self.seconds, 2),
             **self.assessment.as_json(),
         }
+
+    def _repr_html_(self) -> str:
+        """Returns the report, for notebooks."""
+        return framed(self.folder / "report.html")
 
 
 def fit_files(
