@@ -139,9 +139,9 @@ def test_the_report_shows_every_forecaster_and_the_truth(timed: bool) -> None:
     assert [bar.kind for bar in bars(metrics)] == ["model", "baseline"]
     assessment = ForecastAssessment("test", metrics, truth, forecasts, stamps, "no season", [])
     sections = forecast_sections(assessment, "1 h")
-    assert [section.anchor for section in sections] == ["truth", "errors", "when"]
-    assert sections[1].paragraphs[1] == "No season."
+    assert [section.anchor for section in sections] == ["figures", "truth", "when"]
+    assert sections[0].paragraphs[1] == "No season."
     drawn = [chart.caption for section in sections for chart in section.charts]
     assert len(drawn) == (3 if timed else 2)  # forecast, (by the hour), by distance
     assert all(str(chart.svg).startswith("<svg") for section in sections for chart in section.charts)
-    assert [row[0] for row in sections[1].tables[0].rows] == ["GRU", PERSISTENCE]
+    assert [row[0] for row in sections[0].tables[0].rows] == ["GRU", PERSISTENCE]
