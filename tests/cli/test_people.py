@@ -74,9 +74,12 @@ def test_many_classes_and_several_labels(monkeypatch: pytest.MonkeyPatch) -> Non
     several = {"a": 0.9, "b": 0.7, "c": 0.2, "d": 0.1}
     text = spoken(["row"], [{"row": 1, "label": ["a", "b"], "probabilities": several}], ["a"], terminal)
     assert "1 other classes" in text.splitlines()[-1]
+    rare = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1, "e": 0.05}
+    text = spoken(["row"], [{"row": 1, "label": "e", "probabilities": rare}], ["a"], terminal)
+    assert any(line.split()[0] == "e" for line in text.splitlines() if line.split())
     empty = {"row": 1, "label": [], "note": "empty text", "probabilities": {"a": 0.2}}
     none = spoken(["row"], [empty], ["a"], terminal)
-    assert "no label has a probability of 50%" in none
+    assert "no label has the probability from which on it is predicted" in none
     assert "! empty text" in none
 
 

@@ -50,12 +50,14 @@ def _classes(record: Mapping[str, Any], encoding: str) -> Iterator[str]:
     """The most probable classes of a record, the predicted ones in bold, each with a bar."""
     chosen = {record["label"]} if isinstance(record["label"], str) else set(record["label"])
     ranked = sorted(record["probabilities"].items(), key=lambda pair: -pair[1])
-    shown = ranked[: max(_SHOWN, len(chosen) + 1)]
+    most = max(_SHOWN, len(chosen) + 1)
+    # A predicted label may be less probable than others, whose thresholds are higher.
+    shown = [pair for place, pair in enumerate(ranked) if place < most or pair[0] in chosen]
     names = {name: escape(short(name)) for name, _ in shown}
     width = max(map(cell_len, names.values()))
     full = "█" if encoding.lower().startswith("utf") else "#"
     if not chosen:
-        yield "  no label has a probability of 50%"
+        yield "  no label has the probability from which on it is predicted"
     for name, probability in shown:
         style, end = ("[bold green]", "[/bold green]") if name in chosen else ("[dim]", "[/dim]")
         bar = (full * round(_BAR * probability)).ljust(_BAR)
@@ -64,7 +66,7 @@ def _classes(record: Mapping[str, Any], encoding: str) -> Iterator[str]:
     if record.get("note"):
         yield f"  [yellow]! {escape(record['note'])}[/yellow]"
     if len(ranked) > len(shown):
-        rest = sum(probability for _, probability in ranked[len(shown) :])
+        rest = sum(probability for name, probability in ranked if name not in names)
         others = f"{len(ranked) - len(shown):,} other classes"
         yield f"  [dim]{others}{'' if len(chosen) != 1 else f': {100 * rest:.1f}% together'}[/dim]"
 

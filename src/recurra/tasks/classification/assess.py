@@ -128,7 +128,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
     name = network_name(bundle.config.model)
     logits, labels = logits_of(bundle, part), part.labels
-    raw = probabilities(logits, label_kind)
+    before = reliability(probabilities(logits, label_kind), labels, label_kind)
     calibrated = probabilities(logits, label_kind, bundle.temperature)
     new = None if training is None else unseen_rows(part, training)
 
@@ -169,7 +169,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         majority=majority,
         baseline=baseline_metrics,
         comparison=comparison,
-        before=reliability(raw, labels, label_kind),
+        before=before,
         after=reliability(calibrated, labels, label_kind),
         mistakes=worst_mistakes(
             labels,
