@@ -85,12 +85,12 @@ class Screen(Reporter):
 
     def note(self, text: str) -> None:
         """Prints a sentence."""
-        self._print("  " + escape(text))
+        self._print(_indented(escape(text)))
 
     def warn(self, text: str) -> None:
         """Prints a sentence in yellow."""
         self._warnings.append(text)
-        self._print(f"  [yellow]! {escape(text)}[/yellow]", warning=True)
+        self._print(_indented(f"[yellow]! {escape(text)}[/yellow]"), warning=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table; the columns after the first are numbers and are right-aligned.
@@ -169,6 +169,11 @@ class Screen(Reporter):
             return super().observer()
         self._print_heading()
         return ProgressObserver(self.console)
+
+
+def _indented(text: str) -> Padding:
+    """A text by two columns to the right, also where it goes on in further lines."""
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def _width(stream: TextIO) -> int | None:
