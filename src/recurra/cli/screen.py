@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from recurra.cli.terminal import EscapingConsole
 from recurra.printable import printable
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -151,6 +152,14 @@ class Screen(Reporter):
         if self._bytes is not None:
             self._bytes[1].stop()
             self._bytes = None
+
+    def counting(self, what: str, total: int | None = None) -> AbstractContextManager[Tick]:
+        """Returns a context that shows a bar of rows on a terminal, and nothing elsewhere."""
+        from recurra.cli.counting import counting
+
+        if self.quiet or not self.console.is_terminal:
+            return super().counting(what, total)
+        return counting(self.console, what, total)
 
     def observer(self) -> Observer:
         """Returns an observer that shows a progress bar, or prints lines if the output is no terminal."""
