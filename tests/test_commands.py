@@ -9,6 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
+import openpyxl
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -41,6 +42,16 @@ def table(separator: str = ",") -> str:
     return "\n".join([f"text{separator}label", *lines]) + "\n"
 
 
+def inquiries() -> str:
+    """Inquiries of 12 customers, whose columns have other names than those of reviews."""
+    header = ["customer,title,body,team,mood"]
+    rows = [
+        f'c{i // 4},"a title of inquiry {i}","{text}",{("billing", "access")[i % 2]},{label}'
+        for i, (text, label) in enumerate(zip(REVIEWS, LABELS, strict=True))
+    ]
+    return "\n".join([*header, *rows]) + "\n"
+
+
 def tagged() -> str:
     tags = {"the": "DET", "and": "CCONJ", ",": "PUNCT", "was": "AUX", "I": "PRON", "it": "PRON"}
     sentences = []
@@ -58,6 +69,21 @@ def series() -> str:
         time = start + datetime.timedelta(hours=hour)
         lines.append(f"{time},{hour % 24 + hour * 0.01:.2f},{1000 + hour % 7}")
     return "\n".join(lines) + "\n"
+
+
+def tickets() -> str:
+    lines = [f'T-{i},"{t[:20]} {i}","{t}",{c}' for i, (t, c) in enumerate(zip(REVIEWS, LABELS, strict=True))]
+    return "\n".join(["ticket,title,body,category", *lines]) + "\n"
+
+
+def write_workbook(path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.remove(book.active)  # type: ignore[arg-type]
+    for name in ("First", "Second"):
+        sheet = book.create_sheet(name)
+        for row in [("text", "label"), *zip(REVIEWS, LABELS, strict=True)]:
+            sheet.append(row)
+    book.save(path)
 
 
 def vectors() -> str:
@@ -83,12 +109,22 @@ def write_files(folder: Path) -> None:
         **dict.fromkeys(["play.txt", "sentences.txt", "new.txt"], lines),
         **dict.fromkeys(["beijing.csv", "weather.csv", "now.csv"], series()),
         "new.csv": unlabelled,
+        "tickets.csv": tickets(),
+        "topics.csv": table().replace(",pos", ',"rude,loud"').replace(",neg", ",rude"),
+        "broken.csv": f"{table()}a row without a label\n",
+        "inquiries.csv": inquiries(),
+        "themes.csv": "text,label\n"
+        + "".join(f'"{text}",{("cast", "music", "cast|music")[i % 3]}\n' for i, text in enumerate(REVIEWS)),
+        "zh.csv": "text,label\n"
+        + "".join(f"{'剧情很好' if i % 2 else '非常无聊'}第{i}次,{i % 2}\n" for i in range(40)),
         "glove.6B.100d.txt": vectors(),
     }
     for name, text in contents.items():
         (folder / name).write_text(text, encoding="utf-8")
         with gzip.open(folder / f"{name}.gz", "wt", encoding="utf-8") as file:
             file.write(text)
+    for name in ("reviews.xlsx", "new.xlsx"):
+        write_workbook(folder / name)
     movies = [f"m{i // 4}" for i in range(len(REVIEWS))]
     rows = pyarrow.table({"movie": movies, "text": REVIEWS, "label": LABELS})
     (folder / "imdb").mkdir()

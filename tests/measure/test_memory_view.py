@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from recurra.errors import OutputError
 from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
 from recurra.measure.memory import Memory, measure
 from recurra.measure.memory_view import sentences, table, write_figure
+from tests.page import Page
 
 
 def found(layer: Recurrent, steps: int = 12) -> Memory:
@@ -35,7 +37,7 @@ def test_a_matrix_below_1_is_said_to_die_and_one_above_to_blow_up() -> None:
     assert "within 0.01 of 1" in living["matrix"]
     assert "3.000, above 1" in bursting["matrix"]
     assert "tanh bounds it" in bursting["matrix"]
-    assert "without tanh 3.5e9 (it grows)" in bursting["alone"]
+    assert "without tanh 3.5e9 (it grows): A^20 h(0)." in bursting["alone"]
     assert "nothing bounds it" in sentences(scaled(3.0, "relu"))["matrix"]
     assert set(dying) == {"gradient", "matrix", "alone"}
 
@@ -72,7 +74,7 @@ def test_a_growing_and_a_dead_gradient_are_named() -> None:
 
 
 def test_the_table_has_a_column_a_layer_and_direction() -> None:
-    header, rows = table(found(LSTM(3, [4, 5], bidirectional=True)))
+    header, rows = table({"m": found(LSTM(3, [4, 5], bidirectional=True))})
     assert header == [
         "", "LSTM layer 1 forward", "LSTM layer 1 backward", "LSTM layer 2 forward", "LSTM layer 2 backward",
     ]  # fmt: skip
@@ -87,14 +89,15 @@ def test_the_table_has_a_column_a_layer_and_direction() -> None:
 def test_a_figure_is_a_page_or_a_picture(layer: Recurrent, tmp_path: Path) -> None:
     seen = found(layer)
     for name in ("figure.html", "figure.PNG", "figure.svg"):
-        write_figure(seen, tmp_path / name, "Memory of <my> model", sentences(seen))
+        write_figure({"<m>": seen}, tmp_path / name, "Memory of <my> model", {"<m>": sentences(seen)})
     page = (tmp_path / "figure.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "Memory of &lt;my&gt; model" in page
     assert "<my>" not in page
     assert "<script" not in page
     assert sentences(seen)["matrix"] in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == (4 if seen.last.gates else 3)
+    assert page.count("<figcaption") == page.count("<svg")
     assert (tmp_path / "figure.PNG").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "figure.svg").read_text(encoding="utf-8")
     assert len(list(tmp_path.iterdir())) == 3
@@ -109,7 +112,7 @@ def test_a_figure_with_values_beyond_numbers_is_drawn(tmp_path: Path) -> None:
     assert seen.last.linear.left[-1] is None
     assert seen.gradient.median[-1] > 1e140
     json.loads(json.dumps(seen.model_dump(mode="json"), allow_nan=False))
-    write_figure(seen, tmp_path / "figure.svg", "blown", sentences(seen))
+    write_figure({"m": seen}, tmp_path / "figure.svg", "blown", {"m": sentences(seen)})
     assert "more than 1e308 (it grows)" in sentences(seen)["alone"]
 
 
@@ -118,4 +121,29 @@ def test_a_name_without_a_known_ending_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     for name in ("figure.pdf", "figure", "folder.png"):
         with pytest.raises(OutputError, match=name):
-            write_figure(seen, tmp_path / name, "", {})
+            write_figure({"m": seen}, tmp_path / name, "", {})
+
+
+def test_two_networks_are_one_page_in_its_colours_with_one_table(tmp_path: Path) -> None:
+    networks = {"simple-rnn": found(SimpleRNN(3, 4)), "lstm <l>": found(LSTM(3, 4))}
+    header, rows = table(networks)
+    assert header == ["", "simple-rnn", "lstm <l>"]
+    named = {row[0]: row[1:] for row in rows}
+    assert len(named) == len(rows)
+    assert all(named["gradient 12 back"])
+    assert named["forget gate"][0] == ""
+    assert named["forget gate"][1]
+    assert [row[0] for row in rows].index("forget gate") > [row[0] for row in rows].index("gradient 12 back")
+    lines = {name: sentences(memory) for name, memory in networks.items()}
+    write_figure(networks, tmp_path / "page.html", "Memory of two", lines)
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.tags.count("svg") == 4
+    charts = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    for chart in charts:
+        assert not re.search(r"(?:fill|stroke): #[0-9a-f]{6}", chart)  # colours of the page, so also dark
+        assert "simple-rnn and lstm &lt;l&gt;" in chart
+    assert "no gates: simple-rnn" in page.text
+    assert all(line in page.text for said in lines.values() for line in said.values())
+    assert re.findall(r'<section id="([a-z-]+)"', html) == ["figures", "network-a", "network-b", "table"]
+    write_figure(networks, tmp_path / "picture.svg", "Memory of two", lines)

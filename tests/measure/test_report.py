@@ -10,7 +10,7 @@ import pytest
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from recurra.errors import OutputError
+from recurra.errors import DataError, OutputError
 from recurra.layers.summary import Row
 from recurra.measure.charts import interval_chart, line_chart
 from recurra.measure.report import (
@@ -20,6 +20,7 @@ from recurra.measure.report import (
     ReportData,
     ReportTable,
     Section,
+    framed,
     render,
     write_report,
 )
@@ -222,6 +223,19 @@ def test_history_with_gaps_and_a_single_epoch() -> None:
     page = Page(render(two))
     assert page.tags.count("svg") == 1
     assert "0.25" in page.text
+
+
+def test_a_notebook_shows_a_page_in_a_frame_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / f"a{chr(34)}b.html"
+    write_report(path, forecaster().model_copy(update={"title": HOSTILE}))
+    page = Page(framed(path))
+    assert page.tags == ["iframe"]
+    attributes = {name: value for _, name, value in page.attributes}
+    assert attributes["srcdoc"] == path.read_text(encoding="utf-8")
+    assert attributes["sandbox"] == ""  # nothing is allowed
+    path.unlink()
+    with pytest.raises(DataError, match="can't be read"):
+        framed(path)
 
 
 def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def test_without_a_command_the_settings_of_the_model_are_used() -> None:
     first, *_ = commands(bundle(valid="/d/v.csv"), Path("my model"), "recurra demo")
     assert first.startswith("recurra fit '/d/a b.csv' --config 'my model/config.yaml' --valid /d/v.csv --set")
     assert first.endswith("--out 'my model-dropout'")
+    assert commands(bundle(), Path("m"), "recurra fit here.csv")[-1].startswith("recurra compare here.csv ")
+    assert commands(bundle(), Path("m"), "recurra fit --out m here.csv")[0].startswith(
+        "recurra fit '/d/a b.csv'"
+    )
 
 
 @pytest.mark.parametrize(("task", "words"), [("classify", True), ("tag", True), ("forecast", False)])

@@ -166,6 +166,22 @@ def test_a_figure_is_written(run: Run, trained: Fitted, tmp_path: Path, name: st
     assert (tmp_path / "new" / name).stat().st_size > 10_000
 
 
+def test_recipes_and_radii_are_shown_side_by_side(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    found = seen(run, "simple-rnn", "memory", *FEW, "--beside", "gru", "--radius", "0.9,1.1", "--out", page)
+    names = [f"{name}, untrained, radius {radius}" for name in ("simple-rnn", "gru") for radius in (0.9, 1.1)]
+    assert [network["network"] for network in found["networks"]] == names
+    for network, radius in zip(found["networks"], (0.9, 1.1, 0.9, 1.1), strict=True):
+        blocks = network["parts"][-1]["spectral_radius"].values()
+        assert all(block == pytest.approx(radius, abs=1e-4) for block in blocks)
+    dying, bursting = (network["parts"][-1]["linear"]["norm"] for network in found["networks"][:2])
+    assert dying[-1] < dying[0] < bursting[-1]
+    assert "A^10 h(0)" in found["networks"][0]["sentences"]["alone"]
+    assert page.read_text(encoding="utf-8").count("<svg") == 4
+    ran = run("inspect", "simple-rnn", "memory", *FEW, "--radius", "0.9,1.1")
+    assert "simple-rnn, untrained, radius 0.9" in ran.out
+
+
 def mistakes(trained: Fitted, folder: Path) -> dict[str, tuple[list[object], str]]:
     """Arguments after `inspect`, and what the one line must say, by name of the mistake."""
     model = trained.folder
@@ -196,6 +212,10 @@ def mistakes(trained: Fitted, folder: Path) -> dict[str, tuple[list[object], str
         "cut too short": ([model, "memory", "--steps", 500], "the longest has 60"),
         "no steps": ([model, "memory", "--steps", 0], "--steps is 0"),
         "no texts": ([model, "memory", "--texts", -1], "--texts is -1"),
+        "no radius": ([model, "memory", "--radius", "0"], "radius is 0"),
+        "no number": ([model, "memory", "--radius", "0.9;1.1"], "numbers separated by commas"),
+        "radius twice": ([model, "memory", *STEPS, "--radius", "0.9,0.9"], "given twice"),
+        "no neighbour": ([model, "memory", "--beside", folder / "gone"], "there is no such model directory"),
         "no figure": ([model, "memory", "--out", folder / "figure.pdf"], "end it in .html, .png, .svg"),
     }
 
@@ -203,6 +223,7 @@ def mistakes(trained: Fitted, folder: Path) -> dict[str, tuple[list[object], str
 NAMES = [
     "no model", "no recipe", "not a model", "another kind", "training file gone", "file missing",
     "file empty", "texts too short", "cut too short", "no steps", "no texts", "no figure",
+    "no radius", "no number", "radius twice", "no neighbour",
 ]  # fmt: skip
 
 
@@ -221,7 +242,14 @@ def test_every_mistake_is_tried(trained: Fitted, tmp_path: Path) -> None:
 
 
 def test_options_of_memory_go_with_memory_alone(run: Run, trained: Fitted) -> None:
-    for option in (["--fresh"], ["--steps", 3], ["--texts", 3], ["--out", "x.svg"]):
+    for option in (
+        ["--fresh"],
+        ["--beside", "gru"],
+        ["--radius", "1"],
+        ["--steps", 3],
+        ["--texts", 3],
+        ["--out", "x.svg"],
+    ):
         ran = run("inspect", trained.folder, "summary", *option)
         assert ran.code == 2
         assert "only valid with memory" in ran.err

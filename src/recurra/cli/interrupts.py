@@ -17,26 +17,27 @@ __all__ = ["saying_what_is_kept"]
 @contextmanager
 def saying_what_is_kept(out: Path) -> Iterator[None]:
     """Context of a training into ``out`` that says on Ctrl-C what of it is kept, and exits with code 130."""
-    before = None
     try:
-        from recurra import store
+        from recurra import store  # imports torch, which takes seconds
 
         before = store.stamp(out)
+    except KeyboardInterrupt:
+        raise _stop("nothing was trained yet, and nothing is changed") from None
+    try:
         yield
     except KeyboardInterrupt:
-        print(f"recurra: interrupted: {printable(_kept(out, before))}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        now = store.stamp(out)
+        if now is not None and now != before:
+            kept = f"the trained model is in {out}, without its report"
+        elif store.has_checkpoint(out):
+            kept = f"the steps so far are kept in {out}: the same command with --resume goes on from there"
+        elif now is not None:
+            kept = f"nothing was trained yet; the model in {out} is as it was"
+        else:
+            kept = "nothing was trained yet, and nothing is kept"
+        raise _stop(kept) from None
 
 
-def _kept(out: Path, before: tuple[int, int] | None) -> str:
-    """What is in ``out``, where there was a model with the stamp ``before``, or None."""
-    from recurra import store
-
-    now = store.stamp(out)
-    if now is not None and now != before:
-        return f"the trained model is in {out}, without its report"
-    if store.has_checkpoint(out):
-        return f"the steps so far are kept in {out}: the same command with --resume goes on from there"
-    if now is not None:
-        return f"nothing was trained yet; the model in {out} is as it was"
-    return "nothing was trained yet, and nothing is kept"
+def _stop(kept: str) -> typer.Exit:
+    print(f"recurra: interrupted: {printable(kept)}", file=sys.stderr)
+    return typer.Exit(130)

@@ -130,6 +130,24 @@ def default_out(data: Path, what: str) -> Path:
     return Path(f"{data.absolute().name.partition('.')[0] or 'recurra'}-{what}")
 
 
+def numbers(text: str, option: str) -> list[float]:
+    """Returns the numbers of an option, separated by commas.
+
+    Raises:
+        ConfigError: a part of ``text`` is not a number.
+
+    Example:
+        >>> numbers("0.9, 1.1", "--radius")
+        [0.9, 1.1]
+    """
+    from recurra.errors import ConfigError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} is {text!r}", hint="give numbers separated by commas") from None
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Returns the options that are set, i.e. neither None nor False."""
     return {name: value for name, value in options.items() if value is not None and value is not False}
@@ -190,7 +208,9 @@ def chosen_config(
     if chosen is not None:
         info = task_info(chosen)
     else:
-        info = TASKS[0] if named or data is None else task_of_file(data)
+        columns = assigned.get("data")
+        texts = isinstance(columns, dict) and not {"text", "label"}.isdisjoint(columns)
+        info = TASKS[0] if named or texts or data is None else task_of_file(data)
     series = {} if target is None else {"series": {"target": target}}
     columns = given(group=group, skip_bad_rows=skip_bad_rows)
     layers = (from_file, assigned, {"task": info.name, "data": columns, "train": given(**train), **series})

@@ -148,8 +148,12 @@ def predict(
     elif out is None:
         count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
     else:
-        with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
-            count = write_answers(answers, target, written_as, safe=safe_csv)
+        with (
+            replacing(out) as draft,
+            draft.open("w", encoding="utf-8", newline="") as target,
+            screen.counting("predicting") as tick,
+        ):
+            count = write_answers(answers, target, written_as, safe=safe_csv, tick=tick)
         screen.note(f"{count:,} answers in {out}")
     for sentence in answers.warnings[len(known) :]:
         screen.warn(sentence)
@@ -177,6 +181,17 @@ def inspect(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="memory: use untrained weights.")] = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MODEL", help="memory: another model or recipe beside it. Can be repeated."),
+    ] = None,
+    radius: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,...",
+            help="memory: measure with recurrent matrices of these spectral radii, such as 0.9,1.1.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -190,7 +205,8 @@ def inspect(
     as_json: options.AsJson = False,
 ) -> None:
     """Show a model's layers, the nearest words of a word, the explanation of a prediction, or its memory."""
-    for name, value in {"--fresh": fresh, "--steps": steps, "--texts": texts, "--out": out}.items():
+    given = {"--fresh": fresh, "--beside": beside, "--radius": radius, "--steps": steps}
+    for name, value in {**given, "--texts": texts, "--out": out}.items():
         if what != "memory" and value not in (None, False):
             raise typer.BadParameter(f"only valid with memory, not with {what}", param_hint=name)
     from recurra.tasks.use import explain, summary, words
@@ -203,7 +219,18 @@ def inspect(
 
         data = None if text is None else Path(text)
         count = 32 if texts is None else texts
-        screen.finish(inspect_memory(model, data, screen, fresh=fresh, steps=steps, texts=count, out=out))
+        result = inspect_memory(
+            model,
+            data,
+            screen,
+            fresh=fresh,
+            beside=beside or [],
+            radii=[] if radius is None else options.numbers(radius, "--radius"),
+            steps=steps,
+            texts=count,
+            out=out,
+        )
+        screen.finish(result)
     elif text is None:
         missing = "the word to look up" if what == "words" else "the text to explain"
         raise typer.BadParameter(f"give {missing}", param_hint="TEXT")

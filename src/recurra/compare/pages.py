@@ -14,7 +14,7 @@ from recurra.compare.arms import Arm
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import Run
 from recurra.files import replacing
-from recurra.measure.report import Part, ReportData, write_report
+from recurra.measure.report import Part, ReportData, framed, write_report
 from recurra.measure.study import Criterion
 from recurra.measure.study_view import ArmFigures, StudyFigures, report_fields, verdicts
 from recurra.tasks.card import made_by, now
@@ -57,6 +57,10 @@ class Compared:
             "arms": [_as_json(arm, figures.criterion) for arm in arms],
             "verdicts": {str(size or "all"): lines for size, lines in verdicts(figures).items()},
         }
+
+    def _repr_html_(self) -> str:
+        """Returns the report, for notebooks."""
+        return framed(self.folder / "report.html")
 
 
 def _as_json(arm: ArmFigures, criterion: Criterion) -> dict[str, Any]:

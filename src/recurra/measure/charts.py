@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import cycle
 from math import isfinite
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BASE_STYLE", "interval_chart", "line_chart", "reliability_chart"]
+__all__ = ["BASE_STYLE", "Palette", "interval_chart", "line_chart", "page_chart", "reliability_chart"]
 
 Ends = tuple[Sequence[float], Sequence[float]]
 
@@ -70,6 +71,34 @@ _STYLE = {
     "lines.linewidth": 1.8,
     "lines.markersize": 3.5,
 }
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a chart: of text, of auxiliary lines, and of curves."""
+
+    ink: str
+    soft: str
+    lines: tuple[str, ...]
+
+
+def page_chart(draw: Callable[[Axes, Palette], None], *, title: str, name: str) -> Markup:
+    """Returns a chart of any kind in the colours of the page, with a legend above it.
+
+    Args:
+        draw: Draws into the axes with the colours given.
+        title: Text alternative of the chart for screen readers.
+        name: Name of the chart, unique on the page.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+        axes = figure.subplots()
+        draw(axes, Palette(_INK, _INK, (_ACCENT, _SECOND, *_MORE)))
+        _legend(figure, axes)
+        return _svg(figure, title)
 
 
 def line_chart(

@@ -1,44 +1,26 @@
-"""The memory of a network as sentences, a table, and a figure (page or picture)."""
+"""The memory of one network or of several as sentences, a table, and a figure (page or picture)."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from markupsafe import Markup
 
 from recurra.cells import cell_named
 from recurra.errors import OutputError
 from recurra.files import replacing
 from recurra.measure.formatting import share
 from recurra.measure.memory import Memory, Part
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from recurra.measure.memory_charts import charts, picture
 
 __all__ = ["check_place", "sentences", "table", "write_figure"]
 
-_FORMS = (".html", ".png", ".svg")
-_INK, _SOFT = "#1d1f23", "#8a8f99"
-_COLOURS = ("#1f5fae", "#b2560d", "#1c7a43", "#7a3b9a")
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "memory",
-    "axes.edgecolor": _SOFT,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "grid.color": "#e4e2de",
-    "grid.linewidth": 0.6,
-    "legend.edgecolor": "none",
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.6,
-}
-_DRAWN = Markup(
-    '<div role="img" aria-label="{}" style="background: #fff; border-radius: .6rem; padding: .6rem">{}</div>'
+_EXPLAINED = (
+    "Gradient: the norm of the derivative of the last state with respect to the vector of a word so many "
+    "steps before it, relative to that of the last word. State left: of a random state, with zero input; "
+    "linear: without the activation. Time constant: the number of steps after which the gate has kept 37% of "
+    "a cell."
 )
-_FLOOR, _CEILING = 1e-30, 1e30  # smaller values are drawn as this, larger ones are not drawn
+_FORMS = (".html", ".png", ".svg")
 
 
 def sentences(memory: Memory) -> dict[str, str]:
@@ -51,40 +33,50 @@ def sentences(memory: Memory) -> dict[str, str]:
     return {**lines, "gates": _gates_sentence(memory)} if part.carry else lines
 
 
-def table(memory: Memory) -> tuple[list[str], list[list[str]]]:
-    """Returns header and rows of a table with a column for each layer and direction."""
+def table(networks: Mapping[str, Memory]) -> tuple[list[str], list[list[str]]]:
+    """Returns header and rows of a table with a column for each layer and direction of each network.
+
+    Args:
+        networks: The measurements, over the same distance, by the name of the network.
+    """
+    several = len(networks) > 1
+    header = [""]
+    columns: list[dict[str, str]] = []
+    for network, memory in networks.items():
+        for part in memory.parts:
+            name = _name(part, memory)
+            one = several and len(memory.parts) == 1
+            header.append(network if one else f"{network}: {name}" if several else name)
+            columns.append(_column(part, memory))
+    labels: list[str] = []
+    for column in columns:
+        place = 0
+        for label in column:  # after the label that is before it in its own column
+            if label not in labels:
+                labels.insert(place, label)
+            place = labels.index(label) + 1
+    return header, [[label, *(column.get(label, "") for column in columns)] for label in labels]
+
+
+def _column(part: Part, memory: Memory) -> dict[str, str]:
+    """The figures of a layer and direction by their labels."""
     steps = memory.steps
-    header = ["", *(_name(part, memory) for part in memory.parts)]
     distances = [d for d in (1, 10, 50, 100, 200, 500, 1000) if d < steps] + [steps]
-    rows = [
-        [
-            f"gradient {d} back",
-            *(_short(memory.gradient.median[d]) if part is memory.last else "" for part in memory.parts),
-        ]
-        for d in distances
-    ]
-    rows += [
-        [f"spectral radius, {name}", *(f"{part.spectral_radius[name]:.3f}" for part in memory.parts)]
-        for name in memory.last.spectral_radius
-    ]
-    rows += [
-        [f"state left after {d}", *(_short(part.with_activation.left[d]) for part in memory.parts)]
-        for d in distances
-    ]
-    rows.append(
-        [f"the same, linear, after {steps}", *(_short(part.linear.left[-1]) for part in memory.parts)]
-    )
-    for number, gate in enumerate(memory.last.gates):
-        gates = [part.gates[number] for part in memory.parts]
-        rows.append([f"{gate.name} gate", *(f"{gate.mean:.3f}" for gate in gates)])
-        edges = [f"{share(gate.nearly_open)} / {share(gate.nearly_shut)}" for gate in gates]
-        rows.append(["  nearly open / shut", *edges])
-    carries = [part.carry for part in memory.parts if part.carry is not None]
-    if carries:
-        rows.append(["time constant, typical", *(f"{carry.typical:,.1f}" for carry in carries)])
-        rows.append(["time constant, longest", *(f"{carry.longest:,.1f}" for carry in carries)])
-        rows.append([f"kept by it over {steps}", *(_short(carry.kept) for carry in carries)])
-    return header, rows
+    last = part is memory.last
+    cells = {f"gradient {d} back": _short(memory.gradient.median[d]) if last else "" for d in distances}
+    cells |= {f"spectral radius, {name}": f"{radius:.3f}" for name, radius in part.spectral_radius.items()}
+    cells |= {f"state left after {d}": _short(part.with_activation.left[d]) for d in distances}
+    cells[f"the same, linear, after {steps}"] = _short(part.linear.left[-1])
+    for gate in part.gates:
+        cells[f"{gate.name} gate"] = f"{gate.mean:.3f}"
+        cells[f"{gate.name} gate, nearly open / shut"] = (
+            f"{share(gate.nearly_open)} / {share(gate.nearly_shut)}"
+        )
+    if part.carry is not None:
+        cells["time constant, typical"] = f"{part.carry.typical:,.1f}"
+        cells["time constant, longest"] = f"{part.carry.longest:,.1f}"
+        cells[f"kept by it over {steps}"] = _short(part.carry.kept)
+    return cells
 
 
 def check_place(path: Path) -> None:
@@ -99,40 +91,49 @@ def check_place(path: Path) -> None:
         raise OutputError("is a directory", where=path, hint="give the name of a file")
 
 
-def write_figure(memory: Memory, path: Path, title: str, lines: Mapping[str, str]) -> None:
+def write_figure(
+    networks: Mapping[str, Memory], path: Path, title: str, lines: Mapping[str, Mapping[str, str]]
+) -> None:
     """Writes the figure as a picture, or as a page with sentences and table, atomically.
 
     Args:
-        memory: The measurements.
+        networks: The measurements, by the name of the network.
         path: The file; its ending selects the format.
         title: Title of the figure.
-        lines: Sentences of the page, as returned by `sentences`.
+        lines: Sentences on each network for the page, as returned by `sentences`.
 
     Raises:
         OutputError: If the name ends in neither ``.html``, ``.png`` nor ``.svg``, or can't be written.
     """
-    from recurra.measure.report import Chart, ReportData, ReportTable, Section, render
+    from recurra.measure.report import ReportData, ReportTable, Section, render
 
     check_place(path)
     form = path.suffix.lower()[1:]
     with replacing(path) as draft:
-        if form == "html":
-            drawn = _draw(memory, None, "svg").decode()
-            svg = _DRAWN.format(
-                title,
-                Markup(drawn[drawn.index("<svg") :]),  # noqa: S704 - markup of matplotlib without text of users
-            )
-            header, rows = table(memory)
-            section = Section(
-                anchor="figures",
-                title="Figures",
-                paragraphs=list(lines.values()),
-                charts=[Chart(caption="Forward direction of the last layer", svg=svg, wide=True)],
-                tables=[ReportTable(header=header, rows=rows)],
-            )
-            draft.write_text(render(ReportData(title=title, sections=[section])), encoding="utf-8")
-        else:
-            draft.write_bytes(_draw(memory, title, form))
+        if form != "html":
+            draft.write_bytes(picture(networks, title, form))
+            return
+        header, rows = table(networks)
+        page = ReportData(
+            title=title,
+            sections=[
+                Section(anchor="figures", title="Figures", charts=charts(networks)),
+                *(
+                    Section(
+                        anchor=f"network-{chr(97 + number)}", title=name, paragraphs=list(said.values()),
+                        half=len(lines) > 1,
+                    )
+                    for number, (name, said) in enumerate(lines.items())
+                ),
+                Section(
+                    anchor="table",
+                    title="Table",
+                    tables=[ReportTable(header=header, rows=rows)],
+                    notes=[_EXPLAINED],
+                ),
+            ],
+        )  # fmt: skip
+        draft.write_text(render(page), encoding="utf-8")
 
 
 def _gradient_sentence(memory: Memory) -> str:
@@ -179,9 +180,10 @@ def _matrix_sentence(cell: str, part: Part) -> str:
 
 def _free_state_sentence(part: Part, steps: int) -> str:
     left, linear = part.with_activation.left[-1], part.linear.left[-1]
+    power = f": A^{steps} h(0)" if len(part.spectral_radius) == 1 and part.carry is None else ""
     return (
         f"With zero input {_short(left)} of a random state is left after {steps} steps ({_trend(left)}), "
-        f"without {part.activation} {_short(linear)} ({_trend(linear)})."
+        f"without {part.activation} {_short(linear)} ({_trend(linear)}){power}."
     )
 
 
@@ -229,98 +231,3 @@ def _name(part: Part, memory: Memory) -> str:
     if any(part.direction == "backward" for part in memory.parts):
         words.append(part.direction)
     return " ".join(words)
-
-
-def _draw(memory: Memory, title: str | None, form: str) -> bytes:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from recurra.measure.charts import BASE_STYLE  # imports scikit-learn
-
-    part = memory.last
-    with matplotlib.rc_context({**BASE_STYLE, **_STYLE}):
-        draws: list[Callable[[Axes], None]] = [lambda axes: _draw_gradient(axes, memory)]
-        if part.eigenvalues:
-            draws.append(lambda axes: _draw_matrix(axes, part))
-        draws.append(lambda axes: _draw_free_state(axes, part))
-        if part.gates:
-            draws.append(lambda axes: _draw_gates(axes, part))
-        rows, columns = (2, 2) if len(draws) == 4 else (1, len(draws))
-        figure = Figure(figsize=(9, 6.6) if rows == 2 else (3 * columns + 2, 3.5), layout="constrained")
-        if title is not None:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
-        for axes, draw in zip(figure.subplots(rows, columns).ravel(), draws, strict=True):
-            draw(axes)
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if form == "svg" else None
-        figure.savefig(buffer, format=form, dpi=150, facecolor="white", metadata=metadata)
-        return buffer.getvalue()
-
-
-def _draw_gradient(axes: Axes, memory: Memory) -> None:
-    g = memory.gradient
-    low, median, high = (_drawable(line) for line in (g.low, g.median, g.high))
-    across = range(len(median))
-    axes.fill_between(across, low, high, color=_COLOURS[0], alpha=0.2, linewidth=0, label="half of the texts")
-    axes.plot(across, median, color=_COLOURS[0], label=f"median of {g.texts} texts")
-    for level, name in ((0.5, "a half"), (1e-3, "a thousandth")):
-        axes.axhline(level, color=_SOFT, linestyle=":", linewidth=1)
-        axes.annotate(name, (len(median) - 1, level), ha="right", va="bottom", fontsize=7.5, color=_INK)
-    axes.set(
-        yscale="log",
-        ylim=(min(5e-4, 0.5 * np.nanmin(low)), max(2.0, 2 * np.nanmax(high))),
-        title="Gradient by distance",
-        xlabel="steps before the last",
-        ylabel="|dh(T)/dx(t)|, relative to t = T",
-    )
-    axes.legend(loc="lower left")
-
-
-def _drawable(line: Sequence[float | None]) -> list[float]:
-    """Values for a logarithmic axis; values that are too large become NaN."""
-    return [np.nan if value is None or value > _CEILING else max(value, _FLOOR) for value in line]
-
-
-def _draw_matrix(axes: Axes, part: Part) -> None:
-    from matplotlib.patches import Circle
-
-    axes.add_patch(Circle((0, 0), 1, fill=False, color=_SOFT, linewidth=1, linestyle=":"))
-    for (name, values), colour in zip(part.eigenvalues.items(), _COLOURS, strict=False):
-        label = f"{name} {part.spectral_radius[name]:.2f}"
-        axes.plot(*zip(*values, strict=True), "o", color=colour, markersize=3, alpha=0.7, label=label)
-    reach = 1.08 * max(1.0, *part.spectral_radius.values())
-    axes.set(
-        xlim=(-reach, reach),
-        ylim=(-reach, reach),
-        aspect="equal",
-        title="Eigenvalues and spectral radius",
-        xlabel="real part (dotted: radius 1)",
-        ylabel="imaginary part",
-    )
-    if len(part.eigenvalues) == 1:  # the marker of a legend would look like an eigenvalue
-        axes.annotate(
-            f"spectral radius\n{max(part.spectral_radius.values()):.2f}", (0, 0), ha="center", va="center"
-        )
-    else:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-def _draw_free_state(axes: Axes, part: Part) -> None:
-    for curve, label, dash, colour in (
-        (part.with_activation, f"with {part.activation}", "-", _COLOURS[0]),
-        (part.linear, f"without {part.activation}", "--", _COLOURS[1]),
-    ):
-        axes.plot(_drawable(curve.left), color=colour, linestyle=dash, label=label)
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    limits = min(low, 0.05), max(high, 2)
-    axes.set(ylim=limits, title="Free state", xlabel="steps of zero input", ylabel="share of the state left")
-    axes.legend()
-
-
-def _draw_gates(axes: Axes, part: Part) -> None:
-    for gate, colour in zip(part.gates, _COLOURS, strict=False):
-        axes.plot(gate.by_distance, color=colour, label=f"{gate.name} {gate.mean:.2f}")
-    axes.set(ylim=(0, 1), title="Gates over time", xlabel="steps before the last")
-    axes.set_ylabel("opening, mean over units and texts")
-    axes.legend(ncols=3, loc="lower left")

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, Field
 
+from recurra.errors import DataError
 from recurra.files import replacing
 from recurra.layers.summary import Row
 from recurra.measure.charts import line_chart
 from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
 
 __all__ = [
-    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "Step", "render", "template_macros",
-    "write_report",
+    "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "Step", "framed", "render",
+    "template_macros", "write_report",
 ]  # fmt: skip
 
 # Control characters except tab and line ends, and lone surrogates, which UTF-8 cannot encode.
@@ -160,6 +161,20 @@ def write_report(path: Path, data: ReportData) -> None:
     html = render(data)
     with replacing(path) as draft:
         draft.write_text(html, encoding="utf-8")
+
+
+def framed(page: Path) -> str:
+    """Returns a written page for a notebook: in a frame, so that its styles stay its own; it runs no scripts.
+
+    Raises:
+        DataError: The page is not there any more.
+    """
+    try:
+        html = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"can't be read ({error.strerror})", where=page) from error
+    style = "width: 100%; height: 42rem; border: 1px solid #8888; border-radius: .4rem"
+    return f'<iframe sandbox title="{escape(page.name)}" style="{style}" srcdoc="{escape(html)}"></iframe>'
 
 
 def template_macros(package: str, name: str) -> Any:

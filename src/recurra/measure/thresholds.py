@@ -6,17 +6,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 __all__ = ["fit_thresholds"]
 
-_FEW = 10
+_PRIOR = 10
+_MOST = 1.5
+_EDGE = 1e-9
 
 
 def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the threshold of each label with the highest F1 on these rows, of shape ``(C,)``.
 
     With a threshold of 0.5, a rare label is hardly ever predicted: few rows are more probably of it than not.
-    A label with fewer than 10 rows has the threshold that is best for all labels together.
+    A label is predicted for at most 1.5 times as many rows as have it: a label that the model can't tell
+    apart would have its highest F1 if it were predicted for all of them. The threshold of a label with ``n``
+    rows is drawn to the one that is best for all labels together: it is the mean of both log-odds with the
+    weights ``n`` and 10.
 
     Args:
         probabilities: Probabilities of shape ``(N, C)`` of rows that were not trained on.
@@ -31,8 +37,11 @@ def fit_thresholds(probabilities: NDArray[np.floating], labels: NDArray[Any]) ->
     if not truth.any():
         return np.full(p.shape[1], 0.5)
     together = _best(p.ravel(), truth.ravel())
-    columns = range(p.shape[1])
-    return np.array([_best(p[:, c], truth[:, c]) if truth[:, c].sum() >= _FEW else together for c in columns])
+    counts = truth.sum(axis=0)
+    own = np.array([_best(p[:, c], truth[:, c]) if counts[c] else together for c in range(p.shape[1])])
+    odds = [logit(np.clip(values, _EDGE, 1 - _EDGE)) for values in (own, np.full_like(own, together))]
+    drawn = expit((counts * odds[0] + _PRIOR * odds[1]) / (counts + _PRIOR))
+    return np.where(own == together, own, drawn)
 
 
 def _best(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
@@ -40,7 +49,10 @@ def _best(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
     order = np.argsort(-p, kind="stable")
     ranked, hits = p[order], np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(p) + 1) + truth.sum())
+    f1[int(_MOST * truth.sum()) :] = -1
     f1[:-1][ranked[1:] == ranked[:-1]] = -1  # rows of equal probability are predicted together
     last = int(np.argmax(f1))
+    if f1[last] < 0:  # the most probable rows are too many, and all equal
+        return float(min(1.0, np.nextafter(ranked[0], 2.0)))
     below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
     return float((ranked[last] + below) / 2)

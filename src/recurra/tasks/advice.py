@@ -62,10 +62,10 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
             )
         )
     units = 2 * int(_largest(config.model.units))
-    other = "lstm" if config.model.cell == "gru" else "gru"
+    other = next(name for name in ("gru", "lstm") if name != config.model.cell)
     recipe = config.recipe or task_info(config.task).recipe
     arms = [recipe, *(f"{recipe}+model.{key}" for key in (f"cell={other}", f"units={units}"))]
-    data = shlex.quote(record.get("data", "DATA"))
+    data = shlex.quote(again[2])
     steps.append(
         Step(
             text="Compare other networks on the same rows.",
@@ -76,9 +76,9 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
 
 
 def _again(command: str, record: dict[str, Any], folder: Path) -> list[str]:
-    """The words of a command that trains the model again."""
+    """The words of a command that trains the model again; the third is the training file."""
     words = shlex.split(command)
-    if words[:2] == ["recurra", "fit"]:
+    if words[:2] == ["recurra", "fit"] and len(words) > 2 and not words[2].startswith("-"):
         return [word for word in words if word not in ("--resume", "--overwrite")]
     words = ["recurra", "fit", record.get("data", "DATA"), "--config", str(folder / "config.yaml")]
     return words + (["--valid", record["valid"]] if record.get("valid") else [])

@@ -21,7 +21,7 @@ from recurra.generators import Generators, initial_weights
 from recurra.layers import to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
-from recurra.measure.report import render
+from recurra.measure.report import framed, render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
@@ -104,6 +104,10 @@ class Fitted:
             **self.assessment.as_json(),
         }
 
+    def _repr_html_(self) -> str:
+        """Returns the report, for notebooks."""
+        return framed(self.folder / "report.html")
+
 
 def fit_files(
     data: Path,
@@ -150,7 +154,7 @@ def fit_files(
             )
         task = task_named(config.task)
         fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
-        options = AssessOptions(baseline, fitted, prepared.train, explained)
+        options = AssessOptions(baseline, fitted, prepared.train, explained, reporter.counting)
         assessment = task.assess(bundle, prepared.test or prepared.valid, options)
         task.report_assessment(assessment, reporter)
         bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}

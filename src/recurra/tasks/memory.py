@@ -107,6 +107,8 @@ def inspect_memory(
     reporter: Reporter,
     *,
     fresh: bool = False,
+    beside: Sequence[Path] = (),
+    radii: Sequence[float] = (),
     steps: int | None = None,
     texts: int = 32,
     out: Path | None = None,
@@ -115,6 +117,8 @@ def inspect_memory(
 
     Args:
         model: a model directory, or the name of a recipe.
+        beside: further ones, measured over the same distance and reported beside the first.
+        radii: spectral radii; each network is measured with its recurrent matrices scaled to each of them.
         data: a file of rows; if None, see `memory`.
         reporter: receives the results.
         fresh, steps, texts: see `memory`.
@@ -127,28 +131,48 @@ def inspect_memory(
     _check_counts(**{"--steps": steps, "--texts": texts})
     if out is not None:
         memory_view.check_place(out)
-    subject = _subject(model, data, fresh)
-    sequences, steps = _long_sequences(subject, steps, texts)
-    lengths = sorted(len(sequence) for sequence in sequences)
+    subjects = [_subject(place, data, fresh) for place in (model, *beside)]
+    found = [_long_sequences(subject, steps, texts) for subject in subjects]
+    steps = min(distance for _, distance in found)
     reporter.step("Memory")
-    data_facts = f"{len(sequences)} sequences of more than {steps} steps, median {lengths[len(lengths) // 2]}"
-    reporter.facts({"network": subject.name, "data": f"{subject.where}: {data_facts}"})
-    results = _measure(subject, sequences, steps)
-    sentences = {**memory_view.sentences(results), **subject.notes}
+    results: dict[str, Memory] = {}
+    sources: dict[str, str | None] = {}
+    sentences: dict[str, dict[str, str]] = {}
+    for subject, (sequences, _) in zip(subjects, found, strict=True):
+        lengths = sorted(len(sequence) for sequence in sequences)
+        count = f"{len(sequences)} sequences of more than {steps} steps, median {lengths[len(lengths) // 2]}"
+        reporter.facts({"network": subject.name, "data": f"{subject.where}: {count}"})
+        for radius in radii or (None,):
+            name = subject.name if radius is None else f"{subject.name}, radius {radius:g}"
+            if name in results:
+                raise ConfigError(f"{name} is given twice", hint="name each network and radius once")
+            stack = subject.stack if radius is None else _of_radius(subject.stack, radius)
+            results[name] = _measure(replace(subject, stack=stack), sequences, steps)
+            sources[name] = subject.where
+            sentences[name] = {**memory_view.sentences(results[name]), **subject.notes}
     reporter.table("", *memory_view.table(results))
-    for sentence in sentences.values():
-        reporter.note(sentence)
+    for name, lines in sentences.items():
+        if len(results) > 1:
+            reporter.step(name)
+        for sentence in lines.values():
+            reporter.note(sentence)
     if out is not None:
-        memory_view.write_figure(results, out, f"Memory of {subject.name}", sentences)
+        names = list(results)
+        title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        memory_view.write_figure(results, out, f"Memory of {title}", sentences)
+        reporter.step("Saved")
         reporter.note(f"figure: {out}")
-    return {
-        "model": str(model),
-        "network": subject.name,
-        "source": subject.where,
-        **results.model_dump(mode="json"),
-        "sentences": sentences,
-        "out": str(out) if out else None,
-    }
+    records = [
+        {
+            "network": name,
+            "source": sources[name],
+            **memory.model_dump(mode="json"),
+            "sentences": sentences[name],
+        }
+        for name, memory in results.items()
+    ]
+    whole = records[0] if len(records) == 1 else {"networks": records}
+    return {"model": str(model), **whole, "out": str(out) if out else None}
 
 
 def _of_radius(stack: Recurrent, radius: float) -> Recurrent:

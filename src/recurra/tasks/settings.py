@@ -67,7 +67,8 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     If ``above`` sets another task than that of the recipe, sections that this task does not have are removed,
     so that recipes of classification can be used for any task. If ``above`` sets pretrained vectors,
     ``model.embedding`` of the recipe is removed: the size is that of the vectors, and a size in the merged
-    settings is then one that the user has set.
+    settings is then one that the user has set. What ``above`` sets is removed from ``multilabel``, the
+    settings of the recipe for several labels a row.
 
     Raises:
         ConfigError: there is no recipe or task of that name.
@@ -78,6 +79,14 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     for section in _owners():
         if section not in kind.model_fields:
             settings.pop(section, None)
+    if "multilabel" not in kind.model_fields:
+        settings.pop("multilabel", None)
+    overlay = settings.get("multilabel", {})
+    for layer in above:
+        for section, values in layer.items():
+            if isinstance(values, dict):
+                for key in values.keys() & overlay.get(section, {}).keys():
+                    del overlay[section][key]
     train = merged.get("train")
     if isinstance(train, dict) and train.get("pretrained") is not None:
         settings.get("model", {}).pop("embedding", None)

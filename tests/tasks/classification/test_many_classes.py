@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -14,7 +16,10 @@ from recurra.measure.report import ReportData, render
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.centroids import Centroids
+from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.report import result_fields
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.reporter import Reporter
 from tests.page import Page
 
 
@@ -148,3 +153,22 @@ def test_report_lists_the_most_frequent_and_the_worst_classes() -> None:
     html = render(ReportData(title="t", **fields))
     assert len(html) < 200_000
     assert "Most frequent confusions" in Page(html).text
+
+
+def test_figures_of_many_rows_and_classes_are_of_a_sample_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},class{n % 8}\n" for n in range(400)))
+    monkeypatch.setattr("recurra.tasks.classification.prepare._CELLS", 80)
+    told: list[str] = []
+    reporter = Reporter()
+    reporter.warn = told.append  # type: ignore[method-assign]
+    found, again = (prepare(path, ClassifierConfig(), reporter, test=path) for _ in range(2))
+    assert (len(found.train), len(found.valid), len(found.test or ())) == (360, 10, 10)
+    assert (found.valid.rows == again.valid.rows).all()
+    assert (np.diff(found.valid.rows) > 0).all()
+    assert told[:2] == [
+        f"{name}: the figures are of 10 of {rows} rows, drawn at random, since there are 8 classes"
+        for name, rows in (("validation", 40), ("test", 400))
+    ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recurra import store
+from recurra.config import updated
 from recurra.errors import BundleError
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import PredictRequest
@@ -19,7 +20,7 @@ from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.task import TASK
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.settings import build_config
+from recurra.tasks.settings import build_config, recipe_under
 from recurra.tasks.use import answers_for, evaluate_files, load
 from tests.page import Page
 
@@ -121,3 +122,31 @@ def test_a_model_without_thresholds_predicts_from_a_half_on(fitted: Fitted) -> N
     saved = store.read(fitted.folder)
     files = {name: text for name, text in saved.files.items() if name != "thresholds.json"}
     assert ClassifierAssets.read(fitted.bundle.config, files).limits.tolist() == [0.5] * 3
+
+
+def test_the_default_recipe_has_settings_for_several_labels_which_the_user_can_change(fitted: Fitted) -> None:
+    above = {"train": {"learning_rate": 0.001, "epochs": 1}, "data": {"label_separator": "|"}}
+    config = build_config(recipe_under("default", above), above)
+    path = fitted.folder.parent / "train.csv"
+    found = prepare(path, config, Reporter()).config
+    assert (found.model.pooling, found.train.monitor, found.train.patience) == ("max", "macro_f1", 3)
+    assert (found.train.learning_rate, found.train.epochs) == (0.001, 1)
+    assert "multilabel" not in found.to_yaml()
+    one = updated(config, {"data": {"label_separator": None, "label_kind": "auto"}})
+    lines = path.read_text(encoding="utf-8").replace("|", " and ").splitlines()
+    (path.parent / "one.csv").write_text("\n".join(line for line in lines if not line.endswith(",")) + "\n")
+    found = prepare(path.parent / "one.csv", one, Reporter()).config
+    assert (found.model.pooling, found.train.monitor, found.train.patience) == ("mean", "loss", 2)
+
+
+def test_the_estimator_takes_them_too() -> None:
+    texts, labels = zip(*rows(120, 2), strict=True)
+    several = [label.split("|") if label else [] for label in labels]
+    model = estimator.TextClassifier(units=4, embedding=8, vocab_size=60, epochs=1, pooling="last")
+    config = model.fit(list(texts), several).bundle_.config
+    assert (config.model.pooling, config.train.epochs) == ("last", 1)
+    assert (config.train.learning_rate, config.train.monitor) == (0.005, "macro_f1")
+
+
+def test_recipes_of_other_tasks_are_without_them() -> None:
+    assert "multilabel" not in recipe_under("default", {"task": "tag"})

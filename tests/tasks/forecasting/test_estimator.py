@@ -42,6 +42,24 @@ def test_a_row_s_forecast_is_of_the_row_delay_later(fitted: Forecaster) -> None:
     assert fitted.score(TABLE) == pytest.approx(1 - (errors**2).sum() / (spread**2).sum())
 
 
+@pytest.mark.parametrize("loss", ["mae", "mse"])
+def test_evaluate_gives_the_loss_of_training_and_errors_in_the_target_s_unit(loss: str) -> None:
+    table = {"wave": 100 * WAVE, "noise": NOISE}
+    model = Forecaster(target="wave", lookback=8, delay=2, units=4, epochs=1, loss=loss).fit(
+        table, validation_data=table
+    )
+    found, errors = model.evaluate(table), model.predict(table)[7:298] - 100 * WAVE[9:]
+    assert found["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+    assert found["rmse"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
+    assert found["r2"] == pytest.approx(model.score(table))
+    assert found["loss"] == pytest.approx(model.history_["val_loss"][-1], rel=1e-4)
+
+
+def test_evaluate_refuses_a_table_without_known_targets(fitted: Forecaster) -> None:
+    with pytest.raises(DataError, match="fewer than two windows"):
+        fitted.evaluate({name: values[:9] for name, values in TABLE.items()})
+
+
 def test_arrays_and_frames_are_tables_too(fitted: Forecaster) -> None:
     class Frame:
         columns = ("wave", "noise")

@@ -37,10 +37,13 @@ class Sheet:
     notes: tuple[str, ...]
 
 
-def read_sheet(path: Path, packed: bool, wanted: str | None, like: str | None = None) -> Sheet:
+def read_sheet(
+    path: Path, packed: bool, wanted: str | None, like: str | None = None, *, checked: bool = False
+) -> Sheet:
     """Returns the sheet called ``wanted``, or the first one with rows if it is None.
 
     ``like`` is the sheet of the training file: a file without it is read as if none was wanted.
+    ``checked`` is whether the size of the file was checked before.
 
     Raises:
         DataError: the file is damaged, encrypted or too large, there is no such sheet, or no sheet has rows.
@@ -49,7 +52,8 @@ def read_sheet(path: Path, packed: bool, wanted: str | None, like: str | None = 
 
     with open_bytes(path, packed) as stream, damaged(path):
         data = stream.read(_MOST_BYTES + 1)
-    _check_size(data, path)
+    if not checked:
+        _check_size(data, path)
     try:
         with calamine.CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:
             visible = calamine.SheetVisibleEnum.Visible
@@ -152,7 +156,7 @@ def _is_spreadsheet(start: Start) -> bool:
     with open_bytes(source.path, source.gzip) as stream, damaged(source.path):
         data = stream.read(_MOST_BYTES + 1)
     if not data.startswith(_ZIP):
-        return b"W\0o\0r\0k\0b\0o\0o\0k" in data or b"B\0o\0o\0k" in data
+        return any(f"{name}\0".encode("utf-16-le") in data for name in ("Workbook", "Book"))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
@@ -184,7 +188,7 @@ def _cells(
 ) -> Iterator[tuple[int, list[str]]]:
     """Row numbers and the fields of ``columns``; blank rows are not counted."""
     del refuse, lines  # a spreadsheet is either whole or refused, and cannot be streamed
-    sheet = read_sheet(source.path, source.gzip, source.sheet)
+    sheet = read_sheet(source.path, source.gzip, source.sheet, checked=True)
     picks = [source.columns.index(name) for name in columns]
     for number, row in enumerate(sheet.rows[1 if source.header else 0 :], 1):
         yield number, [cell_text(row[pick]) if pick < len(row) else "" for pick in picks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,11 +17,14 @@ from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification.network import ClassifierAssets
-from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
-__all__ = ["ClassifierData", "prepare", "report_files"]
+__all__ = ["ClassifierData", "measured_part", "prepare", "report_files"]
+
+_CELLS = 50_000_000
+"""Probabilities of all rows of a part in all classes, 400 MB; model and baseline have an array each."""
 
 Codes = NDArray[np.int64] | NDArray[np.float32]
 
@@ -49,6 +53,7 @@ def prepare(
     config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
+    config = for_labels(config, labels.label_kind, reporter)
     report_skipped(skipped, data, reporter)
     reporter.facts(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
@@ -63,7 +68,27 @@ def prepare(
 
     tokenizer, parts, key = tokenized_parts(source, rows, labels, config, reporter, valid=valid, test=test)
     report_files(parts[1:] if valid else parts[2:], reporter)
-    return Prepared(config, ClassifierAssets(tokenizer, source, labels=labels), *parts, key)
+    train, valid_part, test_part = parts
+    valid_part = measured_part(valid_part, len(labels.names), reporter)
+    if test_part is not None:
+        test_part = measured_part(test_part, len(labels.names), reporter)
+    assets = ClassifierAssets(tokenizer, source, labels=labels)
+    return Prepared(config, assets, train, valid_part, test_part, key)
+
+
+def measured_part(part: Part, classes: int, reporter: Reporter) -> Part:
+    """Returns a part to compute figures on; of many rows of many classes, a random sample.
+
+    The same rows are drawn each time.
+    """
+    most = max(_CELLS // classes, 1)
+    if len(part) <= most:
+        return part
+    reporter.warn(
+        f"{part.name}: the figures are of {most:,} of {len(part):,} rows, drawn at random, since there are "
+        f"{classes:,} classes"
+    )
+    return replace(part, rows=np.sort(np.random.default_rng(0).choice(part.rows, most, replace=False)))
 
 
 def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:

@@ -41,7 +41,7 @@ from recurra.tasks.classification.network import (
     classification_loss,
     predict_logits,
 )
-from recurra.tasks.classification.prepare import ClassifierData, prepare, report_files
+from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.study import STUDY
@@ -111,7 +111,7 @@ def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
     tokenizer, labels, source = bundle.assets.tokenizer, bundle.assets.labels, bundle.assets.source
     part = open_part("test", data, tokenizer, labels, bundle.config.data, reporter, like=source)
     report_files([part], reporter)
-    return part
+    return measured_part(part, len(labels.names), reporter)
 
 
 def sequences(bundle: ClassifierBundle, data: Path) -> Iterator[Tensor]:

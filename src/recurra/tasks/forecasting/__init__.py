@@ -1,6 +1,15 @@
 """Forecasting: predict future values of a time series."""
 
+from pathlib import Path
+
 from recurra.tasks.base import TEXT_FILE, TaskInfo
+
+
+def _owns_file(path: Path) -> bool:
+    from recurra.tasks.forecasting.series.evidence import is_series
+
+    return is_series(path)
+
 
 INFO = TaskInfo(
     name="forecast",
@@ -11,5 +20,6 @@ INFO = TaskInfo(
     recipe="forecaster",
     words=False,
     file_settings=TEXT_FILE - {"data.text"},
+    owns_file=_owns_file,
     options=frozenset({"all"}),
 )

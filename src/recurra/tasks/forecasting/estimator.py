@@ -155,13 +155,26 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """
         return self._forecasts(X)[2]
 
+    def evaluate(self, X: Mapping[str, Any] | ArrayLike | str | Path, y: None = None) -> dict[str, float]:
+        """Returns loss, ``mae``, ``rmse`` and ``r2`` of the forecasts whose true values are in the table.
+
+        The loss is that of training, in standard deviations of the target; ``mae`` and ``rmse`` are in its
+        unit. ``r2`` is `score`, NaN if all true values are equal.
+        """
+        truth, forecasts = _known(*self._forecasts(X)[:2])
+        errors = np.abs(truth - forecasts)
+        scaled = errors / self.bundle_.assets.layout.target.std
+        squared = self.bundle_.config.series.loss == "mse"
+        return {
+            "loss": float((scaled**2 if squared else scaled).mean()),
+            "mae": float(errors.mean()),
+            "rmse": float(np.sqrt((errors**2).mean())),
+            "r2": float(r2_score(truth, forecasts)) if np.ptp(truth) else float("nan"),
+        }
+
     def score(self, X: Mapping[str, Any] | ArrayLike | str | Path, y: None = None) -> float:
         """Returns the coefficient of determination R2 of the forecasts whose true values are in the table."""
-        forecasts, truth, _ = self._forecasts(X)
-        known = np.isfinite(forecasts).all(axis=1) & np.isfinite(truth).all(axis=1)
-        if known.sum() < 2:
-            raise DataError("there are fewer than two windows whose target is known", hint="give more rows")
-        return float(r2_score(truth[known], forecasts[known]))
+        return float(r2_score(*_known(*self._forecasts(X)[:2])))
 
     def _forecasts(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Returns ``(M, K)`` forecasts from and true values for each row, and ``(M,)`` the share filled.
@@ -180,3 +193,17 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         forecasts[rows], filled[rows] = values, gaps.share
         truth[rows] = self.bundle_.assets.layout.target.in_unit(windows_of(part, self.bundle_).truth())
         return forecasts, truth, filled
+
+
+def _known(
+    forecasts: NDArray[np.float64], truth: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the true values ``(n, K)`` that are known, and their forecasts.
+
+    Raises:
+        DataError: there are fewer than two.
+    """
+    known = np.isfinite(forecasts).all(axis=1) & np.isfinite(truth).all(axis=1)
+    if known.sum() < 2:
+        raise DataError("there are fewer than two windows whose target is known", hint="give more rows")
+    return truth[known], forecasts[known]

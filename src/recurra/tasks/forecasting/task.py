@@ -12,6 +12,7 @@ from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessment
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
+from recurra.tasks.forecasting.check import check_files
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
 from recurra.tasks.forecasting.report import USE, card, fit_fields, report_fields
@@ -67,6 +68,7 @@ TASK: Task[SeriesData, ForecasterBundle] = Task(
     card=card,
     use=USE,
     predict=answer,
+    check=check_files,
     sequences=sequences,
     study=STUDY,
 )

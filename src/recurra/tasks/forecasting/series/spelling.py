@@ -128,7 +128,7 @@ def may_be_time(shape: str) -> bool:
     """Whether a cell may be a time that is no number: most columns have none, and no format reads them.
 
     Example:
-        >>> [may_be_time(shape_of(cell)) for cell in ("2020-01-01T12Z", "2020Q3", "1.5")]
+        >>> [may_be_time(shape_of(text)) for text in ("2020-01-01T12Z", "2020Q3", "1.5")]
         [True, True, False]
     """
     return shape.startswith("0-0-0") or shape in _TIMED

@@ -142,17 +142,17 @@ def _of_sheet(path: Path, sheet: Sheet, data: DataConfig) -> Table:
 
 
 def _of_cells(cells: Sequence[Any]) -> pa.Array:
-    known = {type(cell) for cell in cells if cell != ""}
+    known = {type(value) for value in cells if value != ""}
     if known and known <= {int, float}:
-        return pa.array([None if cell == "" else float(cell) for cell in cells], pa.float64())
+        return pa.array([None if value == "" else float(value) for value in cells], pa.float64())
     if known and known <= {datetime.date, datetime.datetime}:
         midnight = datetime.time()
         times = [
-            datetime.datetime.combine(cell, midnight) if type(cell) is datetime.date else cell or None
-            for cell in cells
+            datetime.datetime.combine(value, midnight) if type(value) is datetime.date else value or None
+            for value in cells
         ]
         return pa.array(times, pa.timestamp("us"))
-    return pa.array([cell_text(cell) for cell in cells], pa.string())
+    return pa.array([cell_text(value) for value in cells], pa.string())
 
 
 def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:

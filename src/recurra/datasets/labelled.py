@@ -1,4 +1,4 @@
-"""Known data sets as texts, labels and token ids in memory, in the form of Keras's ``datasets``.
+"""Sets of labelled texts: texts, labels and token ids in memory, in the form of Keras's ``datasets``.
 
 A set is read from a local copy or, if its authors' archive is known, downloaded. The token ids are those of
 Keras: 0 is padding, 1 the start of a text, 2 an unknown word; words follow, the most frequent first.
@@ -27,12 +27,14 @@ from recurra.runtime import user_cache
 __all__ = [
     "DataSet",
     "Split",
+    "found",
     "load_ag_news",
     "load_chnsenticorp",
     "load_files",
     "load_imdb",
     "load_sample",
     "load_sst2",
+    "load_zh_shopping",
     "pad_sequences",
 ]
 
@@ -147,6 +149,41 @@ def load_chnsenticorp(
     return _known("chnsenticorp", num_words, folder, seed)
 
 
+def load_zh_shopping(
+    num_words: int = 10_000,
+    *,
+    label: Literal["cat", "label"] = "cat",
+    test_fraction: float = 0.1,
+    folder: str | Path | None = None,
+    seed: int = 113,
+) -> DataSet:
+    """Returns 62,774 Chinese reviews of a shop from a local copy: ``online_shopping_10_cats``.
+
+    The set has no test part: one is drawn by ``seed``, which also orders the training rows.
+
+    Args:
+        num_words: size of the vocabulary, with padding, start and the unknown word.
+        label: the column of the classes: ``cat``, ten kinds of goods, or ``label``, 0 and 1 for bad and good.
+        test_fraction: share of the rows in the test part.
+        folder: the folder of the set. If None, it is sought as by `load_imdb`.
+        seed: of the test part and the order.
+
+    Raises:
+        ConfigError: ``label`` or ``test_fraction`` is out of its range.
+        DataError: there is no copy, or the file can't be read.
+    """
+    if label not in ("cat", "label"):
+        raise ConfigError(f"label is {label!r}", hint="use cat or label")
+    if not 0 < test_fraction < 1:
+        raise ConfigError(f"test_fraction is {test_fraction!r}", hint="give a number between 0 and 1")
+    [path] = found("zh_shopping", folder, "online_shopping")
+    # One review is empty.
+    pairs = [pair for pair in _labelled(detect(path, DataConfig(text=["review"], label=label))) if pair[0]]
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    cut = round(test_fraction * len(pairs))
+    return _data_set([pairs[n] for n in order[cut:]], [pairs[n] for n in order[:cut]], num_words, None)
+
+
 def load_sample(
     language: Literal["en", "zh"] = "en", num_words: int = 10_000, *, seed: int | None = 113
 ) -> DataSet:
@@ -224,29 +261,43 @@ def _known(
 ) -> DataSet:
     """The set of a name, from the first place that has it."""
     cache = user_cache()
-    data = os.environ.get("RECURRA_DATA")
+    fetchable = download and folder is None and cache is not None and name in DATA_SETS
+    try:
+        train, test = found(name, folder, "train", "test")
+    except DataError:
+        if not fetchable or cache is None:
+            raise
+        place = fetch(name, cache / "datasets")
+        train, test = place / "train", place / "test"
+    return load_files(train, test, num_words, seed=seed)
+
+
+def found(name: str, folder: str | Path | None, *parts: str) -> list[Path]:
+    """Returns the folders or files of the parts of a set, from the first place that has all of them.
+
+    Args:
+        name: the name of the set, and of its folder in ``$RECURRA_DATA`` and in the cache of the user.
+        folder: the folder of the set; if None, these places.
+        parts: how the names of the files begin, such as ``train``.
+
+    Raises:
+        DataError: no place has them.
+    """
+    cache, data = user_cache(), os.environ.get("RECURRA_DATA")
     places = [Path(data) / name] if data else []
     if cache is not None:
         inside = DATA_SETS[name].folder if name in DATA_SETS else name
         places.append(cache / "datasets" / inside)
-    places = [Path(folder)] if folder is not None else places
-    for place in places:
-        train, test = _inside(place, "train"), _inside(place, "test")
-        if train is not None and test is not None:
-            return load_files(train, test, num_words, seed=seed)
-    if download and folder is None and cache is not None and name in DATA_SETS:
-        place = fetch(name, cache / "datasets")
-        return load_files(place / "train", place / "test", num_words, seed=seed)
+    for place in [Path(folder)] if folder is not None else places:
+        matches = [sorted(place.glob(f"{part}*")) for part in parts]
+        if all(matches):
+            return [match[0] for match in matches]
+    where = folder if folder is not None else ", ".join(map(str, places)) or "the known folders"
+    files = " and ".join(f"{part}..." for part in parts)
     raise DataError(
-        f"the data set {name} is in none of {', '.join(map(str, places)) or 'the known folders'}",
-        hint="give folder=..., a folder with a training and a test file, such as train.tsv and test.tsv",
+        f"the data set {name} is in none of {where}",
+        hint=f"give folder=..., a folder with {files}, or set RECURRA_DATA to the folder that holds {name}",
     )
-
-
-def _inside(place: Path, part: str) -> Path | None:
-    """The folder or file of a part in the folder of a set, such as ``train`` or ``train.tsv``."""
-    found = sorted(place.glob(f"{part}*")) if place.is_dir() else []
-    return found[0] if found else None
 
 
 def _labelled(source: Any) -> list[tuple[str, str]]:
