@@ -42,6 +42,16 @@ def table(separator: str = ",") -> str:
     return "\n".join([f"text{separator}label", *lines]) + "\n"
 
 
+def inquiries() -> str:
+    """Inquiries of 12 customers, whose columns have other names than those of reviews."""
+    header = ["customer,title,body,team,mood"]
+    rows = [
+        f'c{i // 4},"a title of inquiry {i}","{text}",{("billing", "access")[i % 2]},{label}'
+        for i, (text, label) in enumerate(zip(REVIEWS, LABELS, strict=True))
+    ]
+    return "\n".join([*header, *rows]) + "\n"
+
+
 def tagged() -> str:
     tags = {"the": "DET", "and": "CCONJ", ",": "PUNCT", "was": "AUX", "I": "PRON", "it": "PRON"}
     sentences = []
@@ -102,6 +112,11 @@ def write_files(folder: Path) -> None:
         "tickets.csv": tickets(),
         "topics.csv": table().replace(",pos", ',"rude,loud"').replace(",neg", ",rude"),
         "broken.csv": f"{table()}a row without a label\n",
+        "inquiries.csv": inquiries(),
+        "themes.csv": "text,label\n"
+        + "".join(f'"{text}",{("cast", "music", "cast|music")[i % 3]}\n' for i, text in enumerate(REVIEWS)),
+        "zh.csv": "text,label\n"
+        + "".join(f"{'剧情很好' if i % 2 else '非常无聊'}第{i}次,{i % 2}\n" for i in range(40)),
         "glove.6B.100d.txt": vectors(),
     }
     for name, text in contents.items():

@@ -55,6 +55,9 @@ def done(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Done:
     )
     assert found.runs == 11
     assert not found.interrupted
+    page = Page(found._repr_html_())  # of a notebook
+    assert page.tags == ["iframe"]
+    assert ("iframe", "srcdoc", (out / "report.html").read_text(encoding="utf-8")) in page.attributes
     return Done(out, sample)
 
 

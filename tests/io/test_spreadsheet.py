@@ -81,6 +81,31 @@ def test_cells_are_texts_as_they_are_shown(tmp_path: Path) -> None:
     assert rows_of(source) == [(text, (str(i % 2),)) for i, text in enumerate(texts)]
 
 
+def test_a_sheet_of_libreoffice(tmp_path: Path) -> None:
+    def cell(value: Any) -> str:
+        kind = f'"float" office:value="{value}"' if isinstance(value, int) else '"string"'
+        return f"<table:table-cell office:value-type={kind}><text:p>{value}</text:p></table:table-cell>"
+
+    blank = '<table:table-cell table:number-columns-repeated="16380"/></table:table-row>'
+    rows = [f"<table:table-row>{''.join(map(cell, row))}{blank}" for row in (HEAD, *ROWS)]
+    rows.append(f'<table:table-row table:number-rows-repeated="1048000">{blank}')
+    spaces = "urn:oasis:names:tc:opendocument:xmlns"
+    named = " ".join(f'xmlns:{name}="{spaces}:{name}:1.0"' for name in ("office", "table", "text"))
+    content = (
+        f"<office:document-content {named}><office:body><office:spreadsheet>"
+        f'<table:table table:name="Sheet">{"".join(rows)}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    manifest = f'<manifest:manifest xmlns:manifest="{spaces}:manifest:1.0"/>'
+    with zipfile.ZipFile(tmp_path / "a.ods", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", content)
+        archive.writestr("META-INF/manifest.xml", manifest)
+    source = detect(tmp_path / "a.ods", AUTO)
+    assert (source.format, source.sheet, source.columns) == ("spreadsheet", "Sheet", tuple(HEAD))
+    assert rows_of(source) == [(text, (str(stars),)) for _, text, stars in ROWS]
+
+
 def test_blank_rows_and_columns_do_not_count(tmp_path: Path) -> None:
     blank: list[Any] = [None, None, None]
     path = book(tmp_path / "a.xlsx", S=[blank, HEAD, *ROWS[:20], blank, *ROWS[20:], [None, " ", None], blank])
@@ -186,3 +211,14 @@ def test_the_tokens_of_one_sheet_are_not_those_of_another(tmp_path: Path) -> Non
     first, second = (_contents_of(detect(path, DataConfig(sheet=name))) for name in "AB")
     assert first != second
     assert first == _contents_of(detect(path, AUTO))
+
+
+def test_an_old_workbook_is_told_from_other_old_office_files(tmp_path: Path) -> None:
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+    path = tmp_path / "a.xls"
+    path.write_bytes(head + bytes(600) + "Workbook".encode("utf-16-le") + bytes(600))
+    with pytest.raises(DataError, match=r"is not a whole spreadsheet .*; save the sheet as CSV"):
+        detect(path, AUTO)
+    path.write_bytes(head + bytes(600) + "WordDocument, of a Bookshop".encode("utf-16-le") + bytes(600))
+    with pytest.raises(DataError, match="is an old Office file"):
+        detect(path, AUTO)

@@ -13,9 +13,11 @@ from sklearn.metrics import log_loss
 
 from recurra import Forecaster, LanguageModel, SequenceTagger, TextClassifier
 from recurra.errors import ConfigError
+from recurra.tasks.fit import Fitted
 from recurra.tasks.history import History
 from recurra.tasks.verbose import NotebookObserver, reporter_of
 from recurra.train.state import EpochRecord
+from tests.page import Page
 
 TEXTS = ["good film", "bad film", "good plot", "bad plot"] * 6
 LABELS = [1, 0, 1, 0] * 6
@@ -163,3 +165,10 @@ def test_nearest_and_memory_are_methods_too(fitted: TextClassifier) -> None:
     draws = torch.Generator().manual_seed(0)
     inputs = [torch.randn(9, 4, generator=draws) for _ in range(3)]
     assert fitted.memory(inputs, steps=4).steps == 4
+
+
+def test_a_notebook_shows_the_report_of_a_fit(trained: Fitted) -> None:
+    page = Page(trained._repr_html_())
+    assert page.tags == ["iframe"]
+    report = (trained.folder / "report.html").read_text(encoding="utf-8")
+    assert ("iframe", "srcdoc", report) in page.attributes

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from recurra.cli.terminal import EscapingConsole
 from recurra.printable import printable
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -84,12 +85,12 @@ class Screen(Reporter):
 
     def note(self, text: str) -> None:
         """Prints a sentence."""
-        self._print("  " + escape(text))
+        self._print(_indented(escape(text)))
 
     def warn(self, text: str) -> None:
         """Prints a sentence in yellow."""
         self._warnings.append(text)
-        self._print(f"  [yellow]! {escape(text)}[/yellow]", warning=True)
+        self._print(_indented(f"[yellow]! {escape(text)}[/yellow]"), warning=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Prints a table; the columns after the first are numbers and are right-aligned.
@@ -152,6 +153,14 @@ class Screen(Reporter):
             self._bytes[1].stop()
             self._bytes = None
 
+    def counting(self, what: str, total: int | None = None) -> AbstractContextManager[Tick]:
+        """Returns a context that shows a bar of rows on a terminal, and nothing elsewhere."""
+        from recurra.cli.counting import counting
+
+        if self.quiet or not self.console.is_terminal:
+            return super().counting(what, total)
+        return counting(self.console, what, total)
+
     def observer(self) -> Observer:
         """Returns an observer that shows a progress bar, or prints lines if the output is no terminal."""
         from recurra.train.progress import ProgressObserver
@@ -160,6 +169,11 @@ class Screen(Reporter):
             return super().observer()
         self._print_heading()
         return ProgressObserver(self.console)
+
+
+def _indented(text: str) -> Padding:
+    """A text by two columns to the right, also where it goes on in further lines."""
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def _width(stream: TextIO) -> int | None:

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from recurra.cli.screen import Screen, escape
 from recurra.measure.formatting import short
+from recurra.printable import printable
 from recurra.tasks.answers import Answers
 
 __all__ = ["speak"]
@@ -47,27 +48,27 @@ def speak(answers: Answers, texts: Sequence[str], screen: Screen) -> int:
 
 
 def _classes(record: Mapping[str, Any], encoding: str) -> Iterator[str]:
-    """The most probable classes of a record, the predicted ones in bold, each with a bar."""
+    """The predicted classes of a record in bold, then the most probable others, each with a bar."""
     chosen = {record["label"]} if isinstance(record["label"], str) else set(record["label"])
-    ranked = sorted(record["probabilities"].items(), key=lambda pair: -pair[1])
-    most = max(_SHOWN, len(chosen) + 1)
-    # A predicted label may be less probable than others, whose thresholds are higher.
-    shown = [pair for place, pair in enumerate(ranked) if place < most or pair[0] in chosen]
-    names = {name: escape(short(name)) for name, _ in shown}
+    # Several labels may have a threshold each: a predicted one can be less probable than another.
+    ranked = sorted(record["probabilities"].items(), key=lambda pair: (pair[0] not in chosen, -pair[1]))
+    shown = ranked[: max(_SHOWN, len(chosen) + 1)]
+    names = {name: printable(short(name)) for name, _ in shown}
     width = max(map(cell_len, names.values()))
     full = "█" if encoding.lower().startswith("utf") else "#"
     if not chosen:
-        yield "  no label has the probability from which on it is predicted"
+        yield "  no label is predicted"
     for name, probability in shown:
         style, end = ("[bold green]", "[/bold green]") if name in chosen else ("[dim]", "[/dim]")
         bar = (full * round(_BAR * probability)).ljust(_BAR)
-        padded = names[name] + " " * (width - cell_len(names[name]))
+        padded = escape(names[name]) + " " * (width - cell_len(names[name]))
         yield f"  {style}{padded}  {bar} {100 * probability:5.1f}%{end}"
     if record.get("note"):
         yield f"  [yellow]! {escape(record['note'])}[/yellow]"
     if len(ranked) > len(shown):
-        rest = sum(probability for name, probability in ranked if name not in names)
-        others = f"{len(ranked) - len(shown):,} other classes"
+        rest = sum(probability for _, probability in ranked[len(shown) :])
+        left = len(ranked) - len(shown)
+        others = "1 other class" if left == 1 else f"{left:,} other classes"
         yield f"  [dim]{others}{'' if len(chosen) != 1 else f': {100 * rest:.1f}% together'}[/dim]"
 
 

@@ -148,8 +148,12 @@ def predict(
     elif out is None:
         count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
     else:
-        with replacing(out) as draft, draft.open("w", encoding="utf-8", newline="") as target:
-            count = write_answers(answers, target, written_as, safe=safe_csv)
+        with (
+            replacing(out) as draft,
+            draft.open("w", encoding="utf-8", newline="") as target,
+            screen.counting("predicting") as tick,
+        ):
+            count = write_answers(answers, target, written_as, safe=safe_csv, tick=tick)
         screen.note(f"{count:,} answers in {out}")
     for sentence in answers.warnings[len(known) :]:
         screen.warn(sentence)

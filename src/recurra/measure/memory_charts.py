@@ -60,13 +60,17 @@ def picture(networks: Networks, title: str, form: str) -> bytes:
     with matplotlib.rc_context({**BASE_STYLE, **_STYLE}):
         draws = list(_draws(networks))
         rows, columns = (2, 2) if len(draws) == 4 else (1, len(draws))
-        figure = Figure(figsize=(9, 6.6) if rows == 2 else (3 * columns + 2, 3.5), layout="constrained")
+        figure = Figure(
+            figsize=(9 if len(networks) == 1 else 12, 6.6) if rows == 2 else (3 * columns + 2, 3.5),
+            layout="constrained",
+        )
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=light.ink)
         for axes, (name, _, draw) in zip(figure.subplots(rows, columns).ravel(), draws, strict=True):
             draw(axes, light)
             axes.set_title(name)
             if axes.get_legend_handles_labels()[0]:
-                axes.legend()
+                square = axes.get_aspect() == 1  # eigenvalues may lie anywhere: the legend stands beside them
+                axes.legend(**{"loc": "center left", "bbox_to_anchor": (1, 0.5)} if square else {})
         buffer = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else None
         figure.savefig(buffer, format=form, dpi=150, facecolor="white", metadata=metadata)

@@ -121,7 +121,14 @@ def format_of(path: Path | None) -> str:
     return next((name for name in ANSWER_FORMATS if suffix in format_named(name).suffixes), "csv")
 
 
-def write_answers(answers: Answers, file: TextIO, form: str, *, safe: bool = False) -> int:
+def write_answers(
+    answers: Answers,
+    file: TextIO,
+    form: str,
+    *,
+    safe: bool = False,
+    tick: Callable[[int], object] = lambda answers: None,
+) -> int:
     """Writes the answers one by one, and returns their number. Other numbers than
     whole ones have six decimals in a CSV, unless the answers have `Answers.cells` that are texts.
 
@@ -130,11 +137,13 @@ def write_answers(answers: Answers, file: TextIO, form: str, *, safe: bool = Fal
         file: the file.
         form: a name in `ANSWER_FORMATS`.
         safe: whether cells of a CSV that a spreadsheet would take for a formula begin with an apostrophe.
+        tick: called after each answer, with 1.
     """
     written = 0
     write = ANSWER_FORMATS[form](answers, file, safe)
     for record in answers.records:
         write(record)
         file.flush()
+        tick(1)
         written += 1
     return written

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from recurra.tasks.reporter import Counting, Reporter
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from recurra.measure.explain import Explanation
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
-    from recurra.tasks.reporter import Reporter
     from recurra.tasks.study import StudyFunctions
     from recurra.train.objective import BatchSource, Objective
 
@@ -148,12 +149,14 @@ class AssessOptions:
         fitted: the baseline of `Task.fit_baseline`; None if it was not fitted.
         train: the training part; None if it is not available.
         explained: number of predictions to explain.
+        counting: shows the progress over the rows.
     """
 
     baseline: bool = True
     fitted: Any = None
     train: Any = None
     explained: int = 0
+    counting: Counting = Reporter().counting
 
 
 class Assessment(Protocol):

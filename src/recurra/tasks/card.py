@@ -31,6 +31,7 @@ __all__ = [
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
 _MARKUP = re.compile(r"([\\`*_\[\]<|])")
+_MORE_ROWS = "Test on more rows: four times as many halve the interval of the difference."
 _VERSIONS = ("recurra", "python", "torch", "numpy")
 
 
@@ -86,7 +87,9 @@ def evaluation_report(
     use = {what: command.replace("MODEL", model) for command, what in task.use.items()}
     # Only the verdict of a comparison has a kind; it is empty if no difference is shown.
     if fields.get("verdict_kind", "good") != "good":
-        fields["steps"] = [*fields.get("steps", []), *next_steps(bundle, folder, fields.get("command", ""))]
+        more_rows = [] if fields["verdict_kind"] else [Step(text=_MORE_ROWS)]
+        further = next_steps(bundle, folder, fields.get("command", ""))
+        fields["steps"] = [*more_rows, *fields.get("steps", []), *further]
     else:
         fields.pop("steps", None)
     fields["use"] = [Step(text=f"{sentence(what)}:", command=command) for what, command in use.items()]

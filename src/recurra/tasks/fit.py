@@ -154,7 +154,7 @@ def fit_files(
             )
         task = task_named(config.task)
         fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
-        options = AssessOptions(baseline, fitted, prepared.train, explained)
+        options = AssessOptions(baseline, fitted, prepared.train, explained, reporter.counting)
         assessment = task.assess(bundle, prepared.test or prepared.valid, options)
         task.report_assessment(assessment, reporter)
         bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}

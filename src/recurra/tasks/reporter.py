@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from recurra.layers.summary import Summary
@@ -11,7 +12,12 @@ if TYPE_CHECKING:
     from recurra.train.observer import Observer
 
 
-__all__ = ["Reporter", "report_summary"]
+__all__ = ["Counting", "Reporter", "Tick", "report_summary"]
+
+Tick: TypeAlias = Callable[[int], object]
+"""Called with the number of rows that were finished since the last call."""
+Counting: TypeAlias = Callable[[str, int | None], AbstractContextManager[Tick]]
+"""Begins a long step over rows: `Reporter.counting`."""
 
 
 class Reporter:
@@ -37,6 +43,10 @@ class Reporter:
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Reports that ``done`` of ``total`` bytes of a long step, e.g. a download, are finished."""
+
+    def counting(self, what: str, total: int | None = None) -> AbstractContextManager[Tick]:
+        """Returns a context for a long step over ``total`` rows, None if their number is not known."""
+        return nullcontext(lambda rows: None)
 
     def observer(self) -> Observer:
         """Returns the observer of the training loop."""

@@ -26,7 +26,7 @@ from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
 from recurra.store import Assets
 from recurra.tasks.base import PredictRequest, Prepared
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 __all__ = [
     "Part",
@@ -46,6 +46,7 @@ __all__ = [
 
 Rowset = NDArray[np.int64]
 _ROWS_CHUNK = 10_000
+_TICK = 256
 _TOKENIZER, _SOURCE = "tokenizer.json", "source.json"
 
 
@@ -175,17 +176,27 @@ def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
         first = end
 
 
-def _learned_tokenizer(source: Source, contents: str, rows: Rowset, config: TokenizerConfig) -> TextTokenizer:
+def _learned_tokenizer(
+    source: Source, contents: str, rows: Rowset, config: TokenizerConfig, reporter: Reporter
+) -> TextTokenizer:
     """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there."""
     key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
     learned: list[TextTokenizer] = []
 
     def build() -> str:
-        learned.append(TextTokenizer.train(_texts_of(source, rows), config))
+        with reporter.counting("learning the vocabulary", len(rows)) as tick:
+            learned.append(TextTokenizer.train(_counted(_texts_of(source, rows), tick), config))
         return learned[0].to_json()
 
     text = cached_text(cache_folder(), f"{key}.tokenizer.json", build)
     return learned[0] if learned else TextTokenizer.from_json(text, config)
+
+
+def _counted(texts: Iterator[str], tick: Tick) -> Iterator[str]:
+    for number, text in enumerate(texts, 1):
+        yield text
+        if number % _TICK == 0:
+            tick(_TICK)
 
 
 def _contents_of(source: Source) -> str:
@@ -222,10 +233,11 @@ def tokenized_parts(
     """
     reporter.step("Tokenizing")
     contents = _contents_of(source)
-    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer)
+    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer, reporter)
     used = "training part" if labels is None else "training rows"
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used} only"})
-    examples = _examples(source, contents, tokenizer, labels, Skipped())
+    with reporter.counting("tokenizing", sum(map(len, rows))) as tick:
+        examples = _examples(source, contents, tokenizer, labels, Skipped(), tick)
     training, held_out = (
         Part(name, str(source.path), examples, numbers, lambda numbers: _texts_of(source, numbers))
         for name, numbers in zip(("training", "validation"), rows, strict=True)
@@ -261,7 +273,8 @@ def open_part(
         for _ in read(source, skipped):
             pass
     report_skipped(skipped, path, reporter)
-    examples = _examples(source, _contents_of(source), tokenizer, labels, Skipped())
+    with reporter.counting("tokenizing") as tick:
+        examples = _examples(source, _contents_of(source), tokenizer, labels, Skipped(), tick)
     if not len(examples):
         raise DataError("there are no rows", where=path)
     return Part(
@@ -270,7 +283,12 @@ def open_part(
 
 
 def _examples(
-    source: Source, contents: str, tokenizer: TextTokenizer, labels: Labels | None, skipped: Skipped
+    source: Source,
+    contents: str,
+    tokenizer: TextTokenizer,
+    labels: Labels | None,
+    skipped: Skipped,
+    tick: Tick,
 ) -> Examples:
     """Returns the token ids and labels of a file, from the cache if they are there."""
 
@@ -285,6 +303,7 @@ def _examples(
                 full_lengths=encoded.full_lengths,
                 unknown=encoded.unknown,
             )
+            tick(len(rows))
 
     kind = "texts alone" if labels is None else labels.to_json()
     key = content_key([], contents, tokenizer.fingerprint, kind)

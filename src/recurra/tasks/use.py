@@ -147,7 +147,7 @@ def evaluate_files(
     reporter.step("Reading")
     part = task.open_file(_for_file(bundle, settings or {}), data, reporter)
     reporter.step("Testing")
-    options = AssessOptions(baseline, explained=3 if report else 0)
+    options = AssessOptions(baseline, explained=3 if report else 0, counting=reporter.counting)
     if baseline and task.fit_baseline is not None:
         prepared = _training_data(task, bundle, train, reporter)
         if prepared is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.tasks.classification.assess import report_assessment, unseen_rows
+from recurra.tasks.classification.report import card
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
@@ -84,3 +86,10 @@ def test_a_part_of_the_same_file_is_compared_with_its_other_rows_only(tmp_path: 
         csv.writer(file).writerows([("text", "label"), *((f"row {n}", "ab"[n % 2]) for n in range(60))])
     found = prepare(path, ClassifierConfig(), Reporter())
     assert unseen_rows(found.valid, found.train) is None
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("end", "first"), ("start", "last")])
+def test_the_card_says_which_end_of_a_text_is_read(trained: Fitted, cut: str, kept: str) -> None:
+    config = updated(trained.bundle.config, {"tokenizer": {"cut": cut}})
+    text = card(replace(trained.bundle, config=config), trained.assessment)
+    assert f"the model reads the\n{kept} 60 tokens of a text" in text

@@ -398,7 +398,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     data = tmp_path / "a.conllu"
     data.write_text(content)
     options = [part for one in settings for part in ("--set", one)]
-    ran = run("fit", data, "--out", tmp_path / "m", *options)
+    ran = run("fit", data, "--task", "tag", "--out", tmp_path / "m", *options)
     assert ran.code == 2
     assert complaint in ran.err.splitlines()[-1]
     assert not store.is_bundle(tmp_path / "m")

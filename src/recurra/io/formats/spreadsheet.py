@@ -156,7 +156,7 @@ def _is_spreadsheet(start: Start) -> bool:
     with open_bytes(source.path, source.gzip) as stream, damaged(source.path):
         data = stream.read(_MOST_BYTES + 1)
     if not data.startswith(_ZIP):
-        return b"W\0o\0r\0k\0b\0o\0o\0k" in data or b"B\0o\0o\0k" in data
+        return any(f"{name}\0".encode("utf-16-le") in data for name in ("Workbook", "Book"))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()

@@ -25,7 +25,7 @@ from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.classification.network import BATCH, ClassifierBundle, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
@@ -95,9 +95,9 @@ class Assessment:
         )
 
 
-def logits_of(bundle: ClassifierBundle, part: Part) -> NDArray[np.float32]:
+def logits_of(bundle: ClassifierBundle, part: Part, tick: Tick = lambda rows: None) -> NDArray[np.float32]:
     """Returns the logits of the rows of a part, of shape (n, C)."""
-    return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH))
+    return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH), tick)
 
 
 def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
@@ -127,7 +127,8 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     training: Part | None = options.train
     names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
     name = network_name(bundle.config.model)
-    logits, labels = logits_of(bundle, part), part.labels
+    with options.counting("testing", len(part)) as tick:
+        logits, labels = logits_of(bundle, part, tick), part.labels
     before = reliability(probabilities(logits, label_kind), labels, label_kind)
     calibrated = probabilities(logits, label_kind, bundle.temperature)
     new = None if training is None else unseen_rows(part, training)

@@ -213,10 +213,13 @@ def classification_loss(
     return losses[label_kind]
 
 
-def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
+def predict_logits(
+    model: nn.Module, batches: Batches, tick: Callable[[int], object] = lambda rows: None
+) -> NDArray[np.float32]:
     """Returns the logits of all examples in the order of ``batches.rows``, of shape (N, C).
 
-    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0).
+    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0). ``tick`` is called with the
+    number of rows of each batch.
     """
     rows: list[NDArray[np.int64]] = []
     logits: list[NDArray[np.float32]] = []
@@ -225,6 +228,7 @@ def predict_logits(model: nn.Module, batches: Batches) -> NDArray[np.float32]:
             output = model(batch.tokens.to(device), batch.lengths.to(device))
             logits.append(output.float().cpu().numpy())
             rows.append(batch.rows)
+            tick(len(batch.rows))
     if not rows:
         return np.zeros((0, 0), dtype=np.float32)
     batch_rows, batch_logits = np.concatenate(rows), np.concatenate(logits)

@@ -153,6 +153,7 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
             table.append([name, metrics.accuracy_text, *shown, f"{metrics.macro_f1:.3f}"])
     if assessment.majority is not None:
         table.append(["always the largest class", percent(assessment.majority), ""])
+    kept = "first" if config.tokenizer.cut == "end" else "last"
     return model_card(
         bundle,
         title=f"{assessment.model_name.removeprefix('the ')}: {', '.join(labels.names[:12])}",
@@ -162,7 +163,7 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
         use=use_in_card(USE),
         limits=f"""\
 The vocabulary has {vocabulary:,} words of the training texts; the model reads the
-first or last {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
+{kept} {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
 kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and
 its calibration.
 """,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
+from recurra.tasks.language.check import check_files
 from recurra.tasks.language.network import (
     LanguageAssets,
     LanguageBundle,
@@ -82,6 +83,7 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     card=card,
     use=USE,
     predict=answer,
+    check=check_files,
     sequences=sequences,
     study=STUDY,
 )

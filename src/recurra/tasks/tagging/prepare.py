@@ -251,7 +251,7 @@ def check_settings(config: TaggerConfig) -> None:
     what = "is not a setting of taggers"
     for name, value in config.data.model_dump().items():
         if name not in used and value != getattr(DataConfig(), name):
-            hint = "remove it; tagging.format and tagging.column describe the file"
+            hint = "remove it: tagging.format and tagging.column describe the file (or --task classify)"
             raise ConfigError(what, where=f"data.{name}", hint=hint)
     if config.model.pooling != ModelConfig().pooling:
         raise ConfigError(what, where="model.pooling", hint="remove it")
