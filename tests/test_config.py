@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,46 @@ def test_an_update_is_validated_and_keeps_what_was_set() -> None:
 def test_nothing_is_updated_without_validation() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         assert "model_copy(" not in path.read_text(encoding="utf-8"), f"{path}: use recurra.config.updated"
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "value", "message"),
+    [
+        ("classify", "model.units", [3, 0], "entry 2 is 0: input should be greater than or equal to 1"),
+        ("classify", "model.units", [3, "x"], "entry 2 is 'x': input should be a valid integer"),
+        ("classify", "model.dropout", [0.1, 2], "entry 2 is 2: input should be less than 1"),
+        ("classify", "model.recurrent_dropout", [None], "entry 1 is None: input should be a valid number"),
+        ("classify", "model.activation", ["tanh", "rellu"], "entry 2 is 'rellu': input should be 'tanh' or"),
+        ("forecast", "series.calendar", ["day", "hour"], "entry 2 is 'hour': input should be 'day'"),
+        ("forecast", "series.missing", [-1, "x"], "entry 2 is 'x': input should be a valid number"),
+        ("forecast", "series.time", ["a", None], "entry 2 is None: input should be a valid string"),
+        ("lm", "language.cutoffs", [10, 0], "entry 2 is 0: input should be greater than or equal to 1"),
+    ],
+)
+def test_the_wrong_entry_of_a_list_is_named(task: str, setting: str, value: Any, message: str) -> None:
+    section, key = setting.split(".")
+    with pytest.raises(ConfigError, match=rf"^setting {re.escape(setting)}: {re.escape(message)}"):
+        build_config({"task": task}, {section: {key: value}})
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "value", "message"),
+    [
+        ("classify", "model.units", 0, "= 0: input should be greater than or equal to 1"),
+        (
+            "classify",
+            "model.units",
+            "x",
+            "= 'x': .*; write one value, or a list for the layers: model.units=",
+        ),
+        ("classify", "model.activation", "rellu", "= 'rellu': input should be 'tanh' or 'relu'"),
+        ("forecast", "series.lookback", "2x", "= '2x': '2x' is not a duration"),
+        ("forecast", "series.calendar", "day", r"= 'day': .*; write a list: series.calendar='\[A, B\]'"),
+        ("forecast", "series.missing", 3, r"= 3: .*; write a list: series.missing='\[A, B\]'"),
+        ("tag", "tagging.column", 0, "= 0: give upos, xpos, feats or the number of a column"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_spelling(task: str, setting: str, value: Any, message: str) -> None:
+    section, key = setting.split(".")
+    with pytest.raises(ConfigError, match=rf"^setting {re.escape(setting)} {message}"):
+        build_config({"task": task}, {section: {key: value}})

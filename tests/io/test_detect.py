@@ -285,6 +285,14 @@ def test_lists_of_labels(tmp_path: Path) -> None:
     assert [labels for _, labels in rows_of(source)] == [("x", "y"), ("x",), ()]
 
 
+def test_several_text_columns_without_brackets_are_answered_with_them(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "title,body,label", "a b c,d e f,1", "g h i,j k l,0")
+    with pytest.raises(DataError, match=r"for several columns write --set data\.text='\[title, body\]'$"):
+        detect(path, DataConfig(text=["title, body"]))
+    with pytest.raises(DataError, match=r"there are title, body, label: choose with --set data\.text=NAME$"):
+        detect(path, DataConfig(text=["title,bdy"]))
+
+
 def test_what_the_user_sets_wins(tmp_path: Path) -> None:
     path = put(
         tmp_path / "a.csv", "text,label,other,kind,film", f"{'long ' * 9},1,short,a,f1", "b c,0,d,b,f2"

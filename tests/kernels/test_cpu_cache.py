@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("numba")
 
 from recurra.kernels.cpu import cache, compiled
-from recurra.kernels.cpu.cache import remove_abandoned
+from recurra.kernels.cpu.cache import remove_abandoned, remove_former
 
 
 def add(a: int, b: int) -> int:
@@ -73,3 +73,41 @@ def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     os.utime(old, (time.time() - 7200,) * 2)
     remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [new.name]
+
+
+def test_folders_of_former_versions_are_removed(tmp_path: Path) -> None:
+    now = time.time()
+    folders = [tmp_path / f"kernels-{number:016x}" for number in range(14)]
+    for number, folder in enumerate(folders):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "f.nbi").touch()
+        # those of numbers 11, 12 and 13 were used within the hour, the others before
+        os.utime(folder, (now - 86_400 + number if number < 11 else now - 60 + number,) * 2)
+    others = [tmp_path / "kernels-of-mine", tmp_path / "0123456789abcdef", tmp_path / "kernels-0123"]
+    for other in others:
+        other.mkdir()
+        os.utime(other, (now - 864_000,) * 2)
+    remove_former(folders[0])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in (*others, folders[0], *folders[7:])
+    }
+    assert folders[0].stat().st_mtime > now - 60
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        os.utime(folder, (now - 60,) * 2)
+    remove_former(folders[3])
+    assert all(folder.is_dir() for folder in folders)  # a process may be using them
+
+
+def test_the_folder_of_kernels_removes_former_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECURRA_KERNEL_CACHE", str(tmp_path))
+    for number in range(20):
+        folder = tmp_path / f"kernels-{number:016x}"
+        folder.mkdir()
+        os.utime(folder, (number,) * 2)
+    found = compiled.cache_folder.__wrapped__()
+    assert found is not None
+    assert found.parent == tmp_path
+    assert sorted(tmp_path.iterdir()) == sorted(
+        [found, *(tmp_path / f"kernels-{number:016x}" for number in range(13, 20))]
+    )

@@ -180,7 +180,10 @@ def setting_error(
     """
     dotted = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
     known = ["recipe", "task", *sections, *dotted]
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # Of a value or a list of values, pydantic tries both: an entry of a list says more than "not a value".
+    of_first = [each for each in errors if each["loc"][:2] == errors[0]["loc"][:2]]
+    first = max(of_first, key=lambda each: any(isinstance(part, int) for part in each["loc"]))
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         name = ".".join(path)
@@ -204,4 +207,6 @@ def setting_error(
     if name in dotted and first["type"].endswith(("_type", "_parsing")):
         section, key = path[:2]
         spelling = spelling_of(name, sections[section].model_fields[key])
-    return ConfigError(f"setting {name} = {value}: {reason}", where=where, hint=spelling)
+    entries = [f": entry {part + 1} is {value}" for part in first["loc"] if isinstance(part, int)]
+    what = entries[0] if entries else f" = {value}"
+    return ConfigError(f"setting {name}{what}: {reason}", where=where, hint=spelling)

@@ -92,6 +92,9 @@ def spelling_of(name: str, field: FieldInfo) -> str | None:
         return f"write {name}=NAME, or {name}='[NAME, NAME]' for several"
     if bool in branches:
         return f"write {name}=true or {name}=false"
-    if any(get_origin(branch) is list for branch in branches):
+    lists = [get_origin(branch) is list for branch in branches]
+    if lists and all(lists):
+        return f"write a list: {name}='[A, B]'"
+    if any(lists):
         return f"write one value, or a list for the layers: {name}='[A, B]'"
     return None

@@ -202,6 +202,9 @@ def _named(
             columns.append(source.columns[like.columns.index(name)])
         elif must:
             hint = _there_are(source, f"data.{role}")
+            parts = [part.strip() for part in name.split(",")]
+            if role == "text" and set(parts) <= set(source.columns):
+                hint = f"for several columns write --set data.text='[{', '.join(parts)}]'"
             raise DataError(f"there is no column {name!r}", where=source.path, hint=hint)
     return tuple(columns)
 

@@ -208,40 +208,22 @@ def test_rows_without_a_time_and_files_for_each_part(run: Run, tmp_path: Path) -
     assert (row["row"], row["ahead"]) == ("50", "2")
 
 
-def fit_apart(series: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def arguments_of(series: Path, out: Path) -> list[str]:
+    """Those of a fit with many checkpoints."""
     settings = (*SMALL, *HOURLY, "--no-baseline", "--set", "train.epochs=3")
     often = ("--set", "train.checkpoint_minutes=0.0005")
-    command = [
-        sys.executable,
-        "-m",
-        "recurra",
-        "fit",
-        str(series),
-        "--out",
-        str(out),
-        *settings,
-        *often,
-        *more,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "model"
-    with fit_apart(series, out) as process:
-        assert process.wait(120) == 0
-    return out
+    return ["fit", str(series), "--out", str(out), *settings, *often]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_then_resumed_is_bit_for_bit_the_same(
-    series: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+    run: Run, series: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    broken = tmp_path / "broken"
-    with fit_apart(series, broken) as process:
+    uninterrupted, broken = tmp_path / "whole", tmp_path / "broken"
+    command = [sys.executable, "-m", "recurra", *arguments_of(series, broken)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         checkpoint = broken / "training" / "checkpoint.safetensors"
         written: set[int] = set()
         while len(written) < 4:
@@ -251,8 +233,8 @@ def test_stopped_then_resumed_is_bit_for_bit_the_same(
             time.sleep(0.005)
         process.send_signal(number)
         process.wait(120)
-    with fit_apart(series, broken, "--resume") as process:
-        assert process.wait(120) == 0
+    assert run(*arguments_of(series, broken), "--resume").code == 0
+    assert run(*arguments_of(series, uninterrupted)).code == 0
     weights, expected = (
         safetensors.numpy.load_file(out / "model.safetensors") for out in (uninterrupted, broken)
     )

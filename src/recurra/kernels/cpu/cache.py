@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+import re
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,10 +18,12 @@ from typing import IO, Any
 from filelock import FileLock
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["VerifiedCache", "remove_abandoned"]
+__all__ = ["VerifiedCache", "remove_abandoned", "remove_former"]
 
 _DIGEST = hashlib.sha256().digest_size
 _ABANDONED = 3600  # seconds after which a file that was to be renamed is that of a killed process
+_KEPT = 8  # folders: versions of recurra and machines that share a home directory take turns
+_FOLDER = re.compile("kernels-[0-9a-f]{16}")
 
 
 class VerifiedCache(FunctionCache):
@@ -109,3 +114,19 @@ def remove_abandoned(folder: Path) -> None:
         with suppress(FileNotFoundError):  # its process may just have renamed it
             if time.time() - path.stat().st_mtime > _ABANDONED:
                 path.unlink()
+
+
+def remove_former(folder: Path) -> None:
+    """Marks a folder of kernels as used now, and removes those of former versions beside it.
+
+    The 8 that were used last are kept, and those that were used within an hour, which a process may be using.
+    """
+    used: list[tuple[float, Path]] = []
+    with suppress(OSError):  # a folder that can be read, but not changed
+        os.utime(folder)
+        for path in folder.parent.iterdir():
+            if path != folder and _FOLDER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                used.append((path.stat().st_mtime, path))
+    for last, path in sorted(used, reverse=True)[_KEPT - 1 :]:
+        if time.time() - last > _ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 
 from recurra import runtime
-from recurra.kernels.cpu.cache import VerifiedCache, remove_abandoned
+from recurra.kernels.cpu.cache import VerifiedCache, remove_abandoned, remove_former
 from recurra.kernels.cpu.host import host
 
 __all__ = ["CHECKED", "cache_folder", "compiled", "generated", "inlined"]
@@ -81,7 +81,8 @@ def cache_folder() -> Path | None:
     """The folder of compiled kernels: in recurra's cache, else a temporary folder; None if neither is usable.
 
     ``RECURRA_KERNEL_CACHE`` sets another folder. Numba detects a change by the date of one file, but a kernel
-    consists of several files. Each version of the kernels' sources therefore has its own folder.
+    consists of several files. Each version of the kernels' sources therefore has its own folder; those used
+    last are kept.
     """
     digest = hashlib.sha256(f"{numba.__version__} {host()} {CHECKED}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
@@ -91,6 +92,7 @@ def cache_folder() -> Path | None:
     folder = Path(asked) if asked else runtime.user_cache()
     if folder is not None and _usable(folder / name):
         remove_abandoned(folder / name)
+        remove_former(folder / name)
         return folder / name
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
