@@ -31,7 +31,7 @@ def check(
     skip_bad_rows: options.SkipBadRows = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Report columns, classes, lengths, duplicates, leaks, label conflicts, unknown words, languages."""
+    """Report what to know about a file before training, for any task: what it holds, and what is wrong."""
     built = options.chosen_config(
         recipe, config, settings, group, skip_bad_rows, task=task, data=data, target=target
     )
