@@ -53,11 +53,11 @@ def prepare(
     config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
-    config = for_labels(config, labels.label_kind, reporter)
     report_skipped(skipped, data, reporter)
     reporter.facts(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
     )
+    config = for_labels(config, labels.label_kind, reporter)
     if valid is None:
         rows = divide(codes, config.data, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
