@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -92,6 +93,44 @@ def test_a_wrong_setting_is_named_in_one_line(settings: dict[str, Any], message:
     assert message in str(caught.value)
     assert str(caught.value).startswith("c.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+NUMBERS = [
+    "model.units", "model.layers", "model.dropout", "train.epochs", "train.seed", "train.clip_norm",
+    "data.valid_fraction", "data.valid_rows", "tokenizer.vocab_size",
+    "series.lookback", "series.horizon", "series.test_fraction", "series.missing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("typed", ["true", "False"])
+def test_a_truth_value_is_no_number(name: str, typed: str, tmp_path: Path) -> None:
+    section, key = name.split(".")
+    base = {"task": "forecast"} if section == "series" else {}
+    (tmp_path / "c.yaml").write_text(f"{section}:\n  {key}: {typed}\n", encoding="utf-8")
+    truth = typed == "true"
+    for settings in (
+        parse_assignment(f"{name}={typed}"),
+        read_settings(tmp_path / "c.yaml"),
+        {section: {key: np.bool_(truth)}},
+        {section: {key: [truth]}},
+    ):
+        with pytest.raises(
+            ConfigError, match=f"setting {name} = .*: it should be a number, not a truth value"
+        ):
+            build_config(base, settings)
+        with pytest.raises(ConfigError, match="it should be a number, not a truth value"):
+            updated(build_config(base), settings)
+
+
+def test_settings_that_are_true_or_false_and_numbers_of_numpy_are_taken() -> None:
+    config = build_config(
+        {"model": {"bidirectional": True, "units": [np.int64(3), 4], "dropout": np.float64(0.5)}},
+        {"train": {"freeze": False, "epochs": np.int32(2)}, "data": {"header": True, "label": True}},
+    )
+    assert (config.model.bidirectional, config.model.units, config.model.dropout) == (True, [3, 4], 0.5)
+    assert (config.train.freeze, config.train.epochs) == (False, 2)
+    assert (config.data.header, config.data.label) == (True, "true")
 
 
 def test_the_former_name_of_label_kind_means_the_same() -> None:

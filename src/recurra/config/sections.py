@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from recurra.cells import cell_named, cell_names
-from recurra.config.typed import spelled
+from recurra.config.typed import refuse_truth_value, spelled
 from recurra.io.formats import format_names
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -62,6 +71,13 @@ class Section(BaseModel):
         if not isinstance(settings, dict):
             return settings
         return {name: spelled(value, cls.model_fields.get(name)) for name, value in settings.items()}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name is not None:
+            refuse_truth_value(value, cls.model_fields[info.field_name])
+        return value
 
 
 class DataConfig(Section):

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from recurra.config.yaml import parse_yaml
 
-__all__ = ["parse_value", "spelled", "spelling_of"]
+__all__ = ["parse_value", "refuse_truth_value", "spelled", "spelling_of"]
 
 Kind = Literal["text", "texts", "text or texts", "other"]
 
@@ -77,6 +77,29 @@ def spelled(value: Any, field: FieldInfo | None) -> Any:
         return [_as_text(item) for item in value]
     value = _as_text(value)
     return [value] if kind == "texts" and isinstance(value, str) else value
+
+
+def refuse_truth_value(value: Any, field: FieldInfo) -> None:
+    """Refuses true and false, also NumPy's, for a setting that is a number or has a list of numbers.
+
+    Raises:
+        ValueError: ``value`` is a truth value, or a list with one.
+
+    Example:
+        >>> refuse_truth_value(True, FieldInfo(annotation=bool))
+        >>> refuse_truth_value([8, True], FieldInfo(annotation=int | list[int]))
+        Traceback (most recent call last):
+        ValueError: it should be a number, not a truth value
+    """
+    branches = _branches(field.annotation)
+    of_lists = [
+        part for each in branches if get_origin(each) is list for part in _branches(get_args(each)[0])
+    ]
+    if bool in branches or not {int, float} & {*branches, *of_lists}:
+        return
+    values = value if isinstance(value, list | tuple) else [value]
+    if any(type(each).__name__ in ("bool", "bool_") for each in values):  # bool_ is that of NumPy 1
+        raise ValueError("it should be a number, not a truth value")
 
 
 def _as_text(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Later times with an offset from UTC where training had none, and the reverse, are refused."""
+"""Later times: an offset from UTC as in training, and a format of their own."""
 
 from __future__ import annotations
 
@@ -82,3 +82,41 @@ def test_files_are_refused_in_one_line(
         assert (ran.code, ran.out) == (2, "")
         assert "row 1: " in ran.err
         assert "offset from UTC, and the times in training had" in ran.err
+
+
+@pytest.mark.parametrize(("trained", "ending"), [("local", ""), ("Z", "+0000")])
+def test_a_later_file_may_have_another_format(
+    fitted: dict[str, Forecaster], trained: str, ending: str, tmp_path: Path, run: Run
+) -> None:
+    fitted[trained].save(tmp_path / "model")
+    table(trained).to_csv(tmp_path / "same.csv", index=False)
+    other = HOURS.strftime(f"%d/%m/%Y %H.%M{ending}")
+    pd.DataFrame({"time": other, "y": Y}).to_csv(tmp_path / "other.csv", index=False)
+    written = "series.time_format=%d/%m/%Y %H.%M" + ("%z" if ending else "")
+    for verb in ("predict", "evaluate"):
+        args = (verb, str(tmp_path / "model"))
+        more = ("--no-baseline", "--json") if verb == "evaluate" else ()
+        expected = run(*args, str(tmp_path / "same.csv"), *more)
+        assert expected.code == 0, expected.err
+        assert run(*args, str(tmp_path / "other.csv"), *more).code == 2
+        ran = run(*args, str(tmp_path / "other.csv"), "--set", written, *more)
+        assert ran.out.replace("other.csv", "same.csv") == expected.out
+        wrong = run(*args, str(tmp_path / "other.csv"), "--set", "series.time_format=%Y", *more)
+        assert (wrong.code, wrong.out) == (2, "")
+    if ending:
+        pd.DataFrame({"time": HOURS.strftime("%d/%m/%Y %H.%M"), "y": Y}).to_csv(tmp_path / "local.csv")
+        local = (str(tmp_path / "local.csv"), "--set", "series.time_format=%d/%m/%Y %H.%M")
+        ran = run("predict", str(tmp_path / "model"), *local)
+        assert ran.code == 2
+        assert "row 1: '01/01/2022 00.00' in column 'time' has no offset from UTC" in ran.err
+
+
+def test_a_format_of_times_needs_times(tmp_path: Path, run: Run) -> None:
+    frame = pd.DataFrame({"y": Y, "x": Y**2})
+    Forecaster(target="y", lookback=4, delay=1, units=2, epochs=1).fit(frame).save(tmp_path / "model")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    ran = run(
+        "predict", str(tmp_path / "model"), str(tmp_path / "rows.csv"), "--set", "series.time_format=%Y"
+    )
+    assert ran.code == 2
+    assert "setting series.time_format = '%Y' is not used: the rows of training had no time" in ran.err

@@ -278,7 +278,7 @@ def test_bad_requests_to_a_model_are_one_line(model: Path, run: Run, tmp_path: P
         return " ".join(ran.err.split())
 
     short = write(tmp_path / "short.csv", LINES[:8])
-    assert "there are 7 rows, but a forecast needs the last 12" in refusal(short)
+    assert "a forecast needs the last 12 rows, and 7 rows are given" in refusal(short)
     lacking = write(tmp_path / "lacking.csv", [line.rsplit(",", 2)[0] for line in LINES[:50]])
     assert "there is no column" in refusal(lacking)
     assert "reads rows, not --text" in refusal("--text", "x")

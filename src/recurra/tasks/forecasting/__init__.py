@@ -19,7 +19,7 @@ INFO = TaskInfo(
     estimator="Forecaster",
     recipe="forecaster",
     words=False,
-    file_settings=TEXT_FILE - {"data.text"},
+    file_settings=TEXT_FILE - {"data.text"} | {"series.time_format"},
     owns_file=_owns_file,
     options=frozenset({"all"}),
 )

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.checks import many
 from recurra.tasks.forecasting.assess import forecasts_of
-from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
+from recurra.tasks.forecasting.bundle import ForecasterBundle, layout_of, reach_of
 from recurra.tasks.forecasting.gaps import Gaps, gaps_in_words, gaps_of
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.grid import even_grid
@@ -70,12 +71,13 @@ def forecast_table(
     Raises:
         DataError: there are too few rows, a column is missing, or no window has a known value of the target.
     """
-    layout, reach = bundle.assets.layout, reach_of(bundle)
+    layout, reach = layout_of(bundle), reach_of(bundle)
     grid = even_grid(table, layout.clock, layout.spacing)
     matrix = encode(table, grid, layout)
     if len(matrix) <= reach.back:
         raise DataError(
-            f"there are {len(matrix):,} rows, but a forecast needs the last {reach.back + 1:,}",
+            f"a forecast needs the last {many(reach.back + 1, 'row', 'rows')}, and "
+            f"{many(len(matrix), 'row is', 'rows are')} given",
             where=table.where,
             hint="give more rows",
         )

@@ -8,15 +8,16 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from recurra.errors import BundleError
+from recurra.errors import BundleError, ConfigError
 from recurra.store import Assets, Bundle
 from recurra.tasks.base import Prepared
 from recurra.tasks.forecasting.network import ForecastNetwork
+from recurra.tasks.forecasting.series.clock import PARTS
 from recurra.tasks.forecasting.series.layout import Layout
 from recurra.tasks.forecasting.series.reach import Reach, find_reach
 from recurra.tasks.forecasting.settings import ForecasterConfig
 
-__all__ = ["ForecasterBundle", "SeriesAssets", "SeriesSource", "build", "reach_of"]
+__all__ = ["ForecasterBundle", "SeriesAssets", "SeriesSource", "build", "layout_of", "reach_of"]
 
 _LAYOUT = "series.json"
 
@@ -55,6 +56,23 @@ def build(config: ForecasterConfig, assets: SeriesAssets) -> ForecastNetwork:
     return ForecastNetwork(
         config.model, features, series.horizon, residual=series.residual, present=series.relative
     )
+
+
+def layout_of(bundle: ForecasterBundle) -> Layout:
+    """Returns the layout of training, for a file whose times are in the format of the settings.
+
+    As in training, times in columns of their parts need no format.
+
+    Raises:
+        ConfigError: a format is set, and rows have no time.
+    """
+    layout, written = bundle.assets.layout, bundle.config.series.time_format
+    if written is None or layout.time_format in (written, PARTS):
+        return layout
+    if layout.clock is None:
+        what = f"setting series.time_format = {written!r} is not used: the rows of training had no time"
+        raise ConfigError(what, hint="leave it out")
+    return Layout.model_validate({**layout.model_dump(), "time_format": written})
 
 
 def reach_of(source: SeriesSource) -> Reach:

@@ -13,6 +13,7 @@ from recurra.config import DataConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
+from recurra.tasks.checks import many
 from recurra.tasks.forecasting.bundle import SeriesAssets, SeriesSource, reach_of
 from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.grid import even_grid
@@ -204,7 +205,7 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
         rows = rows[known & (matrix.numbers[rows] > 0)][::stride]
     if not len(rows):
         needed = max(0, reach.back - first) + 1 + reach.ahead
-        size = f"the {name} part has {end - first:,} rows"
+        size = f"the {name} part has {many(end - first, 'row', 'rows')}"
         if end - first >= needed:
             raise DataError(f"{size} and no window with a known target", where=where)
         raise DataError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.forecasting.answers import answer
 from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessment
-from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, reach_of
+from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, layout_of, reach_of
 from recurra.tasks.forecasting.check import check_files
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
@@ -42,7 +42,7 @@ def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
 
 def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
     """Returns all windows of a file with the columns of training."""
-    part = open_series("test", read_table(data, bundle.config.data), bundle.assets.layout, reach_of(bundle))
+    part = open_series("test", read_table(data, bundle.config.data), layout_of(bundle), reach_of(bundle))
     for warning in part.warnings:
         reporter.warn(warning)
     return part

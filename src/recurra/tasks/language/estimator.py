@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recurra.config import updated
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
+from recurra.tasks.checks import many
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
 from recurra.tasks.inputs import one_text, texts_of
 from recurra.tasks.language import INFO
@@ -88,7 +89,8 @@ class LanguageModel(TextFields, RecurrentEstimator):
             if columns is not None:
                 config = updated(config, {"data": {"text": columns}})
             if len(texts) < (2 if validation_data is None else 1):
-                raise DataError(f"there are {len(texts)} texts", hint="give two at least, one to validate on")
+                given = many(len(texts), "text is", "texts are")
+                raise DataError(f"{given} too few", hint="give two at least, one to validate on")
             rows = validation = None
             if validation_data is None:
                 sizes = np.array([len(text) for text in texts], np.int64)
