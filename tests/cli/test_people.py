@@ -68,11 +68,17 @@ def spoken(fields: list[str], records: list[dict[str, Any]], texts: list[str], o
 def test_many_classes_and_several_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = terminal_of(monkeypatch)
     many = {f"class {n}": (0.9 if n == 7 else 0.1 / 29) for n in range(30)}
-    text = spoken(["row"], [{"row": 1, "label": "class 7", "probabilities": many}], ["a"], terminal)
+    text = spoken(
+        ["row"], [{"row": 1, "label": "class 7", "confidence": 0.9, "probabilities": many}], ["a"], terminal
+    )
     lines = text.splitlines()
     assert lines[0].split()[:2] == ["class", "7"]
     assert len(lines) == 4
     assert "27 other classes: 9.3% together" in lines[-1]
+    top = {name: many[name] for name in ("class 7", "class 0", "class 1", "class 2", "class 3")}
+    short = {"row": 1, "label": "class 7", "confidence": 0.9, "probabilities": top, "other_classes": 25}
+    terminal.truncate(0)
+    assert "27 other classes: 9.3% together" in spoken(["row"], [short], ["a"], terminal).splitlines()[-1]
     several = {"a": 0.9, "b": 0.7, "c": 0.2, "d": 0.1}
     text = spoken(["row"], [{"row": 1, "label": ["a", "b"], "probabilities": several}], ["a"], terminal)
     assert "1 other class" in text.splitlines()[-1]

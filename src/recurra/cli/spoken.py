@@ -65,11 +65,12 @@ def _classes(record: Mapping[str, Any], encoding: str) -> Iterator[str]:
         yield f"  {style}{padded}  {bar} {100 * probability:5.1f}%{end}"
     if record.get("note"):
         yield f"  [yellow]! {escape(record['note'])}[/yellow]"
-    if len(ranked) > len(shown):
-        rest = sum(probability for _, probability in ranked[len(shown) :])
-        left = len(ranked) - len(shown)
+    left = len(ranked) - len(shown) + record.get("other_classes", 0)
+    if left:
+        rest = max(0.0, 1 - sum(probability for _, probability in shown))
         others = "1 other class" if left == 1 else f"{left:,} other classes"
-        yield f"  [dim]{others}{'' if len(chosen) != 1 else f': {100 * rest:.1f}% together'}[/dim]"
+        # The probabilities of several labels do not add up to 1.
+        yield f"  [dim]{others}{f': {100 * rest:.1f}% together' if 'confidence' in record else ''}[/dim]"
 
 
 def _cell(value: Any) -> str:

@@ -97,6 +97,13 @@ def predict(
         bool,
         typer.Option("--all", help="Forecast from every row instead of only the last (forecast)."),
     ] = False,
+    all_classes: Annotated[
+        bool,
+        typer.Option(
+            "--all-classes",
+            help="With more than 100 classes, give all probabilities instead of the five largest (classify).",
+        ),
+    ] = False,
     safe_csv: Annotated[
         bool,
         typer.Option(
@@ -134,6 +141,7 @@ def predict(
         seed=seed,
         tokens=tokens,
         all=every,
+        all_classes=all_classes,
     )
     described = options.file_settings(settings, skip_bad_rows)
     answers = answers_for(model, PredictRequest(file, text or [], task_options, described, columns))

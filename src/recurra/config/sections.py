@@ -265,7 +265,7 @@ class TrainConfig(Section):
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"
     )
-    monitor: Literal["loss", "accuracy", "macro_f1", "auc"] = Field(
+    monitor: Literal["loss", "accuracy", "macro_f1", "micro_f1", "auc"] = Field(
         "loss", description="validation metric that chooses the best epoch and stops training"
     )
     class_weight: Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_weights)] = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recurra import store
 from recurra.config import updated
-from recurra.errors import BundleError
+from recurra.errors import BundleError, ConfigError
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification import estimator
@@ -137,6 +138,22 @@ def test_the_default_recipe_has_settings_for_several_labels_which_the_user_can_c
     (path.parent / "one.csv").write_text("\n".join(line for line in lines if not line.endswith(",")) + "\n")
     found = prepare(path.parent / "one.csv", one, Reporter()).config
     assert (found.model.pooling, found.train.monitor, found.train.patience) == ("mean", "loss", 2)
+
+
+def test_micro_f1_chooses_the_epoch_of_several_labels_only(fitted: Fitted, tmp_path: Path) -> None:
+    path = fitted.folder.parent / "train.csv"
+    config = updated(fitted.bundle.config, {"train": {"monitor": "micro_f1"}})
+    found = fit_files(path, config, tmp_path / "several")
+    with (found.folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        values = [float(row["valid_micro_f1"]) for row in csv.DictReader(file)]
+    assert len(values) == 2
+    assert found.bundle.metrics["training"]["best_epoch"] == 1 + values.index(max(values))
+    one = updated(config, {"data": {"label_separator": None, "label_kind": "auto"}})
+    lines = path.read_text(encoding="utf-8").replace("|", " and ").splitlines()
+    single = tmp_path / "one.csv"
+    single.write_text("\n".join(line for line in lines if not line.endswith(",")) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="validation computes no micro_f1"):
+        fit_files(single, one, tmp_path / "one")
 
 
 def test_the_estimator_takes_them_too() -> None:

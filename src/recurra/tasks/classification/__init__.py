@@ -10,5 +10,6 @@ INFO = TaskInfo(
     estimator="TextClassifier",
     recipe="default",
     words=True,
+    options=frozenset({"all_classes"}),
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )

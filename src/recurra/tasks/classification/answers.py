@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["answers", "predict_ids", "predict_proba"]
 
 EMPTY, NO_WORDS = "empty text", "no known word"
 """The notes on a text that says nothing to the network."""
+MOST_CLASSES = 100  # up to here, an answer has the probabilities of all classes
+TOP = 5  # beyond, those of this many
 
 
 def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -41,25 +44,36 @@ def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     The label is the most probable class, and its probability the ``confidence``; for multi-label, the label
     is the list of the classes with a probability of at least their threshold, or the class itself if there is
     only one.
+    Of more than 100 classes, an answer has the five most probable and their probabilities, unless the option
+    ``all_classes`` is set.
     The ``note`` marks a text that is empty or has no known word: its label is a guess by the other texts.
     """
     rows = rows_of(request, bundle.assets.source, bundle.config.data)
     names = bundle.assets.labels.names
     sure = [] if bundle.assets.labels.label_kind == "multilabel" else ["confidence"]
     warnings: list[str] = []
+    some = len(names) > MOST_CLASSES and not request.options.get("all_classes")
+    if some:
+        classes = [f"{what}_{place}" for place in range(1, TOP + 1) for what in ("class", "p")]
+    else:
+        classes = [f"p_{name}" for name in names]
     return Answers(
-        ["row", "label", *sure, "note", *(f"p_{name}" for name in names)],
-        _records(bundle, rows, warnings),
-        _cells,
+        ["row", "label", *sure, "note", *classes],
+        _records(bundle, rows, warnings, some),
+        _top_cells if some else _cells,
         warnings,
         rows.columns,
     )
 
 
 def _records(
-    bundle: ClassifierBundle, requested: RequestedRows, warnings: list[str]
+    bundle: ClassifierBundle, requested: RequestedRows, warnings: list[str], some: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yields one record a text; each chunk is predicted before the next one is read."""
+    """Yields one record a text; each chunk is predicted before the next one is read.
+
+    With ``some``, a record has only the probabilities of the most probable and of the predicted classes, the
+    most probable first, and the number of the others as ``other_classes``.
+    """
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
     tokenizer, limits = bundle.assets.tokenizer, bundle.assets.limits
     marked: dict[str, tuple[int, int]] = {}  # by note: the number of texts, and the first row
@@ -78,10 +92,14 @@ def _records(
                 note = record["note"] = NO_WORDS if unknown else EMPTY
                 count, first = marked.get(note, (0, record["row"]))
                 marked[note] = count + 1, first
-            yield {
-                **record,
-                "probabilities": {name: round(float(x), 6) for name, x in zip(names, p, strict=True)},
-            }
+            shown: Sequence[int] = range(len(names))
+            if some:
+                order = np.argsort(-p, kind="stable")
+                shown = [*order[:TOP], *order[TOP:][np.isin(order[TOP:], chosen)]]
+            record["probabilities"] = {names[c]: round(float(p[c]), 6) for c in shown}
+            if some:
+                record["other_classes"] = len(names) - len(shown)
+            yield record
     for note, (count, first) in marked.items():
         texts = "1 answer is" if count == 1 else f"{count:,} answers are"
         warnings.append(f"{texts} marked {note!r} (first: row {first:,}): it does not depend on the text")
@@ -89,7 +107,16 @@ def _records(
 
 
 def _cells(record: Mapping[str, Any]) -> list[Any]:
+    return [*_first_cells(record), *record["probabilities"].values()]
+
+
+def _top_cells(record: Mapping[str, Any]) -> list[Any]:
+    pairs = islice(record["probabilities"].items(), TOP)
+    return [*_first_cells(record), *chain.from_iterable(pairs)]
+
+
+def _first_cells(record: Mapping[str, Any]) -> list[Any]:
     label = record["label"]
     joined = label if isinstance(label, str) else "|".join(label)
     sure = [record["confidence"]] if "confidence" in record else []
-    return [record["row"], joined, *sure, record.get("note", ""), *record["probabilities"].values()]
+    return [record["row"], joined, *sure, record.get("note", "")]
