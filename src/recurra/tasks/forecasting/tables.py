@@ -37,7 +37,7 @@ def table_of(X: Any, config: DataConfig, name: str = "X") -> Table:
     index = _index(X, name)
     frame = frame_of(X, name)
     if frame is not None:
-        return from_columns(index | {column: frame.get_column(column).to_numpy() for column in frame.columns})
+        return from_columns(index | {column: _cells(frame.get_column(column)) for column in frame.columns})
     if hasattr(X, "columns") and hasattr(X, "__getitem__"):  # a data frame that narwhals does not know
         return from_columns({str(column): np.asarray(X[column]) for column in X.columns})
     try:
@@ -49,6 +49,12 @@ def table_of(X: Any, config: DataConfig, name: str = "X") -> Table:
     if array.ndim != 2:
         raise DataError(f"the table has {array.ndim} dimensions", hint="give (rows, columns)")
     return from_columns({str(at): array[:, at] for at in range(array.shape[1])})
+
+
+def _cells(column: Any) -> Any:
+    """The cells of a column of narwhals; times with a zone as Arrow has them, since NumPy drops the zone."""
+    zoned = getattr(column.dtype, "time_zone", None) is not None
+    return column.to_arrow() if zoned else column.to_numpy()
 
 
 def _index(X: Any, name: str) -> dict[str, Any]:

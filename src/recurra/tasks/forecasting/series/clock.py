@@ -14,6 +14,7 @@ from recurra.tasks.forecasting.series.spelling import (
     Stamps,
     formats_of,
     may_be_time,
+    offsets_of,
     read_format,
     read_iso,
     read_quarters,
@@ -22,7 +23,7 @@ from recurra.tasks.forecasting.series.spelling import (
 )
 from recurra.tasks.forecasting.series.table import Table, numbers_of
 
-__all__ = ["ISO", "PARTS", "TIME_NAMES", "Clock", "find_clock", "read_stamps"]
+__all__ = ["ISO", "PARTS", "TIME_NAMES", "Clock", "find_clock", "has_offsets", "read_stamps"]
 
 ISO, PARTS, UNIX, QUARTERS = "ISO 8601", "parts", "unix", "year and quarter"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
@@ -41,10 +42,12 @@ class Clock:
     Attributes:
         columns: one column, date and time of day, or the parts of a date from the year down.
         format: `ISO`, `PARTS`, `QUARTERS`, ``unix s``, ``unix ms``, ``unix us``, or a format of strptime.
+        zoned: whether the times must have an offset from UTC, or must have none; None: either.
     """
 
     columns: tuple[str, ...]
     format: str
+    zoned: bool | None = None
 
     def __str__(self) -> str:
         names = " + ".join(self.columns)
@@ -88,11 +91,13 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
     """Returns the time of each row ``(N,)``, datetime64[us].
 
     Raises:
-        DataError: a column is missing, or a cell is not a time.
+        DataError: a column is missing, a cell is not a time, or it has an offset from UTC where `Clock.zoned`
+            forbids it, or none where it demands one.
     """
     for name in clock.columns:
         if name not in table.columns:
             raise table.error(f"there is no time column {name!r}")
+    _refuse_other_offsets(table, clock)
     stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock, len(table))
     bad = np.flatnonzero(np.isnat(stamps))
     if len(bad):
@@ -103,6 +108,41 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
             hint="fix or remove the row",
         )
     return stamps
+
+
+def has_offsets(table: Table, clock: Clock) -> bool | None:
+    """Returns whether times have an offset from UTC; None for Unix times, which are never local."""
+    if clock.format.startswith(UNIX):
+        return None
+    if clock.format != ISO:
+        return "%z" in clock.format or clock.format.endswith("Z")
+    zoned, local = offsets_of(_joined(table, clock.columns, len(table)))
+    return bool(zoned.sum() > local.sum())
+
+
+def _refuse_other_offsets(table: Table, clock: Clock) -> None:
+    """Raises DataError for the first time with an offset if training had none, or the reverse."""
+    zoned = has_offsets(table, clock)
+    if clock.zoned is None or zoned is None or not len(table):
+        return
+    cells = _joined(table, clock.columns, len(table))
+    if clock.format == ISO:
+        others = np.flatnonzero(offsets_of(cells)[0 if not clock.zoned else 1])
+    else:
+        others = np.arange(0 if zoned == clock.zoned else len(table))
+    if not len(others):
+        return
+    column, typed = " + ".join(clock.columns), not pa.types.is_string(cells.type)
+    if clock.zoned:
+        what = "has no offset from UTC, and the times in training had one"
+        hint = "write the times with it, as in 2020-01-31T12:00+01:00, or in UTC with Z"
+        cure = "give the times their time zone (in pandas: tz_localize), or texts such as 2020-01-31T12:00Z"
+    else:
+        what = "has an offset from UTC, and the times in training had none"
+        hint = "write the times as in training, without it: as local times if those were local"
+        cure = "give times without a time zone, as in training (in pandas: tz_localize(None))"
+    at = int(others[0])
+    raise table.error(f"{str(cells[at].as_py())!r} in column {column!r} {what}", at, cure if typed else hint)
 
 
 def _search(table: Table, written: str | None) -> Clock | None:

@@ -38,6 +38,7 @@ class Layout(_Record):
     Attributes:
         time: the columns of the time; empty if rows have no time.
         time_format: the format of the time.
+        time_zoned: whether the times of training have an offset from UTC; None if that is not known.
         spacing: the distance of the rows; None if rows have no time.
         target: the column to forecast.
         numbers: columns of numbers that are inputs.
@@ -50,6 +51,7 @@ class Layout(_Record):
 
     time: list[str]
     time_format: str
+    time_zoned: bool | None = None
     spacing: SavedSpacing
     target: Scale
     numbers: list[Scale]
@@ -67,7 +69,7 @@ class Layout(_Record):
     @property
     def clock(self) -> Clock | None:
         """The columns and the format of the time."""
-        return Clock(tuple(self.time), self.time_format) if self.time else None
+        return Clock(tuple(self.time), self.time_format, self.time_zoned) if self.time else None
 
     @property
     def columns(self) -> list[str]:

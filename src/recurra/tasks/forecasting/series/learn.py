@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError
-from recurra.tasks.forecasting.series.clock import TIME_NAMES, Clock
+from recurra.tasks.forecasting.series.clock import TIME_NAMES, Clock, has_offsets
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout
 from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
@@ -97,6 +97,7 @@ def learn_layout(
     layout = Layout(
         time=time,
         time_format=clock.format if clock else "",
+        time_zoned=has_offsets(table, clock) if clock else None,
         spacing=grid.spacing,
         target=target_scale,
         numbers=numbers,

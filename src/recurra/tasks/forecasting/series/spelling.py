@@ -16,6 +16,7 @@ __all__ = [
     "Stamps",
     "formats_of",
     "may_be_time",
+    "offsets_of",
     "read_format",
     "read_iso",
     "read_quarters",
@@ -57,15 +58,37 @@ def read_iso(cells: pa.ChunkedArray) -> Stamps:
         return _to_numpy(pc.cast(cells, pa.timestamp("us", getattr(kind, "tz", None)), safe=False))
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
+    zoned, local = offsets_of(cells)
     text = pc.utf8_trim_whitespace(cells)
     text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")  # the cast refuses nanoseconds
     text = pc.replace_substring_regex(text, r" (Z|[+-]\d{2}:?\d{2})$", r"\1")
-    zoned = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + _OFFSET), False))
-    local = np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + "$"), False))
     # A column is of one kind: local times and times with an offset can't be compared.
     kind_of_most = zoned if zoned.sum() > local.sum() else local
     text = pc.if_else(pa.array(kind_of_most), text, pa.scalar(None, text.type))
     return _cast(text, "UTC" if kind_of_most is zoned else None)
+
+
+def offsets_of(cells: pa.ChunkedArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Returns which cells are times of ISO 8601 with an offset from UTC (Z is one), and which without.
+
+    Example:
+        >>> zoned, local = offsets_of(pa.chunked_array([["2020-01-01T12Z", "2020-01-01 12:00", "x"]]))
+        >>> zoned.tolist(), local.tolist()
+        ([True, False, False], [False, True, False])
+    """
+    kind = cells.type
+    none = np.zeros(len(cells), bool)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        known = np.asarray(pc.is_valid(cells))
+        return (known, none) if getattr(kind, "tz", None) else (none, known)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return none, none
+    text = pc.utf8_trim_whitespace(cells)
+    zoned, local = (
+        np.asarray(pc.fill_null(pc.match_substring_regex(text, _ISO_TIME + end), False))
+        for end in (_OFFSET, "$")
+    )
+    return zoned, local
 
 
 def _cast(text: pa.ChunkedArray, zone: str | None) -> Stamps:

@@ -199,7 +199,11 @@ def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str
 def _times(values: Any) -> Any:
     """A column, or the times at which its periods begin: those of pandas, such as the months of a table."""
     kind = str(getattr(values, "dtype", "object"))
-    if not hasattr(values, "__len__") or not (kind == "object" or kind.startswith("period")):
+    if (
+        isinstance(values, pa.Array)
+        or not hasattr(values, "__len__")
+        or not (kind == "object" or kind.startswith("period"))
+    ):
         return values
     if not any(hasattr(value, "start_time") for value in values):
         return values
