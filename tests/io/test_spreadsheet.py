@@ -81,6 +81,21 @@ def test_cells_are_texts_as_they_are_shown(tmp_path: Path) -> None:
     assert rows_of(source) == [(text, (str(i % 2),)) for i, text in enumerate(texts)]
 
 
+def test_dates_of_a_column_all_have_a_time_if_one_has(tmp_path: Path) -> None:
+    day = datetime.datetime(2024, 1, 1)
+    times = [day, day + datetime.timedelta(hours=1), None, datetime.date(2024, 1, 2)]
+    days = [day, None, day, datetime.date(2024, 1, 2)]
+    mixed = [day, day + datetime.timedelta(hours=1), "soon", 3]
+    table = [[text, *cells] for (_, text, _), *cells in zip(ROWS, times, days, mixed, strict=False)]
+    path = book(tmp_path / "a.xlsx", S=[["text", "time", "day", "mixed"], *table])
+    source = detect(path, DataConfig(text=["text"]), labelled=False)
+    cells = [cells for part in read(source, keep=True) for cells in part.cells or []]
+    midnight = "2024-01-01 00:00:00"
+    assert [row["time"] for row in cells] == [midnight, "2024-01-01 01:00:00", "", "2024-01-02 00:00:00"]
+    assert [row["day"] for row in cells] == ["2024-01-01", "", "2024-01-01", "2024-01-02"]
+    assert [row["mixed"] for row in cells] == ["2024-01-01", "2024-01-01 01:00:00", "soon", "3"]
+
+
 def test_a_sheet_of_libreoffice(tmp_path: Path) -> None:
     def cell(value: Any) -> str:
         kind = f'"float" office:value="{value}"' if isinstance(value, int) else '"string"'

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from recurra.errors import DataError
 from recurra.measure.metrics import wilson_interval
 
-__all__ = ["Comparison", "compare_accuracy"]
+__all__ = ["Comparison", "compare_accuracy", "difference_in_words"]
 
 
 class Comparison(BaseModel):
@@ -60,15 +60,6 @@ class Comparison(BaseModel):
         """Returns the comparison of two models by whether each has each row right."""
         (a, b), (first, second), (low, high) = correct, names, interval
         difference = (int(a.sum()) - int(b.sum())) / len(a)
-        shown = low > 0 or high < 0
-        points, ends = 100 * difference, (100 * low, 100 * high)
-        if shown:
-            word = "ahead of" if points > 0 else "behind"
-            near, far = sorted(abs(end) for end in ends)
-            sentence = f"{first} is {word} {second} by {abs(points):.1f} points ({near:.1f} to {far:.1f})"
-        else:
-            span = f"{points:+.1f} points ({ends[0]:+.1f} to {ends[1]:+.1f})"
-            sentence = f"no difference shown between {first} and {second}: {span}"
         return cls(
             first=first,
             second=second,
@@ -79,9 +70,25 @@ class Comparison(BaseModel):
             only_first=int((a & ~b).sum()),
             only_second=int((b & ~a).sum()),
             p_value=p_value,
-            shown=shown,
-            sentence=sentence,
+            shown=low > 0 or high < 0,
+            sentence=difference_in_words(names, difference, interval),
         )
+
+
+def difference_in_words(names: tuple[str, str], difference: float, interval: tuple[float, float]) -> str:
+    """Returns the difference of two shares as a sentence; it is shown if the interval excludes 0.
+
+    Example:
+        >>> difference_in_words(("the LSTM", "the baseline"), 0.02, (-0.01, 0.05))
+        'no difference shown between the LSTM and the baseline: +2.0 points (-1.0 to +5.0)'
+    """
+    (first, second), points, (low, high) = names, 100 * difference, (100 * interval[0], 100 * interval[1])
+    if low > 0 or high < 0:
+        word = "ahead of" if points > 0 else "behind"
+        near, far = sorted((abs(low), abs(high)))
+        return f"{first} is {word} {second} by {abs(points):.1f} points ({near:.1f} to {far:.1f})"
+    span = f"{points:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"no difference shown between {first} and {second}: {span}"
 
 
 def compare_accuracy(

@@ -11,9 +11,10 @@ from scipy.signal import lfilter
 from sklearn.linear_model import Ridge
 
 from recurra.errors import DataError
+from recurra.measure.bootstrap import ends
 from recurra.tasks.forecasting.assess import ForecastAssessment
 from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence, seasonal
-from recurra.tasks.forecasting.blocks import block_length, block_means, ends
+from recurra.tasks.forecasting.blocks import block_length, block_means
 from recurra.tasks.forecasting.figures import PERSISTENCE, forecast_metrics
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.report import bars, forecast_sections, median_stretch

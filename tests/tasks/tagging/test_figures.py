@@ -8,11 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import DataError
+from recurra.measure.bootstrap import ends
 from recurra.measure.metrics import wilson_interval
 from recurra.tasks.tagging.baseline import MostFrequentTag
-from recurra.tasks.tagging.entities import entity_figures
+from recurra.tasks.tagging.entities import compare_spans, entity_figures
 from recurra.tasks.tagging.figures import clustered_interval, compare_words, tagging_metrics, worst_confusions
-from recurra.tasks.tagging.schemes import SCHEMES
+from recurra.tasks.tagging.schemes import SCHEMES, lenient
 
 sentences = st.lists(
     st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=6),
@@ -179,3 +180,84 @@ def test_spans_are_right_as_a_whole() -> None:
     assert (found.strict.entities, found.strict.predicted) == (3, 3)
     assert found.strict.kinds["LOC"] == (1.0, 1.0, 1.0, 1)
     assert found.kinds["PER"] == found.strict.kinds["PER"]
+
+
+Tags = list[list[str]]
+TRUE: Tags = [["B-X", "O"], ["B-X", "I-X"], ["B-Y", "B-X"], ["O", "O"], ["B-Y", "O"]] * 8
+SAID: Tags = [["B-X", "O"], ["B-X", "O"], ["B-Y", "B-Y"], ["O", "O"], ["O", "B-X"]] * 8
+
+
+def direct_f1(true: Tags, said: Tags) -> float:
+    """The F1 of a sample of sentences, computed from all its spans."""
+    spans, answers = (
+        {(at, span) for at, tags in enumerate(part) for span in lenient(tags)} for part in (true, said)
+    )
+    return 2 * len(spans & answers) / (len(spans) + len(answers))
+
+
+def test_the_interval_of_span_f1_is_that_of_sentences_drawn_anew() -> None:
+    random = np.random.default_rng(3)
+    draws = random.integers(len(TRUE), size=(1000, len(TRUE)))
+    direct = [direct_f1([TRUE[at] for at in draw], [SAID[at] for at in draw]) for draw in draws]
+    found = entity_figures(TRUE, SAID, SCHEMES["iob2"])
+    assert found.f1 == direct_f1(TRUE, SAID)
+    assert found.f1_interval == pytest.approx(ends(np.array(direct)), abs=0.02)
+    assert found == entity_figures(TRUE, SAID, SCHEMES["iob2"])
+    # The same sentences in another order, and ten times as many of them.
+    assert found == entity_figures(TRUE[::-1], SAID[::-1], SCHEMES["iob2"])
+    many = entity_figures(TRUE * 10, SAID * 10, SCHEMES["iob2"]).f1_interval
+    assert many is not None
+    assert found.f1_interval is not None
+    assert many[1] - many[0] < (found.f1_interval[1] - found.f1_interval[0]) / 2.5
+
+
+def test_without_variance_over_sentences_spans_are_independent() -> None:
+    right = entity_figures([["B-X"]] * 20, [["B-X"]] * 20, SCHEMES["iob2"])
+    assert right.recall_interval == pytest.approx(wilson_interval(20, 20))
+    low, _ = wilson_interval(20, 20)
+    assert right.f1_interval == pytest.approx((2 * low / (1 + low), 1))
+    wrong = entity_figures([["B-X"]] * 20, [["B-Y"]] * 20, SCHEMES["iob2"])
+    assert wrong.f1_interval is not None
+    assert wrong.f1_interval[0] == 0 < wrong.f1_interval[1] < 0.25
+    none = entity_figures([["O"]], [["O"]], SCHEMES["iob2"])
+    assert (none.f1, none.f1_interval) == (None, None)
+    found = entity_figures([["B-X"], ["O"]], [["O"], ["O"]], SCHEMES["iob2"])
+    assert (found.precision_interval, found.strict.recall_interval) == (None, wilson_interval(0, 1))
+
+
+@given(st.lists(st.lists(st.tuples(*[st.sampled_from(["O", "B-X", "I-X"])] * 2), min_size=1), max_size=5))
+@settings(max_examples=30)
+def test_an_interval_contains_its_figure(sentences: list[list[tuple[str, str]]]) -> None:
+    true, said = ([[pair[part] for pair in sentence] for sentence in sentences] for part in (0, 1))
+    both = entity_figures(true, said, SCHEMES["iob2"])
+    for found in (both, both.strict):
+        for figure, interval in (
+            (found.precision, found.precision_interval),
+            (found.recall, found.recall_interval),
+            (found.f1, found.f1_interval),
+        ):
+            if figure is None:
+                assert interval is None
+            else:
+                assert interval is not None
+                assert 0 <= interval[0] <= figure <= interval[1] <= 1
+
+
+def test_the_difference_of_span_f1_is_paired_over_sentences() -> None:
+    found = compare_spans(TRUE, TRUE, SAID, ("the LSTM", "the usual tag"))
+    assert found is not None
+    assert found.difference == pytest.approx(1 - direct_f1(TRUE, SAID))
+    interval = entity_figures(TRUE, SAID, SCHEMES["iob2"]).f1_interval
+    assert interval is not None
+    assert (found.low, found.high) == pytest.approx((1 - interval[1], 1 - interval[0]), abs=0.03)
+    assert found.shown
+    assert found.better
+    assert found.sentence.startswith("F1 of spans: the LSTM is ahead of the usual tag by ")
+    assert found == compare_spans(TRUE, TRUE, SAID, ("the LSTM", "the usual tag"))
+    same = compare_spans(TRUE, SAID, SAID)
+    assert same is not None
+    assert (same.low, same.difference, same.high, same.shown) == (0, 0, 0, False)
+    one = compare_spans([["B-X"], ["O"]], [["B-X"], ["O"]], [["B-Y"], ["O"]])
+    assert one is not None
+    assert (one.difference, one.low, one.high, one.shown) == (1, -1, 1, False)
+    assert compare_spans([["O"]], [["B-X"]], [["O"]]) is None

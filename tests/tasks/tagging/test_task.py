@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,7 +145,9 @@ def test_what_lies_in_the_directory_tells_the_same(fitted: Fitted, treebank: Tre
     assert found["model"] == fitted.as_json()["model"]
     assert found["baseline"] == fitted.as_json()["baseline"]
     report = fitted.folder.parent / "page.html"
-    assert run("evaluate", fitted.folder, treebank.test, "--no-baseline", "--report", report).code == 0
+    ran = run("evaluate", fitted.folder, treebank.test, "--no-baseline", "--report", report)
+    assert ran.code == 0
+    assert "none: spans are not measured" in " ".join(ran.out.split())
     assert accuracy in report.read_text(encoding="utf-8")
 
 
@@ -305,9 +309,22 @@ def test_the_scheme_is_said_wherever_the_figures_are(tmp_path: Path, run: Run) -
     assert "format a sentence a line, words as word/tag" in said
     assert "scheme IOBES: spans are measured" in said
     assert "F1 of spans (IOBES)" in said
-    assert "F1 of spans, strict" in said
+    assert re.search(r"F1 of spans, strict( \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)){2}", said)
+    written = json.loads((tmp_path / "m" / "metrics.json").read_text())
+    spans_found = written["model"]["entities"]
+    low, high = spans_found["f1_interval"]
+    assert low <= spans_found["f1"] <= high
+    verdict = written["span_comparison"]["sentence"]
+    assert verdict.startswith("F1 of spans: ")
+    interval = f"{spans_found['f1']:.3f} ({low:.3f} to {high:.3f})"
+    assert verdict in said
+    assert interval in said
+    for page in ("README.md", "report.html"):
+        shown = html.unescape((tmp_path / "m" / page).read_text())
+        assert verdict in shown
+        assert interval in shown
     assert load(tmp_path / "m").config.tagging.scheme == "iobes"
-    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["scheme"] == "IOBES"
+    assert written["scheme"] == "IOBES"
     assert "Scheme of spans: IOBES" in (tmp_path / "m" / "README.md").read_text()
     assert "The tags have the scheme IOBES" in (tmp_path / "m" / "report.html").read_text()
     # A file whose tags alone would be read as another scheme is measured in that of training.

@@ -7,7 +7,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ _SAMPLE_ROWS = 1_000
 _CELL = re.compile(rb"""\br=["']([A-Z]{0,3})([0-9]{1,7})["']""")
 _SHEET_FILE = re.compile(r"xl/worksheets/.*\.xml", re.IGNORECASE)
 _EXPORT = "save the sheet as CSV"
+_MIDNIGHT = datetime.time()
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,16 @@ def _check_cells(sheet: bytes, path: Path) -> None:
         raise DataError(what, where=path, hint=f"delete what is far from the table, or {_EXPORT}")
 
 
-def cell_text(value: Any) -> str:
+def cell_text(value: Any, timed: bool = False) -> str:
     """Returns a cell as it is shown: whole numbers without a point, dates as year-month-day.
+
+    A date has no time if it is midnight, unless its column is ``timed``.
 
     Example:
         >>> cell_text(1.0), cell_text(2.5), cell_text(datetime.datetime(2024, 1, 31)), cell_text(True)
         ('1', '2.5', '2024-01-31', 'TRUE')
+        >>> cell_text(datetime.date(2024, 1, 31), timed=True)
+        '2024-01-31 00:00:00'
     """
     if isinstance(value, str):
         return value
@@ -145,9 +150,19 @@ def cell_text(value: Any) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    if isinstance(value, datetime.datetime):
-        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ")
+    if isinstance(value, datetime.datetime) and value.time() != _MIDNIGHT:
+        return value.isoformat(" ")
+    if isinstance(value, datetime.date):
+        return f"{value:%Y-%m-%d} {_MIDNIGHT}" if timed else f"{value:%Y-%m-%d}"
     return str(value)
+
+
+def _has_times(cells: Iterable[Any]) -> bool:
+    """Whether the cells of a column that are not blank are dates, and one has another time than midnight."""
+    dates = [cell for cell in cells if not _is_blank(cell)]
+    if not all(isinstance(cell, datetime.date) for cell in dates):
+        return False
+    return any(isinstance(cell, datetime.datetime) and cell.time() != _MIDNIGHT for cell in dates)
 
 
 def _is_spreadsheet(start: Start) -> bool:
@@ -189,9 +204,11 @@ def _cells(
     """Row numbers and the fields of ``columns``; blank rows are not counted."""
     del refuse, lines  # a spreadsheet is either whole or refused, and cannot be streamed
     sheet = read_sheet(source.path, source.gzip, source.sheet, checked=True)
+    rows = sheet.rows[1 if source.header else 0 :]
     picks = [source.columns.index(name) for name in columns]
-    for number, row in enumerate(sheet.rows[1 if source.header else 0 :], 1):
-        yield number, [cell_text(row[pick]) if pick < len(row) else "" for pick in picks]
+    timed = {pick: _has_times(row[pick] for row in rows if pick < len(row)) for pick in picks}
+    for number, row in enumerate(rows, 1):
+        yield number, [cell_text(row[pick], timed[pick]) if pick < len(row) else "" for pick in picks]
 
 
 def _details(source: Source) -> str:

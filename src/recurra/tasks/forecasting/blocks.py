@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["block_length", "block_means", "ends"]
+from recurra.measure.bootstrap import ROUNDS
 
-_ROUNDS = 2_000
+__all__ = ["block_length", "block_means"]
+
 _CHUNK = 4_000_000  # numbers drawn at once
 
 
@@ -61,12 +62,6 @@ def block_means(values: NDArray[np.float64], block: int, seed: int = 1) -> NDArr
     means = (sums[block:] - sums[:-block]) / block
     random, count = np.random.default_rng(seed), -(-n // block)
     chunk = max(1, _CHUNK // count // 8)
-    sizes = [(min(chunk, _ROUNDS - start), count) for start in range(0, _ROUNDS, chunk)]
+    sizes = [(min(chunk, ROUNDS - start), count) for start in range(0, ROUNDS, chunk)]
     resampled = np.concatenate([means[random.integers(len(means), size=size)].mean(axis=1) for size in sizes])
     return np.asarray(resampled - means.mean(axis=0) + values.mean(axis=0))
-
-
-def ends(samples: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the 95% interval of bootstrap samples: their 2.5% and 97.5% quantiles."""
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return float(low), float(high)

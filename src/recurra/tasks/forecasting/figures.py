@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from recurra.errors import DataError
-from recurra.tasks.forecasting.blocks import block_length, block_means, ends
+from recurra.measure.bootstrap import ends
+from recurra.tasks.forecasting.blocks import block_length, block_means
 
 __all__ = ["PERSISTENCE", "ForecastDifference", "ForecastFigures", "ForecastMetrics", "forecast_metrics"]
 

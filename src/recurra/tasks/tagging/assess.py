@@ -17,7 +17,13 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.entities import EntityFigures, entity_figures
+from recurra.tasks.tagging.entities import (
+    EntityFigures,
+    Interval,
+    SpanComparison,
+    compare_spans,
+    entity_figures,
+)
 from recurra.tasks.tagging.figures import (
     Confusion,
     TaggingMetrics,
@@ -36,6 +42,7 @@ __all__ = [
     "report_assessment",
     "span_rows",
     "tags_of",
+    "with_interval",
 ]
 
 EVALUATION_BATCH = 128
@@ -44,13 +51,15 @@ BASELINE = "the most frequent tag"
 
 @dataclass(frozen=True)
 class TagAssessment:
-    """Metrics on one part of the data; ``baseline`` and ``comparison`` are None without a baseline."""
+    """Metrics on one part of the data; ``baseline`` and the comparisons are None without a baseline."""
 
     part: str
     model_name: str
     metrics: TaggingMetrics
     baseline: TaggingMetrics | None
     comparison: Comparison | None
+    span_comparison: SpanComparison | None
+    """None also if the tags mark no spans, or the F1 of a tagger is undefined."""
     confusions: list[Confusion]
     unknown_tag: str
     """The tag that the baseline predicts for unknown words."""
@@ -63,6 +72,7 @@ class TagAssessment:
             "model": self.metrics.model_dump(mode="json"),
             "baseline": self.baseline.model_dump(mode="json") if self.baseline else None,
             "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
+            "span_comparison": self.span_comparison.model_dump(mode="json") if self.span_comparison else None,
             "confusions": [confusion.model_dump(mode="json") for confusion in self.confusions],
         }
 
@@ -87,37 +97,55 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
         spans = None if scheme is None else entity_figures(*tags_of(part, proba, names), scheme)
         return tagging_metrics(tags, proba, names, lengths, known, spans)
 
-    baseline = comparison = None
+    baseline = comparison = span_comparison = None
     if options.baseline:
         baseline_proba = most_frequent.predict_proba(words)
         baseline = metrics(baseline_proba)
         correct, baseline_correct = predicted == tags, baseline_proba.argmax(axis=1) == tags
         comparison = compare_words(correct, baseline_correct, lengths, name, BASELINE)
+        if scheme is not None:
+            true, said = tags_of(part, proba, names)
+            span_comparison = compare_spans(
+                true, said, tags_of(part, baseline_proba, names)[1], (name, BASELINE)
+            )
     return TagAssessment(
         part.name,
         name,
         metrics(proba),
         baseline,
         comparison,
+        span_comparison,
         worst_confusions(tags, predicted, words, names),
         most_frequent.unknown_tag,
     )
 
 
 def span_rows(columns: Sequence[EntityFigures]) -> list[list[str]]:
-    """Returns the rows of a table that compares the metrics of whole spans."""
+    """Returns the rows of a table that compares the metrics of whole spans, with their intervals."""
 
-    def row(name: str, value: Callable[[EntityFigures], float | None]) -> list[str]:
-        figures = [value(column) for column in columns]
-        return [name, *("-" if figure is None else f"{figure:.3f}" for figure in figures)]
+    def row(name: str, value: Callable[[EntityFigures], tuple[float | None, Interval | None]]) -> list[str]:
+        return [name, *(with_interval(*value(column)) for column in columns)]
 
     scheme = columns[0].scheme
     return [
-        row("precision of spans", lambda column: column.precision),
-        row("recall of spans", lambda column: column.recall),
-        row(f"F1 of spans ({scheme})", lambda column: column.f1),
-        row("F1 of spans, strict", lambda column: column.strict.f1),
+        row("precision of spans", lambda column: (column.precision, column.precision_interval)),
+        row("recall of spans", lambda column: (column.recall, column.recall_interval)),
+        row(f"F1 of spans ({scheme})", lambda column: (column.f1, column.f1_interval)),
+        row("F1 of spans, strict", lambda column: (column.strict.f1, column.strict.f1_interval)),
     ]
+
+
+def with_interval(figure: float | None, interval: Interval | None) -> str:
+    """Returns a figure of spans and its interval; a dash if it is undefined.
+
+    Example:
+        >>> with_interval(0.8, (0.75, 0.85)), with_interval(None, None)
+        ('0.800 (0.750 to 0.850)', '-')
+    """
+    if figure is None or interval is None:
+        return "-"
+    low, high = interval
+    return f"{figure:.3f} ({low:.3f} to {high:.3f})"
 
 
 def tags_of(
@@ -155,6 +183,7 @@ def report_assessment(assessment: TagAssessment, reporter: Reporter) -> None:
         rows += span_rows([model.entities for model in models if model.entities])
     reporter.table("", header, rows)
     report_comparison(assessment.comparison, reporter)
+    report_comparison(assessment.span_comparison, reporter)
     if assessment.confusions:
         reporter.table(
             "",

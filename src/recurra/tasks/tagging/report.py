@@ -9,9 +9,9 @@ import numpy as np
 from recurra.measure.formatting import count, percent, percents, sentence
 from recurra.measure.report import Bar, ReportTable, Section
 from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
-from recurra.tasks.tagging.assess import BASELINE, TagAssessment, span_rows
+from recurra.tasks.tagging.assess import BASELINE, TagAssessment, span_rows, with_interval
 from recurra.tasks.tagging.bundle import TaggerBundle
-from recurra.tasks.tagging.entities import EntityFigures
+from recurra.tasks.tagging.entities import EntityFigures, SpanComparison
 from recurra.tasks.tagging.figures import Share, TaggingMetrics
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, scheme_of
 from recurra.tasks.tagging.schemes import FoundScheme
@@ -114,7 +114,7 @@ def _sections(assessment: TagAssessment) -> list[Section]:
         Section(anchor="tags", title="Tags", tables=[_tags_table(m)], half=True),
     ]
     if m.entities is not None:
-        sections.append(_spans(m.entities))
+        sections.append(_spans(m.entities, assessment.span_comparison))
     if assessment.confusions:
         rows = [
             [c.true, c.predicted, f"{c.count:,}", f"{100 * c.share:.1f}%", " ".join(c.words)]
@@ -144,21 +144,24 @@ def _tags_table(m: TaggingMetrics) -> ReportTable:
     )
 
 
-def _spans(entities: EntityFigures) -> Section:
-    total, strict = (
-        (spans.precision, spans.recall, spans.f1, spans.entities) for spans in (entities, entities.strict)
-    )
-    rows = [
-        [kind, count(spans), *map(_three, figures)]
-        for kind, (*figures, spans) in {**entities.kinds, "all": total, "all, strict": strict}.items()
-    ]
+def _spans(entities: EntityFigures, comparison: SpanComparison | None) -> Section:
+    rows = [[kind, count(spans), *map(_three, figures)] for kind, (*figures, spans) in entities.kinds.items()]
+    for name, total in (("all", entities), ("all, strict", entities.strict)):
+        shares = (
+            (total.precision, total.precision_interval),
+            (total.recall, total.recall_interval),
+            (total.f1, total.f1_interval),
+        )
+        rows.append([name, count(total.entities), *(with_interval(*share) for share in shares)])
     return Section(
         anchor="spans",
         title="Whole spans",
         paragraphs=[
             f"The tags have the scheme {entities.scheme}. A span is right if its kind and both its ends are "
             "right. Spans are counted as by conlleval and by seqeval's default mode; in the strict mode, "
-            "spans that break the scheme are not counted."
+            "spans that break the scheme are not counted. The 95% intervals are "
+            "from a bootstrap over sentences (2,000 rounds).",
+            *([f"{comparison.sentence}."] if comparison else []),
         ],
         tables=[ReportTable(header=["kind", "spans", "precision", "recall", "F1"], rows=rows)],
     )
@@ -176,12 +179,14 @@ def card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
     names, m = bundle.assets.labels.names, assessment.metrics
     rows = f"on {m.words.count:,} {assessment.part} words"
     scheme = m.entities.scheme if m.entities else None
-    spans = [f"F1 of spans ({scheme})"] if scheme else []
+    spans = [f"F1 of spans ({scheme}; 95% interval)"] if scheme else []
     table = [[rows, "all words (95% interval)", "unknown words", "macro-F1", *spans]]
     for name, metrics in ((assessment.model_name, m), (BASELINE, assessment.baseline)):
         if metrics is not None:
             unknown = percent(metrics.unknown.accuracy) if metrics.unknown else ""
-            f1 = [_three(metrics.entities.f1)] if metrics.entities else []
+            f1 = (
+                [with_interval(metrics.entities.f1, metrics.entities.f1_interval)] if metrics.entities else []
+            )
             table.append([name, metrics.words.text, unknown, f"{metrics.macro_f1:.3f}", *f1])
     few = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return model_card(
@@ -191,6 +196,7 @@ def card(bundle: TaggerBundle, assessment: TagAssessment) -> str:
         about=f"Its tags: {few}.\nScheme of spans: {scheme or 'none'}.\n",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
+        note=f"\n{assessment.span_comparison.sentence}.\n" if assessment.span_comparison else "",
         use=f"""\
 {use_in_card(USE)}
 SENTENCES has one sentence per line with words separated by spaces, or the format of the training file.

@@ -21,7 +21,7 @@ from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
 from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
-from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare
+from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare, scheme_of
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
 from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
@@ -56,8 +56,10 @@ def vocabulary(prepared: TaggerData) -> Vocabulary:
 
 
 def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPart:
-    """Opens a whole tagged file."""
-    return open_part("test", data, bundle.assets, bundle.config, reporter)
+    """Opens a whole tagged file, and reports the scheme in which its spans are measured."""
+    part = open_part("test", data, bundle.assets, bundle.config, reporter)
+    reporter.facts({"scheme": scheme_of(bundle.config, part.sentences).text})
+    return part
 
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
