@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 
 from recurra.config import Config, load_recipe, parse_set
 from recurra.layers.summary import summarize
+from recurra.measure.bootstrap import ends
 from recurra.runtime import facts
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.forecasting.assess import RIDGE, assess, fit_ridge
-from recurra.tasks.forecasting.blocks import block_length, block_means, ends
+from recurra.tasks.forecasting.blocks import block_length, block_means
 from recurra.tasks.forecasting.bundle import reach_of
 from recurra.tasks.forecasting.figures import PERSISTENCE
 from recurra.tasks.forecasting.task import TASK
