@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,6 +278,8 @@ def peak_memory() -> int | None:
 
 def facts() -> dict[str, str]:
     """Returns the versions, the CPU and the threads that a report lists."""
+    from importlib import metadata  # 16 ms, which `recurra --help` does not need
+
     import torch
 
     values = {
