@@ -172,6 +172,15 @@ def python_blocks(text: str) -> list[tuple[int, str, str | None]]:
     return blocks
 
 
+def test_no_page_has_python_that_does_not_run() -> None:
+    elsewhere = {"new-cell.md", "new-format.md", "course.zh-CN.md", "ARCHITECTURE.md"}
+    for page in DOCUMENTS:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"^    (?:from recurra|import recurra)", text, re.MULTILINE), page.name
+        if "```python" in text:
+            assert page in PAGES or page.name in elsewhere, page.name
+
+
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
 def test_the_python_of_a_page_runs_and_prints_what_the_page_shows(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
