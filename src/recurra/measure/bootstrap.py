@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-__all__ = ["ROUNDS", "ends", "resampled_sums"]
+__all__ = ["ROUNDS", "Difference", "ends", "resampled_sums"]
 
 ROUNDS = 2_000
 _CHUNK = 4_000_000  # numbers drawn at once
@@ -31,6 +32,21 @@ def resampled_sums(counts: NDArray[np.int64], seed: int = 1) -> NDArray[np.int64
             for start in range(0, ROUNDS, chunk)
         ]
     )
+
+
+class Difference(BaseModel):
+    """The figure of the first system minus that of the second on the same units, with its 95% interval.
+
+    ``shown``: whether the interval excludes 0; ``sentence`` describes the result.
+    """
+
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    shown: bool
+    sentence: str
 
 
 def ends(samples: NDArray[np.float64]) -> tuple[float, float]:

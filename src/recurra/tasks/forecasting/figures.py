@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from recurra.errors import DataError
-from recurra.measure.bootstrap import ends
+from recurra.measure.bootstrap import Difference, ends
 from recurra.tasks.forecasting.blocks import block_length, block_means
 
 __all__ = ["PERSISTENCE", "ForecastDifference", "ForecastFigures", "ForecastMetrics", "forecast_metrics"]
@@ -52,19 +52,8 @@ class ForecastFigures(BaseModel):
         return f".{int(np.clip(3 - np.floor(np.log10(self.mae)), 0, 9)) if self.mae > 0 else 3}f"
 
 
-class ForecastDifference(BaseModel):
-    """The MAE of the first forecaster minus that of the second on the same windows, with its 95% interval.
-
-    ``shown``: whether the interval excludes 0; ``sentence`` describes the result.
-    """
-
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    shown: bool
-    sentence: str
+class ForecastDifference(Difference):
+    """The MAE of the first forecaster minus that of the second on the same windows, with its 95% interval."""
 
 
 class ForecastMetrics(BaseModel):

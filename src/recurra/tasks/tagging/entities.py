@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from recurra.measure.bootstrap import ends, resampled_sums
+from recurra.measure.bootstrap import Difference, ends, resampled_sums
 from recurra.measure.comparison import difference_in_words
 from recurra.measure.metrics import wilson_interval
 from recurra.tasks.tagging.schemes import Scheme, Span, lenient
@@ -51,19 +51,8 @@ class EntityFigures(SpanFigures):
     strict: SpanFigures
 
 
-class SpanComparison(BaseModel):
-    """The F1 of the first tagger minus that of the second, with its 95% interval.
-
-    ``shown``: whether the interval excludes 0; ``sentence`` describes the result.
-    """
-
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    shown: bool
-    sentence: str
+class SpanComparison(Difference):
+    """The F1 of the first tagger minus that of the second, with its 95% interval."""
 
     @property
     def better(self) -> bool:
