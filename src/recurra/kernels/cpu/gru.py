@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from recurra.kernels.cpu.activations import relu, sigmoid, tanh
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import (
     LANES,
@@ -22,7 +22,7 @@ from recurra.kernels.cpu.simd import (
 __all__ = ["activate", "differentiate"]
 
 
-@compiled
+@inner
 def activate(
     G: Floats, g: int, ldg: int, Q: Floats, d: Floats, h: Floats, ldh: int, tape: Floats, at: int, n: int,
     H: int, use_relu: bool, save: bool, past_cache: bool,
@@ -63,7 +63,7 @@ def activate(
                 store_aligned(tape, to + 3 * ldh, q, past_cache)
 
 
-@compiled
+@inner
 def differentiate(
     D: Floats, DQ: Floats, to: int, ldg: int, dd: Floats, dh: Floats, before: Floats, b: int, ldh: int,
     tape: Floats, at: int, n: int, H: int, use_relu: bool,

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from recurra.kernels.cpu.activations import sigmoid, tanh
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES, broadcast, fma, load, store, store_aligned, store_first
 
 __all__ = ["activate", "differentiate"]
 
 
-@compiled
+@inner
 def activate(
     G: Floats, g: int, ldg: int, h: Floats, c: Floats, ldh: int, tape: Floats, at: int, n: int, H: int,
     save: bool, past_cache: bool,
@@ -54,7 +54,7 @@ def activate(
                 store_aligned(tape, to + 4 * ldh, before, past_cache)
 
 
-@compiled
+@inner
 def differentiate(
     D: Floats, d: int, ldg: int, dh: Floats, dc: Floats, ldh: int, tape: Floats, at: int, n: int, H: int
 ) -> None:

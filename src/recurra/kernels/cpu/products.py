@@ -7,7 +7,7 @@ numbers of a panel lie in the order in which a tile reads them, term by term.
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.compiled import CHECKED, compiled
+from recurra.kernels.cpu.compiled import CHECKED, inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES
 from recurra.kernels.cpu.tile import column_of_tiles
@@ -30,7 +30,7 @@ def packed_size(terms: int, columns: int) -> int:
     return terms * padded(columns)
 
 
-@compiled
+@inner
 def _columns(
     C: Floats, c: int, ldc: int, A: Floats, a: int, row: int, step: int, B: Floats, b: int, stride: int,
     rows: int, terms: int, width: int, fresh: bool,
@@ -52,7 +52,7 @@ def _columns(
         _one(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)
 
 
-@compiled
+@inner
 def multiply(
     C: Floats, c: int, ldc: int, A: Floats, a: int, lda: int, rows: int, P: Floats, terms: int,
     columns: int, fresh: bool,
@@ -68,7 +68,7 @@ def multiply(
         b += terms * width * LANES
 
 
-@compiled
+@inner
 def multiply_transposed(
     C: Floats, ldc: int, A: Floats, a: int, lda: int, rows: int, B: Floats, b: int, ldb: int, terms: int,
     columns: int,
