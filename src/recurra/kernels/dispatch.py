@@ -130,10 +130,10 @@ def layer(
 
 
 def fastest(call: Call) -> str:
-    """Returns the backend that ``auto`` chooses.
+    """Returns the backend that ``auto`` chooses for a call.
 
     Raises:
-        BackendError: ``auto`` has no backend for the call's precision.
+        BackendError: no backend but the reference supports the call's precision.
     """
     reason = _TRANSFORMS if is_transformed() else cpu.unsupported_reason(call)
     if reason is None:
