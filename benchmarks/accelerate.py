@@ -1,4 +1,4 @@
-"""A model of `torch.nn` before and after `recurra.accelerate`: milliseconds for a step of training and of inference.
+"""A model of `torch.nn` before and after `recurra.accelerate`: milliseconds of a training and inference step.
 
     python -m benchmarks.accelerate --seconds 60 --out benchmarks/results/accelerate.jsonl
 
@@ -103,8 +103,9 @@ def measure(arguments: argparse.Namespace, case: str, seconds: float) -> dict[st
     }
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit(), "cpu": processor(),
-        "cores": cores(), "threads": runtime.use_threads(), "versions": versions(), "cell": cell, "form": form,
-        "mode": mode, "B": B, "T": T, "mean_length": round(float(lengths.float().mean()), 1),
+        "cores": cores(), "threads": runtime.use_threads(), "versions": versions(),
+        "cell": cell, "form": form, "mode": mode, "B": B, "T": T,
+        "mean_length": round(float(lengths.float().mean()), 1),
         "E": arguments.features, "H": arguments.units, "directions": 2, "n": len(times["torch"]),
         "p20_p50_p80_ms": quantiles, "ratio": round(quantiles["torch"][1] / quantiles["recurra"][1], 2),
         "cpu_seconds_of_the_machine": round(busy_seconds() - busy, 1),
@@ -112,7 +113,7 @@ def measure(arguments: argparse.Namespace, case: str, seconds: float) -> dict[st
 
 
 def processor() -> str:
-    """The processor's name, and the vectors that the kernels use."""
+    """The processor's name."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.split(":")[1].strip()

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import recurra
-from recurra.layers.torch_modules import computes
+from recurra.torch.calls import computes
 
 Settings = dict[str, Any]
 

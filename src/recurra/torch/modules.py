@@ -1,7 +1,4 @@
-"""``nn.RNN``, ``nn.LSTM`` and ``nn.GRU``, computed by recurra's kernels on a CPU.
-
-Use the classes in place of those of ``torch.nn``, or ``accelerate`` for a model that exists already.
-"""
+"""``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` with another ``forward``, and how they get into a model."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.utils import parametrize
 
-from recurra.layers import torch_modules
+from recurra.torch import calls, stack
 
 __all__ = ["GRU", "LSTM", "RNN", "accelerate"]
 
@@ -23,8 +20,8 @@ class _Accelerated(nn.RNNBase):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Computes as ``torch.nn``; see there."""
-        if torch_modules.computes(self, input, hx):
-            return torch_modules.forward(self, input, hx)
+        if calls.computes(self, input, hx):
+            return stack.forward(self, input, hx)
         return super().forward(input, hx)
 
     def __prepare_scriptable__(self) -> nn.Module:
@@ -101,7 +98,7 @@ def accelerate(model: Model, *, undo: bool = False) -> Model:
     Example:
         >>> model = nn.ModuleDict({"recurrent": nn.LSTM(3, 4), "head": nn.Linear(4, 2)})
         >>> type(accelerate(model)["recurrent"]).__module__
-        'recurra.torch'
+        'recurra.torch.modules'
         >>> type(accelerate(model, undo=True)["recurrent"]).__module__
         'torch.nn.modules.rnn'
     """
