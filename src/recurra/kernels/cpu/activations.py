@@ -49,10 +49,10 @@ COEFFICIENTS = (
 def _logistic(builder: Any, vectors: list[Any]) -> list[Any]:
     """``1 / (1 + 2**y)`` of each vector, with ``y`` cut to -126...126; NaN stays NaN.
 
-    ``2**y = 2**n 2**f`` with ``n`` the nearest integer. The reciprocal is exact to the last bit or two. If the
-    processor has an estimate ``d`` of ``1 / x`` with error ``e = 1 - x d``, then ``1 / x = d (1 + e + e**2
-    + ...)``; of 14 bits (AVX-512) the first two terms are enough, of 12 bits three are needed. That is 4 or 5
-    operations instead of the 16 cycles of a division.
+    ``2**y = 2**n 2**f`` with ``n`` the nearest integer. The reciprocal is exact to the last bit or two. If
+    the processor has an estimate ``d`` of ``1 / x`` with error ``e = 1 - x d``, then ``1 / x = d (1 + e +
+    e**2 + ...)``; of 14 bits (AVX-512) the first two terms are enough, of 12 bits three are needed. That is 4
+    or 5 operations instead of the 16 cycles of a division.
     """
 
     def fma_each(xs: list[Any], ys: list[Any], zs: list[Any]) -> list[Any]:
