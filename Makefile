@@ -6,7 +6,7 @@ BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(INSTALL)
-# Additional options of the benchmark, e.g. `make bench BENCH="--cell lstm --resume"`.
+# Additional options of the benchmark, e.g. `make bench BENCH="--cell lstm --limit 100 --resume"`.
 BENCH ?=
 BENCH_ROWS ?= benchmarks/results/kernels.csv
 
@@ -35,10 +35,10 @@ unit: $(VENV)/.installed-dev
 wheel:
 	PYTHON=$(PYTHON) .ci/wheel
 
-# Takes about 20 minutes on 2 otherwise idle cores.
+# Takes about an hour on 2 otherwise idle cores; BENCH="--grid course" takes 10 minutes of it.
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks.kernels run --grid table --out $(BENCH_ROWS) $(BENCH)
-	$(BENCH_VENV)/bin/python -m benchmarks.kernels table $(BENCH_ROWS)
+	$(BENCH_VENV)/bin/python -m benchmarks.kernels ahead $(BENCH_ROWS)
 
 $(VENV)/bin/python $(BENCH_VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("recurra needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'

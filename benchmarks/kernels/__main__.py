@@ -1,8 +1,10 @@
 """The command line, to be typed in the folder above ``benchmarks``:
 
 python -m benchmarks.kernels run --grid table --out benchmarks/results/kernels.csv
+python -m benchmarks.kernels run --grid single --peers "recurra,ONNX Runtime" --resume 2026-11-29 --limit 100
 python -m benchmarks.kernels run --grid full --cell lstm --batch 64 --units 100,256 --resume --out rows.csv
 python -m benchmarks.kernels table benchmarks/results/kernels.csv --plot kernels.svg
+python -m benchmarks.kernels ahead benchmarks/results/kernels.csv
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.kernels.grid import CELLS, GRIDS, VARIANTS, Case
 from benchmarks.kernels.peers.roster import PEERS
+from benchmarks.kernels.rows import Row
 
 
 def main() -> None:
@@ -28,7 +31,10 @@ def main() -> None:
     one.add_argument("--backend", default="", help="of ours; default: cpu where there is one, else auto")
     one.add_argument("--threads", type=int, help="for each peer; default: all cores")
     one.add_argument("--seconds", type=float, default=8.0, help="of timing a case, shared by its peers")
-    one.add_argument("--resume", action="store_true", help="leave out cases that the file has already")
+    resume = "leave out cases that the file has already, of this date and time (ISO) or later"
+    one.add_argument("--resume", nargs="?", const="", metavar="SINCE", help=resume)
+    limit = "seconds after which no more case is started; a later run with --resume goes on"
+    one.add_argument("--limit", type=float, default=float("inf"), metavar="SECONDS", help=limit)
     one.add_argument("--list", action="store_true", help="print the cases and stop")
     one.add_argument("--out", type=Path, default=Path("benchmarks/results/kernels.csv"))
     two = verbs.add_parser("table", help="the newest rows of a CSV file as a table, and as a plot")
@@ -37,6 +43,10 @@ def main() -> None:
     two.add_argument("rows", type=Path)
     two.add_argument("--markdown", type=Path, help="write the table here instead of printing it")
     two.add_argument("--plot", type=Path, help="write a plot here (.svg or .png)")
+    three = verbs.add_parser("ahead", help="for each kind of machine, in which cases a peer is ahead")
+    three.set_defaults(verb=_ahead)
+    _filters(three)
+    three.add_argument("rows", type=Path)
     options = parser.parse_args()
     options.verb(options)
 
@@ -51,20 +61,19 @@ def _run(options: argparse.Namespace) -> None:
 
     options.threads = options.threads or cores()
     try:
-        run(cases, options)
+        left = run(cases, options)
     except KeyboardInterrupt:
         raise SystemExit(
             f"stopped; {options.out} has the cases so far, --resume goes on from there"
         ) from None
+    if left:
+        print(f"{left} cases left; --resume goes on from there")
 
 
 def _table(options: argparse.Namespace) -> None:
-    from benchmarks.kernels.rows import read
     from benchmarks.kernels.table import markdown
 
-    rows = [row for row in read(options.rows) if _wanted(row.case, options)]
-    if not rows:
-        raise SystemExit(f"no such rows in {options.rows}")
+    rows = _rows(options)
     text = markdown(rows)
     if options.markdown:
         options.markdown.write_text(text, encoding="utf-8")
@@ -74,6 +83,21 @@ def _table(options: argparse.Namespace) -> None:
         from benchmarks.kernels.plot import plot
 
         plot(rows, options.plot)
+
+
+def _ahead(options: argparse.Namespace) -> None:
+    from benchmarks.kernels.ahead import who_is_ahead
+
+    print(who_is_ahead(_rows(options)), end="")
+
+
+def _rows(options: argparse.Namespace) -> list[Row]:
+    from benchmarks.kernels.rows import read
+
+    rows = [row for row in read(options.rows) if _wanted(row.case, options)]
+    if not rows:
+        raise SystemExit(f"no such rows in {options.rows}")
+    return rows
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:

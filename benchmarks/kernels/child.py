@@ -99,7 +99,8 @@ def _task(case: Case, request: dict[str, Any], threads: int) -> Task:
     found = np.load(request["data"])
     weights = {name[7:]: found[name] for name in found.files if name.startswith("weight:")}
     arrays = (found[name] for name in ("x", "upstream", "lengths", "mask"))
-    return Task(case, request["backend"], threads, *arrays, weights)
+    table, index = ((found[name] if case.has_tokens else np.empty((0, 0))) for name in ("table", "index"))
+    return Task(case, request["backend"], threads, *arrays, weights, table, index)
 
 
 def _turn(call: Callable[[], Any], seconds: float) -> list[float]:

@@ -6,11 +6,26 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CELLS", "GRIDS", "VARIANTS", "Case"]
+__all__ = ["CELLS", "GRIDS", "VARIANTS", "VOCABULARY", "Case"]
 
 CELLS = {"simple_rnn": 1, "lstm": 4, "gru": 3}  # gates
-VARIANTS = ("forward", "training", "lengths", "recurrent_dropout", "bidirectional", "two_layers")
-"""All but ``forward`` compute the gradients of the input and of every weight as well."""
+VARIANTS = (
+    "forward",
+    "forward_bidirectional",
+    "forward_tokens",
+    "training",
+    "lengths",
+    "recurrent_dropout",
+    "bidirectional",
+    "two_layers",
+    "tokens",
+)
+"""All but those that begin with ``forward`` compute the gradients of the input and of every weight as well.
+
+With tokens, the input is a table of vectors and a row of it for each step; its gradient is the table's.
+"""
+VOCABULARY = 10_000
+"""Rows of a table of vectors."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,7 @@ class Case:
 
     @property
     def trains(self) -> bool:
-        return self.variant != "forward"
+        return not self.variant.startswith("forward")
 
     @property
     def layers(self) -> int:
@@ -35,7 +50,16 @@ class Case:
 
     @property
     def directions(self) -> int:
-        return 2 if self.variant == "bidirectional" else 1
+        return 2 if self.variant.endswith("bidirectional") else 1
+
+    @property
+    def has_tokens(self) -> bool:
+        return self.variant.endswith("tokens")
+
+    @property
+    def source(self) -> str:
+        """The name of the array whose gradient is that of the input."""
+        return "table" if self.has_tokens else "x"
 
     @property
     def has_lengths(self) -> bool:
@@ -53,6 +77,8 @@ class Case:
 
     def flops(self, steps: int) -> int:
         """Multiplications and additions of the products with the weights; backward has twice forward's.
+
+        Of tokens as of any input, a product for each step: whoever computes one for each word has fewer.
 
         Args:
             steps: of all rows together, padding not counted.
@@ -84,21 +110,43 @@ def _cases(
 
 
 def full() -> list[Case]:
-    """Every combination: 1,440 cases, many hours."""
-    return _cases(VARIANTS, B=(1, 8, 64, 256), T=(50, 500), E=(32, 300), H=(32, 100, 128, 256, 512))
+    """Every combination: 3,240 cases, days."""
+    T, H = (1, 50, 500), (32, 100, 128, 256, 512)
+    return _cases(VARIANTS, B=(1, 8, 64, 256), T=T, E=(32, 300), H=H)
 
 
-def table() -> list[Case]:
-    """Every variant at the course's shape, and each of the other sizes at least once."""
+def course() -> list[Case]:
+    """The course's shape: one layer in its usual forms."""
+    usual = ("forward", "training", "lengths", "recurrent_dropout", "bidirectional", "two_layers")
+    return _cases(usual)
+
+
+def sizes() -> list[Case]:
+    """Forward and training with more and fewer units, rows, steps and features."""
     return [
-        *_cases(VARIANTS),
-        *_cases(["forward"], B=[1]),
-        *_cases(["forward"], H=[32, 128, 256, 512]),
-        *_cases(["training"], H=[32, 256]),
+        *_cases(["forward", "training"], H=[32, 128, 256, 512]),
         *_cases(["training"], E=[300]),
         *_cases(["training"], B=[8, 256]),
         *_cases(["training"], T=[50]),
     ]
+
+
+def single() -> list[Case]:
+    """One text at a time, in one direction and in both."""
+    return _cases(["forward", "forward_bidirectional"], B=[1], T=[1, 50, 500], H=[32, 100, 256])
+
+
+def tokens() -> list[Case]:
+    """A table of vectors and the rows of a batch of texts."""
+    return [
+        *_cases(["forward_tokens", "tokens"], E=[32, 300]),
+        *_cases(["forward_tokens"], B=[1]),
+    ]
+
+
+def table() -> list[Case]:
+    """All of ``course``, ``sizes``, ``single`` and ``tokens``."""
+    return [*course(), *sizes(), *single(), *tokens()]
 
 
 def quick() -> list[Case]:
@@ -106,8 +154,16 @@ def quick() -> list[Case]:
     small = {"B": [3], "T": [7], "E": [5], "H": [6]}
     return [
         *_cases(VARIANTS, **small, cells=["lstm"]),
-        *_cases(["forward", "recurrent_dropout"], **small, cells=["simple_rnn", "gru"]),
+        *_cases(["forward", "recurrent_dropout", "tokens"], **small, cells=["simple_rnn", "gru"]),
     ]
 
 
-GRIDS = {"full": full, "table": table, "quick": quick}
+GRIDS = {
+    "table": table,
+    "course": course,
+    "sizes": sizes,
+    "single": single,
+    "tokens": tokens,
+    "full": full,
+    "quick": quick,
+}

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["busy_seconds", "commit", "cores", "versions"]
+from recurra.kernels.cpu.host import host
+
+__all__ = ["busy_seconds", "commit", "cores", "lanes", "versions"]
 
 _PACKAGES = (
     "recurra",
@@ -50,6 +52,11 @@ def commit() -> str:
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lanes() -> int:
+    """Float32 numbers in a vector of our kernels; ``RECURRA_LANES`` may set fewer than the processor has."""
+    return host().lanes
 
 
 def busy_seconds() -> float:

@@ -1,4 +1,4 @@
-"""The most this machine can compute: fused multiply-adds in registers alone, in its widest float32 vectors.
+"""The most this machine can compute: fused multiply-adds in registers alone, in float32 vectors.
 
     python -m benchmarks.kernels.peak [THREADS]
 
@@ -27,9 +27,15 @@ def vector_lanes() -> int:
     return 8 if features.get("avx2") and features.get("fma") else 4
 
 
-def fma_peak(threads: int, seconds: float = 0.5) -> float:
-    """GFLOP/s of so many threads at once, the best of five measurements of a fifth of the time each."""
-    lanes = vector_lanes()
+def fma_peak(threads: int, seconds: float = 0.5, lanes: int | None = None) -> float:
+    """GFLOP/s of so many threads at once, the best of five measurements of a fifth of the time each.
+
+    Args:
+        threads: that compute at once.
+        seconds: to measure for.
+        lanes: numbers in a vector; those of the widest if None.
+    """
+    lanes = lanes or vector_lanes()
     sums = 24 if lanes == 16 else 12  # of 32 or 16 registers
     with _compiled(lanes, sums) as loop, ThreadPoolExecutor(threads) as pool:
         rounds = 100_000

@@ -19,6 +19,10 @@ class Row:
     date: str
     commit: str
     cpu: str
+    lanes: int
+    """Float32 numbers in a vector of our kernels: 16, 8 or 4."""
+    widest: int
+    """The same of the processor. If it is more, ``RECURRA_LANES`` made ours narrower, but not the peers'."""
     cores: int
     threads: int
     versions: str
@@ -38,7 +42,7 @@ class Row:
     gflops: float | None
     """Of the products with the weights at true steps, by p50."""
     peak_gflops: float
-    """Measured in the same run, all threads."""
+    """Measured in the same run, all threads, in vectors of ``lanes`` numbers."""
     peak_percent: float | None
     max_error: float | None
     """Share of the greatest number of the array it stands in."""
@@ -53,8 +57,9 @@ class Row:
         return Case(self.cell, self.variant, self.B, self.T, self.E, self.H)
 
     @property
-    def machine(self) -> tuple[str, int, int]:
-        return (self.cpu, self.cores, self.threads)
+    def machine(self) -> tuple[str, int, int, int]:
+        """The kind of machine: figures of different ones are not compared."""
+        return (self.cpu, self.lanes, self.cores, self.threads)
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -22,9 +22,10 @@ from benchmarks.kernels import machine
 from benchmarks.kernels.check import Checked, checked
 from benchmarks.kernels.grid import Case
 from benchmarks.kernels.hosts import Host, HostEndedError
-from benchmarks.kernels.peak import fma_peak
+from benchmarks.kernels.peak import fma_peak, vector_lanes
 from benchmarks.kernels.peers.roster import OURS, PEERS
 from benchmarks.kernels.rows import Row, append, read
+from benchmarks.kernels.slices import done, within
 from recurra.kernels.dispatch import BACKENDS
 from recurra.runtime import facts
 
@@ -53,37 +54,53 @@ class Entry:
         return f"{self.peer}{' (tuned)' if self.host.malloc == 'tuned' else ''}"
 
 
-def run(cases: list[Case], options: argparse.Namespace) -> None:
-    """Time the cases and append their rows to ``options.out``, a case at a time."""
+def run(cases: list[Case], options: argparse.Namespace) -> int:
+    """Time the cases and append their rows to ``options.out``, a case at a time.
+
+    Returns:
+        How many cases were left after ``options.limit`` seconds.
+    """
     backend = options.backend or ("cpu" if "cpu" in BACKENDS else "auto")
     common = {
         "commit": machine.commit(),
         "cpu": facts()["cpu"],
+        "lanes": machine.lanes(),
+        "widest": vector_lanes(),
         "cores": machine.cores(),
         "threads": options.threads,
         "versions": machine.versions(),
-        "peak_gflops": round(fma_peak(options.threads, seconds=2), 1),
+        "peak_gflops": round(fma_peak(options.threads, seconds=2, lanes=machine.lanes()), 1),
     }
-    _say(f"{len(cases)} cases; {common['versions']}; peak {common['peak_gflops']:.0f} GFLOP/s")
-    done = {row.key for row in read(options.out)} if options.resume else set()
+    _say(
+        f"{len(cases)} cases; {common['versions']}; {common['cpu']}, vectors of {common['lanes']} numbers, "
+        f"peak {common['peak_gflops']:.0f} GFLOP/s"
+    )
+    known = done(read(options.out), options.resume)
     with _hosts(options) as (folder, judge, hosts):
-        for number, case in enumerate(cases, 1):
-            begun = time.perf_counter()
-            entries = [
+
+        def entries_of(case: Case) -> list[Entry]:
+            return [
                 Entry(peer, host, folder / f"{peer} {malloc}.npz")
                 for (peer, malloc), host in hosts.items()
                 if PEERS[peer].computes(case)
             ]
-            shared = common | {"date": datetime.now().isoformat(timespec="seconds")} | asdict(case)
-            del shared["seed"]
-            if all(_row(entry, shared, backend, 1).key in done for entry in entries):
-                continue
+
+        def rows_of(case: Case, entries: list[Entry], steps: int) -> list[Row]:
+            now = datetime.now().isoformat(timespec="seconds")
+            return [_row(entry, common, case, now, backend, case.flops(steps)) for entry in entries]
+
+        waiting = [
+            case for case in cases if any(row.key not in known for row in rows_of(case, entries_of(case), 0))
+        ]
+        number = 0
+        for number, case in enumerate(within(options.limit, waiting), 1):
+            begun, entries = time.perf_counter(), entries_of(case)
             steps = _measure(case, entries, judge, folder, backend, options.seconds)
-            rows = [_row(entry, shared, backend, case.flops(steps)) for entry in entries]
-            append(options.out, rows)
-            _report(f"{number}/{len(cases)} {case}", entries, time.perf_counter() - begun)
-            for host in {judge, *hosts.values()}:
-                host.forget()
+            append(options.out, rows_of(case, entries, steps))
+            for process in {judge, *hosts.values()}:
+                process.forget()
+            _report(f"{number}/{len(waiting)} {case}", entries, time.perf_counter() - begun)
+    return len(waiting) - number
 
 
 @contextmanager
@@ -189,13 +206,15 @@ def _noted(entry: Entry) -> Iterator[None]:
         entry.note = str(ended)
 
 
-def _row(entry: Entry, shared: dict[str, Any], backend: str, flops: int) -> Row:
+def _row(entry: Entry, shared: dict[str, Any], case: Case, date: str, backend: str, flops: int) -> Row:
     timed = bool(entry.times) and not entry.note
     p20, p50, p80 = np.percentile(entry.times, [20, 50, 80]).tolist() if timed else [None] * 3
     gflops = 1e-6 * flops / p50 if p50 else None
     wall = entry.wall * shared["cores"]
     return Row(
         **shared,
+        **{field.name: getattr(case, field.name) for field in fields(case) if field.name != "seed"},
+        date=date,
         peer=entry.peer,
         backend=backend if entry.peer == OURS else "",
         malloc=entry.host.malloc,

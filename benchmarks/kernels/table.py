@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks.kernels.peers.roster import OURS, PEERS
 from benchmarks.kernels.rows import Row
 
-__all__ = ["Ratio", "behind", "markdown", "newest", "ratios"]
+__all__ = ["Ratio", "behind", "machine_name", "markdown", "newest", "ratios"]
 
 _BUSY = 5.0  # percent of the machine's processor time that others may have without our saying so
 
@@ -34,12 +34,14 @@ def newest(rows: list[Row]) -> list[list[Row]]:
 
 
 def ratios(run: list[Row]) -> list[Ratio]:
-    """Malloc as it is, then tuned; a peer that was not tuned stands against ours in both."""
+    """Malloc as it is, then tuned if anyone was; who was not tuned is compared as it is."""
     times = {(row.peer, row.malloc): row.p50_ms for row in run if row.p50_ms}
     others = {peer for peer, _ in times} - {OURS}
     found = []
     for malloc in ("default", "tuned"):
-        ours = times.get((OURS, malloc))
+        if all(setting != malloc for _, setting in times):
+            continue
+        ours = times.get((OURS, malloc), times.get((OURS, "default")))
         theirs = {peer: times.get((peer, malloc), times.get((peer, "default"))) for peer in others}
         known = {peer: time for peer, time in theirs.items() if time}
         if ours and known:
@@ -83,6 +85,12 @@ def _machine(runs: list[list[Row]]) -> str:
     return f"{_heading(rows)}\n\n{table}\n\n{_summary([ratios(run) for run in runs])}{_notes(rows)}"
 
 
+def machine_name(row: Row) -> str:
+    """A machine and the width of our vectors, for a heading."""
+    forced = "" if row.lanes == row.widest else f", of {row.widest} that it has and the peers use"
+    return f"{row.threads} threads on {row.cores} cores of {row.cpu}, vectors of {row.lanes} numbers{forced}"
+
+
 def _heading(rows: list[Row]) -> str:
     one = rows[0]
     versions = list(dict.fromkeys(row.versions.replace("; ", ", ") for row in rows))
@@ -90,7 +98,7 @@ def _heading(rows: list[Row]) -> str:
     peaks = sorted({row.peak_gflops for row in rows})
     backends = sorted({row.backend for row in rows if row.peer == OURS})
     return (
-        f"Milliseconds (median), float32, {one.threads} threads on {one.cores} cores of {one.cpu}, "
+        f"Milliseconds (median), float32, {machine_name(one)}, "
         f"{' and '.join(days)}. {'; '.join(versions)}. {OURS}'s backend: {', '.join(backends)}. "
         f"a → b: default malloc → freed memory kept. % of peak: of "
         f"{' or '.join(f'{peak:.0f}' for peak in peaks)} GFLOP/s, measured with multiply-adds in registers."

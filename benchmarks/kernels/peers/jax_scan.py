@@ -1,4 +1,7 @@
-"""JAX: ``lax.scan`` over steps whose input product is taken at once, compiled, gradients by ``vjp``."""
+"""JAX: ``lax.scan`` over steps whose input product is taken at once, compiled, gradients by ``vjp``.
+
+With tokens, the input is the rows ``table[index]``, whose gradient is added up in the table's.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,8 @@ def prepare(task: Task) -> Prepared:
     alive = jnp.asarray(steps < task.lengths[:, None]) if case.has_lengths else None
     mask = jnp.asarray(task.mask) if case.has_mask else None
 
-    def run(columns: list[Array], x: Array) -> Array:
+    def run(columns: list[Array], source: Array, index: Array | None) -> Array:
+        x = source if index is None else source[index]
         for layer in range(case.layers):
             joined = []
             for reverse in range(case.directions):
@@ -71,26 +75,31 @@ def prepare(task: Task) -> Prepared:
             x = jnp.concatenate(joined, axis=2) if len(joined) > 1 else joined[0]
         return x
 
-    def train(columns: list[Array], x: Array, upstream: Array) -> tuple[Array, Any]:
-        outputs, pull = jax.vjp(run, columns, x)
+    def train(columns: list[Array], source: Array, index: Array | None, upstream: Array) -> tuple[Array, Any]:
+        outputs, pull = jax.vjp(lambda *given: run(*given, index), columns, source)
         return outputs, pull(upstream)
 
     columns = [jnp.asarray(array) for array in to_columns(case, task.weights, order)]
-    x, upstream = (jnp.asarray(np.ascontiguousarray(a.swapaxes(0, 1))) for a in (task.x, task.upstream))
+    x, upstream, index = (_time_first(array) for array in (task.x, task.upstream, task.index))
+    given = (columns, jnp.asarray(task.table), index) if case.has_tokens else (columns, x, None)
     if case.trains:
-        compiled = jax.jit(train).lower(columns, x, upstream).compile()
-        return Prepared(lambda: jax.block_until_ready(compiled(columns, x, upstream)), named(case, order))
-    only = jax.jit(run).lower(columns, x).compile()
-    return Prepared(lambda: (jax.block_until_ready(only(columns, x)),), named(case, order))
+        compiled = jax.jit(train).lower(*given, upstream).compile()
+        return Prepared(lambda: jax.block_until_ready(compiled(*given, upstream)), named(case, order))
+    only = jax.jit(run).lower(*given).compile()
+    return Prepared(lambda: (jax.block_until_ready(only(*given)),), named(case, order))
+
+
+def _time_first(array: np.ndarray) -> Array:
+    return jnp.asarray(np.ascontiguousarray(array.swapaxes(0, 1)))
 
 
 def named(case: Case, order: tuple[int, ...]) -> Any:
     def by_name(result: Any) -> Arrays:
         found = {"outputs": np.asarray(result[0]).swapaxes(0, 1)}
         if case.trains:
-            columns, x = result[1]
+            columns, source = result[1]
             found |= from_columns(case, [np.asarray(column) for column in columns], order)
-            found["x"] = np.asarray(x).swapaxes(0, 1)
+            found[case.source] = np.asarray(source) if case.has_tokens else np.asarray(source).swapaxes(0, 1)
         return found
 
     return by_name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from benchmarks.kernels.grid import Case
+from benchmarks.kernels.grid import VOCABULARY, Case
 from benchmarks.kernels.peers.terms import Arrays, Prepared, Task
 from benchmarks.kernels.truth import DROPPED
 from benchmarks.kernels.weights import from_columns, to_columns
@@ -21,8 +22,9 @@ _LAYERS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru
 def prepare(task: Task) -> Prepared:
     case = task.case
     model = _model(case)
-    model.build(task.x.shape)
-    for variable, array in zip(model.trainable_variables, _columns(task), strict=True):
+    given = task.index if case.has_tokens else task.x
+    model.build(given.shape)
+    for variable, array in zip(model.trainable_variables, _arrays(task), strict=True):
         variable.assign(array)
     if case.has_mask:
         _give_mask(model.cell, case, keras.ops.convert_to_tensor(task.mask))
@@ -30,7 +32,7 @@ def prepare(task: Task) -> Prepared:
     if case.has_lengths:
         options["mask"] = keras.ops.convert_to_tensor(np.arange(case.T) < task.lengths[:, None])
     backends = {"tensorflow": _tensorflow, "jax": _jax}
-    return backends[os.environ["KERAS_BACKEND"]](task, model, options)
+    return backends[os.environ["KERAS_BACKEND"]](task, model, given, options)
 
 
 def _model(case: Case) -> Any:
@@ -39,11 +41,14 @@ def _model(case: Case) -> Any:
     if case.layers == 2:
         return keras.Sequential([kind(case.H, **settings) for _ in range(2)])
     layer = kind(case.H, **settings)
+    if case.has_tokens:
+        return keras.Sequential([keras.layers.Embedding(VOCABULARY, case.E), layer])
     return keras.layers.Bidirectional(layer) if case.directions == 2 else layer
 
 
-def _columns(task: Task) -> list[np.ndarray]:
-    return to_columns(task.case, task.weights, _ORDER[task.case.cell])
+def _arrays(task: Task) -> list[np.ndarray]:
+    table = [task.table] if task.case.has_tokens else []
+    return table + to_columns(task.case, task.weights, _ORDER[task.case.cell])
 
 
 def _give_mask(cell: Any, case: Case, mask: Any) -> None:
@@ -52,10 +57,10 @@ def _give_mask(cell: Any, case: Case, mask: Any) -> None:
     cell.get_recurrent_dropout_mask = lambda _: mask if case.cell == "simple_rnn" else [mask] * count
 
 
-def _tensorflow(task: Task, model: Any, options: dict[str, Any]) -> Prepared:
+def _tensorflow(task: Task, model: Any, given: np.ndarray, options: dict[str, Any]) -> Prepared:
     import tensorflow as tf
 
-    x, upstream = tf.constant(task.x), tf.constant(task.upstream)
+    x, upstream = tf.constant(given), tf.constant(task.upstream)
     jit = all(layer.supports_jit for layer in model._flatten_layers())  # fit's jit_compile="auto"
 
     @tf.function(jit_compile=jit)
@@ -64,21 +69,24 @@ def _tensorflow(task: Task, model: Any, options: dict[str, Any]) -> Prepared:
 
     @tf.function(jit_compile=jit)
     def train(x: Any, upstream: Any) -> Any:
+        wanted = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape() as tape:
-            tape.watch(x)
+            if not task.case.has_tokens:
+                tape.watch(x)
+                wanted.insert(0, x)
             outputs = model(x, **options)
-        wanted = (x, [variable.value for variable in model.trainable_variables])
         return outputs, tape.gradient(outputs, wanted, output_gradients=upstream)
 
     if task.case.trains:
-        return Prepared(lambda: train(x, upstream), _named(task.case))
+        # a table's gradient has only the rows that were read; to be compared, it gets the others
+        return Prepared(lambda: train(x, upstream), _named(task.case, tf.convert_to_tensor))
     return Prepared(lambda: forward(x), _named(task.case))
 
 
-def _jax(task: Task, model: Any, options: dict[str, Any]) -> Prepared:
+def _jax(task: Task, model: Any, given: np.ndarray, options: dict[str, Any]) -> Prepared:
     import jax
 
-    x, upstream = jax.numpy.asarray(task.x), jax.numpy.asarray(task.upstream)
+    x, upstream = jax.numpy.asarray(given), jax.numpy.asarray(task.upstream)
     trainable = [variable.value for variable in model.trainable_variables]
     other = [variable.value for variable in model.non_trainable_variables]
 
@@ -87,9 +95,12 @@ def _jax(task: Task, model: Any, options: dict[str, Any]) -> Prepared:
 
     @jax.jit
     def train(trainable: Any, x: Any, upstream: Any) -> Any:
+        if task.case.has_tokens:
+            outputs, pull = jax.vjp(lambda trainable: forward(trainable, x), trainable)
+            return outputs, pull(upstream)[0]
         outputs, pull = jax.vjp(forward, trainable, x)
         of_weights, of_x = pull(upstream)
-        return outputs, (of_x, of_weights)
+        return outputs, [of_x, *of_weights]
 
     if task.case.trains:
         return Prepared(lambda: jax.block_until_ready(train(trainable, x, upstream)), _named(task.case))
@@ -97,13 +108,12 @@ def _jax(task: Task, model: Any, options: dict[str, Any]) -> Prepared:
     return Prepared(lambda: (jax.block_until_ready(only(trainable, x)),), _named(task.case))
 
 
-def _named(case: Case) -> Any:
+def _named(case: Case, dense: Callable[[Any], Any] = np.asarray) -> Any:
     def by_name(result: Any) -> Arrays:
         found = {"outputs": np.asarray(result[0])}
         if case.trains:
-            of_x, of_weights = result[1]
-            columns = [np.asarray(column) for column in of_weights]
-            found |= {"x": np.asarray(of_x), **from_columns(case, columns, _ORDER[case.cell])}
+            source, *columns = (np.asarray(dense(gradient)) for gradient in result[1])
+            found |= {case.source: source, **from_columns(case, columns, _ORDER[case.cell])}
         return found
 
     return by_name

@@ -33,5 +33,7 @@ PEERS = {
     "Keras TensorFlow": Peer("keras tensorflow", "keras_layer", keeps_steps=True),
     "Keras JAX": Peer("keras jax", "keras_layer", keeps_steps=True),
     "JAX scan": Peer("jax", "jax_scan", keeps_steps=True),
-    "ONNX Runtime": Peer("onnxruntime", "onnx_runtime", ("forward",)),
+    "ONNX Runtime": Peer(
+        "onnxruntime", "onnx_runtime", tuple(v for v in VARIANTS if v.startswith("forward"))
+    ),
 }

@@ -22,7 +22,7 @@ class Task(NamedTuple):
     """of ours; peers have none."""
     threads: int
     x: np.ndarray
-    """``(B, T, E)``"""
+    """``(B, T, E)``; with tokens, ``table[index]``, which no peer reads."""
     upstream: np.ndarray
     """``(B, T, D*H)`` the gradient of the outputs, zero past each length."""
     lengths: np.ndarray
@@ -31,6 +31,10 @@ class Task(NamedTuple):
     """``(B, H)`` recurrent dropout's."""
     weights: Arrays
     """Named and laid out as our layers' parameters."""
+    table: np.ndarray
+    """``(V, E)`` vectors of words; empty without tokens."""
+    index: np.ndarray
+    """``(B, T)`` the word of each step; empty without tokens."""
 
 
 class Prepared(NamedTuple):
@@ -39,4 +43,4 @@ class Prepared(NamedTuple):
     call: Callable[[], Any]
     """One whole computation; returns when it is done. This is what is timed."""
     named: Callable[[Any], Arrays]
-    """What ``call`` returned, by our names: ``outputs (B, T, D*H)``, and, of gradients, ``x`` and weights."""
+    """What it returned, by our names: ``outputs (B, T, D*H)``, gradients of `Case.source` and weights."""

@@ -1,4 +1,4 @@
-"""torch.nn in its three ways: dense, packed, and a loop of cells where the recurrent product has a mask."""
+"""torch.nn: dense, packed, a loop of cells with a recurrent mask; an ``nn.Embedding`` before for tokens."""
 
 from __future__ import annotations
 
@@ -81,22 +81,33 @@ def _parameters(task: Task, module: nn.Module, suffix: str = "") -> dict[str, Te
 
 
 def _prepared(task: Task, module: nn.Module, run: Callable[[Tensor], Tensor], suffix: str = "") -> Prepared:
+    case = task.case
     names = [name + suffix for name, _ in module.named_parameters()]
-    x = torch.from_numpy(task.x).transpose(0, 1).contiguous().requires_grad_(task.case.trains)
+    source, read = _input(task)
     upstream = torch.from_numpy(task.upstream).transpose(0, 1).contiguous()
 
     def forward() -> list[Tensor]:
         with torch.inference_mode():
-            return [run(x)]
+            return [run(read())]
 
     def training() -> list[Tensor]:
-        outputs = run(x)
-        return [outputs, *torch.autograd.grad(outputs, [x, *module.parameters()], upstream)]
+        outputs = run(read())
+        return [outputs, *torch.autograd.grad(outputs, [source, *module.parameters()], upstream)]
 
     def named(result: list[Tensor]) -> Arrays:
-        found = {n: t.detach() for n, t in zip(["outputs", "x", *names], result, strict=False)}
+        found = {n: t.detach() for n, t in zip(["outputs", case.source, *names], result, strict=False)}
         for name in {"outputs", "x"} & found.keys():
             found[name] = found[name].transpose(0, 1)
         return {name: tensor.numpy() for name, tensor in found.items()}
 
-    return Prepared(training if task.case.trains else forward, named)
+    return Prepared(training if case.trains else forward, named)
+
+
+def _input(task: Task) -> tuple[Tensor, Callable[[], Tensor]]:
+    """What the gradient of the input is of, and how the module is given it, time first."""
+    if not task.case.has_tokens:
+        x = torch.from_numpy(task.x).transpose(0, 1).contiguous().requires_grad_(task.case.trains)
+        return x, lambda: x
+    embedding = nn.Embedding.from_pretrained(torch.from_numpy(task.table), freeze=False)
+    index = torch.from_numpy(task.index).transpose(0, 1).contiguous()
+    return embedding.weight, lambda: embedding(index)
