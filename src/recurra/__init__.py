@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.tasks.registry import TASKS
 
 if TYPE_CHECKING:
-    from recurra import datasets
+    from recurra import datasets, torch
     from recurra.cells import CellSpec, register_cell
     from recurra.config import Config
     from recurra.datasets import pad_sequences
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
+    from recurra.torch import accelerate
 
 __all__ = [
     "GRU",
@@ -41,6 +42,7 @@ __all__ = [
     "SequenceTagger",
     "SimpleRNN",
     "TextClassifier",
+    "accelerate",
     "build_config",
     "datasets",
     "deterministic",
@@ -49,6 +51,7 @@ __all__ = [
     "nearest",
     "pad_sequences",
     "register_cell",
+    "torch",
 ]
 
 _HOMES = {
@@ -61,6 +64,7 @@ _HOMES = {
     "RecurraError": "recurra.errors",
     "Recurrent": "recurra.layers",
     "SimpleRNN": "recurra.layers",
+    "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
@@ -73,8 +77,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return importlib.import_module("recurra.datasets")
+    if name in ("datasets", "torch"):
+        return importlib.import_module(f"recurra.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

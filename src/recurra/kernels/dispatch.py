@@ -32,6 +32,7 @@ __all__ = [
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
+    "fastest",
     "gate_sums",
     "has_no_values",
     "is_transformed",
@@ -112,7 +113,7 @@ def layer(
     if lengths is not None and not lengths_checked and not torch.compiler.is_compiling():
         check_lengths(lengths, *calls[0].x.shape[:2])
     if backend == "auto":
-        backend = _fastest(calls[0])
+        backend = fastest(calls[0])
     elif backend not in BACKENDS:
         raise BackendError(f"there is no backend {backend!r}", hint=f"there are {', '.join(BACKENDS)}")
     elif backend != "reference":
@@ -130,8 +131,12 @@ def layer(
     return outputs, tuple(state for _, state in found)
 
 
-def _fastest(call: Call) -> str:
-    """The backend that ``auto`` chooses."""
+def fastest(call: Call) -> str:
+    """Returns the backend that ``auto`` chooses for a call.
+
+    Raises:
+        BackendError: no backend but the reference supports the call's precision.
+    """
     reason = _TRANSFORMS if is_transformed() else cpu.unsupported_reason(call)
     if reason is None:
         return "cpu"
