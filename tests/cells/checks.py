@@ -13,16 +13,22 @@ from recurra.cells import cell_named
 from recurra.cells.spec import State, Weights
 from tests.problems import assert_same, make_problem
 
+
+def sigmoid(a: Any) -> Any:
+    return 1 / (1 + np.exp(-a))
+
+
 SHAPES = [(1, 1, 1, 1), (3, 1, 2, 7), (7, 3, 5, 3), (5, 4, 1, 1), (13, 7, 3, 7)]
 ACTIVATIONS = {
     "tanh": ("tanh", np.tanh),
     "relu": ("relu", lambda a: np.maximum(a, 0)),
     "function": (torch.sin, np.sin),
 }
-
-
-def sigmoid(a: Any) -> Any:
-    return 1 / (1 + np.exp(-a))
+FURTHER = {
+    "identity": ("identity", lambda a: a),
+    "linear_sigmoid": ("linear_sigmoid", lambda a: np.where(a >= 0, a + 0.5, sigmoid(a))),
+}
+"""Those of cells without a recurrent matrix."""
 
 
 def equals_torch_nn(cell: str, shape: tuple[int, ...], activation: str = "tanh") -> None:
@@ -91,7 +97,7 @@ def follows(
 
     ``entering`` is the state multiplied by the mask of recurrent dropout.
     """
-    name, act = ACTIVATIONS[activation]
+    name, act = (ACTIVATIONS | FURTHER)[activation]
     p = make_problem(cell, 6, 4, 3, 5, lengths=[6, 1, 0, 4], masked=masked, seed=5)
     weights = {key: p.tensors[key].numpy() for key in cell_named(cell).parameter_names}
     parts = [p.tensors[f"{part}0"].numpy() for part in cell_named(cell).state]

@@ -23,6 +23,7 @@ __all__ = [
     "Inputs",
     "Ops",
     "Parameter",
+    "Product",
     "State",
     "Weights",
     "activation_function",
@@ -41,7 +42,21 @@ Inputs: TypeAlias = tuple[Tensor, ...]
 Initial: TypeAlias = Callable[[Tensor, int], object]
 """Fills a parameter in place, given the parameter and ``H``."""
 
-_NAMED: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+
+def linear_sigmoid(x: Tensor) -> Tensor:
+    """``x + 0.5`` where ``x >= 0``, else ``sigmoid(x)``: positive, as scans in log space need it.
+
+    (Feng et al. 2024, appendix B, where it is called ``g``.)
+    """
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
+_NAMED: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "identity": lambda x: x,
+    "linear_sigmoid": linear_sigmoid,
+}
 _SIZE = re.compile(r"(\d*)([EH])")
 
 
@@ -179,7 +194,7 @@ class CellSpec:
         gates: the blocks of ``H`` rows in ``weight_ih`` and ``weight_hh``, in their order.
         state: names of the state parts; the first one is the output.
         keeps: the gate (as named in ``ops.gate``) that multiplies the old state on its way to the next step.
-        activations: names that are allowed; a function is always allowed.
+        activations: names that are allowed, the cell's own first; a function is always allowed.
         recurrent_dropout: whether the step has a recurrent product, on whose state recurrent dropout acts.
         keras_gates: ``gates`` in the order of Keras's layer; None if Keras has no such layer.
         torch_module: the torch.nn module of the same equations and parameter names, if any.
@@ -245,6 +260,11 @@ class CellSpec:
             )
         name, dimension, factor = self._widest
         return weights[name].shape[dimension] // factor
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation that is used where none is given."""
+        return self.activations[0]
 
     def recurrent_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the ``(H, H)`` blocks of ``weight_hh`` by gate; empty if the cell has no such matrix."""

@@ -40,7 +40,7 @@ class Stack(nn.Module):
         cell: str | None,
         layers: int,
         bidirectional: bool,
-        activation: Activation | Sequence[Activation],
+        activation: Activation | Sequence[Activation] | None,
         merge_mode: MergeMode,
         initial_weights: InitialWeights,
         device: torch.device | str | None,
@@ -235,9 +235,13 @@ class Stack(nn.Module):
 
 
 def _per_layer(
-    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
+    units: int | Sequence[int],
+    activation: Activation | Sequence[Activation] | None,
+    layers: int,
+    spec: CellSpec,
 ) -> tuple[list[int], list[Activation]]:
     widths = units if isinstance(units, int) else list(units)
+    activation = spec.activation if activation is None else activation
     functions = activation if isinstance(activation, str) or callable(activation) else list(activation)
     depths = {len(values) for values in (widths, functions) if isinstance(values, list)}
     if layers != 1 or not depths:

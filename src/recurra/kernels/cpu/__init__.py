@@ -14,12 +14,14 @@ from torch import Tensor
 from recurra import runtime
 from recurra.cells import cell_named
 from recurra.cells.spec import State
+from recurra.kernels.cpu import layout, scan_layout, threads
 from recurra.kernels.cpu.host import host, unavailable_reason
-from recurra.kernels.cpu.layout import ACTIVATIONS
 from recurra.kernels.terms import Call, Lookup
 
 __all__ = ["release_workspaces", "run", "to_be_compiled", "unavailable_reason", "unsupported_reason"]
 
+ACTIVATIONS = layout.ACTIVATIONS | scan_layout.ACTIVATIONS
+"""The activations that the kernels compute, by cell."""
 AT_FIRST = torch.get_num_threads()
 """Number of threads in compiled graphs, which cannot query it."""
 
@@ -33,6 +35,8 @@ def unsupported_reason(call: Call) -> str | None:
     if call.activation not in ACTIVATIONS[call.cell]:
         name = call.activation if isinstance(call.activation, str) else "custom activation"
         return f"{name} in {call.cell}"
+    if call.cell in scan_layout.CODES and torch.compiler.is_compiling():
+        return f"{call.cell} in compiled graphs"
     x = call.x.table if isinstance(call.x, Lookup) else call.x
     if x.device.type != "cpu":
         return f"kernels for {x.device.type}"
@@ -57,16 +61,22 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     Raises:
         IndexError: a lookup names a row that its table does not have.
     """
-    from recurra.kernels.cpu import autograd
-    from recurra.kernels.cpu.operators import Arguments, shards_for
-
     first = calls[0]
     spec = cell_named(first.cell)
     T, B, E = first.x.shape
-    rows, H = first.weights["weight_hh"].shape
-    x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     compiling = torch.compiler.is_compiling() and "RECURRA_THREADS" not in os.environ
-    threads = AT_FIRST if compiling else runtime.threads()
+    workers = AT_FIRST if compiling else runtime.threads()
+    operations = 2.0 * T * B * spec.parameter_count(E, first.units)
+    shards = threads.shards_for(B, len(calls), operations, workers)
+    if first.cell in scan_layout.CODES:
+        from recurra.kernels.cpu import scan
+
+        outputs, last = scan.run(calls, sequences=sequences, shards=shards, threads=workers)
+        return outputs, _states(last, len(spec.state))
+    from recurra.kernels.cpu import autograd
+    from recurra.kernels.cpu.operators import Arguments
+
+    x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     outputs, last = autograd.recurrence(
         Arguments(
             x,
@@ -81,12 +91,17 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
             first.precision == "bfloat16",
             first.reverse,
             sequences,
-            shards_for(B, len(calls), 2.0 * T * B * rows * (E + H), threads),
-            threads,
+            shards,
+            workers,
         )
     )
-    parts, count = last.unbind(0), len(spec.state)
-    return outputs, tuple(parts[n : n + count] for n in range(0, len(parts), count))
+    return outputs, _states(last, len(spec.state))
+
+
+def _states(last: Tensor, count: int) -> tuple[State, ...]:
+    """State parts ``(D * parts, B, H)`` as one state of ``count`` parts for each direction."""
+    parts = last.unbind(0)
+    return tuple(parts[n : n + count] for n in range(0, len(parts), count))
 
 
 def _masks(masks: list[Tensor | None]) -> list[Tensor]:

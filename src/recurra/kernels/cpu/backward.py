@@ -85,15 +85,16 @@ def backward(
         for s in range(stop - 1, begin - 1, -1):
             n, at = rows.active[s], rows.start[s] * KEPT[cell] * ldh
             to = (rows.start[s] - first) * ldg
+            former = rows.start[max(s - 1, 0)] * KEPT[cell] * ldh
             if gradient.data.size:
                 add(dh, work.states, (rows.start[s] - first) * ldh, n * ldh)
             if cell == GRU:
                 gru.differentiate(
-                    D, DQ, to, ldg, dd, dh, work.entering, (rows.start[s] - first) * ldh, ldh, tape, at, n,
-                    H, layer.use_relu,
+                    D, DQ, to, ldg, dd, dh, work.entering, (rows.start[s] - first) * ldh, ldh, tape, at,
+                    former, n, H, layer.use_relu,
                 )  # fmt: skip
             elif cell == LSTM:
-                lstm.differentiate(D, to, ldg, dh, dc, ldh, tape, at, n, H)
+                lstm.differentiate(D, to, ldg, dh, dc, ldh, tape, at, former, n, H)
             else:
                 simple_rnn.differentiate(D, to, ldg, dh, ldh, n, H, layer.use_relu)
             if mask.size:

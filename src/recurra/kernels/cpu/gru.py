@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.activations import relu, sigmoid, tanh
-from recurra.kernels.cpu.compiled import compiled
+from typing import Any
+
+from recurra.kernels.cpu.activations import relu, sigmoid, sigmoid_of_four, tanh, tanh_of_four
+from recurra.kernels.cpu.compiled import compiled, inlined
 from recurra.kernels.cpu.layout import Floats
+from recurra.kernels.cpu.rows import fetch
 from recurra.kernels.cpu.simd import (
     LANES,
     broadcast,
@@ -20,6 +23,26 @@ from recurra.kernels.cpu.simd import (
 )
 
 __all__ = ["activate", "differentiate"]
+
+
+@inlined
+def added(A: Floats, a: int, B: Floats, b: int) -> Any:
+    """The sum of two vectors in memory."""
+    return load(A, a) + load(B, b)
+
+
+@inlined
+def finish(
+    h: Floats, here: int, tape: Floats, to: int, ldh: int, r: Any, z: Any, a: Any, q: Any, save: bool,
+    past_cache: bool,
+) -> None:  # fmt: skip
+    """Stores the new state of one vector of units, and what the gradient needs."""
+    store(h, here, fma(z, load(h, here) - a, a))
+    if save:
+        store_aligned(tape, to, r, past_cache)
+        store_aligned(tape, to + ldh, z, past_cache)
+        store_aligned(tape, to + 2 * ldh, a, past_cache)
+        store_aligned(tape, to + 3 * ldh, q, past_cache)
 
 
 @compiled
@@ -46,27 +69,43 @@ def activate(
         save: whether a gradient may be computed.
         past_cache: whether the tape is too long for the cache.
     """
+    L = LANES
     for row in range(n):
-        for j in range(0, H, LANES):
-            p, s, here = g + row * ldg + j, row * ldg + j, row * ldh + j
-            r = sigmoid(load(G, p) + load(Q, s))
-            z = sigmoid(load(G, p + H) + load(Q, s + H))
-            q = load(Q, s + 2 * H) + load(d, j)
-            a = fma(r, q, load(G, p + 2 * H))
-            a = relu(a) if use_relu else tanh(a)
-            store(h, here, fma(z, load(h, here) - a, a))
-            if save:
-                to = at + 4 * row * ldh + j
-                store_aligned(tape, to, r, past_cache)
-                store_aligned(tape, to + ldh, z, past_cache)
-                store_aligned(tape, to + 2 * ldh, a, past_cache)
-                store_aligned(tape, to + 3 * ldh, q, past_cache)
+        p, s, here, to = g + row * ldg, row * ldg, row * ldh, at + 4 * row * ldh
+        j = 0
+        while j + 3 * L < H:
+            r = sigmoid_of_four(
+                added(G, p, Q, s), added(G, p + L, Q, s + L), added(G, p + 2 * L, Q, s + 2 * L),
+                added(G, p + 3 * L, Q, s + 3 * L),
+            )  # fmt: skip
+            z = sigmoid_of_four(
+                added(G, p + H, Q, s + H), added(G, p + H + L, Q, s + H + L),
+                added(G, p + H + 2 * L, Q, s + H + 2 * L), added(G, p + H + 3 * L, Q, s + H + 3 * L),
+            )  # fmt: skip
+            x, y = p + 2 * H, s + 2 * H
+            q0, q1 = added(Q, y, d, j), added(Q, y + L, d, j + L)
+            q2, q3 = added(Q, y + 2 * L, d, j + 2 * L), added(Q, y + 3 * L, d, j + 3 * L)
+            a0, a1 = fma(r[0], q0, load(G, x)), fma(r[1], q1, load(G, x + L))
+            a2, a3 = fma(r[2], q2, load(G, x + 2 * L)), fma(r[3], q3, load(G, x + 3 * L))
+            a = (relu(a0), relu(a1), relu(a2), relu(a3)) if use_relu else tanh_of_four(a0, a1, a2, a3)
+            finish(h, here, tape, to, ldh, r[0], z[0], a[0], q0, save, past_cache)
+            finish(h, here + L, tape, to + L, ldh, r[1], z[1], a[1], q1, save, past_cache)
+            finish(h, here + 2 * L, tape, to + 2 * L, ldh, r[2], z[2], a[2], q2, save, past_cache)
+            finish(h, here + 3 * L, tape, to + 3 * L, ldh, r[3], z[3], a[3], q3, save, past_cache)
+            p, s, here, to, j = p + 4 * L, s + 4 * L, here + 4 * L, to + 4 * L, j + 4 * L
+        while j < H:
+            gate_r, gate_z = sigmoid(added(G, p, Q, s)), sigmoid(added(G, p + H, Q, s + H))
+            q = added(Q, s + 2 * H, d, j)
+            total = fma(gate_r, q, load(G, p + 2 * H))
+            new = relu(total) if use_relu else tanh(total)
+            finish(h, here, tape, to, ldh, gate_r, gate_z, new, q, save, past_cache)
+            p, s, here, to, j = p + L, s + L, here + L, to + L, j + L
 
 
 @compiled
 def differentiate(
     D: Floats, DQ: Floats, to: int, ldg: int, dd: Floats, dh: Floats, before: Floats, b: int, ldh: int,
-    tape: Floats, at: int, n: int, H: int, use_relu: bool,
+    tape: Floats, at: int, former: int, n: int, H: int, use_relu: bool,
 ) -> None:  # fmt: skip
     """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
@@ -82,12 +121,14 @@ def differentiate(
         ldh: row length of ``dh`` and ``before``.
         tape: rows from ``at`` as ``activate`` wrote them.
         at: start in ``tape``.
+        former: start in ``tape`` of the rows of the step before, which are fetched in the background.
         n: rows.
         H: hidden units.
         use_relu: whether act is relu, else tanh.
     """
     one = broadcast(1.0)
     for row in range(n):
+        fetch(tape, former + 4 * row * ldh, 4 * ldh)
         for j in range(0, H, LANES):
             p, s, here = at + 4 * row * ldh + j, to + row * ldg + j, row * ldh + j
             r, z, a = load(tape, p), load(tape, p + ldh), load(tape, p + 2 * ldh)

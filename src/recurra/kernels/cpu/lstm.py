@@ -5,12 +5,41 @@
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.activations import sigmoid, tanh
-from recurra.kernels.cpu.compiled import compiled
+from typing import Any
+
+from recurra.kernels.cpu.activations import LOG2_E, logistic_of_four, tanh, tanh_of_four
+from recurra.kernels.cpu.compiled import compiled, inlined
 from recurra.kernels.cpu.layout import Floats
+from recurra.kernels.cpu.rows import fetch
 from recurra.kernels.cpu.simd import LANES, broadcast, fma, load, store, store_aligned, store_first
 
 __all__ = ["activate", "differentiate"]
+
+
+@inlined
+def gates(i: Any, f: Any, a: Any, o: Any) -> Any:
+    """The gates from their sums."""
+    scale = broadcast(-LOG2_E)
+    i, f, a, o = logistic_of_four(i * scale, f * scale, a * broadcast(-2.0 * LOG2_E), o * scale)
+    return i, f, fma(broadcast(2.0), a, broadcast(-1.0)), o
+
+
+@inlined
+def multiply_by_tanh(h: Floats, c: Floats, ldh: int, n: int, H: int) -> None:
+    """``h = h tanh(c)`` of ``n`` rows: after the loop over the gates, so that no step waits for the other."""
+    for r in range(n):
+        j = 0
+        while j + 3 * LANES < H:
+            q = r * ldh + j
+            t = tanh_of_four(load(c, q), load(c, q + LANES), load(c, q + 2 * LANES), load(c, q + 3 * LANES))
+            store(h, q, load(h, q) * t[0])
+            store(h, q + LANES, load(h, q + LANES) * t[1])
+            store(h, q + 2 * LANES, load(h, q + 2 * LANES) * t[2])
+            store(h, q + 3 * LANES, load(h, q + 3 * LANES) * t[3])
+            j += 4 * LANES
+        while j < H:
+            store(h, r * ldh + j, load(h, r * ldh + j) * tanh(load(c, r * ldh + j)))
+            j += LANES
 
 
 @compiled
@@ -37,14 +66,10 @@ def activate(
     for r in range(n):
         for j in range(0, H, LANES):
             p, q = g + r * ldg + j, r * ldh + j
-            i = sigmoid(load(G, p))
-            f = sigmoid(load(G, p + H))
-            a = tanh(load(G, p + 2 * H))
-            o = sigmoid(load(G, p + 3 * H))
+            i, f, a, o = gates(load(G, p), load(G, p + H), load(G, p + 2 * H), load(G, p + 3 * H))
             before = load(c, q)
-            after = fma(f, before, i * a)
-            store(c, q, after)
-            store(h, q, o * tanh(after))
+            store(c, q, fma(f, before, i * a))
+            store(h, q, o)
             if save:
                 to = at + 5 * r * ldh + j
                 store_aligned(tape, to, i, past_cache)
@@ -52,11 +77,22 @@ def activate(
                 store_aligned(tape, to + 2 * ldh, a, past_cache)
                 store_aligned(tape, to + 3 * ldh, o, past_cache)
                 store_aligned(tape, to + 4 * ldh, before, past_cache)
+    multiply_by_tanh(h, c, ldh, n, H)
 
 
 @compiled
 def differentiate(
-    D: Floats, d: int, ldg: int, dh: Floats, dc: Floats, ldh: int, tape: Floats, at: int, n: int, H: int
+    D: Floats,
+    d: int,
+    ldg: int,
+    dh: Floats,
+    dc: Floats,
+    ldh: int,
+    tape: Floats,
+    at: int,
+    former: int,
+    n: int,
+    H: int,
 ) -> None:
     """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
@@ -69,11 +105,13 @@ def differentiate(
         ldh: row length of ``dh`` and ``dc``.
         tape: rows from ``at`` as ``activate`` wrote them.
         at: start in ``tape``.
+        former: start in ``tape`` of the rows of the step before, which are fetched in the background.
         n: rows.
         H: hidden units.
     """
     one = broadcast(1.0)
     for r in range(n):
+        fetch(tape, former + 5 * r * ldh, 5 * ldh)
         for j in range(0, H, LANES):
             p, q, to = at + 5 * r * ldh + j, r * ldh + j, d + r * ldg + j
             i, f = load(tape, p), load(tape, p + ldh)

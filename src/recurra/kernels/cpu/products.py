@@ -1,20 +1,20 @@
 """Matrix products of any size from small tiles, and the packed form of weights that they read.
 
 All matrices are flat float32 arrays; a start and a row length say which part of one is meant.
-A packed ``(terms, columns)`` matrix is cut into panels of 4 vectors of columns, the last one narrower; the
-numbers of a panel lie in the order in which a tile reads them, term by term.
+A packed ``(terms, columns)`` matrix is cut into panels of as many vectors of columns as a tile has, the last
+ones narrower; the numbers of a panel lie in the order in which a tile reads them, term by term.
 """
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.compiled import CHECKED, compiled
+from recurra.kernels.cpu.compiled import CHECKED, compiled, inlined
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES
-from recurra.kernels.cpu.tile import column_of_tiles
+from recurra.kernels.cpu.tile import column_of_tiles, tile_width
 
-__all__ = ["PANEL", "WIDTH", "multiply", "multiply_transposed", "packed_size", "padded"]
+__all__ = ["PANEL", "WIDTH", "multiply", "multiply_transposed", "packed_size", "padded", "panel_width"]
 
-WIDTH = 4
+WIDTH = tile_width()
 PANEL = WIDTH * LANES
 
 _four, _three, _two, _one = (column_of_tiles(width) for width in (4, 3, 2, 1))
@@ -30,6 +30,16 @@ def packed_size(terms: int, columns: int) -> int:
     return terms * padded(columns)
 
 
+@inlined
+def panel_width(columns: int) -> int:
+    """Vectors in the first panel of the ``columns`` that are left.
+
+    One vector more than a panel is divided in halves: a tile of one vector loads more than it multiplies.
+    """
+    left = (columns + LANES - 1) // LANES
+    return (WIDTH + 2) // 2 if left == WIDTH + 1 else min(WIDTH, left)
+
+
 @compiled
 def _columns(
     C: Floats, c: int, ldc: int, A: Floats, a: int, row: int, step: int, B: Floats, b: int, stride: int,
@@ -42,7 +52,7 @@ def _columns(
         far_c = c + (rows - 1) * ldc + width * LANES
         if min(a, b, c) < 0 or far_a >= A.size or far_b > B.size or far_c > C.size:
             raise IndexError("a product reaches outside its arrays")
-    if width == 4:
+    if WIDTH == 4 and width == 4:  # not compiled where no panel is so wide
         _four(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)
     elif width == 3:
         _three(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)
@@ -61,11 +71,12 @@ def multiply(
 
     Whole vectors of ``C`` are written: rows of it must have room for ``padded(columns)``.
     """
-    b = 0
-    for j in range(0, columns, PANEL):
-        width = min(WIDTH, (columns - j + LANES - 1) // LANES)
+    b, j = 0, 0
+    while j < columns:
+        width = panel_width(columns - j)
         _columns(C, c + j, ldc, A, a, lda, 1, P, b, width * LANES, rows, terms, width, fresh)
         b += terms * width * LANES
+        j += width * LANES
 
 
 @compiled
@@ -79,9 +90,11 @@ def multiply_transposed(
     """
     for start in range(0, terms, 128):
         count = min(128, terms - start)
-        for j in range(0, columns, PANEL):
-            width = min(WIDTH, (columns - j + LANES - 1) // LANES)
+        j = 0
+        while j < columns:
+            width = panel_width(columns - j)
             _columns(
                 C, j, ldc, A, a + start * lda, 1, lda, B, b + start * ldb + j, ldb, rows, count, width,
                 False,
             )  # fmt: skip
+            j += width * LANES

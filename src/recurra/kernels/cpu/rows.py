@@ -7,8 +7,8 @@ step by step.
 from __future__ import annotations
 
 from recurra.kernels.cpu.compiled import compiled, inlined
-from recurra.kernels.cpu.layout import Floats, Input, Layer, Outputs, Rows
-from recurra.kernels.cpu.simd import LANES, load, store
+from recurra.kernels.cpu.layout import LINE, Floats, Input, Layer, Outputs, Rows
+from recurra.kernels.cpu.simd import LANES, load, prefetch, store
 
 __all__ = [
     "add",
@@ -16,6 +16,7 @@ __all__ = [
     "add_rows",
     "copy",
     "enter",
+    "fetch",
     "gather",
     "load_state",
     "read_states",
@@ -35,6 +36,17 @@ def copy(to: Floats, start: int, given: Floats, first: int, count: int) -> None:
         store(to, start + j, load(given, first + j))
     for j in range(whole, count):
         to[start + j] = given[first + j]
+
+
+@inlined
+def fetch(given: Floats, start: int, count: int) -> None:
+    """Fetches ``count`` numbers into the cache in the background.
+
+    The processor does so by itself only for data that are read in ascending order: reading the tape backwards
+    took the gradient of LSTM 13 us a step, and 5 us where it was in the cache.
+    """
+    for j in range(0, count, LINE):
+        prefetch(given, start + j)
 
 
 @compiled

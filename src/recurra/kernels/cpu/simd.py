@@ -22,20 +22,20 @@ from recurra.kernels.cpu.host import host
 __all__ = [
     "LANES",
     "broadcast",
-    "clamp",
     "flush_denormals",
     "fma",
     "keep_first",
     "load",
+    "load_first",
     "pair",
-    "power_of_two",
-    "reciprocal",
+    "prefetch",
     "restore_denormals",
     "select_positive",
     "store",
     "store_aligned",
     "store_bf16",
     "store_first",
+    "vec",
 ]
 
 LANES = host().lanes
@@ -118,24 +118,59 @@ def _stream(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @generated
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Fetches the cache line of ``array[index]``, which may lie outside the array, in the background."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index = arguments
+        place = pointer(context, builder, signature.args[0], array, index, to=ir.IntType(8))
+        number = ir.IntType(32)
+        read, soon, data = (ir.Constant(number, value) for value in (0, 2, 1))
+        call_llvm(builder, "llvm.prefetch.p0", place, read, soon, data, result=ir.VoidType())
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@generated
 def _store_first(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = pointer(context, builder, signature.args[0], *arguments[:2])
-        lanes = ir.Constant(INTEGERS, list(range(LANES)))
-        limit = builder.bitcast(splat_integer(builder, builder.trunc(arguments[3], ir.IntType(32))), INTEGERS)
-        inside = builder.icmp_signed("<", lanes, limit)
         call_llvm(
             builder,
             f"llvm.masked.store.v{LANES}f32.p0",
             arguments[2],
             place,
             ir.Constant(ir.IntType(32), 4),
-            inside,
+            _first_lanes(builder, arguments[3]),
             result=ir.VoidType(),
         )
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vec, types.intp), generate
+
+
+@generated
+def _load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = pointer(context, builder, signature.args[0], *arguments[:2])
+        return call_llvm(
+            builder,
+            f"llvm.masked.load.v{LANES}f32.p0",
+            place,
+            ir.Constant(ir.IntType(32), 4),
+            _first_lanes(builder, arguments[2]),
+            constant(0.0),
+        )
+
+    return vec(array, types.intp, types.intp), generate
+
+
+def _first_lanes(builder: Any, count: Any) -> Any:
+    """True in the first ``count`` lanes."""
+    lanes = ir.Constant(INTEGERS, list(range(LANES)))
+    limit = builder.bitcast(splat_integer(builder, builder.trunc(count, ir.IntType(32))), INTEGERS)
+    return builder.icmp_signed("<", lanes, limit)
 
 
 def splat_integer(builder: Any, scalar: Any) -> Any:
@@ -151,6 +186,16 @@ def load(array: Any, index: int) -> Any:
     if CHECKED and (index < 0 or index + LANES > array.size):
         raise IndexError("a vector is loaded from outside its array")
     return _load(array, index)
+
+
+@inlined
+def load_first(array: Any, index: int, count: int) -> Any:
+    """``array[index : index + n]`` and zeros, for ``n = min(count, LANES)``."""
+    if count >= LANES:
+        return load(array, index)
+    if CHECKED and (index < 0 or index + count > array.size):
+        raise IndexError("a part of a vector is loaded from outside its array")
+    return _load_first(array, index, count)
 
 
 @inlined
@@ -212,18 +257,6 @@ def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @generated
-def clamp(typing: Any, x: Any, low: Any, high: Any) -> Any:
-    """``x`` between ``low`` and ``high``; NaN stays NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x, low, high = arguments
-        x = builder.select(builder.fcmp_ordered(">", low, x), low, x)
-        return builder.select(builder.fcmp_ordered("<", high, x), high, x)
-
-    return vec(vec, vec, vec), generate
-
-
-@generated
 def select_positive(typing: Any, x: Any, y: Any) -> Any:
     """``y`` where ``x`` is above zero or NaN, else 0."""
 
@@ -232,38 +265,6 @@ def select_positive(typing: Any, x: Any, y: Any) -> Any:
         return builder.select(builder.fcmp_unordered(">", x, constant(0.0)), y, constant(0.0))
 
     return vec(vec, vec), generate
-
-
-@generated
-def power_of_two(typing: Any, shifted: Any) -> Any:
-    """``2**n`` of each lane that holds the float ``1.5 * 2**23 + 127 + n``: its low bits are the exponent."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(arguments[0], INTEGERS)
-        return builder.bitcast(builder.shl(bits, ir.Constant(INTEGERS, [23] * LANES)), VECTOR)
-
-    return vec(vec), generate
-
-
-@generated
-def reciprocal(typing: Any, x: Any) -> Any:
-    """``1 / x`` for finite ``x`` of moderate size, to the last bit or two.
-
-    If the processor has an estimate of 12 or 14 bits, one Newton step completes it: 4 operations instead of
-    the 16 cycles of a division.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (x,) = arguments
-        name = host().estimate
-        if name is None:
-            return builder.fdiv(constant(1.0), x)
-        extra = [constant(0.0), ir.Constant(ir.IntType(16), 0xFFFF)] if "avx512" in name else []
-        guess = call_llvm(builder, name, x, *extra)
-        error = call_llvm(builder, f"llvm.fma.v{LANES}f32", builder.fneg(x), guess, constant(1.0))
-        return call_llvm(builder, f"llvm.fma.v{LANES}f32", guess, error, guess)
-
-    return vec(vec), generate
 
 
 @generated

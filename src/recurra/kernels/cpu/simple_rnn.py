@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.activations import relu, tanh
+from recurra.kernels.cpu.activations import relu, tanh, tanh_of_four
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES, broadcast, load, select_positive, store
@@ -24,10 +24,22 @@ def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, u
         H: hidden units.
         use_relu: whether act is relu, else tanh.
     """
+    L = LANES
     for r in range(n):
-        for j in range(0, H, LANES):
-            sums = load(G, g + r * ldg + j)
-            store(h, r * ldh + j, relu(sums) if use_relu else tanh(sums))
+        p, q, j = g + r * ldg, r * ldh, 0
+        while j + 3 * L < H and not use_relu:
+            a = tanh_of_four(
+                load(G, p + j), load(G, p + j + L), load(G, p + j + 2 * L), load(G, p + j + 3 * L)
+            )
+            store(h, q + j, a[0])
+            store(h, q + j + L, a[1])
+            store(h, q + j + 2 * L, a[2])
+            store(h, q + j + 3 * L, a[3])
+            j += 4 * L
+        while j < H:
+            sums = load(G, p + j)
+            store(h, q + j, relu(sums) if use_relu else tanh(sums))
+            j += L
 
 
 @compiled

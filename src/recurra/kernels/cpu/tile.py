@@ -22,13 +22,15 @@ from recurra.kernels.cpu.compiled import generated
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.simd import LANES, VECTOR, call_llvm, constant, pointer, splat
 
-__all__ = ["column_of_tiles"]
+__all__ = ["column_of_tiles", "tile_width"]
 
 INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
 BYTE = ir.IntType(8)
 LEAST_SUMS = 8
 """Sums that must run at once: 2 multiplications start in a cycle, and each takes 4."""
+UNROLLED = 2
+"""Terms in a round of the loop, which takes 3 instructions itself."""
 
 
 class _Operands(NamedTuple):
@@ -45,6 +47,11 @@ class _Operands(NamedTuple):
     fresh: Any
 
 
+def tile_width() -> int:
+    """Vectors in a row of the widest tile."""
+    return 4 if host().registers >= 32 else 3
+
+
 def tile_rows(width: int) -> int:
     """Rows of the tallest tile of ``width`` vectors.
 
@@ -52,7 +59,7 @@ def tile_rows(width: int) -> int:
     """
     if host().registers >= 32:
         return {4: 6, 3: 8, 2: 8, 1: 8}[width]
-    return {4: 2, 3: 4, 2: 6, 1: 8}[width]
+    return {3: 4, 2: 6, 1: 8}[width]
 
 
 def column_of_tiles(width: int, *, pairs: bool = False) -> Any:
@@ -102,7 +109,8 @@ def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands, add: Cal
             builder.gep(C, [builder.mul(height, operands.ldc)]),
         ]
 
-    done, A, C = _loop(builder, rows, full, [operands.A, operands.C], body)
+    zero = ir.Constant(INDEX, 0)
+    done, A, C = _loop(builder, rows, full, zero, [operands.A, operands.C], body)
     after = builder.append_basic_block("all_rows")
     choice = builder.switch(builder.sub(rows, done), after)
     for rest in range(1, full):
@@ -142,16 +150,17 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callabl
             added += [add(builder, spread, columns[v], sums[i * width + v]) for v in range(width)]
         return added
 
-    # too few sums at once: even and odd terms are summed separately
-    parts = 2 if count < LEAST_SUMS else 1
+    # With too few sums at once, consecutive terms are summed separately.
+    parts = min(4, -(-LEAST_SUMS // count))
+    unrolled = max(parts, UNROLLED)
 
-    def body(_: Any, carried: list[Any]) -> list[Any]:
+    def body(carried: list[Any], terms: int) -> list[Any]:
         offset, place, *sums = carried
-        added = []
-        for part in range(parts):
-            added += term(offset, place, sums[part * count : (part + 1) * count])
+        for n in range(terms):
+            first = n % parts * count
+            sums[first : first + count] = term(offset, place, sums[first : first + count])
             offset, place = builder.add(offset, operands.step), builder.gep(place, [operands.stride])
-        return [offset, place, *added]
+        return [offset, place, *sums]
 
     sums = _either(
         builder,
@@ -161,11 +170,17 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callabl
     )
     sums += [constant(0.0)] * (count * (parts - 1))
     zero = ir.Constant(INDEX, 0)
-    done, offset, place, *sums = _loop(builder, operands.terms, parts, [zero, operands.B, *sums], body)
-    if parts == 2:
-        sums = [builder.fadd(even, odd) for even, odd in zip(sums[:count], sums[count:], strict=True)]
-        left = builder.icmp_signed("<", done, operands.terms)
-        sums = _either(builder, left, lambda: term(offset, place, sums), lambda: sums)
+    done, *carried = _loop(
+        builder, operands.terms, unrolled, zero, [zero, operands.B, *sums],
+        lambda _, carried: body(carried, unrolled),
+    )  # fmt: skip
+    offset, place, *sums = carried
+    totals = sums[:count]
+    for part in range(1, parts):
+        totals = [builder.fadd(*pair) for pair in zip(totals, sums[part * count :], strict=False)]
+    _, _, _, *sums = _loop(
+        builder, operands.terms, 1, done, [offset, place, *totals], lambda _, carried: body(carried, 1)
+    )
     for value, result in zip(sums, results, strict=True):
         builder.store(value, result).align = 4
 
@@ -199,9 +214,10 @@ def _either(
 
 
 def _loop(
-    builder: Any, count: Any, step: int, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]
-) -> list[Any]:
-    """``while k + step <= count: carried, k = body(k, carried), k + step``, all of it in registers.
+    builder: Any, count: Any, step: int, start: Any, carried: list[Any],
+    body: Callable[[Any, list[Any]], list[Any]],
+) -> list[Any]:  # fmt: skip
+    """``k = start; while k + step <= count: carried, k = body(k, carried), k + step``, all in registers.
 
     Returns:
         ``k`` and the carried values after the loop.
@@ -212,7 +228,7 @@ def _loop(
     builder.position_at_end(head)
     k = builder.phi(INDEX)
     values = [builder.phi(value.type) for value in carried]
-    for phi, value in zip([k, *values], [ir.Constant(INDEX, 0), *carried], strict=True):
+    for phi, value in zip([k, *values], [start, *carried], strict=True):
         phi.add_incoming(value, before)
     following = builder.add(k, ir.Constant(INDEX, step))
     builder.cbranch(builder.icmp_signed("<=", following, count), inside, after)

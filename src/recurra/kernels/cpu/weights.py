@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import Floats
-from recurra.kernels.cpu.products import PANEL
+from recurra.kernels.cpu.products import panel_width
 from recurra.kernels.cpu.simd import LANES
 
 __all__ = ["pack", "pack_transposed", "sum_into", "sum_transposed"]
@@ -13,9 +13,9 @@ __all__ = ["pack", "pack_transposed", "sum_into", "sum_transposed"]
 @compiled
 def pack(to: Floats, matrix: Floats, terms: int, columns: int) -> None:
     """Packs a ``(terms, columns)`` matrix."""
-    at = 0
-    for panel in range(0, columns, PANEL):
-        width = min(PANEL, (columns - panel + LANES - 1) // LANES * LANES)
+    at, panel = 0, 0
+    while panel < columns:
+        width = panel_width(columns - panel) * LANES
         count = min(width, columns - panel)
         for k in range(terms):
             for i in range(count):
@@ -23,15 +23,16 @@ def pack(to: Floats, matrix: Floats, terms: int, columns: int) -> None:
             for i in range(count, width):
                 to[at + i] = 0.0
             at += width
+        panel += width
 
 
 @compiled
 def pack_transposed(to: Floats, matrix: Floats, terms: int, columns: int, last: Floats) -> None:
     """Packs the transpose of a ``(columns, terms)`` matrix; ``last (columns,)``, if any, is one more term."""
-    at = 0
+    at, panel = 0, 0
     height = terms + (1 if last.size else 0)
-    for panel in range(0, columns, PANEL):
-        width = min(PANEL, (columns - panel + LANES - 1) // LANES * LANES)
+    while panel < columns:
+        width = panel_width(columns - panel) * LANES
         # 16 terms at a time: a cache line of each row is read once
         for begin in range(0, terms, 16):
             end = min(terms, begin + 16)
@@ -47,6 +48,7 @@ def pack_transposed(to: Floats, matrix: Floats, terms: int, columns: int, last: 
             for i in range(width):
                 to[at + terms * width + i] = last[panel + i] if panel + i < columns else 0.0
         at += height * width
+        panel += width
 
 
 @compiled
