@@ -2,11 +2,11 @@
 
     python -m benchmarks.torch_suite CHECKOUT/test --out suite.json
 
-`CHECKOUT` is PyTorch's source in the installed version; `expecttest` must be installed. Each file runs twice:
-with torch's own modules, which shows what does not apply to this machine, and with ours. A test fails if it
-passes with torch's modules and not with ours. Also counted is in how many tests the kernels computed a call; in the
-others torch did, since they use other dtypes or graphs. Many tests set float64 as the default dtype, which
-torch computes: `--float32` makes that float32.
+`CHECKOUT` is PyTorch's source in the installed version; `expecttest` must be installed. Each file runs
+twice: with torch's own modules, which shows what does not apply to this machine, and with ours. A test
+fails if it passes with torch's modules and not with ours. Also counted is in how many tests the kernels
+computed a call; in the others torch did, since they use other dtypes or graphs. Many tests set float64 as
+the default dtype, which torch computes: `--float32` makes that float32.
 """
 
 from __future__ import annotations
