@@ -90,7 +90,8 @@ def run(
 def _is_exported() -> bool:
     """Whether a graph is recorded for a program without recurra, by ``model.export`` for example."""
     exporting = getattr(torch.compiler, "is_exporting", None)  # since torch 2.7
-    return torch.jit.is_tracing() or (exporting is not None and exporting())
+    tracing = torch._C._get_tracing_state() is not None
+    return tracing or (exporting is not None and exporting())
 
 
 def _activation(layer: Any) -> str | None:
