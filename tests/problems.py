@@ -64,7 +64,7 @@ class Problem:
                 x,
                 self.lengths,
                 tuple(mine[f"{part}0{end}"] for part in spec.state if f"{part}0{end}" in mine) or None,
-                Weights({name: mine[name + end] for name in spec.parameter_names}),
+                Weights({name: mine[name + end] for name in spec.parameter_names if name + end in mine}),
                 recurrent_mask=getattr(self, f"mask{end}"),
                 input_mask=getattr(self, f"input_mask{end}"),
                 reverse=reverse or end == "_reverse",

@@ -76,10 +76,22 @@ def _torch_nn(
     return (padded[:, :, H:] if reverse else padded), tuple(part[-1] for part in last)
 
 
-def has_numerical_gradients(cell: str, activation: Any = "tanh", *, masked: bool = True) -> None:
-    """Of everything that has one, by ``gradcheck`` in float64, over rows of different length."""
+def has_numerical_gradients(
+    cell: str,
+    activation: Any = "tanh",
+    *,
+    masked: bool = True,
+    sizes: tuple[int, int] = (2, 3),
+    positive: str | None = None,
+) -> None:
+    """Of everything that has one, by ``gradcheck`` in float64, over rows of different length.
+
+    ``sizes`` are ``E`` and ``H``; the tensor ``positive`` is made so.
+    """
     for reverse in (False, True):
-        p = make_problem(cell, 4, 3, 2, 3, lengths=[2, 4, 0], masked=masked, seed=3)
+        p = make_problem(cell, 4, 3, *sizes, lengths=[2, 4, 0], masked=masked, seed=3)
+        if positive is not None:
+            p.tensors[positive].abs_().add_(0.5)
         names = list(p.tensors)
 
         def call(*values: torch.Tensor, p: Any = p, reverse: bool = reverse) -> tuple[torch.Tensor, ...]:
@@ -91,20 +103,29 @@ def has_numerical_gradients(cell: str, activation: Any = "tanh", *, masked: bool
 
 
 def follows(
-    cell: str, step: Callable[..., tuple[Any, ...]], activation: str = "tanh", *, masked: bool = True
+    cell: str,
+    step: Callable[..., tuple[Any, ...]],
+    activation: str = "tanh",
+    *,
+    masked: bool = True,
+    sizes: tuple[int, int] = (3, 5),
+    positive: str | None = None,
 ) -> None:
     """``step(x, entering, state, weights, act)`` in numpy, row by row over the true steps alone.
 
-    ``entering`` is the state multiplied by the mask of recurrent dropout.
+    ``entering`` is the state multiplied by the mask of recurrent dropout. ``sizes`` are ``E`` and ``H``; the
+    tensor ``positive`` is made so.
     """
     name, act = (ACTIVATIONS | FURTHER)[activation]
-    p = make_problem(cell, 6, 4, 3, 5, lengths=[6, 1, 0, 4], masked=masked, seed=5)
-    weights = {key: p.tensors[key].numpy() for key in cell_named(cell).parameter_names}
+    p = make_problem(cell, 6, 4, *sizes, lengths=[6, 1, 0, 4], masked=masked, seed=5)
+    if positive is not None:
+        p.tensors[positive].abs_().add_(0.5)
+    weights = {key: p.tensors[key].numpy() for key in cell_named(cell).parameter_names if key in p.tensors}
     parts = [p.tensors[f"{part}0"].numpy() for part in cell_named(cell).state]
     mask = np.ones_like(parts[0]) if p.mask is None else p.mask.numpy()
     x = p.tensors["x"].numpy()
     for reverse in (False, True):
-        outputs, last = np.zeros((6, 4, 5)), [part.copy() for part in parts]
+        outputs, last = np.zeros((6, 4, sizes[1])), [part.copy() for part in parts]
         for b in range(4):
             state = tuple(part[b] for part in parts)
             steps = range(int(p.lengths[b]))

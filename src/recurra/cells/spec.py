@@ -57,7 +57,7 @@ _NAMED: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "linear_sigmoid": linear_sigmoid,
 }
-_SIZE = re.compile(r"(\d*)([EH])")
+_SIZE = re.compile(r"(\d*)([EH])(?:/(\d+))?")
 
 
 class Weights(dict[str, Tensor]):
@@ -159,9 +159,10 @@ class Parameter:
 
     Attributes:
         name: such as ``weight_ih``, which is ``weight_ih_l0`` in the first layer.
-        shape: sizes such as ``E``, ``H`` and ``4H``, for example ``("4H", "E")``.
+        shape: sizes such as ``E``, ``H``, ``4H`` and ``H/4``, for example ``("4H", "E")``.
         initial: fills it if ``initial_weights`` is ``keras``.
         initial_torch: fills it if ``initial_weights`` is ``torch``.
+        exists: whether a layer of ``E`` and ``H`` has it; None if all have.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Parameter:
     initial: Initial = glorot
     _: KW_ONLY
     initial_torch: Initial = uniform
+    exists: Callable[[int, int], bool] | None = None
 
 
 def input_product(x: Tensor, weights: Weights, ops: Ops) -> tuple[Inputs, Weights]:
@@ -227,13 +229,13 @@ class CellSpec:
             if not _SIZE.fullmatch(size):
                 raise ConfigError(
                     f"cell {self.name!r} has a parameter of size {size!r}",
-                    hint="give sizes such as E, H or 4H",
+                    hint="give sizes such as E, H, 4H or H/4",
                 )
         multiples = (
             (parameter.name, dimension, int(size[:-1] or 1))
             for parameter in self.parameters
             for dimension, size in enumerate(parameter.shape)
-            if size[-1] == "H"
+            if size[-1] == "H" and parameter.exists is None
         )
         widest = next(multiples, None)
         if widest is None:
@@ -241,7 +243,11 @@ class CellSpec:
         object.__setattr__(self, "_widest", widest)
 
     def shapes(self, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
-        """Returns the shape of each parameter by name."""
+        """Returns the shape of each parameter of a layer by name.
+
+        Raises:
+            ConfigError: a size is a part of ``H`` that is no integer.
+        """
         return _shapes(self, E, H)
 
     def parameter_count(self, E: int, H: int) -> int:
@@ -254,12 +260,16 @@ class CellSpec:
         Raises:
             ValueError: the names are not those of the cell's parameters.
         """
-        if tuple(weights) != self.parameter_names and set(weights) != set(self.parameter_names):
+        if tuple(weights) != self.parameter_names and not self._may_have(set(weights)):
             raise ValueError(
                 f"{self.name} has the parameters {', '.join(self.parameter_names)}, not {', '.join(weights)}"
             )
         name, dimension, factor = self._widest
         return weights[name].shape[dimension] // factor
+
+    def _may_have(self, names: set[str]) -> bool:
+        needed = {parameter.name for parameter in self.parameters if parameter.exists is None}
+        return needed <= names <= set(self.parameter_names)
 
     @property
     def activation(self) -> str:
@@ -281,8 +291,19 @@ def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
 
 @lru_cache(256)
 def _shapes(spec: CellSpec, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
-    sizes = {"E": E, "H": H}
     return {
-        parameter.name: tuple(int(size[:-1] or 1) * sizes[size[-1]] for size in parameter.shape)
+        parameter.name: tuple(_size(spec, size, E, H) for size in parameter.shape)
         for parameter in spec.parameters
+        if parameter.exists is None or parameter.exists(E, H)
     }
+
+
+def _size(spec: CellSpec, size: str, E: int, H: int) -> int:
+    ((number, letter, divisor),) = _SIZE.findall(size)
+    factor, of, parts = int(number or 1), {"E": E, "H": H}[letter], int(divisor or 1)
+    if of % parts:
+        raise ConfigError(
+            f"{spec.title} has {parts} parts, which {of} units can't be divided into",
+            hint=f"give a multiple of {parts}",
+        )
+    return factor * (of // parts)

@@ -7,14 +7,15 @@ batch where the input is tokens, else the steps without padding. Their gradients
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recurra.cells import cell_named
-from recurra.cells.spec import Ops, State, activation_function
+from recurra.cells.spec import Inputs, Ops, Weights, activation_function
+from recurra.kernels.cpu import scan_layout
+from recurra.kernels.cpu.layout import Integers
 from recurra.kernels.cpu.scan_autograd import ScanArguments, scan
 from recurra.kernels.cpu.scan_rows import distinct, rows_of, steps_of
 from recurra.kernels.reference import product_of
@@ -48,10 +49,12 @@ def run(calls: Sequence[Call], *, sequences: bool, shards: int, threads: int) ->
         else:
             own, places = steps_of(first.inputs(), first.lengths)
             rows = [own] * len(calls)
-        sums = [_sums(call, own) for call, own in zip(calls, rows, strict=True)]
+        prepared = [_prepared(call, own) for call, own in zip(calls, rows, strict=True)]
+    vector = scan_layout.VECTORS.get(first.cell)
     return scan(
         ScanArguments(
-            [part for direction in sums for part in direction],
+            [part for inputs, _ in prepared for part in inputs],
+            [] if vector is None else [weights[vector] for _, weights in prepared],
             [part for call in calls for part in call.initial()] if any(call.state for call in calls) else [],
             places,
             _lengths(first.lengths, T, B),
@@ -60,6 +63,8 @@ def run(calls: Sequence[Call], *, sequences: bool, shards: int, threads: int) ->
             first.reverse,
             sequences,
             shared,
+            len(calls),
+            len(cell_named(first.cell).state),
             T,
             first.units,
             shards,
@@ -68,12 +73,12 @@ def run(calls: Sequence[Call], *, sequences: bool, shards: int, threads: int) ->
     )
 
 
-def _sums(call: Call, rows: Tensor) -> State:
-    """The sums that the steps read, ``(n, N)`` each, of rows ``(n, E)``."""
+def _prepared(call: Call, rows: Tensor) -> tuple[Inputs, Weights]:
+    """What the steps read, ``(n, N)`` each, of inputs ``(n, E)``; and the weights that they use."""
     ops = Ops(activation_function(call.activation), product_of(call.precision))
-    inputs, _ = cell_named(call.cell).prepare(rows[None], call.weights, ops)
-    return tuple(part[0] for part in inputs)
+    inputs, weights = cell_named(call.cell).prepare(rows[None], call.weights, ops)
+    return tuple(part[0] for part in inputs), weights
 
 
-def _lengths(lengths: Tensor | None, T: int, B: int) -> Any:
+def _lengths(lengths: Tensor | None, T: int, B: int) -> Integers:
     return np.full(B, T) if lengths is None else lengths.long().contiguous().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from recurra.errors import BackendError
 from recurra.kernels.cpu.layout import Floats, Integers, Outputs, nothing
 from recurra.kernels.cpu.products import padded
 from recurra.kernels.cpu.scan_kernel import backward, forward
-from recurra.kernels.cpu.scan_layout import CODES, NAMES, Carried, Scan, Steps, Sums
+from recurra.kernels.cpu.scan_layout import CODES, GATED, NAMES, Carried, Scan, Steps, Sums
 from recurra.kernels.cpu.threads import run_all
 from recurra.kernels.cpu.views import flat, span
 from recurra.kernels.cpu.workspace import borrow
@@ -25,12 +25,14 @@ __all__ = ["ScanArguments", "scan"]
 class ScanArguments(NamedTuple):
     """One layer over one batch, in one direction or two."""
 
-    sums: list[Tensor]
-    """``(n, N)`` float32 of each direction, as the cell's ``prepare`` returns them."""
+    inputs: list[Tensor]
+    """What the cell's ``prepare`` returns for each direction, float32 ``(n, N)``: one tensor or two."""
+    vectors: list[Tensor]
+    """SRU's weights of the state ``(2H,)`` of each direction; else empty."""
     state: list[Tensor]
     """Initial state parts ``(B, H)`` of each direction; empty for zeros."""
     places: Integers
-    """``(B, T)`` flat: the row of the sums of each step; -1 at padding."""
+    """``(B, T)`` flat: the row of the inputs of each step that is not padding."""
     lengths: Integers
     """``(B,)`` steps of each row."""
     cell: str
@@ -40,16 +42,25 @@ class ScanArguments(NamedTuple):
     sequences: bool
     """Whether all outputs are wanted."""
     shared: bool
-    """Whether steps may have the same row of sums."""
+    """Whether steps may have the same row of inputs."""
+    directions: int
+    parts: int
+    """State parts of a direction."""
     T: int
     H: int
     shards: int
     threads: int
 
     @property
-    def directions(self) -> int:
-        """``D``"""
-        return len(self.sums)
+    def tensors(self) -> list[Tensor]:
+        """Those that may have a gradient."""
+        return [*self.inputs, *self.vectors, *self.state]
+
+    def with_tensors(self, tensors: list[Tensor], counts: tuple[int, int]) -> ScanArguments:
+        """The same with other inputs, vectors and states; ``counts`` says how many the first two are."""
+        inputs, vectors = counts
+        first, second, state = tensors[:inputs], tensors[inputs:][:vectors], tensors[inputs + vectors :]
+        return self._replace(inputs=first, vectors=second, state=state)
 
 
 def scan(call: ScanArguments) -> tuple[Tensor, Tensor]:
@@ -57,11 +68,11 @@ def scan(call: ScanArguments) -> tuple[Tensor, Tensor]:
 
     Without ``sequences`` the outputs may be empty.
     """
-    tensors = (*call.sums, *call.state)
-    if torch.is_grad_enabled() and any(part.requires_grad for part in tensors):
-        outputs, last = _Scan.apply(call, *tensors)  # type: ignore[no-untyped-call]
+    if torch.is_grad_enabled() and any(part.requires_grad for part in call.tensors):
+        outputs, last = _Scan.apply(call, *call.tensors)  # type: ignore[no-untyped-call]
         return outputs, last
-    return _compute(call, save=False)
+    outputs, last, _ = _compute(call, save=False)
+    return outputs, last
 
 
 class _Scan(torch.autograd.Function):
@@ -69,23 +80,21 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: ScanArguments, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        outputs, last = _compute(call, save=True)
-        ctx.save_for_backward(*tensors, outputs)
-        ctx.call = call._replace(sums=[], state=[])  # saved above: torch frees them and detects changes
-        ctx.counts = len(call.sums), len(call.state)
+        outputs, last, states = _compute(call, save=True)
+        ctx.save_for_backward(*tensors, outputs, states)
+        ctx.counts = len(call.inputs), len(call.vectors)
+        ctx.call = call.with_tensors([], (0, 0))  # saved above: torch frees them and detects changes
         ctx.set_materialize_grads(False)
         return outputs, last
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, last: Tensor | None) -> tuple[Any, ...]:
-        sums: int
-        states: int
-        sums, states = ctx.counts
+        *tensors, outputs, states = ctx.saved_tensors
         if gradient is None and last is None:
-            return (None,) * (1 + sums + states)
-        *tensors, outputs = ctx.saved_tensors
-        call = ctx.call._replace(sums=tensors[:sums], state=tensors[sums:])
-        gradients = _differentiate(call, outputs, gradient if call.sequences else None, last)
+            return (None,) * (1 + len(tensors))
+        call = ctx.call.with_tensors(tensors, ctx.counts)
+        states = states if states.numel() else outputs
+        gradients = _differentiate(call, states, gradient if call.sequences else None, last)
         if torch.is_grad_enabled():
             given = [part for part in (gradient, last) if part is not None]
             final: Any = _Final.apply
@@ -107,68 +116,89 @@ class _Final(torch.autograd.Function):
         )
 
 
-def _compute(call: ScanArguments, *, save: bool) -> tuple[Tensor, Tensor]:
+def _compute(call: ScanArguments, *, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs and last states; and all states of the scan, if the gradient needs others than the outputs."""
     B, T, H, D = len(call.lengths), call.T, call.H, call.directions
-    wanted = call.sequences or save
-    outputs = borrow(B * T * D * H if wanted else 0)
-    last = torch.empty(D, B, H, dtype=torch.float32, device="cpu")
-    initial = _carried(call)
+    gated = CODES[call.cell] >= GATED
+    outputs = _borrowed(call, call.sequences or (save and not gated))
+    states = _borrowed(call, save and gated)
+    last = torch.empty(D * call.parts, B, H, dtype=torch.float32, device="cpu")
     tasks: list[Callable[[], None]] = []
-    for d, sums in enumerate(_sums(call)):
+    for d in range(D):
         for steps in _shards(call):
             tasks.append(
                 partial(
-                    forward, _facts(call, d), steps, sums, initial[d],
-                    Outputs(outputs, D * H, T * D * H, d * H, T), Carried(flat(last[d])), borrow(padded(H)),
+                    forward, _facts(call, d), steps, _sums(call, d), _initial(call, d),
+                    _view(outputs, d * H, T), _view(states, d * H, T), _carried(call, last, d),
+                    borrow(padded(H)), borrow(padded(H)),
                 )
             )  # fmt: skip
     run_all(tasks, call.threads)
-    shape = (B, T, D * H) if wanted else (0, 0, D * H)
-    return torch.from_numpy(outputs).view(shape).transpose(0, 1), last
+    return outputs, last, states
 
 
 def _differentiate(
-    call: ScanArguments, outputs: Tensor, gradient: Tensor | None, last: Tensor | None
+    call: ScanArguments, states: Tensor, gradient: Tensor | None, last: Tensor | None
 ) -> list[Tensor]:
-    """The gradients of the sums of each direction, then of the initial states of each direction."""
-    B, T, H, D = len(call.lengths), call.T, call.H, call.directions
-    dfirst = torch.empty(D, B, H, dtype=torch.float32, device="cpu")
-    upstream = [Outputs(nothing(), 0, 0, 0, T)] * D
-    if gradient is not None:
+    """The gradients of inputs, vectors and initial states."""
+    T, H, D = call.T, call.H, call.directions
+    dfirst = torch.empty(D * call.parts, len(call.lengths), H, dtype=torch.float32, device="cpu")
+    if gradient is None:
+        upstream = [_NO_OUTPUTS] * D
+    else:
         gradient = gradient if gradient.stride(2) == 1 else gradient.contiguous()
-        upstream = [
-            Outputs(span(gradient), gradient.stride(0), gradient.stride(1), d * H, T) for d in range(D)
-        ]
-    initial, found = _carried(call), []
+        upstream = [_view(gradient, d * H, T) for d in range(D)]
+    found: list[list[Sums]] = []
+    shards = _shards(call)
     tasks: list[Callable[[], None]] = []
-    for d, sums in enumerate(_sums(call)):
-        parts: list[Floats] = []
-        for n, steps in enumerate(_shards(call)):
-            if call.shared or n == 0:
-                parts.append(borrow(sums.own.size))
-            states = Outputs(span(outputs), outputs.stride(0), outputs.stride(1), d * H, T)
-            dlast = nothing() if last is None else flat(last[d])
+    for d in range(D):
+        sums = _sums(call, d)
+        every: list[Sums] = []
+        for steps in shards:
+            # of places that steps share, each shard adds up its own gradients
+            own = _gradient_of(sums) if call.shared or not every else every[0]
+            every.append(own._replace(vector=borrow(2 * padded(H) if sums.vector.size else 0)))
             tasks.append(
                 partial(
-                    _backward, _facts(call, d), steps, sums, initial[d], states, upstream[d], Carried(dlast),
-                    Sums(parts[-1], sums.ld), Carried(flat(dfirst[d])), borrow(padded(H)),
+                    _backward, _facts(call, d), steps, sums, _initial(call, d), _view(states, d * H, T),
+                    upstream[d], _NO_STATE if last is None else _carried(call, last, d), every[-1],
+                    _carried(call, dfirst, d), borrow(padded(H)),
                 )
             )  # fmt: skip
-        found.append(parts)
+        found.append(every)
     run_all(tasks, call.threads)
-    for parts in found:
-        for other in parts[1:]:  # in order: the same number of shards gives the same bits
-            parts[0] += other
+    return _in_torch(call, found) + (list(dfirst.unbind(0)) if call.state else [])
+
+
+def _backward(facts: Scan, *arguments: Any) -> None:
+    dsums: Sums = arguments[6]
+    dsums.vector[:] = 0.0
+    if facts.shared:
+        dsums.own[:], dsums.other[:] = 0.0, 0.0
+    backward(facts, *arguments)
+
+
+def _in_torch(call: ScanArguments, found: list[list[Sums]]) -> list[Tensor]:
+    """The gradients of inputs and vectors, summed over shards in order, so that the bits are the same."""
+    each = len(call.inputs) // call.directions
+    inputs: list[Floats] = []
+    for every in found:
+        inputs += [_total([s.own for s in every]), _total([s.other for s in every])][:each]
     gradients = [
-        torch.from_numpy(parts[0]).view(like.shape) for parts, like in zip(found, call.sums, strict=True)
+        torch.from_numpy(part).view(like.shape) for part, like in zip(inputs, call.inputs, strict=True)
     ]
-    return gradients + (list(dfirst.unbind(0)) if call.state else [])
+    for every in found[: len(call.vectors)]:
+        rows = _total([sums.vector for sums in every]).reshape(2, -1)
+        gradients.append(torch.from_numpy(rows[:, : call.H].reshape(-1)))
+    return gradients
 
 
-def _backward(scan: Scan, *arguments: Any) -> None:
-    if scan.shared:
-        arguments[6].own[:] = 0.0
-    backward(scan, *arguments)
+def _total(parts: Sequence[Floats]) -> Floats:
+    """The sum of the different arrays, in the first one."""
+    for other in parts[1:]:
+        if other is not parts[0]:
+            parts[0] += other
+    return parts[0]
 
 
 def _facts(call: ScanArguments, d: int) -> Scan:
@@ -176,14 +206,50 @@ def _facts(call: ScanArguments, d: int) -> Scan:
     return Scan(CODES[call.cell], NAMES.index(call.activation), reverse, call.H, call.shared)
 
 
-def _sums(call: ScanArguments) -> list[Sums]:
-    return [Sums(flat(own), own.shape[1]) for own in call.sums]
+def _sums(call: ScanArguments, d: int) -> Sums:
+    each = len(call.inputs) // call.directions
+    own, *others = call.inputs[d * each : (d + 1) * each]
+    other, ld = (flat(others[0]), others[0].shape[1]) if others else (nothing(), 0)
+    return Sums(flat(own), own.shape[1], other, ld, flat(call.vectors[d]) if call.vectors else nothing())
 
 
-def _carried(call: ScanArguments) -> list[Carried]:
+def _gradient_of(sums: Sums) -> Sums:
+    """Memory for the gradient of sums."""
+    return Sums(borrow(sums.own.size), sums.own_ld, borrow(sums.other.size), sums.other_ld, nothing())
+
+
+def _initial(call: ScanArguments, d: int) -> Carried:
     if not call.state:
-        return [Carried(nothing())] * call.directions
-    return [Carried(flat(part)) for part in call.state]
+        return _NO_STATE
+    h, *others = call.state[d * call.parts : (d + 1) * call.parts]
+    if not others:
+        return Carried(nothing(), flat(h), nothing())
+    c, *last = others
+    return Carried(flat(h), flat(c), flat(torch.stack(last)) if last else nothing())
+
+
+def _carried(call: ScanArguments, parts: Tensor, d: int) -> Carried:
+    """State parts ``(D * parts, B, H)`` of one direction."""
+    own = parts[d * call.parts : (d + 1) * call.parts].contiguous()
+    if call.parts == 1:
+        return Carried(nothing(), flat(own), nothing())
+    return Carried(flat(own[0]), flat(own[1]), flat(own[2:]))
+
+
+_NO_STATE = Carried(nothing(), nothing(), nothing())
+_NO_OUTPUTS = Outputs(nothing(), 0, 0, 0, 0)
+
+
+def _borrowed(call: ScanArguments, wanted: bool) -> Tensor:
+    """Memory for ``(T, B, D*H)`` numbers, or none if they are not wanted."""
+    shape = (len(call.lengths), call.T, call.directions * call.H) if wanted else (0, 0, 0)
+    size = shape[0] * shape[1] * shape[2]
+    return torch.from_numpy(borrow(size)).view(shape).transpose(0, 1)
+
+
+def _view(outputs: Tensor, first: int, T: int) -> Outputs:
+    """One direction of numbers ``(T, B, D*H)``, from column ``first`` on."""
+    return Outputs(span(outputs), outputs.stride(0), outputs.stride(1), first, T)
 
 
 def _shards(call: ScanArguments) -> list[Steps]:

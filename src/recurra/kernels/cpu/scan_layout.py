@@ -13,22 +13,31 @@ from recurra.kernels.cpu.layout import Floats, Integers
 __all__ = [
     "ACTIVATIONS",
     "CODES",
+    "GATED",
     "IDENTITY",
     "LINEAR_SIGMOID",
     "MIN_GRU",
+    "MIN_LSTM",
     "NAMES",
+    "QRNN",
     "RELU",
+    "SRU",
     "TANH",
+    "VECTORS",
     "Carried",
     "Scan",
     "Steps",
     "Sums",
 ]
 
-MIN_GRU = 0
-CODES = {"min_gru": MIN_GRU}
+MIN_GRU, MIN_LSTM, SRU, QRNN1, QRNN = range(5)
+CODES = {"min_gru": MIN_GRU, "min_lstm": MIN_LSTM, "sru": SRU, "qrnn1": QRNN1, "qrnn": QRNN}
 """The cells that the kernel computes."""
-IDENTITY, TANH, RELU, LINEAR_SIGMOID = 0, 1, 2, 3
+GATED = SRU
+"""From this one on, the output is not the state of the scan, but goes through a gate."""
+VECTORS = {"sru": "weight_c"}
+"""The parameter that multiplies the state of its own unit, of the cells that have one."""
+IDENTITY, TANH, RELU, LINEAR_SIGMOID = range(4)
 NAMES = ("identity", "tanh", "relu", "linear_sigmoid")
 ACTIVATIONS = dict.fromkeys(CODES, NAMES)
 """The activations that it computes of each cell."""
@@ -58,15 +67,24 @@ class Steps(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The sums ``W x + b`` of all places, or their gradients."""
+    """What the steps read, of all places, or its gradient."""
 
     own: Floats
-    """Rows of ``ld``: the sums of a step."""
-    ld: int
+    """Rows of ``own_ld``: the sums ``W x + b`` of a step, ``H`` for each gate."""
+    own_ld: int
+    other: Floats
+    """Rows of ``other_ld``: the highway of SRU, or QRNN's sums for the step after; else empty."""
+    other_ld: int
+    vector: Floats
+    """Weights of the state, ``H`` for each of SRU's two gates; else empty."""
 
 
 class Carried(NamedTuple):
-    """A state ``(B, H)``, or its gradient, that comes from or goes to another call; flat, empty if absent."""
+    """A state, or its gradient, that comes from or goes to another call; flat, empty if absent."""
 
+    h: Floats
+    """``(B, H)`` the output, where it is not ``c``."""
     c: Floats
-    """The state of the scan."""
+    """``(B, H)`` the state of the scan."""
+    last: Floats
+    """``(3, B, H)`` QRNN's sums for the next step."""
