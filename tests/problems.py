@@ -64,7 +64,7 @@ class Problem:
                 x,
                 self.lengths,
                 tuple(mine[f"{part}0{end}"] for part in spec.state if f"{part}0{end}" in mine) or None,
-                Weights({name: mine[name + end] for name in spec.parameter_names}),
+                Weights({name: mine[name + end] for name in spec.parameter_names if name + end in mine}),
                 recurrent_mask=getattr(self, f"mask{end}"),
                 input_mask=getattr(self, f"input_mask{end}"),
                 reverse=reverse or end == "_reverse",
@@ -103,7 +103,7 @@ class Problem:
                 call.cell, call.x, call.lengths, call.state, call.weights, recurrent_mask=self.mask, **options
             )
             found = {"outputs": outputs} | {f"last_{n}": part for n, part in enumerate(last)}
-        gradients = torch.autograd.grad(self.loss(found), list(mine.values()))
+        gradients = torch.autograd.grad(self.loss(found), list(mine.values()), materialize_grads=True)
         solved = found | {f"d_{name}": grad for name, grad in zip(mine, gradients, strict=True)}
         return {name: value.detach() for name, value in solved.items()}
 

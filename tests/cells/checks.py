@@ -13,16 +13,22 @@ from recurra.cells import cell_named
 from recurra.cells.spec import State, Weights
 from tests.problems import assert_same, make_problem
 
+
+def sigmoid(a: Any) -> Any:
+    return 1 / (1 + np.exp(-a))
+
+
 SHAPES = [(1, 1, 1, 1), (3, 1, 2, 7), (7, 3, 5, 3), (5, 4, 1, 1), (13, 7, 3, 7)]
 ACTIVATIONS = {
     "tanh": ("tanh", np.tanh),
     "relu": ("relu", lambda a: np.maximum(a, 0)),
     "function": (torch.sin, np.sin),
 }
-
-
-def sigmoid(a: Any) -> Any:
-    return 1 / (1 + np.exp(-a))
+FURTHER = {
+    "identity": ("identity", lambda a: a),
+    "linear_sigmoid": ("linear_sigmoid", lambda a: np.where(a >= 0, a + 0.5, sigmoid(a))),
+}
+"""Those of cells without a recurrent matrix."""
 
 
 def equals_torch_nn(cell: str, shape: tuple[int, ...], activation: str = "tanh") -> None:
@@ -70,10 +76,22 @@ def _torch_nn(
     return (padded[:, :, H:] if reverse else padded), tuple(part[-1] for part in last)
 
 
-def has_numerical_gradients(cell: str, activation: Any = "tanh", *, masked: bool = True) -> None:
-    """Of everything that has one, by ``gradcheck`` in float64, over rows of different length."""
+def has_numerical_gradients(
+    cell: str,
+    activation: Any = "tanh",
+    *,
+    masked: bool = True,
+    sizes: tuple[int, int] = (2, 3),
+    positive: str | None = None,
+) -> None:
+    """Of everything that has one, by ``gradcheck`` in float64, over rows of different length.
+
+    ``sizes`` are ``E`` and ``H``; the tensor ``positive`` is made so.
+    """
     for reverse in (False, True):
-        p = make_problem(cell, 4, 3, 2, 3, lengths=[2, 4, 0], masked=masked, seed=3)
+        p = make_problem(cell, 4, 3, *sizes, lengths=[2, 4, 0], masked=masked, seed=3)
+        if positive is not None:
+            p.tensors[positive].abs_().add_(0.5)
         names = list(p.tensors)
 
         def call(*values: torch.Tensor, p: Any = p, reverse: bool = reverse) -> tuple[torch.Tensor, ...]:
@@ -85,20 +103,29 @@ def has_numerical_gradients(cell: str, activation: Any = "tanh", *, masked: bool
 
 
 def follows(
-    cell: str, step: Callable[..., tuple[Any, ...]], activation: str = "tanh", *, masked: bool = True
+    cell: str,
+    step: Callable[..., tuple[Any, ...]],
+    activation: str = "tanh",
+    *,
+    masked: bool = True,
+    sizes: tuple[int, int] = (3, 5),
+    positive: str | None = None,
 ) -> None:
     """``step(x, entering, state, weights, act)`` in numpy, row by row over the true steps alone.
 
-    ``entering`` is the state multiplied by the mask of recurrent dropout.
+    ``entering`` is the state multiplied by the mask of recurrent dropout. ``sizes`` are ``E`` and ``H``; the
+    tensor ``positive`` is made so.
     """
-    name, act = ACTIVATIONS[activation]
-    p = make_problem(cell, 6, 4, 3, 5, lengths=[6, 1, 0, 4], masked=masked, seed=5)
-    weights = {key: p.tensors[key].numpy() for key in cell_named(cell).parameter_names}
+    name, act = (ACTIVATIONS | FURTHER)[activation]
+    p = make_problem(cell, 6, 4, *sizes, lengths=[6, 1, 0, 4], masked=masked, seed=5)
+    if positive is not None:
+        p.tensors[positive].abs_().add_(0.5)
+    weights = {key: p.tensors[key].numpy() for key in cell_named(cell).parameter_names if key in p.tensors}
     parts = [p.tensors[f"{part}0"].numpy() for part in cell_named(cell).state]
     mask = np.ones_like(parts[0]) if p.mask is None else p.mask.numpy()
     x = p.tensors["x"].numpy()
     for reverse in (False, True):
-        outputs, last = np.zeros((6, 4, 5)), [part.copy() for part in parts]
+        outputs, last = np.zeros((6, 4, sizes[1])), [part.copy() for part in parts]
         for b in range(4):
             state = tuple(part[b] for part in parts)
             steps = range(int(p.lengths[b]))

@@ -15,10 +15,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from recurra.config import ModelConfig
 from recurra.errors import BackendError, ConfigError
 from recurra.kernels.dispatch import recurrence
 from recurra.layers import Recurrent
-from tests.cells.checks import ACTIVATIONS, follows, has_numerical_gradients, sigmoid
+from recurra.layers.network import recurrent_stack
+from recurra.tasks.settings import build_config
+from tests.cells.checks import ACTIVATIONS, FURTHER, follows, has_numerical_gradients, sigmoid
 from tests.conftest import Files, Run
 from tests.problems import make_problem
 
@@ -30,12 +33,12 @@ def formula(x: Any, entering: Any, state: Any, w: Any, act: Any) -> tuple[Any, .
     return ((1 - z) * h + z * act(a_n),)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, *FURTHER])
 def test_it_follows_the_formula(activation: str) -> None:
     follows("min_gru", formula, activation, masked=False)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", torch.nn.functional.softsign])
+@pytest.mark.parametrize("activation", ["linear_sigmoid", "identity", "tanh", torch.nn.functional.softsign])
 def test_gradients_are_the_numerical_ones(activation: Any) -> None:
     has_numerical_gradients("min_gru", activation, masked=False)
 
@@ -49,14 +52,22 @@ def test_recurrent_dropout_is_refused() -> None:
         recurrence("min_gru", p.tensors["x"], None, None, weights, recurrent_mask=torch.ones(2, 3))
 
 
-def test_only_the_reference_computes_it() -> None:
+def test_torch_has_no_such_cell() -> None:
     p = make_problem("min_gru", 3, 2, 2, 3, dtype=torch.float32)
-    for backend in ("cpu", "torch"):
-        with pytest.raises(BackendError, match=f"'{backend}' has no cell min_gru; use backend 'auto'"):
-            p.solve(backend=backend)
-    expected = p.solve(backend="reference")
-    for name, value in p.solve(backend="auto").items():
-        assert torch.equal(value, expected[name])
+    with pytest.raises(BackendError, match="'torch' has no cell min_gru; use backend 'auto'"):
+        p.solve(backend="torch")
+
+
+def test_its_own_activation_is_that_of_the_paper() -> None:
+    """And it is written into the settings of a model, so that one with another activation keeps it."""
+    assert Recurrent(3, 4, cell="min_gru").activations == ["linear_sigmoid"]
+    assert Recurrent(3, 4, cell="lstm").activations == ["tanh"]
+    assert ModelConfig(cell="min_gru", layers=2).layer_activations == ["linear_sigmoid"] * 2
+    settings = build_config({"model": {"cell": "min_gru"}}).plain()
+    assert settings["model"]["activation"] == "linear_sigmoid"
+    former = ModelConfig.model_validate({"cell": "min_gru", "activation": "tanh"})
+    assert former.layer_activations == ["tanh"]
+    assert recurrent_stack(former, 3, return_sequences=True).activations == ["tanh"]
 
 
 SMALL = (

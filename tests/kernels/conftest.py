@@ -40,9 +40,10 @@ class _Poisoning:
 @contextmanager
 def _borrowing(number: float) -> Iterator[pytest.MonkeyPatch]:
     """Within it the CPU kernels borrow memory that is full of a number."""
-    from recurra.kernels.cpu import autograd, workspace
+    from recurra.kernels.cpu import autograd, scan, workspace
 
-    assert autograd  # which imports all that borrow
+    assert autograd  # which import all that borrow
+    assert scan
     borrow = workspace.borrow
 
     def filled(count: int) -> Any:
@@ -60,11 +61,12 @@ def _borrowing(number: float) -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def poisoned() -> Iterator[None]:
     """Whatever memory the CPU kernels borrow or ask for holds NaN before they write to it."""
-    from recurra.kernels.cpu import engine, operators
+    from recurra.kernels.cpu import engine, operators, scan_autograd
 
     with _borrowing(float("nan")) as patch:
         patch.setattr(engine, "np", _Poisoning(engine.np))
-        patch.setattr(operators, "torch", _Poisoning(operators.torch))
+        for module in (operators, scan_autograd):
+            patch.setattr(module, "torch", _Poisoning(module.torch))
         yield
 
 
@@ -77,10 +79,10 @@ def blanked() -> Iterator[None]:
 
 @contextmanager
 def deal(shards: int, threads: int) -> Iterator[None]:
-    from recurra.kernels.cpu import engine
+    from recurra.kernels.cpu import threads as tasks
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "shards_for", lambda rows, *_: max(1, min(rows, shards)))
+        patch.setattr(tasks, "shards_for", lambda rows, *_: max(1, min(rows, shards)))
         patch.setenv("RECURRA_THREADS", str(threads))
         yield
 

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("numba")
 
 from recurra.kernels.cpu import cache, compiled
-from recurra.kernels.cpu.cache import remove_abandoned, remove_former
+from recurra.kernels.cpu.cache import cached_functions, folder_name, remove_abandoned, remove_former
 
 
 def add(a: int, b: int) -> int:
@@ -75,39 +75,57 @@ def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [new.name]
 
 
-def test_folders_of_former_versions_are_removed(tmp_path: Path) -> None:
-    now = time.time()
-    folders = [tmp_path / f"kernels-{number:016x}" for number in range(14)]
-    for number, folder in enumerate(folders):
-        (folder / "deep").mkdir(parents=True)
-        (folder / "deep" / "f.nbi").touch()
-        # those of numbers 11, 12 and 13 were used within the hour, the others before
-        os.utime(folder, (now - 86_400 + number if number < 11 else now - 60 + number,) * 2)
-    others = [tmp_path / "kernels-of-mine", tmp_path / "0123456789abcdef", tmp_path / "kernels-0123"]
-    for other in others:
-        other.mkdir()
-        os.utime(other, (now - 864_000,) * 2)
-    remove_former(folders[0])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        path.name for path in (*others, folders[0], *folders[7:])
-    }
-    assert folders[0].stat().st_mtime > now - 60
-    for folder in folders:
-        folder.mkdir(exist_ok=True)
-        os.utime(folder, (now - 60,) * 2)
-    remove_former(folders[3])
-    assert all(folder.is_dir() for folder in folders)  # a process may be using them
+HOUR, DAY = 3600, 86_400
+
+
+def test_old_folders_are_removed(tmp_path: Path) -> None:
+    def folder(machine: str, version: str, age: float) -> Path:
+        path = tmp_path / folder_name(machine, version)
+        (path / "deep").mkdir(parents=True)
+        (path / "deep" / "f.nbi").touch()
+        os.utime(path, (time.time() - age,) * 2)
+        return path
+
+    own = folder("avx2", "now", 9 * DAY)
+    kept = [
+        folder("avx2", "other installation", 2 * DAY),
+        folder("avx512", "now", 3 * DAY),
+        folder("avx512", "other installation", 6 * DAY),
+    ]
+    removed = [
+        folder("avx2", "third", 2 * DAY + 60),
+        folder("avx2", "last week", 8 * DAY),
+        folder("avx512", "last week", 8 * DAY),
+    ]
+    unnamed = tmp_path / "kernels-0123456789abcdef"  # as the first versions named theirs
+    strangers = [tmp_path / "kernels-of-mine", tmp_path / "0123456789abcdef", tmp_path / "kernels-0123"]
+    for path in (unnamed, *strangers):
+        path.mkdir()
+        os.utime(path, (time.time() - 30 * DAY,) * 2)
+    remove_former(own)
+    assert set(tmp_path.iterdir()) == {own, *kept, *strangers}
+    assert not any(path.exists() for path in removed)
+    assert own.stat().st_mtime > time.time() - HOUR  # marked as used
+
+    in_use = [folder("avx2", str(number), HOUR / 2) for number in range(4)]
+    remove_former(own)
+    assert all(path.exists() for path in in_use)  # a process may be using them
+    assert not kept[0].exists()  # four other versions were used since
+    assert kept[1].exists()
 
 
 def test_the_folder_of_kernels_removes_former_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECURRA_KERNEL_CACHE", str(tmp_path))
-    for number in range(20):
-        folder = tmp_path / f"kernels-{number:016x}"
-        folder.mkdir()
-        os.utime(folder, (number,) * 2)
+    old = tmp_path / "kernels-0123456789abcdef"
+    old.mkdir()
+    os.utime(old, (0, 0))
     found = compiled.cache_folder.__wrapped__()
     assert found is not None
-    assert found.parent == tmp_path
-    assert sorted(tmp_path.iterdir()) == sorted(
-        [found, *(tmp_path / f"kernels-{number:016x}" for number in range(13, 20))]
-    )
+    assert list(tmp_path.iterdir()) == [found]
+
+
+def test_the_functions_of_a_cache_are_known_by_name(compile_add: Callable[[], bool], tmp_path: Path) -> None:
+    assert cached_functions(None) == set()
+    assert cached_functions(tmp_path) == set()
+    compile_add()
+    assert cached_functions(tmp_path) == {"test_cpu_cache.add"}

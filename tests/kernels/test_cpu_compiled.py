@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from recurra.kernels.dispatch import Lookup
-from recurra.layers import GRU, LSTM, SimpleRNN
+from recurra.layers import GRU, LSTM, Recurrent, SimpleRNN
 
 # of Dynamo: about `.grad` of what is no leaf, and about our cached functions, which it may trace through
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch")
@@ -63,6 +63,13 @@ def test_the_recurrence_does_not_break_the_graph() -> None:
     torch.testing.assert_close(outputs, layer(x)[0], rtol=0, atol=1e-6)
     outputs.sum().backward()
     assert x.grad is not None
+
+
+def test_a_scan_in_a_compiled_graph_runs_through_the_reference() -> None:
+    torch.compiler.reset()
+    layer, x = Recurrent(3, 5, cell="min_gru"), torch.randn(4, 6, 3)
+    compiled = torch.compile(layer, backend="eager", dynamic=False, fullgraph=True)
+    torch.testing.assert_close(compiled(x)[0], layer(x)[0], rtol=0, atol=1e-6)
 
 
 def test_the_threads_asked_for_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:

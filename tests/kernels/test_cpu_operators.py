@@ -207,13 +207,25 @@ def test_a_state_carried_from_call_to_call_makes_one_long_call(cell: str, proble
     assert not gradient[8:].any()
 
 
+@pytest.mark.parametrize("options", CHECKED, ids=["plain", "both, masked", "table", "both, table"])
+@pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradients_of_gradients_are_refused(cell: str, problem: Any) -> None:
-    p = float32(problem, cell, 4, 3, 2, 5)
-    mine = p.leaves()
-    (gradient,) = torch.autograd.grad(p.loss(p.run(mine, backend="cpu")), mine["x"], create_graph=True)
-    with pytest.raises(BackendError, match="'cpu' has no gradients of gradients; use backend 'reference'"):
-        gradient.square().sum().backward()
+def test_gradients_of_gradients(
+    cell: str, sequences: bool, options: dict[str, Any], problem: Any, same: Any
+) -> None:
+    """The second and third derivatives by every input are those of the reference in float64."""
+    p = float32(problem, cell, 4, 3, 2, 5, **options)
+    solved = []
+    for q, backend in ((p, "cpu"), (p.double(), "reference")):
+        mine = q.leaves()
+        value = q.loss(q.run(mine, backend=backend, sequences=sequences)).square()
+        found = {}
+        for order in range(3):
+            gradients = torch.autograd.grad(value, list(mine.values()), create_graph=order < 2)
+            found |= {f"{order} {name}": one.detach() for name, one in zip(mine, gradients, strict=True)}
+            value = torch.stack([one.double().square().sum() for one in gradients]).sum()
+        solved.append(found)
+    same(*solved, 2e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -240,7 +240,7 @@ def test_a_layer_made_under_another_default_dtype_works_or_says_what_is_missing(
     outputs.sum().backward()
     assert outputs.dtype == module.weight_ih_l0.grad.dtype == default
     module.backend = "cpu"
-    missing = "cell min_gru" if cell == "min_gru" else f"{str(default)[6:]} numbers"
+    missing = f"{str(default)[6:]} numbers"
     with pytest.raises(BackendError, match=f"'cpu' has no {missing}; use backend 'auto' or 'reference'"):
         module(x)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recurra.cells.spec import CellSpec, Inputs, Ops, Parameter, State, Weights, ones, orthogonal, zeros
 
-__all__ = ["CELL"]
+__all__ = ["CELL", "open_forget_gate"]
 
 
 def step(inputs: Inputs, state: State, weights: Weights, ops: Ops) -> State:

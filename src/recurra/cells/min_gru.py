@@ -3,6 +3,9 @@
 z = sigmoid(W x + b)      n = act(W x + b)
 h' = (1 - z) h + z n
 
+The activation of the paper is ``linear_sigmoid``, ``x + 0.5`` for ``x >= 0``, else ``sigmoid(x)`` (its
+appendix B); without an activation, ``identity``, it is the paper's vanilla version.
+
 There is no recurrent matrix: gate and candidate of a step depend on its input alone, in the layers above the
 first on the past through that input. ``recurrent_dropout`` is refused, since no state enters a product.
 """
@@ -30,5 +33,6 @@ CELL = CellSpec(
     step=step,
     gates=("update", "candidate"),
     keeps="keep",
+    activations=("linear_sigmoid", "identity", "tanh", "relu"),
     recurrent_dropout=False,
 )

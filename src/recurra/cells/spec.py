@@ -23,6 +23,7 @@ __all__ = [
     "Inputs",
     "Ops",
     "Parameter",
+    "Product",
     "State",
     "Weights",
     "activation_function",
@@ -41,8 +42,22 @@ Inputs: TypeAlias = tuple[Tensor, ...]
 Initial: TypeAlias = Callable[[Tensor, int], object]
 """Fills a parameter in place, given the parameter and ``H``."""
 
-_NAMED: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
-_SIZE = re.compile(r"(\d*)([EH])")
+
+def linear_sigmoid(x: Tensor) -> Tensor:
+    """``x + 0.5`` where ``x >= 0``, else ``sigmoid(x)``: positive, as scans in log space need it.
+
+    (Feng et al. 2024, appendix B, where it is called ``g``.)
+    """
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
+_NAMED: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "identity": lambda x: x,
+    "linear_sigmoid": linear_sigmoid,
+}
+_SIZE = re.compile(r"(\d*)([EH])(?:/(\d+))?")
 
 
 class Weights(dict[str, Tensor]):
@@ -144,9 +159,10 @@ class Parameter:
 
     Attributes:
         name: such as ``weight_ih``, which is ``weight_ih_l0`` in the first layer.
-        shape: sizes such as ``E``, ``H`` and ``4H``, for example ``("4H", "E")``.
+        shape: sizes such as ``E``, ``H``, ``4H`` and ``H/4``, for example ``("4H", "E")``.
         initial: fills it if ``initial_weights`` is ``keras``.
         initial_torch: fills it if ``initial_weights`` is ``torch``.
+        exists: whether a layer of ``E`` and ``H`` has it; None if all have.
     """
 
     name: str
@@ -154,6 +170,7 @@ class Parameter:
     initial: Initial = glorot
     _: KW_ONLY
     initial_torch: Initial = uniform
+    exists: Callable[[int, int], bool] | None = None
 
 
 def input_product(x: Tensor, weights: Weights, ops: Ops) -> tuple[Inputs, Weights]:
@@ -179,7 +196,7 @@ class CellSpec:
         gates: the blocks of ``H`` rows in ``weight_ih`` and ``weight_hh``, in their order.
         state: names of the state parts; the first one is the output.
         keeps: the gate (as named in ``ops.gate``) that multiplies the old state on its way to the next step.
-        activations: names that are allowed; a function is always allowed.
+        activations: names that are allowed, the cell's own first; a function is always allowed.
         recurrent_dropout: whether the step has a recurrent product, on whose state recurrent dropout acts.
         keras_gates: ``gates`` in the order of Keras's layer; None if Keras has no such layer.
         torch_module: the torch.nn module of the same equations and parameter names, if any.
@@ -212,13 +229,13 @@ class CellSpec:
             if not _SIZE.fullmatch(size):
                 raise ConfigError(
                     f"cell {self.name!r} has a parameter of size {size!r}",
-                    hint="give sizes such as E, H or 4H",
+                    hint="give sizes such as E, H, 4H or H/4",
                 )
         multiples = (
             (parameter.name, dimension, int(size[:-1] or 1))
             for parameter in self.parameters
             for dimension, size in enumerate(parameter.shape)
-            if size[-1] == "H"
+            if size[-1] == "H" and parameter.exists is None
         )
         widest = next(multiples, None)
         if widest is None:
@@ -226,7 +243,11 @@ class CellSpec:
         object.__setattr__(self, "_widest", widest)
 
     def shapes(self, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
-        """Returns the shape of each parameter by name."""
+        """Returns the shape of each parameter of a layer by name.
+
+        Raises:
+            ConfigError: a size is a part of ``H`` that is no integer.
+        """
         return _shapes(self, E, H)
 
     def parameter_count(self, E: int, H: int) -> int:
@@ -239,12 +260,21 @@ class CellSpec:
         Raises:
             ValueError: the names are not those of the cell's parameters.
         """
-        if tuple(weights) != self.parameter_names and set(weights) != set(self.parameter_names):
+        if tuple(weights) != self.parameter_names and not self._may_have(set(weights)):
             raise ValueError(
                 f"{self.name} has the parameters {', '.join(self.parameter_names)}, not {', '.join(weights)}"
             )
         name, dimension, factor = self._widest
         return weights[name].shape[dimension] // factor
+
+    def _may_have(self, names: set[str]) -> bool:
+        needed = {parameter.name for parameter in self.parameters if parameter.exists is None}
+        return needed <= names <= set(self.parameter_names)
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation that is used where none is given."""
+        return self.activations[0]
 
     def recurrent_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the ``(H, H)`` blocks of ``weight_hh`` by gate; empty if the cell has no such matrix."""
@@ -261,8 +291,19 @@ def activation_function(activation: Activation) -> Callable[[Tensor], Tensor]:
 
 @lru_cache(256)
 def _shapes(spec: CellSpec, E: int, H: int) -> Mapping[str, tuple[int, ...]]:
-    sizes = {"E": E, "H": H}
     return {
-        parameter.name: tuple(int(size[:-1] or 1) * sizes[size[-1]] for size in parameter.shape)
+        parameter.name: tuple(_size(spec, size, E, H) for size in parameter.shape)
         for parameter in spec.parameters
+        if parameter.exists is None or parameter.exists(E, H)
     }
+
+
+def _size(spec: CellSpec, size: str, E: int, H: int) -> int:
+    ((number, letter, divisor),) = _SIZE.findall(size)
+    factor, of, parts = int(number or 1), {"E": E, "H": H}[letter], int(divisor or 1)
+    if of % parts:
+        raise ConfigError(
+            f"{spec.title} has {parts} parts, which {of} units can't be divided into",
+            hint=f"give a multiple of {parts}",
+        )
+    return factor * (of // parts)

@@ -25,7 +25,7 @@ from recurra.io.formats import format_names
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
-Activation = Literal["tanh", "relu"]
+Activation = Literal["tanh", "relu", "identity", "linear_sigmoid"]
 Pooling = Literal["last", "mean", "max", "attention"]
 Backend = Literal["auto", "cpu", "reference", "torch"]
 Precision = Literal["float32", "bfloat16"]
@@ -168,10 +168,10 @@ class ModelConfig(Section):
         description="dropout on the state before the recurrent product, one mask per sequence, or a list "
         "with that of each layer",
     )
-    activation: Activation | list[Activation] = Field(
-        "tanh",
+    activation: Activation | list[Activation] | None = Field(
+        None,
         description="activation of the candidate (and of the LSTM's output), or a list with that of each "
-        "layer",
+        "layer; null: the cell's own, as in its paper",
     )
     pooling: Pooling = Field("last", description="how the states of all steps are reduced to one vector")
     embedding: Width = Field(32, description="size of the token embedding")
@@ -210,6 +210,14 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _activation_is_one_of_the_cell(self) -> ModelConfig:
+        if self.activation is not None:
+            allowed = cell_named(self.cell).activations
+            for name in set(self.layer_activations) - set(allowed):
+                raise ValueError(f"{self.cell} has no activation {name}; use {', '.join(allowed)}")
+        return self
+
+    @model_validator(mode="after")
     def _lists_fit_layers(self) -> ModelConfig:
         for name in ("units", "activation", "dropout", "recurrent_dropout"):
             value = getattr(self, name)
@@ -223,9 +231,11 @@ class ModelConfig(Section):
         return self.units if isinstance(self.units, list) else [self.units] * self.layers
 
     @property
-    def layer_activations(self) -> list[Activation]:
+    def layer_activations(self) -> list[str]:
         """Activation of each layer, first to last."""
-        return self.activation if isinstance(self.activation, list) else [self.activation] * self.layers
+        if isinstance(self.activation, list):
+            return [*self.activation]
+        return [self.activation or cell_named(self.cell).activation] * self.layers
 
 
 def _weights(value: Any) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 from recurra.cells.spec import Activation, State, Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
-from recurra.kernels.cpu import release_workspaces, to_be_compiled
+from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspaces, to_be_compiled
 from recurra.kernels.reference import gate_sums
 from recurra.kernels.terms import (
     Call,
@@ -30,6 +30,8 @@ __all__ = [
     "Lookup",
     "Precision",
     "check_lengths",
+    "compile_ahead",
+    "compile_kernels",
     "fastest",
     "gate_sums",
     "has_no_values",

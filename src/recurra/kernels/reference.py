@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from recurra.cells import cell_named
-from recurra.cells.spec import Inputs, Ops, State, activation_function
-from recurra.kernels.terms import Call, check_lengths, valid_steps
+from recurra.cells.spec import Inputs, Ops, Product, State, activation_function
+from recurra.kernels.terms import Call, Precision, check_lengths, valid_steps
 
-__all__ = ["gate_sums", "run"]
+__all__ = ["gate_sums", "product_of", "run"]
 
 
 def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Tensor, State]:
@@ -34,8 +34,7 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
         with torch.autocast(device, enabled=False):
             return run(_in_dtype_of_weights(call), seen=seen)
     spec = cell_named(call.cell)
-    product = _rounded_product if call.precision == "bfloat16" else _product
-    ops = Ops(activation_function(call.activation), product, call.recurrent_mask)
+    ops = Ops(activation_function(call.activation), product_of(call.precision), call.recurrent_mask)
     state = call.initial()
     inputs, weights = spec.prepare(call.inputs(), call.weights, ops)
     outputs: list[Tensor] = []
@@ -51,6 +50,11 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
         state = new
         outputs.append(state[0])
     return _masked(outputs, call.lengths, reverse=call.reverse), state
+
+
+def product_of(precision: Precision) -> Product:
+    """Returns the matrix product of a precision, in plain PyTorch."""
+    return _rounded_product if precision == "bfloat16" else _product
 
 
 def _in_dtype_of_weights(call: Call) -> Call:

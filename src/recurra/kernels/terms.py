@@ -133,7 +133,10 @@ def check_shapes(call: Call) -> None:
     """
     spec = cell_named(call.cell)
     (_, B, E), H = call.x.shape, spec.units(call.weights)
-    for name, shape in spec.shapes(E, H).items():
+    shapes = spec.shapes(E, H)
+    if len(call.weights) != len(shapes):
+        raise ValueError(f"{call.cell} of {E} features and {H} units has the parameters {', '.join(shapes)}")
+    for name, shape in shapes.items():
         _check(name, call.weights[name], shape)
     if call.state is not None:
         if len(call.state) != len(spec.state):

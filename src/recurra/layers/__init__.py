@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recurra.kernels.dispatch import to_be_compiled
+from recurra.kernels.dispatch import compile_ahead, compile_kernels, to_be_compiled
 from recurra.layers.dropout import Dropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
@@ -22,6 +22,8 @@ __all__ = [
     "SimpleRNN",
     "States",
     "TrainedRows",
+    "compile_ahead",
+    "compile_kernels",
     "load_keras",
     "sequence_mask",
     "to_be_compiled",

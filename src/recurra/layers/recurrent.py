@@ -52,7 +52,8 @@ class Recurrent(Stack):
             sequence gives each layer its own. One mask is drawn per sequence and used at every step (Gal &
             Ghahramani 2016).
         recurrent_dropout: The same for the state that enters the recurrent product.
-        activation: ``"tanh"``, ``"relu"`` or a function of a tensor; a sequence gives each layer its own.
+        activation: one of the cell's, such as ``"tanh"`` or ``"relu"``, or a function of a tensor; a sequence
+            gives each layer its own. If None, that of the cell's paper: tanh for SimpleRNN, LSTM and GRU.
         return_sequences: Whether the output is all states, or the last state only.
         return_state: Whether a call returns ``(outputs, states)``, or the outputs only, as ``nn.Sequential``
             needs them.
@@ -87,7 +88,7 @@ class Recurrent(Stack):
         merge_mode: MergeMode = "concat",
         dropout: float | Sequence[float] = 0.0,
         recurrent_dropout: float | Sequence[float] = 0.0,
-        activation: Activation | Sequence[Activation] = "tanh",
+        activation: Activation | Sequence[Activation] | None = None,
         return_sequences: bool = True,
         return_state: bool = True,
         backend: str = "auto",

@@ -40,7 +40,7 @@ class Stack(nn.Module):
         cell: str | None,
         layers: int,
         bidirectional: bool,
-        activation: Activation | Sequence[Activation],
+        activation: Activation | Sequence[Activation] | None,
         merge_mode: MergeMode,
         initial_weights: InitialWeights,
         device: torch.device | str | None,
@@ -59,10 +59,12 @@ class Stack(nn.Module):
         self.initial_weights: InitialWeights = initial_weights
         if input_size < 1 or min(self.units) < 1:
             raise ConfigError("input_size and units must be 1 or more")
+        self._names: dict[str, tuple[str, ...]] = {}
         for depth, H in enumerate(self.units):
-            E = self.input_size_of(depth)
+            shapes = self.spec.shapes(self.input_size_of(depth), H)
             for suffix in self.suffixes(depth):
-                for name, shape in self.spec.shapes(E, H).items():
+                self._names[suffix] = tuple(shapes)
+                for name, shape in shapes.items():
                     parameter = nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
                     self.register_parameter(f"{name}_{suffix}", parameter)
         self.reset_parameters()
@@ -100,7 +102,7 @@ class Stack(nn.Module):
 
     def weights(self, suffix: str) -> Weights:
         """The weights of one layer and direction: parameters, or what a parametrization makes of them."""
-        return Weights({name: getattr(self, f"{name}_{suffix}") for name in self.spec.parameter_names})
+        return Weights({name: getattr(self, f"{name}_{suffix}") for name in self._names[suffix]})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer, both directions, from the first layer on.
@@ -120,6 +122,8 @@ class Stack(nn.Module):
         for depth, H in enumerate(self.units):
             for suffix in self.suffixes(depth):
                 for parameter in self.spec.parameters:
+                    if parameter.name not in self._names[suffix]:
+                        continue
                     fill = parameter.initial if self.initial_weights == "keras" else parameter.initial_torch
                     fill(self.get_parameter(f"{parameter.name}_{suffix}").data, H)
 
@@ -235,9 +239,13 @@ class Stack(nn.Module):
 
 
 def _per_layer(
-    units: int | Sequence[int], activation: Activation | Sequence[Activation], layers: int, spec: CellSpec
+    units: int | Sequence[int],
+    activation: Activation | Sequence[Activation] | None,
+    layers: int,
+    spec: CellSpec,
 ) -> tuple[list[int], list[Activation]]:
     widths = units if isinstance(units, int) else list(units)
+    activation = spec.activation if activation is None else activation
     functions = activation if isinstance(activation, str) or callable(activation) else list(activation)
     depths = {len(values) for values in (widths, functions) if isinstance(values, list)}
     if layers != 1 or not depths:

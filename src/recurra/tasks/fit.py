@@ -18,7 +18,7 @@ from recurra.config import Config
 from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
 from recurra.generators import Generators, initial_weights
-from recurra.layers import to_be_compiled
+from recurra.layers import compile_ahead, compile_kernels, to_be_compiled
 from recurra.layers.network import Network
 from recurra.layers.summary import summarize
 from recurra.measure.report import framed, render
@@ -233,6 +233,8 @@ def _train_files(
     """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
     config, pretrained = open_pretrained(config)
+    if _may_use_kernels(config):
+        compile_ahead(config.model.cell)
     prepared = task.prepare(data, config, reporter, valid=valid, test=test)
     folder = claim.folder / store.TRAINING
     try:
@@ -247,6 +249,19 @@ def _train_files(
     # Saved before it is tested: the model is there even if the test or the baseline is interrupted.
     store.save(trained.bundle, claim)
     return trained
+
+
+def _may_use_kernels(config: Config) -> bool:
+    """Whether training runs on the CPU with recurra's own kernels, if they have the cell."""
+    return config.model.backend in ("auto", "cpu") and choose_device(config.train.device).type == "cpu"
+
+
+def _compile_kernels(cell: str, reporter: Reporter) -> None:
+    """Compiles what of the kernels was not compiled while the data were read, and reports its progress."""
+    if left := to_be_compiled(cell):
+        reporter.note("Compiling the recurrence for this machine, once: some 8 seconds.")
+        with reporter.counting("compiling the kernels", left) as tick:
+            compile_kernels(cell, tick)
 
 
 def train_bundle(
@@ -295,8 +310,8 @@ def train_bundle(
             start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
             fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
         report_summary(summarize(model), reporter)
-        if to_be_compiled():
-            reporter.note("Compiling the recurrence for this machine, once: some 15 seconds.")
+        if _may_use_kernels(config):
+            _compile_kernels(config.model.cell, reporter)
         model.to(device)
         training_setup = task.training_setup(prepared, model)
         _try_out(task, prepared, model, training_setup)

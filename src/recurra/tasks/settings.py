@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recurra.config import Choice, Config, load_recipe, merged_settings, parse_set, setting_error
+from recurra.cells import cell_named
+from recurra.config import Choice, Config, load_recipe, merged_settings, parse_set, setting_error, updated
 from recurra.errors import ConfigError
 from recurra.tasks import registry
 from recurra.tasks.registry import task_info
@@ -46,9 +47,13 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
                 where=where,
             )
     try:
-        return kind.model_validate(merged)
+        config = kind.model_validate(merged)
     except ValidationError as error:
         raise setting_error(error, _sections(), where) from None
+    if config.model.activation is not None:
+        return config
+    # by its name, so that a saved model stays what it is
+    return updated(config, {"model": {"activation": cell_named(config.model.cell).activation}})
 
 
 def parse_assignment(assignment: str) -> dict[str, Any]:

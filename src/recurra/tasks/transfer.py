@@ -220,8 +220,9 @@ def _layers(bundle: AnyBundle, config: ModelConfig) -> list[int]:
             break
         fitting.append(layer)
     if not fitting:
-        name = "units" if other.layer_units[0] != config.layer_units[0] else "activation"
-        raise _no_fit(name, getattr(other, name), getattr(config, name))
+        if other.layer_units[0] != config.layer_units[0]:
+            raise _no_fit("units", other.units, config.units)
+        raise _no_fit("activation", other.layer_activations[0], config.layer_activations[0])
     return fitting
 
 

@@ -5,8 +5,10 @@ Numba is imported at the first call.
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,12 +16,22 @@ from torch import Tensor
 from recurra import runtime
 from recurra.cells import cell_named
 from recurra.cells.spec import State
+from recurra.kernels.cpu import layout, scan_layout, threads
 from recurra.kernels.cpu.host import host, unavailable_reason
-from recurra.kernels.cpu.layout import ACTIVATIONS
 from recurra.kernels.terms import Call, Lookup
 
-__all__ = ["release_workspaces", "run", "to_be_compiled", "unavailable_reason", "unsupported_reason"]
+__all__ = [
+    "compile_ahead",
+    "compile_kernels",
+    "release_workspaces",
+    "run",
+    "to_be_compiled",
+    "unavailable_reason",
+    "unsupported_reason",
+]
 
+ACTIVATIONS = layout.ACTIVATIONS | scan_layout.ACTIVATIONS
+"""The activations that the kernels compute, by cell."""
 AT_FIRST = torch.get_num_threads()
 """Number of threads in compiled graphs, which cannot query it."""
 
@@ -33,6 +45,8 @@ def unsupported_reason(call: Call) -> str | None:
     if call.activation not in ACTIVATIONS[call.cell]:
         name = call.activation if isinstance(call.activation, str) else "custom activation"
         return f"{name} in {call.cell}"
+    if call.cell in scan_layout.CODES and torch.compiler.is_compiling():
+        return f"{call.cell} in compiled graphs"
     x = call.x.table if isinstance(call.x, Lookup) else call.x
     if x.device.type != "cpu":
         return f"kernels for {x.device.type}"
@@ -57,16 +71,22 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     Raises:
         IndexError: a lookup names a row that its table does not have.
     """
-    from recurra.kernels.cpu import autograd
-    from recurra.kernels.cpu.operators import Arguments, shards_for
-
     first = calls[0]
     spec = cell_named(first.cell)
     T, B, E = first.x.shape
-    rows, H = first.weights["weight_hh"].shape
-    x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     compiling = torch.compiler.is_compiling() and "RECURRA_THREADS" not in os.environ
-    threads = AT_FIRST if compiling else runtime.threads()
+    workers = AT_FIRST if compiling else runtime.threads()
+    operations = 2.0 * T * B * spec.parameter_count(E, first.units)
+    shards = threads.shards_for(B, len(calls), operations, workers)
+    if first.cell in scan_layout.CODES:
+        from recurra.kernels.cpu import scan
+
+        outputs, last = scan.run(calls, sequences=sequences, shards=shards, threads=workers)
+        return outputs, _states(last, len(spec.state))
+    from recurra.kernels.cpu import autograd
+    from recurra.kernels.cpu.operators import Arguments
+
+    x, index = first.x if isinstance(first.x, Lookup) else (first.x, None)
     outputs, last = autograd.recurrence(
         Arguments(
             x,
@@ -81,12 +101,17 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
             first.precision == "bfloat16",
             first.reverse,
             sequences,
-            shards_for(B, len(calls), 2.0 * T * B * rows * (E + H), threads),
-            threads,
+            shards,
+            workers,
         )
     )
-    parts, count = last.unbind(0), len(spec.state)
-    return outputs, tuple(parts[n : n + count] for n in range(0, len(parts), count))
+    return outputs, _states(last, len(spec.state))
+
+
+def _states(last: Tensor, count: int) -> tuple[State, ...]:
+    """State parts ``(D * parts, B, H)`` as one state of ``count`` parts for each direction."""
+    parts = last.unbind(0)
+    return tuple(parts[n : n + count] for n in range(0, len(parts), count))
 
 
 def _masks(masks: list[Tensor | None]) -> list[Tensor]:
@@ -95,14 +120,54 @@ def _masks(masks: list[Tensor | None]) -> list[Tensor]:
     return [] if given is None else [torch.ones_like(given) if mask is None else mask for mask in masks]
 
 
-def to_be_compiled() -> bool:
-    """Whether the kernels are not compiled yet, so that the first call takes some seconds longer."""
-    if unavailable_reason() is not None:
-        return False
+def compile_ahead(cell: str) -> None:
+    """Begins to compile a cell's kernels in other processes, unless they are compiled or there are none."""
+    if (entry := _entry(cell)) is None or not to_be_compiled(cell):
+        return
+    from recurra.kernels.cpu import helpers
     from recurra.kernels.cpu.compiled import cache_folder
 
-    folder = cache_folder()
-    return folder is None or not any(folder.glob("**/*.nbi"))
+    if (folder := cache_folder()) is not None:
+        helpers.begin(entry, folder, count=2)
+
+
+def to_be_compiled(cell: str) -> int:
+    """The number of functions of a cell's kernels that are neither loaded nor in the cache."""
+    if (entry := _entry(cell)) is None or f"{__name__}.{entry}" in sys.modules:
+        return 0
+    from recurra.kernels.cpu.cache import cached_functions
+    from recurra.kernels.cpu.compiled import cache_folder
+    from recurra.kernels.cpu.plan import plan_for
+
+    return len(set(plan_for(entry).functions) - cached_functions(cache_folder()))
+
+
+def compile_kernels(cell: str, tick: Callable[[int], object]) -> None:
+    """Compiles a cell's kernels, or loads them.
+
+    Args:
+        cell: its name.
+        tick: called with 1 after each function that was not in the cache.
+    """
+    if (entry := _entry(cell)) is None:
+        return
+    from recurra.kernels.cpu import compiled, helpers
+    from recurra.kernels.cpu.cache import cached_functions
+
+    cached = cached_functions(compiled.cache_folder())
+    compiled.listeners.append(lambda name: tick(1) if name not in cached else None)
+    try:
+        importlib.import_module(f"{__name__}.{entry}")
+    finally:
+        compiled.listeners.pop()
+        helpers.stop()
+
+
+def _entry(cell: str) -> str | None:
+    """The module whose import compiles a cell's kernels, or None if it has none here."""
+    if cell not in ACTIVATIONS or unavailable_reason() is not None:
+        return None
+    return "scan" if cell in scan_layout.CODES else "autograd"
 
 
 def release_workspaces() -> None:

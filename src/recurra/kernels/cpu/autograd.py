@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.errors import BackendError
 from recurra.kernels.cpu import operators
 from recurra.kernels.cpu.operators import Arguments, compute, compute_backward
+from recurra.kernels.cpu.second import gradients_of_gradients
 
 __all__ = ["recurrence"]
 
@@ -45,7 +45,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        # the operator refuses to compute gradients of gradients
+        # the operator has a gradient of its own
         dx, dstate, dweights = _gradients(
             ctx, ctx.needs_input_grad[1], gradients, operator=torch.is_grad_enabled()
         )
@@ -96,11 +96,34 @@ def _operator_gradient(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
     return dx, None, None, dstate, dweights, *masks, *[None] * (len(ctx.facts) + 1)
 
 
-def _no_second_gradient(ctx: Any, *gradients: Any) -> Any:
-    raise BackendError(
-        "backend 'cpu' has no gradients of gradients", hint="use backend 'reference', or 'torch'"
+def _keep_of_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    call = Arguments(*inputs[: len(Arguments._fields)])
+    _, _, gradient, last, ctx.input_wanted = inputs[len(call) :]
+    lists = (call.state, call.weights, call.input_masks, call.recurrent_masks)
+    tensors = (part for each in lists for part in each)
+    ctx.save_for_backward(call.x, call.index, call.lengths, *tensors, gradient, last)
+    ctx.counts = [len(each) for each in lists]
+    ctx.facts = call[7:]
+
+
+def _gradient_of_gradient(ctx: Any, upstream: list[Tensor]) -> tuple[Any, ...]:
+    x, index, lengths, *parts, gradient, last = ctx.saved_tensors
+    remaining = iter(parts)
+    lists: Any = [list(islice(remaining, count)) for count in ctx.counts]
+    call = Arguments(x, index, lengths, *lists, *ctx.facts)
+    of_x, of_states, *of_weights = upstream
+    found = gradients_of_gradients(
+        call,
+        gradient,
+        last,
+        [of_x if ctx.input_wanted else None, *(of_states.unbind(0) if call.state else ()), *of_weights],
     )
+    dx, *rest, dgradient, dlast = found
+    dstate, dweights = rest[: len(call.state)], rest[len(call.state) :]
+    masks = [[None] * count for count in ctx.counts[2:]]
+    facts = [None] * len(ctx.facts)
+    return dx, None, None, dstate, dweights, *masks, *facts, None, None, dgradient, dlast, None
 
 
 torch.library.register_autograd(operators.FORWARD, _operator_gradient, setup_context=_keep_of_operator)
-torch.library.register_autograd(operators.BACKWARD, _no_second_gradient)
+torch.library.register_autograd(operators.BACKWARD, _gradient_of_gradient, setup_context=_keep_of_backward)

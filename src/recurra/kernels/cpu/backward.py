@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.bf16 import product, product_transposed
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import compiled, inner
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, SIMPLE_RNN, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply_transposed
 from recurra.kernels.cpu.rows import (
@@ -25,7 +25,7 @@ from recurra.kernels.cpu.tokens import add_products
 __all__ = ["backward"]
 
 
-@compiled
+@inner
 def chunk_begin(layer: Layer, rows: Rows, stop: int) -> int:
     """The first step of the chunk that ends before step ``stop``."""
     begin = stop - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from llvmlite.binding import initialize_native_asmparser
 
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import inner
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.products import PANEL, WIDTH, multiply, multiply_transposed
@@ -44,7 +44,7 @@ def pack_pairs(matrix: Floats) -> Floats:
 
 if host().bf16 is None:
 
-    @compiled
+    @inner
     def multiply_pairs(
         C: Floats, c: int, ldc: int, A: Floats, lda: int, rows: int, P: Floats, ldp: int, pairs: int,
         columns: int, fresh: bool,
@@ -54,7 +54,7 @@ if host().bf16 is None:
 elif host().bf16 == "tiles":
     from recurra.kernels.cpu import amx
 
-    @compiled
+    @inner
     def multiply_pairs(
         C: Floats, c: int, ldc: int, A: Floats, lda: int, rows: int, P: Floats, ldp: int, pairs: int,
         columns: int, fresh: bool,
@@ -87,7 +87,7 @@ else:
         column_of_tiles(width, pairs=True) for width in (4, 3, 2, 1)
     )
 
-    @compiled
+    @inner
     def multiply_pairs(
         C: Floats, c: int, ldc: int, A: Floats, lda: int, rows: int, P: Floats, ldp: int, pairs: int,
         columns: int, fresh: bool,
@@ -109,7 +109,7 @@ else:
             b += pairs * width * LANES
 
 
-@compiled
+@inner
 def _pair_rows(to: Floats, start: int, M: Floats, m: int, ld: int, left: int, columns: int) -> None:
     """Two rows of a matrix of which ``left`` are left, as one of pairs; zeros where there is no row."""
     zero = broadcast(0.0)
@@ -119,7 +119,7 @@ def _pair_rows(to: Floats, start: int, M: Floats, m: int, ld: int, left: int, co
         store(to, start + j, pair(low, high))
 
 
-@compiled
+@inner
 def product(
     C: Floats, c: int, ldc: int, A: Floats, a: int, lda: int, rows: int, P: Floats, terms: int,
     columns: int, fresh: bool, bf16: Floats,
@@ -139,7 +139,7 @@ def product(
     multiply_pairs(C, c, ldc, bf16, length, rows, P, 0, length, columns, fresh)
 
 
-@compiled
+@inner
 def product_transposed(
     C: Floats, ldc: int, A: Floats, a: int, lda: int, rows: int, B: Floats, ldb: int, terms: int,
     columns: int, bf16: Floats,

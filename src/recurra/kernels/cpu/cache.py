@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,12 +19,13 @@ from typing import IO, Any
 from filelock import FileLock
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["VerifiedCache", "remove_abandoned", "remove_former"]
+__all__ = ["VerifiedCache", "cached_functions", "folder_name", "remove_abandoned", "remove_former"]
 
 _DIGEST = hashlib.sha256().digest_size
 _ABANDONED = 3600  # seconds after which a file that was to be renamed is that of a killed process
-_KEPT = 8  # folders: versions of recurra and machines that share a home directory take turns
-_FOLDER = re.compile("kernels-[0-9a-f]{16}")
+_PYTHON = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+_UNUSED = 7 * 24 * 3600  # seconds after which a folder is not kept any more
+_FOLDER = re.compile("kernels-(?:(?P<machine>[0-9a-f]{8})-)?[0-9a-f]{16}")  # the first ones named none
 
 
 class VerifiedCache(FunctionCache):
@@ -35,19 +37,27 @@ class VerifiedCache(FunctionCache):
         base = self._impl.filename_base
         self._cache_file = _VerifiedFile(self._cache_path, base, stamp)  # type: ignore[no-untyped-call]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the function is to be compiled."""
+        return not self._index.exists()
+
+    @property
+    def _index(self) -> Path:
+        return Path(self._cache_file._index_path)
+
     @contextmanager
     def one_compiler(self) -> Iterator[None]:
         """Context in which one process compiles the function, unless it is cached; others wait for it.
 
         Four processes that compiled everything at once took 66 s on two cores, where one takes 15 s.
         """
-        index = Path(self._cache_file._index_path)
         with ExitStack() as stack:
-            if not index.exists():
+            if self.is_empty:
                 # Without a lock, as on some network drives, each process compiles for itself.
                 with suppress(OSError, NotImplementedError):
-                    index.parent.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(FileLock(index.parent / "compiling.lock"))
+                    self._index.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(FileLock(self._index.with_suffix(".lock")))
             yield
 
 
@@ -116,17 +126,39 @@ def remove_abandoned(folder: Path) -> None:
                 path.unlink()
 
 
-def remove_former(folder: Path) -> None:
-    """Marks a folder of kernels as used now, and removes those of former versions beside it.
+def cached_functions(folder: Path | None) -> set[str]:
+    """The functions that a folder has, as ``module.function``."""
+    if folder is None:
+        return set()
+    # Numba names an index by module, function, line and version of Python: tile.f-12.py311.nbi
+    return {path.name.rpartition("-")[0] for path in folder.glob(f"**/*.{_PYTHON}.nbi")}
 
-    The 8 that were used last are kept, and those that were used within an hour, which a process may be using.
+
+def folder_name(machine: str, version: str) -> str:
+    """The name of the folder of the kernels of a version, compiled for a kind of machine."""
+    digests = (hashlib.sha256(text.encode()).hexdigest() for text in (machine, version))
+    return "kernels-{:.8}-{:.16}".format(*digests)
+
+
+def remove_former(folder: Path) -> None:
+    """Marks a folder of kernels as used now, and removes old ones beside it.
+
+    Kept are those that were used within an hour, which a process may be using, and, of those that were used
+    within a week, the last one of another version for this machine, since two installations take turns, and
+    those of other machines, which share the home directory.
     """
-    used: list[tuple[float, Path]] = []
+    used: list[tuple[float, Path, bool]] = []
     with suppress(OSError):  # a folder that can be read, but not changed
         os.utime(folder)
         for path in folder.parent.iterdir():
-            if path != folder and _FOLDER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                used.append((path.stat().st_mtime, path))
-    for last, path in sorted(used, reverse=True)[_KEPT - 1 :]:
-        if time.time() - last > _ABANDONED:
+            match = _FOLDER.fullmatch(path.name)
+            if match and path != folder and path.is_dir() and not path.is_symlink():
+                machine = match["machine"]
+                former = machine is None or folder.name.startswith(f"kernels-{machine}-")
+                used.append((path.stat().st_mtime, path, former))
+    kept = 0
+    for last, path, former in sorted(used, reverse=True):
+        age = time.time() - last
+        kept += former
+        if age > _UNUSED or (age > _ABANDONED and former and kept > 1):
             shutil.rmtree(path, ignore_errors=True)

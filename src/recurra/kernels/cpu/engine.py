@@ -16,15 +16,16 @@ import numpy as np
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
 from recurra.kernels.cpu.bf16 import pack_pairs
+from recurra.kernels.cpu.distinct import Distinct
 from recurra.kernels.cpu.forward import forward
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
 from recurra.kernels.cpu.products import packed_size, padded
 from recurra.kernels.cpu.threads import run_all
-from recurra.kernels.cpu.tokens import Distinct, Side, distinct, multiply_gradients, products
+from recurra.kernels.cpu.tokens import Side, distinct, multiply_gradients, products
 from recurra.kernels.cpu.workspace import borrow, borrow_pieces
 
-__all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "shards_for", "tape_size"]
+__all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "tape_size"]
 
 
 class Direction(NamedTuple):
@@ -69,17 +70,6 @@ class Gradients(NamedTuple):
     weight_hh: Floats
     bias_ih: Floats
     bias_hh: Floats
-
-
-def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
-    """Number of shards of a direction: enough for all threads, or one if there is little work.
-
-    Starting a task in a thread and waiting for it takes 150 us, in which one core does about ``2e7``
-    operations.
-    """
-    if work < 2e7:
-        return 1
-    return max(1, min(rows, threads // directions))
 
 
 def tape_size(cell: int, steps: int, H: int, directions: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from recurra.kernels.cpu import gru, lstm, simple_rnn
 from recurra.kernels.cpu.bf16 import product
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import compiled, inner
 from recurra.kernels.cpu.layout import GRU, KEPT, LSTM, PAST_CACHE, Floats, Input, Layer, Outputs, Rows, Work
 from recurra.kernels.cpu.products import multiply
 from recurra.kernels.cpu.rows import (
@@ -27,7 +27,7 @@ from recurra.kernels.cpu.tokens import copy_products
 __all__ = ["forward"]
 
 
-@compiled
+@inner
 def chunk_end(layer: Layer, rows: Rows, s: int) -> int:
     """The step after the last one of the chunk that begins with step ``s``."""
     stop = s + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from recurra.kernels.cpu.activations import relu, sigmoid, sigmoid_of_four, tanh, tanh_of_four
-from recurra.kernels.cpu.compiled import compiled, inlined
+from recurra.kernels.cpu.compiled import inlined, inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.rows import fetch
 from recurra.kernels.cpu.simd import (
@@ -45,7 +45,7 @@ def finish(
         store_aligned(tape, to + 3 * ldh, q, past_cache)
 
 
-@compiled
+@inner
 def activate(
     G: Floats, g: int, ldg: int, Q: Floats, d: Floats, h: Floats, ldh: int, tape: Floats, at: int, n: int,
     H: int, use_relu: bool, save: bool, past_cache: bool,
@@ -102,7 +102,7 @@ def activate(
             p, s, here, to, j = p + L, s + L, here + L, to + L, j + L
 
 
-@compiled
+@inner
 def differentiate(
     D: Floats, DQ: Floats, to: int, ldg: int, dd: Floats, dh: Floats, before: Floats, b: int, ldh: int,
     tape: Floats, at: int, former: int, n: int, H: int, use_relu: bool,

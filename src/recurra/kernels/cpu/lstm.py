@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from recurra.kernels.cpu.activations import LOG2_E, logistic_of_four, tanh, tanh_of_four
-from recurra.kernels.cpu.compiled import compiled, inlined
+from recurra.kernels.cpu.compiled import inlined, inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.rows import fetch
 from recurra.kernels.cpu.simd import LANES, broadcast, fma, load, store, store_aligned, store_first
@@ -42,7 +42,7 @@ def multiply_by_tanh(h: Floats, c: Floats, ldh: int, n: int, H: int) -> None:
             j += LANES
 
 
-@compiled
+@inner
 def activate(
     G: Floats, g: int, ldg: int, h: Floats, c: Floats, ldh: int, tape: Floats, at: int, n: int, H: int,
     save: bool, past_cache: bool,
@@ -80,7 +80,7 @@ def activate(
     multiply_by_tanh(h, c, ldh, n, H)
 
 
-@compiled
+@inner
 def differentiate(
     D: Floats,
     d: int,

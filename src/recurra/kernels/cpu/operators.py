@@ -16,8 +16,8 @@ from torch import Tensor
 
 from recurra.cells import cell_named
 from recurra.kernels.cpu import engine, layout
-from recurra.kernels.cpu.engine import shards_for
-from recurra.kernels.cpu.layout import Floats, Outputs, nothing
+from recurra.kernels.cpu.layout import Outputs, nothing
+from recurra.kernels.cpu.views import check_index, flat, span
 from recurra.kernels.cpu.workspace import borrow
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "compute",
     "compute_backward",
     "forward",
-    "shards_for",
 ]
 
 FORWARD, BACKWARD = "recurra::recurrence", "recurra::recurrence_backward"
@@ -169,11 +168,7 @@ def _job(call: Arguments) -> engine.Job:
         x = x if x.stride(2) == 1 or x.shape[2] == 1 else x.contiguous()
         data, places, dt, db = span(x), nothing(np.int64), x.stride(0), x.stride(1)
     else:
-        lowest, highest = (int(value) for value in torch.aminmax(index)) if index.numel() else (0, 0)
-        if lowest < 0 or highest >= len(x):
-            raise IndexError(
-                f"the index names row {lowest if lowest < 0 else highest}, the table has {len(x)}"
-            )
+        check_index(index, len(x))
         data, places, dt, db = flat(x), span(index), index.stride(0), index.stride(1)
     return engine.Job(
         layout.CODES[call.cell], call.use_relu, call.bf16, call.reverse, T, B, x.shape[-1],
@@ -181,23 +176,6 @@ def _job(call: Arguments) -> engine.Job:
         None if call.lengths is None else call.lengths.long().contiguous().numpy(), directions, call.shards,
         call.threads,
     )  # fmt: skip
-
-
-def flat(tensor: Tensor) -> Floats:
-    """The numbers of a tensor in order; a view if it is contiguous."""
-    array: Floats = tensor.detach().numpy().ravel()
-    return array
-
-
-def span(tensor: Tensor) -> Any:
-    """All numbers from a tensor's first to its last address, for any strides."""
-    tensor = tensor.detach()
-    if tensor.is_contiguous():
-        return tensor.numpy().ravel()
-    if tensor.numel() == 0:
-        return tensor.reshape(-1).numpy()
-    length = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.as_strided((length,), (1,)).numpy()
 
 
 def _operator(name: str, schema: str, function: Callable[..., Any]) -> Any:

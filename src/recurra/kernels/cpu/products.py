@@ -7,7 +7,7 @@ ones narrower; the numbers of a panel lie in the order in which a tile reads the
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.compiled import CHECKED, compiled, inlined
+from recurra.kernels.cpu.compiled import CHECKED, inlined, inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES
 from recurra.kernels.cpu.tile import column_of_tiles, tile_width
@@ -40,7 +40,7 @@ def panel_width(columns: int) -> int:
     return (WIDTH + 2) // 2 if left == WIDTH + 1 else min(WIDTH, left)
 
 
-@compiled
+@inner
 def _columns(
     C: Floats, c: int, ldc: int, A: Floats, a: int, row: int, step: int, B: Floats, b: int, stride: int,
     rows: int, terms: int, width: int, fresh: bool,
@@ -62,7 +62,7 @@ def _columns(
         _one(C, c, ldc, A, a, row, step, B, b, stride, rows, terms, fresh)
 
 
-@compiled
+@inner
 def multiply(
     C: Floats, c: int, ldc: int, A: Floats, a: int, lda: int, rows: int, P: Floats, terms: int,
     columns: int, fresh: bool,
@@ -79,7 +79,7 @@ def multiply(
         j += width * LANES
 
 
-@compiled
+@inner
 def multiply_transposed(
     C: Floats, ldc: int, A: Floats, a: int, lda: int, rows: int, B: Floats, b: int, ldb: int, terms: int,
     columns: int,

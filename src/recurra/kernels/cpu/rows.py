@@ -6,7 +6,7 @@ step by step.
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.compiled import compiled, inlined
+from recurra.kernels.cpu.compiled import inlined, inner
 from recurra.kernels.cpu.layout import LINE, Floats, Input, Layer, Outputs, Rows
 from recurra.kernels.cpu.simd import LANES, load, prefetch, store
 
@@ -49,14 +49,14 @@ def fetch(given: Floats, start: int, count: int) -> None:
         prefetch(given, start + j)
 
 
-@compiled
+@inner
 def repeat(to: Floats, ld: int, given: Floats, count: int, columns: int) -> None:
     """``given (columns,)`` in each of ``count`` rows of ``ld``."""
     for r in range(count):
         copy(to, r * ld, given, 0, columns)
 
 
-@compiled
+@inner
 def gather(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, to: Floats, ldx: int) -> None:
     """Copies the masked inputs of a chunk to rows of ``ldx``, each followed by a one."""
     E = layer.E
@@ -75,7 +75,7 @@ def gather(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, to: Floats
             to[place + E] = 1.0
 
 
-@compiled
+@inner
 def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: Floats, ldx: int) -> None:
     """Writes the gradients of a chunk's inputs, or adds them if the input is a table's rows."""
     E = layer.E
@@ -96,7 +96,7 @@ def scatter(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, values: 
                 copy(dx.data, base, values, place, E)
 
 
-@compiled
+@inner
 def write_outputs(layer: Layer, rows: Rows, begin: int, stop: int, states: Floats, outputs: Outputs) -> None:
     """Copies the new states of a chunk to the outputs."""
     for r in range(rows.row.size):
@@ -106,7 +106,7 @@ def write_outputs(layer: Layer, rows: Rows, begin: int, stop: int, states: Float
             copy(outputs.data, out, states, (rows.start[s] - rows.start[begin] + r) * layer.ldh, layer.H)
 
 
-@compiled
+@inner
 def read_states(
     layer: Layer,
     rows: Rows,
@@ -133,7 +133,7 @@ def read_states(
                 to[place : place + H] = 0.0
 
 
-@compiled
+@inner
 def load_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None:
     """Copies the shard's rows of ``given (B, H)``, or zeros if it is empty, to rows of ``ldh``."""
     to[: rows.row.size * ldh] = 0.0
@@ -143,7 +143,7 @@ def load_state(rows: Rows, given: Floats, to: Floats, H: int, ldh: int) -> None:
                 to[r * ldh + j] = given[rows.row[r] * H + j]
 
 
-@compiled
+@inner
 def store_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None:
     """Copies rows of ``ldh`` to the shard's rows of ``to (B, H)``."""
     for r in range(rows.row.size):
@@ -151,7 +151,7 @@ def store_state(rows: Rows, state: Floats, to: Floats, H: int, ldh: int) -> None
             to[rows.row[r] * H + j] = state[r * ldh + j]
 
 
-@compiled
+@inner
 def enter(rows: Rows, h: Floats, mask: Floats, entering: Floats, n: int, H: int, ldh: int) -> None:
     """Copies the masked states of ``n`` rows, which enter the next product, if there is a mask."""
     if mask.size == 0:
@@ -162,7 +162,7 @@ def enter(rows: Rows, h: Floats, mask: Floats, entering: Floats, n: int, H: int,
             entering[r * ldh + j] = h[r * ldh + j] * mask[b * H + j]
 
 
-@compiled
+@inner
 def add_masked(
     rows: Rows, product: Floats, mask: Floats, dh: Floats, n: int, H: int, ldh: int, carried: bool
 ) -> None:
@@ -174,14 +174,14 @@ def add_masked(
             dh[r * ldh + j] = dh[r * ldh + j] + value if carried else value
 
 
-@compiled
+@inner
 def add(to: Floats, given: Floats, first: int, count: int) -> None:
     """``to[:count] += given[first : first + count]`` for ``count`` a multiple of a vector."""
     for j in range(0, count, LANES):
         store(to, j, load(to, j) + load(given, first + j))
 
 
-@compiled
+@inner
 def add_rows(to: Floats, start: int, given: Floats, ld: int, count: int, columns: int) -> None:
     """``to[start : start + columns] +=`` the sum of ``count`` rows of ``ld``."""
     for j in range(0, columns, LANES):
@@ -191,7 +191,7 @@ def add_rows(to: Floats, start: int, given: Floats, ld: int, count: int, columns
         store(to, start + j, total)
 
 
-@compiled
+@inner
 def zero_padding(rows: Rows, outputs: Outputs, columns: int) -> None:
     """Writes zeros past each row's length."""
     if outputs.data.size == 0:

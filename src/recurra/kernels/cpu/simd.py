@@ -26,6 +26,7 @@ __all__ = [
     "fma",
     "keep_first",
     "load",
+    "load_first",
     "pair",
     "prefetch",
     "restore_denormals",
@@ -135,21 +136,41 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
 def _store_first(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = pointer(context, builder, signature.args[0], *arguments[:2])
-        lanes = ir.Constant(INTEGERS, list(range(LANES)))
-        limit = builder.bitcast(splat_integer(builder, builder.trunc(arguments[3], ir.IntType(32))), INTEGERS)
-        inside = builder.icmp_signed("<", lanes, limit)
         call_llvm(
             builder,
             f"llvm.masked.store.v{LANES}f32.p0",
             arguments[2],
             place,
             ir.Constant(ir.IntType(32), 4),
-            inside,
+            _first_lanes(builder, arguments[3]),
             result=ir.VoidType(),
         )
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vec, types.intp), generate
+
+
+@generated
+def _load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = pointer(context, builder, signature.args[0], *arguments[:2])
+        return call_llvm(
+            builder,
+            f"llvm.masked.load.v{LANES}f32.p0",
+            place,
+            ir.Constant(ir.IntType(32), 4),
+            _first_lanes(builder, arguments[2]),
+            constant(0.0),
+        )
+
+    return vec(array, types.intp, types.intp), generate
+
+
+def _first_lanes(builder: Any, count: Any) -> Any:
+    """True in the first ``count`` lanes."""
+    lanes = ir.Constant(INTEGERS, list(range(LANES)))
+    limit = builder.bitcast(splat_integer(builder, builder.trunc(count, ir.IntType(32))), INTEGERS)
+    return builder.icmp_signed("<", lanes, limit)
 
 
 def splat_integer(builder: Any, scalar: Any) -> Any:
@@ -165,6 +186,16 @@ def load(array: Any, index: int) -> Any:
     if CHECKED and (index < 0 or index + LANES > array.size):
         raise IndexError("a vector is loaded from outside its array")
     return _load(array, index)
+
+
+@inlined
+def load_first(array: Any, index: int, count: int) -> Any:
+    """``array[index : index + n]`` and zeros, for ``n = min(count, LANES)``."""
+    if count >= LANES:
+        return load(array, index)
+    if CHECKED and (index < 0 or index + count > array.size):
+        raise IndexError("a part of a vector is loaded from outside its array")
+    return _load_first(array, index, count)
 
 
 @inlined

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from recurra.kernels.cpu.activations import relu, tanh, tanh_of_four
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import inner
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES, broadcast, load, select_positive, store
 
 __all__ = ["activate", "differentiate"]
 
 
-@compiled
+@inner
 def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
     """Computes the new states of ``n`` rows.
 
@@ -42,7 +42,7 @@ def activate(G: Floats, g: int, ldg: int, h: Floats, ldh: int, n: int, H: int, u
             j += L
 
 
-@compiled
+@inner
 def differentiate(D: Floats, d: int, ldg: int, dh: Floats, ldh: int, n: int, H: int, use_relu: bool) -> None:
     """Computes the gradients of the sums of ``n`` rows from those of their new states.
 

@@ -12,9 +12,8 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.compiled import compiled, inner
+from recurra.kernels.cpu.distinct import Distinct, distinct_tokens
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Rows, nothing, row_length
 from recurra.kernels.cpu.products import multiply, multiply_transposed
 from recurra.kernels.cpu.rows import copy
@@ -22,7 +21,7 @@ from recurra.kernels.cpu.simd import LANES, load, store
 from recurra.kernels.cpu.threads import run_all
 from recurra.kernels.cpu.workspace import borrow
 
-__all__ = ["Distinct", "Side", "add_products", "copy_products", "distinct", "multiply_gradients", "products"]
+__all__ = ["Side", "add_products", "copy_products", "distinct", "multiply_gradients", "products"]
 
 AT_ONCE = 256
 """Distinct tokens whose products are computed at once: their gates stay in the second cache."""
@@ -30,15 +29,6 @@ LEAST_WORK = 4e6
 """Operations of the input's products below which counting tokens takes longer than it saves."""
 FEW_REPEATS = 0.75
 """Share of distinct tokens from which a row for each place is not slower."""
-
-
-class Distinct(NamedTuple):
-    """The distinct tokens of a batch, in the order in which they appear."""
-
-    rows: Integers
-    """``(n,)`` their rows of the table."""
-    numbers: Integers
-    """``(B, T)`` flat, the number of the token at each place, within the lengths."""
 
 
 def distinct(
@@ -58,32 +48,11 @@ def distinct(
     count = int(lengths.sum())
     if work < LEAST_WORK or table_rows > 64 * count:
         return None
-    numbers = np.empty(len(lengths) * T, np.int64)
-    rows = np.empty(min(count, table_rows), np.int64)
-    found = _number(places, dt, db, lengths, T, np.full(table_rows, -1), rows, numbers)
-    return Distinct(rows[:found], numbers) if found < FEW_REPEATS * count else None
+    found = distinct_tokens(places, dt, db, lengths, T, table_rows)
+    return found if len(found.rows) < FEW_REPEATS * count else None
 
 
-@compiled
-def _number(
-    places: Integers, dt: int, db: int, lengths: Integers, T: int, number_of: Integers, rows: Integers,
-    numbers: Integers,
-) -> int:  # fmt: skip
-    found = 0
-    for b in range(lengths.size):
-        for t in range(lengths[b]):
-            place = places[t * dt + b * db]
-            number = number_of[place]
-            if number < 0:
-                number = found
-                number_of[place] = number
-                rows[number] = place
-                found += 1
-            numbers[b * T + t] = number
-    return found
-
-
-@compiled
+@inner
 def _gather(table: Floats, rows: Integers, begin: int, end: int, E: int, to: Floats, ldx: int) -> None:
     """Copies rows of a table to rows of ``ldx``, each followed by a one, which multiplies the bias."""
     for i in range(begin, end):
@@ -123,7 +92,7 @@ def products(table: Floats, tokens: Distinct, E: int, W: Floats, columns: int, t
     return to
 
 
-@compiled
+@inner
 def copy_products(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, G: Floats) -> None:
     """Copies the input's sums of a chunk of steps, ``x.data`` being rows of ``ldg``, to rows of ``ldg``."""
     ldg = layer.ldg
@@ -135,7 +104,7 @@ def copy_products(layer: Layer, rows: Rows, x: Input, begin: int, stop: int, G: 
             copy(G, place, x.data, x.places[t * x.dt + b * x.db] * ldg, layer.columns)
 
 
-@compiled
+@inner
 def add_products(layer: Layer, rows: Rows, dx: Input, begin: int, stop: int, D: Floats) -> None:
     """Adds the gradients of a chunk's sums to those of their tokens, both in rows of ``ldg``."""
     ldg = layer.ldg
@@ -160,7 +129,7 @@ class Side(NamedTuple):
     """Out, added to, of each shard: ``(E + 1, columns)`` in rows of ``row_length(columns)``."""
 
 
-@compiled
+@inner
 def _add(to: Floats, given: Floats, begin: int, count: int) -> None:
     for j in range(begin, begin + count, LANES):
         store(to, j, load(to, j) + load(given, j))

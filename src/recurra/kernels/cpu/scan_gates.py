@@ -1,0 +1,124 @@
+"""The activations of scans and their slopes, and the gates of each cell: inlined into the kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recurra.kernels.cpu.activations import relu, sigmoid, tanh
+from recurra.kernels.cpu.compiled import inlined
+from recurra.kernels.cpu.scan_layout import (
+    LINEAR_SIGMOID,
+    MIN_GRU,
+    MIN_LSTM,
+    QRNN,
+    RELU,
+    SRU,
+    TANH,
+    Carried,
+    Scan,
+    Sums,
+)
+from recurra.kernels.cpu.simd import broadcast, fma, load_first, select_positive
+
+__all__ = ["activated", "gates", "negated", "slope"]
+
+
+@inlined
+def negated(x: Any) -> Any:
+    """``-x``"""
+    return broadcast(0.0) - x
+
+
+@inlined
+def activated(activation: int, x: Any) -> Any:
+    """The activation of ``x``."""
+    if activation == TANH:
+        return tanh(x)
+    if activation == RELU:
+        return relu(x)
+    if activation == LINEAR_SIGMOID:  # of the positive part and of the negative one, each 0 or x
+        return relu(x) + sigmoid(negated(relu(negated(x))))
+    return x
+
+
+@inlined
+def slope(activation: int, x: Any, value: Any) -> Any:
+    """The derivative of the activation at ``x``, where its value is ``value``."""
+    one = broadcast(1.0)
+    if activation == TANH:
+        return one - value * value
+    if activation == RELU:
+        return select_positive(x, one)
+    if activation == LINEAR_SIGMOID:
+        below = negated(x)
+        return select_positive(below, value * (one - value)) + (one - select_positive(below, one))
+    return one
+
+
+@inlined
+def share(f: Any, i: Any) -> Any:
+    """minLSTM's ``sigmoid(f) / (sigmoid(f) + sigmoid(i))``, where both may be too small for float32.
+
+    With ``sigmoid(x) = exp(min(x, 0)) sigmoid(abs(x))`` it is ``p u / (p u + (1 - p) v)``, for ``u`` and
+    ``v`` the sigmoids of the absolute values, and ``p = sigmoid(min(f, 0) - min(i, 0))``.
+    """
+    f_below, i_below = relu(negated(f)), relu(negated(i))
+    u, v = sigmoid(relu(f) + f_below), sigmoid(relu(i) + i_below)
+    p = sigmoid(i_below - f_below)
+    kept = p * u
+    return kept / fma(broadcast(1.0) - p, v, kept)
+
+
+@inlined
+def gate_sum(
+    scan: Scan, sums: Sums, first: Carried, gate: int, at: int, before: int, b: int, B: int, j: int
+) -> Any:
+    """The sum of a gate; for QRNN with what the step before adds, which starts at ``before``, if any."""
+    left = scan.H - j
+    total = load_first(sums.own, at + gate * scan.H + j, left)
+    if scan.cell == QRNN:
+        if before >= 0:
+            total = total + load_first(sums.other, before + gate * scan.H + j, left)
+        elif first.last.size:
+            total = total + load_first(first.last, (gate * B + b) * scan.H + j, left)
+    return total
+
+
+@inlined
+def gates(
+    scan: Scan, sums: Sums, first: Carried, at: int, before: int, b: int, B: int, j: int, c: Any
+) -> tuple[Any, Any, Any, Any]:
+    """The gates of a step for a vector of units.
+
+    Args:
+        scan: the layer's facts.
+        sums: of all places.
+        first: the initial state.
+        at: start of the step's own sums.
+        before: start of the sums that the step before adds; below zero for the first step.
+        b: row of the batch.
+        B: rows of the batch.
+        j: first unit.
+        c: the old state.
+
+    Returns:
+        The share of the old state that is kept, the candidate, its sum before the activation, and the output
+        gate, which is 1 for cells without one.
+    """
+    H, one = scan.H, broadcast(1.0)
+    left = H - j
+    if scan.cell == MIN_GRU:
+        x = load_first(sums.own, at + H + j, left)
+        return sigmoid(negated(load_first(sums.own, at + j, left))), activated(scan.activation, x), x, one
+    if scan.cell == MIN_LSTM:
+        x = load_first(sums.own, at + 2 * H + j, left)
+        keep = share(load_first(sums.own, at + j, left), load_first(sums.own, at + H + j, left))
+        return keep, activated(scan.activation, x), x, one
+    x = gate_sum(scan, sums, first, 0, at, before, b, B, j)
+    f = gate_sum(scan, sums, first, 1, at, before, b, B, j)
+    r = gate_sum(scan, sums, first, 2, at, before, b, B, j)
+    if scan.cell == SRU:
+        f = f + load_first(sums.vector, j, left) * c
+        r = r + load_first(sums.vector, H + j, left) * c
+        return sigmoid(f), x, x, sigmoid(r)
+    return sigmoid(f), activated(scan.activation, x), x, sigmoid(r)
