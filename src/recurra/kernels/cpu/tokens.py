@@ -129,7 +129,7 @@ class Side(NamedTuple):
     """Out, added to, of each shard: ``(E + 1, columns)`` in rows of ``row_length(columns)``."""
 
 
-@inner
+@compiled
 def _add(to: Floats, given: Floats, begin: int, count: int) -> None:
     for j in range(begin, begin + count, LANES):
         store(to, j, load(to, j) + load(given, j))
