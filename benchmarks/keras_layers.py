@@ -116,7 +116,8 @@ def table(given: argparse.Namespace) -> None:
     """Prints the latest row of each case and processor as a table."""
     rows = [json.loads(line) for line in given.out.read_text(encoding="utf-8").splitlines()]
     latest = {(row["cpu"], row["lanes"], row["variant"], row["cell"]): row for row in rows}
-    print("| processor, lanes | batch | layer | Keras, ms | recurra, ms | ratio |\n|---|---|---|---|---|---|")
+    print("| processor, lanes | batch | layer | Keras, ms | recurra, ms | times faster |")
+    print("|---|---|---|---:|---:|---:|")
     for (cpu, lanes, variant, cell), row in latest.items():
         theirs, ours = row["keras"][1], row["recurra"][1]
         print(
