@@ -1,4 +1,4 @@
-"""Times a training step of a Keras model with Keras's recurrent layers and with those of ``recurra.keras``.
+"""Times a training step of a Keras model before and after ``recurra.keras.accelerate``.
 
     KERAS_BACKEND=torch python -m benchmarks.keras_layers run --cells lstm --variants masked
     python -m benchmarks.keras_layers table
@@ -25,9 +25,9 @@ B, T, E, H, V = 64, 500, 32, 100, 10_000
 LENGTHS = [10, 73, 107, 122, 131, 141, 152, 165, 181, 200, 224, 255, 295, 349, 429, 500, 500]
 CELLS = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
 VARIANTS = {
-    "masked": "padding at the end, mask",
-    "front": "padding at the front, mask",
-    "bidirectional": "padding at the end, mask, bidirectional",
+    "masked": "mask, padding at the end",
+    "front": "mask, padding at the front",
+    "bidirectional": "mask, padding at the end, `Bidirectional`",
     "unmasked": "no mask",
 }
 
@@ -70,8 +70,9 @@ def compare(cell: str, variant: str, rounds: int) -> dict[str, Any]:
     import recurra.keras
 
     data = batch(variant)
-    theirs, ours = (model(getattr(home, CELLS[cell])(H), variant) for home in (keras.layers, recurra.keras))
+    theirs, ours = (model(getattr(keras.layers, CELLS[cell])(H), variant) for _ in range(2))
     ours.set_weights(theirs.get_weights())
+    recurra.keras.accelerate(ours)
     for network in (theirs, ours):
         network.train_on_batch(*data)
     error = max(
@@ -115,7 +116,8 @@ def table(given: argparse.Namespace) -> None:
     """Prints the latest row of each case and processor as a table."""
     rows = [json.loads(line) for line in given.out.read_text(encoding="utf-8").splitlines()]
     latest = {(row["cpu"], row["lanes"], row["variant"], row["cell"]): row for row in rows}
-    print("| processor, lanes | batch | layer | Keras, ms | recurra, ms | ratio |\n|---|---|---|---|---|---|")
+    print("| processor, lanes | batch | layer | Keras, ms | recurra, ms | times faster |")
+    print("|---|---|---|---:|---:|---:|")
     for (cpu, lanes, variant, cell), row in latest.items():
         theirs, ours = row["keras"][1], row["recurra"][1]
         print(
