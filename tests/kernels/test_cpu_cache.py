@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,21 @@ def test_a_missing_file_is_compiled_anew(compile_add: Callable[[], bool], tmp_pa
     for path in tmp_path.rglob("*.nbi"):
         path.unlink()
     assert not compile_add()
+
+
+def test_a_function_is_in_the_index_only_when_it_is_there(
+    compile_add: Callable[[], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_index = cache._VerifiedFile._save_index
+    written: list[int] = []
+
+    def save(self: Any, names: dict[Any, str]) -> None:
+        written.append(len(list(tmp_path.rglob("*.nbc"))))
+        save_index(self, names)
+
+    monkeypatch.setattr(cache._VerifiedFile, "_save_index", save)
+    assert not compile_add()
+    assert written == [1]  # other processes may load it from now on
 
 
 def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:

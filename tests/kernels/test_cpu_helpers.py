@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -62,6 +63,13 @@ def test_the_plan_names_what_an_import_compiles() -> None:
         needed = set(plan_for(module).modules) - {module}
         assert needed <= set(plan.modules[: plan.modules.index(module)])
         assert needed <= set(plan.opposite[: plan.opposite.index(module)])
+
+
+def test_a_helper_of_the_recurrent_cells_needs_no_torch() -> None:
+    source = Path(engine.__file__).parent
+    for module in plan_for("engine").modules:  # torch takes two seconds to load
+        text = (source / f"{module}.py").read_text(encoding="utf-8")
+        assert not re.search(r"^(import|from) torch", text, re.MULTILINE), module
 
 
 def test_a_helper_fills_the_cache(begun: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ class _VerifiedFile(IndexDataCacheFile):
     Numba unpickles what it finds, and runs the machine code in it: a cut or changed file ended the process.
     """
 
+    def save(self, key: Any, data: Any) -> None:
+        """Writes a function, and only then that it is there: other processes may read at any time."""
+        names = self._load_index()
+        name = names.get(key, self._data_name(len(names) + 1))  # type: ignore[no-untyped-call]
+        self._save_data(name, data)  # type: ignore[no-untyped-call]
+        self._save_index({**names, key: name})  # type: ignore[no-untyped-call]
+
     @contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
         buffer = BytesIO()

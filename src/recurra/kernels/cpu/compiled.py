@@ -16,6 +16,7 @@ from zlib import crc32
 
 import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba import types
 from numba.core import config as numba_config
 from numba.core.bytecode import FunctionIdentity
@@ -161,7 +162,8 @@ def cache_folder() -> Path | None:
     sources = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(source.read_bytes())
-    name = folder_name(f"{host()} {CHECKED}", f"{numba.__version__} {sources.hexdigest()}")
+    processor = f"{get_host_cpu_name()} {get_host_cpu_features().flatten()}"
+    name = folder_name(f"{host()} {CHECKED} {processor}", f"{numba.__version__} {sources.hexdigest()}")
     asked = os.environ.get("RECURRA_KERNEL_CACHE")
     folder = Path(asked) if asked else runtime.user_cache()
     if folder is not None and _usable(folder / name):

@@ -28,13 +28,15 @@ class Plan(NamedTuple):
     opposite: list[str]
     """The same modules in an order for a second process, so that both meet in the middle.
 
-    A module comes after those that it imports; of those that may come next, the last one is first.
+    A module comes after those that it imports. Of those that need no other the longest is first, of the
+    rest the one that the import reaches last.
     """
 
 
 class _Module(NamedTuple):
     imports: list[str]
     functions: set[str]
+    length: int
 
 
 @cache
@@ -43,8 +45,8 @@ def plan_for(entry: str) -> Plan:
     depths: dict[str, int] = {}
     _visit(entry, depths)
     modules = [name for name in depths if _read(name).functions]
-    last_first = list(reversed(modules))
-    opposite = sorted(last_first, key=depths.__getitem__)
+    opposite = modules[::-1]
+    opposite.sort(key=lambda name: (depths[name], 0 if depths[name] else -_read(name).length))
     functions = [f"{name}.{function}" for name in modules for function in sorted(_read(name).functions)]
     return Plan(modules, functions, opposite)
 
@@ -61,7 +63,8 @@ def _visit(name: str, depths: dict[str, int]) -> None:
 
 @cache
 def _read(name: str) -> _Module:
-    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    text = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    tree = ast.parse(text)
     imports: list[str] = []
     functions = set()
     for node in _statements(tree.body):
@@ -73,7 +76,7 @@ def _read(name: str) -> _Module:
             names = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
             if any(mark in _DECORATORS for mark in names):
                 functions.add(node.name)
-    return _Module(imports, functions)
+    return _Module(imports, functions, len(text))
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

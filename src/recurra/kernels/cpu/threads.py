@@ -20,7 +20,6 @@ from threading import Event, Lock, Thread
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba import types
 
@@ -163,6 +162,8 @@ def _keep_team() -> None:
     """Starts one more team of torch's OpenMP threads, so that idle ones sleep at once; see above."""
 
     def hold() -> None:
+        import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
+
         torch.zeros(1 << 17).add_(1)  # of a size that torch computes with several threads
         Event().wait()
 
