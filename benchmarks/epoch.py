@@ -1,9 +1,11 @@
 """Compares `recurra fit` with the same training in Keras and in plain PyTorch, on the course's task.
 
     export RECURRA_DATA=DATA                # contains imdb/train.parquet and imdb/test.parquet
-    python benchmarks/epoch.py --timing     # 200 steps per epoch, scaled; no accuracy
+    python benchmarks/epoch.py --timing --programs recurra,keras,torch-padded+tuned  # under two minutes
     python benchmarks/epoch.py --programs recurra,keras,torch-padded --seeds 1,2 --epochs 8 --patience 4
     python benchmarks/epoch.py --programs recurra,keras --recipes simple-rnn,gru,stacked-lstm,bi-lstm
+
+`--timing` trains three epochs of 34 steps and scales their time to all reviews; it measures no accuracy.
 
 All programs get the same token ids and the same rows. They take turns after each epoch (`turns.py`): only one
 of them computes at a time, and epoch k of each is measured within minutes of epoch k of the others. Caches
@@ -34,9 +36,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from epoch_table import table
+from epoch_work import epoch_flops, training_tokens
+from kernels.peak import fma_peak
 from turns import Program
 
 from recurra.config import load_recipe
+from recurra.kernels.cpu.host import host
 from recurra.measure.metrics import wilson_interval
 from recurra.runtime import facts
 from recurra.tasks.settings import build_config
@@ -46,7 +51,7 @@ PEERS = ("keras", "torch-padded", "torch-packed")
 PROGRAMS = ("recurra", *PEERS)
 KNOWN = (*PROGRAMS, "recurra+bfloat16", *(f"{name}+tuned" for name in PEERS))
 KEPT = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=2147483647:glibc.malloc.trim_threshold=2147483647"}
-TIMED_STEPS = 200
+TIMED_STEPS = 34
 
 
 def imdb() -> Path:
@@ -83,6 +88,7 @@ class Job:
         data = imdb()
         self.train, self.scale = sampled(data / "train.parquet", rows, folder)
         self.test = None if options.timing else sampled(data / "test.parquet", rows, folder)[0]
+        self.config = build_config(load_recipe(recipe))
         threads = str(options.threads)
         self.environment = {
             "RECURRA_CACHE": str(cache),
@@ -96,6 +102,7 @@ class Job:
             check=True,
             env={**os.environ, **self.environment},
         )
+        self.tokens = training_tokens(self.ids)
 
     def program(self, name: str) -> Program:
         system, _, tuned = name.partition("+")
@@ -151,10 +158,12 @@ class Job:
             "seed": self.seed,
             "system": done["system"],
             "parameters": done["parameters"],
-            "batch": build_config(load_recipe(self.recipe)).train.batch_size,
+            "batch": self.config.train.batch_size,
             "threads": self.options.threads,
             "rows": pq.read_metadata(self.train).num_rows,
             "scale": self.scale,
+            "tokens": self.tokens,
+            "flops": epoch_flops(self.config, self.tokens),
             "train_seconds": seconds,
             "epoch_seconds": [event["epoch_seconds"] for event in epochs],
             "cpu_seconds": [event["cpu_seconds"] for event in epochs],
@@ -197,6 +206,8 @@ def main() -> None:
         "commit": commit(),
         "cpu": facts()["cpu"],
         "cores": os.cpu_count(),
+        "lanes": host().lanes,
+        "peak_gflops": round(fma_peak(options.threads, seconds=2, lanes=host().lanes), 1),
         "python": facts()["python"],
     }
     rows = []

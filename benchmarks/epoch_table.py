@@ -40,8 +40,24 @@ def table(rows: Sequence[Row]) -> str:
         ours = by_program.get(OURS)
         lines = [_line(name, program_rows, ours) for name, program_rows in by_program.items()]
         head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-        parts.append("\n".join([_caption(recipe_rows), "", *head, *lines]))
+        parts.append("\n".join([_caption(recipe_rows), "", *head, *lines, *_roofline(ours)]))
     return "\n\n".join(parts)
+
+
+def _roofline(ours: Sequence[Row] | None) -> list[str]:
+    """How far recurra's epoch is from the time that its products would take at the machine's peak."""
+    if not ours or "flops" not in ours[0]:
+        return []
+    row = ours[0]
+    tera = 1e-12 * row["flops"] * row["scale"]
+    seconds = statistics.median(_seconds(ours, "train_seconds"))
+    least = 1e3 * tera / row["peak_gflops"]
+    return [
+        "",
+        f"The products of an epoch are {tera:.2f} TFLOP at true tokens. At the peak that was measured, "
+        f"{row['peak_gflops']:.0f} GFLOP/s in vectors of {row['lanes']} numbers, they take {least:.1f} s: "
+        f"recurra runs at {100 * least / seconds:.0f}% of the peak.",
+    ]
 
 
 def _caption(rows: Sequence[Row]) -> str:
@@ -49,7 +65,8 @@ def _caption(rows: Sequence[Row]) -> str:
     seeds, epochs = len({row["seed"] for row in rows}), [row["epochs"] for row in rows]
     facts = [
         f"`{first['recipe']}`, batch {first['batch']}, seeds {seeds}, epochs {min(epochs)} to {max(epochs)}",
-        f"{first['threads']} threads on {first['cores']} cores of {first['cpu']}",
+        f"{first['threads']} threads on {first['cores']} cores of {first['cpu']}"
+        + (f", vectors of {first['lanes']} numbers" if "lanes" in first else ""),
         f"{first['run']}, commit {first['commit']}",
         *dict.fromkeys(row["system"] for row in rows),
     ]

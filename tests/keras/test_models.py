@@ -116,3 +116,44 @@ def test_a_functional_model_passes_a_state_on() -> None:
     np.testing.assert_allclose(
         ours.predict(inputs(), verbose=0), theirs.predict(inputs(), verbose=0), atol=1e-6
     )
+
+
+def test_a_model_is_accelerated_in_place_and_back() -> None:
+    model, expected = classifier(THEIRS), classifier(THEIRS)
+    expected.set_weights(model.get_weights())
+    for each in (model, expected):
+        each.compile(optimizer=keras.optimizers.Adam(), loss="binary_crossentropy")
+    weights = [id(weight) for weight in model.weights]
+    data = texts()
+    for undo in (None, False, True):  # the state of the optimizer goes on from step to step
+        if undo is not None:
+            assert recurra.keras.accelerate(model, undo=undo) is model
+        kinds = {
+            type(layer).__module__.partition(".")[0] for layer in model._flatten_layers(include_self=False)
+        }
+        assert ("recurra" in kinds) == (undo is False)
+        np.testing.assert_allclose(model.train_on_batch(*data), expected.train_on_batch(*data), rtol=1e-4)
+    assert [id(weight) for weight in model.weights] == weights
+
+
+def test_nothing_to_accelerate() -> None:
+    with pytest.warns(UserWarning, match="Dense has no SimpleRNN, LSTM or GRU to accelerate"):
+        recurra.keras.accelerate(keras.layers.Dense(1))
+
+
+def test_an_export_needs_no_recurra() -> None:
+    theirs, ours = pair("LSTM")
+    x, mask = torch.tensor(inputs()), torch.tensor(np.arange(T) < np.array([7, 3, 1, 5, 2])[:, None])
+
+    class Masked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = ours
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            output: torch.Tensor = self.layer(x, mask=mask)
+            return output
+
+    exported = torch.export.export(Masked(), (x, mask))
+    torch.testing.assert_close(exported.module()(x, mask), theirs(x, mask=mask))
+    assert "recurra" not in str(exported.graph)

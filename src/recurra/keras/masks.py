@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recurra.kernels.dispatch import check_lengths, has_no_values
+from recurra.kernels.dispatch import Lookup, check_lengths, has_no_values
 
 __all__ = ["Steps", "read_mask"]
 
@@ -28,9 +28,13 @@ class Steps(NamedTuple):
     order: Tensor | None
     """``(B, T)`` real steps first, in order of time, then the others; None where they are so already."""
 
-    def packed(self, x: Tensor) -> Tensor:
+    def packed(self, x: Tensor | Lookup) -> Tensor | Lookup:
         """Returns inputs ``(B, T, E)`` with the real steps of each row first."""
-        return x if self.order is None else _permuted(x, self.order, self.order.argsort(1))
+        if self.order is None:
+            return x
+        if isinstance(x, Lookup):
+            return Lookup(x.table, x.index.gather(1, self.order))
+        return _permuted(x, self.order, self.order.argsort(1))
 
     def placed(self, outputs: Tensor, *, backwards: bool, zeros: bool) -> Tensor:
         """Returns outputs of packed steps as Keras does: in reading order, with outputs of masked steps.

@@ -13,6 +13,7 @@ from torch import Tensor
 from recurra.cells import cell_named
 from recurra.cells.spec import CellSpec, Weights
 from recurra.keras.library import keras
+from recurra.keras.lookup import behind
 from recurra.keras.masks import read_mask
 from recurra.kernels.dispatch import Call, fastest
 from recurra.kernels.dispatch import layer as run_layer
@@ -40,6 +41,8 @@ def run(
         ``(B, T, H)`` (only the last unless ``return_sequences``), and the last states. None if the kernels
         do not compute what the layer does.
     """
+    if _is_exported():
+        return None
     activation = _activation(layer)
     dropout = _dropout_masks(layer, sequences, initial_state) if training else (None, None)
     if activation is None or dropout is None:
@@ -48,7 +51,9 @@ def run(
     dtype = weights.weight_ih.dtype
     if dtype not in (torch.float32, torch.float64):  # Keras rounds every operation, the kernels do not
         return None
-    x = keras.ops.convert_to_tensor(sequences).to(dtype)
+    x = behind(keras.ops.convert_to_tensor(sequences))
+    if isinstance(x, Tensor) or x.table.dtype != dtype:
+        x = sequences.to(dtype)
     mask = mask[0] if isinstance(mask, list | tuple) else mask
     if mask is not None and mask.dim() != 2:
         return None
@@ -80,6 +85,13 @@ def run(
     elif layer.go_backwards:
         outputs = outputs.flip(1)
     return last, outputs, list(state)
+
+
+def _is_exported() -> bool:
+    """Whether a graph is recorded for a program without recurra, by ``model.export`` for example."""
+    exporting = getattr(torch.compiler, "is_exporting", None)  # since torch 2.7
+    tracing = torch._C._get_tracing_state() is not None
+    return tracing or (exporting is not None and exporting())
 
 
 def _activation(layer: Any) -> str | None:
