@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import recurra
-from recurra.torch import stack
+from recurra.torch import calls, stack
 
 RECURRENT = "rnn or lstm or gru"
 FILES = {
@@ -69,6 +69,8 @@ class _Plugin:
         self._forward = stack.forward
         stack.forward = self._counted
         if ours:
+            calls.FEWEST_STEPS = dict.fromkeys(calls.FEWEST_STEPS, 1)  # their sequences are short
+            calls.FEWEST_PACKED_STEPS = 1
             for name in recurra.torch.__all__:
                 for home in (nn, nn.modules):
                     if hasattr(home, name):

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import recurra
+from recurra.torch import calls
 from recurra.torch.calls import computes
 
 Settings = dict[str, Any]
@@ -260,6 +261,21 @@ def test_torch_computes_what_the_kernels_do_not() -> None:
     assert found.get_total_flops() == expected.get_total_flops()
     on_meta = recurra.torch.GRU(E, H, device="meta")
     assert on_meta(x.to("meta"))[0].shape == (4, 3, H)
+
+
+def test_short_sequences_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "FEWEST_STEPS", {"GRU": 4})
+    monkeypatch.setattr(calls, "FEWEST_PACKED_STEPS", 3)
+    _, ours = pair("GRU")
+    _, batch_first = pair("GRU", batch_first=True)
+    for steps in (1, 2, 3, 4):
+        row = torch.randn(steps, E)
+        found = [
+            computes(ours, row, None), computes(ours, row[:, None], None),
+            computes(batch_first, row[None].expand(5, -1, -1), None), computes(batch_first, row, None),
+        ]  # fmt: skip
+        assert found == [steps >= 4] * 4
+        assert computes(ours, pack_sequence([row, row[:1]]), None) is (steps >= 3)
 
 
 def test_transforms_and_forward_mode_differentiation_do_what_torch_does() -> None:

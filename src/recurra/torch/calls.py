@@ -26,8 +26,18 @@ CELLS = {
 """The cell and the activation of each mode of ``nn.RNNBase``."""
 
 
+FEWEST_STEPS = {"RNN_TANH": 32, "RNN_RELU": 32, "LSTM": 64, "GRU": 16}
+"""Steps of a padded batch from which the kernels are no slower than torch (docs/decisions/0026)."""
+
+FEWEST_PACKED_STEPS = 16
+"""Likewise of the longest row of a packed batch."""
+
+
 def computes(module: nn.RNNBase, input: Any, hx: Any) -> bool:
-    """Whether the kernels compute a call of a module. All others are left to torch, which knows its errors.
+    """Whether the kernels compute a call of a module.
+
+    All others are left to torch: those that torch must see, those that it computes faster, and those that it
+    refuses, with its own errors.
 
     Args:
         module: of ``torch.nn``. Its weights are updated as its own ``forward`` does first.
@@ -36,15 +46,9 @@ def computes(module: nn.RNNBase, input: Any, hx: Any) -> bool:
     """
     if module.proj_size or module.mode not in CELLS or _is_followed():
         return False
-    packed = isinstance(input, PackedSequence)
-    values = input.data if packed else input
+    values = _values(module, input)
     state = state_parts(module, hx)
-    if state is None or not all(map(_is_plain, (values, *state))):
-        return False
-    dimensions = (2,) if packed else (2, 3)
-    if values.dim() not in dimensions or values.shape[-1] != module.input_size or not values.numel():
-        return False
-    if packed and not _is_packed(input):
+    if values is None or state is None or not all(map(_is_plain, state)):
         return False
     if hx is not None and [part.shape for part in state] != _state_shapes(module, input, len(state)):
         return False
@@ -57,6 +61,21 @@ def computes(module: nn.RNNBase, input: Any, hx: Any) -> bool:
     cell, activation = CELLS[module.mode]
     call = Call(cell, values, None, None, Weights(weight_ih=weights[0]), activation=activation)
     return fastest(call) == "cpu"
+
+
+def _values(module: nn.RNNBase, input: Any) -> Tensor | None:
+    """The numbers of an input; None if it does not fit the module or has too few steps."""
+    packed = isinstance(input, PackedSequence)
+    values = input.data if packed else input
+    if not _is_plain(values) or values.dim() not in ((2,) if packed else (2, 3)):
+        return None
+    if packed:
+        steps, fewest = len(input.batch_sizes), FEWEST_PACKED_STEPS
+    else:
+        steps = values.shape[1 if module.batch_first and values.dim() == 3 else 0]
+        fewest = FEWEST_STEPS[module.mode]
+    fits = steps >= fewest and values.numel() and values.shape[-1] == module.input_size
+    return values if fits and (not packed or _is_packed(input)) else None
 
 
 def state_parts(module: nn.RNNBase, hx: Any) -> State | None:

@@ -32,9 +32,9 @@ class _Accelerated(nn.RNNBase):
 class RNN(_Accelerated, nn.RNN):
     """``nn.RNN``, faster on a CPU: the same arguments, parameters, outputs and errors.
 
-    The kernels compute float32 on a CPU: dense, packed or without a batch dimension, in training and
-    inference, any number of layers, both directions. Everything else is left to PyTorch: other devices and
-    dtypes, autocast, TorchScript and tracing, ``torch.compile``, ``torch.func``.
+    The kernels compute float32 on a CPU: padded, packed or without a batch dimension, in training and
+    inference, any number of layers, both directions. Everything else is left to PyTorch: short sequences,
+    other devices and dtypes, autocast, TorchScript and tracing, ``torch.func``.
 
     Example:
         >>> import torch
