@@ -5,7 +5,8 @@
 
 The model is ``Embedding(10000, 32)``, the layer with 100 units, ``Dense(1)`` and Adam; the batch is 64 rows
 of 500 tokens whose lengths have the distribution of IMDB (mean 225). Both models have the same weights, and
-must give the same outputs, and the same weights after a step, before anything is timed. Steps of both take turns in one process.
+must give the same outputs, and the same weights after a step, before anything is timed. Steps of both take
+turns in one process.
 """
 
 from __future__ import annotations
