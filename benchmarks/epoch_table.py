@@ -65,7 +65,8 @@ def _caption(rows: Sequence[Row]) -> str:
     seeds, epochs = len({row["seed"] for row in rows}), [row["epochs"] for row in rows]
     facts = [
         f"`{first['recipe']}`, batch {first['batch']}, seeds {seeds}, epochs {min(epochs)} to {max(epochs)}",
-        f"{first['threads']} threads on {first['cores']} cores of {first['cpu']}",
+        f"{first['threads']} threads on {first['cores']} cores of {first['cpu']}"
+        + (f", vectors of {first['lanes']} numbers" if "lanes" in first else ""),
         f"{first['run']}, commit {first['commit']}",
         *dict.fromkeys(row["system"] for row in rows),
     ]

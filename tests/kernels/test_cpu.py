@@ -5,6 +5,7 @@ Their memory is full of NaN before they write to it: a number that was never wri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+from recurra.kernels.cpu import engine, tokens
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -101,6 +104,15 @@ def test_outputs_states_and_every_gradient_equal_the_reference(
             agree(p, **options)
 
 
+@pytest.fixture(params=["each place", "distinct tokens"])
+def tokens_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether products are computed for each place of a token, or once for each distinct one."""
+    always = request.param == "distinct tokens"
+    monkeypatch.setattr(tokens, "LEAST_WORK", 0.0 if always else math.inf)
+    monkeypatch.setattr(tokens, "FEW_REPEATS", 2.0)
+
+
+@pytest.mark.usefixtures("tokens_once")
 @pytest.mark.parametrize("lengths", ["none", "with zeros"])
 @pytest.mark.parametrize("reading", READING)
 @pytest.mark.parametrize("cell", CELLS)
@@ -183,6 +195,25 @@ def test_the_last_states_alone(cell: str, reading: str, make: Any, agree: Any) -
         agree(p, **options)
 
 
+def test_many_tokens_of_few_kinds_are_multiplied_once(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplied: list[int] = []
+    products = engine.products
+
+    def seen(table: Any, found: Any, *rest: Any) -> Any:
+        multiplied.append(len(found.rows))
+        return products(table, found, *rest)
+
+    monkeypatch.setattr(engine, "products", seen)
+    solve(make("lstm", 60, 32, 20, 40, rows=300))
+    assert multiplied
+    assert multiplied[0] <= 300
+    multiplied.clear()
+    solve(make("lstm", 60, 32, 20, 40, rows=300, input_masked=True))
+    solve(make("lstm", 2, 32, 20, 40, rows=3000))  # hardly any is repeated
+    assert not multiplied
+
+
+@pytest.mark.usefixtures("tokens_once")
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_batch_of_any_size_is_dealt_to_any_number_of_shards(
     cell: str, make: Any, same: Any, dealt: Any

@@ -20,6 +20,7 @@ from recurra.kernels.cpu.rows import (
     zero_padding,
 )
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
+from recurra.kernels.cpu.tokens import add_products
 
 __all__ = ["backward"]
 
@@ -54,8 +55,10 @@ def backward(
         gradient: of all states.
         dhn: ``(B, H)`` gradient of the last states; empty for zeros.
         dcn: gradient of LSTM's last cells; empty for zeros.
-        dx: out, the gradient of the input, summed up if it has places.
-        dW: rows of ``ldg``, out: gradient of the input's weights ``(E + 1, gates * H)``, the bias last.
+        dx: out, the gradient of the input, summed up if it has places; or that of the sums of each distinct
+            token, in rows of ``ldg``.
+        dW: rows of ``ldg``, out: gradient of the input's weights ``(E + 1, gates * H)``, the bias last; zeros
+            for distinct tokens.
         dU: rows of ``ldg``, out: gradient of the state's weights ``(H, gates * H)``.
         dd: out: gradient of GRU's bias of the state's product for n.
         dh0: out, the gradient of the initial states ``(B, H)``.
@@ -103,12 +106,15 @@ def backward(
             else:
                 product(dh, 0, ldh, DQ, to, ldg, n, UT, layer.columns, H, cell != GRU, work.bf16)
         count = rows.start[stop] - first
-        gather(layer, rows, x, begin, stop, work.x, ldx)
-        if layer.bf16:  # the bias is not rounded
-            product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.bf16)
-            add_rows(dW, layer.E * ldg, D, ldg, count, layer.columns)
+        if layer.distinct:
+            add_products(layer, rows, dx, begin, stop, D)
         else:
-            multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
+            gather(layer, rows, x, begin, stop, work.x, ldx)
+            if layer.bf16:  # the bias is not rounded
+                product_transposed(dW, ldg, work.x, 0, ldx, layer.E, D, ldg, count, layer.columns, work.bf16)
+                add_rows(dW, layer.E * ldg, D, ldg, count, layer.columns)
+            else:
+                multiply_transposed(dW, ldg, work.x, 0, ldx, layer.E + 1, D, 0, ldg, count, layer.columns)
         if mask.size:
             for s in range(begin, stop):
                 place = work.entering[(rows.start[s] - first) * ldh :]

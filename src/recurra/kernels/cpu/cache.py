@@ -11,12 +11,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["VerifiedCache", "cached_functions", "folder_name", "remove_abandoned", "remove_former"]
@@ -24,6 +24,7 @@ __all__ = ["VerifiedCache", "cached_functions", "folder_name", "remove_abandoned
 _DIGEST = hashlib.sha256().digest_size
 _ABANDONED = 3600  # seconds after which a file that was to be renamed is that of a killed process
 _PYTHON = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+_PATIENCE = 0.04  # seconds of waiting for a lock, after which a process looks for what the other compiled
 _UNUSED = 7 * 24 * 3600  # seconds after which a folder is not kept any more
 _FOLDER = re.compile("kernels-(?:(?P<machine>[0-9a-f]{8})-)?[0-9a-f]{16}")  # the first ones named none
 
@@ -52,13 +53,17 @@ class VerifiedCache(FunctionCache):
 
         Four processes that compiled everything at once took 66 s on two cores, where one takes 15 s.
         """
-        with ExitStack() as stack:
-            if self.is_empty:
-                # Without a lock, as on some network drives, each process compiles for itself.
-                with suppress(OSError, NotImplementedError):
-                    self._index.parent.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(FileLock(self._index.with_suffix(".lock")))
+        lock = FileLock(self._index.with_suffix(".lock"))
+        # Without a lock, as on some network drives, each process compiles for itself.
+        with suppress(OSError, NotImplementedError):
+            self._index.parent.mkdir(parents=True, exist_ok=True)
+            while self.is_empty and not lock.is_locked:
+                with suppress(Timeout):  # the other process may be done by now: then no lock is needed
+                    lock.acquire(timeout=_PATIENCE, poll_interval=_PATIENCE / 4)
+        try:
             yield
+        finally:
+            lock.release()
 
 
 class _VerifiedFile(IndexDataCacheFile):

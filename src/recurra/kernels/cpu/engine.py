@@ -15,11 +15,13 @@ import numpy as np
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
-from recurra.kernels.cpu.bf16 import pack_pairs
+from recurra.kernels.cpu.distinct import Distinct
 from recurra.kernels.cpu.forward import forward
+from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
-from recurra.kernels.cpu.products import packed_size, padded
+from recurra.kernels.cpu.packing import FEW_ROWS, pack, pack_or_keep, pack_terms
 from recurra.kernels.cpu.threads import run_all
+from recurra.kernels.cpu.tokens import Side, distinct, multiply_gradients, products
 from recurra.kernels.cpu.workspace import borrow, borrow_pieces
 
 __all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "tape_size"]
@@ -92,20 +94,22 @@ def run_forward(
     """
     D, columns = len(job.directions), layout.GATES[job.cell] * job.H
     tapes = iter(_tapes(job, tape))
+    tokens = _distinct(job)
+    prepare = pack if save or job.B >= FEW_ROWS else pack_or_keep
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        bias, last = _biases(job, direction)
-        W = _packed_transposed(job, direction.weight_ih, job.E, columns, bias)
-        U = _packed_transposed(job, direction.weight_hh, job.H, columns, nothing())
+        W, bias, U, last = prepare(job.cell, direction[:4], job.E, job.H, bf16=job.bf16)
+        x = Input(job.data, job.places, job.dt, job.db, direction.input_mask)
+        if tokens is not None:
+            sums = products(job.data, tokens, job.E, W, columns, job.threads)
+            x = Input(sums, tokens.numbers, 1, job.T, nothing())
         for rows in _shards(job):
-            layer = _layer(job, d, len(rows.row))
+            layer = _layer(job, d, len(rows.row), distinct=tokens is not None)
             masked = direction.recurrent_mask.size > 0
             sizes = layout.work_sizes(layer, len(rows.row), masked=masked, backward=False)
             tasks.append(
                 partial(
-                    forward, layer, rows,
-                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), W, bias, U, last,
-                    direction.recurrent_mask, h0[d], c0[d],
+                    forward, layer, rows, x, W, bias, U, last, direction.recurrent_mask, h0[d], c0[d],
                     Outputs(outputs, D * job.H, job.T * D * job.H, d * job.H, job.T), hn[d], cn[d],
                     next(tapes), Work(*borrow_pieces(sizes)), save,
                 ),
@@ -138,42 +142,67 @@ def run_backward(
     columns = layout.GATES[job.cell] * H
     shards = _shards(job)
     tapes = iter(_tapes(job, tape))
+    tokens = _distinct(job)
     ldx = layout.row_length(E + 1)
-    targets = _input_gradients(job, dx, len(shards))
+    targets = _input_gradients(job, dx, len(shards), tokens)
     sums: list[tuple[Floats, int]] = []
+    sides: list[Side] = []
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        UT = _packed(job, direction.weight_hh, columns, H)
-        WT = nothing() if dx is None else _packed(job, direction.weight_ih, columns, E)
+        UT = pack_terms(direction.weight_hh, columns, H, bf16=job.bf16)
+        WT = nothing() if dx is None else pack_terms(direction.weight_ih, columns, E, bf16=job.bf16)
         ldg = layout.row_length(columns)
         sizes = ((E + 1) * ldg, H * ldg, layout.row_length(H))
         size = layout.total(sizes)
         every = borrow(size * len(shards))
         sums.append((every, size))
+        parts = [layout.cut(every[n * size : (n + 1) * size], sizes) for n in range(len(shards))]
+        sides.append(Side(targets[d], WT, [part[0] for part in parts]))
         for n, rows in enumerate(shards):
-            layer = _layer(job, d, len(rows.row))
+            layer = _layer(job, d, len(rows.row), distinct=tokens is not None)
             masked = direction.recurrent_mask.size > 0
             needed = layout.work_sizes(layer, len(rows.row), masked=masked, backward=True)
             strides = (job.dt, job.db) if job.places.size else (E, job.T * E)
-            dW, dU, dd = layout.cut(every[n * size : (n + 1) * size], sizes)
+            to = Input(targets[d][n], job.places, *strides, direction.input_mask)
+            if tokens is not None:
+                to = Input(targets[d][n], tokens.numbers, 1, job.T, nothing())
+            dW, dU, dd = parts[n]
             tasks.append(
                 partial(
                     backward, layer, rows,
-                    Input(job.data, job.places, job.dt, job.db, direction.input_mask), WT, UT,
-                    direction.recurrent_mask, h0[d], outputs[d], next(tapes), gradient[d], dhn[d], dcn[d],
-                    Input(targets[d][n], job.places, *strides, direction.input_mask),
-                    dW, dU, dd, dh0[d], dc0[d], Work(*borrow_pieces(needed)), ldx,
+                    Input(job.data, job.places, job.dt, job.db, direction.input_mask),
+                    nothing() if tokens is not None else WT, UT, direction.recurrent_mask, h0[d], outputs[d],
+                    next(tapes), gradient[d], dhn[d], dcn[d], to, dW, dU, dd, dh0[d], dc0[d],
+                    Work(*borrow_pieces(needed)), ldx,
                 ),
             )  # fmt: skip
     run_all(tasks, job.threads)
-    if dx is not None:
+    if tokens is not None:
+        if dx is not None:
+            dx[:] = 0.0
+        multiply_gradients(job.data, tokens, E, columns, sides, dx, job.threads)
+    elif dx is not None:
         _add_up(dx, targets, job.threads)
     return [_gradients(job, every, size) for every, size in sums]
 
 
-def _layer(job: Job, d: int, rows: int) -> Layer:
+def _layer(job: Job, d: int, rows: int, *, distinct: bool) -> Layer:
     reverse = job.reverse if d == 0 else True
-    return layout.layer(job.cell, job.use_relu, reverse, job.E, job.H, rows, job.bf16)
+    return layout.layer(job.cell, job.use_relu, reverse, job.E, job.H, rows, job.bf16, distinct)
+
+
+def _distinct(job: Job) -> Distinct | None:
+    """The distinct tokens of the batch; None where a product for each place is needed, or faster."""
+    if (
+        not job.places.size
+        or not job.E
+        or job.bf16
+        or any(direction.input_mask.size for direction in job.directions)
+    ):
+        return None
+    lengths = np.full(job.B, job.T) if job.lengths is None else job.lengths
+    work = 2.0 * job.B * job.T * job.E * layout.GATES[job.cell] * job.H
+    return distinct(job.places, job.dt, job.db, lengths, job.T, job.data.size // job.E, work)
 
 
 def _shards(job: Job) -> list[Rows]:
@@ -209,39 +238,6 @@ def _tapes(job: Job, tape: Floats) -> list[Floats]:
     return found
 
 
-def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
-    """A ``(terms, columns)`` matrix in packed form."""
-    if job.bf16:
-        return pack_pairs(matrix.reshape(terms, columns))
-    to = borrow(packed_size(terms, columns))
-    weights.pack(to, matrix, terms, columns)
-    return to
-
-
-def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last: Floats) -> Floats:
-    """The transpose of a ``(columns, terms)`` matrix in packed form; in float32 with one more term."""
-    if job.bf16:
-        return pack_pairs(matrix.reshape(columns, terms).T)
-    to = borrow(packed_size(terms + (last.size > 0), columns))
-    weights.pack_transposed(to, matrix, terms, columns, last)
-    return to
-
-
-def _biases(job: Job, direction: Direction) -> tuple[Floats, Floats]:
-    """The input's bias and GRU's bias of the state's product for n.
-
-    The two biases of r and z are added; that of n's product is multiplied by the reset gate.
-    """
-    H = job.H
-    if job.cell != layout.GRU:
-        return direction.bias_ih, nothing()
-    bias = direction.bias_ih.copy()
-    bias[: 2 * H] += direction.bias_hh[: 2 * H]
-    last = np.zeros(padded(H), np.float32)
-    last[:H] = direction.bias_hh[2 * H :]
-    return bias, last
-
-
 def _gradients(job: Job, every: Floats, size: int) -> Gradients:
     """The sums of all shards, in torch's layout."""
     E, H = job.E, job.H
@@ -259,12 +255,15 @@ def _gradients(job: Job, every: Floats, size: int) -> Gradients:
     return Gradients(weight_ih, weight_hh, bias_ih, bias_hh)
 
 
-def _input_gradients(job: Job, dx: Floats | None, shards: int) -> list[list[Floats]]:
+def _input_gradients(job: Job, dx: Floats | None, shards: int, tokens: Distinct | None) -> list[list[Floats]]:
     """The arrays for the gradient of the input of each direction and shard; the first one is ``dx`` itself.
 
     Each shard sums a table's gradient in its own array; a row of a dense input belongs to one shard of each
-    direction.
+    direction. For distinct tokens they are those of the sums.
     """
+    if tokens is not None:
+        size = len(tokens.rows) * layout.row_length(layout.GATES[job.cell] * job.H) + host().lanes
+        return [[borrow(size) for _ in range(shards)] for _ in job.directions]
     if dx is None:
         return [[nothing()] * shards] * len(job.directions)
     targets = []

@@ -22,6 +22,7 @@ from recurra.kernels.cpu.rows import (
     zero_padding,
 )
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
+from recurra.kernels.cpu.tokens import copy_products
 
 __all__ = ["forward"]
 
@@ -45,9 +46,9 @@ def forward(
     Args:
         layer: the layer's facts.
         rows: the shard's rows.
-        x: the input.
+        x: the input, or the products of distinct tokens in rows of ``ldg``.
         W: packed ``(E + 1, gates * H)``, the input's weights and, as the last term, the bias; in pairs
-            without.
+            without; not read where ``x`` has the products.
         bias: the bias where ``W`` is in pairs.
         U: packed ``(H, gates * H)``, the state's weights.
         d: GRU's bias of the state's product for n, of whole vectors; else empty.
@@ -75,13 +76,16 @@ def forward(
     while s < steps:
         stop = chunk_end(layer, rows, s)
         begin, first = s, rows.start[s]
-        gather(layer, rows, x, s, stop, work.x, layer.E + 1)
         count = rows.start[stop] - first
-        if layer.bf16:  # the bias is not rounded
-            repeat(G, ldg, bias, count, layer.columns)
-            product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.bf16)
+        if layer.distinct:
+            copy_products(layer, rows, x, s, stop, G)
         else:
-            multiply(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E + 1, layer.columns, True)
+            gather(layer, rows, x, s, stop, work.x, layer.E + 1)
+            if layer.bf16:  # the bias is not rounded
+                repeat(G, ldg, bias, count, layer.columns)
+                product(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E, layer.columns, False, work.bf16)
+            else:
+                multiply(G, 0, ldg, work.x, 0, layer.E + 1, count, W, layer.E + 1, layer.columns, True)
         while s < stop:
             n, g, at = rows.active[s], (rows.start[s] - first) * ldg, rows.start[s] * KEPT[cell] * ldh
             if cell == GRU:

@@ -63,16 +63,21 @@ class Layer(NamedTuple):
     """Rows of gates that are computed at once, of as many steps as needed."""
     bf16: bool
     """Whether products are of bfloat16."""
+    distinct: bool
+    """Whether the input's products are computed outside the steps, for each distinct token."""
 
 
 @cache
-def layer(cell: int, use_relu: bool, reverse: bool, E: int, H: int, rows: int, bf16: bool = False) -> Layer:
+def layer(
+    cell: int, use_relu: bool, reverse: bool, E: int, H: int, rows: int, bf16: bool = False,
+    distinct: bool = False,
+) -> Layer:  # fmt: skip
     """The layer's facts for shards of at most ``rows`` rows."""
     columns = GATES[cell] * H
     ldg = row_length(columns)
     # half a megabyte of gates stays in the second cache; more than 256 rows gain nothing
     chunk = max(rows, min(256, 131_072 // ldg))
-    return Layer(cell, use_relu, reverse, E, H, columns, ldg, row_length(H), chunk, bf16)
+    return Layer(cell, use_relu, reverse, E, H, columns, ldg, row_length(H), chunk, bf16, distinct)
 
 
 class Rows(NamedTuple):

@@ -8,30 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.kernels.cpu.compiled import compiled
+from recurra.kernels.cpu.distinct import distinct_tokens
 from recurra.kernels.cpu.layout import Integers
 from recurra.kernels.cpu.views import check_index, span
 from recurra.kernels.terms import Lookup
 
 __all__ = ["distinct", "rows_of", "steps_of"]
-
-
-@compiled
-def _distinct(
-    index: Integers, dt: int, db: int, lengths: Integers, T: int, seen: Integers, found: Integers,
-    places: Integers,
-) -> int:  # fmt: skip
-    """Numbers the tokens of all steps by their first appearance, row by row; returns how many there are."""
-    count = 0
-    for b in range(lengths.size):
-        for t in range(lengths[b]):
-            token = index[t * dt + b * db]
-            if seen[token] < 0:
-                seen[token] = count
-                found[count] = token
-                count += 1
-            places[b * T + t] = seen[token]
-    return count
 
 
 def distinct(x: Lookup, lengths: Tensor | None) -> tuple[Tensor, Integers]:
@@ -50,11 +32,9 @@ def distinct(x: Lookup, lengths: Tensor | None) -> tuple[Tensor, Integers]:
     T, B = x.index.shape
     check_index(x.index, len(x.table))
     steps = np.full(B, T) if lengths is None else lengths.numpy()
-    seen, places = np.full(len(x.table), -1), np.full(B * T, -1)
-    found = np.empty(min(len(x.table), B * T), np.int64)
     dt, db = x.index.stride()
-    count = _distinct(span(x.index), dt, db, steps, T, seen, found, places)
-    return torch.from_numpy(found[:count]), places
+    found = distinct_tokens(span(x.index), dt, db, steps, T, len(x.table))
+    return torch.from_numpy(found.rows), found.numbers
 
 
 def steps_of(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Integers]:

@@ -1,16 +1,115 @@
-"""Python threads for shards: compiled functions release the GIL, so OpenMP is not needed."""
+"""Python threads for shards: compiled functions release the GIL, so OpenMP is not needed.
+
+Two things made the second thread slow, and cost a quarter of a training step on two cores:
+
+- A core that has slept is slow at first. With 5 ms between two forward passes, the second thread took 9.6 ms
+  for its part instead of 7.3. A thread therefore waits actively for a short time before it sleeps, and offers
+  its core to any other thread that wants it.
+- Torch's own OpenMP threads (libgomp) wait actively for several ms after each parallel operation and offer
+  their core to nobody; the kernel's thread then begins up to 5 ms late. They sleep at once if there are more
+  OpenMP threads than cores, so one more team of them is kept.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+
+from recurra.kernels.cpu.compiled import compiled, generated
+from recurra.kernels.cpu.layout import Integers
+from recurra.kernels.cpu.simd import call_llvm
 
 __all__ = ["run_all", "shards_for"]
 
+TURNS = 30_000 if hasattr(os, "sched_yield") else 0
+"""Times that a waiting thread looks for work before it sleeps: some 10 ms, 0.3 us each."""
+
+Task: TypeAlias = Callable[[], None]
+Results: TypeAlias = "SimpleQueue[Exception | None]"
+
+
+@generated
+def _offer_core(typing: Any) -> Any:
+    """Lets another thread run on this core, if one wants to."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if hasattr(os, "sched_yield"):
+            call_llvm(builder, "sched_yield", result=ir.IntType(32))
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@compiled
+def _await(counter: Integers, value: int, turns: int) -> None:
+    """Waits until ``counter[0]`` is at least ``value``, or for so many turns."""
+    for _ in range(turns):
+        if counter[0] >= value:
+            return
+        _offer_core()
+
+
+class _Pool:
+    """Threads that take tasks from one queue."""
+
+    def __init__(self, workers: int) -> None:
+        self._queue: SimpleQueue[tuple[Task, Results, Integers] | None] = SimpleQueue()
+        self._given = np.zeros(1, np.int64)  # tasks put into the queue
+        self._threads = [
+            Thread(target=self._work, name=f"recurra-kernel_{n}", daemon=True) for n in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Task, results: Results, ended: Integers) -> None:
+        """Has a task run; then its exception or None is in ``results``, and ``ended[0]`` is one more."""
+        self._queue.put((task, results, ended))
+        self._given[0] += 1
+
+    def close(self) -> None:
+        """Ends the threads."""
+        for _ in self._threads:
+            self._queue.put(None)
+        self._given[0] += len(self._threads)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            given = int(self._given[0])
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                _await(self._given, given + 1, TURNS)
+                try:
+                    item = self._queue.get_nowait()
+                except Empty:
+                    item = self._queue.get()
+            if item is None:
+                return
+            task, results, ended = item
+            error: Exception | None = None
+            try:
+                task()
+            except Exception as raised:  # noqa: BLE001 - the caller raises it
+                error = raised
+            finally:
+                results.put(error)
+                ended[0] += 1
+            del item, task, results, ended, error  # a waiting thread keeps no buffer in use
+
+
 _lock = Lock()
-_pools: dict[int, ThreadPoolExecutor] = {}
+_pools: dict[int, _Pool] = {}
 
 
 def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
@@ -24,7 +123,7 @@ def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
     return max(1, min(rows, threads // directions))
 
 
-def run_all(tasks: Sequence[Callable[[], None]], threads: int) -> None:
+def run_all(tasks: Sequence[Task], threads: int) -> None:
     """Runs all tasks on at most ``threads`` threads, including the caller's.
 
     Raises:
@@ -36,22 +135,46 @@ def run_all(tasks: Sequence[Callable[[], None]], threads: int) -> None:
         return
     # the calling thread, which would only wait, runs the first of each round of tasks
     own, others = tasks[::threads], [task for n, task in enumerate(tasks) if n % threads]
-    waiting = [_pool(threads - 1).submit(task) for task in others]
+    pool, ended = _pool(threads - 1), np.zeros(1, np.int64)
+    results: list[Results] = [SimpleQueue() for _ in others]
+    for task, result in zip(others, results, strict=True):
+        pool.submit(task, result, ended)
     try:
         for task in own:
             task()
     finally:
-        errors = [future.exception() for future in waiting]
+        _await(ended, len(others), TURNS)
+        errors = [result.get() for result in results]
     for error in errors:
         if error is not None:
             raise error
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool(workers: int) -> _Pool:
     with _lock:
+        if not _pools:
+            _keep_team()
         if workers not in _pools:
-            _pools[workers] = ThreadPoolExecutor(workers, thread_name_prefix="recurra-kernel")
+            _pools[workers] = _Pool(workers)
         return _pools[workers]
+
+
+def _keep_team() -> None:
+    """Starts one more team of torch's OpenMP threads, so that idle ones sleep at once; see above."""
+
+    def hold() -> None:
+        torch.zeros(1 << 17).add_(1)  # of a size that torch computes with several threads
+        Event().wait()
+
+    Thread(target=hold, name="recurra-openmp", daemon=True).start()
+
+
+def _close() -> None:
+    """Ends all threads: a thread that outlives the interpreter cannot return from compiled code."""
+    with _lock:
+        for pool in _pools.values():
+            pool.close()
+        _pools.clear()
 
 
 def _forget() -> None:
@@ -61,5 +184,6 @@ def _forget() -> None:
     _pools.clear()
 
 
+atexit.register(_close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
