@@ -132,7 +132,7 @@ def run(folder: Path, file: str, *, ours: bool, float32: bool, limit: float) -> 
                 text=True,
                 timeout=limit,
                 check=False,
-            )
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             return {file: {"outcome": "timed out", "reason": f"after {limit} s"}}
         if not path.exists():
