@@ -17,7 +17,7 @@ from recurra.kernels.cpu.scan_layout import (
     Carried,
     Sums,
 )
-from recurra.kernels.cpu.simd import broadcast, fma, load_first, select_positive
+from recurra.kernels.cpu.simd import broadcast, load_first, select_positive
 
 __all__ = ["activated", "gates", "negated", "slope"]
 
@@ -55,17 +55,15 @@ def slope(activation: int, x: Any, value: Any) -> Any:
 
 
 @inlined
-def share(f: Any, i: Any) -> Any:
-    """minLSTM's ``sigmoid(f) / (sigmoid(f) + sigmoid(i))``, where both may be too small for float32.
+def shares(f: Any, i: Any) -> tuple[Any, Any]:
+    """minLSTM's gates ``sigmoid(f)`` and ``sigmoid(i)``, whose ratio is that of ``exp`` where both are tiny.
 
-    With ``sigmoid(x) = exp(min(x, 0)) sigmoid(abs(x))`` it is ``p u / (p u + (1 - p) v)``, for ``u`` and
-    ``v`` the sigmoids of the absolute values, and ``p = sigmoid(min(f, 0) - min(i, 0))``.
+    Far below zero only the difference of ``f`` and ``i`` counts: the larger one is raised to -60, so that
+    both are numbers of float32.
     """
-    f_below, i_below = relu(negated(f)), relu(negated(i))
-    u, v = sigmoid(relu(f) + f_below), sigmoid(relu(i) + i_below)
-    p = sigmoid(i_below - f_below)
-    kept = p * u
-    return kept / fma(broadcast(1.0) - p, v, kept)
+    largest = f + relu(i - f)
+    raised = relu(broadcast(-60.0) - largest)
+    return sigmoid(f + raised), sigmoid(i + raised)
 
 
 @inlined
@@ -87,7 +85,7 @@ def gate_sum(
 def gates(
     cell: int, activation: int, H: int, sums: Sums, first: Carried, at: int, before: int, b: int, B: int,
     j: int, c: Any,
-) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+) -> tuple[Any, Any, Any, Any, Any]:  # fmt: skip
     """The gates of a step for a vector of units.
 
     Args:
@@ -104,23 +102,24 @@ def gates(
         c: the old state.
 
     Returns:
-        The share of the old state that is kept, the candidate, its sum before the activation, and the output
-        gate, which is 1 for cells without one.
+        The share of the old state that is kept, the candidate, its sum before the activation, and the two
+        further gates: the output gate of gated cells and 1, the forget and the input gate of minLSTM.
     """
     one = broadcast(1.0)
     left = H - j
     if cell == MIN_GRU:
         x = load_first(sums.own, at + H + j, left)
-        return sigmoid(negated(load_first(sums.own, at + j, left))), activated(activation, x), x, one
+        keep = sigmoid(negated(load_first(sums.own, at + j, left)))
+        return keep, activated(activation, x), x, one, one
     if cell == MIN_LSTM:
         x = load_first(sums.own, at + 2 * H + j, left)
-        keep = share(load_first(sums.own, at + j, left), load_first(sums.own, at + H + j, left))
-        return keep, activated(activation, x), x, one
+        f, i = shares(load_first(sums.own, at + j, left), load_first(sums.own, at + H + j, left))
+        return f / (f + i), activated(activation, x), x, f, i
     x = gate_sum(cell, H, sums, first, 0, at, before, b, B, j)
     f = gate_sum(cell, H, sums, first, 1, at, before, b, B, j)
     r = gate_sum(cell, H, sums, first, 2, at, before, b, B, j)
     if cell == SRU:
         f = f + load_first(sums.vector, j, left) * c
         r = r + load_first(sums.vector, H + j, left) * c
-        return sigmoid(f), x, x, sigmoid(r)
-    return sigmoid(f), activated(activation, x), x, sigmoid(r)
+        return sigmoid(f), x, x, sigmoid(r), one
+    return sigmoid(f), activated(activation, x), x, sigmoid(r), one

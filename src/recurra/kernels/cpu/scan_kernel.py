@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 from recurra.cells.sru import ALPHA
-from recurra.kernels.cpu.activations import sigmoid
 from recurra.kernels.cpu.compiled import compiled, inlined
 from recurra.kernels.cpu.layout import Floats, Outputs
 from recurra.kernels.cpu.scan_gates import activated, gates, negated, slope
@@ -113,7 +112,7 @@ def forward_of(cell: int) -> Callable[..., None]:
                 for j in range(0, H, LANES):
                     left = H - j
                     old = load(c, j)
-                    a, n, _, gate = gates(cell, scan.activation, H, sums, first, at, before, b, B, j, old)
+                    a, n, _, gate, _ = gates(cell, scan.activation, H, sums, first, at, before, b, B, j, old)
                     new = fma(a, old - n, n)
                     store(c, j, new)
                     if cell >= GATED:
@@ -209,7 +208,7 @@ def backward_of(cell: int) -> Callable[..., None]:
                         old = load_first(states.data, past + j, left)
                     elif first.c.size:
                         old = load_first(first.c, b * H + j, left)
-                    a, n, x, gate = gates(cell, scan.activation, H, sums, first, at, before, b, B, j, old)
+                    a, n, x, gate, i = gates(cell, scan.activation, H, sums, first, at, before, b, B, j, old)
                     dh = load_first(gradient.data, out + j, left) if gradient.data.size else zero
                     dnew = load(dc, j)
                     if cell < GATED:
@@ -221,8 +220,7 @@ def backward_of(cell: int) -> Callable[..., None]:
                             put(dsums.own, at + j, negated(da), left, scan.shared)
                             put(dsums.own, at + H + j, dx, left, scan.shared)
                         else:
-                            df = da * sigmoid(negated(load_first(sums.own, at + j, left)))
-                            di = negated(da) * sigmoid(negated(load_first(sums.own, at + H + j, left)))
+                            df, di = da * (one - gate), negated(da) * (one - i)
                             put(dsums.own, at + j, df, left, scan.shared)
                             put(dsums.own, at + H + j, di, left, scan.shared)
                             put(dsums.own, at + 2 * H + j, dx, left, scan.shared)
