@@ -123,9 +123,18 @@ def run(folder: Path, file: str, *, ours: bool, float32: bool, limit: float) -> 
         environment = os.environ | {
             "PYTHONPATH": search, _OUTCOMES: str(path), _OURS: str(int(ours)), _FLOAT32: str(int(float32))
         }  # fmt: skip
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit, check=False
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return {file: {"outcome": "timed out", "reason": f"after {limit} s"}}
         if not path.exists():
             return {file: {"outcome": "not collected", "reason": (done.stdout + done.stderr)[-2000:]}}
         return json.loads(path.read_text(encoding="utf-8"))

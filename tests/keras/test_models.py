@@ -71,7 +71,9 @@ def test_a_saved_model_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_config_is_that_of_keras(kind: str) -> None:
     theirs, ours = pair(kind, dropout=0.2, seed=3, return_state=True, name="recurrent")
-    assert ours.get_config() == theirs.get_config()
+    config = ours.get_config()
+    assert config.pop("shared_masks", None) in (None, False)
+    assert config == theirs.get_config()
     copy = OWN[kind].from_config(ours.get_config())
     assert type(copy) is OWN[kind]
     assert copy.get_config() == ours.get_config()
@@ -134,6 +136,15 @@ def test_a_model_is_accelerated_in_place_and_back() -> None:
         assert ("recurra" in kinds) == (undo is False)
         np.testing.assert_allclose(model.train_on_batch(*data), expected.train_on_batch(*data), rtol=1e-4)
     assert [id(weight) for weight in model.weights] == weights
+
+
+def test_an_accelerated_model_may_share_masks() -> None:
+    model = classifier(THEIRS)
+    recurra.keras.accelerate(model, shared_masks=True)
+    layers = (model.layers[1].forward_layer, model.layers[1].backward_layer, model.layers[2])
+    assert [layer.shared_masks for layer in layers] == [True] * 3
+    copy = type(model.layers[2]).from_config(model.layers[2].get_config())
+    assert copy.shared_masks
 
 
 def test_nothing_to_accelerate() -> None:

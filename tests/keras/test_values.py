@@ -110,3 +110,18 @@ def test_integers_and_masks_of_numbers() -> None:
     x = torch.arange(B * T * E).view(B, T, E) % 3
     mask = torch.tensor(MASKS["right"]).float()
     torch.testing.assert_close(ours(x, mask=mask), theirs(x, mask=mask))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("mask", ["none", "right"])
+def test_gates_may_share_a_mask(kind: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = pair(kind, return_sequences=True, dropout=0.4, recurrent_dropout=0.3, seed=1)
+    ours.shared_masks = True
+    each = type(theirs.cell)._create_dropout_mask
+    shared = lambda cell, *given: [each(cell, *given)[0]] * cell.dropout_mask_count  # noqa: E731
+    monkeypatch.setattr(type(theirs.cell), "_create_dropout_mask", shared)
+    given = MASKS[mask]
+    arguments = {"training": True, "mask": None if given is None else torch.tensor(given)}
+    assert_equal(results(ours, inputs(), **arguments), results(theirs, inputs(), **arguments))
+    monkeypatch.setattr(keras.layers.RNN, "inner_loop", None)  # only the kernels compute this
+    ours(torch.tensor(inputs()), **arguments)

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import recurra
-from recurra.torch import calls
+from recurra.torch import calls, stack
 from recurra.torch.calls import computes
 
 Settings = dict[str, Any]
@@ -305,6 +305,29 @@ def test_tracing_and_scripting_give_a_graph_of_torchs_operations() -> None:
     assert_close(tensors(scripted(x)), tensors(ours(x)))
     assert model[0] is ours
     assert type(ours) is nn.LSTM  # scripting undoes the acceleration
+
+
+def test_a_compiled_model_runs_the_kernels_between_its_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = pair("LSTM", num_layers=2)
+    found: list[Any] = []
+    forward = stack.forward
+    monkeypatch.setattr(stack, "forward", lambda *given: found.append(forward(*given)) or found[-1])
+    x = torch.randn(4, 3, E)
+    for module in (theirs, ours):
+        compiled = torch.compile(nn.Sequential(nn.Tanh(), module), backend="eager")
+        compiled(x)[0].square().sum().backward()
+    assert len(found) == 1
+    assert_close([weight.grad for weight in ours.parameters()], [w.grad for w in theirs.parameters()])
+
+
+def test_an_exported_graph_has_torchs_operations() -> None:
+    _, ours = pair("GRU")
+    x = torch.randn(4, 3, E)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, on its own modules too
+        exported = torch.export.export(ours.eval(), (x,))
+    assert "recurra" not in str(exported.graph)
+    assert_close(tensors(exported.module()(x)), tensors(ours(x)))
 
 
 # weights

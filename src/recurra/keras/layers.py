@@ -5,7 +5,7 @@ Dimensions: ``B`` batch, ``T`` time, ``E`` input features, ``H`` hidden units, `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from recurra.keras.library import keras
 from recurra.keras.lookup import remember
@@ -14,8 +14,36 @@ from recurra.keras.recurrence import run
 __all__ = ["GRU", "LSTM", "Embedding", "SimpleRNN"]
 
 
+class _OnKernels:
+    """What replaces the loop over time of a layer of Keras."""
+
+    _cell: ClassVar[str]
+    shared_masks = False
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        """Runs all steps: Keras's hook for a faster loop, with its arguments and results."""
+        found = run(self._cell, self, sequences, initial_state, mask, training=training)
+        if found is None:
+            layer: Any = super()
+            found = layer.inner_loop(sequences, initial_state, mask=mask, training=training)
+        return found
+
+
+class _Gated(_OnKernels):
+    """A layer for whose gates Keras draws a dropout mask each."""
+
+    def __init__(self, units: int, *args: Any, shared_masks: bool = False, **kwargs: Any) -> None:
+        super().__init__(units, *args, **kwargs)  # type: ignore[call-arg]  # of Keras's layer
+        self.shared_masks = shared_masks
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make such a layer."""
+        layer: Any = super()
+        return {**layer.get_config(), "shared_masks": self.shared_masks}
+
+
 @keras.saving.register_keras_serializable(package="recurra")
-class SimpleRNN(keras.layers.SimpleRNN):  # type: ignore[misc]  # Keras has no types
+class SimpleRNN(_OnKernels, keras.layers.SimpleRNN):  # type: ignore[misc]  # Keras has no types
     """``keras.layers.SimpleRNN``, faster on a CPU: the same arguments, weights, outputs and errors.
 
     The kernels compute ``activation`` tanh or relu in float32, with any mask, dropout, initial state and
@@ -32,23 +60,22 @@ class SimpleRNN(keras.layers.SimpleRNN):  # type: ignore[misc]  # Keras has no t
         torch.Size([2, 3, 4])
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Runs all steps: Keras's hook for a faster loop, with its arguments and results."""
-        found = run("simple_rnn", self, sequences, initial_state, mask, training=training)
-        return found or super().inner_loop(sequences, initial_state, mask=mask, training=training)
+    _cell = "simple_rnn"
 
 
 @keras.saving.register_keras_serializable(package="recurra")
-class LSTM(keras.layers.LSTM):  # type: ignore[misc]
+class LSTM(_Gated, keras.layers.LSTM):  # type: ignore[misc]
     """``keras.layers.LSTM``, faster on a CPU: the same arguments, weights, outputs and errors.
 
     The kernels compute ``activation`` tanh and ``recurrent_activation`` sigmoid in float32, with any mask,
     dropout, initial state and direction; ``unroll`` and ``use_cudnn`` make no difference. Keras's own loop
-    computes everything else, such as a training step with ``recurrent_dropout``, for which Keras draws a mask
-    for each gate.
+    computes everything else.
 
     Args:
-        units: ``H``; this and all further arguments are those of Keras's layer.
+        units: ``H``; this and all further arguments but the last are those of Keras's layer.
+        shared_masks: Whether the gates share one mask where Keras draws one for each, which is for
+            ``recurrent_dropout``, and for ``dropout`` with it. The kernels compute such a training step only
+            if they do. Both forms are dropout (Gal & Ghahramani 2016: tied and untied weights).
 
     Example:
         >>> model = keras.Sequential(
@@ -62,20 +89,18 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]
         (None, 32)
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Runs all steps: Keras's hook for a faster loop, with its arguments and results."""
-        found = run("lstm", self, sequences, initial_state, mask, training=training)
-        return found or super().inner_loop(sequences, initial_state, mask=mask, training=training)
+    _cell = "lstm"
 
 
 @keras.saving.register_keras_serializable(package="recurra")
-class GRU(keras.layers.GRU):  # type: ignore[misc]
+class GRU(_Gated, keras.layers.GRU):  # type: ignore[misc]
     """``keras.layers.GRU``, faster on a CPU: the same arguments, weights, outputs and errors.
 
     As ``LSTM``, with ``activation`` tanh or relu. ``reset_after=False`` is computed by Keras's own loop.
 
     Args:
-        units: ``H``; this and all further arguments are those of Keras's layer.
+        units: ``H``; this and all further arguments but the last are those of Keras's layer.
+        shared_masks: as in ``LSTM``.
 
     Example:
         >>> import numpy as np
@@ -85,10 +110,7 @@ class GRU(keras.layers.GRU):  # type: ignore[misc]
         True
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Runs all steps: Keras's hook for a faster loop, with its arguments and results."""
-        found = run("gru", self, sequences, initial_state, mask, training=training)
-        return found or super().inner_loop(sequences, initial_state, mask=mask, training=training)
+    _cell = "gru"
 
 
 @keras.saving.register_keras_serializable(package="recurra")

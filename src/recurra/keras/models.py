@@ -15,7 +15,7 @@ _RECURRENT = {getattr(keras.layers, ours.__name__): ours for ours in (SimpleRNN,
 _CLASSES: dict[Any, Any] = {**_RECURRENT, keras.layers.Embedding: Embedding}
 
 
-def accelerate(model: Model, *, undo: bool = False) -> Model:
+def accelerate(model: Model, *, shared_masks: bool = False, undo: bool = False) -> Model:
     """Makes every ``SimpleRNN``, ``LSTM`` and ``GRU`` of a Keras model compute on the kernels, in place.
 
     Only the class of the layers changes, also inside ``Bidirectional`` and other models, and that of
@@ -25,6 +25,7 @@ def accelerate(model: Model, *, undo: bool = False) -> Model:
 
     Args:
         model: a model or layer of Keras.
+        shared_masks: Whether the gates of each LSTM and GRU share one dropout mask (see ``LSTM``).
         undo: Whether to change the layers back into Keras's, such as before a model is saved for a program
             without recurra.
 
@@ -48,6 +49,8 @@ def accelerate(model: Model, *, undo: bool = False) -> Model:
     for layer in layers:
         if type(layer) in to:
             layer.__class__ = to[type(layer)]
+            if isinstance(layer, LSTM | GRU):
+                layer.shared_masks = shared_masks
     if not undo and not any(type(layer) in _RECURRENT.values() for layer in layers):
         warnings.warn(
             f"{type(model).__name__} has no SimpleRNN, LSTM or GRU to accelerate "

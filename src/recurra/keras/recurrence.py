@@ -105,12 +105,17 @@ def _activation(layer: Any) -> str | None:
 def _dropout_masks(
     layer: Any, sequences: Tensor, initial_state: list[Tensor]
 ) -> tuple[Tensor | None, Tensor | None] | None:
-    """The masks that Keras drew for this call; None if it has one for each gate."""
+    """The masks that Keras drew for this call; None if each gate has its own and they are not shared."""
     masks = (
         layer.cell.get_dropout_mask(sequences[:, 0]),
         layer.cell.get_recurrent_dropout_mask(initial_state[0]),
     )
-    return None if any(isinstance(mask, list) for mask in masks) else masks
+    if not any(isinstance(mask, list) for mask in masks):
+        return masks
+    if not layer.shared_masks:
+        return None
+    of_input, of_state = (mask[0] if isinstance(mask, list) else mask for mask in masks)
+    return of_input, of_state
 
 
 def _weights(cell: Any, spec: CellSpec) -> Weights:

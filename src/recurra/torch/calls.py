@@ -127,12 +127,11 @@ def _is_plain(value: Any) -> bool:
 def _is_followed() -> bool:
     """Whether torch must see its own operations.
 
-    So it is while a graph is recorded (tracing, compiling), under transforms of ``torch.func``, forward-mode
-    differentiation, dispatch modes (such as one that counts operations) and autocast.
+    So it is while a graph is traced, under transforms of ``torch.func``, forward-mode differentiation,
+    dispatch modes (such as one that counts operations) and autocast.
     """
     return (
         torch._C._get_tracing_state() is not None
-        or torch.compiler.is_compiling()
         or is_transformed()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch.is_autocast_enabled("cpu")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -15,14 +19,29 @@ __all__ = ["GRU", "LSTM", "RNN", "accelerate"]
 Model = TypeVar("Model", bound=nn.Module)
 
 
+def _compute(module: nn.RNNBase, input: Any, hx: Any) -> tuple[Any, Any] | None:
+    """What the kernels compute for a call; None if it is left to torch."""
+    return stack.forward(module, input, hx) if calls.computes(module, input, hx) else None
+
+
+@cache
+def _outside_of_graphs() -> Callable[[nn.RNNBase, Any, Any], tuple[Any, Any] | None]:
+    """The same, not compiled: the compiler leaves out recurrent modules, but not what they call."""
+    disable: Any = torch.compiler.disable
+    disabled: Callable[[nn.RNNBase, Any, Any], tuple[Any, Any] | None] = disable(_compute)
+    return disabled
+
+
 class _Accelerated(nn.RNNBase):
     """A module of ``torch.nn`` whose calls the kernels compute where they can; torch computes all others."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Computes as ``torch.nn``; see there."""
-        if calls.computes(self, input, hx):
-            return stack.forward(self, input, hx)
-        return super().forward(input, hx)
+        if torch.compiler.is_compiling():  # into a graph of torch's operations, such as for torch.export
+            return super().forward(input, hx)
+        compute = _outside_of_graphs() if "torch._dynamo" in sys.modules else _compute
+        found = compute(self, input, hx)
+        return super().forward(input, hx) if found is None else found
 
     def __prepare_scriptable__(self) -> nn.Module:
         # TorchScript compiles torch's own forward only; in place, since it would put a copy into the model

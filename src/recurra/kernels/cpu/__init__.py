@@ -172,6 +172,7 @@ def _entry(cell: str) -> str | None:
 
 def release_workspaces() -> None:
     """Frees the memory that is kept for later calls."""
-    from recurra.kernels.cpu import workspace
+    from recurra.kernels.cpu import packing, workspace
 
+    packing.release()
     workspace.release()

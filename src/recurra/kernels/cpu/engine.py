@@ -15,12 +15,11 @@ import numpy as np
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
-from recurra.kernels.cpu.bf16 import pack_pairs
 from recurra.kernels.cpu.distinct import Distinct
 from recurra.kernels.cpu.forward import forward
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
-from recurra.kernels.cpu.products import packed_size, padded
+from recurra.kernels.cpu.packing import FEW_ROWS, pack, pack_or_keep, pack_terms
 from recurra.kernels.cpu.threads import run_all
 from recurra.kernels.cpu.tokens import Side, distinct, multiply_gradients, products
 from recurra.kernels.cpu.workspace import borrow, borrow_pieces
@@ -96,15 +95,14 @@ def run_forward(
     D, columns = len(job.directions), layout.GATES[job.cell] * job.H
     tapes = iter(_tapes(job, tape))
     tokens = _distinct(job)
+    prepare = pack if save or job.B >= FEW_ROWS else pack_or_keep
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        bias, last = _biases(job, direction)
-        W = _packed_transposed(job, direction.weight_ih, job.E, columns, bias)
+        W, bias, U, last = prepare(job.cell, direction[:4], job.E, job.H, bf16=job.bf16)
         x = Input(job.data, job.places, job.dt, job.db, direction.input_mask)
         if tokens is not None:
             sums = products(job.data, tokens, job.E, W, columns, job.threads)
             x = Input(sums, tokens.numbers, 1, job.T, nothing())
-        U = _packed_transposed(job, direction.weight_hh, job.H, columns, nothing())
         for rows in _shards(job):
             layer = _layer(job, d, len(rows.row), distinct=tokens is not None)
             masked = direction.recurrent_mask.size > 0
@@ -151,8 +149,8 @@ def run_backward(
     sides: list[Side] = []
     tasks: list[Callable[[], None]] = []
     for d, direction in enumerate(job.directions):
-        UT = _packed(job, direction.weight_hh, columns, H)
-        WT = nothing() if dx is None else _packed(job, direction.weight_ih, columns, E)
+        UT = pack_terms(direction.weight_hh, columns, H, bf16=job.bf16)
+        WT = nothing() if dx is None else pack_terms(direction.weight_ih, columns, E, bf16=job.bf16)
         ldg = layout.row_length(columns)
         sizes = ((E + 1) * ldg, H * ldg, layout.row_length(H))
         size = layout.total(sizes)
@@ -238,39 +236,6 @@ def _tapes(job: Job, tape: Floats) -> list[Floats]:
             found.append(tape[at : at + size])
             at += size
     return found
-
-
-def _packed(job: Job, matrix: Floats, terms: int, columns: int) -> Floats:
-    """A ``(terms, columns)`` matrix in packed form."""
-    if job.bf16:
-        return pack_pairs(matrix.reshape(terms, columns))
-    to = borrow(packed_size(terms, columns))
-    weights.pack(to, matrix, terms, columns)
-    return to
-
-
-def _packed_transposed(job: Job, matrix: Floats, terms: int, columns: int, last: Floats) -> Floats:
-    """The transpose of a ``(columns, terms)`` matrix in packed form; in float32 with one more term."""
-    if job.bf16:
-        return pack_pairs(matrix.reshape(columns, terms).T)
-    to = borrow(packed_size(terms + (last.size > 0), columns))
-    weights.pack_transposed(to, matrix, terms, columns, last)
-    return to
-
-
-def _biases(job: Job, direction: Direction) -> tuple[Floats, Floats]:
-    """The input's bias and GRU's bias of the state's product for n.
-
-    The two biases of r and z are added; that of n's product is multiplied by the reset gate.
-    """
-    H = job.H
-    if job.cell != layout.GRU:
-        return direction.bias_ih, nothing()
-    bias = direction.bias_ih.copy()
-    bias[: 2 * H] += direction.bias_hh[: 2 * H]
-    last = np.zeros(padded(H), np.float32)
-    last[:H] = direction.bias_hh[2 * H :]
-    return bias, last
 
 
 def _gradients(job: Job, every: Floats, size: int) -> Gradients:

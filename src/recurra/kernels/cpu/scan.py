@@ -17,6 +17,7 @@ from recurra.cells.spec import Inputs, Ops, Weights, activation_function
 from recurra.kernels.cpu import scan_layout
 from recurra.kernels.cpu.layout import Integers
 from recurra.kernels.cpu.scan_autograd import ScanArguments, scan
+from recurra.kernels.cpu.scan_products import product
 from recurra.kernels.cpu.scan_rows import distinct, rows_of, steps_of
 from recurra.kernels.reference import product_of
 from recurra.kernels.terms import Call, Lookup
@@ -75,7 +76,8 @@ def run(calls: Sequence[Call], *, sequences: bool, shards: int, threads: int) ->
 
 def _prepared(call: Call, rows: Tensor) -> tuple[Inputs, Weights]:
     """What the steps read, ``(n, N)`` each, of inputs ``(n, E)``; and the weights that they use."""
-    ops = Ops(activation_function(call.activation), product_of(call.precision))
+    rounded = call.precision != "float32"
+    ops = Ops(activation_function(call.activation), product_of(call.precision) if rounded else product)
     inputs, weights = cell_named(call.cell).prepare(rows[None], call.weights, ops)
     return tuple(part[0] for part in inputs), weights
 

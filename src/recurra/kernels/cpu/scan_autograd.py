@@ -13,7 +13,7 @@ from torch import Tensor
 from recurra.errors import BackendError
 from recurra.kernels.cpu.layout import Floats, Integers, Outputs, nothing
 from recurra.kernels.cpu.products import padded
-from recurra.kernels.cpu.scan_kernel import backward, forward
+from recurra.kernels.cpu.scan_kernel import backward_of, forward_of
 from recurra.kernels.cpu.scan_layout import CODES, GATED, NAMES, Carried, Scan, Steps, Sums
 from recurra.kernels.cpu.threads import run_all
 from recurra.kernels.cpu.views import flat, span
@@ -123,9 +123,10 @@ def _compute(call: ScanArguments, *, save: bool) -> tuple[Tensor, Tensor, Tensor
     outputs = _borrowed(call, call.sequences or (save and not gated))
     states = _borrowed(call, save and gated)
     last = torch.empty(D * call.parts, B, H, dtype=torch.float32, device="cpu")
+    forward, shards = forward_of(CODES[call.cell]), _shards(call)
     tasks: list[Callable[[], None]] = []
     for d in range(D):
-        for steps in _shards(call):
+        for steps in shards:
             tasks.append(
                 partial(
                     forward, _facts(call, d), steps, _sums(call, d), _initial(call, d),
@@ -149,7 +150,7 @@ def _differentiate(
         gradient = gradient if gradient.stride(2) == 1 else gradient.contiguous()
         upstream = [_view(gradient, d * H, T) for d in range(D)]
     found: list[list[Sums]] = []
-    shards = _shards(call)
+    backward, shards = backward_of(CODES[call.cell]), _shards(call)
     tasks: list[Callable[[], None]] = []
     for d in range(D):
         sums = _sums(call, d)
@@ -160,8 +161,9 @@ def _differentiate(
             every.append(own._replace(vector=borrow(2 * padded(H) if sums.vector.size else 0)))
             tasks.append(
                 partial(
-                    _backward, _facts(call, d), steps, sums, _initial(call, d), _view(states, d * H, T),
-                    upstream[d], _NO_STATE if last is None else _carried(call, last, d), every[-1],
+                    _backward, backward, _facts(call, d), steps, sums, _initial(call, d),
+                    _view(states, d * H, T), upstream[d],
+                    _NO_STATE if last is None else _carried(call, last, d), every[-1],
                     _carried(call, dfirst, d), borrow(padded(H)),
                 )
             )  # fmt: skip
@@ -170,7 +172,7 @@ def _differentiate(
     return _in_torch(call, found) + (list(dfirst.unbind(0)) if call.state else [])
 
 
-def _backward(facts: Scan, *arguments: Any) -> None:
+def _backward(backward: Callable[..., None], facts: Scan, *arguments: Any) -> None:
     dsums: Sums = arguments[6]
     dsums.vector[:] = 0.0
     if facts.shared:
@@ -203,7 +205,7 @@ def _total(parts: Sequence[Floats]) -> Floats:
 
 def _facts(call: ScanArguments, d: int) -> Scan:
     reverse = call.reverse if d == 0 else True
-    return Scan(CODES[call.cell], NAMES.index(call.activation), reverse, call.H, call.shared)
+    return Scan(NAMES.index(call.activation), reverse, call.H, call.shared)
 
 
 def _sums(call: ScanArguments, d: int) -> Sums:

@@ -15,10 +15,9 @@ from recurra.kernels.cpu.scan_layout import (
     SRU,
     TANH,
     Carried,
-    Scan,
     Sums,
 )
-from recurra.kernels.cpu.simd import broadcast, fma, load_first, select_positive
+from recurra.kernels.cpu.simd import broadcast, load_first, select_positive
 
 __all__ = ["activated", "gates", "negated", "slope"]
 
@@ -56,42 +55,43 @@ def slope(activation: int, x: Any, value: Any) -> Any:
 
 
 @inlined
-def share(f: Any, i: Any) -> Any:
-    """minLSTM's ``sigmoid(f) / (sigmoid(f) + sigmoid(i))``, where both may be too small for float32.
+def shares(f: Any, i: Any) -> tuple[Any, Any]:
+    """minLSTM's gates ``sigmoid(f)`` and ``sigmoid(i)``, whose ratio is that of ``exp`` where both are tiny.
 
-    With ``sigmoid(x) = exp(min(x, 0)) sigmoid(abs(x))`` it is ``p u / (p u + (1 - p) v)``, for ``u`` and
-    ``v`` the sigmoids of the absolute values, and ``p = sigmoid(min(f, 0) - min(i, 0))``.
+    Far below zero only the difference of ``f`` and ``i`` counts: the larger one is raised to -60, so that
+    both are numbers of float32.
     """
-    f_below, i_below = relu(negated(f)), relu(negated(i))
-    u, v = sigmoid(relu(f) + f_below), sigmoid(relu(i) + i_below)
-    p = sigmoid(i_below - f_below)
-    kept = p * u
-    return kept / fma(broadcast(1.0) - p, v, kept)
+    largest = f + relu(i - f)
+    raised = relu(broadcast(-60.0) - largest)
+    return sigmoid(f + raised), sigmoid(i + raised)
 
 
 @inlined
 def gate_sum(
-    scan: Scan, sums: Sums, first: Carried, gate: int, at: int, before: int, b: int, B: int, j: int
+    cell: int, H: int, sums: Sums, first: Carried, gate: int, at: int, before: int, b: int, B: int, j: int
 ) -> Any:
     """The sum of a gate; for QRNN with what the step before adds, which starts at ``before``, if any."""
-    left = scan.H - j
-    total = load_first(sums.own, at + gate * scan.H + j, left)
-    if scan.cell == QRNN:
+    left = H - j
+    total = load_first(sums.own, at + gate * H + j, left)
+    if cell == QRNN:
         if before >= 0:
-            total = total + load_first(sums.other, before + gate * scan.H + j, left)
+            total = total + load_first(sums.other, before + gate * H + j, left)
         elif first.last.size:
-            total = total + load_first(first.last, (gate * B + b) * scan.H + j, left)
+            total = total + load_first(first.last, (gate * B + b) * H + j, left)
     return total
 
 
 @inlined
 def gates(
-    scan: Scan, sums: Sums, first: Carried, at: int, before: int, b: int, B: int, j: int, c: Any
-) -> tuple[Any, Any, Any, Any]:
+    cell: int, activation: int, H: int, sums: Sums, first: Carried, at: int, before: int, b: int, B: int,
+    j: int, c: Any,
+) -> tuple[Any, Any, Any, Any, Any]:  # fmt: skip
     """The gates of a step for a vector of units.
 
     Args:
-        scan: the layer's facts.
+        cell: code of the cell; a constant of the kernel.
+        activation: code of the activation.
+        H: hidden units.
         sums: of all places.
         first: the initial state.
         at: start of the step's own sums.
@@ -102,23 +102,24 @@ def gates(
         c: the old state.
 
     Returns:
-        The share of the old state that is kept, the candidate, its sum before the activation, and the output
-        gate, which is 1 for cells without one.
+        The share of the old state that is kept, the candidate, its sum before the activation, and the two
+        further gates: the output gate of gated cells and 1, the forget and the input gate of minLSTM.
     """
-    H, one = scan.H, broadcast(1.0)
+    one = broadcast(1.0)
     left = H - j
-    if scan.cell == MIN_GRU:
+    if cell == MIN_GRU:
         x = load_first(sums.own, at + H + j, left)
-        return sigmoid(negated(load_first(sums.own, at + j, left))), activated(scan.activation, x), x, one
-    if scan.cell == MIN_LSTM:
+        keep = sigmoid(negated(load_first(sums.own, at + j, left)))
+        return keep, activated(activation, x), x, one, one
+    if cell == MIN_LSTM:
         x = load_first(sums.own, at + 2 * H + j, left)
-        keep = share(load_first(sums.own, at + j, left), load_first(sums.own, at + H + j, left))
-        return keep, activated(scan.activation, x), x, one
-    x = gate_sum(scan, sums, first, 0, at, before, b, B, j)
-    f = gate_sum(scan, sums, first, 1, at, before, b, B, j)
-    r = gate_sum(scan, sums, first, 2, at, before, b, B, j)
-    if scan.cell == SRU:
+        f, i = shares(load_first(sums.own, at + j, left), load_first(sums.own, at + H + j, left))
+        return f / (f + i), activated(activation, x), x, f, i
+    x = gate_sum(cell, H, sums, first, 0, at, before, b, B, j)
+    f = gate_sum(cell, H, sums, first, 1, at, before, b, B, j)
+    r = gate_sum(cell, H, sums, first, 2, at, before, b, B, j)
+    if cell == SRU:
         f = f + load_first(sums.vector, j, left) * c
         r = r + load_first(sums.vector, H + j, left) * c
-        return sigmoid(f), x, x, sigmoid(r)
-    return sigmoid(f), activated(scan.activation, x), x, sigmoid(r)
+        return sigmoid(f), x, x, sigmoid(r), one
+    return sigmoid(f), activated(activation, x), x, sigmoid(r), one

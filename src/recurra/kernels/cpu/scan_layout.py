@@ -46,7 +46,6 @@ ACTIVATIONS = dict.fromkeys(CODES, NAMES)
 class Scan(NamedTuple):
     """The facts of one layer in one direction."""
 
-    cell: int
     activation: int
     reverse: bool
     H: int
