@@ -160,10 +160,9 @@ def _pool(workers: int) -> _Pool:
 
 def _keep_team() -> None:
     """Starts one more team of torch's OpenMP threads, so that idle ones sleep at once; see above."""
+    import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
 
     def hold() -> None:
-        import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
-
         torch.zeros(1 << 17).add_(1)  # of a size that torch computes with several threads
         Event().wait()
 
