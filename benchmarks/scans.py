@@ -65,9 +65,9 @@ def imdb(data: Path, work: Path) -> list[str]:
 
 
 def treebank(data: Path, work: Path) -> list[str]:
-    """The first 10,000 training lines, the whole validation and test files."""
+    """The first 5,000 training lines, the whole validation and test files."""
     paths = {}
-    for name, lines in (("train", 10_000), ("valid", None), ("test", None)):
+    for name, lines in (("train", 5_000), ("valid", None), ("test", None)):
         text = gzip.decompress((data / "ptb" / f"{name}.txt.gz").read_bytes()).decode("utf-8")
         paths[name] = work / f"ptb-{name}.txt"
         paths[name].write_text("\n".join(text.splitlines()[:lines]) + "\n", encoding="utf-8")
@@ -80,9 +80,9 @@ SETS = {
         "SST-2", "default", classified("sst2/train.tsv", "sst2/test.tsv", "sst2/dev.tsv"), TEXTS, 3, "all"
     ),
     "ag_news": Set(
-        "AG News", "default", classified("ag_news/train_20k.csv.gz", "ag_news/test.csv.gz"), SHORT, 1, "8000"
+        "AG News", "default", classified("ag_news/train_20k.csv.gz", "ag_news/test.csv.gz"), SHORT, 2, "4000"
     ),
-    "imdb": Set("IMDB", "default", imdb, SHORT, 1, "8000", "movie"),
+    "imdb": Set("IMDB", "default", imdb, SHORT, 2, "4000", "movie"),
     "etth1": Set(
         "ETTh1", "forecaster", lambda data, work: [str(data / "series" / "ETTh1.csv.gz")],
         ("series.target=OT", "series.lookback=3d"), 2,
@@ -91,9 +91,9 @@ SETS = {
         "PTB", "language-model", treebank,
         (
             "tokenizer.level=whitespace", "tokenizer.vocab_size=10001", "model.units=128",
-            "model.embedding=128", "model.layers=1", "language.samples=1000", "train.epochs=4",
+            "model.embedding=128", "model.layers=1", "language.samples=1000", "train.epochs=3",
             "train.batch_size=20",
-        ), 1,
+        ), 2,
     ),
 }  # fmt: skip
 

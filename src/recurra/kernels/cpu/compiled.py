@@ -36,7 +36,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 CHECKED = os.environ.get("RECURRA_CHECKED_KERNELS", "") not in ("", "0")
 """Whether every load and store is checked against the bounds of its array: slow, for tests."""
 _OPTIONS: dict[str, Any] = {
-    "_nrt": False,  # kernels allocate nothing; counting references took most of the time of a scan
+    "_nrt": False,  # kernels allocate nothing; counting references took half of QRNN's training step
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": CHECKED or None,

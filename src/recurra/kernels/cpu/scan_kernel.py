@@ -3,8 +3,8 @@
 The states of a row stay in the first cache while its steps pass. Nothing is kept for the gradient but the
 states: gates are computed again from the sums, which costs less than writing and reading them.
 
-There is a kernel for each cell, compiled when it is first used: one for all, with the cell as an argument,
-took three to six times as long.
+There is a kernel for each cell, compiled when it is first used: with one for all, which had the cell as
+an argument, a training step took 1.4 to 2.8 times as long.
 """
 
 from __future__ import annotations
