@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -89,11 +89,34 @@ def _native(call: Call, function: Callable[..., Any], x: Tensor, weight_ih: Tens
         "bidirectional": False,
         "batch_first": False,
     }
-    with warnings.catch_warnings() if x.is_cuda else nullcontext():
-        if x.is_cuda:  # cuDNN warns if the parameters are not in one piece; the copy is small
+    half = _half_without_lstm(x) if function is torch.lstm else None
+    if half is not None:
+        x, state, parameters = x.to(half), [part.to(half) for part in state], [p.to(half) for p in parameters]
+    with ExitStack() as stack:
+        if half is not None:
+            stack.enter_context(torch.autocast("cpu", enabled=False))
+        if x.is_cuda:
+            stack.enter_context(
+                warnings.catch_warnings()
+            )  # cuDNN warns if the parameters are not in one piece; the copy is small
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
         outputs, *last = function(x, state if len(state) > 1 else state[0], parameters, **options)
     return outputs, tuple(part[0] for part in last)
+
+
+def _half_without_lstm(x: Tensor) -> torch.dtype | None:
+    """The dtype of autocast, if oneDNN has no LSTM of it on this processor; torch raises an error then.
+
+    Outside autocast torch uses other kernels, which every processor has.
+    """
+    if x.device.type != "cpu" or x.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+        return None  # autocast leaves float64 as it is
+    dtype = torch.get_autocast_dtype("cpu")
+    if dtype == torch.bfloat16:
+        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    else:
+        supported = dtype != torch.float16 or torch.ops.mkldnn._is_mkldnn_fp16_supported()
+    return None if supported else dtype
 
 
 def _padding_weights(function: Callable[..., Any], x: Tensor) -> list[float] | None:
