@@ -15,7 +15,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recurra.kernels.cpu import engine, tokens
+from recurra.kernels.cpu import engine
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -108,8 +108,8 @@ def test_outputs_states_and_every_gradient_equal_the_reference(
 def tokens_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether products are computed for each place of a token, or once for each distinct one."""
     always = request.param == "distinct tokens"
-    monkeypatch.setattr(tokens, "LEAST_WORK", 0.0 if always else math.inf)
-    monkeypatch.setattr(tokens, "FEW_REPEATS", 2.0)
+    monkeypatch.setattr(engine, "LEAST_WORK", 0.0 if always else math.inf)
+    monkeypatch.setattr(engine, "FEW_REPEATS", 2.0)
 
 
 @pytest.mark.usefixtures("tokens_once")

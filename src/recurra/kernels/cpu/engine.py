@@ -15,16 +15,21 @@ import numpy as np
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.backward import backward
-from recurra.kernels.cpu.distinct import Distinct
+from recurra.kernels.cpu.distinct import Distinct, distinct_tokens
 from recurra.kernels.cpu.forward import forward
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Outputs, Rows, Work, nothing
 from recurra.kernels.cpu.packing import FEW_ROWS, pack, pack_or_keep, pack_terms
 from recurra.kernels.cpu.threads import run_all
-from recurra.kernels.cpu.tokens import Side, distinct, multiply_gradients, products
+from recurra.kernels.cpu.tokens import Side, multiply_gradients, products
 from recurra.kernels.cpu.workspace import borrow, borrow_pieces
 
 __all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "tape_size"]
+
+LEAST_WORK = 4e6
+"""Operations of the input's products below which counting tokens takes longer than it saves."""
+FEW_REPEATS = 0.75
+"""Share of distinct tokens from which a row for each place is not slower."""
 
 
 class Direction(NamedTuple):
@@ -201,8 +206,12 @@ def _distinct(job: Job) -> Distinct | None:
     ):
         return None
     lengths = np.full(job.B, job.T) if job.lengths is None else job.lengths
+    count, table_rows = int(lengths.sum()), job.data.size // job.E
     work = 2.0 * job.B * job.T * job.E * layout.GATES[job.cell] * job.H
-    return distinct(job.places, job.dt, job.db, lengths, job.T, job.data.size // job.E, work)
+    if work < LEAST_WORK or table_rows > 64 * count:
+        return None
+    found = distinct_tokens(job.places, job.dt, job.db, lengths, job.T, table_rows)
+    return found if len(found.rows) < FEW_REPEATS * count else None
 
 
 def _shards(job: Job) -> list[Rows]:

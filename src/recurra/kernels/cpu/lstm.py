@@ -82,18 +82,9 @@ def activate(
 
 @inner
 def differentiate(
-    D: Floats,
-    d: int,
-    ldg: int,
-    dh: Floats,
-    dc: Floats,
-    ldh: int,
-    tape: Floats,
-    at: int,
-    former: int,
-    n: int,
+    D: Floats, d: int, ldg: int, dh: Floats, dc: Floats, ldh: int, tape: Floats, at: int, former: int, n: int,
     H: int,
-) -> None:
+) -> None:  # fmt: skip
     """Computes the gradients of the sums of ``n`` rows from those of their new states.
 
     Args:

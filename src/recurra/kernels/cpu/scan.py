@@ -39,7 +39,7 @@ def run(calls: Sequence[Call], *, sequences: bool, shards: int, threads: int) ->
     masked = any(call.input_mask is not None for call in calls)
     shared = isinstance(first.x, Lookup) and not masked
     with torch.autocast("cpu", enabled=False):
-        if isinstance(first.x, Lookup) and not masked:
+        if isinstance(first.x, Lookup) and shared:
             found, places = distinct(first.x, first.lengths)
             rows = [rows_of(first.x.table, found)] * len(calls)
         elif masked:

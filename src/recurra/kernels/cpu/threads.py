@@ -114,8 +114,8 @@ _pools: dict[int, _Pool] = {}
 def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
     """Number of shards of a direction: enough for all threads, or one if there is little work.
 
-    Starting a task in a thread and waiting for it takes 150 us, in which one core does about ``2e7``
-    operations.
+    One core does ``2e7`` operations in some 150 us: the time that starting a task and waiting for it takes if
+    the thread sleeps.
     """
     if work < 2e7:
         return 1
@@ -163,7 +163,7 @@ def _keep_team() -> None:
     import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
 
     def hold() -> None:
-        torch.zeros(1 << 17).add_(1)  # of a size that torch computes with several threads
+        torch.zeros(1 << 17, device="cpu").add_(1)  # of a size that torch computes with several threads
         Event().wait()
 
     Thread(target=hold, name="recurra-openmp", daemon=True).start()

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from recurra.kernels.cpu.compiled import compiled, inner
-from recurra.kernels.cpu.distinct import Distinct, distinct_tokens
+from recurra.kernels.cpu.distinct import Distinct
 from recurra.kernels.cpu.layout import Floats, Input, Integers, Layer, Rows, nothing, row_length
 from recurra.kernels.cpu.products import multiply, multiply_transposed
 from recurra.kernels.cpu.rows import copy
@@ -21,35 +21,10 @@ from recurra.kernels.cpu.simd import LANES, load, store
 from recurra.kernels.cpu.threads import run_all
 from recurra.kernels.cpu.workspace import borrow
 
-__all__ = ["Side", "add_products", "copy_products", "distinct", "multiply_gradients", "products"]
+__all__ = ["Side", "add_products", "copy_products", "multiply_gradients", "products"]
 
 AT_ONCE = 256
 """Distinct tokens whose products are computed at once: their gates stay in the second cache."""
-LEAST_WORK = 4e6
-"""Operations of the input's products below which counting tokens takes longer than it saves."""
-FEW_REPEATS = 0.75
-"""Share of distinct tokens from which a row for each place is not slower."""
-
-
-def distinct(
-    places: Integers, dt: int, db: int, lengths: Integers, T: int, table_rows: int, work: float
-) -> Distinct | None:
-    """Numbers the distinct tokens; None where their products alone would not be faster.
-
-    Args:
-        places: rows of the table; that of step ``t`` in row ``b`` is at ``t * dt + b * db``.
-        dt: distance of two steps.
-        db: distance of two rows.
-        lengths: ``(B,)`` steps of each row.
-        T: steps.
-        table_rows: number of rows of the table.
-        work: operations of the input's products for all places.
-    """
-    count = int(lengths.sum())
-    if work < LEAST_WORK or table_rows > 64 * count:
-        return None
-    found = distinct_tokens(places, dt, db, lengths, T, table_rows)
-    return found if len(found.rows) < FEW_REPEATS * count else None
 
 
 @inner
