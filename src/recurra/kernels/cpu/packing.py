@@ -1,27 +1,23 @@
 """The weights of one direction in the packed form that the forward pass reads, kept for calls with few rows.
 
 A single text of 50 steps takes less time to compute than its weights take to pack. Packed weights are
-therefore kept, with a copy of those that they were made from: reading both takes a tenth of the time of
-packing, and any change is noticed, however it was made.
+therefore kept, with a copy of those that they were made from, and any change is noticed, however it was made:
+an LSTM of 256 units takes 65 us to compare and 390 to pack.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.bf16 import pack_pairs
-from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import Floats, nothing
 from recurra.kernels.cpu.products import packed_size, padded
 from recurra.kernels.cpu.workspace import borrow
-
-Bits: TypeAlias = NDArray[np.int32]
 
 __all__ = ["FEW_ROWS", "Packed", "pack", "pack_or_keep", "pack_terms", "release"]
 
@@ -113,18 +109,10 @@ def _same(kept: Floats, *given: Floats) -> bool:
     """Whether ``kept`` holds the same bits as the others, one after the other."""
     bits, start = kept.view(np.int32), 0
     for array in given:
-        if _differing(bits, start, array.view(np.int32)):
+        if not (bits[start : start + array.size] == array.view(np.int32)).all():
             return False
         start += array.size
     return True
-
-
-@compiled
-def _differing(kept: Bits, start: int, given: Bits) -> int:
-    bits = np.int32(0)
-    for i in range(given.size):
-        bits |= kept[start + i] ^ given[i]
-    return int(bits)
 
 
 def release() -> None:
