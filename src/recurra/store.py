@@ -5,7 +5,7 @@ MODEL/
 ├── config.yaml         all settings, defaults included
 ├── model.safetensors   the weights
 ├── metrics.json        metrics, and the temperature if one was fitted
-├── tokenizer.json, labels.json ...         what the task needs besides
+├── tokenizer.json, labels.json, ngrams.safetensors ...     what the task needs besides
 ├── history.csv, report.html, README.md     for people
 └── training/           checkpoint (may be deleted; `fit --resume` needs it)
 """
@@ -15,14 +15,16 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import safetensors.numpy
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recurra import directories
@@ -53,6 +55,7 @@ FORMAT = 1
 TRAINING = "training"
 _MANIFEST = "manifest.json"
 _CONFIG, _WEIGHTS, _METRICS = _NEEDED = ("config.yaml", "model.safetensors", "metrics.json")
+_ARRAYS = ".safetensors"
 
 
 class Assets(ABC):
@@ -61,6 +64,10 @@ class Assets(ABC):
     @abstractmethod
     def files(self) -> dict[str, str]:
         """Returns the text files, by name, that hold the assets."""
+
+    def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Returns the arrays by name of each file of the assets that has arrays, ``NAME.safetensors``."""
+        return {}
 
     def words(self) -> list[str]:
         """Returns the words of the embedding's rows, "" for a row that was never trained.
@@ -73,6 +80,7 @@ class Assets(ABC):
 C = TypeVar("C", bound=Config)
 N = TypeVar("N", bound=Network)
 A = TypeVar("A", bound=Assets)
+Array = TypeVar("Array", Tensor, NDArray[Any])
 
 
 @dataclass(kw_only=True)
@@ -114,14 +122,14 @@ class Saved:
     Attributes:
         folder: the directory.
         settings: the nested dictionary of ``config.yaml``.
-        files: the text files of the assets, by name.
+        files: the files of the assets by name: texts, and of a file of arrays, the arrays by name.
         weights: the network's weights by name.
         temperature, metrics, pretrained: as in `Bundle`.
     """
 
     folder: Path
     settings: dict[str, Any]
-    files: dict[str, str]
+    files: dict[str, Any]
     weights: dict[str, Tensor]
     temperature: float | None
     metrics: dict[str, Any]
@@ -224,11 +232,12 @@ def save(bundle: AnyBundle, folder: Path | Claim, extras: Mapping[str, str] | No
 
 def _write(bundle: AnyBundle, folder: Path, extras: dict[str, str]) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in bundle.model.state_dict().items()}
-    try:
-        safetensors.torch.save_file(weights, folder / _WEIGHTS)
-        (folder / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner alone
-    except safetensors.SafetensorError as error:
-        raise OutputError(f"can't be written ({error})", where=folder / _WEIGHTS) from error
+    arrays = bundle.assets.arrays()
+    with _written(folder / _WEIGHTS) as path:
+        safetensors.torch.save_file(weights, path)
+    for name, named in arrays.items():
+        with _written(folder / name) as path:
+            safetensors.numpy.save_file(named, path)
     own = bundle.assets.files()
     fitted = {} if bundle.temperature is None else {"temperature": bundle.temperature}
     texts = {
@@ -239,11 +248,21 @@ def _write(bundle: AnyBundle, folder: Path, extras: dict[str, str]) -> None:
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    files = {name: fingerprint(folder / name) for name in (*_NEEDED, *own)}
+    files = {name: fingerprint(folder / name) for name in (*_NEEDED, *own, *arrays)}
     manifest = {"format": FORMAT, "task": bundle.task, "files": files}
     if bundle.pretrained is not None:
         manifest["pretrained"] = bundle.pretrained
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Context in which a file of arrays is written; safetensors makes it readable by its owner alone."""
+    try:
+        yield path
+        path.chmod(0o644)
+    except safetensors.SafetensorError as error:
+        raise OutputError(f"can't be written ({error})", where=path) from error
 
 
 def read(folder: Path) -> Saved:
@@ -263,20 +282,32 @@ def read(folder: Path) -> Saved:
                 where=path,
                 hint="copy the whole directory again, or fit anew",
             )
-    try:
-        weights = safetensors.torch.load_file(folder / _WEIGHTS)
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise BundleError(f"can't be read ({error})", where=folder / _WEIGHTS) from error
+    weights = _read_arrays(folder / _WEIGHTS, safetensors.torch.load_file)
     metrics, temperature = _read_metrics(folder / _METRICS)
     return Saved(
         folder=folder,
         settings=read_settings(folder / _CONFIG),
-        files={name: _read_text(folder / name) for name in manifest["files"] if name not in _NEEDED},
+        files={
+            name: _read_arrays(path, safetensors.numpy.load_file)
+            if path.suffix == _ARRAYS
+            else _read_text(path)
+            for name, path in ((name, folder / name) for name in manifest["files"])
+            if name not in _NEEDED
+        },
         weights=weights,
         temperature=temperature,
         metrics=metrics,
         pretrained=manifest["pretrained"],
     )
+
+
+def _read_arrays(path: Path, load: Callable[[Path], dict[str, Array]]) -> dict[str, Array]:
+    """Returns the arrays of a file by name."""
+    try:
+        return load(path)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = shortened(str(error), 200)
+        raise BundleError(f"can't be read ({reason})", where=path) from error
 
 
 def _read_text(path: Path) -> str:

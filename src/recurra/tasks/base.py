@@ -110,6 +110,7 @@ class Prepared(Generic[C, A, D]):
         test: the test rows; None if the validation rows are used.
         key: a fingerprint of contents and settings; a resumed run must have the same.
         warnings: corrections and omissions.
+        fitted: what was fitted on these rows and is used more than once, by name.
     """
 
     config: C
@@ -119,6 +120,7 @@ class Prepared(Generic[C, A, D]):
     test: D | None = None
     key: str = ""
     warnings: list[str] = field(default_factory=list)
+    fitted: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def parts(self) -> list[D]:
@@ -227,8 +229,8 @@ class Task(Generic[P, B]):
 
     Attributes:
         prepare: reads, splits and encodes files.
-        read_assets: creates the assets from the settings and the files of `Assets.files`. Raises KeyError for
-            a missing file.
+        read_assets: creates the assets from the settings and the files of `Assets.files` and `Assets.arrays`.
+            Raises KeyError for a missing file.
         build: builds the network from settings and assets. Called within
             `recurra.generators.initial_weights`, for training, loading and inspecting.
         training_setup: returns batches, objective and validation for a network on its device.
@@ -244,7 +246,7 @@ class Task(Generic[P, B]):
             without gradients.
         fit_baseline: trains a baseline on the training part.
         calibrate: returns the bundle with what turns logits into answers (temperature, thresholds), fitted on
-            the validation part.
+            the validation part: bundle, data, reporter.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
             pretrained vectors.
         use: what a model is used for, by command; ``MODEL`` stands for its directory.
@@ -256,7 +258,7 @@ class Task(Generic[P, B]):
     """
 
     prepare: Prepare[P]
-    read_assets: Callable[[Any, Mapping[str, str]], Assets]
+    read_assets: Callable[[Any, Mapping[str, Any]], Assets]
     build: Callable[[Any, Any], Network]
     training_setup: Callable[[P, Any], TrainingSetup]
     open_file: Callable[[B, Path, Reporter], Any]
@@ -268,7 +270,7 @@ class Task(Generic[P, B]):
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]
     fit_baseline: Callable[[P, Reporter], Any] | None = None
-    calibrate: Callable[[B, P], B] | None = None
+    calibrate: Callable[[B, P, Reporter], B] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
     use: Mapping[str, str] = field(default_factory=dict)

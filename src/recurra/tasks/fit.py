@@ -345,7 +345,7 @@ def train_bundle(
         pretrained=None if start is None else start.origin,
     )
     if task.calibrate is not None:
-        bundle = task.calibrate(bundle, prepared)
+        bundle = task.calibrate(bundle, prepared, reporter)
     return Trained(bundle, prepared, outcome, seconds)
 
 

@@ -46,6 +46,10 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
                 f"the settings of {name} are for the task {' or '.join(tasks)}, not for {task.name}",
                 where=where,
             )
+    for name, key in _foreign_settings(merged, kind):
+        raise ConfigError(
+            f"the setting {name}.{key} is not for the task {task.name}", where=where, hint="leave it out"
+        )
     try:
         config = kind.model_validate(merged)
     except ValidationError as error:
@@ -69,8 +73,8 @@ def parse_assignment(assignment: str) -> dict[str, Any]:
 def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     """Returns the settings of a recipe, for merging with ``above``, which takes precedence.
 
-    If ``above`` sets another task than that of the recipe, sections that this task does not have are removed,
-    so that recipes of classification can be used for any task. If ``above`` sets pretrained vectors,
+    If ``above`` sets another task than that of the recipe, sections and settings that this task does not have
+    are removed, so that recipes of classification can be used for any task. If ``above`` sets pretrained vectors,
     ``model.embedding`` of the recipe is removed: the size is that of the vectors, and a size in the merged
     settings is then one that the user has set. What ``above`` sets is removed from ``multilabel``, the
     settings of the recipe for several labels a row.
@@ -86,6 +90,8 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
             settings.pop(section, None)
     if "multilabel" not in kind.model_fields:
         settings.pop("multilabel", None)
+    for name, key in _foreign_settings(settings, kind):
+        del settings[name][key]
     overlay = settings.get("multilabel", {})
     for layer in above:
         for section, values in layer.items():
@@ -134,8 +140,29 @@ def _owners() -> dict[str, list[str]]:
     return owners
 
 
+def _foreign_settings(settings: dict[str, Any], kind: type[Config]) -> list[tuple[str, str]]:
+    """Returns section and name of the settings that another task has in a section of a task's, but not it."""
+    known, own = _sections(), kind.sections()
+    return [
+        (name, key)
+        for name, values in settings.items()
+        if name in own and isinstance(values, dict)
+        for key in values
+        if key in known[name].model_fields and key not in own[name].model_fields
+    ]
+
+
 def _sections() -> dict[str, type[BaseModel]]:
-    """Returns the sections of all tasks: data, those of some tasks, model, train."""
-    shared = Config.sections()
-    own = {name: kind for task in registry.TASKS for name, kind in task.config_class().sections().items()}
-    return {"data": shared["data"], **{n: k for n, k in own.items() if n not in shared}, **shared}
+    """Returns the sections of all tasks: data, those of some tasks, model, train.
+
+    Of a section that a task extends, it is the extended one.
+    """
+    found: dict[str, type[BaseModel]] = Config.sections()
+    model, train = found.pop("model"), found.pop("train")
+    last = {"model": model, "train": train}
+    for task in registry.TASKS:
+        for name, kind in task.config_class().sections().items():
+            place = last if name in last else found
+            if name not in place or issubclass(kind, place[name]):
+                place[name] = kind
+    return {**found, **last}

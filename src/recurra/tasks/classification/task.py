@@ -85,7 +85,7 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
     )
 
 
-def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> ClassifierBundle:
+def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Reporter) -> ClassifierBundle:
     """Returns the bundle with the temperature of the lowest loss on the validation rows, and thresholds.
 
     The thresholds, for multi-label, are those of the highest F1 on the same rows.

@@ -38,7 +38,7 @@ def training_setup(prepared: TaggerData, model: nn.Module) -> TrainingSetup:
     )
 
 
-def calibrate(bundle: TaggerBundle, prepared: TaggerData) -> TaggerBundle:
+def calibrate(bundle: TaggerBundle, prepared: TaggerData, reporter: Reporter) -> TaggerBundle:
     """Returns the bundle with the temperature of the lowest loss on the validation words."""
     tags = prepared.valid.tags
     logits = tag_logits(bundle.model, TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH))
