@@ -103,10 +103,10 @@ def make(reviews: Iterable[str], folder: Path, rows: int, seed: int = 0) -> Coun
 def measure(folder: Path, settings: Sequence[str], without: Sequence[str], baseline: bool) -> dict[str, Any]:
     """Trains on the set, and returns the figures of the test with and without fitted thresholds."""
     from recurra.config import load_recipe
-    from recurra.measure.calibration import probabilities
     from recurra.measure.metrics import classification_metrics
-    from recurra.tasks.classification.assess import fit_baseline, logits_of
+    from recurra.tasks.classification.assess import fit_baseline
     from recurra.tasks.classification.network import Classifier
+    from recurra.tasks.classification.outputs import predict_part
     from recurra.tasks.classification.task import TASK
     from recurra.tasks.fit import train_bundle
     from recurra.tasks.reporter import Reporter
@@ -135,7 +135,7 @@ def measure(folder: Path, settings: Sequence[str], without: Sequence[str], basel
         found["baseline"] = {"0.5": figures(p, None), "fitted": figures(p, model.thresholds)}
     trained = train_bundle(TASK, prepared)
     bundle = trained.bundle
-    p = probabilities(logits_of(bundle, test), "multilabel", bundle.temperature)
+    p = predict_part(bundle, test)
     found["model"] = {"0.5": figures(p, None), "fitted": figures(p, bundle.assets.limits)}
     found["best_epoch"] = trained.outcome.best_epoch
     shown = ("valid_loss", "valid_macro_f1", "valid_micro_f1", "valid_auc")

@@ -14,7 +14,7 @@ import torch
 
 from recurra import store
 from recurra.errors import BundleError, OutputError
-from recurra.tasks.classification.answers import predict_proba
+from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.fit import Fitted
 from recurra.tasks.use import load
 
@@ -29,7 +29,7 @@ def folder(trained: Fitted, tmp_path: Path) -> Path:
 
 def test_a_model_answers_the_same_once_loaded(trained: Fitted) -> None:
     loaded = load(trained.folder)
-    np.testing.assert_array_equal(predict_proba(loaded, TEXTS), predict_proba(trained.bundle, TEXTS))
+    np.testing.assert_array_equal(predict_texts(loaded, TEXTS), predict_texts(trained.bundle, TEXTS))
     assert loaded.config == trained.bundle.config
     assert loaded.assets.labels == trained.bundle.assets.labels
     assert loaded.temperature == trained.bundle.temperature

@@ -123,7 +123,8 @@ class Screen(Reporter):
         words = [
             f"{part.text} {part.contribution:+.1f}" for part in strongest if abs(part.contribution) > 0.05
         ]
-        for line in ("strongest words: " + ", ".join(words) if words else "", explanation.note):
+        found = "strongest words: " + ", ".join(words) if words else ""
+        for line in (found, *explanation.details(4), explanation.note):
             if line:
                 self._print(Padding(escape(line), (0, 0, 0, 4)), style="dim")
 

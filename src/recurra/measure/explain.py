@@ -20,7 +20,7 @@ from recurra.printable import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["Contribution", "Explanation", "Score", "explain", "join_words", "to_html", "to_rich"]
+__all__ = ["Contribution", "Explanation", "Score", "explain", "join_words", "strongest", "to_html", "to_rich"]
 
 Score = Callable[[list[NDArray[np.integer]]], NDArray[np.floating]]
 _EDGE = 1e-12  # probabilities are kept this far from 0 and 1, so log-odds stay finite
@@ -42,6 +42,10 @@ class Explanation(BaseModel):
         parts: Contributions in the order of the text.
         group: Number of tokens in a part; 1 if each word is a part.
         note: Limits of the explanation, such as that words were hidden in groups; may be empty.
+        sums: Of a model that is a sum of several: the part of each in the log-odds of the label, by name;
+            they add up to the log-odds. Empty for one model alone.
+        ngrams: The contribution of each different n-gram of the text, strongest first; empty without n-grams.
+        network: Of each of ``parts``, the contribution of the network alone; empty without n-grams.
         true: True class; None if it is not known.
         row: Row in the data file; None if there is none.
     """
@@ -53,6 +57,37 @@ class Explanation(BaseModel):
     note: str = ""
     true: str | None = None
     row: int | None = None
+    sums: dict[str, float] = {}
+    ngrams: list[Contribution] = []
+    network: list[float] = []
+
+    def details(self, count: int = 5) -> list[str]:
+        """Returns the figures in words: the sums, the strongest n-grams, the strongest words of the network.
+
+        Example:
+            >>> parts = [Contribution(text="good", contribution=2.5), Contribution(text="?", contribution=0)]
+            >>> found = Explanation(label="pos", probability=0.9, parts=parts, network=[0.5, 0.0],
+            ...     ngrams=[parts[0]], sums={"n-grams": 2.0, "network": 0.2})
+            >>> print("\\n".join(found.details()))
+            log-odds +2.20: n-grams +2.00, network +0.20
+            strongest n-grams: good +2.50
+            strongest words in the network: good +0.50
+        """
+        if not self.sums:
+            return []
+        total = f"log-odds {sum(self.sums.values()):+.2f}: "
+        lines = [total + ", ".join(f"{name} {value:+.2f}" for name, value in self.sums.items())]
+        words = [
+            Contribution(text=part.text, contribution=value)
+            for part, value in zip(self.parts, self.network, strict=True)
+        ]
+        for title, found in (
+            ("strongest n-grams", self.ngrams),
+            ("strongest words in the network", strongest(words, count)),
+        ):
+            shown = ", ".join(f"{one.text} {one.contribution:+.2f}" for one in found[:count])
+            lines += [f"{title}: {shown}"] if shown else []
+        return lines
 
     def _repr_html_(self) -> str:
         style = Markup(
@@ -62,6 +97,11 @@ class Explanation(BaseModel):
         return Markup('{}<p class="recurra-text"><b>{}</b> {}<br>{}</p>').format(
             style, self.label, f"{100 * self.probability:.1f}%", to_html(self)
         )
+
+
+def strongest(parts: Iterable[Contribution], count: int) -> list[Contribution]:
+    """Returns the ``count`` largest contributions that are not 0, by size, largest first."""
+    return sorted((p for p in parts if p.contribution), key=lambda p: -abs(p.contribution))[:count]
 
 
 def explain(

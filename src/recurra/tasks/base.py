@@ -245,6 +245,9 @@ class Task(Generic[P, B]):
         sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
             without gradients.
         fit_baseline: trains a baseline on the training part.
+        own_baseline: returns the baseline that a model holds, for which nothing has to be fitted, or None.
+        report_parts: reports what a model has besides its network, and returns it as JSON values, for
+            ``recurra inspect MODEL summary``.
         calibrate: returns the bundle with what turns logits into answers (temperature, thresholds), fitted on
             the validation part: bundle, data, reporter.
         vocabulary: returns the words of the embedding rows with their training counts, for matching
@@ -270,6 +273,8 @@ class Task(Generic[P, B]):
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]
     fit_baseline: Callable[[P, Reporter], Any] | None = None
+    own_baseline: Callable[[B], Any] | None = None
+    report_parts: Callable[[B, Reporter], dict[str, Any]] | None = None
     calibrate: Callable[[B, P, Reporter], B] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None

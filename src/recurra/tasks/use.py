@@ -149,9 +149,13 @@ def evaluate_files(
     reporter.step("Testing")
     options = AssessOptions(baseline, explained=3 if report else 0, counting=reporter.counting)
     if baseline and task.fit_baseline is not None:
-        prepared = _training_data(task, bundle, train, reporter)
+        own = None if task.own_baseline is None else task.own_baseline(bundle)
+        prepared = _training_data(task, bundle, train, reporter, needed=own is None)
         if prepared is not None:
-            options = replace(options, fitted=task.fit_baseline(prepared, reporter), train=prepared.train)
+            fitted = task.fit_baseline(prepared, reporter) if own is None else own
+            options = replace(options, fitted=fitted, train=prepared.train)
+        elif own is not None:
+            options = replace(options, fitted=own)
     assessment = task.assess(bundle, part, options)
     task.report_assessment(assessment, reporter)
     if report is not None:
@@ -161,13 +165,17 @@ def evaluate_files(
 
 
 def _training_data(
-    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
 ) -> Prepared[Any, Any, Any] | None:
-    """Returns the data of the model's training, split as it was then; None if the file is not there."""
+    """Returns the data of the model's training, split as it was then; None if the file is not there.
+
+    If they are ``needed``, for the baseline, that is reported.
+    """
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
-        reporter.warn(f"no baseline: the training file {path or ''} is not there; pass it with --train")
+        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
+        reporter.warn(f"{lost}: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
     prepared: Prepared[Any, Any, Any] = task.prepare(
@@ -195,11 +203,14 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
 
 
 def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
-    """Reports the layers of a model, with shapes and parameters: `recurra inspect MODEL summary`."""
-    network = summarize(load(model).model)
+    """Reports layers, shapes and parameters, and what is besides: `recurra inspect MODEL summary`."""
+    bundle = load(model)
+    network = summarize(bundle.model)
     report_summary(network, reporter)
     fields = asdict(network)
-    return {"layers": fields.pop("rows"), **fields}
+    report_parts = task_named(bundle.task).report_parts
+    parts = {} if report_parts is None else report_parts(bundle, reporter)
+    return {"layers": fields.pop("rows"), **fields, **parts}
 
 
 def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:

@@ -7,36 +7,19 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recurra.io.batcher import Batches
-from recurra.io.examples import Examples
-from recurra.measure.calibration import probabilities
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
-from recurra.tasks.classification.network import BATCH, predict_logits
+from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 
-__all__ = ["answers", "predict_ids", "predict_proba"]
+__all__ = ["answers"]
 
 EMPTY, NO_WORDS = "empty text", "no known word"
-"""The notes on a text that says nothing to the network."""
+"""The notes on a text that says nothing to the model."""
 MOST_CLASSES = 100  # up to here, an answer has the probabilities of all classes
 TOP = 5  # beyond, those of this many
-
-
-def predict_proba(bundle: ClassifierBundle, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Returns the calibrated class probabilities of ``N`` texts, of shape (N, C)."""
-    if not len(texts):
-        return np.empty((0, len(bundle.assets.labels.names)))
-    return predict_ids(bundle, bundle.assets.tokenizer.encode(texts).ids)
-
-
-def predict_ids(bundle: ClassifierBundle, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
-    """Returns the calibrated class probabilities of ``N`` texts of token ids, of shape (N, C)."""
-    logits = predict_logits(bundle.model, Batches(Examples.from_arrays(ids), None, BATCH))
-    return probabilities(logits, bundle.assets.labels.label_kind, bundle.temperature)
 
 
 def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
@@ -47,7 +30,8 @@ def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     only one.
     Of more than 100 classes, an answer has the five most probable and their probabilities, unless the option
     ``all_classes`` is set.
-    The ``note`` marks a text that is empty or has no known word: its label is a guess by the other texts.
+    The ``note`` marks a text that is empty or has no known word or n-gram: its label is a guess by the other
+    texts.
     """
     rows = rows_of(request, bundle.assets.source, bundle.config.data)
     names = bundle.assets.labels.names
@@ -80,16 +64,16 @@ def _records(
     marked: dict[str, tuple[int, int]] = {}  # by note: the number of texts, and the first row
     for rows in requested.chunks:
         encoded = tokenizer.encode(rows.texts)
-        probabilities = predict_ids(bundle, encoded.ids)
-        for record, ids, unknown, p in zip(
-            requested.heads(rows), encoded.ids, encoded.unknown, probabilities, strict=True
+        probabilities = predict_texts(bundle, rows.texts, encoded.ids)
+        for record, text, ids, unknown, p in zip(
+            requested.heads(rows), rows.texts, encoded.ids, encoded.unknown, probabilities, strict=True
         ):
             chosen = np.flatnonzero(p >= limits) if multilabel else [p.argmax()]
             labels = [names[c] for c in chosen]
             record["label"] = labels[0] if len(labels) == 1 else labels
             if not multilabel:
                 record["confidence"] = round(float(p.max()), 6)
-            if np.isin(ids, (tokenizer.start_id, tokenizer.unknown_id)).all():
+            if np.isin(ids, (tokenizer.start_id, tokenizer.unknown_id)).all() and not _ngrams(bundle, text):
                 note = record["note"] = NO_WORDS if unknown else EMPTY
                 count, first = marked.get(note, (0, record["row"]))
                 marked[note] = count + 1, first
@@ -105,6 +89,12 @@ def _records(
         texts = "1 answer is" if count == 1 else f"{count:,} answers are"
         warnings.append(f"{texts} marked {note!r} (first: row {first:,}): it does not depend on the text")
     warnings += skipped_in_words(requested.skipped)
+
+
+def _ngrams(bundle: ClassifierBundle, text: str) -> bool:
+    """Whether the n-grams count and know one of the text."""
+    experts = bundle.assets.experts
+    return experts is not None and experts.ngrams_used and bool(experts.ngrams.explain(text))
 
 
 def _cells(record: Mapping[str, Any]) -> list[Any]:

@@ -3,42 +3,66 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.io.batcher import Batches
-from recurra.measure.calibration import Reliability, fit_temperature, probabilities, reliability
+from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_accuracy
-from recurra.measure.explain import Explanation, explain
+from recurra.measure.explain import Explanation
 from recurra.measure.formatting import percent, percents, three
 from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
-from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
-from recurra.tasks.classification.answers import predict_ids
 from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.experts import cross_fit
+from recurra.tasks.classification.experts_view import COMBINED, NGRAMS, experts_sentence
+from recurra.tasks.classification.explaining import explain_text
+from recurra.tasks.classification.fitted import FittedExperts, fit_ngrams
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
-from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
+from recurra.tasks.classification.outputs import outputs_of_part, together
 from recurra.tasks.classification.prepare import ClassifierData
-from recurra.tasks.reporter import Reporter, Tick
+from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
+__all__ = ["Assessment", "ExpertFigures", "assess", "fit_baseline", "report_assessment"]
+
+
+@dataclass(frozen=True)
+class ExpertFigures:
+    """The experts of a model that has n-grams.
+
+    Attributes:
+        fitted: their weights.
+        network_name: the name of the network, such as ``the bidirectional LSTM``.
+        network: metrics of the network alone, with its own temperature.
+        ngrams: metrics of the n-grams alone, with their own temperature.
+    """
+
+    fitted: FittedExperts
+    network_name: str
+    network: Metrics
+    ngrams: Metrics
+
+    @property
+    def columns(self) -> list[tuple[str, Metrics]]:
+        """The name and the metrics of each expert alone."""
+        return [(f"{self.network_name.removeprefix('the ')} alone", self.network), (NGRAMS, self.ngrams)]
 
 
 @dataclass(frozen=True)
 class Assessment:
     """Metrics on one part of the data.
 
-    ``before`` and ``after`` are the reliability curves without and with the fitted temperature. If texts of
-    some rows occur in the training file, ``unseen`` and ``baseline_unseen`` are the metrics of the other
-    rows. ``thresholds`` (C,), for multi-label, are the probabilities from which on labels are predicted.
+    ``before`` and ``after`` are the reliability curves without and with the fitted temperature, or of the
+    plain average of two experts and with fitted weights. If texts of some rows occur in the training file,
+    ``unseen`` and ``baseline_unseen`` are the metrics of the other rows. ``thresholds`` (C,), for
+    multi-label, are the probabilities from which on labels are predicted. ``experts`` is None for a network
+    alone.
     """
 
     part: str
@@ -54,9 +78,28 @@ class Assessment:
     unseen: Metrics | None = None
     baseline_unseen: Metrics | None = None
     thresholds: NDArray[np.float64] | None = None
+    experts: ExpertFigures | None = None
+
+    @property
+    def columns(self) -> list[tuple[str, Metrics]]:
+        """The name and the metrics of the model, of each expert alone, and of the baseline."""
+        columns = [(self.model_name.removeprefix("the "), self.metrics)]
+        if self.experts is not None:  # its n-grams are the baseline
+            return columns + self.experts.columns
+        return columns + ([] if self.baseline is None else [(self.baseline_name, self.baseline)])
+
+    @property
+    def baseline_name(self) -> str:
+        """The name of the baseline: if the model has n-grams, they are it."""
+        return "n-gram baseline" if self.experts is None else NGRAMS
 
     def as_json(self) -> dict[str, Any]:
         """Returns the metrics for ``metrics.json`` and ``--json``."""
+        experts = {}
+        if self.experts is not None:
+            alone = {"recurrent": self.experts.network, "ngrams": self.experts.ngrams}
+            figures = {name: metrics.model_dump(mode="json") for name, metrics in alone.items()}
+            experts = {"experts": {**self.experts.fitted.as_json(), **figures}}
         return {
             "evaluated_on": self.part,
             "model": self.metrics.model_dump(mode="json"),
@@ -66,6 +109,7 @@ class Assessment:
             "ece_before_temperature": self.before.ece,
             "model_unseen": self.unseen.model_dump(mode="json") if self.unseen else None,
             "baseline_unseen": self.baseline_unseen.model_dump(mode="json") if self.baseline_unseen else None,
+            **experts,
         }
 
     def f1_sentence(self) -> str | None:
@@ -74,7 +118,7 @@ class Assessment:
         if m.micro_f1 is None:
             return None
         micro, macro = (
-            "" if value is None else f" (n-gram baseline {value:.3f})"
+            "" if value is None else f" ({self.baseline_name} {value:.3f})"
             for value in ((baseline.micro_f1, baseline.macro_f1) if baseline else (None, None))
         )
         rows = f"{m.rows:,} {self.part} {'row' if m.rows == 1 else 'rows'}"
@@ -89,39 +133,20 @@ class Assessment:
             return None
         known = self.metrics.rows - self.unseen.rows
         baseline = self.baseline_unseen
-        text = f", the n-gram baseline {baseline.accuracy_text}" if baseline else ""
+        text = f", the {self.baseline_name} {baseline.accuracy_text}" if baseline else ""
         return (
             f"{known:,} of {self.metrics.rows:,} {self.part} texts occur in the training file; "
             f"on the other {self.unseen.rows:,} {self.model_name} has {self.unseen.accuracy_text}{text}"
         )
 
 
-def logits_of(bundle: ClassifierBundle, part: Part, tick: Tick = lambda rows: None) -> NDArray[np.float32]:
-    """Returns the logits of the rows of a part, of shape (n, C)."""
-    return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH), tick)
-
-
 def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramModel:
-    """Trains the n-gram baseline on the rows that the network was trained on.
+    """Trains the n-gram baseline on the rows that the network was trained on, unless it is there already.
 
     As those of the network, its probabilities are calibrated on the validation rows, and for multi-label its
     thresholds are fitted there.
     """
-    start = time.perf_counter()
-    train, valid, labels = prepared.train, prepared.valid, prepared.assets.labels
-    kind = labels.label_kind
-    baseline = NgramModel()
-    baseline.fit(train.texts(train.rows), train.labels, kind, len(labels.names), reporter.counting)
-    if len(valid):
-        with reporter.counting("calibrating the baseline", len(valid)) as tick:
-            logits = baseline.logits(valid.texts(valid.rows), tick)
-        baseline.temperature = fit_temperature(logits, valid.labels, kind)
-        if kind == "multilabel":
-            p = probabilities(logits, kind, baseline.temperature)
-            baseline.thresholds = fit_thresholds(p, valid.labels)
-    note = f"; {baseline.note}" if baseline.note else ""
-    reporter.note(f"baseline ({baseline.method}): {time.perf_counter() - start:.1f} s{note}")
-    return baseline
+    return fit_ngrams(prepared, reporter, cached=False)
 
 
 def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Assessment:
@@ -136,11 +161,21 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     baseline: NgramModel | None = options.fitted
     training: Part | None = options.train
     names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
-    name = network_name(bundle.config.model)
-    with options.counting("testing", len(part)) as tick:
-        logits, labels = logits_of(bundle, part, tick), part.labels
-    before = reliability(probabilities(logits, label_kind), labels, label_kind)
-    calibrated = probabilities(logits, label_kind, bundle.temperature)
+    experts, labels = bundle.assets.experts, part.labels
+    network = network_name(bundle.config.model)
+    name = network if experts is None else f"the {COMBINED}"
+    outputs = outputs_of_part(bundle, part, options.counting, every=True)
+    recurrent_logits, ngram_logits = map(np.asarray, outputs)
+    calibrated = together(bundle, outputs)
+    if experts is None:
+        before = reliability(together(replace(bundle, temperature=None), outputs), labels, label_kind)
+    else:
+        average = experts.average.logits(*outputs)
+        before = reliability(probabilities(average, label_kind), labels, label_kind)
+        if part.name == "validation":  # the weights were fitted on these rows
+            logits = recurrent_logits, ngram_logits
+            fair = cross_fit(experts.combination, *logits, labels, label_kind).logits(*logits)
+            calibrated = probabilities(fair, label_kind)
     new = None if training is None else unseen_rows(part, training)
 
     def metrics_of(
@@ -155,15 +190,30 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     limits = bundle.assets.limits
     metrics, unseen = metrics_of(calibrated, limits)
     baseline_metrics = comparison = baseline_unseen = majority = None
+    alone = None
+    if experts is not None:
+        network_p = probabilities(recurrent_logits, label_kind, bundle.temperature)
+        limits_alone = np.array(experts.network_thresholds) if experts.network_thresholds else None
+        ngrams_p = probabilities(ngram_logits, label_kind, experts.ngrams.temperature)
+        alone = ExpertFigures(
+            experts,
+            network,
+            metrics_of(network_p, limits_alone)[0],
+            metrics_of(ngrams_p, experts.ngrams.thresholds)[0],
+        )
     if baseline is not None:
-        with options.counting("testing the baseline", len(part)) as tick:
-            baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
+        if experts is not None and baseline is experts.ngrams:
+            baseline_proba = ngrams_p
+        else:
+            with options.counting("testing the baseline", len(part)) as tick:
+                baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
         baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
         correct, baseline_correct = (
             correct_rows(labels, p, label_kind, t)
             for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
         )
-        comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
+        second = "the n-gram baseline" if experts is None else f"its {NGRAMS}"
+        comparison = compare_accuracy(correct, baseline_correct, name, second)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
@@ -196,6 +246,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         unseen=unseen,
         baseline_unseen=baseline_unseen,
         thresholds=limits if label_kind == "multilabel" else None,
+        experts=alone,
     )
 
 
@@ -217,24 +268,9 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
-def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
-    """Returns the contribution of each word of ``text`` to the prediction."""
-    tokenizer = bundle.assets.tokenizer
-    return explain(
-        tokenizer.surfaces(text),
-        tokenizer.encode([text]).ids[0],
-        lambda variants: predict_ids(bundle, [ids.astype(np.int32) for ids in variants]),
-        bundle.assets.labels.names,
-        unknown_id=tokenizer.unknown_id,
-        hidden_ids=frozenset({tokenizer.pad_id, tokenizer.start_id}),
-    )
-
-
 def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     """Reports the metrics as a table, and the comparison as a sentence."""
-    columns = [(assessment.model_name.removeprefix("the "), assessment.metrics)]
-    if assessment.baseline is not None:
-        columns.append(("n-gram baseline", assessment.baseline))
+    columns = assessment.columns
     figures: list[tuple[str, Callable[[Metrics], str]]] = [
         ("accuracy", lambda m: percent(m.accuracy)),
         ("95% interval", lambda m: percents(m.accuracy_low, m.accuracy_high)),
@@ -260,6 +296,8 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     f1 = assessment.f1_sentence()
     if f1 is not None:
         reporter.note(f1)
+    if assessment.experts is not None:
+        reporter.note(experts_sentence(assessment.experts.fitted, assessment.experts.network_name))
     report_comparison(assessment.comparison, reporter)
     leak = assessment.leak_sentence()
     if leak is not None:

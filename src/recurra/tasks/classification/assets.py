@@ -1,11 +1,11 @@
-"""The assets of a classifier: tokenizer, classes and thresholds. Builds the network from them."""
+"""The assets of a classifier: tokenizer, classes, thresholds, experts. Builds the network from them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from recurra.config import TextConfig
 from recurra.errors import BundleError
 from recurra.io.labels import Labels
 from recurra.store import Bundle
+from recurra.tasks.classification.fitted import FILES, FittedExperts
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.texts import TextAssets
@@ -21,6 +22,7 @@ from recurra.tasks.texts import TextAssets
 __all__ = ["ClassifierAssets", "ClassifierBundle", "build"]
 
 _LABELS, _THRESHOLDS = "labels.json", "thresholds.json"
+_EXPERTS, _NGRAMS = FILES
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,12 @@ class ClassifierAssets(TextAssets):
     Attributes:
         labels: the classes of the outputs.
         thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
+        experts: the n-gram model beside the network and the weights of both; None for the network alone.
     """
 
     labels: Labels = field(kw_only=True)
     thresholds: tuple[float, ...] | None = field(default=None, kw_only=True)
+    experts: FittedExperts | None = field(default=None, kw_only=True)
 
     @property
     def limits(self) -> NDArray[np.float64]:
@@ -41,20 +45,31 @@ class ClassifierAssets(TextAssets):
         return np.full(len(self.labels.names), 0.5) if self.thresholds is None else np.array(self.thresholds)
 
     def files(self) -> dict[str, str]:
-        """Returns the files of tokenizer, classes, thresholds and the training file's format, by name."""
+        """Returns the text files: tokenizer, classes, thresholds, weights of the experts, source."""
         fitted = {} if self.thresholds is None else {_THRESHOLDS: json.dumps(self.thresholds)}
+        if self.experts is not None:
+            fitted[_EXPERTS] = self.experts.to_json()
         return {**super().files(), _LABELS: self.labels.to_json(), **fitted}
 
+    def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Returns the file of the n-gram model, if there is one."""
+        return {} if self.experts is None else {_NGRAMS: self.experts.ngrams.state()}
+
     @classmethod
-    def read(cls, config: TextConfig, files: Mapping[str, str], **more: Labels) -> Self:
-        """Returns the assets that `files` wrote.
+    def read(cls, config: TextConfig, files: Mapping[str, Any], **more: Labels) -> Self:
+        """Returns the assets that `files` and `arrays` wrote.
 
         Raises:
             BundleError: a file is damaged.
+            KeyError: a file is missing.
         """
         labels = Labels.from_json(files[_LABELS])
         thresholds = _read_thresholds(files[_THRESHOLDS], labels) if _THRESHOLDS in files else None
-        return replace(super().read(config, files, labels=labels), thresholds=thresholds)
+        experts = None
+        if isinstance(config, ClassifierConfig) and "ngrams" in config.model.experts:
+            kind, classes = labels.label_kind, len(labels.names)
+            experts = FittedExperts.read(files[_EXPERTS], files[_NGRAMS], kind, classes)
+        return replace(super().read(config, files, labels=labels), thresholds=thresholds, experts=experts)
 
 
 def _read_thresholds(text: str, labels: Labels) -> tuple[float, ...]:

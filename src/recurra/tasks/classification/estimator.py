@@ -16,10 +16,10 @@ from recurra.measure.explain import Explanation
 from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
-from recurra.tasks.classification.answers import predict_proba
-from recurra.tasks.classification.assess import explain_text
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.explaining import explain_text
 from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -171,7 +171,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns calibrated probabilities of shape ``(N, C)``, columns in the order of ``classes_``."""
         self._check_fitted()
-        return predict_proba(self.bundle_, self._texts(X))
+        return predict_texts(self.bundle_, self._texts(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""

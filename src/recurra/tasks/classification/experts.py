@@ -166,13 +166,15 @@ def cross_fit(
     ngrams: NDArray[Any],
     labels: NDArray[Any],
     label_kind: str,
-    class_weights: NDArray[Any] | None = None,
 ) -> CrossFit:
     """Returns a combination of the same experts for each of 5 folds of the rows, fitted on the others.
 
     The logits that it gives for these rows are those of rows that had no part in the fit, as the rows of a
     test file have none. Arguments are those of `fit_combination`, after its result.
     """
+    class_weights = None
+    if combination.offsets:
+        class_weights = np.exp([0.0] * (label_kind == "binary") + [*combination.offsets])
     rows = _Rows.of(recurrent, ngrams, labels, label_kind, class_weights)
     fold_of = np.arange(len(recurrent)) % _FOLDS
     fold_of[rows.order] = rows.folds
@@ -310,7 +312,8 @@ class _Rows:
             bounds=[(0, None) if free[0] else (0, 0), (0, None) if free[1] else (0, 0), (None, None)],
             options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 200},
         )
-        return Combination(*(float(value) for value in found.x), offsets=self.offsets)
+        recurrent, ngrams, intercept = map(float, found.x)
+        return Combination(recurrent, ngrams, intercept, self.offsets)
 
     def fit_folds(self, start: Combination) -> list[Combination]:
         """Returns for each fold the weights fitted on the others, of the experts that ``start`` uses."""

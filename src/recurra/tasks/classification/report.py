@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recurra.measure.charts import reliability_chart
-from recurra.measure.explain import Explanation, to_html
+from recurra.measure.explain import Explanation, strongest, to_html
 from recurra.measure.formatting import count, percent, percents, sentence, share, three
 from recurra.measure.metrics import Metrics
 from recurra.measure.report import Bar, ReportTable, Section, Step, template_macros
@@ -16,6 +16,7 @@ from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdi
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
+from recurra.tasks.classification.experts_view import experts_section, experts_sentence
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
@@ -98,8 +99,11 @@ def result_fields(
     """
     leak = assessment.leak_sentence()
     macros = template_macros("recurra.tasks.classification", "report.html.j2")
+    alone = assessment.experts
+    experts = [] if alone is None else [experts_section(alone.fitted, alone.network_name)]
     sections = [
         _figures(assessment, baseline_note),
+        *experts,
         *class_sections(assessment.metrics, names, macros, assessment.thresholds),
         *_mistakes(assessment, macros),
     ]
@@ -108,7 +112,7 @@ def result_fields(
         sections.append(Section(anchor="explanations", title="Explained predictions", html=html))
     sections.append(_calibration(assessment, temperature, macros))
     if ngrams:
-        sections.append(_ngrams(ngrams, macros))
+        sections.append(_ngrams(ngrams, macros, own=alone is not None))
     multilabel = assessment.metrics.label_kind == "multilabel"
     what = "Rows with every label right" if multilabel else "Accuracy"
     return {
@@ -147,22 +151,26 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
     if m.micro_f1 is not None:
         accuracy, micro = "all labels right (95% interval)", ["micro-F1"]
     table = [[f"on {m.rows:,} {assessment.part} rows", accuracy, *micro, "macro-F1"]]
-    for name, metrics in ((assessment.model_name, m), ("n-gram baseline", assessment.baseline)):
-        if metrics is not None:
-            shown = [three(metrics.micro_f1)] if micro else []
-            table.append([name, metrics.accuracy_text, *shown, f"{metrics.macro_f1:.3f}"])
+    for name, metrics in assessment.columns:
+        shown = [three(metrics.micro_f1)] if micro else []
+        table.append([name, metrics.accuracy_text, *shown, f"{metrics.macro_f1:.3f}"])
     if assessment.majority is not None:
         table.append(["always the largest class", percent(assessment.majority), ""])
     kept = "first" if config.tokenizer.cut == "end" else "last"
+    alone, reads, shares = assessment.experts, "the model reads", ""
+    if alone is not None:
+        reads = "the network reads"
+        shares = f"\n{experts_sentence(alone.fitted, alone.network_name)}\n"
     return model_card(
         bundle,
         title=f"{assessment.model_name.removeprefix('the ')}: {', '.join(labels.names[:12])}",
         kind=f"A text classifier ({labels.label_kind})",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
+        note=shares,
         use=use_in_card(USE),
         limits=f"""\
-The vocabulary has {vocabulary:,} words of the training texts; the model reads the
+The vocabulary has {vocabulary:,} words of the training texts; {reads} the
 {kept} {config.tokenizer.max_tokens:,} tokens of a text. Its figures will differ on texts of another
 kind, place or time: measure it on such texts first. `report.html` shows its worst mistakes and
 its calibration.
@@ -227,8 +235,8 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
 
 def _bars(assessment: Assessment) -> list[Bar]:
     bars = [_bar("model", assessment.model_name.removeprefix("the "), assessment.metrics)]
-    if assessment.baseline is not None:
-        bars.append(_bar("baseline", "N-gram baseline", assessment.baseline))
+    for name, metrics in assessment.columns[1:]:
+        bars.append(_bar("baseline", sentence(name), metrics))
     if assessment.majority is not None:
         text = share(assessment.majority)
         bars.append(Bar(kind="majority", name="Largest class", value=100 * assessment.majority, text=text))
@@ -242,7 +250,7 @@ def _bar(kind: Literal["model", "baseline"], name: str, m: Metrics) -> Bar:
 
 
 def _figures(assessment: Assessment, baseline_note: str) -> Section:
-    columns = [m for m in (assessment.metrics, assessment.baseline) if m is not None]
+    columns = [metrics for _, metrics in assessment.columns]
     multi = assessment.metrics.label_kind == "multilabel"
     figures: list[tuple[str, str, str]] = [
         ("accuracy", "Accuracy", "Rows with every label right." if multi else "Rows predicted right."),
@@ -261,10 +269,10 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
         return percent(value) if key in ("accuracy", "ece") else three(value)
 
     shown = [figure for figure in figures if figure[0] != "micro_f1" or multi]
-    header = ["Figure", sentence(assessment.model_name.removeprefix("the "))]
+    (first, _), *others = assessment.columns
+    header = ["Figure", sentence(first), *(name for name, _ in others)]
     both, notes = "", []
     if assessment.baseline is not None:
-        header.append("n-gram baseline")
         both = ", model and baseline on the same ones"
         notes.append(baseline_note or _REGRESSION)
     if assessment.comparison is not None:
@@ -312,7 +320,10 @@ def _mistakes(assessment: Assessment, macros: Any) -> list[Section]:
 
 
 def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Section:
-    curves = {"as trained": assessment.before, "with temperature": assessment.after}
+    names = ("as trained", "with temperature")
+    if assessment.experts is not None:
+        names = ("plain average", "fitted weights")
+    curves = dict(zip(names, (assessment.before, assessment.after), strict=True))
     errors = "; ".join(f"{name}: calibration error {share(curve.ece)}" for name, curve in curves.items())
     chart = reliability_chart(curves, title=f"Reliability diagram. {errors}", name="reliability")
     habit = "overconfident" if temperature > 1 else "underconfident"
@@ -323,11 +334,16 @@ def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Sec
         f"{habit} there. On these rows it changes the calibration error from {share(assessment.before.ece)} "
         f"to {share(assessment.after.ece)}."
     )
+    if assessment.experts is not None:
+        text = (
+            "The weights of both experts were fitted on the validation rows, which calibrates too. On these "
+            f"rows the calibration error of the plain average of their logits is "
+            f"{share(assessment.before.ece)}, and that of the model {share(assessment.after.ece)}."
+        )
     return Section(anchor="calibration", title="Calibration", html=macros.calibration(chart, text))
 
 
 def _explanation(e: Explanation) -> dict[str, Any]:
-    strongest = sorted((p for p in e.parts if p.contribution), key=lambda p: -abs(p.contribution))[:5]
     return {
         "label": e.label,
         "probability": share(e.probability),
@@ -335,13 +351,14 @@ def _explanation(e: Explanation) -> dict[str, Any]:
         "verdict": "" if e.true is None else "right" if e.true == e.label else "wrong",
         "row": None if e.row is None else count(e.row),
         "html": to_html(e),
-        "strongest": [(p.text, f"{p.contribution:+.2f}".replace("-", "−")) for p in strongest],
+        "strongest": [(p.text, f"{p.contribution:+.2f}".replace("-", "−")) for p in strongest(e.parts, 5)],
+        "details": [sentence(line) for line in e.details()],
         "note": sentence(e.note),
     }
 
 
-def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any) -> Section:
-    """The strongest n-grams of the baseline by class, the largest weight first."""
+def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any, *, own: bool) -> Section:
+    """The strongest n-grams by class, the largest weight first: the model's ``own``, or the baseline's."""
     largest = max((weight for weights in ngrams.values() for _, weight in weights), default=0.0) or 1.0
     groups = [
         {
@@ -355,13 +372,14 @@ def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any) -> S
     ]
     return Section(
         anchor="ngrams",
-        title="Strongest n-grams of the baseline",
+        title="Strongest n-grams" + ("" if own else " of the baseline"),
         paragraphs=[
-            "The n-grams that raise the probability of each class most in the baseline. Where the "
-            "model is better than the baseline, it uses what n-grams cannot represent."
+            "The n-grams that raise the probability of each class most in the "
+            f"{'n-gram expert' if own else 'baseline'}. Where the model is better than the "
+            f"{'n-grams alone' if own else 'baseline'}, it uses what n-grams cannot represent."
         ],
         notes=[
-            "Each figure is a weight of the baseline's regression: by how much the log-odds of the class "
+            "Each figure is a weight of the n-gram model: by how much the log-odds of the class "
             "rise for each unit of the TF-IDF value of the n-gram, which lies between 0 and 1. The lines "
             "under the n-grams have the same scale in all lists. Listed are n-grams whose weight is large "
             "and that are not rare."

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from recurra.errors import DataError
 from recurra.io.labels import Labels
-from recurra.measure.calibration import probabilities
 from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.measure.study import Criterion, Scores
-from recurra.tasks.classification.assess import logits_of, new_rows
+from recurra.tasks.classification.assess import new_rows
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.ngrams import NgramModel
+from recurra.tasks.classification.outputs import predict_part
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.study import (
     StudyData,
@@ -84,9 +84,7 @@ def _tables(part: Part, rows: NDArray[np.int64], labels: Labels) -> Iterator[pa.
 
 def score(bundle: ClassifierBundle, part: Part) -> Scores:
     """Whether the classifier predicts each row right."""
-    labels = bundle.assets.labels
-    predicted = probabilities(logits_of(bundle, part), labels.label_kind, bundle.temperature)
-    return _scores(part, predicted, labels, bundle.assets.limits)
+    return _scores(part, predict_part(bundle, part), bundle.assets.labels, bundle.assets.limits)
 
 
 def score_baseline(baseline: NgramModel, prepared: ClassifierData, part: Part) -> Scores:

@@ -23,17 +23,17 @@ from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Task, TrainingSetup
+from recurra.tasks.card import network_name
 from recurra.tasks.classification.answers import answers
-from recurra.tasks.classification.assess import (
-    assess,
-    explain_text,
-    fit_baseline,
-    logits_of,
-    report_assessment,
-)
+from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.experts_view import experts_sentence, report_experts
+from recurra.tasks.classification.explaining import explain_text
+from recurra.tasks.classification.fitted import fit_experts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
+from recurra.tasks.classification.ngrams import NgramModel
+from recurra.tasks.classification.outputs import network_logits
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -86,17 +86,31 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
 
 
 def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Reporter) -> ClassifierBundle:
-    """Returns the bundle with the temperature of the lowest loss on the validation rows, and thresholds.
+    """Returns the bundle with what turns logits into answers, fitted on the validation rows.
 
-    The thresholds, for multi-label, are those of the highest F1 on the same rows.
+    That is the temperature of the network alone; with n-grams, the weights of both experts; and for
+    multi-label, the thresholds of the highest F1.
     """
-    valid, kind = prepared.valid, prepared.assets.labels.label_kind
-    logits = logits_of(bundle, valid)
+    valid, labels = prepared.valid, prepared.assets.labels
+    kind = labels.label_kind
+    logits = network_logits(bundle, valid)
     temperature, assets = fit_temperature(logits, valid.labels, kind), bundle.assets
+    p = probabilities(logits, kind, temperature)
+    if "ngrams" in prepared.config.model.experts:
+        reporter.step("Combining")
+        weights = class_weights(prepared.config, labels, prepared.train)
+        by_class = None if weights is None else weights.numpy()
+        experts, combined = fit_experts(prepared, logits, temperature, by_class, reporter)
+        reporter.note(experts_sentence(experts, network_name(prepared.config.model)))
+        assets, p = replace(assets, experts=experts), probabilities(combined, kind)
     if kind == "multilabel" and len(logits):
-        found = fit_thresholds(probabilities(logits, kind, temperature), valid.labels)
-        assets = replace(assets, thresholds=tuple(found.tolist()))
+        assets = replace(assets, thresholds=tuple(fit_thresholds(p, valid.labels).tolist()))
     return replace(bundle, temperature=temperature, assets=assets)
+
+
+def own_baseline(bundle: ClassifierBundle) -> NgramModel | None:
+    """Returns the n-grams of the model, if it has them: they are its baseline, trained on the same rows."""
+    return None if bundle.assets.experts is None else bundle.assets.experts.ngrams
 
 
 def open_file(bundle: ClassifierBundle, data: Path, reporter: Reporter) -> Part:
@@ -181,6 +195,8 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
+    own_baseline=own_baseline,
+    report_parts=report_experts,
     assess=assess,
     report_assessment=report_assessment,
     report_fields=report_fields,
