@@ -16,7 +16,7 @@ from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification import estimator
 from recurra.tasks.classification.assess import report_assessment
-from recurra.tasks.classification.network import ClassifierAssets
+from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.task import TASK
 from recurra.tasks.fit import Fitted, fit_files

@@ -18,7 +18,8 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.assess import explain_text
-from recurra.tasks.classification.network import Classifier, ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.classification.targets import Targets

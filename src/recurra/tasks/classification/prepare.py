@@ -16,7 +16,7 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
-from recurra.tasks.classification.network import ClassifierAssets
+from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
