@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.measure.calibration import Reliability, probabilities, reliability
-from recurra.measure.comparison import Comparison, compare_accuracy
+from recurra.measure.comparison import Comparison, compare_predictions
 from recurra.measure.explain import Explanation
 from recurra.measure.formatting import percent, percents, three
-from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
+from recurra.measure.metrics import Metrics, classification_metrics, predicted_labels
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.assets import ClassifierBundle
@@ -208,12 +208,12 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
             with options.counting("testing the baseline", len(part)) as tick:
                 baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
         baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
-        correct, baseline_correct = (
-            correct_rows(labels, p, label_kind, t)
+        chosen, baseline_chosen = (
+            predicted_labels(p, label_kind, t)
             for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
         )
-        second = "the n-gram baseline" if experts is None else f"its {NGRAMS}"
-        comparison = compare_accuracy(correct, baseline_correct, name, second)
+        pair = name, "the n-gram baseline" if experts is None else f"its {NGRAMS}"
+        comparison = compare_predictions(labels, chosen, baseline_chosen, len(names), pair)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())

@@ -70,7 +70,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
-    pooling: str | None = setting("model")
+    pooling: str | Sequence[str] | None = setting("model")
     experts: str | Sequence[str] | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 

@@ -43,11 +43,13 @@ def experts_sentence(experts: FittedExperts, network: str) -> str:
     other, alone, key = "the n-grams", network, "recurrent"
     if experts.ngrams_used:
         other, alone, key = network, "the n-grams", "ngrams"
-    losses = f" (log loss {experts.losses['both']:.4f} with both, {experts.losses[key]:.4f} without)"
-    return (
-        f"{sentence(other)} {'add' if key == 'recurrent' else 'adds'} nothing on {rows}"
-        f"{losses if experts.losses else ''}: {alone} answer{'s' if key == 'recurrent' else ''} alone."
-    )
+    several = key == "recurrent"  # of "other", in the sentence
+    losses, reason = experts.losses, f"{'add' if several else 'adds'} nothing on {rows}"
+    if losses and losses["both"] < losses[key]:
+        reason = f"{'have' if several else 'has'} less than 1% of the variance of the log-odds on {rows}"
+    elif losses:
+        reason += f" (log loss {losses['both']:.4f} with both, {losses[key]:.4f} without)"
+    return f"{sentence(other)} {reason}: {alone} answer{'s' if several else ''} alone."
 
 
 def experts_table(experts: FittedExperts, network: str) -> tuple[list[str], list[list[str]]]:
