@@ -33,6 +33,8 @@ _PENALTY = 4.0
 """Weight of the squared distance of the parameters from a plain average, in rows: about what 4 rows say."""
 _LEAST_SHARE = 0.01
 """An expert with a smaller share is left out: it hardly ever changes an answer, and costs its time."""
+_LEAST_ALONE = 0.05
+"""Least weight of an expert alone: its temperature is at most 20, as that of a network alone."""
 _USED = {"both": (True, True), "ngrams": (False, True), "recurrent": (True, False)}
 
 
@@ -153,6 +155,8 @@ def fit_combination(
     chosen = min(("ngrams", "recurrent", "both"), key=lambda name: losses[name])
     if chosen == "both":
         share = share_of_network(fitted["both"], rows.recurrent, rows.ngrams).value
+        if not fitted["both"].recurrent and not fitted["both"].ngrams:  # both are useless
+            share = 0.0
         if share < _LEAST_SHARE:
             chosen = "ngrams"
         elif share > 1 - _LEAST_SHARE:
@@ -292,6 +296,7 @@ class _Rows:
     def fit(self, used: tuple[bool, bool], start: Combination | None = None) -> Combination:
         """Returns the weights of the smallest penalized loss, with 0 for an expert that is not used."""
         both, free = all(used), [*used, all(used) and self.label_kind != "multiclass"]
+        least = 0.0 if both else _LEAST_ALONE
         centre = np.array([0.5, 0.5, 0.0]) if both else np.array([*used, 0.0])
         first = centre if start is None else np.array([start.recurrent, start.ngrams, start.intercept])
         rows = max(1, len(self.truth))
@@ -309,7 +314,7 @@ class _Rows:
             first,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0, None) if free[0] else (0, 0), (0, None) if free[1] else (0, 0), (None, None)],
+            bounds=[*((least, None) if use else (0, 0) for use in used), (None, None)],
             options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 200},
         )
         recurrent, ngrams, intercept = map(float, found.x)

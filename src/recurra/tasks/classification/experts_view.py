@@ -34,15 +34,14 @@ def experts_sentence(experts: FittedExperts, network: str) -> str:
         network: the name of the network, such as ``the bidirectional LSTM``.
     """
     rows = f"{experts.rows:,} validation {'row' if experts.rows == 1 else 'rows'}"
-    if experts.network_used and experts.ngrams_used:
+    if experts.chosen == "both":
         share, low, high = (100 * value for value in experts.share)
         return (
             f"On {rows}, {network} has {share:.0f}% of the variance of the log-odds ({low:.0f}% to "
             f"{high:.0f}%), the n-grams {100 - share:.0f}%."
         )
-    other, alone, key = "the n-grams", network, "recurrent"
-    if experts.ngrams_used:
-        other, alone, key = network, "the n-grams", "ngrams"
+    key = experts.chosen
+    other, alone = (network, "the n-grams") if key == "ngrams" else ("the n-grams", network)
     several = key == "recurrent"  # of "other", in the sentence
     losses, reason = experts.losses, f"{'add' if several else 'adds'} nothing on {rows}"
     if losses and losses["both"] < losses[key]:

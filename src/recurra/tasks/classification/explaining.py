@@ -97,14 +97,15 @@ def _with_ngrams(
     elif len(parts) > len(found.parts):
         notes.append("only the n-grams read the whole text; the network reads a part of it")
     ngrams = [Contribution(text=ngram, contribution=value) for ngram, value in by_ngram.items()]
-    return found.model_copy(
-        update={
-            "parts": parts,
-            "network": of_network,
-            "ngrams": strongest(ngrams, len(ngrams)),
-            "sums": sums,
-            "note": "; ".join(notes),
-        }
+    return Explanation(
+        label=found.label,
+        probability=found.probability,
+        parts=parts,
+        group=found.group,
+        note="; ".join(notes),
+        sums=sums,
+        ngrams=strongest(ngrams, len(ngrams)),
+        network=of_network,
     )
 
 

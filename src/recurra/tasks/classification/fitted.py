@@ -70,6 +70,13 @@ class FittedExperts:
         return self.combination.ngrams > 0
 
     @property
+    def chosen(self) -> str:
+        """The key of `losses` of the experts with a weight."""
+        if self.network_used and self.ngrams_used:
+            return "both"
+        return "ngrams" if self.ngrams_used else "recurrent"
+
+    @property
     def average(self) -> Combination:
         """The plain average of both logits, from which the weights are fitted."""
         return replace(self.combination, recurrent=0.5, ngrams=0.5, intercept=0.0)
