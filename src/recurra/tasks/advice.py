@@ -28,12 +28,27 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
     record, config = bundle.metrics.get("training", {}), bundle.config
     again = _again(command, record, folder)
     best, epochs = record.get("best_epoch", 0), record.get("epochs", 0)
+    plan = _reducing(record)
     steps = []
     if record.get("stopped") == "interrupted":
         steps.append(
             Step(
                 text="Training was interrupted. Let it end.",
                 command=_with(again, out=folder, flags=["--resume"]),
+            )
+        )
+    elif plan and best == epochs:
+        whole = {"train.epochs": plan["of_epochs"], "train.steps_per_epoch": "null"}
+        steps.append(
+            Step(
+                text=f"{plan['minutes']:g} minutes were too short for the network. Give it more time.",
+                command=_with(
+                    again,
+                    whole if "--config" in again else None,
+                    folder,
+                    "longer",
+                    ["--minutes", f"{2 * plan['minutes']:g}"],
+                ),
             )
         )
     elif record.get("stopped") == "epochs" and best == epochs:
@@ -73,6 +88,13 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
         )
     )
     return steps
+
+
+def _reducing(record: dict[str, Any]) -> dict[str, Any]:
+    """The plan for a budget of minutes, if less was trained for it; an empty mapping otherwise."""
+    plan = record.get("plan") or {}
+    less = any(plan[name] != plan[f"of_{name}"] for name in ("epochs", "steps_per_epoch") if plan)
+    return plan if less or record.get("stopped") == "time" else {}
 
 
 def _again(command: str, record: dict[str, Any], folder: Path) -> list[str]:

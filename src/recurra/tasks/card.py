@@ -105,12 +105,17 @@ def fit_report(
     folder: Path,
     baseline: Any,
     command: str,
+    plan: str = "",
 ) -> ReportData:
-    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training."""
+    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training.
+
+    ``plan`` is what was chosen for a budget of minutes, as a sentence.
+    """
     training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
+        "plan": plan,
         "seed": bundle.config.train.seed,
         **made_by(command),
     }
