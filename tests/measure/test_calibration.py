@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
-from recurra.measure.calibration import fit_temperature, reliability
+from recurra.measure.calibration import fit_temperature, probabilities, reliability
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.7])
@@ -25,39 +28,102 @@ def test_temperature_recovers_a_known_one(true: float, task: str) -> None:
     assert fit_temperature(logits * true, labels, task) == pytest.approx(true, rel=0.04)
 
 
-def test_temperature_is_the_best_on_a_grid() -> None:
+def sampled(
+    classes: int, rows_each: int, sharpness: float, seed: int = 1, *, rows: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits that are the true log-odds of their rows: of normal clusters, one for each class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(classes), rows_each))[:rows]
+    return sharpness * (sharpness * np.eye(classes)[labels] + rng.normal(size=(len(labels), classes))), labels
+
+
+def log_loss(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("classes", "rows_each"), [(6, 40), (50, 5), (100, 10)])
+def test_calibrated_logits_stay_so_with_few_rows_a_class(classes: int, rows_each: int, true: float) -> None:
+    logits, labels = sampled(classes, rows_each, 3.0)
+    temperature = fit_temperature(logits * true, labels, "multiclass")
+    assert temperature == pytest.approx(true, rel=0.2 if classes == 6 else 0.08)
+    others, their_labels = sampled(classes, 4000 // classes, 3.0, seed=2)
+    calibrated = others * true / temperature
+    assert log_loss(calibrated, their_labels) < log_loss(others, their_labels) + 0.01
+    curve = reliability(softmax(calibrated, axis=1), their_labels, "multiclass")
+    assert curve.ece < 0.03
+
+
+def test_temperature_of_many_rows_is_that_of_the_highest_likelihood() -> None:
     rng = np.random.default_rng(2)
-    logits, labels = rng.normal(size=(300, 3)) * 4, rng.integers(0, 3, 300)
-    labels = np.where(rng.random(300) < 0.6, logits.argmax(axis=1), labels)
-
-    counts = np.bincount(labels, minlength=3)
-    target = np.array([[(counts[k] * (c == k) + 1) / (counts[k] + 3) for c in range(3)] for k in labels])
-
-    def loss(t: float) -> float:
-        return float(-(target * log_softmax(logits / t, axis=1)).sum(axis=1).mean())
-
-    best = min(np.geomspace(0.05, 20, 4000), key=loss)
-    assert fit_temperature(logits, labels, "multiclass") == pytest.approx(best, rel=2e-3)
+    logits, labels = rng.normal(size=(3000, 3)) * 4, rng.integers(0, 3, 3000)
+    labels = np.where(rng.random(3000) < 0.6, logits.argmax(axis=1), labels)
+    best = min(np.geomspace(0.05, 20, 1000), key=lambda t: log_loss(logits / t, labels))
+    assert fit_temperature(logits, labels, "multiclass") == pytest.approx(best, rel=0.02)
 
 
-def test_temperature_of_hopeless_cases_is_finite() -> None:
-    logits = np.array([[3.0], [-2.0]])
-    assert fit_temperature(logits, np.array([0, 1]), "binary") == pytest.approx(20, rel=0.01)
-    assert fit_temperature(np.zeros((4, 1)), np.array([0, 1, 1, 1]), "binary") == 1.0
-    assert fit_temperature(np.zeros((0, 1)), np.zeros(0, int), "binary") == 1.0
-    assert np.isfinite(fit_temperature(np.array([[1e4], [-1e4]]), np.array([0, 0]), "binary"))
+@pytest.mark.parametrize(("classes", "kind"), [(2, "binary"), (6, "multiclass"), (50, "multiclass")])
+def test_five_rows_that_are_all_right_change_little(classes: int, kind: str) -> None:
+    labels = np.arange(5) % classes
+    logits = 6.0 * np.eye(classes)[labels]
+    before = softmax(logits, axis=1).max()
+    logits = logits[:, 1:] - logits[:, :1] if kind == "binary" else logits
+    after = probabilities(logits, kind, fit_temperature(logits, labels, kind)).max(axis=1)
+    assert (after >= before - 1e-9).all()
+    assert (1 - after > (1 - before) / 5).all()
+
+
+def test_five_rows_of_many_labels_that_are_all_right_are_not_certain() -> None:
+    truth = np.eye(8)[:5]
+    logits = np.where(truth > 0, 3.0, -3.0)
+    assert 0.5 < fit_temperature(logits, truth, "multilabel") <= 1.0
 
 
 @pytest.mark.parametrize("rows", [10, 100, 1000])
 def test_rows_that_are_all_right_make_no_more_sure_than_their_number_allows(rows: int) -> None:
     labels = np.arange(rows) % 2
     logits = np.where(labels == 1, 3.0, -3.0)[:, None]
-    # Platt's target for a class of n rows is (n + 1) / (n + 2), and every logit is alike, so it is met.
-    n = rows // 2
-    wanted = np.log((n + 1) / (n + 2)) - np.log(1 / (n + 2))
-    assert 3.0 / fit_temperature(logits, labels, "binary") == pytest.approx(wanted, rel=1e-3)
+    sure = expit(3.0 / fit_temperature(logits, labels, "binary"))
+    assert expit(3.0) < sure < 1 - 1 / (5 * rows)
     columns = np.concatenate([-logits / 2, logits / 2], axis=1)
-    assert 3.0 / fit_temperature(columns, labels, "multiclass") == pytest.approx(wanted, rel=1e-3)
+    assert expit(3.0 / fit_temperature(columns, labels, "multiclass")) == pytest.approx(sure, abs=1e-4)
+
+
+def test_temperature_of_hopeless_cases_is_near_one() -> None:
+    two = np.array([[3.0], [-2.0]])
+    assert 1 < fit_temperature(two, np.array([0, 1]), "binary") < 3
+    assert fit_temperature(np.tile(two, (500, 1)), np.tile([0, 1], 500), "binary") == pytest.approx(
+        20, rel=0.01
+    )
+    assert fit_temperature(np.zeros((4, 1)), np.array([0, 1, 1, 1]), "binary") == 1.0
+    assert fit_temperature(np.zeros((0, 1)), np.zeros(0, int), "binary") == 1.0
+    assert fit_temperature(np.full((1, 1), 5.0), np.ones(1, int), "binary") == 1.0
+    assert np.isfinite(fit_temperature(np.array([[1e4], [-1e4]]), np.array([0, 0]), "binary"))
+
+
+@given(
+    rows=st.integers(1, 40),
+    classes=st.integers(2, 12),
+    scale=st.floats(0.01, 30),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=20, deadline=None)
+def test_temperature_is_bounded_and_never_worse_than_one_on_its_rows(
+    rows: int, classes: int, scale: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits, labels = scale * rng.normal(size=(rows, classes)), rng.integers(0, classes, rows)
+    temperature = fit_temperature(logits, labels, "multiclass")
+    assert 0.05 <= temperature <= 20
+    assert log_loss(logits / temperature, labels) <= log_loss(logits, labels) + 1e-9
+    shifted = logits + rng.normal(size=(rows, 1))
+    assert fit_temperature(shifted, labels, "multiclass") == pytest.approx(temperature, rel=1e-3)
+
+
+def test_rows_that_contradict_one_another_leave_the_temperature_at_one() -> None:
+    # The sign of the best log temperature changes from fold to fold.
+    found = [fit_temperature(*sampled(2, 10, 1.0, seed), "multiclass") for seed in range(10)]
+    assert found.count(1.0) >= 3
 
 
 def test_reliability_by_hand() -> None:

@@ -19,6 +19,11 @@ BINS = 15
 _TEMPERATURES = (0.05, 20.0)
 _CELLS = 10_000_000
 """Logits that a temperature is fitted on at most: it is one number, and each takes some 60 bytes."""
+_CROSS_CELLS = 1_000_000
+_PRIOR = 0.5
+"""Standard deviation of ``log T`` before any row was seen: T is between 0.4 and 2.7 with 95%."""
+_FOLDS = 5
+_SHARES = (0.0, 0.5, 1.0)
 
 
 class Reliability(BaseModel):
@@ -98,48 +103,80 @@ def probabilities(
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[Any], label_kind: str) -> float:
-    """Returns the temperature ``T`` for which ``logits / T`` have the smallest log loss on these rows.
+    """Returns the temperature ``T`` that makes ``logits / T`` the logarithms of the true odds.
 
-    The targets are those of Platt, not 0 and 1: a class of ``n`` rows has the target ``(n + 1) / (n + C)``.
-    If almost all validation rows are right, the targets 0 and 1 would give a temperature near 0, and a few
-    mistakes on other rows would then have a very large loss.
+    ``T`` minimizes the log loss of the ``N`` rows, summed, with a normal prior on ``log T`` around 0::
 
-    The temperature is between 0.05 and 20, and 1.0 if there is no row. A value above 1 means that the model
-    was overconfident. For many classes it is fitted on evenly spaced rows with at most 10 million logits.
+        sum_i loss(y_i, z_i / T) + (log T)^2 / (2 s^2),    s = 0.5
+
+    The prior counts as much as some 10 rows. It bounds the confidence if all of a few rows are right, when
+    the likelihood alone has no minimum; from some hundred rows on it is negligible.
+
+    Five-fold cross-fitting then decides how much of ``log T`` is used: all, half or nothing, whichever has
+    the lowest loss on rows that ``T`` was not fitted on. On these rows, ``T`` is never worse than 1.
+
+    The result is between 0.05 and 20, and 1.0 if there is no row. A value above 1 means that the model was
+    overconfident. For many classes it is fitted on evenly spaced rows with at most 10 million logits, and
+    cross-fitted on at most 1 million.
 
     Args:
         logits: Logits of shape ``(N, C)``, or ``(N, 1)`` for binary, of rows that were not trained on.
         labels: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
 
-    Sources: Guo et al. 2017, section 4.2; Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
+    Source: Guo et al. 2017, section 4.2, with a prior. Smoothed targets (Platt 1999) were tried before: with
+    ``C`` classes, ``(n + 1) / (n + C)`` is far below the share of right rows, and made 100 classes of 10 rows
+    each, calibrated by construction, 4 times too unsure.
+
+    Example:
+        >>> logits = np.array([[4.0], [4.0], [4.0], [-4.0], [-4.0], [4.0]])
+        >>> round(fit_temperature(np.tile(logits, (50, 1)), np.tile([1, 1, 1, 0, 0, 0], 50), "binary"), 1)
+        2.4
     """
-    if len(logits) == 0:
-        return 1.0
-    labels, total = np.asarray(labels), len(logits)
-    rows = slice(None) if logits.size <= _CELLS else _spaced(total, _CELLS // logits.shape[1])
-    z = np.asarray(logits[rows], np.float64)
-    if label_kind == "multilabel" or z.shape[1] == 1:
-        positive = labels.reshape(logits.shape) > 0
-        count = positive.sum(axis=0)
-        target = np.where(positive[rows], (count + 1) / (count + 2), 1 / (total - count + 2))
+    labels = np.asarray(labels)
+    if label_kind == "multilabel" or logits.shape[1] == 1:
+        labels = labels.reshape(logits.shape) > 0
+    log_temperature = _best_log_temperature(*_some_rows(logits, labels, _CELLS))
+    return float(np.exp(log_temperature * _supported_share(*_some_rows(logits, labels, _CROSS_CELLS))))
 
-        def log_loss(log_temperature: float) -> float:
-            scaled = z / np.exp(log_temperature)
-            return float((np.logaddexp(0, scaled) - target * scaled).mean())
-    else:
-        classes = z.shape[1]
-        y = labels.astype(np.int64)[rows]
-        sizes = np.bincount(labels.astype(np.int64), minlength=classes)[y][:, None] + classes
-        target = (np.eye(classes)[y] * (sizes - classes) + 1) / sizes
 
-        def log_loss(log_temperature: float) -> float:
-            return float(-(target * log_softmax(z / np.exp(log_temperature), axis=1)).sum(axis=1).mean())
+def _some_rows(
+    logits: NDArray[np.floating], targets: NDArray[Any], cells: int
+) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Returns logits and targets of evenly spaced rows, all of them if they are few."""
+    rows = slice(None) if logits.size <= cells else _spaced(len(logits), cells // logits.shape[1])
+    return np.asarray(logits[rows], np.float64), targets[rows]
+
+
+def _loss(z: NDArray[np.float64], y: NDArray[Any], log_temperature: float) -> float:
+    """Returns the summed log loss of ``z / T``; ``y`` has classes (N,), or truth values (N, C)."""
+    scaled = z / np.exp(log_temperature)
+    if y.ndim == 2:
+        return float(np.logaddexp(0, np.where(y, -scaled, scaled)).sum())
+    return float(-log_softmax(scaled, axis=1)[np.arange(len(y)), y.astype(np.int64)].sum())
+
+
+def _best_log_temperature(z: NDArray[np.float64], y: NDArray[Any]) -> float:
+    """Returns the logarithm of the temperature with the highest posterior probability."""
+
+    def penalized(log_temperature: float) -> float:
+        return _loss(z, y, log_temperature) + log_temperature**2 / (2 * _PRIOR**2)
 
     low, high = np.log(_TEMPERATURES)
-    minimum = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    # If the loss is flat (all logits are 0), the search ends anywhere; 1 is then the right answer.
-    return float(np.exp(minimum.x)) if minimum.fun < log_loss(0.0) else 1.0
+    minimum = minimize_scalar(penalized, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
+    # The search never ends exactly at 0, which is right if the logits say nothing (all are 0, or no row).
+    return float(minimum.x) if minimum.fun < penalized(0.0) else 0.0
+
+
+def _supported_share(z: NDArray[np.float64], y: NDArray[Any]) -> float:
+    """Returns the share of the fitted log temperature with the lowest loss on cross-fitted rows."""
+    fold = np.random.default_rng(0).permutation(len(z)) % _FOLDS
+    totals = dict.fromkeys(_SHARES, 0.0)
+    for held in (fold == k for k in range(min(_FOLDS, len(z)))):
+        fitted = _best_log_temperature(z[~held], y[~held])
+        for share in _SHARES:
+            totals[share] += _loss(z[held], y[held], share * fitted)
+    return min(_SHARES, key=lambda share: totals[share])
 
 
 def _spaced(rows: int, count: int) -> NDArray[np.int64]:

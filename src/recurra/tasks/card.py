@@ -116,6 +116,7 @@ def fit_report(
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
         "plan": plan,
+        "training_note": bundle.metrics.get("training", {}).get("still_improving", ""),
         "seed": bundle.config.train.seed,
         **made_by(command),
     }
@@ -204,6 +205,8 @@ def model_card(
         use: Commands and their explanation.
         limits: What to consider when the model is used.
     """
+    improving = bundle.metrics.get("training", {}).get("still_improving", "")
+    training = improving and f"\n{improving}.\n"
     header, *rows = (f"| {' | '.join(map(_markdown, cells))} |" for cells in table)
     return f"""# {_markdown(title)}
 
@@ -213,7 +216,7 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 {header}
 {"|---" * len(table[0])}|
 {chr(10).join(rows)}
-{verdict and f"{chr(10)}{_markdown(sentence(verdict))}.{chr(10)}"}{note}{began_from(bundle)}
+{verdict and f"{chr(10)}{_markdown(sentence(verdict))}.{chr(10)}"}{note}{training}{began_from(bundle)}
 ## Use
 
 {use}

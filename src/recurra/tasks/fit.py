@@ -24,6 +24,7 @@ from recurra.layers.summary import summarize
 from recurra.measure.report import framed, render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
+from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
 from recurra.tasks.card import began_from, fit_report, today
@@ -77,7 +78,14 @@ class Trained(Generic[P, B]):
             "stopped": self.outcome.stopped,
             "seconds": round(self.seconds, 2),
             "plan": None if self.plan is None else self.plan.model_dump(),
+            "still_improving": self.still_improving,
         }
+
+    @property
+    def still_improving(self) -> str:
+        """A sentence if training ended while validation improved, with what to do; otherwise empty."""
+        limit = None if self.plan is None else self.plan.limit
+        return still_improving(self.outcome, self.bundle.config.train, limit)
 
 
 @dataclass(frozen=True)
@@ -336,7 +344,7 @@ def train_bundle(
         with initial_weights(config.train.seed):
             model = task.build(config, prepared.assets)
         # The settings that a resumed run must share; prepared.key covers those of the data.
-        covered = ("recipe", "data", "tokenizer", "train")
+        covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
         shared = {name: section for name, section in config.plain().items() if name not in covered}
         fingerprint = {"data": prepared.key, **shared}
         if start is not None:
@@ -400,7 +408,10 @@ def train_bundle(
     prepared = replace(prepared, config=config)
     if task.calibrate is not None:
         bundle = task.calibrate(bundle, prepared)
-    return Trained(bundle, prepared, outcome, seconds, fitted, plan)
+    trained = Trained(bundle, prepared, outcome, seconds, fitted, plan)
+    if trained.still_improving:
+        reporter.note(f"{trained.still_improving}.")
+    return trained
 
 
 def _try_out(

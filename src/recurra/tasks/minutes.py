@@ -90,6 +90,11 @@ class Plan(BaseModel):
         """Whether less is trained than the settings allow."""
         return (self.epochs, self.steps_per_epoch) != (self.of_epochs, self.of_steps_per_epoch)
 
+    @property
+    def limit(self) -> float | None:
+        """The minutes, if less is trained for them."""
+        return self.minutes if self.reduces else None
+
     def applied(self, config: C) -> C:
         """Returns the settings with what was chosen, and without the limit: they repeat the training.
 

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from torch import nn
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.generators import Generators
+from recurra.train.average import WeightAverage
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
 from recurra.train.optimizers import (
@@ -114,8 +115,9 @@ def train(
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
     generators = Generators(config.seed)
+    average = WeightAverage(model, config.average * len(batches)) if config.average else None
     checkpoints = Checkpoints(
-        folder, model, optimizer, objective, generators, config, len(batches), fingerprint
+        folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
     )
 
     out_of_time = False
@@ -142,6 +144,8 @@ def train(
                     value = _step(model, batch, objective, optimizer, weights, config, state)
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
+                    if average is not None:
+                        average.update(state.step)
                     observer.on_batch(state.epoch, state.batch, value, steps, seconds)
                     out_of_time = time_left is not None and time_left() <= 0
                     stopping = interrupted.is_set() or out_of_time
@@ -153,12 +157,13 @@ def train(
                 whole = state.batch == len(batches)
                 if whole or not interrupted.is_set():
                     model.eval()
-                    with torch.no_grad():
-                        metrics = validate(model)
-                    improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
-                    if improved:
-                        weights_now = model.state_dict()
-                        state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
+                    with nullcontext() if average is None else average.in_place():
+                        with torch.no_grad():
+                            metrics = validate(model)
+                        improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
+                        if improved:
+                            weights_now = model.state_dict()
+                            state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
                     record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
@@ -171,6 +176,8 @@ def train(
 
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
+    elif average is not None:
+        average.keep()
     model.eval()
     stopped: Stopped = "interrupted" if interrupted.is_set() else "time"
     if state.step % len(batches) == 0:

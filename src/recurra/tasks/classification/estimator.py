@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Self
 
@@ -17,9 +18,11 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.assess import explain_text
-from recurra.tasks.classification.network import Classifier, ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
-from recurra.tasks.classification.settings import ClassifierConfig, for_labels
+from recurra.tasks.classification.rules import by_rules, facts_of
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.estimator import (
     RECIPE,
@@ -67,7 +70,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
-    pooling: str | None = setting("model")
+    pooling: str | Sequence[str] | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 
     def fit(
@@ -107,7 +110,6 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             codes = targets.encode(y)
             check_length(codes, len(texts), "labels")
             weights, numbers = weights_of(sample_weight, len(texts)), groups_of(groups, len(texts))
-            config = for_labels(config, targets.kind, reporter)
             if columns is not None:
                 config = updated(config, {"data": {"text": columns}})
             rows = validation = None
@@ -119,6 +121,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 check_length(validation[1], len(validation[0]), "labels", where=where)
             tokenizer, train, valid = learned_parts(texts, codes, config.tokenizer, rows, validation, weights)
             valid = measured_part(valid, len(targets.classes), reporter)
+            facts = facts_of(train, tokenizer, targets.labels, config.train.batch_size)
+            config = by_rules(config, facts, reporter)
             return Prepared(config, ClassifierAssets(tokenizer, labels=targets.labels), train, valid)
 
         self._fit(prepare, reporter)
