@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from recurra.config import TextConfig, updated
+from recurra.config import TextConfig, UnlabeledConfig, updated
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["ClassifierConfig", "for_labels"]
@@ -16,6 +16,7 @@ class ClassifierConfig(TextConfig):
     """All settings of a classifier."""
 
     task: Literal["classify"] = "classify"
+    unlabeled: UnlabeledConfig = UnlabeledConfig()
     multilabel: dict[str, dict[str, Any]] = Field(
         {}, description="settings of the recipe for rows with several labels, without those that the user set"
     )
