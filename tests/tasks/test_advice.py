@@ -11,9 +11,14 @@ import pytest
 from typer.main import get_command
 
 from recurra.cli.main import app
+from recurra.config import TrainConfig
 from recurra.measure.report import ReportData, render
-from recurra.tasks.advice import next_steps
+from recurra.tasks.advice import next_steps, still_improving
+from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.settings import build_config
+from recurra.train.loop import Outcome
+from recurra.train.state import EpochRecord
+from tests.conftest import Files
 from tests.page import Page
 
 
@@ -73,3 +78,44 @@ def test_the_page_says_whether_the_baseline_leads() -> None:
         page = Page(render(ReportData.model_validate({"title": "t", "verdict_kind": kind, "steps": steps})))
         assert said in page.text
         assert "recurra compare '/d/a b.csv' --recipes" in page.text
+
+
+def trained(values: list[float], stopped: Any = "epochs", name: str = "loss", **settings: Any) -> str:
+    """What is said of a training with these validation figures."""
+    history = [EpochRecord(n, n, 1.0, 0.1, 1.0, 1.0, {f"valid_{name}": v}) for n, v in enumerate(values, 1)]
+    best = 1 + values.index(min(values) if name == "loss" else max(values))
+    config = TrainConfig.model_validate({"epochs": len(values), "monitor": name, **settings})
+    return still_improving(Outcome(history, best, stopped), config)
+
+
+def test_a_training_that_ends_while_it_improves_is_said_to() -> None:
+    assert trained([0.7, 0.6, 0.52]).startswith("Training ended while still improving")
+    assert "from 0.600 to 0.520. Continue with --set train.epochs=6 --resume" in trained([0.7, 0.6, 0.52])
+    assert "validation macro-F1 went from 0.500 to 0.600" in trained([0.5, 0.6], name="macro_f1")
+    # the rate has reached 0
+    assert trained([0.7, 0.6], schedule="linear").endswith(". Train with --set train.epochs=4")
+    for quiet in (
+        trained([0.7, 0.6, 0.61]),
+        trained([0.7, 0.5, 0.6, 0.55]),
+        trained([0.7]),
+        trained([0.7, 0.6], "interrupted"),
+        trained([0.7, 0.6], "patience"),
+        trained([0.600, 0.599], schedule="cosine"),
+    ):
+        assert quiet == ""
+
+
+def test_card_and_report_say_it_and_resuming_continues(sample: Files, tmp_path: Path) -> None:
+    settings = {"model": {"units": 4, "embedding": 4}, "train": {"epochs": 2}}
+    files: dict[str, Any] = {"valid": sample.valid, "test": sample.test, "baseline": False, "explained": 0}
+
+    def fitted(**train: Any) -> Fitted:
+        layers = (settings, {"train": train})
+        return fit_files(sample.train, build_config(*layers), tmp_path / "m", resume=bool(train), **files)
+
+    found = fitted()
+    said = found.bundle.metrics["training"]["still_improving"]
+    assert said.endswith("Continue with --set train.epochs=4 --resume")
+    for page in ("README.md", "report.html"):
+        assert said in (found.folder / page).read_text(encoding="utf-8")
+    assert len(fitted(epochs=4).outcome.history) == 4

@@ -136,6 +136,7 @@ class ReportData(_Record):
         description="figures of the history to draw, each with its caption",
     )
     best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
+    training_note: str = Field("", description="a sentence on the training, without its period")
     stopped: str = Field("", description="why training ended: epochs, patience or interrupted")
 
     summary: list[Row] = Field(default_factory=list, description="the layers of the model")
@@ -205,9 +206,11 @@ def _environment(package: str) -> Environment:
 def _view(data: ReportData) -> dict[str, Any]:
     """What the template needs besides ``data``: derived texts, positions and charts."""
     interrupted = "Training was interrupted; a longer training may give better results."
+    notes = [data.caution, interrupted if data.stopped == "interrupted" else ""]
+    notes.append(f"{data.training_note}." if data.training_note else "")
     names = list(dict.fromkeys(name for row in data.history for name in row))
     return {
-        "caution": f"{data.caution} {interrupted if data.stopped == 'interrupted' else ''}".strip(),
+        "caution": " ".join(filter(None, notes)),
         "bars": _bars(data.bars, data.bars_top),
         "navigation": _navigation(data),
         "figure_columns": _figure_columns,

@@ -1,4 +1,4 @@
-"""What to try when a model is not shown to be better than its baseline, as sentences with commands."""
+"""What to try next: if training ended too early, or the model is not shown to be better than its baseline."""
 
 from __future__ import annotations
 
@@ -7,13 +7,52 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recurra.config import TrainConfig
 from recurra.measure.report import Step
 from recurra.store import AnyBundle
 from recurra.tasks.registry import task_info
+from recurra.train.loop import Outcome
 
-__all__ = ["next_steps"]
+__all__ = ["next_steps", "still_improving"]
 
 _MOST_DROPOUT = 0.6
+# A rate that decreases to 0 makes the last epochs the best ones, by less and less, however long training is.
+_LEAST_GAIN = {"constant": 0.0}
+_LEAST_GAIN_OF_SCHEDULES = 0.01
+
+
+def still_improving(outcome: Outcome, train: TrainConfig) -> str:
+    """Returns a sentence if training ended while validation improved, with what to do; otherwise "".
+
+    It did if the last of several epochs was the best one, and was not chosen by early stopping or Ctrl-C. If
+    the schedule decreases the rate to 0, the gain of the last epoch must also be 1% of the figure or more.
+
+    Example:
+        >>> from recurra.train.state import EpochRecord
+        >>> losses = [EpochRecord(n, n, 1.0, 1.0, 1.0, 1.0, {"valid_loss": 1 / n}) for n in (1, 2)]
+        >>> what, further = still_improving(Outcome(losses, 2, "epochs"), TrainConfig(epochs=2)).split(". ")
+        >>> print(what)
+        Training ended while still improving: in the last epoch the validation loss went from 1.000 to 0.500
+        >>> print(further)
+        Continue with --set train.epochs=4 --resume
+    """
+    name = f"valid_{train.monitor}"
+    values = [record.metrics[name] for record in outcome.history if name in record.metrics]
+    if len(values) < 2 or outcome.stopped in ("patience", "interrupted"):
+        return ""
+    before, last = values[-2:]
+    gain = before - last if train.monitor == "loss" else last - before
+    least = _LEAST_GAIN.get(train.schedule, _LEAST_GAIN_OF_SCHEDULES) * abs(before)
+    if outcome.best_epoch != len(outcome.history) or gain <= least:
+        return ""
+    longer = f"--set train.epochs={2 * train.epochs}"
+    # Under a schedule the rate has reached 0: a training that continues would begin with a jump.
+    further = f"Continue with {longer} --resume" if train.schedule == "constant" else f"Train with {longer}"
+    figure = train.monitor.replace("_f1", "-F1")
+    return (
+        f"Training ended while still improving: in the last epoch the validation {figure} went from "
+        f"{before:.3f} to {last:.3f}. {further}"
+    )
 
 
 def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]:

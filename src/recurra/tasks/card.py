@@ -17,7 +17,7 @@ from recurra.measure.report import Part, ReportData, Step
 from recurra.printable import printable
 from recurra.runtime import facts
 from recurra.store import AnyBundle
-from recurra.tasks.advice import next_steps
+from recurra.tasks.advice import next_steps, still_improving
 from recurra.tasks.base import Assessment, DataPart, Prepared, Task
 from recurra.tasks.corpus import IN_PART
 from recurra.tasks.reporter import Reporter
@@ -112,6 +112,7 @@ def fit_report(
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
+        "training_note": still_improving(outcome, bundle.config.train),
         "seed": bundle.config.train.seed,
         **made_by(command),
     }
@@ -200,6 +201,8 @@ def model_card(
         use: Commands and their explanation.
         limits: What to consider when the model is used.
     """
+    improving = bundle.metrics.get("training", {}).get("still_improving", "")
+    training = improving and f"\n{improving}.\n"
     header, *rows = (f"| {' | '.join(map(_markdown, cells))} |" for cells in table)
     return f"""# {_markdown(title)}
 
@@ -209,7 +212,7 @@ recipe `{bundle.config.recipe}`, {summarize(bundle.model).total:,} parameters.
 {header}
 {"|---" * len(table[0])}|
 {chr(10).join(rows)}
-{verdict and f"{chr(10)}{_markdown(sentence(verdict))}.{chr(10)}"}{note}{began_from(bundle)}
+{verdict and f"{chr(10)}{_markdown(sentence(verdict))}.{chr(10)}"}{note}{training}{began_from(bundle)}
 ## Use
 
 {use}

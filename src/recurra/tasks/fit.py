@@ -24,6 +24,7 @@ from recurra.layers.summary import summarize
 from recurra.measure.report import framed, render
 from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
 from recurra.store import AnyBundle, Bundle
+from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
 from recurra.tasks.card import began_from, fit_report, today
@@ -68,6 +69,7 @@ class Trained(Generic[P, B]):
             "epochs": len(self.outcome.history),
             "stopped": self.outcome.stopped,
             "seconds": round(self.seconds, 2),
+            "still_improving": still_improving(self.outcome, self.bundle.config.train),
         }
 
 
@@ -318,7 +320,7 @@ def train_bundle(
         with initial_weights(config.train.seed):
             model = task.build(config, prepared.assets)
         # The settings that a resumed run must share; prepared.key covers those of the data.
-        covered = ("recipe", "data", "tokenizer", "train")
+        covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
         shared = {name: section for name, section in config.plain().items() if name not in covered}
         fingerprint = {"data": prepared.key, **shared}
         if start is not None:
@@ -348,6 +350,8 @@ def train_bundle(
         seconds = time.perf_counter() - begun
     if outcome.history:
         reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
+        if improving := still_improving(outcome, config.train):
+            reporter.note(f"{improving}.")
     else:
         reporter.note(
             "interrupted before the first epoch ended: the weights so far are kept, though none of them "

@@ -22,7 +22,7 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
 
     Args:
         layers: dictionaries, e.g. of a recipe, a settings file and ``--set``. Their ``task`` selects the
-            class.
+            class. If they turn on ``rules``, no rule changes a setting of the second and later ones.
         where: the file that they come from, for messages.
 
     Returns:
@@ -40,6 +40,8 @@ def build_config(*layers: dict[str, Any], where: str | Path | None = None) -> Co
     merged = merged_settings(*layers)
     task = task_info(merged.get("task", registry.TASKS[0].name), where=where)
     kind = task.config_class()
+    if merged.get("rules") and "rules" in kind.model_fields:
+        merged["fixed"] = _fixed(*layers[1:])
     for name, tasks in _owners().items():
         if name in merged and name not in kind.model_fields:
             raise ConfigError(
@@ -72,8 +74,7 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     If ``above`` sets another task than that of the recipe, sections that this task does not have are removed,
     so that recipes of classification can be used for any task. If ``above`` sets pretrained vectors,
     ``model.embedding`` of the recipe is removed: the size is that of the vectors, and a size in the merged
-    settings is then one that the user has set. What ``above`` sets is removed from ``multilabel``, the
-    settings of the recipe for several labels a row.
+    settings is then one that the user has set.
 
     Raises:
         ConfigError: there is no recipe or task of that name.
@@ -84,14 +85,8 @@ def recipe_under(name: str, *above: dict[str, Any]) -> dict[str, Any]:
     for section in _owners():
         if section not in kind.model_fields:
             settings.pop(section, None)
-    if "multilabel" not in kind.model_fields:
-        settings.pop("multilabel", None)
-    overlay = settings.get("multilabel", {})
-    for layer in above:
-        for section, values in layer.items():
-            if isinstance(values, dict):
-                for key in values.keys() & overlay.get(section, {}).keys():
-                    del overlay[section][key]
+    if "rules" not in kind.model_fields:
+        settings.pop("rules", None)
     train = merged.get("train")
     if isinstance(train, dict) and train.get("pretrained") is not None:
         settings.get("model", {}).pop("embedding", None)
@@ -114,6 +109,18 @@ def setting_meaning(section: str, key: str) -> str:
     named = [name for choice in setting.metadata if isinstance(choice, Choice) for name in choice.names()]
     choices = ", ".join(f"`{choice}`" for choice in named or _choices(setting.annotation))
     return f"{setting.description}: {choices}" if choices else str(setting.description)
+
+
+def _fixed(*given: dict[str, Any]) -> list[str]:
+    """Returns the settings that the user gave, by dotted name, and those that follow from them."""
+    above = merged_settings(*given)
+    names = {f"{section}.{key}" for section, keys in above.items() if isinstance(keys, dict) for key in keys}
+    train = above.get("train", {})
+    if train.get("pretrained") is not None:
+        names |= {"model.embedding"}  # its size is that of the vectors
+        if train.get("pretrained_layers"):
+            names |= {"model.cell", "model.units", "model.layers", "model.bidirectional"}
+    return sorted(names)
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -16,7 +16,7 @@ from recurra.measure.metrics import classification_metrics
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification import estimator
 from recurra.tasks.classification.assess import report_assessment
-from recurra.tasks.classification.network import ClassifierAssets
+from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.task import TASK
 from recurra.tasks.fit import Fitted, fit_files
@@ -132,7 +132,11 @@ def test_the_default_recipe_has_settings_for_several_labels_which_the_user_can_c
     found = prepare(path, config, Reporter()).config
     assert (found.model.pooling, found.train.monitor, found.train.patience) == ("max", "macro_f1", 3)
     assert (found.train.learning_rate, found.train.epochs) == (0.001, 1)
-    assert "multilabel" not in found.to_yaml()
+    assert found.set_by_rule == [
+        f"{name} (several labels a row)"
+        for name in ("model.pooling=max", "train.patience=3", "train.monitor=macro_f1")
+    ]
+    assert "model.pooling=max (several labels a row)" in found.to_yaml()
     one = updated(config, {"data": {"label_separator": None, "label_kind": "auto"}})
     lines = path.read_text(encoding="utf-8").replace("|", " and ").splitlines()
     (path.parent / "one.csv").write_text("\n".join(line for line in lines if not line.endswith(",")) + "\n")
@@ -166,4 +170,4 @@ def test_the_estimator_takes_them_too() -> None:
 
 
 def test_recipes_of_other_tasks_are_without_them() -> None:
-    assert "multilabel" not in recipe_under("default", {"task": "tag"})
+    assert "rules" not in recipe_under("default", {"task": "tag"})

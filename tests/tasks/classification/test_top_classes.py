@@ -13,7 +13,7 @@ from recurra import store
 from recurra.generators import initial_weights
 from recurra.io.labels import Labels
 from recurra.io.tokenizer import TextTokenizer
-from recurra.tasks.classification.network import ClassifierAssets, ClassifierBundle, build
+from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.settings import ClassifierConfig
 from tests.conftest import Run
 

@@ -14,7 +14,8 @@ from recurra.io.examples import Examples
 from recurra.measure.calibration import probabilities
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
-from recurra.tasks.classification.network import BATCH, ClassifierBundle, predict_logits
+from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 
 __all__ = ["answers", "predict_ids", "predict_proba"]

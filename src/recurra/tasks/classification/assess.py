@@ -21,9 +21,10 @@ from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.answers import predict_ids
+from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
-from recurra.tasks.classification.network import BATCH, ClassifierBundle, predict_logits
+from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part

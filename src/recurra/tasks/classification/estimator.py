@@ -17,9 +17,11 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.answers import predict_proba
 from recurra.tasks.classification.assess import explain_text
-from recurra.tasks.classification.network import Classifier, ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
+from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
-from recurra.tasks.classification.settings import ClassifierConfig, for_labels
+from recurra.tasks.classification.rules import by_rules, facts_of
+from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.corpus import HeldOut, corpus_of_texts
 from recurra.tasks.estimator import (
@@ -112,7 +114,6 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             codes = targets.encode(y)
             check_length(codes, len(texts), "labels")
             weights, numbers = weights_of(sample_weight, len(texts)), groups_of(groups, len(texts))
-            config = for_labels(config, targets.kind, reporter)
             if columns is not None:
                 config = updated(config, {"data": {"text": columns}})
             rows = validation = None
@@ -136,8 +137,14 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 texts, codes, config.tokenizer, rows, validation, weights, corpus
             )
             valid = measured_part(valid, len(targets.classes), reporter)
+<<<<<<< HEAD
             assets = ClassifierAssets(tokenizer, labels=targets.labels)
             return Prepared(config, assets, train, valid, corpus=corpus)
+=======
+            facts = facts_of(train, tokenizer, targets.labels, config.train.batch_size)
+            config = by_rules(config, facts, reporter)
+            return Prepared(config, ClassifierAssets(tokenizer, labels=targets.labels), train, valid)
+>>>>>>> main
 
         self._fit(prepare, reporter, unlabeled=unlabeled is not None)
         self.classes_ = targets.classes

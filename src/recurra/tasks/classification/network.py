@@ -1,11 +1,9 @@
-"""The network of a classifier (embedding, recurrent layers, pooling, head), its assets, loss and logits."""
+"""The network of a classifier (embedding, recurrent layers, pooling, head), its loss and its logits."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,27 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurra.config import ModelConfig, TextConfig
-from recurra.errors import BundleError, ConfigError
+from recurra.config import ModelConfig
+from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.labels import Labels
 from recurra.layers import Dropout, Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
-from recurra.store import Bundle
-from recurra.tasks.classification.settings import ClassifierConfig
-from recurra.tasks.texts import TextAssets
 
-__all__ = [
-    "BATCH",
-    "Classifier",
-    "ClassifierAssets",
-    "ClassifierBundle",
-    "build",
-    "classification_loss",
-    "predict_logits",
-]
-
-_LABELS, _THRESHOLDS = "labels.json", "thresholds.json"
+__all__ = ["BATCH", "Classifier", "classification_loss", "predict_logits"]
 
 BATCH = 256
 """Number of texts that are evaluated at once."""
@@ -111,60 +95,6 @@ class Classifier(Network):
         pooled = states if self.pooling is None else self.pooling(states, lengths)
         logits: Tensor = self.head(self.head_dropout(pooled))
         return logits
-
-
-@dataclass(frozen=True)
-class ClassifierAssets(TextAssets):
-    """What a classifier needs besides settings and weights.
-
-    Attributes:
-        labels: the classes of the outputs.
-        thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
-    """
-
-    labels: Labels = field(kw_only=True)
-    thresholds: tuple[float, ...] | None = field(default=None, kw_only=True)
-
-    @property
-    def limits(self) -> NDArray[np.float64]:
-        """The thresholds as an array (C,)."""
-        return np.full(len(self.labels.names), 0.5) if self.thresholds is None else np.array(self.thresholds)
-
-    def files(self) -> dict[str, str]:
-        """Returns the files of tokenizer, classes, thresholds and the training file's format, by name."""
-        fitted = {} if self.thresholds is None else {_THRESHOLDS: json.dumps(self.thresholds)}
-        return {**super().files(), _LABELS: self.labels.to_json(), **fitted}
-
-    @classmethod
-    def read(cls, config: TextConfig, files: Mapping[str, str], **more: Labels) -> Self:
-        """Returns the assets that `files` wrote.
-
-        Raises:
-            BundleError: a file is damaged.
-        """
-        labels = Labels.from_json(files[_LABELS])
-        thresholds = _read_thresholds(files[_THRESHOLDS], labels) if _THRESHOLDS in files else None
-        return replace(super().read(config, files, labels=labels), thresholds=thresholds)
-
-
-def _read_thresholds(text: str, labels: Labels) -> tuple[float, ...]:
-    values = json.loads(text)
-    sound = labels.label_kind == "multilabel" and isinstance(values, list)
-    if not sound or len(values) != len(labels.names):
-        raise BundleError("the saved thresholds are damaged")
-    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
-        raise BundleError("the saved thresholds are not from 0 to 1")
-    return tuple(values)
-
-
-ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]
-
-
-def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
-    """Builds the network: embedding, recurrent layers, pooling, head."""
-    labels, rows = assets.labels, config.train.embedding_rows
-    size = assets.tokenizer.vocab_size
-    return Classifier(config.model, size, len(labels.names), labels.label_kind, embedding_rows=rows)
 
 
 def classification_loss(

@@ -16,9 +16,15 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
+<<<<<<< HEAD
 from recurra.tasks.classification.network import ClassifierAssets
 from recurra.tasks.classification.settings import ClassifierConfig, for_labels
 from recurra.tasks.corpus import HeldOut, corpus_of_file, texts_of_file, texts_of_rows
+=======
+from recurra.tasks.classification.assets import ClassifierAssets
+from recurra.tasks.classification.rules import by_rules, facts_of
+from recurra.tasks.classification.settings import ClassifierConfig
+>>>>>>> main
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
@@ -62,7 +68,6 @@ def prepare(
     reporter.facts(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
     )
-    config = for_labels(config, labels.label_kind, reporter)
     if valid is None:
         rows = divide(codes, config.data, groups)
         by = f"whole groups of {config.data.group!r}" if groups is not None else "stratified by class"
@@ -86,6 +91,7 @@ def prepare(
     )
     report_files(parts[1:] if valid else parts[2:], reporter)
     train, valid_part, test_part = parts
+    config = by_rules(config, facts_of(train, tokenizer, labels, config.train.batch_size), reporter)
     valid_part = measured_part(valid_part, len(labels.names), reporter)
     if test_part is not None:
         test_part = measured_part(test_part, len(labels.names), reporter)

@@ -14,9 +14,9 @@ from recurra.measure.metrics import Metrics
 from recurra.measure.report import Bar, ReportTable, Section, Step, template_macros
 from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
+from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
-from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 

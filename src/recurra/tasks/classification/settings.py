@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from recurra.config import TextConfig, UnlabeledConfig, updated
-from recurra.tasks.reporter import Reporter
+from recurra.config import TextConfig, UnlabeledConfig
 
-__all__ = ["ClassifierConfig", "for_labels"]
+__all__ = ["ClassifierConfig"]
 
 
 class ClassifierConfig(TextConfig):
@@ -17,18 +16,15 @@ class ClassifierConfig(TextConfig):
 
     task: Literal["classify"] = "classify"
     unlabeled: UnlabeledConfig = UnlabeledConfig()
-    multilabel: dict[str, dict[str, Any]] = Field(
-        {}, description="settings of the recipe for rows with several labels, without those that the user set"
+    rules: bool = Field(
+        False,
+        description="whether rules on rows, classes, lengths and script of the training data change settings "
+        "that the user did not set",
     )
+    fixed: list[str] = Field([], description="settings that the user set, which no rule changes")
+    set_by_rule: list[str] = Field([], description="settings that rules changed, with the reason")
 
-
-def for_labels(config: ClassifierConfig, label_kind: str, reporter: Reporter) -> ClassifierConfig:
-    """Returns the settings for a kind of labels: for multi-label, those of the recipe for it are merged."""
-    changes = {section: values for section, values in config.multilabel.items() if values}
-    if label_kind != "multilabel" or not changes:
-        return config
-    told = [
-        f"{section}.{key}={value}" for section, values in changes.items() for key, value in values.items()
-    ]
-    reporter.facts({"several labels": ", ".join(told)})
-    return updated(config, changes)
+    def plain(self) -> dict[str, Any]:
+        """Returns the settings, with defaults, as JSON values, and the list of those that rules changed."""
+        changed = {"set_by_rule": self.set_by_rule} if self.set_by_rule else {}
+        return {**super().plain(), **changed}

@@ -15,8 +15,8 @@ from recurra.measure.calibration import probabilities
 from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.measure.study import Criterion, Scores
 from recurra.tasks.classification.assess import logits_of, new_rows
+from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.network import ClassifierBundle
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.study import (
     StudyData,

@@ -31,16 +31,9 @@ from recurra.tasks.classification.assess import (
     logits_of,
     report_assessment,
 )
+from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
-from recurra.tasks.classification.network import (
-    BATCH,
-    Classifier,
-    ClassifierAssets,
-    ClassifierBundle,
-    build,
-    classification_loss,
-    predict_logits,
-)
+from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig

@@ -1,0 +1,77 @@
+"""The assets of a classifier: tokenizer, classes and thresholds. Builds the network from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.config import TextConfig
+from recurra.errors import BundleError
+from recurra.io.labels import Labels
+from recurra.store import Bundle
+from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.texts import TextAssets
+
+__all__ = ["ClassifierAssets", "ClassifierBundle", "build"]
+
+_LABELS, _THRESHOLDS = "labels.json", "thresholds.json"
+
+
+@dataclass(frozen=True)
+class ClassifierAssets(TextAssets):
+    """What a classifier needs besides settings and weights.
+
+    Attributes:
+        labels: the classes of the outputs.
+        thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
+    """
+
+    labels: Labels = field(kw_only=True)
+    thresholds: tuple[float, ...] | None = field(default=None, kw_only=True)
+
+    @property
+    def limits(self) -> NDArray[np.float64]:
+        """The thresholds as an array (C,)."""
+        return np.full(len(self.labels.names), 0.5) if self.thresholds is None else np.array(self.thresholds)
+
+    def files(self) -> dict[str, str]:
+        """Returns the files of tokenizer, classes, thresholds and the training file's format, by name."""
+        fitted = {} if self.thresholds is None else {_THRESHOLDS: json.dumps(self.thresholds)}
+        return {**super().files(), _LABELS: self.labels.to_json(), **fitted}
+
+    @classmethod
+    def read(cls, config: TextConfig, files: Mapping[str, str], **more: Labels) -> Self:
+        """Returns the assets that `files` wrote.
+
+        Raises:
+            BundleError: a file is damaged.
+        """
+        labels = Labels.from_json(files[_LABELS])
+        thresholds = _read_thresholds(files[_THRESHOLDS], labels) if _THRESHOLDS in files else None
+        return replace(super().read(config, files, labels=labels), thresholds=thresholds)
+
+
+def _read_thresholds(text: str, labels: Labels) -> tuple[float, ...]:
+    values = json.loads(text)
+    sound = labels.label_kind == "multilabel" and isinstance(values, list)
+    if not sound or len(values) != len(labels.names):
+        raise BundleError("the saved thresholds are damaged")
+    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
+        raise BundleError("the saved thresholds are not from 0 to 1")
+    return tuple(values)
+
+
+ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAssets]
+
+
+def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
+    """Builds the network: embedding, recurrent layers, pooling, head."""
+    labels, rows = assets.labels, config.train.embedding_rows
+    size = assets.tokenizer.vocab_size
+    return Classifier(config.model, size, len(labels.names), labels.label_kind, embedding_rows=rows)

@@ -1,0 +1,134 @@
+"""Rules that set settings by facts of the training data: number of rows and classes, lengths, script.
+
+The recipe's key ``rules`` turns them on. They change what the user did not set, and what they changed is
+reported and saved (docs/decisions/0032-settings-by-rule.md has the measurements).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recurra.cells import cell_named
+from recurra.config import updated
+from recurra.io.labels import Labels
+from recurra.io.text import HAN
+from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import Part
+
+__all__ = ["RULES", "Facts", "Rule", "by_rules", "facts_of"]
+
+_SAMPLE = 1_000  # training rows whose words show the script
+_UNSPACED = re.compile(f"[{HAN}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff]")
+"""Scripts written without spaces: Chinese characters, Thai, Lao, Myanmar, Khmer, kana."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules know of the training data.
+
+    Attributes:
+        rows: Number of training rows, without validation rows.
+        classes: Number of classes, or of labels for multi-label.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        median: Median length of the training texts in tokens, before they are cut.
+        long: Length in tokens that 10% of the training texts exceed.
+        unspaced: Share of the tokens in a script written without spaces, from 0 to 1.
+        batch: ``train.batch_size``.
+    """
+
+    rows: int
+    classes: int
+    label_kind: str
+    median: int = 100
+    long: int = 400
+    unspaced: float = 0.0
+    batch: int = 64
+
+    def epochs(self, steps: int, least: int, most: int) -> int:
+        """Returns the epochs that take ``steps`` steps, at least ``least`` and at most ``most``."""
+        return min(most, max(least, round(steps * self.batch / max(self.rows, 1))))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings for data of some kind.
+
+    Attributes:
+        reason: The kind of data, in a few words.
+        holds: Whether data are of this kind.
+        settings: The settings for them by dotted name. Those of a later rule take precedence.
+    """
+
+    reason: str
+    holds: Callable[[Facts], bool]
+    settings: Callable[[Facts], dict[str, Any]]
+
+
+RULES = (
+    Rule(
+        "several labels a row",
+        lambda facts: facts.label_kind == "multilabel",
+        lambda facts: {
+            "model.pooling": "max",
+            "train.learning_rate": 0.005,
+            "train.epochs": 20,
+            "train.patience": 3,
+            "train.monitor": "macro_f1",
+        },
+    ),
+)
+"""The rules, in the order in which they are applied."""
+
+
+def facts_of(train: Part, tokenizer: TextTokenizer, labels: Labels, batch: int) -> Facts:
+    """Returns the facts of a training part."""
+    examples, rows = train.examples, train.rows
+    lengths = examples.full_lengths[rows]
+    ids = np.concatenate([examples.ids(int(row)) for row in rows[:_SAMPLE]])
+    ids = ids[ids > tokenizer.unknown_id]
+    different, counts = np.unique(ids, return_counts=True)
+    unspaced = [bool(_UNSPACED.search(tokenizer.word(int(id)))) for id in different]
+    return Facts(
+        rows=len(rows),
+        classes=len(labels.names),
+        label_kind=labels.label_kind,
+        median=int(np.median(lengths)),
+        long=int(np.quantile(lengths, 0.9)),
+        unspaced=float(counts[unspaced].sum() / max(counts.sum(), 1)),
+        batch=batch,
+    )
+
+
+def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> ClassifierConfig:
+    """Returns the settings for data with these facts, and reports what was changed.
+
+    Nothing is changed unless ``config.rules`` is set, and no setting of ``config.fixed``.
+    """
+    config = updated(config, {"set_by_rule": []})
+    if not config.rules:
+        return config
+    found: dict[str, tuple[Any, str]] = {}
+    for rule in RULES:
+        if rule.holds(facts):
+            for name, value in rule.settings(facts).items():
+                found[name] = value, rule.reason
+    changes: dict[str, dict[str, Any]] = {}
+    told = []
+    for name, (value, reason) in found.items():
+        section, key = name.split(".")
+        if name not in config.fixed and getattr(getattr(config, section), key) != value:
+            changes.setdefault(section, {})[key] = value
+            told.append(f"{name}={value} ({reason})")
+    if not changes:
+        return config
+    if "cell" in changes.get("model", {}) and "model.activation" not in config.fixed:
+        changes["model"]["activation"] = cell_named(changes["model"]["cell"]).activation
+    reporter.facts({"settings by rule": ", ".join(told)})
+    return updated(config, {**changes, "set_by_rule": told})

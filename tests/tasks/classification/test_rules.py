@@ -1,0 +1,103 @@
+"""Rules change what the user did not set, by facts of the training rows, and say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recurra.config import load_recipe, read_settings
+from recurra.errors import ConfigError
+from recurra.io.examples import Examples
+from recurra.io.labels import Labels
+from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.classification.rules import RULES, Facts, by_rules, facts_of
+from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
+from recurra.tasks.texts import Part
+
+MANY = Facts(25_000, 2, "binary")
+SEVERAL = Facts(25_000, 9, "multilabel")
+
+
+class Told(Reporter):
+    """Keeps the facts."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def facts(self, facts: Any) -> None:
+        self.found.update(facts)
+
+
+def ruled(facts: Facts, *above: dict[str, Any], recipe: str = "default") -> tuple[Any, dict[str, str]]:
+    told = Told()
+    return by_rules(build_config(load_recipe(recipe), *above), facts, told), told.found
+
+
+def test_the_recipe_is_for_many_rows_of_few_classes() -> None:
+    config, told = ruled(MANY)
+    assert (config.set_by_rule, told) == ([], {})
+    assert config.plain() == build_config(load_recipe("default")).plain()
+
+
+def test_what_a_rule_changes_is_said_and_saved() -> None:
+    config, told = ruled(SEVERAL)
+    assert config.model.pooling == "max"
+    assert "model.pooling=max (several labels a row)" in told["settings by rule"].split(", ")
+    assert "model.pooling=max (several labels a row)" in config.plain()["set_by_rule"]
+
+
+@pytest.mark.parametrize("above", [{"model": {"pooling": "mean"}}, {"rules": False}])
+def test_what_the_user_sets_takes_precedence(above: dict[str, Any]) -> None:
+    config, told = ruled(SEVERAL, above)
+    assert config.model.pooling == "mean"
+    assert ("settings by rule" in told) == ("rules" not in above)
+
+
+def test_a_saved_configuration_is_kept_as_it_is(tmp_path: Any) -> None:
+    config, _ = ruled(SEVERAL, {"train": {"epochs": 7}})
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml(), encoding="utf-8")
+    again, told = ruled(MANY, read_settings(path))
+    assert (again.model.pooling, again.train.epochs, told) == ("max", 7, {})
+
+
+def test_other_recipes_are_as_their_names_say() -> None:
+    assert ruled(SEVERAL, recipe="lstm")[1] == {}
+    assert "settings by rule" in ruled(SEVERAL, {"rules": True}, recipe="lstm")[1]
+
+
+def test_other_tasks_have_no_rules() -> None:
+    with pytest.raises(ConfigError, match="no setting 'rules'"):
+        build_config({"task": "lm", "rules": True})
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_every_rule_gives_settings_that_exist(kind: str) -> None:
+    for rows in (1, 100, 10**7):
+        for classes in (2, 50, 10_000):
+            for words, unspaced in ((3, 0.0), (5_000, 1.0)):
+                facts = Facts(rows, classes, kind, words, 2 * words, unspaced)
+                config, _ = ruled(facts)
+                assert isinstance(config, ClassifierConfig)
+                for rule in RULES:
+                    assert rule.reason
+                    for name in rule.settings(facts):
+                        section, key = name.split(".")
+                        assert hasattr(getattr(config, section), key)
+
+
+def test_facts_are_those_of_the_training_rows() -> None:
+    texts = ["a b", "这 很 好", "a b c d e", "x " * 50]
+    tokenizer = TextTokenizer.train(texts, build_config().tokenizer)
+    encoded = tokenizer.encode(texts)
+    examples = Examples.from_arrays(encoded.ids, np.array([0, 1, 0, 1]), full_lengths=encoded.full_lengths)
+    part = Part("training", "file", examples, np.array([0, 1, 2]), lambda rows: iter(()))
+    found = facts_of(part, tokenizer, Labels(("no", "yes"), "binary"), 32)
+    assert (found.rows, found.classes, found.label_kind, found.median) == (3, 2, "binary", 4)
+    assert found.unspaced == pytest.approx(0.3)
+    assert found.epochs(steps=30, least=10, most=100) == 100
+    assert Facts(6400, 2, "binary", batch=64).epochs(2000, 10, 100) == 20
