@@ -137,14 +137,10 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 texts, codes, config.tokenizer, rows, validation, weights, corpus
             )
             valid = measured_part(valid, len(targets.classes), reporter)
-<<<<<<< HEAD
-            assets = ClassifierAssets(tokenizer, labels=targets.labels)
-            return Prepared(config, assets, train, valid, corpus=corpus)
-=======
             facts = facts_of(train, tokenizer, targets.labels, config.train.batch_size)
             config = by_rules(config, facts, reporter)
-            return Prepared(config, ClassifierAssets(tokenizer, labels=targets.labels), train, valid)
->>>>>>> main
+            assets = ClassifierAssets(tokenizer, labels=targets.labels)
+            return Prepared(config, assets, train, valid, corpus=corpus)
 
         self._fit(prepare, reporter, unlabeled=unlabeled is not None)
         self.classes_ = targets.classes

@@ -16,15 +16,10 @@ from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
-<<<<<<< HEAD
-from recurra.tasks.classification.network import ClassifierAssets
-from recurra.tasks.classification.settings import ClassifierConfig, for_labels
-from recurra.tasks.corpus import HeldOut, corpus_of_file, texts_of_file, texts_of_rows
-=======
 from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
->>>>>>> main
+from recurra.tasks.corpus import HeldOut, corpus_of_file, texts_of_file, texts_of_rows
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
