@@ -19,7 +19,18 @@ from tests.conftest import ROOT
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
 
-SECTIONS = ["recipe", "task", "data", "tokenizer", "unlabeled", "language", "tagging", "series", "model", "train"]
+SECTIONS = [
+    "recipe",
+    "task",
+    "data",
+    "tokenizer",
+    "unlabeled",
+    "language",
+    "tagging",
+    "series",
+    "model",
+    "train",
+]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

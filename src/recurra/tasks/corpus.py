@@ -129,7 +129,8 @@ def corpus_of_file(
     try:
         source = detect(path, data, labelled=False, like=like)
     except DataError:  # other columns than those of the training file
-        source = detect(path, data.model_copy(update={"text": None, "label": None}), labelled=False)
+        own = DataConfig(**{**data.model_dump(exclude_unset=True), "text": None, "label": None})
+        source = detect(path, own, labelled=False)
     skipped = Skipped()
     with reporter.counting("reading unlabelled texts") as tick:
         rows, left_out = _kept(_ticking(read(source, skipped), tick), held_out)
