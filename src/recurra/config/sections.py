@@ -173,7 +173,11 @@ class ModelConfig(Section):
         description="activation of the candidate (and of the LSTM's output), or a list with that of each "
         "layer; null: the cell's own, as in its paper",
     )
-    pooling: Pooling = Field("last", description="how the states of all steps are reduced to one vector")
+    pooling: Pooling | list[Pooling] = Field(
+        "last",
+        description="how the states of all steps are reduced to one vector, or a list of several ways whose "
+        "vectors are concatenated",
+    )
     embedding: Width = Field(32, description="size of the token embedding")
     head_dropout: Fraction = Field(
         0.0,
@@ -224,6 +228,18 @@ class ModelConfig(Section):
             if isinstance(value, list) and len(value) != self.layers:
                 raise ValueError(f"{name} has {len(value)} entries, but layers = {self.layers}")
         return self
+
+    @field_validator("pooling")
+    @classmethod
+    def _poolings_differ(cls, value: Pooling | list[Pooling]) -> Pooling | list[Pooling]:
+        if isinstance(value, list) and len(set(value)) < max(len(value), 1):
+            raise ValueError("give each way once, and at least one")
+        return value
+
+    @property
+    def poolings(self) -> list[str]:
+        """The ways in which the states are reduced, one or several."""
+        return [*self.pooling] if isinstance(self.pooling, list) else [self.pooling]
 
     @property
     def layer_units(self) -> list[int]:
@@ -283,6 +299,11 @@ class TrainConfig(Section):
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="maximum global norm of the gradients; null: no clipping"
+    )
+    average: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        0.0,
+        description="number of epochs over which the weights are averaged, the latest counting most; the "
+        "average is validated and kept; 0: no average",
     )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="number of texts per step")
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(

@@ -7,7 +7,7 @@ from recurra.layers.dropout import Dropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
 from recurra.layers.keras import load_keras
-from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
+from recurra.layers.pooling import AttentionPooling, JoinedPooling, MaxPooling, MeanPooling
 from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "AttentionPooling",
     "Dropout",
     "Embedding",
+    "JoinedPooling",
     "MaxPooling",
     "MeanPooling",
     "Recurrent",

@@ -208,6 +208,7 @@ class RecurrentEstimator(BaseEstimator):
         meaning="gradients are scaled down to this norm; None keeps the recipe's value, and "
         "``settings={'train': {'clip_norm': None}}`` turns it off",
     )
+    average: float | None = setting("train")
     batch_size: int | None = setting("train")
     epochs: int | None = setting("train")
     patience: int | None = setting("train")

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from torch import nn
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.generators import Generators
+from recurra.train.average import WeightAverage
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
 from recurra.train.optimizers import (
@@ -109,8 +110,9 @@ def train(
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
     generators = Generators(config.seed)
+    average = WeightAverage(model, config.average * len(batches)) if config.average else None
     checkpoints = Checkpoints(
-        folder, model, optimizer, objective, generators, config, len(batches), fingerprint
+        folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
     )
 
     with generators.in_use(), _deferred_interrupts() as interrupted:
@@ -134,6 +136,8 @@ def train(
                     value = _step(model, batch, objective, optimizer, weights, config, state)
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
+                    if average is not None:
+                        average.update(state.step)
                     observer.on_batch(state.epoch, state.batch, value, steps, seconds)
                     if state.batch < len(batches) and (interrupted.is_set() or checkpoints.due):
                         checkpoints.save(state)
@@ -142,12 +146,13 @@ def train(
                     clock = time.perf_counter()
                 else:
                     model.eval()
-                    with torch.no_grad():
-                        metrics = validate(model)
-                    improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
-                    if improved:
-                        weights_now = model.state_dict()
-                        state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
+                    with nullcontext() if average is None else average.in_place():
+                        with torch.no_grad():
+                            metrics = validate(model)
+                        improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
+                        if improved:
+                            weights_now = model.state_dict()
+                            state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
                     record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
@@ -159,6 +164,8 @@ def train(
 
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
+    elif average is not None:
+        average.keep()
     model.eval()
     stopped: Literal["epochs", "patience", "interrupted"] = "interrupted"
     if state.stopping.exhausted:

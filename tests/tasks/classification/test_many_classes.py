@@ -14,8 +14,8 @@ from recurra.measure.calibration import fit_temperature, probabilities, reliabil
 from recurra.measure.metrics import classification_metrics
 from recurra.measure.report import ReportData, render
 from recurra.tasks.classification.assess import Assessment
-from recurra.tasks.classification.baseline import NgramBaseline
-from recurra.tasks.classification.centroids import Centroids
+from recurra.tasks.classification.ngrams import NgramModel
+from recurra.tasks.classification.ngrams.centroids import Centroids
 from recurra.tasks.classification.prepare import prepare
 from recurra.tasks.classification.report import result_fields
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -41,9 +41,9 @@ def words(codes: np.ndarray) -> list[str]:
 def test_centroids_choose_the_class_whose_mean_has_the_largest_cosine() -> None:
     features, codes = sparse_rows(200, 12)
     new, _ = sparse_rows(50, 12, seed=1)
-    model = Centroids(features, csr_matrix(np.eye(12)[codes]), multilabel=False)
+    model = Centroids.fit(features, csr_matrix(np.eye(12)[codes]), multilabel=False)
     means = normalize(np.stack([features[codes == c].toarray().mean(axis=0) for c in range(12)]))
-    log_p = np.log(model.probabilities(new))
+    log_p = np.log(probabilities(model.scores(new), "multiclass"))
     shares = np.log(np.bincount(codes, minlength=12) + 0.5)
     cosines = new.toarray() @ means.T
     # Up to a constant a row, the score is the cosine times one number, and the share times another.
@@ -58,8 +58,8 @@ def test_centroids_choose_the_class_whose_mean_has_the_largest_cosine() -> None:
 def test_scale_is_fitted_on_rows_left_out_of_their_class() -> None:
     features, codes = sparse_rows(400, 20)
     new, truth = sparse_rows(2_000, 20, seed=1)
-    model = Centroids(features, csr_matrix(np.eye(20)[codes]), multilabel=False)
-    p = model.probabilities(new)
+    model = Centroids.fit(features, csr_matrix(np.eye(20)[codes]), multilabel=False)
+    p = probabilities(model.scores(new), "multiclass")
     assert reliability(p, truth, "multiclass").ece < 0.1
     assert (p.argmax(axis=1) == truth).mean() > 0.6
 
@@ -68,8 +68,8 @@ def test_several_labels_a_row_have_probabilities_of_their_own() -> None:
     features, codes = sparse_rows(600, 8)
     truth = np.eye(8)[codes]
     truth[:, 0] = (codes % 2) == 0
-    model = Centroids(features, csr_matrix(truth), multilabel=True)
-    p = model.probabilities(features)
+    model = Centroids.fit(features, csr_matrix(truth), multilabel=True)
+    p = probabilities(model.scores(features), "multilabel")
     assert p[np.arange(600), codes].mean() > 0.5
     assert p[:, 1:][truth[:, 1:] == 0].mean() < 0.15
 
@@ -78,7 +78,7 @@ def test_several_labels_a_row_have_probabilities_of_their_own() -> None:
 def test_baseline_of_many_classes_is_the_class_means(kind: str) -> None:
     codes = np.arange(480) % 120
     labels = codes if kind == "multiclass" else np.eye(120, dtype=np.float32)[codes]
-    model = NgramBaseline().fit(words(codes), labels, kind, 120)
+    model = NgramModel().fit(words(codes), labels, kind, 120)
     assert model.centroids is not None
     assert "nearest class mean" in model.method
     p = model.predict_proba(words(np.array([7, 99, 7])))
@@ -86,20 +86,20 @@ def test_baseline_of_many_classes_is_the_class_means(kind: str) -> None:
     assert p.argmax(axis=1).tolist() == [7, 99, 7]
     strongest = model.strongest([f"c{c}" for c in range(120)], 3, [99])
     assert any("topic99" in ngram for ngram, _ in strongest["c99"])
-    again = NgramBaseline().fit(iter(words(codes)), labels, kind, 120)
+    again = NgramModel().fit(iter(words(codes)), labels, kind, 120)
     assert (again.predict_proba(words(codes)) == model.predict_proba(words(codes))).all()
 
 
 def test_baseline_of_few_classes_stays_the_regression() -> None:
     codes = np.arange(80) % 20
-    model = NgramBaseline().fit(words(codes), codes, "multiclass", 20)
+    model = NgramModel().fit(words(codes), codes, "multiclass", 20)
     assert model.centroids is None
     assert "NB-weighted" in model.method
 
 
 def test_texts_without_a_known_ngram_get_the_shares_of_the_classes() -> None:
     codes = np.concatenate([np.full(9, 3), np.arange(120)])
-    model = NgramBaseline().fit([""] * len(codes), codes, "multiclass", 120)
+    model = NgramModel().fit([""] * len(codes), codes, "multiclass", 120)
     p = model.predict_proba(["anything"])
     assert p.argmax() == 3
     assert p.sum() == pytest.approx(1)

@@ -21,7 +21,7 @@ def tokens(T: int = 9) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("backend", ["reference", "torch"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", ["mean", "last", "max"]])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backend: Any) -> None:
@@ -43,6 +43,22 @@ def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backe
     torch.testing.assert_close(torch.cat([one for one, _ in alone]), logits, rtol=0, atol=1e-13)
     summed = [torch.stack(parts).sum(0) for parts in zip(*(g for _, g in alone), strict=True)]
     torch.testing.assert_close(summed, gradients, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", "mul"])
+def test_several_poolings_are_concatenated(merge_mode: Any) -> None:
+    def classifier(pooling: Any) -> Classifier:
+        torch.manual_seed(0)
+        settings = {"units": 4, "bidirectional": True, "merge_mode": merge_mode, "embedding": 4}
+        return Classifier(ModelConfig(**settings, pooling=pooling), 20, 3, "multiclass")
+
+    several = classifier(["max", "last"])
+    vectors = []
+    for name in ("max", "last"):
+        single = classifier(name)
+        single.head = torch.nn.Identity()
+        vectors.append(single(tokens(), LENGTHS))
+    torch.testing.assert_close(several(tokens(), LENGTHS), several.head(torch.cat(vectors, 1)))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
-from recurra.measure.calibration import Reliability, probabilities, reliability
-from recurra.measure.comparison import Comparison, compare_accuracy
+from recurra.measure.calibration import Reliability, fit_temperature, probabilities, reliability
+from recurra.measure.comparison import Comparison, compare_predictions
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.formatting import percent, percents, three
-from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
+from recurra.measure.metrics import Metrics, classification_metrics, predicted_labels
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.answers import predict_ids
 from recurra.tasks.classification.assets import ClassifierBundle
-from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.classification.network import BATCH, predict_logits
+from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part
@@ -101,15 +101,24 @@ def logits_of(bundle: ClassifierBundle, part: Part, tick: Tick = lambda rows: No
     return predict_logits(bundle.model, Batches(part.examples, part.rows, BATCH), tick)
 
 
-def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramBaseline:
-    """Trains the n-gram baseline on the rows that the network was trained on."""
+def fit_baseline(prepared: ClassifierData, reporter: Reporter) -> NgramModel:
+    """Trains the n-gram baseline on the rows that the network was trained on.
+
+    As those of the network, its probabilities are calibrated on the validation rows, and for multi-label its
+    thresholds are fitted there.
+    """
     start = time.perf_counter()
-    train, labels = prepared.train, prepared.assets.labels
-    baseline = NgramBaseline()
-    baseline.fit(train.texts(train.rows), train.labels, labels.label_kind, len(labels.names))
-    if labels.label_kind == "multilabel":
-        valid = prepared.valid
-        baseline.thresholds = fit_thresholds(baseline.predict_proba(valid.texts(valid.rows)), valid.labels)
+    train, valid, labels = prepared.train, prepared.valid, prepared.assets.labels
+    kind = labels.label_kind
+    baseline = NgramModel()
+    baseline.fit(train.texts(train.rows), train.labels, kind, len(labels.names), reporter.counting)
+    if len(valid):
+        with reporter.counting("calibrating the baseline", len(valid)) as tick:
+            logits = baseline.logits(valid.texts(valid.rows), tick)
+        baseline.temperature = fit_temperature(logits, valid.labels, kind)
+        if kind == "multilabel":
+            p = probabilities(logits, kind, baseline.temperature)
+            baseline.thresholds = fit_thresholds(p, valid.labels)
     note = f"; {baseline.note}" if baseline.note else ""
     reporter.note(f"baseline ({baseline.method}): {time.perf_counter() - start:.1f} s{note}")
     return baseline
@@ -124,7 +133,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         options: the fitted baseline, if any; the training part, for the accuracy of its largest class and for
             the metrics of rows that are not in it; the number of predictions to explain.
     """
-    baseline: NgramBaseline | None = options.fitted
+    baseline: NgramModel | None = options.fitted
     training: Part | None = options.train
     names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
     name = network_name(bundle.config.model)
@@ -147,13 +156,15 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     metrics, unseen = metrics_of(calibrated, limits)
     baseline_metrics = comparison = baseline_unseen = majority = None
     if baseline is not None:
-        baseline_proba = baseline.predict_proba(part.texts(part.rows))
+        with options.counting("testing the baseline", len(part)) as tick:
+            baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
         baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
-        correct, baseline_correct = (
-            correct_rows(labels, p, label_kind, t)
+        chosen, baseline_chosen = (
+            predicted_labels(p, label_kind, t)
             for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
         )
-        comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
+        pair = name, "the n-gram baseline"
+        comparison = compare_predictions(labels, chosen, baseline_chosen, len(names), pair)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())

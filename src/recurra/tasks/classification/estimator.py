@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Self
 
@@ -70,7 +71,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
-    pooling: str | None = setting("model")
+    pooling: str | Sequence[str] | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 
     def fit(

@@ -15,8 +15,8 @@ from recurra.measure.report import Bar, ReportTable, Section, Step, template_mac
 from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.assets import ClassifierBundle
-from recurra.tasks.classification.baseline import NgramBaseline
 from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
+from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.texts import Part
 
@@ -63,7 +63,7 @@ def fit_fields(bundle: ClassifierBundle, prepared: ClassifierData, assessment: A
 
 
 def report_fields(
-    bundle: ClassifierBundle, assessment: Assessment, name: str, baseline: NgramBaseline | None
+    bundle: ClassifierBundle, assessment: Assessment, name: str, baseline: NgramModel | None
 ) -> dict[str, Any]:
     """Returns the fields of a report that show an assessment on the file called ``name``."""
     names = bundle.assets.labels.names
@@ -134,7 +134,7 @@ _CENTROIDS = (
 )
 
 
-def _baseline_note(baseline: NgramBaseline) -> str:
+def _baseline_note(baseline: NgramModel) -> str:
     limits = f" It was {baseline.note}." if baseline.note else ""
     return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + limits
 
@@ -222,7 +222,7 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
             "There is no baseline to compare it with."
         }
-    return verdict_fields(comparison)
+    return {**verdict_fields(comparison), "verdict_kind": comparison.verdict}
 
 
 def _bars(assessment: Assessment) -> list[Bar]:
@@ -275,6 +275,9 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
             f"with {c.second}. A difference is shown if its 95% interval, here {ends} points, does not "
             "contain 0 (Newcombe's interval for paired rows)."
         )
+        if (f1 := c.macro_f1) is not None:
+            ends = f"{f1.difference:+.3f} ({f1.low:+.3f} to {f1.high:+.3f})".replace("-", "−")
+            notes.append(f"The difference of macro-F1 is {ends}, from 2,000 paired bootstrap samples.")
     return Section(
         anchor="figures",
         title="Figures",

@@ -16,7 +16,7 @@ from recurra.measure.metrics import classification_metrics, correct_rows
 from recurra.measure.study import Criterion, Scores
 from recurra.tasks.classification.assess import logits_of, new_rows
 from recurra.tasks.classification.assets import ClassifierBundle
-from recurra.tasks.classification.baseline import NgramBaseline
+from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.study import (
     StudyData,
@@ -89,7 +89,7 @@ def score(bundle: ClassifierBundle, part: Part) -> Scores:
     return _scores(part, predicted, labels, bundle.assets.limits)
 
 
-def score_baseline(baseline: NgramBaseline, prepared: ClassifierData, part: Part) -> Scores:
+def score_baseline(baseline: NgramModel, prepared: ClassifierData, part: Part) -> Scores:
     """Whether the baseline predicts each row right."""
     predicted = baseline.predict_proba(part.texts(part.rows))
     return _scores(part, predicted, prepared.assets.labels, baseline.thresholds)

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
-from recurra.tasks.classification.baseline import NgramBaseline, words_of
+from recurra.tasks.classification.ngrams import NgramModel, words_of
 
 GOOD, BAD = ["fine", "lovely", "superb", "not bad"], ["awful", "dull", "poor", "not good"]
 
@@ -33,7 +33,7 @@ def reviews(count: int, seed: int = 0) -> tuple[list[str], np.ndarray]:
 def test_learns_words_and_pairs_of_words() -> None:
     texts, labels = reviews(400)
     new, truth = reviews(200, seed=1)
-    model = NgramBaseline().fit(texts, labels, "binary", 2)
+    model = NgramModel().fit(texts, labels, "binary", 2)
     p = model.predict_proba(new)
     assert p.shape == (200, 2)
     assert p.sum(axis=1) == pytest.approx(1)
@@ -60,14 +60,14 @@ def test_computes_what_wang_and_manning_describe() -> None:
     regression = LogisticRegression(C=20.0, solver="liblinear", tol=1e-8, max_iter=10_000)
     regression.fit(features * ratio, labels)
     expected = regression.predict_proba(tfidf.transform(new).toarray() * ratio)
-    found = NgramBaseline().fit(texts, labels, "binary", 2).predict_proba(new)
+    found = NgramModel().fit(texts, labels, "binary", 2).predict_proba(new)
     assert found == pytest.approx(expected, abs=2e-3)
 
 
 def test_same_seed_same_model() -> None:
     texts, labels = reviews(100)
-    one = NgramBaseline(characters=1500).fit(texts, labels, "binary", 2)
-    two = NgramBaseline(characters=1500).fit(iter(texts), labels, "binary", 2)
+    one = NgramModel(characters=1500).fit(texts, labels, "binary", 2)
+    two = NgramModel(characters=1500).fit(iter(texts), labels, "binary", 2)
     assert one.note == two.note
     assert (one.predict_proba(texts) == two.predict_proba(iter(texts))).all()
 
@@ -75,7 +75,7 @@ def test_same_seed_same_model() -> None:
 def test_multiclass_and_a_class_that_never_occurs() -> None:
     texts = ["red apple", "red cherry", "blue sky", "blue sea", "green grass", "green leaf"] * 4
     labels = np.array([0, 0, 1, 1, 3, 3] * 4)
-    model = NgramBaseline().fit(texts, labels, "multiclass", 4)
+    model = NgramModel().fit(texts, labels, "multiclass", 4)
     p = model.predict_proba(["red thing", "a blue one", "green !", "unheard of"])
     assert p[:3].argmax(axis=1).tolist() == [0, 1, 3]
     assert p.sum(axis=1) == pytest.approx(1)
@@ -86,70 +86,68 @@ def test_multiclass_and_a_class_that_never_occurs() -> None:
 def test_multilabel() -> None:
     texts = ["sweet", "hot", "sweet hot", "plain"] * 6
     labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 6, np.float32)
-    p = NgramBaseline().fit(texts, labels, "multilabel", 2).predict_proba(["hot sweet", "plain", "sweet"])
+    p = NgramModel().fit(texts, labels, "multilabel", 2).predict_proba(["hot sweet", "plain", "sweet"])
     assert (p >= 0.5).tolist() == [[True, True], [False, False], [True, False]]
 
 
 def test_chinese_goes_by_characters() -> None:
     texts = ["房间很不错", "服务不错", "非常满意", "很差", "太差了", "不满意"] * 5
     labels = np.array([1, 1, 1, 0, 0, 0] * 5)
-    model = NgramBaseline().fit(texts, labels, "binary", 2)
+    model = NgramModel().fit(texts, labels, "binary", 2)
     assert model.predict_proba(["早餐不错", "早餐很差", "不满意"]).argmax(axis=1).tolist() == [1, 0, 0]
 
 
 def test_markup_is_cleaned_away() -> None:
     texts, labels = ["good<br />film", "bad<br />film"] * 5, np.array([1, 0] * 5)
-    words = NgramBaseline().fit(texts, labels, "binary", 2).strongest(["n", "p"], 50)
+    words = NgramModel().fit(texts, labels, "binary", 2).strongest(["n", "p"], 50)
     assert not any("br" in word.split() for group in words.values() for word, _ in group)
 
 
 def test_a_large_set_is_sampled_and_says_so() -> None:
     texts, labels = reviews(500)
-    model = NgramBaseline(characters=4000).fit(iter(texts), labels, "binary", 2)
+    model = NgramModel(characters=4000).fit(iter(texts), labels, "binary", 2)
     assert model.note.startswith("trained on a random ")
     assert "of 500 texts" in model.note
     new, truth = reviews(100, seed=5)
     assert (model.predict_proba(new).argmax(axis=1) == truth).mean() > 0.9
-    small = NgramBaseline().fit(texts, labels, "binary", 2)
+    small = NgramModel().fit(texts, labels, "binary", 2)
     assert small.note == ""
 
 
 def test_the_sample_takes_from_the_whole_of_a_sorted_file() -> None:
     texts, labels = ["good film"] * 300 + ["bad film"] * 300, np.repeat([1, 0], 300)
-    model = NgramBaseline(characters=900).fit(texts, labels, "binary", 2)
+    model = NgramModel(characters=900).fit(texts, labels, "binary", 2)
     assert model.predict_proba(["good", "bad"]).argmax(axis=1).tolist() == [1, 0]
 
 
 def test_one_huge_text_is_cut() -> None:
     texts = ["good " * 200_000, "bad", "good", "bad"]
-    model = NgramBaseline(characters=10_000, longest_text=1000).fit(
-        texts, np.array([1, 0, 1, 0]), "binary", 2
-    )
+    model = NgramModel(characters=10_000, longest_text=1000).fit(texts, np.array([1, 0, 1, 0]), "binary", 2)
     assert model.note == ""
     assert model.predict_proba(["bad " * 200_000]).argmax(axis=1).tolist() == [0]
 
 
 @pytest.mark.parametrize("texts", [["", "", ""], ["a", "b", "c"]])
 def test_texts_with_nothing_in_common_give_the_shares(texts: list[str]) -> None:
-    p = NgramBaseline().fit(texts, np.array([0, 1, 1]), "binary", 2).predict_proba(["z", ""])
+    p = NgramModel().fit(texts, np.array([0, 1, 1]), "binary", 2).predict_proba(["z", ""])
     assert p[:, 1] == pytest.approx(2 / 3, abs=0.2)
     assert (p.argmax(axis=1) == 1).all()
 
 
 def test_one_class_only_is_no_crash() -> None:
-    p = NgramBaseline().fit(["a b", "a c"], np.array([1, 1]), "binary", 2).predict_proba(["a"])
+    p = NgramModel().fit(["a b", "a c"], np.array([1, 1]), "binary", 2).predict_proba(["a"])
     assert p.argmax() == 1
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2 texts have 3 labels"):
-        NgramBaseline().fit(["a", "b"], np.array([0, 1, 1]), "binary", 2)
+        NgramModel().fit(["a", "b"], np.array([0, 1, 1]), "binary", 2)
     with pytest.raises(DataError, match="no text"):
-        NgramBaseline().fit([], np.zeros(0, int), "binary", 2)
+        NgramModel().fit([], np.zeros(0, int), "binary", 2)
 
 
 def test_no_text_gives_no_row() -> None:
-    model = NgramBaseline().fit(["good", "bad"] * 2, np.array([1, 0] * 2), "binary", 2)
+    model = NgramModel().fit(["good", "bad"] * 2, np.array([1, 0] * 2), "binary", 2)
     assert model.predict_proba([]).shape == (0, 2)
 
 
@@ -162,7 +160,7 @@ def test_reaches_its_known_accuracy_on_real_chinese_and_english(data_folder: Pat
 
     texts, labels = chinese("train")
     new, truth = chinese("test")
-    right = NgramBaseline().fit(texts, labels, "binary", 2).predict_proba(new).argmax(axis=1) == truth
+    right = NgramModel().fit(texts, labels, "binary", 2).predict_proba(new).argmax(axis=1) == truth
     seen = set(texts)
     assert right.mean() > 0.925
     assert right[[text not in seen for text in new]].mean() > 0.905
@@ -174,7 +172,7 @@ def test_reaches_its_known_accuracy_on_real_chinese_and_english(data_folder: Pat
 
     texts, labels = english("train")
     new, truth = english("test")
-    p = NgramBaseline().fit(texts, labels, "binary", 2).predict_proba(new)
+    p = NgramModel().fit(texts, labels, "binary", 2).predict_proba(new)
     assert (p.argmax(axis=1) == truth).mean() > 0.805
 
 
@@ -185,7 +183,7 @@ def test_reaches_its_known_accuracy_on_real_topics(data_folder: Path) -> None:
             return list(csv.reader(file))
 
     train, test = rows("train_20k.csv.gz")[1::4], rows("test.csv.gz")[::4]
-    model = NgramBaseline().fit(
+    model = NgramModel().fit(
         [f"{row[1]} {row[2]}" for row in train], np.array([int(row[0]) - 1 for row in train]), "multiclass", 4
     )
     p = model.predict_proba(f"{row[1]} {row[2]}" for row in test)

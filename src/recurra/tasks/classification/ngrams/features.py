@@ -1,0 +1,83 @@
+"""TF-IDF features of texts over a vocabulary of n-grams, as those of scikit-learn's `TfidfTransformer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from recurra.tasks.classification.ngrams.keys import blocks, occurrences, vocabulary
+from recurra.tasks.classification.ngrams.words import Encoded
+
+__all__ = ["Features"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A vocabulary of ``F`` n-grams.
+
+    Attributes:
+        keys: their keys, sorted, of shape (F,), uint64.
+        idf: their inverse document frequencies, of shape (F,), float32.
+    """
+
+    keys: NDArray[np.uint64]
+    idf: NDArray[np.float32]
+
+    @classmethod
+    def learn(
+        cls, encoded: Encoded, hashes: NDArray[np.uint64], least: int, tick: Callable[[int], object]
+    ) -> Self:
+        """Returns the n-grams that occur in at least ``least`` of the texts, or in any if there are none."""
+        keys, found = vocabulary(encoded, hashes, least, tick)
+        if not len(keys) and least > 1:
+            keys, found = vocabulary(encoded, hashes, 1, lambda texts: None)
+        idf = np.log((1 + len(encoded.lengths)) / (1 + found)) + 1
+        return cls(keys, idf.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def columns(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Returns the column of each key, and whether the vocabulary has it.
+
+        Sorted keys are found several times as fast.
+        """
+        if not len(self.keys):
+            return np.zeros(len(keys), np.int64), np.zeros(len(keys), np.bool_)
+        columns = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return columns, self.keys[columns] == keys
+
+    def matrix(self, hashes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> csr_matrix:
+        """Returns the features of ``N`` texts as rows of length 1 (or 0), of shape (N, F), float64.
+
+        Args:
+            hashes: hashes of the words of all texts, one after the other, of shape (T,).
+            lengths: the number of words of each text, of shape (N,).
+        """
+        found = occurrences(hashes, lengths)
+        columns, known = self.columns(found.keys)
+        columns, texts, counts = columns[known], found.texts[known], found.counts[known]
+        values = (1 + np.log(counts)) * self.idf[columns]
+        squares = np.bincount(texts, values * values, minlength=len(lengths))
+        values /= np.sqrt(squares)[texts]
+        return csr_matrix((values, (texts, columns)), (len(lengths), len(self.keys)))
+
+    def matrices(self, encoded: Encoded, hashes: NDArray[np.uint64]) -> Iterator[csr_matrix]:
+        """Yields `matrix` for blocks of texts."""
+        for _, words, lengths in blocks(encoded):
+            yield self.matrix(hashes[encoded.ids[words]], lengths)
+
+    def stacked(
+        self, encoded: Encoded, hashes: NDArray[np.uint64], tick: Callable[[int], object]
+    ) -> csr_matrix:
+        """Returns the features of all texts in one matrix."""
+        parts = [csr_matrix((0, len(self.keys)))]
+        for part in self.matrices(encoded, hashes):
+            parts.append(part)
+            tick(part.shape[0])
+        return csr_matrix(vstack(parts, format="csr"))
