@@ -61,8 +61,7 @@ def language_model(prepared: Prepared[Any, Any, Any], reporter: Reporter) -> Pre
     tokenizer = TextTokenizer.from_json(prepared.assets.tokenizer.to_json(), config.tokenizer)
     examples = _examples(prepared, corpus, tokenizer, reporter)
     digest, lengths = (
-        hashlib.sha256(memoryview(np.ascontiguousarray(column))).hexdigest()
-        for column in (examples.flat, examples.lengths)
+        hashlib.sha256(column.tobytes()).hexdigest() for column in (examples.flat, examples.lengths)
     )
     settings = {name: section for name, section in config.plain().items() if name not in ("recipe", "data")}
     key = content_key([], digest, lengths, tokenizer.fingerprint, json.dumps(settings, sort_keys=True))
