@@ -23,6 +23,7 @@ def fit(
     test: Annotated[
         Path | None, typer.Option(help="A file to test on at the end.", rich_help_panel=options.DATA)
     ] = None,
+    unlabeled: options.Unlabeled = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The model directory.  [default: NAME-model]", rich_help_panel=options.RUN),
@@ -59,6 +60,7 @@ def fit(
             task=task,
             data=data,
             target=target,
+            unlabeled=unlabeled is not None,
             pretrained=pretrained and str(pretrained),
             pretrained_layers=pretrained_layers,
             freeze=freeze,
@@ -73,6 +75,7 @@ def fit(
             place,
             valid=valid,
             test=test,
+            unlabeled=unlabeled,
             resume=resume,
             overwrite=overwrite,
             baseline=baseline,

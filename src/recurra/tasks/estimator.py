@@ -25,7 +25,7 @@ from recurra.store import AnyBundle
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.history import Figure, History
 from recurra.tasks.inputs import texts_of
-from recurra.tasks.registry import task_named
+from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config, recipe_under, setting_meaning
 from recurra.tasks.transfer import open_pretrained
@@ -314,10 +314,19 @@ class RecurrentEstimator(BaseEstimator):
         estimator._set_fitted(bundle, [])
         return estimator
 
-    def _fit(self, prepare: Callable[[Any, Reporter], Any], reporter: Reporter | None) -> Self:
-        """Trains on what ``prepare`` returns for the settings."""
+    def _fit(
+        self,
+        prepare: Callable[[Any, Reporter], Any],
+        reporter: Reporter | None,
+        *,
+        unlabeled: bool = False,
+    ) -> Self:
+        """Trains on what ``prepare`` returns for the settings.
+
+        If it returns unlabelled texts too, the default recipe is that for them.
+        """
         reporter, task = reporter or reporter_of(self.verbose), task_named(self.task)
-        config, pretrained = open_pretrained(self._config())
+        config, pretrained = open_pretrained(self._config(unlabeled), unlabeled=unlabeled)
         prepared = prepare(config, reporter)
         trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter)
         self._set_fitted(trained.bundle, [record.row() for record in trained.outcome.history])
@@ -338,7 +347,7 @@ class RecurrentEstimator(BaseEstimator):
         choose_device(str(next(self.bundle_.model.parameters()).device))
         use_threads()
 
-    def _config(self) -> Config:
+    def _config(self, unlabeled: bool = False) -> Config:
         """Returns the settings: the recipe's, then ``settings``, then the parameters that are not None.
 
         Raises:
@@ -359,7 +368,10 @@ class RecurrentEstimator(BaseEstimator):
                 given.setdefault(section, {})[key] = _plain(value)
         layers = (further, given)
         try:
-            return build_config(recipe_under(str(self.recipe), *layers), *layers)
+            recipe, info = str(self.recipe), task_info(self.task)
+            if unlabeled and recipe == info.recipe and info.recipe_with_unlabeled is not None:
+                recipe = info.recipe_with_unlabeled
+            return build_config(recipe_under(recipe, *layers), *layers)
         except ConfigError as error:
             for name, section, key in self._parameter_settings():
                 names_it = error.what.startswith(

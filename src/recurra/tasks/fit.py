@@ -118,6 +118,7 @@ def fit_files(
     *,
     valid: Path | None = None,
     test: Path | None = None,
+    unlabeled: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     baseline: bool = True,
@@ -133,6 +134,7 @@ def fit_files(
         out: the model's directory.
         valid: the validation file, which chooses the epoch; if None, rows of ``data`` are held out.
         test: the test file; if None, the validation rows are used.
+        unlabeled: a file of texts without labels, from whose language model the network begins.
         resume: Whether to continue from the checkpoint in ``out``.
         overwrite: Whether a model in ``out`` may be replaced.
         baseline: Whether to measure the baseline too.
@@ -146,7 +148,7 @@ def fit_files(
     reporter = reporter or Reporter()
     begun = time.perf_counter()
     with _claimed(out, resume, overwrite) as claim:
-        trained = _train_files(data, config, claim, valid, test, resume, reporter)
+        trained = _train_files(data, config, claim, valid, test, resume, reporter, unlabeled)
         bundle, prepared = trained.bundle, trained.prepared
         reporter.step("Testing")
         if prepared.test is None:
@@ -231,13 +233,22 @@ def _train_files(
     test: Path | None,
     resume: bool,
     reporter: Reporter,
+    unlabeled: Path | None = None,
 ) -> Trained[Any, Any]:
     """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
-    config, pretrained = open_pretrained(config)
+    config, pretrained = open_pretrained(config, unlabeled=unlabeled is not None)
     if _may_use_kernels(config):
         compile_ahead(config.model.cell)
-    prepared = task.prepare(data, config, reporter, valid=valid, test=test)
+    if unlabeled is None:
+        prepared = task.prepare(data, config, reporter, valid=valid, test=test)
+    elif task.prepare_with_unlabeled is not None:
+        prepared = task.prepare_with_unlabeled(
+            data, config, reporter, valid=valid, test=test, unlabeled=unlabeled
+        )
+    else:
+        hint = "leave it out, or pretrain a model of the texts for --pretrained"
+        raise ConfigError(f"task {config.task} can't use unlabelled texts", where="--unlabeled", hint=hint)
     folder = claim.folder / store.TRAINING
     try:
         trained = train_bundle(
@@ -293,6 +304,10 @@ def train_bundle(
     use_threads()
     keep_freed_memory()
     config = prepared.config
+    if prepared.corpus is not None:
+        from recurra.tasks.unlabeled import language_model  # which trains with this function
+
+        pretrained = language_model(prepared, reporter)
     start = None
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
