@@ -179,6 +179,11 @@ class ModelConfig(Section):
         "vectors are concatenated",
     )
     embedding: Width = Field(32, description="size of the token embedding")
+    word_dropout: Fraction = Field(
+        0.0,
+        description="probability with which a word of a training text is replaced by the unknown word "
+        "(classification)",
+    )
     head_dropout: Fraction = Field(
         0.0,
         description="dropout on the pooled vector before the head, or on all states in a language model",
@@ -299,6 +304,12 @@ class TrainConfig(Section):
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="maximum global norm of the gradients; null: no clipping"
+    )
+    adversarial: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0,
+        description="size of a perturbation of the word vectors in the direction of the steepest increase of "
+        "the loss, as a share of the vectors' size; each step trains on the plain and on the perturbed ones, "
+        "which takes twice the time; 0: plain ones only",
     )
     average: Annotated[float, Field(ge=0, le=1_000)] = Field(
         0.0,

@@ -145,6 +145,7 @@ class WordFields(RowFields):
 
     embedding: int | None = setting("model")
     embedding_rows: str | None = setting("train")
+    adversarial: float | None = setting("train")
     pretrained: str | Path | None = setting("train")
     pretrained_layers: bool | None = setting("train")
     freeze: bool | None = setting("train")

@@ -19,6 +19,7 @@ from torch import nn
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.generators import Generators
+from recurra.train.adversary import Adversary
 from recurra.train.average import WeightAverage
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
@@ -115,6 +116,7 @@ def train(
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
     generators = Generators(config.seed)
+    adversary = Adversary(model, config.adversarial) if config.adversarial else None
     average = WeightAverage(model, config.average * len(batches)) if config.average else None
     checkpoints = Checkpoints(
         folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
@@ -141,7 +143,7 @@ def train(
                 for batch in batches.epoch(state.epoch, start=state.batch):
                     rate = learning_rate(config, state.step, total_steps)
                     set_learning_rate(optimizer, rate)
-                    value = _step(model, batch, objective, optimizer, weights, config, state)
+                    value = _step(model, batch, objective, optimizer, weights, config, state, adversary)
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
                     if average is not None:
@@ -201,13 +203,23 @@ def _step(
     weights: list[nn.Parameter],
     config: TrainConfig,
     state: TrainState,
+    adversary: Adversary | None,
 ) -> float:
-    """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss."""
+    """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss.
+
+    With an adversary, the gradients are the sum of those at the word vectors and at the perturbed ones.
+    """
     optimizer.zero_grad()
+    carried = {} if adversary is None else dict(objective.state_dict())
     value = objective(model, batch)
     number = value.item()
     _require_finite("loss", number, config, state)
     value.backward()  # type: ignore[no-untyped-call]
+    if adversary is not None:
+        with adversary.in_place() as perturbed:
+            if perturbed:
+                objective.load_state_dict(carried)  # both losses are of the same batch
+                objective(model, batch).backward()  # type: ignore[no-untyped-call]
     if config.clip_norm is not None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         _require_finite("gradient", clip_by_global_norm(gradients, config.clip_norm), config, state)
