@@ -51,8 +51,8 @@ _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup:
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
-    The loss is that of the calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the model begin with the shares of the labels, and F1 is that of the best
-    thresholds.
+    The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
+    model begin with the shares of the labels, and F1 is that of the best thresholds.
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
