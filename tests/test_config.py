@@ -19,7 +19,18 @@ from tests.conftest import ROOT
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
 
-SECTIONS = ["recipe", "task", "data", "tokenizer", "language", "tagging", "series", "model", "train"]
+SECTIONS = [
+    "recipe",
+    "task",
+    "data",
+    "tokenizer",
+    "unlabeled",
+    "language",
+    "tagging",
+    "series",
+    "model",
+    "train",
+]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -59,7 +70,7 @@ def test_yaml_round_trip_writes_every_default(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     again = read_settings(tmp_path / "config.yaml")
     assert build_config(again) == config
-    assert list(again) == ["recipe", "task", "data", "tokenizer", "model", "train"]
+    assert list(again) == ["recipe", "task", "data", "tokenizer", "unlabeled", "model", "train"]
     assert set(again["train"]) == set(type(config.train).model_fields)
 
 

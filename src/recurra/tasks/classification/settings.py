@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from recurra.config import ModelConfig, TextConfig
+from recurra.config import ModelConfig, TextConfig, UnlabeledConfig
 
 __all__ = ["ClassifierConfig", "ClassifierModelConfig", "Expert"]
 
@@ -40,6 +40,7 @@ class ClassifierConfig(TextConfig):
 
     task: Literal["classify"] = "classify"
     model: ClassifierModelConfig = ClassifierModelConfig()
+    unlabeled: UnlabeledConfig = UnlabeledConfig()
     rules: bool = Field(
         False,
         description="whether rules on rows, classes, lengths and script of the training data change settings "
