@@ -113,6 +113,7 @@ def explain(
     unknown_id: int = 2,
     hidden_ids: frozenset[int] = frozenset({0, 1}),
     limit: int = 200,
+    within: str = "",
 ) -> Explanation:
     """Returns the contribution of each token to the probability of the most probable class.
 
@@ -125,6 +126,7 @@ def explain(
         hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.
         limit: Maximum number of scored variants. If there are more tokens, neighbours are hidden together in
             groups of the smallest sufficient size.
+        within: for the note, what the contributions are to, if other models add theirs: ``in the network``.
 
     Raises:
         ValueError: If ``tokens`` and ``ids`` differ in length, or ``limit`` is below 1.
@@ -156,7 +158,8 @@ def explain(
     unknown = int((ids[positions] == unknown_id).sum())
     if unknown:
         words, has = ("word is", "has") if unknown == 1 else ("words are", "have")
-        notes.append(f"{unknown} {words} outside the vocabulary and {has} no contribution")
+        place = f" {within}" if within else ""
+        notes.append(f"{unknown} {words} outside the vocabulary and {has} no contribution{place}")
     return Explanation(
         label=str(names[target]),
         probability=float(whole[0, target]),

@@ -56,7 +56,15 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
         return together(bundle, Outputs(network_logits(variants), same))
 
     names = bundle.assets.labels.names
-    found = explain(tokens, ids, score, names, unknown_id=tokenizer.unknown_id, hidden_ids=hidden)
+    found = explain(
+        tokens,
+        ids,
+        score,
+        names,
+        unknown_id=tokenizer.unknown_id,
+        hidden_ids=hidden,
+        within="" if experts is None else "in the network",
+    )
     if experts is None:
         return found
     outputs = Outputs(network_logits([ids]), ngram_logits)

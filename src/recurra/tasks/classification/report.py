@@ -343,7 +343,8 @@ def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Sec
             f"rows the calibration error of the plain average of their logits is "
             f"{share(assessment.before.ece)}, and that of the model {share(assessment.after.ece)}."
         )
-    return Section(anchor="calibration", title="Calibration", html=macros.calibration(chart, text))
+    html = macros.calibration(chart, text, assessment.experts is None)
+    return Section(anchor="calibration", title="Calibration", html=html)
 
 
 def _explanation(e: Explanation) -> dict[str, Any]:
