@@ -130,8 +130,8 @@ class NgramModel:
         labels, hashes = labels[rows], words.hashes
         self.label_kind, self.n_classes = label_kind, n_classes
         with counting("counting n-grams", len(rows) * (passes(encoded) + 1)) as tick:
-            self._features = Features.learn(encoded, hashes, 3 if len(rows) >= _SMALL else 2, tick)
-            features = self._features.stacked(encoded, hashes, tick)
+            least = 3 if len(rows) >= _SMALL else 2
+            self._features, features = Features.learn(encoded, hashes, least, tick)
         if n_classes > _CLASSES or (n_classes > _FEW and n_classes * features.nnz > _WORK):
             self._head = Centroids.fit(features, self._truth(labels), multilabel=label_kind == "multilabel")
         else:
