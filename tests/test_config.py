@@ -19,7 +19,18 @@ from tests.conftest import ROOT
 
 COURSE = {"simple-rnn", "lstm", "gru", "stacked-lstm", "bi-lstm", "stacked-gru"}
 
-SECTIONS = ["recipe", "task", "data", "tokenizer", "language", "tagging", "series", "model", "train"]
+SECTIONS = [
+    "recipe",
+    "task",
+    "data",
+    "tokenizer",
+    "unlabeled",
+    "language",
+    "tagging",
+    "series",
+    "model",
+    "train",
+]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -59,7 +70,7 @@ def test_yaml_round_trip_writes_every_default(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     again = read_settings(tmp_path / "config.yaml")
     assert build_config(again) == config
-    assert list(again) == ["recipe", "task", "data", "tokenizer", "model", "train"]
+    assert list(again) == ["recipe", "task", "data", "tokenizer", "unlabeled", "model", "train"]
     assert set(again["train"]) == set(type(config.train).model_fields)
 
 
@@ -256,7 +267,7 @@ def test_a_settings_file_may_leave_out_quotes(tmp_path: Path) -> None:
         ("data.text=[a", "write data.text=NAME, or data.text='[NAME, NAME]' for several"),
         ("data.text=[[a]]", "write data.text=NAME, or data.text='[NAME, NAME]' for several"),
         ("data.header=perhaps", "write data.header=true or data.header=false"),
-        ("model.units=a", "write one value, or a list for the layers: model.units='[A, B]'"),
+        ("model.units=a", "write one value, or a list: model.units='[A, B]'"),
         ("data.delimiter=ab", "should have at most 1 character"),
     ],
 )
@@ -321,7 +332,7 @@ def test_the_wrong_entry_of_a_list_is_named(task: str, setting: str, value: Any,
             "classify",
             "model.units",
             "x",
-            "= 'x': .*; write one value, or a list for the layers: model.units=",
+            "= 'x': .*; write one value, or a list: model.units=",
         ),
         ("classify", "model.activation", "rellu", "= 'rellu': input should be 'tanh', 'relu'"),
         ("forecast", "series.lookback", "2x", "= '2x': '2x' is not a duration"),

@@ -17,7 +17,7 @@ from recurra.errors import DataError, RecurraError
 from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.formats.spreadsheet import read_sheet
-from recurra.tasks.texts import _contents_of
+from recurra.tasks.corpus import contents_of
 
 AUTO = DataConfig()
 GOOD = "a film that one likes to see again, with actors who mean it"
@@ -223,9 +223,9 @@ def test_the_width_is_that_of_the_longest_row(tmp_path: Path) -> None:
 
 def test_the_tokens_of_one_sheet_are_not_those_of_another(tmp_path: Path) -> None:
     path = book(tmp_path / "a.xlsx", A=[HEAD, *ROWS], B=[HEAD, *ROWS[::-1]])
-    first, second = (_contents_of(detect(path, DataConfig(sheet=name))) for name in "AB")
+    first, second = (contents_of(detect(path, DataConfig(sheet=name))) for name in "AB")
     assert first != second
-    assert first == _contents_of(detect(path, AUTO))
+    assert first == contents_of(detect(path, AUTO))
 
 
 def test_an_old_workbook_is_told_from_other_old_office_files(tmp_path: Path) -> None:

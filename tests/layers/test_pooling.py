@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recurra.layers import AttentionPooling, MaxPooling, MeanPooling
+from recurra.layers import AttentionPooling, JoinedPooling, MaxPooling, MeanPooling
 
 LENGTHS = torch.tensor([6, 1, 3])
 
@@ -69,3 +69,11 @@ def test_attention_weights_are_shares_of_the_true_steps() -> None:
     for row, n in enumerate(LENGTHS):
         assert (weights[row, :n] > 0).all()
         assert not weights[row, n:].any()
+
+
+def test_joined_poolings_are_one_after_another() -> None:
+    states, last = torch.randn(3, 6, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    mean, largest, attention = poolings()
+    found = JoinedPooling([largest, None, attention, mean])(states, LENGTHS, last)
+    expected = [largest(states, LENGTHS), last, attention(states, LENGTHS), mean(states, LENGTHS)]
+    torch.testing.assert_close(found, torch.cat(expected, 1), rtol=0, atol=0)

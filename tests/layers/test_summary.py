@@ -82,6 +82,15 @@ def test_a_stack_with_pooling_row_by_row() -> None:
     assert sum(row.parameters for row in summary.rows) == summary.total
 
 
+def test_several_poolings_are_one_row_with_the_width_of_all() -> None:
+    config = ModelConfig(units=4, pooling=["mean", "max", "attention"], embedding=8)
+    rows = {row.name: row for row in summarize(Classifier(config, 100, 2, "binary")).rows}
+    assert rows["lstm"].output_shape == "(None, None, 4)"
+    pooling, head = rows["pooling"], rows["head"]
+    found = (pooling.layer, pooling.output_shape, pooling.parameters, head.parameters)
+    assert found == ("JoinedPooling", "(None, 12)", 4 * 4 + 4 + 4, 13)
+
+
 def test_layers_of_a_deep_stack_are_not_mixed_up() -> None:
     """Layer 1's parameters are not counted with layer 11's."""
     assert counts(units=2, layers=12)[1:13] == [4 * (32 * 2 + 4 + 2)] + [4 * (4 + 4 + 2)] * 11

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from sklearn.metrics import f1_score
 
 from recurra.errors import DataError
-from recurra.measure.comparison import compare_accuracy
+from recurra.measure.bootstrap import resampled_groups
+from recurra.measure.comparison import compare_accuracy, compare_macro_f1, compare_predictions
 
 
 def paired(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,3 +79,54 @@ def test_swapping_the_models_turns_the_interval_round(counts: tuple[int, int, in
     assert one.p_value == pytest.approx(other.p_value)
     assert one.low <= one.difference + 1e-12
     assert one.difference <= one.high + 1e-12
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_interval_of_macro_f1_is_that_of_a_plain_bootstrap(several: bool) -> None:
+    rng = np.random.default_rng(3)
+    rows, classes = 300, 4
+    shape = (rows, classes) if several else (rows,)
+    truth = rng.integers(0, 2 if several else classes, shape)
+    first, second = (
+        np.where(rng.random(shape) < share, truth, rng.integers(0, 2 if several else classes, shape))
+        for share in (0.9, 0.7)
+    )
+    found = compare_macro_f1(truth, first, second, classes)
+
+    def difference(chosen: np.ndarray) -> float:
+        one, other = (
+            f1_score(truth[chosen], p[chosen], average="macro", zero_division=0) for p in (first, second)
+        )
+        return float(one - other)
+
+    assert found.difference == pytest.approx(difference(np.arange(rows)))
+    plain = [difference(rng.integers(0, rows, rows)) for _ in range(150)]
+    assert (found.low, found.high) == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.025)
+    assert found.shown
+
+
+def test_groups_of_many_rows_have_the_variance_of_the_rows() -> None:
+    column = np.arange(20_000) % 7 == 0
+    sums = np.concatenate(list(resampled_groups(csr_matrix(column[:, None], dtype=float))))
+    assert sums.shape == (2000, 1)
+    assert sums.mean() == pytest.approx(column.sum(), rel=0.005)
+    assert sums.std() == pytest.approx(np.sqrt(20_000 / 7 * (1 - 1 / 7)), rel=0.08)
+
+
+def test_macro_f1_is_said_where_it_disagrees() -> None:
+    # 950 rows of a large class and 50 of a small one, which the second model alone finds.
+    truth = (np.arange(1000) >= 950).astype(int)
+    never = np.zeros(1000, int)
+    finds = np.where(np.arange(1000) < 55, 1, truth)
+    found = compare_predictions(truth, never, finds, 2, ("a", "b"))
+    assert (found.shown, found.verdict) == (False, "bad")
+    assert "; by macro-F1, which counts every class alike, a is behind b by 0." in found.sentence
+    clearer = np.where(np.arange(1000) < 100, 1, truth)
+    mixed = compare_predictions(truth, never, clearer, 2, ("a", "b"))
+    assert (mixed.better, mixed.shown, mixed.verdict) == (True, True, "")
+    assert mixed.sentence.startswith("a is ahead of b by 5.0 points")
+    assert "a is behind b by 0." in mixed.sentence
+    agrees = compare_predictions(truth, truth, never, 2, ("a", "b"))
+    assert (agrees.verdict, "macro" in agrees.sentence) == ("good", False)
+    same = compare_predictions(truth, never, never, 2, ("a", "b"))
+    assert (same.verdict, "macro" in same.sentence) == ("", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ def fit(
     test: Annotated[
         Path | None, typer.Option(help="A file to test on at the end.", rich_help_panel=options.DATA)
     ] = None,
+    unlabeled: options.Unlabeled = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The model directory.  [default: NAME-model]", rich_help_panel=options.RUN),
@@ -38,6 +40,7 @@ def fit(
     freeze: options.Freeze = False,
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
+    minutes: options.Minutes = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -47,6 +50,7 @@ def fit(
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
+    begun = time.monotonic()
     screen = Screen(as_json, quiet=quiet)
     place = out or options.default_out(data, "model")
     with saying_what_is_kept(place):
@@ -59,11 +63,13 @@ def fit(
             task=task,
             data=data,
             target=target,
+            unlabeled=unlabeled is not None,
             pretrained=pretrained and str(pretrained),
             pretrained_layers=pretrained_layers,
             freeze=freeze,
             unfreeze_after=unfreeze_after,
             layerwise_lr=layerwise_lr,
+            minutes=minutes,
         )
         from recurra.tasks.fit import fit_files
 
@@ -73,10 +79,12 @@ def fit(
             place,
             valid=valid,
             test=test,
+            unlabeled=unlabeled,
             resume=resume,
             overwrite=overwrite,
             baseline=baseline,
             command=shlex.join(["recurra", *sys.argv[1:]]),
+            begun=begun,
             reporter=screen,
         )
     screen.finish(result.as_json())
@@ -99,6 +107,7 @@ def pretrain(
     freeze: options.Freeze = False,
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
+    minutes: options.Minutes = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -108,6 +117,7 @@ def pretrain(
 
     Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
+    begun = time.monotonic()
     screen = Screen(as_json, quiet=quiet)
     with saying_what_is_kept(out):
         built = options.chosen_config(
@@ -123,10 +133,18 @@ def pretrain(
             freeze=freeze,
             unfreeze_after=unfreeze_after,
             layerwise_lr=layerwise_lr,
+            minutes=minutes,
         )
         from recurra.tasks.fit import pretrain_files
 
         result = pretrain_files(
-            data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen
+            data,
+            built,
+            out,
+            valid=valid,
+            resume=resume,
+            overwrite=overwrite,
+            begun=begun,
+            reporter=screen,
         )
     screen.finish(result)

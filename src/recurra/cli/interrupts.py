@@ -25,9 +25,11 @@ def saying_what_is_kept(out: Path) -> Iterator[None]:
         raise _stop("nothing was trained yet, and nothing is changed") from None
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         now = store.stamp(out)
-        if now is not None and now != before:
+        if stop.args:  # raised by a stage that says what it keeps
+            kept = str(stop.args[0])
+        elif now is not None and now != before:
             kept = f"the trained model is in {out}, without its report"
         elif store.has_checkpoint(out):
             kept = f"the steps so far are kept in {out}: the same command with --resume goes on from there"

@@ -83,6 +83,22 @@ SkipBadRows = Annotated[
 Valid = Annotated[
     Path | None, typer.Option(help="A validation file, instead of held-out rows.", rich_help_panel=DATA)
 ]
+Unlabeled = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Texts without labels; the network begins from a language model of them.",
+        rich_help_panel=DATA,
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Minutes that everything may take; the epochs are chosen to fit.",
+        rich_help_panel=RUN,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)
@@ -176,13 +192,15 @@ def chosen_config(
     task: str | None = None,
     data: Path | None = None,
     target: str | None = None,
+    unlabeled: bool = False,
     **train: Any,
 ) -> Config:
     """Merges the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
 
     The task is that of ``--task``, ``--set task=`` or the file; otherwise forecasting if ``target`` is given;
     otherwise that of the named recipe; otherwise it follows from the name of the data file. The recipe is
-    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task. ``train``
+    that of ``--recipe``, ``--set recipe=`` or the file; otherwise the default recipe of the task, with
+    ``unlabeled`` that for texts without labels. ``train``
     are settings of that section; None and False are left out.
 
     Raises:
@@ -214,7 +232,8 @@ def chosen_config(
     series = {} if target is None else {"series": {"target": target}}
     columns = given(group=group, skip_bad_rows=skip_bad_rows)
     layers = (from_file, assigned, {"task": info.name, "data": columns, "train": given(**train), **series})
-    base = recipe_under(str(named) if named else info.recipe, *layers)
+    default = (info.recipe_with_unlabeled if unlabeled else None) or info.recipe
+    base = recipe_under(str(named) if named else default, *layers)
     return build_config(base, *layers, where=file)
 
 

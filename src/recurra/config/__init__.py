@@ -8,6 +8,7 @@ from recurra.config.sections import (
     Section,
     TokenizerConfig,
     TrainConfig,
+    UnlabeledConfig,
     Width,
 )
 from recurra.config.settings import (
@@ -32,6 +33,7 @@ __all__ = [
     "TextConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "UnlabeledConfig",
     "Width",
     "load_recipe",
     "merged_settings",

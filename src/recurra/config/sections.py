@@ -173,8 +173,17 @@ class ModelConfig(Section):
         description="activation of the candidate (and of the LSTM's output), or a list with that of each "
         "layer; null: the cell's own, as in its paper",
     )
-    pooling: Pooling = Field("last", description="how the states of all steps are reduced to one vector")
+    pooling: Pooling | list[Pooling] = Field(
+        "last",
+        description="how the states of all steps are reduced to one vector, or a list of several ways whose "
+        "vectors are concatenated",
+    )
     embedding: Width = Field(32, description="size of the token embedding")
+    word_dropout: Fraction = Field(
+        0.0,
+        description="probability with which a word of a training text is replaced by the unknown word "
+        "(classification)",
+    )
     head_dropout: Fraction = Field(
         0.0,
         description="dropout on the pooled vector before the head, or on all states in a language model",
@@ -224,6 +233,18 @@ class ModelConfig(Section):
             if isinstance(value, list) and len(value) != self.layers:
                 raise ValueError(f"{name} has {len(value)} entries, but layers = {self.layers}")
         return self
+
+    @field_validator("pooling")
+    @classmethod
+    def _poolings_differ(cls, value: Pooling | list[Pooling]) -> Pooling | list[Pooling]:
+        if isinstance(value, list) and len(set(value)) < max(len(value), 1):
+            raise ValueError("give each way once, and at least one")
+        return value
+
+    @property
+    def poolings(self) -> list[str]:
+        """The ways in which the states are reduced, one or several."""
+        return [*self.pooling] if isinstance(self.pooling, list) else [self.pooling]
 
     @property
     def layer_units(self) -> list[int]:
@@ -284,9 +305,31 @@ class TrainConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="maximum global norm of the gradients; null: no clipping"
     )
+    adversarial: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0,
+        description="size of a perturbation of the word vectors in the direction of the steepest increase of "
+        "the loss, as a share of the vectors' size; each step trains on the plain and on the perturbed ones, "
+        "which takes twice the time; 0: plain ones only",
+    )
+    average: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        0.0,
+        description="number of epochs over which the weights are averaged, the latest counting most; the "
+        "average is validated and kept; 0: no average",
+    )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="number of texts per step")
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10, description="maximum number of passes over the training rows"
+    )
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="number of steps of an epoch, if fewer than all rows make: of classifiers, taggers and "
+        "forecasters each epoch then has other rows, drawn at random; null: all rows",
+    )
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="minutes that a whole fit may take, from reading to the report: the epochs, up to the "
+        "number given, and if they are few the steps_per_epoch are chosen from the speed of trial batches; "
+        "null: no limit",
     )
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"
@@ -324,4 +367,29 @@ class TrainConfig(Section):
     )
     tensorboard: bool = Field(
         False, description="write TensorBoard logs to training/tensorboard in the model directory"
+    )
+
+
+class UnlabeledConfig(Section):
+    """Texts without labels (``--unlabeled``): the language model of them from which the network begins."""
+
+    epochs: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        1, description="passes of the language model over the training rows and the unlabelled texts"
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = Field(
+        0.003, description="learning rate of the language model; it decreases to 0 along a cosine"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        64, description="number of parallel streams of text per step of the language model"
+    )
+    bptt: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        64, description="number of steps of truncated backpropagation in the language model"
+    )
+    samples: Annotated[int, Field(ge=1)] = Field(
+        512, description="words drawn per step for the sampled softmax of the language model"
+    )
+    dropout: Fraction = Field(0.0, description="dropout on inputs and outputs of the language model")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1,
+        description="seed of the language model; separate from train.seed, so that all seeds have one",
     )

@@ -119,5 +119,5 @@ def spelling_of(name: str, field: FieldInfo) -> str | None:
     if lists and all(lists):
         return f"write a list: {name}='[A, B]'"
     if any(lists):
-        return f"write one value, or a list for the layers: {name}='[A, B]'"
+        return f"write one value, or a list: {name}='[A, B]'"
     return None

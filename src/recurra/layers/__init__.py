@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from recurra.kernels.dispatch import compile_ahead, compile_kernels, to_be_compiled
-from recurra.layers.dropout import Dropout
+from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
 from recurra.layers.keras import load_keras
-from recurra.layers.pooling import AttentionPooling, MaxPooling, MeanPooling
+from recurra.layers.pooling import AttentionPooling, JoinedPooling, MaxPooling, MeanPooling
 from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 
 __all__ = [
@@ -16,12 +16,14 @@ __all__ = [
     "AttentionPooling",
     "Dropout",
     "Embedding",
+    "JoinedPooling",
     "MaxPooling",
     "MeanPooling",
     "Recurrent",
     "SimpleRNN",
     "States",
     "TrainedRows",
+    "WordDropout",
     "compile_ahead",
     "compile_kernels",
     "load_keras",

@@ -8,12 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recurra.config import ModelConfig
-from recurra.layers import AttentionPooling, Embedding, MaxPooling, MeanPooling, Recurrent
+from recurra.kernels.dispatch import Lookup
+from recurra.layers import (
+    AttentionPooling,
+    Embedding,
+    JoinedPooling,
+    MaxPooling,
+    MeanPooling,
+    Recurrent,
+)
 
-__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooling_of", "recurrent_stack"]
+__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooled", "pooling_of", "recurrent_stack"]
 
 
 @dataclass(frozen=True)
@@ -105,11 +113,39 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
 
 def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:
     """Builds the pooling layer of the settings for ``F`` features; None if only the last state is used."""
-    if config.pooling == "last":
+    parts = [_pooling(name, features) for name in config.poolings]
+    return parts[0] if len(parts) == 1 else JoinedPooling(parts)
+
+
+def _pooling(name: str, features: int) -> nn.Module | None:
+    if name == "last":
         return None
-    if config.pooling == "attention":
+    if name == "attention":
         return AttentionPooling(features)
-    return MeanPooling() if config.pooling == "mean" else MaxPooling()
+    return MeanPooling() if name == "mean" else MaxPooling()
+
+
+def pooled(
+    stack: Recurrent, pooling: nn.Module | None, inputs: Tensor | Lookup, lengths: Tensor | None
+) -> Tensor:
+    """Returns the states of all steps as one vector ``(B, n * F)``, by what `pooling_of` made of ``n`` names.
+
+    Args:
+        stack: recurrent layers, with ``return_sequences`` if there is a pooling layer.
+        pooling: the pooling layer; None if only the last state is used.
+        inputs: ``(B, T, E)``.
+        lengths: ``(B,)`` integers; None if every row has ``T`` steps.
+    """
+    states: Tensor
+    states, finals = stack(inputs, lengths)
+    if pooling is None:
+        return states
+    if lengths is None:
+        B, T = inputs.shape[:2]
+        lengths = torch.full((B,), T, device=inputs.device)
+    last = (stack.last(finals),) if isinstance(pooling, JoinedPooling) else ()
+    vector: Tensor = pooling(states, lengths, *last)
+    return vector
 
 
 def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[LayerInfo]:

@@ -5,10 +5,12 @@ Dimensions: ``B`` batch, ``T`` time, ``F`` features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AttentionPooling", "MaxPooling", "MeanPooling", "valid_positions"]
+__all__ = ["AttentionPooling", "JoinedPooling", "MaxPooling", "MeanPooling", "valid_positions"]
 
 
 def valid_positions(lengths: Tensor, T: int) -> Tensor:
@@ -102,3 +104,32 @@ class AttentionPooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Returns ``(B, F)`` weighted means; arguments as in ``weights``."""
         return (self.weights(states, lengths) * states).sum(1)
+
+
+class JoinedPooling(nn.Module):
+    """Several poolings of the same states, one after another in one vector (Howard & Ruder 2018).
+
+    Args:
+        parts: the poolings; None stands for the last state.
+
+    Example:
+        >>> pooling = JoinedPooling([MeanPooling(), MaxPooling(), None])
+        >>> states, last = torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[3.0]])
+        >>> pooling(states, torch.tensor([2]), last)
+        tensor([[2., 3., 3.]])
+    """
+
+    def __init__(self, parts: Sequence[nn.Module | None]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Identity() if part is None else part for part in parts)
+
+    def forward(self, states: Tensor, lengths: Tensor, last: Tensor) -> Tensor:
+        """Returns ``(B, n * F)`` for ``n`` parts.
+
+        Args:
+            states: ``(B, T, F)``.
+            lengths: ``(B,)`` integers from 0 to ``T``.
+            last: ``(B, F)``, the last state of each row.
+        """
+        pooled = [last if isinstance(part, nn.Identity) else part(states, lengths) for part in self.parts]
+        return torch.cat(pooled, dim=1)

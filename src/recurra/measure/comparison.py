@@ -1,18 +1,27 @@
-"""Comparison of the accuracies of two models on the same rows."""
+"""Comparison of two models on the same rows: accuracy, and macro-F1 where it says something else."""
 
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from scipy.sparse import csr_matrix, hstack
 from scipy.stats import binomtest
 
 from recurra.errors import DataError
+from recurra.measure.bootstrap import Difference, ends, resampled_groups
 from recurra.measure.metrics import wilson_interval
 
-__all__ = ["Comparison", "compare_accuracy", "difference_in_words"]
+__all__ = [
+    "Comparison",
+    "compare_accuracy",
+    "compare_macro_f1",
+    "compare_predictions",
+    "difference_in_words",
+]
 
 
 class Comparison(BaseModel):
@@ -30,6 +39,7 @@ class Comparison(BaseModel):
         p_value: McNemar's exact test of these two counts.
         shown: Whether the interval excludes 0.
         sentence: The result in words.
+        macro_f1: The difference of the macro-F1, by `weighed`; None if it was not computed.
     """
 
     first: str
@@ -43,11 +53,36 @@ class Comparison(BaseModel):
     p_value: float
     shown: bool
     sentence: str
+    macro_f1: Difference | None = None
 
     @property
     def better(self) -> bool:
         """Whether the first model has the higher accuracy."""
         return self.difference > 0
+
+    @property
+    def verdict(self) -> Literal["good", "bad", ""]:
+        """``good`` or ``bad`` if a difference is shown and accuracy and macro-F1 do not contradict."""
+        shown = {each.difference > 0 for each in (self, self.macro_f1) if each is not None and each.shown}
+        return "" if len(shown) != 1 else "good" if shown.pop() else "bad"
+
+    def weighed(self, macro_f1: Difference) -> Comparison:
+        """Returns the comparison with the difference of the macro-F1, which the sentence has if it matters.
+
+        It does if it is shown and the accuracy is level or says the opposite, or if the accuracy is shown and
+        the macro-F1 points the other way.
+
+        Example:
+            >>> a, b = np.arange(1000) % 10 > 0, np.arange(1000) % 10 < 9
+            >>> f1 = Difference(first="a", second="b", difference=-0.1, low=-0.2, high=-0.05, shown=True,
+            ...     sentence="a is behind b by 0.100 (0.050 to 0.200)")
+            >>> compare_accuracy(a, b, "a", "b").weighed(f1).sentence.split("; ")[1]
+            'by macro-F1, which counts every class alike, a is behind b by 0.100 (0.050 to 0.200)'
+        """
+        opposite = self.difference * macro_f1.difference < 0
+        matters = (macro_f1.shown and (opposite or not self.shown)) or (self.shown and opposite)
+        more = f"; by macro-F1, which counts every class alike, {macro_f1.sentence}" if matters else ""
+        return self.model_copy(update={"macro_f1": macro_f1, "sentence": self.sentence + more})
 
     @classmethod
     def of(
@@ -125,6 +160,95 @@ def compare_accuracy(
     interval = _newcombe(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()))
     p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     return Comparison.of((a, b), (first, second), interval, p_value)
+
+
+def compare_predictions(
+    truth: NDArray[Any],
+    first_predicted: NDArray[Any],
+    second_predicted: NDArray[Any],
+    classes: int,
+    names: tuple[str, str] = ("the model", "the baseline"),
+) -> Comparison:
+    """Returns `compare_accuracy` of two models, weighed by `compare_macro_f1`, whose arguments it has."""
+    same = np.asarray(truth) > 0 if np.ndim(truth) == 2 else np.asarray(truth)
+    correct, others = (
+        (np.asarray(predicted) == same).reshape(len(same), -1).all(axis=1)
+        for predicted in (first_predicted, second_predicted)
+    )
+    accuracy = compare_accuracy(correct, others, *names)
+    return accuracy.weighed(compare_macro_f1(truth, first_predicted, second_predicted, classes, names))
+
+
+def compare_macro_f1(
+    truth: NDArray[Any],
+    first_predicted: NDArray[Any],
+    second_predicted: NDArray[Any],
+    classes: int,
+    names: tuple[str, str] = ("the model", "the baseline"),
+) -> Difference:
+    """Compares the macro-F1 of two models on the same rows.
+
+    Macro-F1 is the mean F1 of the classes that occur or were predicted. The interval is that of 2,000 paired
+    bootstrap samples of the rows. Its time depends on classes times rows up to 2,000 rows, and not on further
+    rows.
+
+    Args:
+        truth: True classes of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
+        first_predicted: Predictions of the first model, in the same form.
+        second_predicted: Those of the second model.
+        classes: ``C``.
+        names: Names of the models in the sentence.
+
+    Raises:
+        DataError: If there is no row.
+
+    Example:
+        >>> truth = np.arange(200) % 4
+        >>> compare_macro_f1(truth, truth, truth % 3, 4, ("a", "b")).sentence
+        'a is ahead of b by 0.333 (0.312 to 0.356)'
+    """
+    if len(truth) == 0:
+        raise DataError("there is no row to compare on")
+    true, first, second = (_one_hot(labels, classes) for labels in (truth, first_predicted, second_predicted))
+    counts = csr_matrix(hstack([true, first, second, true.multiply(first), true.multiply(second)]))
+    difference = float(_macro_difference(np.asarray(counts.sum(axis=0), np.float64))[0])
+    low, high = ends(np.concatenate([_macro_difference(sums) for sums in resampled_groups(counts)]))
+    shown = low > 0 or high < 0
+    if shown:
+        near, far = sorted((abs(low), abs(high)))
+        word = "ahead of" if difference > 0 else "behind"
+        said = f"{names[0]} is {word} {names[1]} by {abs(difference):.3f} ({near:.3f} to {far:.3f})"
+    else:
+        said = f"no difference is shown: {difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    first_name, second_name = names
+    return Difference(
+        first=first_name,
+        second=second_name,
+        difference=difference,
+        low=low,
+        high=high,
+        shown=shown,
+        sentence=said,
+    )
+
+
+def _one_hot(labels: NDArray[Any], classes: int) -> csr_matrix:
+    """Returns ones where a row has a class, of shape (N, C)."""
+    if labels.ndim == 2:
+        return csr_matrix(labels > 0, dtype=np.float64)
+    rows = np.arange(len(labels))
+    return csr_matrix((np.ones(len(labels)), (rows, labels.astype(np.int64))), (len(labels), classes))
+
+
+def _macro_difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the difference of two macro-F1 of counts (R, 5C): true, predicted by each, right by each."""
+    true, first, second, first_right, second_right = np.split(sums, 5, axis=1)
+    macro = []
+    for predicted, right in ((first, first_right), (second, second_right)):
+        either = true + predicted
+        f1 = 2 * right / np.maximum(either, 1)
+        macro.append(f1.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1))
+    return np.asarray(macro[0] - macro[1])
 
 
 def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:

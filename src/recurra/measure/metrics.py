@@ -16,7 +16,8 @@ from recurra.measure.calibration import reliability
 from recurra.measure.formatting import percent, percents
 
 __all__ = [
-    "ClassFigures", "Confused", "Metrics", "classification_metrics", "correct_rows", "wilson_interval",
+    "ClassFigures", "Confused", "Metrics", "classification_metrics", "correct_rows",
+    "predicted_labels", "wilson_interval",
 ]  # fmt: skip
 
 AUC_CLASSES = 1_000
@@ -134,7 +135,7 @@ def classification_metrics(
     """
     y, p = _checked(labels_true, probabilities, len(names), label_kind)
     multilabel = label_kind == "multilabel"
-    chosen = _predicted(p, label_kind, thresholds)
+    chosen = predicted_labels(p, label_kind, thresholds)
     counts = _set_counts(y, chosen) if multilabel else _class_counts(y, chosen, len(names))
     right, support, predicted = counts
     aucs = _aucs(y, p, support, multilabel) if len(names) <= AUC_CLASSES else [None] * len(names)
@@ -181,7 +182,7 @@ def correct_rows(
     """Returns whether each row is predicted right (multi-label: its whole label set), of shape ``(N,)``."""
     p = np.asarray(probabilities, np.float64)
     if label_kind == "multilabel":
-        same = _predicted(p, label_kind, thresholds) == (np.asarray(labels_true) > 0)
+        same = predicted_labels(p, label_kind, thresholds) == (np.asarray(labels_true) > 0)
         return np.asarray(same.all(axis=1))
     return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
 
@@ -220,10 +221,13 @@ def _checked(
     return y, np.minimum(p, 1.0)
 
 
-def _predicted(
+def predicted_labels(
     p: NDArray[np.float64], label_kind: str, thresholds: NDArray[np.float64] | None
 ) -> NDArray[np.int64]:
-    """The predicted classes ``(N,)``; for multi-label 0 and 1 of shape ``(N, C)``."""
+    """Returns the predicted classes ``(N,)``; for multi-label 0 and 1 of shape ``(N, C)``.
+
+    The arguments are those of `classification_metrics`.
+    """
     if label_kind == "multilabel":
         return np.asarray(p >= (0.5 if thresholds is None else thresholds)).astype(np.int64)
     return np.asarray(p.argmax(axis=1))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recurra.measure.explain import Explanation
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
+    from recurra.tasks.corpus import Corpus
     from recurra.tasks.study import StudyFunctions
     from recurra.train.objective import BatchSource, Objective
 
@@ -53,6 +54,8 @@ class TaskInfo:
         config: name of the settings class in ``settings``.
         estimator: name of the class in ``estimator``, which recurra exports.
         recipe: the default recipe.
+        recipe_with_unlabeled: the default recipe where there are texts without labels too; None if the task
+            can't use them.
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
@@ -66,6 +69,7 @@ class TaskInfo:
     estimator: str
     recipe: str
     words: bool
+    recipe_with_unlabeled: str | None = None
     options: frozenset[str] = frozenset()
     file_settings: frozenset[str] = frozenset()
     owns_file: Callable[[Path], bool] = lambda path: False
@@ -92,6 +96,9 @@ class DataPart(Protocol):
     def where(self) -> str:
         """File of the rows."""
 
+    def __len__(self) -> int:
+        """Number of rows."""
+
 
 C = TypeVar("C", bound="Config")
 A = TypeVar("A", bound="Assets")
@@ -110,6 +117,7 @@ class Prepared(Generic[C, A, D]):
         test: the test rows; None if the validation rows are used.
         key: a fingerprint of contents and settings; a resumed run must have the same.
         warnings: corrections and omissions.
+        corpus: texts without labels to learn from; None if there are none.
     """
 
     config: C
@@ -119,6 +127,7 @@ class Prepared(Generic[C, A, D]):
     test: D | None = None
     key: str = ""
     warnings: list[str] = field(default_factory=list)
+    corpus: Corpus | None = None
 
     @property
     def parts(self) -> list[D]:
@@ -206,6 +215,22 @@ class Prepare(Protocol[P_co]):
         """Reads ``data``, splits it unless ``valid`` is given, and encodes it."""
 
 
+class PrepareWithUnlabeled(Protocol[P_co]):
+    """The signature of `Task.prepare_with_unlabeled`."""
+
+    def __call__(
+        self,
+        data: Path,
+        config: Any,
+        reporter: Reporter,
+        *,
+        valid: Path | None = None,
+        test: Path | None = None,
+        unlabeled: Path | None = None,
+    ) -> P_co:
+        """As `Prepare`, with a file of texts without labels, whose words are learned too."""
+
+
 class Check(Protocol):
     """The signature of `Task.check`."""
 
@@ -253,6 +278,8 @@ class Task(Generic[P, B]):
             built-in sample; for ``recurra inspect RECIPE memory``.
         check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
+        prepare_with_unlabeled: as ``prepare``, with texts without labels, from whose language model the
+            network then begins; the settings have a section ``unlabeled``. None if the task can't use them.
     """
 
     prepare: Prepare[P]
@@ -275,6 +302,7 @@ class Task(Generic[P, B]):
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
+    prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

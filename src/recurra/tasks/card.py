@@ -17,14 +17,15 @@ from recurra.measure.report import Part, ReportData, Step
 from recurra.printable import printable
 from recurra.runtime import facts
 from recurra.store import AnyBundle
-from recurra.tasks.advice import next_steps, still_improving
+from recurra.tasks.advice import next_steps
 from recurra.tasks.base import Assessment, DataPart, Prepared, Task
+from recurra.tasks.corpus import IN_PART
 from recurra.tasks.reporter import Reporter
 from recurra.train.loop import Outcome
 
 __all__ = [
-    "AnyComparison", "began_from", "caution", "evaluation_report", "fit_report", "made_by", "model_card",
-    "network_name", "now", "part_row", "report_comparison", "today", "use_in_card",
+    "AnyComparison", "began_from", "caution", "evaluation_report", "fit_report", "learned_from", "made_by",
+    "model_card",    "network_name", "now", "part_row", "report_comparison", "today", "use_in_card",
     "verdict_fields",
 ]  # fmt: skip
 
@@ -105,13 +106,18 @@ def fit_report(
     folder: Path,
     baseline: Any,
     command: str,
+    plan: str = "",
 ) -> ReportData:
-    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training."""
+    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training.
+
+    ``plan`` is what was chosen for a budget of minutes, as a sentence.
+    """
     training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
-        "training_note": still_improving(outcome, bundle.config.train),
+        "plan": plan,
+        "training_note": bundle.metrics.get("training", {}).get("still_improving", ""),
         "seed": bundle.config.train.seed,
         **made_by(command),
     }
@@ -243,9 +249,28 @@ def began_from(bundle: AnyBundle) -> str:
     elif train.unfreeze_after is not None:
         treatment = f"trained further after {train.unfreeze_after} epochs"
     share = f"{100 * origin['token_share']:.1f}%"
+    texts = learned_from(origin)
     name = printable(str(origin["name"])).replace("`", "'")
     return f"""
 The word vectors{layers} were initialized from `{name}` and {treatment}.
 They cover {origin["words"]:,} of {origin["vocabulary"]:,} words, {share} of the tokens.
-SHA-256 of the weights: `{origin["sha256"]}`.
+{texts}SHA-256 of the weights: `{origin["sha256"]}`.
 """
+
+
+def learned_from(origin: Mapping[str, Any]) -> str:
+    """Returns a sentence on the unlabelled texts of a record `Bundle.pretrained`; empty without them.
+
+    Example:
+        >>> corpus = {"name": "more.txt", "texts": 98, "left_out": {"test": 2}}
+        >>> print(learned_from({"unlabeled": corpus}), end="")
+        The language model read the training rows and 98 texts without labels.
+        Not from 2 that are in the test file.
+    """
+    corpus = origin.get("unlabeled")
+    if corpus is None:
+        return ""
+    told = f"The language model read the training rows and {corpus['texts']:,} texts without labels.\n"
+    for part, count in corpus["left_out"].items():
+        told += f"Not from {count:,} that {IN_PART[part]}.\n"
+    return told

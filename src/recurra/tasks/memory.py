@@ -205,9 +205,10 @@ def _besides(bundle: AnyBundle) -> dict[str, str]:
     """Returns sentences about parts of the network that shorten the path from distant steps to the output."""
     model = bundle.config.model
     if getattr(bundle.model, "pooling", None) is not None:
+        ways = " and ".join(model.poolings)
         return {
-            "pooling": f"The head uses all states ({model.pooling}): a distant step reaches it without "
-            "passing through all later steps."
+            "pooling": f"The head uses all states ({ways}): a distant step reaches it without passing "
+            "through all later steps."
         }
     if model.bidirectional:
         return {

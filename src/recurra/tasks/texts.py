@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
 from recurra.store import Assets
 from recurra.tasks.base import PredictRequest, Prepared
+from recurra.tasks.corpus import Corpus, contents_of, texts_of_rows
 from recurra.tasks.reporter import Reporter, Tick
 
 __all__ = [
@@ -133,18 +133,20 @@ def learned_parts(
     rows: tuple[Rowset, Rowset] | None,
     validation: tuple[list[str], NDArray[Any] | None] | None,
     weights: NDArray[np.float64] | None = None,
+    corpus: Corpus | None = None,
 ) -> tuple[TextTokenizer, Part, Part]:
     """Returns a tokenizer learned from texts given from Python, and their training and validation part.
 
     Labels are those of `Part.labels`. ``rows`` are the row numbers of the training and of the validation
     part; if None, all ``texts`` are for training, and ``validation`` has the texts and labels of the other.
-    ``weights`` are those of the texts in the loss, of any mean; None for equal weights.
+    ``weights`` are those of the texts in the loss, of any mean; None for equal weights. The words of
+    ``corpus``, texts without labels, are learned too.
 
     Raises:
         DataError: every training row has the weight 0.
     """
     training, held_out = (np.arange(len(texts)), np.empty(0, np.int64)) if rows is None else rows
-    tokenizer = TextTokenizer.train((texts[row] for row in training), config)
+    tokenizer = TextTokenizer.train(chain((texts[row] for row in training), corpus or ()), config)
 
     def part(name: str, texts: list[str], labels: NDArray[Any] | None, rows: Rowset) -> Part:
         encoded = tokenizer.encode(texts)
@@ -163,29 +165,28 @@ def learned_parts(
     return tokenizer, weighted, part("validation", *validation, np.arange(len(validation[0])))
 
 
-def _texts_of(source: Source, numbers: Rowset) -> Iterator[str]:
-    """Yields the raw texts of some rows, which must be sorted, streamed from the file."""
-    position, first = 0, 0
-    for rows in read(source, Skipped()):
-        end = first + len(rows.texts)
-        while position < len(numbers) and numbers[position] < end:
-            yield rows.texts[int(numbers[position]) - first]
-            position += 1
-        if position == len(numbers):
-            return
-        first = end
-
-
 def _learned_tokenizer(
-    source: Source, contents: str, rows: Rowset, config: TokenizerConfig, reporter: Reporter
+    source: Source,
+    contents: str,
+    rows: Rowset,
+    config: TokenizerConfig,
+    reporter: Reporter,
+    corpus: Corpus | None = None,
 ) -> TextTokenizer:
-    """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there."""
-    key = content_key([], contents, config.model_dump_json(), hashlib.sha256(rows.tobytes()).hexdigest())
+    """Returns a tokenizer trained on some rows only, which are sorted, from the cache if it is there.
+
+    The texts of ``corpus`` are added to those of the rows.
+    """
+    more = [] if corpus is None else [corpus.key]
+    rows_key = hashlib.sha256(rows.tobytes()).hexdigest()
+    key = content_key([], contents, config.model_dump_json(), rows_key, *more)
     learned: list[TextTokenizer] = []
 
     def build() -> str:
-        with reporter.counting("learning the vocabulary", len(rows)) as tick:
-            learned.append(TextTokenizer.train(_counted(_texts_of(source, rows), tick), config))
+        texts = chain(texts_of_rows(source, rows), corpus or ())
+        total = len(rows) + len(corpus or ())
+        with reporter.counting("learning the vocabulary", total) as tick:
+            learned.append(TextTokenizer.train(_counted(texts, tick), config))
         return learned[0].to_json()
 
     text = cached_text(cache_folder(), f"{key}.tokenizer.json", build)
@@ -199,12 +200,6 @@ def _counted(texts: Iterator[str], tick: Tick) -> Iterator[str]:
             tick(_TICK)
 
 
-def _contents_of(source: Source) -> str:
-    """Returns a fingerprint of a file's contents and of how its rows are read."""
-    how = {name: value for name, value in asdict(source).items() if name not in ("path", "notes")}
-    return content_key([source.path], json.dumps(how, sort_keys=True, default=str))
-
-
 def tokenized_parts(
     source: Source,
     rows: tuple[Rowset, Rowset],
@@ -214,6 +209,7 @@ def tokenized_parts(
     *,
     valid: Path | None,
     test: Path | None,
+    corpus: Corpus | None = None,
 ) -> tuple[TextTokenizer, tuple[Part, Part, Part | None], str]:
     """Returns a tokenizer learned from the training rows; the parts; and a fingerprint, see `Prepared.key`.
 
@@ -227,19 +223,21 @@ def tokenized_parts(
         reporter: receives the size of the vocabulary, and warnings about skipped rows.
         valid: the validation file; if None, the second ``rows`` are used.
         test: the test file; None for no test part.
+        corpus: texts without labels, whose words are learned too.
 
     Raises:
         DataError: a file can't be used.
     """
     reporter.step("Tokenizing")
-    contents = _contents_of(source)
-    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer, reporter)
+    contents = contents_of(source)
+    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer, reporter, corpus)
     used = "training part" if labels is None else "training rows"
-    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used} only"})
+    used = f"{used} only" if corpus is None else f"{used} and {len(corpus):,} unlabelled texts"
+    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used}"})
     with reporter.counting("tokenizing", sum(map(len, rows))) as tick:
         examples = _examples(source, contents, tokenizer, labels, Skipped(), tick)
     training, held_out = (
-        Part(name, str(source.path), examples, numbers, lambda numbers: _texts_of(source, numbers))
+        Part(name, str(source.path), examples, numbers, lambda numbers: texts_of_rows(source, numbers))
         for name, numbers in zip(("training", "validation"), rows, strict=True)
     )
     if valid is not None:
@@ -274,11 +272,11 @@ def open_part(
             pass
     report_skipped(skipped, path, reporter)
     with reporter.counting("tokenizing") as tick:
-        examples = _examples(source, _contents_of(source), tokenizer, labels, Skipped(), tick)
+        examples = _examples(source, contents_of(source), tokenizer, labels, Skipped(), tick)
     if not len(examples):
         raise DataError("there are no rows", where=path)
     return Part(
-        name, str(path), examples, np.arange(len(examples)), lambda numbers: _texts_of(source, numbers)
+        name, str(path), examples, np.arange(len(examples)), lambda numbers: texts_of_rows(source, numbers)
     )
 
 

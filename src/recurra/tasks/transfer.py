@@ -35,12 +35,15 @@ class Pretrained:
         sha256: digest of the weights or of the file.
         width: width ``E`` of the vectors.
         source: the model or the file.
+        corpus: the record of the unlabelled texts that it is a language model of, see `Corpus.record`; its
+            recurrent layers then come too. None for another model or a file.
     """
 
     name: str
     sha256: str
     width: int
     source: AnyBundle | VectorFile
+    corpus: dict[str, Any] | None = None
 
     def vectors(self, words: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """Returns the vectors, of shape ``(E,)``, of those of ``words`` that it has.
@@ -91,10 +94,11 @@ class Start:
             model.freeze(1 + self.origin["layers"])
 
 
-def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
+def open_pretrained(config: C, *, unlabeled: bool = False) -> tuple[C, Pretrained | None]:
     """Returns the settings with the width of the pretrained vectors, and the model or file of the vectors.
 
-    Without ``train.pretrained``, the settings are unchanged and the second value is None.
+    Without ``train.pretrained``, the settings are unchanged and the second value is None. ``unlabeled`` is
+    whether the network is to begin from a language model of unlabelled texts.
 
     Raises:
         ConfigError: a setting needs pretrained weights and there are none, two settings exclude each
@@ -104,12 +108,16 @@ def open_pretrained(config: C) -> tuple[C, Pretrained | None]:
     train = config.train
     if train.freeze and train.unfreeze_after is not None:
         raise ConfigError("train.freeze and train.unfreeze_after are both set", hint="choose one of them")
-    if train.pretrained is None:
+    if unlabeled and train.pretrained is not None:
+        what = "is set, and the network is to begin from the unlabelled texts"
+        raise ConfigError(what, where="train.pretrained", hint="choose one of them")
+    if train.pretrained is None and not unlabeled:
         for name in ("freeze", "unfreeze_after", "pretrained_layers"):
             if getattr(train, name):
                 raise ConfigError(
                     "there is nothing pretrained", where=f"train.{name}", hint="give --pretrained"
                 )
+    if train.pretrained is None:
         return config, None
     pretrained = _open(Path(train.pretrained))
     if train.pretrained_layers:
@@ -160,7 +168,8 @@ def start_from(
         )
     layers: list[int] = []
     weights: dict[str, torch.Tensor] = {}
-    if config.train.pretrained_layers and isinstance(pretrained.source, Bundle):
+    with_layers = config.train.pretrained_layers or pretrained.corpus is not None
+    if with_layers and isinstance(pretrained.source, Bundle):
         layers = _layers(pretrained.source, config.model)
         stack = pretrained.source.model.recurrent
         endings = tuple(f"_{suffix}" for layer in layers for suffix in stack.suffixes(layer))
@@ -204,6 +213,8 @@ def start_from(
         "token_share": round(share, 6),
         "layers": len(layers),
     }
+    if pretrained.corpus is not None:
+        origin["unlabeled"] = pretrained.corpus
     return Start(table, weights, origin)
 
 

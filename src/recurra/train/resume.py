@@ -3,6 +3,7 @@
 model/NAME           the weights
 best/NAME            the best weights so far, after the first validation
 optimizer/N/KEY      the optimizer's state of the N-th trained weight
+average/NAME         the average of the weights, if there is one
 carried/NAME         the objective's state
 rng/cpu, rng/cuda    the states of the training's random generators, which draw the dropout masks
 (JSON)               TrainState, and the settings that must be equal when training resumes
@@ -22,13 +23,14 @@ from torch import Tensor, nn
 from recurra.config import TrainConfig
 from recurra.errors import BundleError, ConfigError, TrainingError
 from recurra.generators import Generators
+from recurra.train.average import WeightAverage
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from recurra.train.objective import Objective
 from recurra.train.state import TrainState
 
 __all__ = ["Checkpoints"]
 
-_FREE = ("epochs", "checkpoint_minutes", "tensorboard", "pretrained")
+_FREE = ("epochs", "minutes", "checkpoint_minutes", "tensorboard", "pretrained")
 """Settings that may differ when training resumes: they have no effect on the steps already made.
 
 ``pretrained`` is among them since it is a path; the fingerprint covers the file's contents.
@@ -48,6 +50,7 @@ class Checkpoints:
         batches_per_epoch: must equal that of the checkpoint too, since the position is counted in batches.
         fingerprint: describes what else training depends on (data, tokenizer, model). If it is a JSON
             object, an error names the entries that differ.
+        average: saved, and restored in place.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Checkpoints:
         config: TrainConfig,
         batches_per_epoch: int,
         fingerprint: str,
+        average: WeightAverage | None = None,
     ) -> None:
         self.path = None if folder is None else folder / FILE_NAME
         self.model = model
         self.optimizer = optimizer
         self.objective = objective
         self.generators = generators
+        self.average = average
         self.epochs = config.epochs
         self.settings: dict[str, Any] = {
             "train": config.model_dump(mode="json"),
@@ -92,6 +97,8 @@ class Checkpoints:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= {f"carried/{name}": tensor for name, tensor in self.objective.state_dict().items()}
         values: dict[str, Any] = {}
         for index, entries in self.optimizer.state_dict()["state"].items():
@@ -121,6 +128,8 @@ class Checkpoints:
             self._require_same_settings(saved["settings"])
             self._load_weights(_below(tensors, "model/"))
             self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(_below(tensors, "average/"))
             self.objective.load_state_dict(_below(tensors, "carried/"))
             state.load_json(saved["state"])
             state.best_weights = _below(tensors, "best/") or None

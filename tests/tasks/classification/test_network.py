@@ -21,7 +21,7 @@ def tokens(T: int = 9) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("backend", ["reference", "torch"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", ["mean", "last", "max"]])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backend: Any) -> None:
@@ -43,6 +43,22 @@ def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backe
     torch.testing.assert_close(torch.cat([one for one, _ in alone]), logits, rtol=0, atol=1e-13)
     summed = [torch.stack(parts).sum(0) for parts in zip(*(g for _, g in alone), strict=True)]
     torch.testing.assert_close(summed, gradients, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", "mul"])
+def test_several_poolings_are_concatenated(merge_mode: Any) -> None:
+    def classifier(pooling: Any) -> Classifier:
+        torch.manual_seed(0)
+        settings = {"units": 4, "bidirectional": True, "merge_mode": merge_mode, "embedding": 4}
+        return Classifier(ModelConfig(**settings, pooling=pooling), 20, 3, "multiclass")
+
+    several = classifier(["max", "last"])
+    vectors = []
+    for name in ("max", "last"):
+        single = classifier(name)
+        single.head = torch.nn.Identity()
+        vectors.append(single(tokens(), LENGTHS))
+    torch.testing.assert_close(several(tokens(), LENGTHS), several.head(torch.cat(vectors, 1)))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -126,3 +142,19 @@ def test_it_learns_which_tokens_a_text_has(task: str, pooling: Any) -> None:
     logits = model(ids, lengths)
     found = logits.argmax(1) if task == "multiclass" else (logits > 0).squeeze(1).to(labels.dtype)
     assert float((found == labels).float().mean()) > 0.97
+
+
+def test_word_dropout_replaces_words_by_the_unknown_one_in_training_alone() -> None:
+    torch.manual_seed(0)
+    model = Classifier(ModelConfig(units=4, embedding=4, word_dropout=0.5), 20, 3, "multiclass")
+    seen: list[torch.Tensor] = []
+    model.word_dropout.register_forward_hook(lambda module, given, found: seen.append(found))
+    ids = tokens(30).repeat(50, 1)
+    model(ids, LENGTHS.repeat(50))
+    model.eval()(ids, LENGTHS.repeat(50))
+    changed = seen[0] != ids
+    words = (ids != 0) & (ids != 2)
+    assert set(seen[0][changed].tolist()) == {2}
+    assert not changed[~words].any()
+    assert 0.4 < float(changed[words].float().mean()) < 0.6
+    assert torch.equal(seen[1], ids)

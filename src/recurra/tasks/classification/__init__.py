@@ -9,6 +9,7 @@ INFO = TaskInfo(
     config="ClassifierConfig",
     estimator="TextClassifier",
     recipe="default",
+    recipe_with_unlabeled="unlabeled",
     words=True,
     options=frozenset({"all_classes"}),
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},

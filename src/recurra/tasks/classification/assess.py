@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
 from recurra.measure.calibration import Reliability, fit_temperature, probabilities, reliability
-from recurra.measure.comparison import Comparison, compare_accuracy
+from recurra.measure.comparison import Comparison, compare_predictions
 from recurra.measure.explain import Explanation, explain
 from recurra.measure.formatting import percent, percents, three
-from recurra.measure.metrics import Metrics, classification_metrics, correct_rows
+from recurra.measure.metrics import Metrics, classification_metrics, predicted_labels
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
@@ -159,11 +159,12 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         with options.counting("testing the baseline", len(part)) as tick:
             baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
         baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
-        correct, baseline_correct = (
-            correct_rows(labels, p, label_kind, t)
+        chosen, baseline_chosen = (
+            predicted_labels(p, label_kind, t)
             for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
         )
-        comparison = compare_accuracy(correct, baseline_correct, name, "the n-gram baseline")
+        pair = name, "the n-gram baseline"
+        comparison = compare_predictions(labels, chosen, baseline_chosen, len(names), pair)
     if label_kind != "multilabel" and training is not None:
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.targets import Targets
+from recurra.tasks.corpus import HeldOut, corpus_of_texts
 from recurra.tasks.estimator import (
     RECIPE,
     ClassifierMixin,
@@ -69,7 +71,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
-    pooling: str | None = setting("model")
+    pooling: str | Sequence[str] | None = setting("model")
+    word_dropout: float | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 
     def fit(
@@ -80,6 +83,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         validation_data: tuple[Any, Any] | None = None,
+        unlabeled: Any = None,
         reporter: Reporter | None = None,
     ) -> Self:
         """Trains on texts and labels.
@@ -93,6 +97,9 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 count. Rows held out for validation count the same.
             groups: ``(N,)``; rows with equal values are on the same side of the validation split.
             validation_data: texts and labels that choose the best epoch, in place of held-out rows.
+            unlabeled: texts without labels, given as ``X``: the network begins from a language model of them
+                and of the training texts, with the recipe ``unlabeled`` in place of the default one.
+                Those that are in the validation rows too are left out; leave out those that you test on.
             reporter: receives the summary and the progress.
 
         Raises:
@@ -118,13 +125,26 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 where, (valid_X, valid_y) = "validation_data", pair_of(validation_data)
                 validation = texts_of(valid_X, columns, where)[0], targets.encode(valid_y, where)
                 check_length(validation[1], len(validation[0]), "labels", where=where)
-            tokenizer, train, valid = learned_parts(texts, codes, config.tokenizer, rows, validation, weights)
+            corpus = None
+            if unlabeled is not None:
+                held_out = HeldOut()
+                if validation is not None:
+                    held_out.add("validation", validation[0])
+                elif rows is not None:
+                    held_out.add("validation", (texts[row] for row in rows[1]))
+                corpus = corpus_of_texts(texts_of(unlabeled, columns, "unlabeled")[0], held_out)
+                for remark in corpus.remarks:
+                    reporter.note(remark)
+            tokenizer, train, valid = learned_parts(
+                texts, codes, config.tokenizer, rows, validation, weights, corpus
+            )
             valid = measured_part(valid, len(targets.classes), reporter)
             facts = facts_of(train, tokenizer, targets.labels, config.train.batch_size)
             config = by_rules(config, facts, reporter)
-            return Prepared(config, ClassifierAssets(tokenizer, labels=targets.labels), train, valid)
+            assets = ClassifierAssets(tokenizer, labels=targets.labels)
+            return Prepared(config, assets, train, valid, corpus=corpus)
 
-        self._fit(prepare, reporter)
+        self._fit(prepare, reporter, unlabeled=unlabeled is not None)
         self.classes_ = targets.classes
         self.bundle_.metrics["classes"] = targets.classes.tolist()
         return self

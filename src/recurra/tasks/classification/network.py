@@ -14,8 +14,17 @@ from torch.nn import functional
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.layers import Dropout, Embedding, TrainedRows
-from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
+from recurra.io.tokenizer import TextTokenizer
+from recurra.layers import Dropout, Embedding, TrainedRows, WordDropout
+from recurra.layers.network import (
+    LayerInfo,
+    Network,
+    layer_info_of,
+    measuring,
+    pooled,
+    pooling_of,
+    recurrent_stack,
+)
 
 __all__ = ["BATCH", "Classifier", "classification_loss", "predict_logits"]
 
@@ -45,10 +54,13 @@ class Classifier(Network):
     ) -> None:
         super().__init__()
         self.label_kind = label_kind
+        self.word_dropout = WordDropout(config.word_dropout, TextTokenizer.unknown_id)
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
-        self.recurrent = recurrent_stack(config, config.embedding, return_sequences=config.pooling != "last")
-        features = self.recurrent.output_size
-        self.pooling = pooling_of(config, features)
+        self.recurrent = recurrent_stack(
+            config, config.embedding, return_sequences=config.poolings != ["last"]
+        )
+        self.pooling = pooling_of(config, self.recurrent.output_size)
+        features = len(config.poolings) * self.recurrent.output_size
         self.head_dropout = Dropout(config.head_dropout)
         self.head = nn.Linear(features, 1 if label_kind == "binary" else classes)
         nn.init.xavier_uniform_(self.head.weight)
@@ -80,7 +92,7 @@ class Classifier(Network):
             LayerInfo("embedding", "Embedding", (None, None, width), weights),
             *layer_info_of(self.recurrent, last_alone=self.pooling is None),
         ]
-        vector = (None, self.recurrent.output_size)
+        vector = (None, self.head.in_features)
         if self.pooling is not None:
             kind = type(self.pooling).__name__
             rows.append(LayerInfo("pooling", kind, vector, list(self.pooling.parameters())))
@@ -91,9 +103,9 @@ class Classifier(Network):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,)."""
-        states, _ = self.recurrent(self.embedding.lookup(tokens), lengths)
-        pooled = states if self.pooling is None else self.pooling(states, lengths)
-        logits: Tensor = self.head(self.head_dropout(pooled))
+        words = self.embedding.lookup(self.word_dropout(tokens))
+        vector = pooled(self.recurrent, self.pooling, words, lengths)
+        logits: Tensor = self.head(self.head_dropout(vector))
         return logits
 
 

@@ -19,6 +19,7 @@ from recurra.tasks.base import Prepared
 from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.corpus import HeldOut, corpus_of_file, texts_of_file, texts_of_rows
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
 
@@ -41,8 +42,11 @@ def prepare(
     *,
     valid: Path | None = None,
     test: Path | None = None,
+    unlabeled: Path | None = None,
 ) -> ClassifierData:
     """Detects the format, splits and tokenizes the texts; tokens are cached.
+
+    Texts of ``unlabeled`` that are in the validation or test rows too are left out, and counted.
 
     Raises:
         DataError: a file can't be used; the message names the row and the solution.
@@ -51,6 +55,7 @@ def prepare(
     data, test = official_test(data, test)
     source = detect(data, config.data)
     reporter.facts(source.describe())
+    wanted = config.data
     config = updated(config, {"data": source.settings()})
     skipped = Skipped()
     labels, codes, groups = _learn_labels(source, config, skipped)
@@ -66,7 +71,19 @@ def prepare(
     else:
         rows = np.arange(len(codes)), np.empty(0, np.int64)
 
-    tokenizer, parts, key = tokenized_parts(source, rows, labels, config, reporter, valid=valid, test=test)
+    corpus = None
+    if unlabeled is not None:
+        held_out = HeldOut()
+        held_out.add(
+            "validation",
+            texts_of_file(valid, config.data, source) if valid else texts_of_rows(source, rows[1]),
+        )
+        if test is not None:
+            held_out.add("test", texts_of_file(test, config.data, source))
+        corpus = corpus_of_file(unlabeled, wanted, held_out, reporter, like=source)
+    tokenizer, parts, key = tokenized_parts(
+        source, rows, labels, config, reporter, valid=valid, test=test, corpus=corpus
+    )
     report_files(parts[1:] if valid else parts[2:], reporter)
     train, valid_part, test_part = parts
     config = by_rules(config, facts_of(train, tokenizer, labels, config.train.batch_size), reporter)
@@ -74,7 +91,7 @@ def prepare(
     if test_part is not None:
         test_part = measured_part(test_part, len(labels.names), reporter)
     assets = ClassifierAssets(tokenizer, source, labels=labels)
-    return Prepared(config, assets, train, valid_part, test_part, key)
+    return Prepared(config, assets, train, valid_part, test_part, key, corpus=corpus)
 
 
 def measured_part(part: Part, classes: int, reporter: Reporter) -> Part:

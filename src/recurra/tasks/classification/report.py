@@ -222,7 +222,7 @@ def _verdict(assessment: Assessment) -> dict[str, str]:
             "verdict": f"That is {abs(gain):.1f} points {side} always predicting the largest class. "
             "There is no baseline to compare it with."
         }
-    return verdict_fields(comparison)
+    return {**verdict_fields(comparison), "verdict_kind": comparison.verdict}
 
 
 def _bars(assessment: Assessment) -> list[Bar]:
@@ -275,6 +275,9 @@ def _figures(assessment: Assessment, baseline_note: str) -> Section:
             f"with {c.second}. A difference is shown if its 95% interval, here {ends} points, does not "
             "contain 0 (Newcombe's interval for paired rows)."
         )
+        if (f1 := c.macro_f1) is not None:
+            ends = f"{f1.difference:+.3f} ({f1.low:+.3f} to {f1.high:+.3f})".replace("-", "−")
+            notes.append(f"The difference of macro-F1 is {ends}, from 2,000 paired bootstrap samples.")
     return Section(
         anchor="figures",
         title="Figures",

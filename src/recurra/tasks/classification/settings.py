@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from recurra.config import TextConfig
+from recurra.config import TextConfig, UnlabeledConfig
 
 __all__ = ["ClassifierConfig"]
 
@@ -15,6 +15,7 @@ class ClassifierConfig(TextConfig):
     """All settings of a classifier."""
 
     task: Literal["classify"] = "classify"
+    unlabeled: UnlabeledConfig = UnlabeledConfig()
     rules: bool = Field(
         False,
         description="whether rules on rows, classes, lengths and script of the training data change settings "

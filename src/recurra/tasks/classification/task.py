@@ -193,4 +193,5 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     check=check_files,
     untrained=untrained,
     study=STUDY,
+    prepare_with_unlabeled=prepare,
 )

@@ -61,7 +61,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     recipe: str = field(default=INFO.recipe, kw_only=False, metadata=RECIPE)
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
-    pooling: str | None = setting("model")
+    pooling: str | Sequence[str] | None = setting("model")
     target: str | None = setting(
         "series",
         meaning="name of the column to forecast, ``'0'``, ``'1'`` ... in an array; may be None if there is "

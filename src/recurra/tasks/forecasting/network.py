@@ -13,7 +13,15 @@ from torch.nn import functional
 
 from recurra.config import ModelConfig
 from recurra.layers import Dropout
-from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, pooling_of, recurrent_stack
+from recurra.layers.network import (
+    LayerInfo,
+    Network,
+    layer_info_of,
+    measuring,
+    pooled,
+    pooling_of,
+    recurrent_stack,
+)
 from recurra.tasks.forecasting.windows import WindowBatch, Windows
 
 __all__ = ["ForecastNetwork", "forecast_loss", "forecast_windows"]
@@ -43,10 +51,11 @@ class ForecastNetwork(Network):
         super().__init__()
         self.residual = residual
         self.present = present
-        self.recurrent = recurrent_stack(config, features, return_sequences=config.pooling != "last")
+        self.recurrent = recurrent_stack(config, features, return_sequences=config.poolings != ["last"])
         self.pooling = pooling_of(config, self.recurrent.output_size)
         self.head_dropout = Dropout(config.head_dropout)
-        self.head = nn.Linear(self.recurrent.output_size + present * features, horizon)
+        self._width = len(config.poolings) * self.recurrent.output_size
+        self.head = nn.Linear(self._width + present * features, horizon)
         if residual:
             nn.init.zeros_(self.head.weight)
         else:
@@ -61,7 +70,7 @@ class ForecastNetwork(Network):
     def layer_info(self) -> list[LayerInfo]:
         """Returns the layers in the order of the data."""
         rows = list(layer_info_of(self.recurrent, last_alone=self.pooling is None))
-        vector = (None, self.recurrent.output_size)
+        vector = (None, self._width)
         if self.pooling is not None:
             name = type(self.pooling).__name__
             rows.append(LayerInfo("pooling", name, vector, list(self.pooling.parameters())))
@@ -78,11 +87,7 @@ class ForecastNetwork(Network):
             present: the newest row, unchanged, of shape (B, E).
             last: the last known target, of shape (B,).
         """
-        states, _ = self.recurrent(inputs)
-        if self.pooling is not None:
-            B, T = inputs.shape[:2]
-            states = self.pooling(states, torch.full((B,), T, device=inputs.device))
-        vector = self.head_dropout(states)
+        vector = self.head_dropout(pooled(self.recurrent, self.pooling, inputs, None))
         forecasts: Tensor = self.head(torch.cat([vector, present], dim=1) if self.present else vector)
         return forecasts + last[:, None] if self.residual else forecasts
 

@@ -1,0 +1,150 @@
+"""Texts without labels: what is left out, the language model in the cache, the network that begins."""
+
+from __future__ import annotations
+
+import csv
+import signal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+
+from recurra import TextClassifier
+from recurra.tasks.corpus import HeldOut, corpus_of_texts
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.use import load
+from recurra.train.observer import Observer
+from tests.conftest import Files, Run
+
+QUICK = (
+    "--no-baseline",
+    *(
+        word
+        for setting in (
+            "model.units=8", "model.embedding=6", "tokenizer.vocab_size=400", "train.epochs=1",
+            "train.batch_size=32", "unlabeled.samples=50", "unlabeled.batch_size=8", "unlabeled.bptt=16",
+        )
+        for word in ("--set", setting)
+    ),
+)  # fmt: skip
+
+
+def texts_of(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def more(sample: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unlabelled texts: those of the training file again, and some of the test and the validation file."""
+    texts = texts_of(sample.train)[:150] + texts_of(sample.test)[:7] + texts_of(sample.valid)[:5]
+    path = tmp_path_factory.mktemp("more") / "more.parquet"
+    pyarrow.parquet.write_table(pa.table({"body": [f" {text.upper()}<br />" for text in texts]}), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("RECURRA_CACHE", str(folder))
+    return folder
+
+
+def test_held_out_texts_are_found_in_other_spellings() -> None:
+    held_out = HeldOut()
+    held_out.add("validation", ["Good  film.", "bad"])
+    held_out.add("test", ["dull <b>plot</b>"])
+    corpus = corpus_of_texts(["GOOD film.", "fine", "Dull plot ", "dull", "bad\x85", "fine"], held_out)
+    assert list(corpus) == ["fine", "dull", "fine"]
+    assert corpus.left_out == {"test": 1, "validation": 2}
+    assert corpus.remarks[0] == "1 of 6 unlabelled texts are in the test file: left out"
+
+
+def test_a_network_begins_from_a_language_model_of_the_texts(
+    sample: Files, more: Path, run: Run, tmp_path: Path, cache: Path
+) -> None:
+    def fit(name: str, *options: object) -> tuple[Path, str]:
+        out = tmp_path / name
+        files = ("--valid", sample.valid, "--test", sample.test, "--unlabeled", more)
+        ran = run("fit", sample.train, "--out", out, *files, *QUICK, "--json", *options)
+        assert ran.code == 0, ran.err
+        return out, ran.err
+
+    first, err = fit("first")
+    assert "7 of 162 unlabelled texts are in the test file: left out" in err
+    assert "5 of 162 unlabelled texts are among the validation rows: left out" in err
+    (learned,) = cache.glob("*.language-model")
+    assert not (learned / "training").exists()
+    model, source = load(first), load(learned)
+    assert model.config.recipe == "unlabeled"
+    assert model.pretrained is not None
+    assert model.pretrained["layers"] == 1
+    assert model.pretrained["unlabeled"] == {
+        "name": "more.parquet", "texts": 150, "left_out": {"test": 7, "validation": 5}
+    }  # fmt: skip
+    assert model.assets.words() == source.assets.words()
+    card = (first / "README.md").read_text(encoding="utf-8")
+    assert "150 texts without labels" in card
+    assert "7 that are in the test file" in card
+
+    _, err = fit("second", "--set", "train.seed=2")
+    assert "taken from the cache" in err
+    assert len([*cache.glob("*.language-model")]) == 1
+
+
+class Interrupting(Reporter):
+    """A Ctrl-C after some batches."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def observer(self) -> Observer:
+        outer = self
+
+        class Count(Observer):
+            def on_batch(self, *args: object) -> None:
+                outer.batches -= 1
+                if outer.batches == 0:
+                    signal.raise_signal(signal.SIGINT)
+
+        return Count()
+
+
+def small() -> TextClassifier:
+    settings = {
+        "unlabeled": {"samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2},
+        "train": {"unfreeze_after": 1},
+    }
+    return TextClassifier(units=8, embedding=6, epochs=2, vocab_size=60, settings=settings)
+
+
+def test_an_interrupted_language_model_goes_on_and_the_estimator_is_the_same(
+    sample: Files, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    texts = texts_of(sample.train)
+    data, labels = texts[:40], [0, 1] * 20
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on from there"):
+        small().fit(data, labels, unlabeled=texts[40:70], reporter=Interrupting(9))
+    (folder,) = cache.glob("*.language-model")
+    assert (folder / "training" / "checkpoint.safetensors").exists()
+    resumed = small().fit(data, labels, unlabeled=texts[40:70])
+    monkeypatch.setenv("RECURRA_CACHE", str(tmp_path / "other"))
+    whole = small().fit(data, labels, unlabeled=texts[40:70])
+    assert resumed.bundle_.pretrained == whole.bundle_.pretrained
+    for one, other in zip(resumed.bundle_.model.parameters(), whole.bundle_.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_does_not_go_together_is_refused(sample: Files, more: Path, run: Run, tmp_path: Path) -> None:
+    files = ("fit", sample.train, "--out", tmp_path / "model", "--unlabeled", more)
+    for options, said in (
+        (("--pretrained", tmp_path), "choose one of them"),
+        (("--set", "model.bidirectional=true"), "reads in one direction"),
+        (("--task", "tag"), "task tag can't use unlabelled texts"),
+    ):
+        ran = run(*files, *options)
+        assert ran.code == 2
+        assert said in ran.err.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
