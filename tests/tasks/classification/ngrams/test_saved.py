@@ -60,14 +60,17 @@ def test_explanation_adds_up(kind: str, classes: int) -> None:
 
 
 def test_logits_are_not_tempered_and_probabilities_are() -> None:
-    model = fitted("binary")
+    model = fitted("binary", 2)
     logits, p = model.logits(NEW), model.predict_proba(NEW)
     assert logits.shape == (len(NEW), 1)
     assert p[:, 1] == pytest.approx(1 / (1 + np.exp(-logits[:, 0] / 1.5)))
 
 
 def without(name: str) -> Callable[[State], None]:
-    return lambda state: state.pop(name) and None
+    def apply(state: State) -> None:
+        del state[name]
+
+    return apply
 
 
 def changed(name: str, change: Callable[[Any], Any]) -> Callable[[State], None]:
