@@ -93,7 +93,8 @@ class NgramModel:
         """What it is, in a few words."""
         return "TF-IDF 1-3-grams, " + ("NB-weighted" if self.centroids is None else "nearest class mean")
 
-    def __len__(self) -> int:
+    @property
+    def n_ngrams(self) -> int:
         """The number of n-grams that it knows."""
         return len(self._features)
 

