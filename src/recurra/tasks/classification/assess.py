@@ -26,8 +26,8 @@ from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.outputs import outputs_of_part, together
 from recurra.tasks.classification.prepare import ClassifierData
-from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.reporter import Counting, Reporter
+from recurra.tasks.texts import Part, counted
 
 __all__ = ["Assessment", "ExpertFigures", "assess", "fit_baseline", "report_assessment"]
 
@@ -52,6 +52,9 @@ class ExpertFigures:
     def columns(self) -> list[tuple[str, Metrics]]:
         """The name and the metrics of each expert alone."""
         return [(f"{self.network_name.removeprefix('the ')} alone", self.network), (NGRAMS, self.ngrams)]
+
+
+_SILENT = Reporter().counting
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
             logits = recurrent_logits, ngram_logits
             fair = cross_fit(experts.combination, *logits, labels, label_kind).logits(*logits)
             calibrated = probabilities(fair, label_kind)
-    new = None if training is None else unseen_rows(part, training)
+    new = None if training is None else unseen_rows(part, training, options.counting)
 
     def metrics_of(
         proba: NDArray[np.float64], limits: NDArray[np.float64] | None
@@ -250,18 +253,20 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     )
 
 
-def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
+def unseen_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArray[np.bool_] | None:
     """Returns `new_rows`, or None if all rows or no rows are new."""
-    new = new_rows(part, training)
+    new = new_rows(part, training, counting)
     return None if new.all() or not new.any() else new
 
 
-def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
+def new_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArray[np.bool_]:
     """Returns whether the text of each row of ``part`` does not occur in the training file, of shape (n,)."""
     same_file = part.examples is training.examples
     rows = training.rows if same_file else np.arange(len(training.examples))
-    known = {_digest(text) for text in training.texts(rows)}
-    return np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
+    with counting("looking for training texts", len(rows) + len(part)) as tick:
+        known = {_digest(text) for text in counted(training.texts(rows), tick)}
+        texts = counted(part.texts(part.rows), tick)
+        return np.array([_digest(text) not in known for text in texts], bool)
 
 
 def _digest(text: str) -> bytes:
