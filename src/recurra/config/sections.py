@@ -330,6 +330,17 @@ class TrainConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10, description="maximum number of passes over the training rows"
     )
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="number of steps of an epoch, if fewer than all rows make: of classifiers, taggers and "
+        "forecasters each epoch then has other rows, drawn at random; null: all rows",
+    )
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="minutes that a whole fit may take, from reading to the report: the epochs, up to the "
+        "number given, and if they are few the steps_per_epoch are chosen from the speed of trial batches; "
+        "null: no limit",
+    )
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"
     )

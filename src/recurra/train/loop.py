@@ -33,9 +33,10 @@ from recurra.train.optimizers import (
 from recurra.train.resume import Checkpoints
 from recurra.train.state import EarlyStopping, EpochRecord, TrainState, write_history
 
-__all__ = ["Outcome", "train"]
+__all__ = ["Outcome", "Stopped", "train"]
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
+Stopped = Literal["epochs", "patience", "time", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Outcome:
     history: list[EpochRecord]
     best_epoch: int
     """From 1. Without validation, the last epoch trained; 0 if there is none."""
-    stopped: Literal["epochs", "patience", "interrupted"]
+    stopped: Stopped
 
 
 def train(
@@ -60,6 +61,7 @@ def train(
     observer: Observer | None = None,
     fingerprint: str = "",
     layers: Sequence[Iterable[nn.Parameter]] = (),
+    time_left: Callable[[], float] | None = None,
 ) -> Outcome:
     """Trains ``model`` in place and leaves it in evaluation mode with the best weights.
 
@@ -88,6 +90,9 @@ def train(
             resuming with another fingerprint is refused. If it is a JSON object, the error names the entries
             that differ.
         layers: the weights of each layer, bottom layer first; required by ``config.layerwise_lr``.
+        time_left: called after each batch; training ends when it returns 0 or less. A part of an epoch is
+            then validated like a whole one, but the checkpoint is that before the validation: resuming
+            continues the epoch.
 
     Raises:
         DataError: there are no training examples, or they have no labels.
@@ -117,6 +122,7 @@ def train(
         folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
     )
 
+    out_of_time = False
     with generators.in_use(), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
@@ -127,7 +133,9 @@ def train(
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
 
-            while state.epoch <= config.epochs and not state.stopping.exhausted and not interrupted.is_set():
+            while state.epoch <= config.epochs and not state.stopping.exhausted:
+                if interrupted.is_set() or out_of_time:
+                    break
                 for weight in later:
                     weight.requires_grad_(state.epoch > frozen_epochs)
                 model.train()
@@ -141,12 +149,15 @@ def train(
                     if average is not None:
                         average.update(state.step)
                     observer.on_batch(state.epoch, state.batch, value, steps, seconds)
-                    if state.batch < len(batches) and (interrupted.is_set() or checkpoints.due):
+                    out_of_time = time_left is not None and time_left() <= 0
+                    stopping = interrupted.is_set() or out_of_time
+                    if state.batch < len(batches) and (stopping or checkpoints.due):
                         checkpoints.save(state)
-                        if interrupted.is_set():
+                        if stopping:
                             break
                     clock = time.perf_counter()
-                else:
+                whole = state.batch == len(batches)
+                if whole or not interrupted.is_set():
                     model.eval()
                     with nullcontext() if average is None else average.in_place():
                         with torch.no_grad():
@@ -158,7 +169,8 @@ def train(
                     record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
-                    checkpoints.save(state)
+                    if whole:
+                        checkpoints.save(state)
                     _write_history(folder, state)
                     observer.on_epoch(record, improved)
         finally:
@@ -169,11 +181,12 @@ def train(
     elif average is not None:
         average.keep()
     model.eval()
-    stopped: Literal["epochs", "patience", "interrupted"] = "interrupted"
-    if state.stopping.exhausted:
-        stopped = "patience"
-    elif state.epoch > config.epochs:
-        stopped = "epochs"
+    stopped: Stopped = "interrupted" if interrupted.is_set() else "time"
+    if state.step % len(batches) == 0:
+        if state.stopping.exhausted:
+            stopped = "patience"
+        elif state.epoch > config.epochs:
+            stopped = "epochs"
     return Outcome(state.history, state.best_epoch, stopped)
 
 
