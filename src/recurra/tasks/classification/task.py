@@ -53,8 +53,8 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
     The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
-    model begin with the shares of the labels, and F1 is that of the best thresholds. Word vectors that are not
-    pretrained begin as ``model.initial_embedding`` says.
+    model begin with the shares of the labels, and F1 is that of the best thresholds. Word vectors that are
+    not pretrained begin as ``model.initial_embedding`` says.
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
