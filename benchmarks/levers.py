@@ -66,6 +66,10 @@ ARMS = {
     "neighbours": f"{_BASE} model.initial_embedding=neighbours",
     "pairs": f"{_BASE} model.bigrams=50000",
     "pairs, adversarial": f"{_BASE} model.bigrams=50000 train.adversarial=0.1",
+    "pairs, adversarial, neighbours": f"{_BASE} model.bigrams=50000 train.adversarial=0.1 "
+    "model.initial_embedding=neighbours",
+    "all, wide": f"{_BASE} model.bigrams=50000 train.adversarial=0.1 model.initial_embedding=neighbours "
+    "model.units=128 model.embedding=128",
 }
 """Settings of each arm; later ones take precedence."""
 
