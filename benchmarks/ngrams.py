@@ -35,7 +35,7 @@ from recurra.tasks.reporter import Tick
 def rows_of(path: Path, labels: Labels | None, separator: str | None) -> tuple[list[str], Any, Labels]:
     """Returns texts, class numbers and classes of a file; the classes are learned if there are none."""
     source = detect(path, DataConfig(label_separator=separator))
-    labels = labels or Labels.learn(read(source, Skipped()), None, source)
+    labels = labels or Labels.learn(read(source, Skipped()), "auto", source)
     texts: list[str] = []
     codes = []
     for rows in read(source, Skipped()):
