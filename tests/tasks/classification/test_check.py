@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from recurra.io.figures import Figures, conflicts, leaks, repeats
 from recurra.io.formats import read
 from recurra.tasks.classification.check import DataCheck, check, check_files, table
 from recurra.tasks.classification.settings import ClassifierConfig
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.settings import build_config
 
 SMALL = build_config({"tokenizer": {"max_tokens": 6, "vocab_size": 100}})
@@ -112,6 +114,20 @@ def test_a_file_alone_holds_out_every_tenth_row(tmp_path: Path) -> None:
     report = check(put(tmp_path / "a.tsv", rows), None, None, SMALL)
     assert report.held_out == "every 10th row of train"
     assert report.unknown == pytest.approx(1 / 4)  # <start> wordN is here
+
+
+def test_each_pass_counts_its_rows(tmp_path: Path) -> None:
+    counted: dict[str, int] = {}
+
+    @contextmanager
+    def counting(what: str, total: int | None = None) -> Iterator[Tick]:
+        ticks: list[int] = []
+        yield ticks.append
+        counted[what] = sum(ticks)
+
+    train, test = [("it is here", str(i % 2)) for i in range(30)], [("it is", "0")] * 7
+    check(put(tmp_path / "a.tsv", train), None, put(tmp_path / "b.tsv", test), SMALL, counting)
+    assert counted == {"learning the vocabulary": 30, "checking a.tsv": 30, "checking b.tsv": 7}
 
 
 def test_sorted_rows_and_rare_classes_are_reported(tmp_path: Path) -> None:
