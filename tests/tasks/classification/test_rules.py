@@ -50,6 +50,17 @@ def test_what_a_rule_changes_is_said_and_saved() -> None:
     assert "model.pooling=max (several labels a row)" in config.plain()["set_by_rule"]
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(225, 2), (900, 4), (3_600, 2), (5_452, 50), (30_000, 200)])
+def test_few_rows_and_many_classes_have_enough_steps(rows: int, classes: int) -> None:
+    config, told = ruled(Facts(rows, classes, "binary" if classes == 2 else "multiclass"))
+    train = config.train
+    assert train.epochs * rows / train.batch_size > 400
+    assert train.learning_rate == 0.005
+    assert ("few rows" in told["settings by rule"]) == (rows <= 4_000)
+    kept, _ = ruled(Facts(rows, classes, "multiclass"), {"train": {"epochs": 3}})
+    assert (kept.train.epochs, kept.train.learning_rate) == (3, 0.005)
+
+
 @pytest.mark.parametrize("above", [{"model": {"pooling": "mean"}}, {"rules": False}])
 def test_what_the_user_sets_takes_precedence(above: dict[str, Any]) -> None:
     config, told = ruled(SEVERAL, above)
@@ -99,5 +110,5 @@ def test_facts_are_those_of_the_training_rows() -> None:
     found = facts_of(part, tokenizer, Labels(("no", "yes"), "binary"), 32)
     assert (found.rows, found.classes, found.label_kind, found.median) == (3, 2, "binary", 4)
     assert found.unspaced == pytest.approx(0.3)
-    assert found.epochs(steps=30, least=10, most=100) == 100
-    assert Facts(6400, 2, "binary", batch=64).epochs(2000, 10, 100) == 20
+    assert found.epochs(steps=30, batch=32, least=10, most=100) == 100
+    assert Facts(6400, 2, "binary").epochs(2000, batch=64, least=10, most=100) == 20
