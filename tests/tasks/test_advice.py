@@ -47,6 +47,18 @@ def test_the_first_step_is_about_the_training() -> None:
         assert "--overwrite" not in first
 
 
+def test_a_training_that_was_too_short_gets_more_minutes() -> None:
+    plan = {"minutes": 1.5, "epochs": 4, "of_epochs": 10, "steps_per_epoch": None, "of_steps_per_epoch": None}
+    for stopped, reduced in (("epochs", plan), ("time", {**plan, "epochs": 10})):
+        given = bundle(stopped=stopped, best_epoch=4, plan=reduced)
+        first = commands(given, Path("news"), "recurra fit news.csv --minutes 1.5")[0]
+        assert first == "recurra fit news.csv --minutes 1.5 --out news-longer --minutes 3"
+        whole = commands(given, Path("news"))[0]
+        assert "--set train.epochs=10 --set train.steps_per_epoch=null" in whole
+    given = bundle(stopped="epochs", best_epoch=4, plan={**plan, "epochs": 10})
+    assert "train.epochs=20" in commands(given, Path("news"))[0]
+
+
 def test_without_a_command_the_settings_of_the_model_are_used() -> None:
     first, *_ = commands(bundle(valid="/d/v.csv"), Path("my model"), "recurra demo")
     assert first.startswith("recurra fit '/d/a b.csv' --config 'my model/config.yaml' --valid /d/v.csv --set")

@@ -55,6 +55,8 @@ every_estimator = pytest.mark.parametrize("kind", DATA, ids=lambda kind: kind.__
 OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard"}
 OF_WORDS = {
     "model.embedding",
+    "model.word_dropout",
+    "train.adversarial",
     "train.embedding_rows",
     "train.pretrained",
     "train.pretrained_layers",
@@ -68,9 +70,17 @@ LEFT_OUT = {
         "model.bidirectional",
         "model.merge_mode",
         "model.pooling",
+        "model.word_dropout",
         "train.class_weight",
     },
-    SequenceTagger: {*OF_A_FOLDER, "model.pooling", "train.class_weight", "tagging.format", "tagging.column"},
+    SequenceTagger: {
+        *OF_A_FOLDER,
+        "model.pooling",
+        "model.word_dropout",
+        "train.class_weight",
+        "tagging.format",
+        "tagging.column",
+    },
     Forecaster: {*OF_A_FOLDER, *OF_WORDS, "train.class_weight", "series.test_fraction"},
 }
 

@@ -137,6 +137,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer:
     config = make_config(
         optimizer=optimizer, momentum=0.9, weight_decay=0.01, schedule="linear", warmup_steps=3,
         clip_norm=0.1, average=2 if optimizer == "adam" else 0,
+        adversarial=0.1 if optimizer == "adam" else 0,
     )  # fmt: skip
     start = make_model(sparse=sparse)
     model, outcome = fit(tmp_path, config=config, model=start, observer=Interrupter(3, 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def fit(
     freeze: options.Freeze = False,
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
+    minutes: options.Minutes = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -48,6 +50,7 @@ def fit(
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network on a file, compare it with a baseline, and save it with a report."""
+    begun = time.monotonic()
     screen = Screen(as_json, quiet=quiet)
     place = out or options.default_out(data, "model")
     with saying_what_is_kept(place):
@@ -66,6 +69,7 @@ def fit(
             freeze=freeze,
             unfreeze_after=unfreeze_after,
             layerwise_lr=layerwise_lr,
+            minutes=minutes,
         )
         from recurra.tasks.fit import fit_files
 
@@ -80,6 +84,7 @@ def fit(
             overwrite=overwrite,
             baseline=baseline,
             command=shlex.join(["recurra", *sys.argv[1:]]),
+            begun=begun,
             reporter=screen,
         )
     screen.finish(result.as_json())
@@ -102,6 +107,7 @@ def pretrain(
     freeze: options.Freeze = False,
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
+    minutes: options.Minutes = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -111,6 +117,7 @@ def pretrain(
 
     Labelled texts train a classifier; texts without labels train a language model (--task lm).
     """
+    begun = time.monotonic()
     screen = Screen(as_json, quiet=quiet)
     with saying_what_is_kept(out):
         built = options.chosen_config(
@@ -126,10 +133,18 @@ def pretrain(
             freeze=freeze,
             unfreeze_after=unfreeze_after,
             layerwise_lr=layerwise_lr,
+            minutes=minutes,
         )
         from recurra.tasks.fit import pretrain_files
 
         result = pretrain_files(
-            data, built, out, valid=valid, resume=resume, overwrite=overwrite, reporter=screen
+            data,
+            built,
+            out,
+            valid=valid,
+            resume=resume,
+            overwrite=overwrite,
+            begun=begun,
+            reporter=screen,
         )
     screen.finish(result)

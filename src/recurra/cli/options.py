@@ -91,6 +91,14 @@ Unlabeled = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Minutes that everything may take; the epochs are chosen to fit.",
+        rich_help_panel=RUN,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)

@@ -179,6 +179,11 @@ class ModelConfig(Section):
         "vectors are concatenated",
     )
     embedding: Width = Field(32, description="size of the token embedding")
+    word_dropout: Fraction = Field(
+        0.0,
+        description="probability with which a word of a training text is replaced by the unknown word "
+        "(classification)",
+    )
     head_dropout: Fraction = Field(
         0.0,
         description="dropout on the pooled vector before the head, or on all states in a language model",
@@ -300,6 +305,12 @@ class TrainConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0, description="maximum global norm of the gradients; null: no clipping"
     )
+    adversarial: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0,
+        description="size of a perturbation of the word vectors in the direction of the steepest increase of "
+        "the loss, as a share of the vectors' size; each step trains on the plain and on the perturbed ones, "
+        "which takes twice the time; 0: plain ones only",
+    )
     average: Annotated[float, Field(ge=0, le=1_000)] = Field(
         0.0,
         description="number of epochs over which the weights are averaged, the latest counting most; the "
@@ -308,6 +319,17 @@ class TrainConfig(Section):
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="number of texts per step")
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10, description="maximum number of passes over the training rows"
+    )
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="number of steps of an epoch, if fewer than all rows make: of classifiers, taggers and "
+        "forecasters each epoch then has other rows, drawn at random; null: all rows",
+    )
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="minutes that a whole fit may take, from reading to the report: the epochs, up to the "
+        "number given, and if they are few the steps_per_epoch are chosen from the speed of trial batches; "
+        "null: no limit",
     )
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recurra.kernels.dispatch import compile_ahead, compile_kernels, to_be_compiled
-from recurra.layers.dropout import Dropout
+from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
 from recurra.layers.keras import load_keras
@@ -23,6 +23,7 @@ __all__ = [
     "SimpleRNN",
     "States",
     "TrainedRows",
+    "WordDropout",
     "compile_ahead",
     "compile_kernels",
     "load_keras",

@@ -1,4 +1,4 @@
-"""Dropout of single values, drawn from the training's generator."""
+"""Dropout of single values and of whole words, drawn from the training's generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from recurra.generators import generator
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "WordDropout"]
 
 
 class Dropout(nn.Dropout):
@@ -25,3 +25,37 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         keep = 1.0 - self.p
         return input * torch.empty_like(input).bernoulli_(keep, generator=own).div_(keep)
+
+
+class WordDropout(nn.Module):
+    """In training, replaces each token by the unknown word with a probability (Iyyer et al. 2015).
+
+    Padding stays padding. The ids stay ids, so that the layer above can look them up in place.
+
+    Args:
+        p: the probability, from 0 to below 1.
+        unknown_id: the id of the unknown word.
+
+    Example:
+        >>> dropout, tokens = WordDropout(0.9, unknown_id=2), torch.tensor([[7, 8, 9, 0, 0]])
+        >>> set(dropout(tokens)[0, :3].tolist()) <= {2, 7, 8, 9}
+        True
+        >>> dropout.eval()(tokens).tolist()
+        [[7, 8, 9, 0, 0]]
+    """
+
+    def __init__(self, p: float, unknown_id: int) -> None:
+        super().__init__()
+        self.p = p
+        self.unknown_id = unknown_id
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Returns ids ``(B, T)`` for ids ``(B, T)``, of which 0 is padding."""
+        if not self.training or self.p == 0:
+            return tokens
+        drawn = torch.rand(tokens.shape, generator=generator(tokens.device), device=tokens.device)
+        return tokens.masked_fill((drawn < self.p) & (tokens != 0), self.unknown_id)
+
+    def extra_repr(self) -> str:
+        """The setting, for ``print(model)``."""
+        return f"p={self.p}"

@@ -136,8 +136,9 @@ class ReportData(_Record):
         description="figures of the history to draw, each with its caption",
     )
     best_epoch: int | None = Field(None, description="the epoch whose weights were kept")
+    stopped: str = Field("", description="why training ended: epochs, patience, time or interrupted")
+    plan: str = Field("", description="what was chosen for a budget of minutes")
     training_note: str = Field("", description="a sentence on the training, without its period")
-    stopped: str = Field("", description="why training ended: epochs, patience or interrupted")
 
     summary: list[Row] = Field(default_factory=list, description="the layers of the model")
     settings: dict[str, Any] = Field(default_factory=dict, description="all settings, nested by section")
@@ -278,11 +279,14 @@ def _training(data: ReportData) -> str:
     reason = {
         "epochs": "all that were requested",
         "patience": "stopped when validation no longer improved",
+        "time": "stopped when the minutes were up",
         "interrupted": "interrupted",
     }.get(data.stopped, data.stopped)
     facts = [f"{epochs} {'epoch' if epochs == 1 else 'epochs'}{f' ({reason})' if reason else ''}"]
     if data.best_epoch:
         facts.append(f"the weights are those of epoch {data.best_epoch}")
+    if data.plan:
+        facts.append(data.plan)
     seconds = [row["seconds"] for row in data.history if isfinite(row.get("seconds", float("nan")))]
     if seconds:
         facts.append(f"{duration(sum(seconds) / len(seconds))} per epoch, {duration(sum(seconds))} in total")

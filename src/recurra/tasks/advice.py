@@ -21,11 +21,12 @@ _LEAST_GAIN = {"constant": 0.0}
 _LEAST_GAIN_OF_SCHEDULES = 0.01
 
 
-def still_improving(outcome: Outcome, train: TrainConfig) -> str:
+def still_improving(outcome: Outcome, train: TrainConfig, minutes: float | None = None) -> str:
     """Returns a sentence if training ended while validation improved, with what to do; otherwise "".
 
     It did if the last of several epochs was the best one, and was not chosen by early stopping or Ctrl-C. If
     the schedule decreases the rate to 0, the gain of the last epoch must also be 1% of the figure or more.
+    ``minutes`` are those of a budget for which less was trained than the settings allow.
 
     Example:
         >>> from recurra.train.state import EpochRecord
@@ -48,6 +49,8 @@ def still_improving(outcome: Outcome, train: TrainConfig) -> str:
     longer = f"--set train.epochs={2 * train.epochs}"
     # Under a schedule the rate has reached 0: a training that continues would begin with a jump.
     further = f"Continue with {longer} --resume" if train.schedule == "constant" else f"Train with {longer}"
+    if minutes is not None:
+        further = f"Train with --minutes {2 * minutes:g}"
     figure = train.monitor.replace("_f1", "-F1")
     return (
         f"Training ended while still improving: in the last epoch the validation {figure} went from "
@@ -67,12 +70,27 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
     record, config = bundle.metrics.get("training", {}), bundle.config
     again = _again(command, record, folder)
     best, epochs = record.get("best_epoch", 0), record.get("epochs", 0)
+    plan = _reducing(record)
     steps = []
     if record.get("stopped") == "interrupted":
         steps.append(
             Step(
                 text="Training was interrupted. Let it end.",
                 command=_with(again, out=folder, flags=["--resume"]),
+            )
+        )
+    elif plan and best == epochs:
+        whole = {"train.epochs": plan["of_epochs"], "train.steps_per_epoch": "null"}
+        steps.append(
+            Step(
+                text=f"{plan['minutes']:g} minutes were too short for the network. Give it more time.",
+                command=_with(
+                    again,
+                    whole if "--config" in again else None,
+                    folder,
+                    "longer",
+                    ["--minutes", f"{2 * plan['minutes']:g}"],
+                ),
             )
         )
     elif record.get("stopped") == "epochs" and best == epochs:
@@ -112,6 +130,13 @@ def next_steps(bundle: AnyBundle, folder: Path, command: str = "") -> list[Step]
         )
     )
     return steps
+
+
+def _reducing(record: dict[str, Any]) -> dict[str, Any]:
+    """The plan for a budget of minutes, if less was trained for it; an empty mapping otherwise."""
+    plan = record.get("plan") or {}
+    less = any(plan[name] != plan[f"of_{name}"] for name in ("epochs", "steps_per_epoch") if plan)
+    return plan if less or record.get("stopped") == "time" else {}
 
 
 def _again(command: str, record: dict[str, Any], folder: Path) -> list[str]:

@@ -96,6 +96,9 @@ class DataPart(Protocol):
     def where(self) -> str:
         """File of the rows."""
 
+    def __len__(self) -> int:
+        """Number of rows."""
+
 
 C = TypeVar("C", bound="Config")
 A = TypeVar("A", bound="Assets")

@@ -17,7 +17,7 @@ from recurra.measure.report import Part, ReportData, Step
 from recurra.printable import printable
 from recurra.runtime import facts
 from recurra.store import AnyBundle
-from recurra.tasks.advice import next_steps, still_improving
+from recurra.tasks.advice import next_steps
 from recurra.tasks.base import Assessment, DataPart, Prepared, Task
 from recurra.tasks.corpus import IN_PART
 from recurra.tasks.reporter import Reporter
@@ -106,13 +106,18 @@ def fit_report(
     folder: Path,
     baseline: Any,
     command: str,
+    plan: str = "",
 ) -> ReportData:
-    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training."""
+    """Returns the report of a fit into ``folder``: that of the evaluation, with the data and the training.
+
+    ``plan`` is what was chosen for a budget of minutes, as a sentence.
+    """
     training = {
         "history": [{k: float(v) for k, v in record.row().items()} for record in outcome.history],
         "best_epoch": outcome.best_epoch,
         "stopped": outcome.stopped,
-        "training_note": still_improving(outcome, bundle.config.train),
+        "plan": plan,
+        "training_note": bundle.metrics.get("training", {}).get("still_improving", ""),
         "seed": bundle.config.train.seed,
         **made_by(command),
     }

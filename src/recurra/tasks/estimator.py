@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ from recurra.store import AnyBundle
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.history import Figure, History
 from recurra.tasks.inputs import texts_of
+from recurra.tasks.minutes import Budget
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config, recipe_under, setting_meaning
@@ -143,6 +145,7 @@ class WordFields(RowFields):
 
     embedding: int | None = setting("model")
     embedding_rows: str | None = setting("train")
+    adversarial: float | None = setting("train")
     pretrained: str | Path | None = setting("train")
     pretrained_layers: bool | None = setting("train")
     freeze: bool | None = setting("train")
@@ -211,6 +214,11 @@ class RecurrentEstimator(BaseEstimator):
     average: float | None = setting("train")
     batch_size: int | None = setting("train")
     epochs: int | None = setting("train")
+    minutes: float | None = setting(
+        "train",
+        meaning="minutes that ``fit`` may take: the epochs, up to ``epochs``, are chosen from the speed of "
+        "trial batches; None for no limit, also if the recipe has one",
+    )
     patience: int | None = setting("train")
     monitor: str | None = setting("train")
     device: str | None = setting("train")
@@ -324,10 +332,12 @@ class RecurrentEstimator(BaseEstimator):
 
         If it returns unlabelled texts too, the default recipe is that for them.
         """
+        begun = time.monotonic()
         reporter, task = reporter or reporter_of(self.verbose), task_named(self.task)
         config, pretrained = open_pretrained(self._config(unlabeled), unlabeled=unlabeled)
         prepared = prepare(config, reporter)
-        trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter)
+        budget = None if config.train.minutes is None else Budget(config.train.minutes, begun)
+        trained = train_bundle(task, prepared, pretrained=pretrained, reporter=reporter, budget=budget)
         self._set_fitted(trained.bundle, [record.row() for record in trained.outcome.history])
         return self
 
@@ -365,7 +375,7 @@ class RecurrentEstimator(BaseEstimator):
             value = seed if name == "random_state" else getattr(self, name)
             if value is not None:
                 given.setdefault(section, {})[key] = _plain(value)
-        layers = (further, given)
+        layers: tuple[dict[str, Any], ...] = ({"train": {"minutes": None}}, further, given)
         try:
             recipe, info = str(self.recipe), task_info(self.task)
             if unlabeled and recipe == info.recipe and info.recipe_with_unlabeled is not None:

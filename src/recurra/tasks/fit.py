@@ -7,14 +7,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from recurra import store
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
 from recurra.generators import Generators, initial_weights
@@ -28,10 +28,13 @@ from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
 from recurra.tasks.card import began_from, fit_report, today
+from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, open_pretrained, start_from
 from recurra.train.loop import Outcome, train
+from recurra.train.observer import Observers
+from recurra.train.trial import Portion
 
 __all__ = ["Fitted", "Trained", "fit_files", "pretrain_files", "train_bundle"]
 
@@ -40,6 +43,7 @@ B = TypeVar("B", bound=AnyBundle)
 _STOPPED = {
     "epochs": "all epochs done",
     "patience": "no more improvement",
+    "time": "the minutes are up",
     "interrupted": "interrupted: the best weights so far are kept, --resume continues",
 }
 
@@ -53,12 +57,16 @@ class Trained(Generic[P, B]):
         prepared: the data.
         outcome: what the training loop returned.
         seconds: the time of the training loop.
+        baseline: the baseline of `Task.fit_baseline`; None if it was not fitted.
+        plan: what was chosen for a budget of minutes; None without one.
     """
 
     bundle: B
     prepared: P
     outcome: Outcome
     seconds: float
+    baseline: Any = None
+    plan: Plan | None = None
 
     def record(self, data: Path, valid: Path | None) -> dict[str, Any]:
         """The entry ``training`` of ``metrics.json``."""
@@ -69,8 +77,15 @@ class Trained(Generic[P, B]):
             "epochs": len(self.outcome.history),
             "stopped": self.outcome.stopped,
             "seconds": round(self.seconds, 2),
-            "still_improving": still_improving(self.outcome, self.bundle.config.train),
+            "plan": None if self.plan is None else self.plan.model_dump(),
+            "still_improving": self.still_improving,
         }
+
+    @property
+    def still_improving(self) -> str:
+        """A sentence if training ended while validation improved, with what to do; otherwise empty."""
+        limit = None if self.plan is None else self.plan.limit
+        return still_improving(self.outcome, self.bundle.config.train, limit)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,7 @@ class Fitted:
         outcome: what the training loop returned.
         assessment: the figures of the test.
         seconds: the time of everything: reading, training, testing.
+        plan: what was chosen for a budget of minutes; None without one.
     """
 
     bundle: AnyBundle
@@ -90,6 +106,7 @@ class Fitted:
     outcome: Outcome
     assessment: Assessment
     seconds: float
+    plan: Plan | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What ``recurra fit --json`` prints."""
@@ -100,6 +117,7 @@ class Fitted:
             "stopped": self.outcome.stopped,
             "best_epoch": self.outcome.best_epoch,
             "epochs": len(self.outcome.history),
+            "plan": None if self.plan is None else self.plan.model_dump(),
             "parameters": summarize(self.bundle.model).total,
             "pretrained": self.bundle.pretrained,
             "seconds": round(self.seconds, 2),
@@ -124,9 +142,12 @@ def fit_files(
     baseline: bool = True,
     explained: int = 3,
     command: str = "",
+    begun: float | None = None,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains on ``data``, tests, and saves the model with its report in ``out``.
+
+    Under ``train.minutes`` all of this takes as many minutes at most (docs/decisions/0033-minutes.md).
 
     Args:
         data: the training file.
@@ -140,15 +161,18 @@ def fit_files(
         baseline: Whether to measure the baseline too.
         explained: number of predictions to explain in the report.
         command: the command line, for the report.
+        begun: value of `time.monotonic` when ``train.minutes`` began; None for now.
         reporter: receives the steps.
 
     Raises:
         RecurraError: unusable input, settings or ``out``; no partial file is left.
     """
     reporter = reporter or Reporter()
-    begun = time.perf_counter()
+    budget = Budget(config.train.minutes, begun)
     with _claimed(out, resume, overwrite) as claim:
-        trained = _train_files(data, config, claim, valid, test, resume, reporter, unlabeled)
+        trained = _train_files(
+            data, config, claim, valid, test, resume, reporter, budget, baseline, unlabeled
+        )
         bundle, prepared = trained.bundle, trained.prepared
         reporter.step("Testing")
         if prepared.test is None:
@@ -156,18 +180,18 @@ def fit_files(
                 "no test file: the figures are of the validation rows, which chose the epoch, "
                 "and a bit too high"
             )
-        task = task_named(config.task)
-        fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
+        task, fitted = task_named(config.task), trained.baseline
         options = AssessOptions(baseline, fitted, prepared.train, explained, reporter.counting)
         assessment = task.assess(bundle, prepared.test or prepared.valid, options)
         task.report_assessment(assessment, reporter)
         bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
-        page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command)
+        plan = "" if trained.plan is None else trained.plan.sentence()
+        page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command, plan)
         pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
         store.save(bundle, claim, {**pages, **_history(claim)})
     reporter.step("Saved")
     reporter.facts({"model": f"{out}/", "report": str(out / "report.html")})
-    return Fitted(bundle, out, trained.outcome, assessment, time.perf_counter() - begun)
+    return Fitted(bundle, out, trained.outcome, assessment, budget.spent(), trained.plan)
 
 
 def pretrain_files(
@@ -178,6 +202,7 @@ def pretrain_files(
     valid: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    begun: float | None = None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Trains a network to initialize others from, and saves it in ``out``.
@@ -190,9 +215,9 @@ def pretrain_files(
         raise ConfigError(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
-    begun = time.perf_counter()
+    budget = Budget(config.train.minutes, begun)
     with _claimed(out, resume, overwrite) as claim:
-        trained = _train_files(data, config, claim, valid, None, resume, reporter)
+        trained = _train_files(data, config, claim, valid, None, resume, reporter, budget, None)
         bundle, record = trained.bundle, trained.record(data, valid)
         bundle.metrics = {"training": record}
         words, width = len(bundle.assets.words()), bundle.config.model.embedding
@@ -206,7 +231,7 @@ def pretrain_files(
         "width": width,
         "parameters": summarize(bundle.model).total,
         **{name: record[name] for name in ("stopped", "best_epoch", "epochs")},
-        "seconds": round(time.perf_counter() - begun, 2),
+        "seconds": round(budget.spent(), 2),
     }
 
 
@@ -233,6 +258,8 @@ def _train_files(
     test: Path | None,
     resume: bool,
     reporter: Reporter,
+    budget: Budget,
+    baseline: bool | None,
     unlabeled: Path | None = None,
 ) -> Trained[Any, Any]:
     """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
@@ -252,14 +279,22 @@ def _train_files(
     folder = claim.folder / store.TRAINING
     try:
         trained = train_bundle(
-            task, prepared, pretrained=pretrained, reporter=reporter, folder=folder, resume=resume
+            task,
+            prepared,
+            pretrained=pretrained,
+            reporter=reporter,
+            folder=folder,
+            resume=resume,
+            budget=budget,
+            baseline=baseline,
         )
     except BaseException:
-        for place in (folder, claim.folder):  # directories without a checkpoint
-            if place.is_dir() and not any(place.iterdir()):
-                place.rmdir()
+        if folder.is_dir() and not store.has_checkpoint(claim.folder):
+            shutil.rmtree(folder)
+        if claim.folder.is_dir() and not any(claim.folder.iterdir()):
+            claim.folder.rmdir()
         raise
-    # Saved before it is tested: the model is there even if the test or the baseline is interrupted.
+    # Saved before it is tested: the model is there even if the test is interrupted.
     store.save(trained.bundle, claim)
     return trained
 
@@ -285,6 +320,8 @@ def train_bundle(
     reporter: Reporter | None = None,
     folder: Path | None = None,
     resume: bool = False,
+    budget: Budget | None = None,
+    baseline: bool | None = None,
 ) -> Trained[P, B]:
     """Trains a task's network on prepared data and keeps the weights of the best epoch in validation.
 
@@ -295,6 +332,10 @@ def train_bundle(
         reporter: receives the steps, the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
         resume: Whether to continue from the checkpoint in ``folder``; if not, it is removed.
+        budget: the time that everything may take, for which the epochs are chosen; None: ``train.minutes`` is
+            ignored, and no duration is reported.
+        baseline: whether to fit the baseline too, before training, so that its time is known; None if the
+            model is not tested at all.
 
     Raises:
         RecurraError: a setting that the network or its backend does not support, or pretrained weights of
@@ -332,26 +373,44 @@ def train_bundle(
         model.to(device)
         training_setup = task.training_setup(prepared, model)
         _try_out(task, prepared, model, training_setup)
+        begun = time.perf_counter()
+        fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
+        spent = time.perf_counter() - begun
+        plan, left = (resumed_plan(folder) if resume and folder is not None else None), None
+        if plan is not None:
+            config = plan.applied(config)
+        elif resume and budget is not None:  # a limit does not change a training that has begun
+            config = updated(config, {"train": {"minutes": None}})
+        if budget is not None and not (resume and budget.minutes is None):
+            left = measured(
+                prepared, model, training_setup, budget, baseline=spent, tested=baseline is not None
+            )
+            if not resume:
+                config, plan = left.planned(config, reporter)
         if folder is not None and folder.exists() and not resume:
             shutil.rmtree(folder)
+        if plan is not None and folder is not None:
+            plan.save(folder)
+        batches, observer = training_setup.batches, reporter.observer()
+        if config.train.steps_per_epoch is not None:
+            batches = Portion(batches, config.train.steps_per_epoch)
         begun = time.perf_counter()
         outcome = train(
             model,
-            training_setup.batches,
+            batches,
             training_setup.objective,
             training_setup.validate,
             config.train,
             folder=folder,
             resume=resume,
-            observer=reporter.observer(),
+            observer=observer if left is None else Observers(observer, left),
             fingerprint=json.dumps(fingerprint, sort_keys=True),
             layers=model.layer_groups(),
+            time_left=left,
         )
         seconds = time.perf_counter() - begun
     if outcome.history:
         reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
-        if improving := still_improving(outcome, config.train):
-            reporter.note(f"{improving}.")
     else:
         reporter.note(
             "interrupted before the first epoch ended: the weights so far are kept, though none of them "
@@ -363,9 +422,13 @@ def train_bundle(
         assets=prepared.assets,
         pretrained=None if start is None else start.origin,
     )
+    prepared = replace(prepared, config=config)
     if task.calibrate is not None:
         bundle = task.calibrate(bundle, prepared)
-    return Trained(bundle, prepared, outcome, seconds)
+    trained = Trained(bundle, prepared, outcome, seconds, fitted, plan)
+    if trained.still_improving:
+        reporter.note(f"{trained.still_improving}.")
+    return trained
 
 
 def _try_out(

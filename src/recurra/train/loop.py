@@ -19,6 +19,7 @@ from torch import nn
 from recurra.config import TrainConfig
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.generators import Generators
+from recurra.train.adversary import Adversary
 from recurra.train.average import WeightAverage
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
@@ -32,9 +33,10 @@ from recurra.train.optimizers import (
 from recurra.train.resume import Checkpoints
 from recurra.train.state import EarlyStopping, EpochRecord, TrainState, write_history
 
-__all__ = ["Outcome", "train"]
+__all__ = ["Outcome", "Stopped", "train"]
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
+Stopped = Literal["epochs", "patience", "time", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Outcome:
     history: list[EpochRecord]
     best_epoch: int
     """From 1. Without validation, the last epoch trained; 0 if there is none."""
-    stopped: Literal["epochs", "patience", "interrupted"]
+    stopped: Stopped
 
 
 def train(
@@ -59,6 +61,7 @@ def train(
     observer: Observer | None = None,
     fingerprint: str = "",
     layers: Sequence[Iterable[nn.Parameter]] = (),
+    time_left: Callable[[], float] | None = None,
 ) -> Outcome:
     """Trains ``model`` in place and leaves it in evaluation mode with the best weights.
 
@@ -87,6 +90,9 @@ def train(
             resuming with another fingerprint is refused. If it is a JSON object, the error names the entries
             that differ.
         layers: the weights of each layer, bottom layer first; required by ``config.layerwise_lr``.
+        time_left: called after each batch; training ends when it returns 0 or less. A part of an epoch is
+            then validated like a whole one, but the checkpoint is that before the validation: resuming
+            continues the epoch.
 
     Raises:
         DataError: there are no training examples, or they have no labels.
@@ -110,11 +116,13 @@ def train(
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
     generators = Generators(config.seed)
+    adversary = Adversary(model, config.adversarial) if config.adversarial else None
     average = WeightAverage(model, config.average * len(batches)) if config.average else None
     checkpoints = Checkpoints(
         folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
     )
 
+    out_of_time = False
     with generators.in_use(), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
@@ -125,7 +133,9 @@ def train(
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
 
-            while state.epoch <= config.epochs and not state.stopping.exhausted and not interrupted.is_set():
+            while state.epoch <= config.epochs and not state.stopping.exhausted:
+                if interrupted.is_set() or out_of_time:
+                    break
                 for weight in later:
                     weight.requires_grad_(state.epoch > frozen_epochs)
                 model.train()
@@ -133,18 +143,21 @@ def train(
                 for batch in batches.epoch(state.epoch, start=state.batch):
                     rate = learning_rate(config, state.step, total_steps)
                     set_learning_rate(optimizer, rate)
-                    value = _step(model, batch, objective, optimizer, weights, config, state)
+                    value = _step(model, batch, objective, optimizer, weights, config, state, adversary)
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
                     if average is not None:
                         average.update(state.step)
                     observer.on_batch(state.epoch, state.batch, value, steps, seconds)
-                    if state.batch < len(batches) and (interrupted.is_set() or checkpoints.due):
+                    out_of_time = time_left is not None and time_left() <= 0
+                    stopping = interrupted.is_set() or out_of_time
+                    if state.batch < len(batches) and (stopping or checkpoints.due):
                         checkpoints.save(state)
-                        if interrupted.is_set():
+                        if stopping:
                             break
                     clock = time.perf_counter()
-                else:
+                whole = state.batch == len(batches)
+                if whole or not interrupted.is_set():
                     model.eval()
                     with nullcontext() if average is None else average.in_place():
                         with torch.no_grad():
@@ -156,7 +169,8 @@ def train(
                     record = state.end_epoch(rate, metrics)
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
-                    checkpoints.save(state)
+                    if whole:
+                        checkpoints.save(state)
                     _write_history(folder, state)
                     observer.on_epoch(record, improved)
         finally:
@@ -167,11 +181,12 @@ def train(
     elif average is not None:
         average.keep()
     model.eval()
-    stopped: Literal["epochs", "patience", "interrupted"] = "interrupted"
-    if state.stopping.exhausted:
-        stopped = "patience"
-    elif state.epoch > config.epochs:
-        stopped = "epochs"
+    stopped: Stopped = "interrupted" if interrupted.is_set() else "time"
+    if state.step % len(batches) == 0:
+        if state.stopping.exhausted:
+            stopped = "patience"
+        elif state.epoch > config.epochs:
+            stopped = "epochs"
     return Outcome(state.history, state.best_epoch, stopped)
 
 
@@ -188,13 +203,23 @@ def _step(
     weights: list[nn.Parameter],
     config: TrainConfig,
     state: TrainState,
+    adversary: Adversary | None,
 ) -> float:
-    """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss."""
+    """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss.
+
+    With an adversary, the gradients are the sum of those at the word vectors and at the perturbed ones.
+    """
     optimizer.zero_grad()
+    carried = {} if adversary is None else dict(objective.state_dict())
     value = objective(model, batch)
     number = value.item()
     _require_finite("loss", number, config, state)
     value.backward()  # type: ignore[no-untyped-call]
+    if adversary is not None:
+        with adversary.in_place() as perturbed:
+            if perturbed:
+                objective.load_state_dict(carried)  # both losses are of the same batch
+                objective(model, batch).backward()  # type: ignore[no-untyped-call]
     if config.clip_norm is not None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         _require_finite("gradient", clip_by_global_norm(gradients, config.clip_norm), config, state)

@@ -30,7 +30,7 @@ from recurra.train.state import TrainState
 
 __all__ = ["Checkpoints"]
 
-_FREE = ("epochs", "checkpoint_minutes", "tensorboard", "pretrained")
+_FREE = ("epochs", "minutes", "checkpoint_minutes", "tensorboard", "pretrained")
 """Settings that may differ when training resumes: they have no effect on the steps already made.
 
 ``pretrained`` is among them since it is a path; the fingerprint covers the file's contents.

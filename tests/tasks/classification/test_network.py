@@ -142,3 +142,19 @@ def test_it_learns_which_tokens_a_text_has(task: str, pooling: Any) -> None:
     logits = model(ids, lengths)
     found = logits.argmax(1) if task == "multiclass" else (logits > 0).squeeze(1).to(labels.dtype)
     assert float((found == labels).float().mean()) > 0.97
+
+
+def test_word_dropout_replaces_words_by_the_unknown_one_in_training_alone() -> None:
+    torch.manual_seed(0)
+    model = Classifier(ModelConfig(units=4, embedding=4, word_dropout=0.5), 20, 3, "multiclass")
+    seen: list[torch.Tensor] = []
+    model.word_dropout.register_forward_hook(lambda module, given, found: seen.append(found))
+    ids = tokens(30).repeat(50, 1)
+    model(ids, LENGTHS.repeat(50))
+    model.eval()(ids, LENGTHS.repeat(50))
+    changed = seen[0] != ids
+    words = (ids != 0) & (ids != 2)
+    assert set(seen[0][changed].tolist()) == {2}
+    assert not changed[~words].any()
+    assert 0.4 < float(changed[words].float().mean()) < 0.6
+    assert torch.equal(seen[1], ids)

@@ -72,6 +72,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
     pooling: str | Sequence[str] | None = setting("model")
+    word_dropout: float | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 
     def fit(

@@ -14,7 +14,8 @@ from torch.nn import functional
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.layers import Dropout, Embedding, TrainedRows
+from recurra.io.tokenizer import TextTokenizer
+from recurra.layers import Dropout, Embedding, TrainedRows, WordDropout
 from recurra.layers.network import (
     LayerInfo,
     Network,
@@ -53,6 +54,7 @@ class Classifier(Network):
     ) -> None:
         super().__init__()
         self.label_kind = label_kind
+        self.word_dropout = WordDropout(config.word_dropout, TextTokenizer.unknown_id)
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
         self.recurrent = recurrent_stack(
             config, config.embedding, return_sequences=config.poolings != ["last"]
@@ -101,7 +103,8 @@ class Classifier(Network):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,)."""
-        vector = pooled(self.recurrent, self.pooling, self.embedding.lookup(tokens), lengths)
+        words = self.embedding.lookup(self.word_dropout(tokens))
+        vector = pooled(self.recurrent, self.pooling, words, lengths)
         logits: Tensor = self.head(self.head_dropout(vector))
         return logits
 

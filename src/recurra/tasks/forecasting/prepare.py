@@ -56,6 +56,10 @@ class Part:
     end: int
     warnings: list[str] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.rows)
+
     @property
     def dates(self) -> str:
         """The first and the last day of the part; empty if rows have no time."""

@@ -141,6 +141,11 @@ class TaggedBatches:
         """Indices of the sentences."""
         return self._batches.rows
 
+    @property
+    def tokens_in_epoch(self) -> int:
+        """Number of words of all sentences."""
+        return self._batches.tokens_in_epoch
+
     def __len__(self) -> int:
         return len(self._batches)
 
