@@ -25,6 +25,7 @@ QUICK = (
         for setting in (
             "model.units=8", "model.embedding=6", "tokenizer.vocab_size=400", "train.epochs=1",
             "train.batch_size=32", "unlabeled.samples=50", "unlabeled.batch_size=8", "unlabeled.bptt=16",
+            "model.bidirectional=false", "unlabeled.method=both",
         )
         for word in ("--set", setting)
     ),
@@ -77,13 +78,13 @@ def test_a_network_begins_from_a_language_model_of_the_texts(
     assert model.config.recipe == "unlabeled"
     assert model.pretrained is not None
     assert model.pretrained["layers"] == 1
-    assert model.pretrained["unlabeled"] == {
-        "name": "more.parquet", "texts": 150, "left_out": {"test": 7, "validation": 5}
+    assert model.metrics["training"]["unlabeled"] == {
+        "name": "more.parquet", "texts": 150, "left_out": {"test": 7, "validation": 5}, "method": "both"
     }  # fmt: skip
     assert model.assets.words() == source.assets.words()
     card = (out / "README.md").read_text(encoding="utf-8")
-    assert "150 texts without labels" in card
-    assert "7 that are in the test file" in card
+    assert "150 texts without labels (`more.parquet`) were training rows" in card
+    assert "7 more that are in the test file were left out" in card
 
 
 class Interrupting(Reporter):
@@ -113,7 +114,10 @@ def fitted(sample: Files, seed: int = 1, reporter: Reporter | None = None) -> Te
         unfreeze_after=1,
         vocab_size=60,
         random_state=seed,
-        settings={"unlabeled": {"samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2}},
+        bidirectional=False,
+        settings={
+            "unlabeled": {"method": "language_model", "samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2}
+        },
     )
     validation = (texts[40:50], [0, 1] * 5)
     more = texts[45:75]
@@ -134,8 +138,6 @@ def test_an_interrupted_language_model_goes_on_and_is_learned_once(
     monkeypatch.setenv("RECURRA_CACHE", str(tmp_path / "other"))
     whole = fitted(sample)
     assert resumed.bundle_.pretrained == other.bundle_.pretrained == whole.bundle_.pretrained
-    assert whole.bundle_.pretrained is not None
-    assert whole.bundle_.pretrained["unlabeled"]["left_out"] == {"validation": 5}
     pairs = zip(resumed.bundle_.model.parameters(), whole.bundle_.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 
@@ -144,7 +146,7 @@ def test_what_does_not_go_together_is_refused(sample: Files, more: Path, run: Ru
     files = ("fit", sample.train, "--out", tmp_path / "model", "--unlabeled", more)
     for options, said in (
         (("--pretrained", tmp_path), "choose one of them"),
-        (("--set", "model.bidirectional=true"), "reads in one direction"),
+        (("--set", "unlabeled.method=language_model"), "reads in one direction"),
         (("--task", "tag"), "task tag can't use unlabelled texts"),
     ):
         ran = run(*files, *options)

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,9 +23,10 @@ from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
 from recurra.io.tokenizer import TextTokenizer
 from recurra.store import AnyBundle
-from recurra.tasks.base import Prepared
+from recurra.tasks.base import Prepared, Task
 from recurra.tasks.corpus import Corpus
 from recurra.tasks.fit import train_bundle
+from recurra.tasks.minutes import Budget
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
@@ -33,22 +34,47 @@ from recurra.tasks.texts import Part, TextAssets
 from recurra.tasks.transfer import Pretrained
 from recurra.tasks.use import load
 
-__all__ = ["language_model"]
+__all__ = ["language_model", "learned"]
 
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
 _TEXTS_CHUNK = 1_024
 _WHOLE_TEXT = 1_000_000  # tokens: a language model reads to the end of a text
 # Texts that validate the language model. 200 IMDB reviews have 54,000 tokens, whose probabilities among
 # 30,000 words take some seconds.
 _HELD_OUT = 200
 _WARMUP_STEPS = 100
+_EPOCHS = 3  # of the labelled rows, for which a budget leaves time
+_MOST_OF_THE_TIME = 0.8
 _SHARED = ("cell", "units", "layers", "activation", "embedding", "initial_weights", "backend", "precision")
 
 
-def language_model(prepared: Prepared[Any, Any, Any], reporter: Reporter) -> Pretrained:
+def learned(
+    task: Task[P, Any],
+    prepared: P,
+    pretrained: Pretrained | None,
+    reporter: Reporter,
+    budget: Budget | None = None,
+) -> tuple[P, Pretrained | None]:
+    """Returns the data and the initial weights of a network that learns from unlabelled texts too.
+
+    What it learns is set by ``unlabeled.method``. Arguments and errors are those of `language_model`;
+    ``pretrained`` are the initial weights without a language model.
+    """
+    method = prepared.config.unlabeled.method
+    if method != "soft_labels":
+        pretrained = language_model(prepared, reporter, budget)
+    if method != "language_model" and task.with_soft_labels is not None:
+        prepared = task.with_soft_labels(prepared, reporter)
+    return prepared, pretrained
+
+
+def language_model(
+    prepared: Prepared[Any, Any, Any], reporter: Reporter, budget: Budget | None = None
+) -> Pretrained:
     """Returns a language model of the training rows and the unlabelled texts, from the cache if it is there.
 
     It is trained in the cache folder, with checkpoints: after an interruption the same call continues, bit
-    for bit.
+    for bit. Of ``budget``, the time of the whole fit, it takes a share by the numbers of tokens.
 
     Raises:
         KeyboardInterrupt: training was interrupted; the message says that it can be continued.
@@ -74,12 +100,15 @@ def language_model(prepared: Prepared[Any, Any, Any], reporter: Reporter) -> Pre
         if store.is_bundle(folder):
             reporter.note("this language model was trained before: it is taken from the cache")
         else:
-            bundle = _trained(_prepared(config, tokenizer, examples, corpus.name, key), claim, reporter)
+            data = _prepared(config, tokenizer, examples, corpus.name, key)
+            labelled = int(prepared.train.examples.lengths[prepared.train.rows].sum())
+            share = _share(len(examples.flat), labelled)
+            bundle = _trained(data, claim, reporter, None if budget is None else _part(budget, share))
             store.save(bundle, claim)
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)
     name = f"a language model of {corpus.name}"
     bundle = load(folder)
-    return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, corpus.record())
+    return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, with_layers=True)
 
 
 def _settings(config: Any) -> TextConfig:
@@ -110,6 +139,7 @@ def _settings(config: Any) -> TextConfig:
             "warmup_steps": _WARMUP_STEPS,
             "device": config.train.device,
             "checkpoint_minutes": config.train.checkpoint_minutes,
+            "minutes": config.train.minutes,  # a model of another budget is another one
         },
     }
     settings = build_config(own)
@@ -156,14 +186,33 @@ def _prepared(
     return Prepared(config, TextAssets(tokenizer), train, valid, key=key)
 
 
-def _trained(data: Prepared[Any, Any, Part], claim: Claim, reporter: Reporter) -> AnyBundle:
+def _share(tokens: int, labelled: int) -> float:
+    """Returns the share of the time for the language model of ``tokens``, of which some are ``labelled``.
+
+    The rest is for some epochs of the labelled rows, and for testing.
+
+    Example:
+        >>> round(_share(20_000_000, 6_000_000), 2), round(_share(14_000_000, 70_000), 2)
+        (0.53, 0.8)
+    """
+    return min(_MOST_OF_THE_TIME, tokens / (tokens + _EPOCHS * labelled))
+
+
+def _part(budget: Budget, share: float) -> Budget:
+    """Returns the budget of a stage that begins now."""
+    return Budget(None if budget.minutes is None else max(0.0, share * budget.left() / 60))
+
+
+def _trained(
+    data: Prepared[Any, Any, Part], claim: Claim, reporter: Reporter, budget: Budget | None
+) -> AnyBundle:
     """Returns the trained language model; continues from the checkpoint of an interrupted training."""
     task, folder = task_named(data.config.task), claim.folder / store.TRAINING
     resume = store.has_checkpoint(claim.folder)
     try:
-        trained = train_bundle(task, data, reporter=reporter, folder=folder, resume=resume)
+        trained = train_bundle(task, data, reporter=reporter, folder=folder, resume=resume, budget=budget)
     except BundleError:  # a damaged checkpoint: no other can be in a folder of this name
-        trained = train_bundle(task, data, reporter=reporter, folder=folder)
+        trained = train_bundle(task, data, reporter=reporter, folder=folder, budget=budget)
     if trained.outcome.stopped == "interrupted":
         raise KeyboardInterrupt("the language model's steps are kept: the same command goes on from there")
     bundle: AnyBundle = trained.bundle
