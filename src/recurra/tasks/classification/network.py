@@ -133,7 +133,10 @@ def classification_loss(
 
     def binary(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
         labels = labels.to(logits.dtype)
-        weight = None if weights is None else torch.lerp(*weights.to(logits), labels)
+        weight = None
+        if weights is not None:
+            of_zero, of_one = weights.to(logits)
+            weight = torch.lerp(of_zero, of_one, labels)
         if rows is not None:
             weight = rows.to(logits) if weight is None else weight * rows.to(logits)
         return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels, weight)

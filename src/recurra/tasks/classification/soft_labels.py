@@ -47,9 +47,7 @@ def with_soft_labels(prepared: ClassifierData, reporter: Reporter) -> Classifier
 
     def targets(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         codes = np.asarray(train.examples.labels)[rows]
-        if kind == "multiclass":
-            return np.eye(classes, dtype=np.float32)[codes]
-        return codes.astype(np.float32)
+        return np.asarray(np.eye(classes)[codes] if kind == "multiclass" else codes, np.float32)
 
     def chunks() -> Iterator[Chunk]:
         ngrams = fit_baseline(prepared, reporter)
