@@ -25,7 +25,7 @@ QUICK = (
         for setting in (
             "model.units=8", "model.embedding=6", "tokenizer.vocab_size=400", "train.epochs=1",
             "train.batch_size=32", "unlabeled.samples=50", "unlabeled.batch_size=8", "unlabeled.bptt=16",
-            "model.bidirectional=false", "unlabeled.method=both",
+            "model.bidirectional=false", "unlabeled.method=both", "model.backend=torch",
         )
         for word in ("--set", setting)
     ),
@@ -115,6 +115,7 @@ def fitted(sample: Files, seed: int = 1, reporter: Reporter | None = None) -> Te
         vocab_size=60,
         random_state=seed,
         bidirectional=False,
+        backend="torch",
         settings={
             "unlabeled": {"method": "language_model", "samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2}
         },
@@ -145,7 +146,7 @@ def test_an_interrupted_language_model_goes_on_and_is_learned_once(
 def test_what_does_not_go_together_is_refused(sample: Files, more: Path, run: Run, tmp_path: Path) -> None:
     files = ("fit", sample.train, "--out", tmp_path / "model", "--unlabeled", more)
     for options, said in (
-        (("--pretrained", tmp_path), "choose one of them"),
+        (("--pretrained", tmp_path, "--set", "unlabeled.method=both"), "choose one of them"),
         (("--set", "unlabeled.method=language_model"), "reads in one direction"),
         (("--task", "tag"), "task tag can't use unlabelled texts"),
     ):
