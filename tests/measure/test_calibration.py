@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
-from recurra.measure.calibration import fit_temperature, probabilities, reliability
+from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities, reliability
+from recurra.measure.metrics import classification_metrics
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.7])
@@ -124,6 +125,23 @@ def test_rows_that_contradict_one_another_leave_the_temperature_at_one() -> None
     # The sign of the best log temperature changes from fold to fold.
     found = [fit_temperature(*sampled(2, 10, 1.0, seed), "multiclass") for seed in range(10)]
     assert found.count(1.0) >= 3
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_the_calibrated_loss_does_not_depend_on_the_confidence(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(4000, 1 if kind == "binary" else 3)) * 2
+    if kind == "multiclass":
+        labels = (rng.random((4000, 1)) > softmax(logits, axis=1).cumsum(axis=1)).sum(axis=1)
+    else:
+        labels = (rng.random(logits.shape) < expit(logits)).astype(np.int64)
+        labels = labels[:, 0] if kind == "binary" else labels
+    losses = [calibrated_loss(logits * scale, labels, kind) for scale in (0.5, 1.0, 3.0)]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-3)
+    temperature = fit_temperature(logits, labels, kind)
+    names = ["a", "b", "c"][: 2 if kind == "binary" else 3]
+    p = probabilities(logits, kind, temperature)
+    assert losses[0] == pytest.approx(classification_metrics(labels, p, names, kind).log_loss, rel=1e-3)
 
 
 def test_reliability_by_hand() -> None:

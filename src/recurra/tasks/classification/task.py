@@ -19,7 +19,7 @@ from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
 from recurra.io.tokenizer import TextTokenizer
-from recurra.measure.calibration import fit_temperature, probabilities
+from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities
 from recurra.measure.metrics import classification_metrics
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Task, TrainingSetup
@@ -52,8 +52,8 @@ _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup:
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
-    For multi-label, the outputs of the model begin with the shares of the labels, and F1 is that of the best
-    thresholds.
+    The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
+    model begin with the shares of the labels, and F1 is that of the best thresholds.
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
@@ -65,7 +65,11 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
         p = probabilities(logits, kind)
         limits = fit_thresholds(p, valid.labels) if kind == "multilabel" else None
         metrics = classification_metrics(valid.labels, p, labels.names, kind, limits)
-        values = {"loss": metrics.log_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+        values = {
+            "loss": calibrated_loss(logits, valid.labels, kind),
+            "accuracy": metrics.accuracy,
+            "macro_f1": metrics.macro_f1,
+        }
         if metrics.micro_f1 is not None:
             values["micro_f1"] = metrics.micro_f1
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
