@@ -43,8 +43,7 @@ _WHOLE_TEXT = 1_000_000  # tokens: a language model reads to the end of a text
 # 30,000 words take some seconds.
 _HELD_OUT = 200
 _WARMUP_STEPS = 100
-_EPOCHS = 3  # of the labelled rows, for which a budget leaves time
-_MOST_OF_THE_TIME = 0.8
+_SHARE_OF_MINUTES = 0.6
 _SHARED = ("cell", "units", "layers", "activation", "embedding", "initial_weights", "backend", "precision")
 
 
@@ -53,7 +52,7 @@ def learned(
     prepared: P,
     pretrained: Pretrained | None,
     reporter: Reporter,
-    budget: Budget | None = None,
+    minutes: float | None = None,
 ) -> tuple[P, Pretrained | None]:
     """Returns the data and the initial weights of a network that learns from unlabelled texts too.
 
@@ -62,26 +61,27 @@ def learned(
     """
     method = prepared.config.unlabeled.method
     if method != "soft_labels":
-        pretrained = language_model(prepared, reporter, budget)
+        pretrained = language_model(prepared, reporter, minutes)
     if method != "language_model" and task.with_soft_labels is not None:
         prepared = task.with_soft_labels(prepared, reporter)
     return prepared, pretrained
 
 
 def language_model(
-    prepared: Prepared[Any, Any, Any], reporter: Reporter, budget: Budget | None = None
+    prepared: Prepared[Any, Any, Any], reporter: Reporter, minutes: float | None = None
 ) -> Pretrained:
     """Returns a language model of the training rows and the unlabelled texts, from the cache if it is there.
 
     It is trained in the cache folder, with checkpoints: after an interruption the same call continues, bit
-    for bit. Of ``budget``, the time of the whole fit, it takes a share by the numbers of tokens.
+    for bit. If the whole fit is limited to ``minutes``, this has three fifths of them, and each limit has a
+    model of its own in the cache.
 
     Raises:
         KeyboardInterrupt: training was interrupted; the message says that it can be continued.
         ConfigError: the network is bidirectional, which a language model can't be.
         OutputError: another process is training the same language model.
     """
-    config, corpus = _settings(prepared.config), prepared.corpus
+    config, corpus = _settings(prepared.config, minutes), prepared.corpus
     assert corpus is not None  # noqa: S101  # the caller has prepared unlabelled texts
     reporter.step("Unlabelled texts")
     tokenizer = TextTokenizer.from_json(prepared.assets.tokenizer.to_json(), config.tokenizer)
@@ -100,10 +100,7 @@ def language_model(
         if store.is_bundle(folder):
             reporter.note("this language model was trained before: it is taken from the cache")
         else:
-            data = _prepared(config, tokenizer, examples, corpus.name, key)
-            labelled = int(prepared.train.examples.lengths[prepared.train.rows].sum())
-            share = _share(len(examples.flat), labelled)
-            bundle = _trained(data, claim, reporter, None if budget is None else _part(budget, share))
+            bundle = _trained(_prepared(config, tokenizer, examples, corpus.name, key), claim, reporter)
             store.save(bundle, claim)
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)
     name = f"a language model of {corpus.name}"
@@ -111,7 +108,7 @@ def language_model(
     return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, with_layers=True)
 
 
-def _settings(config: Any) -> TextConfig:
+def _settings(config: Any, minutes: float | None) -> TextConfig:
     """Returns the settings of the language model: the network's, with those of the section ``unlabeled``."""
     section = config.unlabeled
     if config.model.bidirectional:
@@ -137,9 +134,9 @@ def _settings(config: Any) -> TextConfig:
             **{name: getattr(section, name) for name in ("learning_rate", "batch_size", "epochs", "seed")},
             "schedule": "cosine",
             "warmup_steps": _WARMUP_STEPS,
+            "minutes": None if minutes is None else _SHARE_OF_MINUTES * minutes,
             "device": config.train.device,
             "checkpoint_minutes": config.train.checkpoint_minutes,
-            "minutes": config.train.minutes,  # a model of another budget is another one
         },
     }
     settings = build_config(own)
@@ -186,29 +183,10 @@ def _prepared(
     return Prepared(config, TextAssets(tokenizer), train, valid, key=key)
 
 
-def _share(tokens: int, labelled: int) -> float:
-    """Returns the share of the time for the language model of ``tokens``, of which some are ``labelled``.
-
-    The rest is for some epochs of the labelled rows, and for testing.
-
-    Example:
-        >>> round(_share(20_000_000, 6_000_000), 2), round(_share(14_000_000, 70_000), 2)
-        (0.53, 0.8)
-    """
-    return min(_MOST_OF_THE_TIME, tokens / (tokens + _EPOCHS * labelled))
-
-
-def _part(budget: Budget, share: float) -> Budget:
-    """Returns the budget of a stage that begins now."""
-    return Budget(None if budget.minutes is None else max(0.0, share * budget.left() / 60))
-
-
-def _trained(
-    data: Prepared[Any, Any, Part], claim: Claim, reporter: Reporter, budget: Budget | None
-) -> AnyBundle:
+def _trained(data: Prepared[Any, Any, Part], claim: Claim, reporter: Reporter) -> AnyBundle:
     """Returns the trained language model; continues from the checkpoint of an interrupted training."""
     task, folder = task_named(data.config.task), claim.folder / store.TRAINING
-    resume = store.has_checkpoint(claim.folder)
+    resume, budget = store.has_checkpoint(claim.folder), Budget(data.config.train.minutes)
     try:
         trained = train_bundle(task, data, reporter=reporter, folder=folder, resume=resume, budget=budget)
     except BundleError:  # a damaged checkpoint: no other can be in a folder of this name
