@@ -25,6 +25,7 @@ QUICK = (
         for setting in (
             "model.units=8", "model.embedding=6", "tokenizer.vocab_size=400", "train.epochs=1",
             "train.batch_size=32", "unlabeled.samples=50", "unlabeled.batch_size=8", "unlabeled.bptt=16",
+            "model.bidirectional=false", "unlabeled.method=both", "model.backend=torch",
         )
         for word in ("--set", setting)
     ),
@@ -65,33 +66,25 @@ def test_held_out_texts_are_found_in_other_spellings() -> None:
 def test_a_network_begins_from_a_language_model_of_the_texts(
     sample: Files, more: Path, run: Run, tmp_path: Path, cache: Path
 ) -> None:
-    def fit(name: str, *options: object) -> tuple[Path, str]:
-        out = tmp_path / name
-        files = ("--valid", sample.valid, "--test", sample.test, "--unlabeled", more)
-        ran = run("fit", sample.train, "--out", out, *files, *QUICK, "--json", *options)
-        assert ran.code == 0, ran.err
-        return out, ran.err
-
-    first, err = fit("first")
-    assert "7 of 162 unlabelled texts are in the test file: left out" in err
-    assert "5 of 162 unlabelled texts are among the validation rows: left out" in err
+    out = tmp_path / "model"
+    files = ("--valid", sample.valid, "--test", sample.test, "--unlabeled", more)
+    ran = run("fit", sample.train, "--out", out, *files, *QUICK)
+    assert ran.code == 0, ran.err
+    assert "7 of 162 unlabelled texts are in the test file: left out" in ran.out
+    assert "5 of 162 unlabelled texts are among the validation rows: left out" in ran.out
     (learned,) = cache.glob("*.language-model")
     assert not (learned / "training").exists()
-    model, source = load(first), load(learned)
+    model, source = load(out), load(learned)
     assert model.config.recipe == "unlabeled"
     assert model.pretrained is not None
     assert model.pretrained["layers"] == 1
-    assert model.pretrained["unlabeled"] == {
-        "name": "more.parquet", "texts": 150, "left_out": {"test": 7, "validation": 5}
+    assert model.metrics["training"]["unlabeled"] == {
+        "name": "more.parquet", "texts": 150, "left_out": {"test": 7, "validation": 5}, "method": "both"
     }  # fmt: skip
     assert model.assets.words() == source.assets.words()
-    card = (first / "README.md").read_text(encoding="utf-8")
-    assert "150 texts without labels" in card
-    assert "7 that are in the test file" in card
-
-    _, err = fit("second", "--set", "train.seed=2")
-    assert "taken from the cache" in err
-    assert len([*cache.glob("*.language-model")]) == 1
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "150 texts without labels (`more.parquet`) were training rows" in card
+    assert "7 more that are in the test file were left out" in card
 
 
 class Interrupting(Reporter):
@@ -112,36 +105,49 @@ class Interrupting(Reporter):
         return Count()
 
 
-def small() -> TextClassifier:
-    settings = {
-        "unlabeled": {"samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2},
-        "train": {"unfreeze_after": 1},
-    }
-    return TextClassifier(units=8, embedding=6, epochs=2, vocab_size=60, settings=settings)
+def fitted(sample: Files, seed: int = 1, reporter: Reporter | None = None) -> TextClassifier:
+    texts = texts_of(sample.train)
+    model = TextClassifier(
+        units=8,
+        embedding=6,
+        epochs=2,
+        unfreeze_after=1,
+        vocab_size=60,
+        random_state=seed,
+        bidirectional=False,
+        backend="torch",
+        settings={
+            "unlabeled": {"method": "language_model", "samples": 20, "batch_size": 2, "bptt": 5, "epochs": 2}
+        },
+    )
+    validation = (texts[40:50], [0, 1] * 5)
+    more = texts[45:75]
+    return model.fit(texts[:40], [0, 1] * 20, validation_data=validation, unlabeled=more, reporter=reporter)
 
 
-def test_an_interrupted_language_model_goes_on_and_the_estimator_is_the_same(
+def test_an_interrupted_language_model_goes_on_and_is_learned_once(
     sample: Files, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    texts = texts_of(sample.train)
-    data, labels = texts[:40], [0, 1] * 20
     with pytest.raises(KeyboardInterrupt, match="the same command goes on from there"):
-        small().fit(data, labels, unlabeled=texts[40:70], reporter=Interrupting(9))
+        fitted(sample, reporter=Interrupting(9))
     (folder,) = cache.glob("*.language-model")
     assert (folder / "training" / "checkpoint.safetensors").exists()
-    resumed = small().fit(data, labels, unlabeled=texts[40:70])
+    resumed = fitted(sample)
+    assert not (folder / "training").exists()
+    other = fitted(sample, seed=2)
+    assert [*cache.glob("*.language-model")] == [folder]
     monkeypatch.setenv("RECURRA_CACHE", str(tmp_path / "other"))
-    whole = small().fit(data, labels, unlabeled=texts[40:70])
-    assert resumed.bundle_.pretrained == whole.bundle_.pretrained
-    for one, other in zip(resumed.bundle_.model.parameters(), whole.bundle_.model.parameters(), strict=True):
-        assert torch.equal(one, other)
+    whole = fitted(sample)
+    assert resumed.bundle_.pretrained == other.bundle_.pretrained == whole.bundle_.pretrained
+    pairs = zip(resumed.bundle_.model.parameters(), whole.bundle_.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_what_does_not_go_together_is_refused(sample: Files, more: Path, run: Run, tmp_path: Path) -> None:
     files = ("fit", sample.train, "--out", tmp_path / "model", "--unlabeled", more)
     for options, said in (
-        (("--pretrained", tmp_path), "choose one of them"),
-        (("--set", "model.bidirectional=true"), "reads in one direction"),
+        (("--pretrained", tmp_path, "--set", "unlabeled.method=both"), "choose one of them"),
+        (("--set", "unlabeled.method=language_model"), "reads in one direction"),
         (("--task", "tag"), "task tag can't use unlabelled texts"),
     ):
         ran = run(*files, *options)

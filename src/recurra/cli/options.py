@@ -87,7 +87,7 @@ Unlabeled = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Texts without labels; the network begins from a language model of them.",
+        help="Texts without labels, to learn from too; those in the test file are left out.",
         rich_help_panel=DATA,
     ),
 ]

@@ -381,8 +381,13 @@ class TrainConfig(Section):
 
 
 class UnlabeledConfig(Section):
-    """Texts without labels (``--unlabeled``): the language model of them from which the network begins."""
+    """Texts without labels (``--unlabeled``): what is learned from them, and their language model."""
 
+    method: Literal["soft_labels", "language_model", "both"] = Field(
+        "soft_labels",
+        description="soft_labels: the texts are training rows, labelled with the probabilities of the n-gram "
+        "model; language_model: the network begins from a language model of them; or both",
+    )
     epochs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         1, description="passes of the language model over the training rows and the unlabelled texts"
     )

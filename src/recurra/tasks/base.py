@@ -119,6 +119,8 @@ class Prepared(Generic[C, A, D]):
         warnings: corrections and omissions.
         fitted: what was fitted on these rows and is used more than once, by name.
         corpus: texts without labels to learn from; None if there are none.
+        soft: the rows that the network is trained on in place of ``train``, if they have soft labels: those
+            of ``train`` and of ``corpus``.
     """
 
     config: C
@@ -130,6 +132,7 @@ class Prepared(Generic[C, A, D]):
     warnings: list[str] = field(default_factory=list)
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     corpus: Corpus | None = None
+    soft: D | None = None
 
     @property
     def parts(self) -> list[D]:
@@ -283,8 +286,10 @@ class Task(Generic[P, B]):
             built-in sample; for ``recurra inspect RECIPE memory``.
         check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
         study: the functions of ``recurra compare``; None if models of this task are not compared.
-        prepare_with_unlabeled: as ``prepare``, with texts without labels, from whose language model the
-            network then begins; the settings have a section ``unlabeled``. None if the task can't use them.
+        prepare_with_unlabeled: as ``prepare``, with texts without labels; the settings have a section
+            ``unlabeled``. None if the task can't use them.
+        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
+            if the network can only begin from a language model of them.
     """
 
     prepare: Prepare[P]
@@ -310,6 +315,7 @@ class Task(Generic[P, B]):
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
+    with_soft_labels: Callable[[P, Reporter], P] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

@@ -237,10 +237,11 @@ def _markdown(text: str) -> str:
 
 
 def began_from(bundle: AnyBundle) -> str:
-    """Returns a paragraph on the pretrained weights that training started from; empty without them."""
+    """Returns paragraphs on pretrained weights and unlabelled texts; empty without them."""
     origin = bundle.pretrained
+    texts = learned_from(bundle.metrics.get("training", {}).get("unlabeled"))
     if origin is None:
-        return ""
+        return texts
     train = bundle.config.train
     layers = f" and the lowest recurrent layers ({origin['layers']})" if origin["layers"] else ""
     treatment = "trained further"
@@ -249,28 +250,35 @@ def began_from(bundle: AnyBundle) -> str:
     elif train.unfreeze_after is not None:
         treatment = f"trained further after {train.unfreeze_after} epochs"
     share = f"{100 * origin['token_share']:.1f}%"
-    texts = learned_from(origin)
     name = printable(str(origin["name"])).replace("`", "'")
     return f"""
 The word vectors{layers} were initialized from `{name}` and {treatment}.
 They cover {origin["words"]:,} of {origin["vocabulary"]:,} words, {share} of the tokens.
-{texts}SHA-256 of the weights: `{origin["sha256"]}`.
-"""
+SHA-256 of the weights: `{origin["sha256"]}`.
+{texts}"""
 
 
-def learned_from(origin: Mapping[str, Any]) -> str:
-    """Returns a sentence on the unlabelled texts of a record `Bundle.pretrained`; empty without them.
+_LEARNED = {
+    "soft_labels": "training rows, labelled by the n-gram model",
+    "language_model": "in the language model from which the network began",
+}
+
+
+def learned_from(record: Mapping[str, Any] | None) -> str:
+    """Returns a paragraph on unlabelled texts by the entry ``unlabeled`` of the training; empty without it.
 
     Example:
-        >>> corpus = {"name": "more.txt", "texts": 98, "left_out": {"test": 2}}
-        >>> print(learned_from({"unlabeled": corpus}), end="")
-        The language model read the training rows and 98 texts without labels.
-        Not from 2 that are in the test file.
+        >>> more = {"name": "more.txt", "texts": 98, "left_out": {"test": 2}, "method": "soft_labels"}
+        >>> print(learned_from(more), end="")
+        <BLANKLINE>
+        98 texts without labels (`more.txt`) were training rows, labelled by the n-gram model.
+        2 more that are in the test file were left out.
     """
-    corpus = origin.get("unlabeled")
-    if corpus is None:
+    if record is None:
         return ""
-    told = f"The language model read the training rows and {corpus['texts']:,} texts without labels.\n"
-    for part, count in corpus["left_out"].items():
-        told += f"Not from {count:,} that {IN_PART[part]}.\n"
+    methods = [text for name, text in _LEARNED.items() if record["method"] in (name, "both")]
+    name = printable(str(record["name"])).replace("`", "'")
+    told = f"\n{record['texts']:,} texts without labels (`{name}`) were {', and '.join(methods)}.\n"
+    for part, count in record["left_out"].items():
+        told += f"{count:,} more that {IN_PART[part]} were left out.\n"
     return told

@@ -79,7 +79,15 @@ class Trained(Generic[P, B]):
             "seconds": round(self.seconds, 2),
             "plan": None if self.plan is None else self.plan.model_dump(),
             "still_improving": self.still_improving,
+            **self._unlabeled(),
         }
+
+    def _unlabeled(self) -> dict[str, Any]:
+        """The unlabelled texts, if there are any."""
+        corpus = self.prepared.corpus
+        if corpus is None:
+            return {}
+        return {"unlabeled": {**corpus.record(), "method": self.prepared.config.unlabeled.method}}
 
     @property
     def still_improving(self) -> str:
@@ -120,6 +128,7 @@ class Fitted:
             "plan": None if self.plan is None else self.plan.model_dump(),
             "parameters": summarize(self.bundle.model).total,
             "pretrained": self.bundle.pretrained,
+            "unlabeled": self.bundle.metrics["training"].get("unlabeled"),
             "seconds": round(self.seconds, 2),
             **self.assessment.as_json(),
         }
@@ -155,7 +164,7 @@ def fit_files(
         out: the model's directory.
         valid: the validation file, which chooses the epoch; if None, rows of ``data`` are held out.
         test: the test file; if None, the validation rows are used.
-        unlabeled: a file of texts without labels, from whose language model the network begins.
+        unlabeled: a file of texts without labels, to learn from too.
         resume: Whether to continue from the checkpoint in ``out``.
         overwrite: Whether a model in ``out`` may be replaced.
         baseline: Whether to measure the baseline too.
@@ -347,9 +356,10 @@ def train_bundle(
     keep_freed_memory()
     config = prepared.config
     if prepared.corpus is not None:
-        from recurra.tasks.unlabeled import language_model  # which trains with this function
+        from recurra.tasks.unlabeled import learned  # which trains with this function
 
-        pretrained = language_model(prepared, reporter, None if budget is None else budget.minutes)
+        minutes = None if budget is None else budget.minutes
+        prepared, pretrained = learned(task, prepared, pretrained, reporter, minutes)
     start = None
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)

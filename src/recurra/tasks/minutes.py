@@ -297,12 +297,13 @@ def measured(
             tick=tick,
         )
     rows, valid = max(1, len(prepared.train)), max(1, len(prepared.valid))
+    trained = rows if prepared.soft is None else len(prepared.soft)
     tests = len(prepared.valid if prepared.test is None else prepared.test) if tested else 0
     return TimeLeft(
         budget,
         epoch=epoch,
         steps=len(setup.batches),
-        validation=_PREDICTION * epoch * valid / rows,
+        validation=_PREDICTION * epoch * valid / trained,
         predictions=1 + tests / valid,
         others=(_FINISH if tested else 0.0) + _BASELINE_TEST * baseline * tests / rows,
     )

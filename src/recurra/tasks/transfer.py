@@ -35,15 +35,14 @@ class Pretrained:
         sha256: digest of the weights or of the file.
         width: width ``E`` of the vectors.
         source: the model or the file.
-        corpus: the record of the unlabelled texts that it is a language model of, see `Corpus.record`; its
-            recurrent layers then come too. None for another model or a file.
+        with_layers: whether its recurrent layers come too, whatever ``train.pretrained_layers`` is.
     """
 
     name: str
     sha256: str
     width: int
     source: AnyBundle | VectorFile
-    corpus: dict[str, Any] | None = None
+    with_layers: bool = False
 
     def vectors(self, words: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """Returns the vectors, of shape ``(E,)``, of those of ``words`` that it has.
@@ -98,7 +97,7 @@ def open_pretrained(config: C, *, unlabeled: bool = False) -> tuple[C, Pretraine
     """Returns the settings with the width of the pretrained vectors, and the model or file of the vectors.
 
     Without ``train.pretrained``, the settings are unchanged and the second value is None. ``unlabeled`` is
-    whether the network is to begin from a language model of unlabelled texts.
+    whether there are texts without labels, from whose language model the network may begin.
 
     Raises:
         ConfigError: a setting needs pretrained weights and there are none, two settings exclude each
@@ -108,8 +107,10 @@ def open_pretrained(config: C, *, unlabeled: bool = False) -> tuple[C, Pretraine
     train = config.train
     if train.freeze and train.unfreeze_after is not None:
         raise ConfigError("train.freeze and train.unfreeze_after are both set", hint="choose one of them")
+    unlabeled = unlabeled and getattr(config, "unlabeled", None) is not None
+    unlabeled = unlabeled and config.unlabeled.method != "soft_labels"  # type: ignore[attr-defined]
     if unlabeled and train.pretrained is not None:
-        what = "is set, and the network is to begin from the unlabelled texts"
+        what = "is set, and the network is to begin from a language model"
         raise ConfigError(what, where="train.pretrained", hint="choose one of them")
     if train.pretrained is None and not unlabeled:
         for name in ("freeze", "unfreeze_after", "pretrained_layers"):
@@ -168,7 +169,7 @@ def start_from(
         )
     layers: list[int] = []
     weights: dict[str, torch.Tensor] = {}
-    with_layers = config.train.pretrained_layers or pretrained.corpus is not None
+    with_layers = config.train.pretrained_layers or pretrained.with_layers
     if with_layers and isinstance(pretrained.source, Bundle):
         layers = _layers(pretrained.source, config.model)
         stack = pretrained.source.model.recurrent
@@ -213,8 +214,6 @@ def start_from(
         "token_share": round(share, 6),
         "layers": len(layers),
     }
-    if pretrained.corpus is not None:
-        origin["unlabeled"] = pretrained.corpus
     return Start(table, weights, origin)
 
 

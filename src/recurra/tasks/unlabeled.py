@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
 from recurra.io.tokenizer import TextTokenizer
 from recurra.store import AnyBundle
-from recurra.tasks.base import Prepared
+from recurra.tasks.base import Prepared, Task
 from recurra.tasks.corpus import Corpus
 from recurra.tasks.fit import train_bundle
 from recurra.tasks.minutes import Budget
@@ -34,8 +34,9 @@ from recurra.tasks.texts import Part, TextAssets
 from recurra.tasks.transfer import Pretrained
 from recurra.tasks.use import load
 
-__all__ = ["language_model"]
+__all__ = ["language_model", "learned"]
 
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
 _TEXTS_CHUNK = 1_024
 _WHOLE_TEXT = 1_000_000  # tokens: a language model reads to the end of a text
 # Texts that validate the language model. 200 IMDB reviews have 54,000 tokens, whose probabilities among
@@ -44,6 +45,26 @@ _HELD_OUT = 200
 _WARMUP_STEPS = 100
 _SHARE_OF_MINUTES = 0.6
 _SHARED = ("cell", "units", "layers", "activation", "embedding", "initial_weights", "backend", "precision")
+
+
+def learned(
+    task: Task[P, Any],
+    prepared: P,
+    pretrained: Pretrained | None,
+    reporter: Reporter,
+    minutes: float | None = None,
+) -> tuple[P, Pretrained | None]:
+    """Returns the data and the initial weights of a network that learns from unlabelled texts too.
+
+    What it learns is set by ``unlabeled.method``. Arguments and errors are those of `language_model`;
+    ``pretrained`` are the initial weights without a language model.
+    """
+    method = prepared.config.unlabeled.method
+    if method != "soft_labels":
+        pretrained = language_model(prepared, reporter, minutes)
+    if method != "language_model" and task.with_soft_labels is not None:
+        prepared = task.with_soft_labels(prepared, reporter)
+    return prepared, pretrained
 
 
 def language_model(
@@ -84,7 +105,7 @@ def language_model(
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)
     name = f"a language model of {corpus.name}"
     bundle = load(folder)
-    return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, corpus.record())
+    return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, with_layers=True)
 
 
 def _settings(config: Any, minutes: float | None) -> TextConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -100,9 +100,9 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
                 count. Rows held out for validation count the same.
             groups: ``(N,)``; rows with equal values are on the same side of the validation split.
             validation_data: texts and labels that choose the best epoch, in place of held-out rows.
-            unlabeled: texts without labels, given as ``X``: the network begins from a language model of them
-                and of the training texts, with the recipe ``unlabeled`` in place of the default one.
-                Those that are in the validation rows too are left out; leave out those that you test on.
+            unlabeled: texts without labels, given as ``X``, to learn from too (``unlabeled.method``), with
+                the recipe ``unlabeled`` in place of the default one. Those that are in the validation rows
+                too are left out; leave out those that you test on.
             reporter: receives the summary and the progress.
 
         Raises:
@@ -143,6 +143,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
             )
             valid = measured_part(valid, len(targets.classes), reporter)
             facts = facts_of(train, tokenizer, targets.labels, config.train.batch_size)
+            if corpus is not None and config.unlabeled.method != "language_model":
+                facts = replace(facts, rows=facts.rows + len(corpus))  # all of them are training rows
             config = by_rules(config, facts, reporter)
             assets = ClassifierAssets(tokenizer, labels=targets.labels)
             return Prepared(config, assets, train, valid, corpus=corpus)

@@ -133,6 +133,7 @@ def classification_loss(
         label_kind: ``"binary"``: cross entropy of one logit (B, 1) and labels (B,) of 0 and 1;
             ``"multiclass"``: cross entropy of logits (B, C) and classes (B,);
             ``"multilabel"``: mean of C binary cross entropies of logits (B, C) and labels (B, C) of 0 and 1.
+            Labels may be probabilities: (B,) from 0 to 1 for binary, (B, C) floats for the others.
         class_weights: weights of shape (C,) (binary: 2). The loss of an example is multiplied by the weight
             of its class, and the mean is over the number of examples, as in Keras (torch divides by the sum
             of weights). Multi-label: the weight of a class multiplies its positive term.
@@ -143,14 +144,20 @@ def classification_loss(
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
     def binary(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
-        weight = None if weights is None else weights.to(logits)[labels.long()]
+        labels = labels.to(logits.dtype)
+        weight = None
+        if weights is not None:
+            of_zero, of_one = weights.to(logits)
+            weight = torch.lerp(of_zero, of_one, labels)
         if rows is not None:
             weight = rows.to(logits) if weight is None else weight * rows.to(logits)
-        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype), weight)
+        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), labels, weight)
 
     def multiclass(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
         losses = functional.cross_entropy(logits, labels, reduction="none")
-        losses = losses if weights is None else losses * weights.to(logits)[labels]
+        if weights is not None:
+            by_class = weights.to(logits)
+            losses = losses * (labels @ by_class if labels.is_floating_point() else by_class[labels])
         return (losses if rows is None else losses * rows.to(logits)).mean()
 
     def multilabel(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:

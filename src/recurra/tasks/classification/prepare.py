@@ -93,7 +93,10 @@ def prepare(
     )
     report_files(parts[1:] if valid else parts[2:], reporter)
     train, valid_part, test_part = parts
-    config = by_rules(config, facts_of(train, tokenizer, labels, config.train.batch_size), reporter)
+    facts = facts_of(train, tokenizer, labels, config.train.batch_size)
+    if corpus is not None and config.unlabeled.method != "language_model":
+        facts = replace(facts, rows=facts.rows + len(corpus))  # all of them are training rows
+    config = by_rules(config, facts, reporter)
     valid_part = measured_part(valid_part, len(labels.names), reporter)
     if test_part is not None:
         test_part = measured_part(test_part, len(labels.names), reporter)

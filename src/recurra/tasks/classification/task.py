@@ -38,6 +38,7 @@ from recurra.tasks.classification.outputs import network_logits
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.soft_labels import with_soft_labels
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, open_part, text_vocabulary
@@ -82,13 +83,14 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
         return values if metrics.auc is None else {**values, "auc": metrics.auc}
 
     settings = prepared.config.train
+    rows = train if prepared.soft is None else prepared.soft
     batches = Batches(
-        train.examples,
-        train.rows,
+        rows.examples,
+        rows.rows,
         settings.batch_size,
         shuffle=True,
         seed=settings.seed,
-        weights=train.weights,
+        weights=rows.weights,
     )
     return TrainingSetup(
         batches,
@@ -223,4 +225,5 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     untrained=untrained,
     study=STUDY,
     prepare_with_unlabeled=prepare,
+    with_soft_labels=with_soft_labels,
 )

@@ -1,0 +1,65 @@
+"""Soft labels of unlabelled texts: probabilities of the n-grams, kept; the loss of labels between 0 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recurra.config import load_recipe
+from recurra.measure.calibration import probabilities
+from recurra.tasks.classification import soft_labels
+from recurra.tasks.classification.assess import fit_baseline
+from recurra.tasks.classification.network import classification_loss
+from recurra.tasks.classification.prepare import prepare
+from recurra.tasks.classification.soft_labels import with_soft_labels
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
+from tests.conftest import SMALL, Files
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_texts_are_training_rows_with_the_probabilities_of_the_ngrams(
+    sample: Files, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECURRA_CACHE", str(tmp_path))
+    config = build_config(load_recipe("unlabeled"), SMALL, {"data": {"label_kind": kind}})
+    quiet = Reporter()
+    prepared = prepare(sample.train, config, quiet, test=sample.test, unlabeled=sample.valid)
+    found = with_soft_labels(prepared, quiet)
+    soft, train, corpus = found.soft, found.train, found.corpus
+    assert soft is not None
+    assert corpus is not None
+    assert len(soft) == len(train) + len(corpus)
+    labels, texts = soft.labels, list(corpus)
+    hard = np.eye(2)[train.labels] if kind == "multiclass" else train.labels
+    np.testing.assert_array_equal(labels[: len(train)], hard)
+    p = probabilities(fit_baseline(prepared, quiet).logits(texts), kind)
+    np.testing.assert_allclose(labels[len(train) :], p[:, 1] if kind == "binary" else p, rtol=1e-6)
+    ids = prepared.assets.tokenizer.encode(texts[-1:]).ids[0]
+    np.testing.assert_array_equal(soft.examples.ids(len(soft) - 1), ids)
+    assert found.key != prepared.key  # a resumed run must have the same labels
+
+    monkeypatch.setattr(soft_labels, "fit_baseline", None)  # the second time they are in the cache
+    again = with_soft_labels(replace(prepared), quiet)
+    assert again.soft is not None
+    np.testing.assert_array_equal(again.soft.labels, labels)
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0)])
+def test_the_loss_of_a_soft_label_is_the_mean_over_the_classes(weights: tuple[float, ...] | None) -> None:
+    logits, p = torch.tensor([[0.3], [-1.2]]), torch.tensor([0.2, 0.9])
+    binary = classification_loss("binary", weights)
+    zeros, ones = torch.zeros(1), torch.ones(1)
+    for row in range(2):
+        z, share = logits[row : row + 1], p[row : row + 1]
+        if weights is None:
+            expected = (1 - share) * binary(z, zeros) + share * binary(z, ones)
+            assert torch.allclose(binary(z, share), expected)
+        both = classification_loss("multiclass", weights)
+        pair = torch.cat([torch.zeros(1, 1), z], 1)
+        assert torch.allclose(both(pair, torch.stack([1 - share, share], 1)), binary(z, share))
+        assert torch.allclose(both(pair, torch.eye(2)[1:]), both(pair, torch.tensor([1])))
