@@ -128,14 +128,14 @@ def set_address(order: Integers, part: int, field: int, address: int) -> None:
 
 @compiled
 def run_order(
-    order: Integers, mail: Integers, T: int, x: int, step: int, table_rows: int, places: int, next_place: int,
-    out: int, last: int, h0: int, c0: int, h1: int, c1: int, together: bool,
+    order_at: int, mail_at: int, T: int, x: int, step: int, table_rows: int, places: int, next_place: int,
+    out: int, h0: int, c0: int, h1: int, c1: int, h0_last: int, c0_last: int, h1_last: int, c1_last: int,
 ) -> int:  # fmt: skip
     """Runs one layer over one row.
 
     Args:
-        order: the layer's and the parts' numbers; the call's are set here.
-        mail: of the two threads.
+        order_at: address of the order; the call's numbers are set here.
+        mail_at: address of the mail; 0 if the second thread does not take part.
         T: steps.
         x: address of the inputs, or of a table.
         step: distance of two inputs.
@@ -143,18 +143,21 @@ def run_order(
         places: address of the tokens; 0 if there are none.
         next_place: their distance.
         out: address of the outputs ``(T, D*H)``; 0 if not wanted.
-        last: address of the last states ``(D * parts, H)``.
         h0: address of the first direction's initial state; 0 for zeros.
         c0: likewise, its cell.
         h1: of the second direction.
         c1: likewise.
-        together: whether the second thread takes part.
+        h0_last: address of the first direction's last state.
+        c0_last: likewise, its cell.
+        h1_last: of the second direction.
+        c1_last: likewise.
 
     Returns:
         0; 1 if the weights are others than those that were packed, 2 if a token is not in the table. What is
         computed is not to be used then.
     """
     mode = flush_denormals()
+    order = integers_at(order_at, o.SIZE)
     order[o.T], order[o.X], order[o.STEP], order[o.TABLE_ROWS] = T, x, step, table_rows
     order[o.PLACES], order[o.NEXT], order[o.OUT] = places, next_place, out
     order[o.CHANGED], order[o.OUTSIDE] = 0, 0
@@ -163,16 +166,16 @@ def run_order(
     order[o.DIRECT] = 1 if direct else 0
     order[o.UNIT] = 1 if coupled else o.CHUNK
     units = (T + order[o.UNIT] - 1) // order[o.UNIT]
-    states = 2 if order[o.CELL] == LSTM else 1
     for p in range(parts):
         d = 0 if coupled else p
         set_address(order, p, o.H0, h0 if d == 0 else h1)
         set_address(order, p, o.C0, c0 if d == 0 else c1)
-        set_address(order, p, o.HN, last + 4 * order[o.H] * d * states)
-        set_address(order, p, o.CN, last + 4 * order[o.H] * (d * states + 1))
+        set_address(order, p, o.HN, h0_last if d == 0 else h1_last)
+        set_address(order, p, o.CN, c0_last if d == 0 else c1_last)
         if p == d:
             load_states(order, p)
-    if together and parts == 2:
+    if mail_at and parts == 2:
+        mail = integers_at(mail_at, MAIL)
         job = mail[LAST_JOB] + 1
         mail[LAST_JOB] = job
         mail[UNITS], mail[COUPLED], mail[ORDER] = units, 1 if coupled else 0, order[o.ITSELF]

@@ -6,7 +6,7 @@ The general way into the kernels takes 130 us of Python, more than the recurrenc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -19,7 +19,7 @@ from recurra.cells.spec import Activation, State
 from recurra.kernels.cpu import layout, order
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import LINE, Floats, Integers, nothing, row_length
-from recurra.kernels.cpu.pair import MAIL, MOST_UNITS, run_order
+from recurra.kernels.cpu.pair import MOST_UNITS, run_order
 from recurra.kernels.cpu.products import padded
 from recurra.kernels.cpu.single import GROUP, pack_groups
 from recurra.kernels.cpu.threads import partner_mail
@@ -36,8 +36,8 @@ LEAST_TOGETHER = 200_000
 
 _partner = Lock()
 """Held by the call in which the second thread takes part."""
-_alone: Integers = np.zeros(MAIL, np.int64)
-"""In place of the second thread's mail."""
+_run_order: Callable[..., int] = run_order
+empty_like = torch.empty_like
 _NO_STATE = (0, 0, 0, 0)
 
 
@@ -66,32 +66,27 @@ class Prepared:
             _Layer(cell, activation == "relu", [[parameters[name] for name in one] for one in each])
             for activation, each in zip(activations, names, strict=True)
         ]
-        self._weights: list[tuple[str, Tensor, int, torch.Size]] = []
-        for name in (name for each in names for one in each for name in one):
-            tensor = parameters[name]
-            self._weights.append((name, tensor, tensor.data_ptr(), tensor.shape))
+        every = [(name, parameters[name]) for each in names for one in each for name in one]
+        self._weights = [(name, tensor, tensor.detach()) for name, tensor in every]
         self._lock = Lock()
-        self._states = 2 if cell == "lstm" else 1
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()  # a copy of a layer prepares itself
 
     def is_of(self, parameters: Mapping[str, Tensor | None], activations: Sequence[Activation]) -> bool:
         """Whether the parameters are still the same tensors, in the same place."""
-        for name, tensor, pointer, shape in self._weights:
-            if (
-                parameters.get(name) is not tensor
-                or tensor.data_ptr() != pointer
-                or tensor.shape != shape
-                or tensor.dtype is not torch.float32
-                or not tensor.is_contiguous()
-            ):
-                return False
+        try:
+            for name, tensor, view in self._weights:
+                given = parameters.get(name)
+                if given is None or given is not tensor or not given.is_set_to(view):
+                    return False
+        except RuntimeError:  # one of them is on another device now
+            return False
         return self._activations == activations
 
     def requires_grad(self) -> bool:
         """Whether a gradient of a weight may be wanted."""
-        return any(tensor.requires_grad for _, tensor, _, _ in self._weights)
+        return any(tensor.requires_grad for _, tensor, _ in self._weights)
 
     def run(
         self, x: Tensor | Lookup, states: Sequence[State] | None, *, sequences: bool
@@ -117,47 +112,37 @@ class Prepared:
     def _run(
         self, x: Tensor | Lookup, states: Sequence[State] | None, sequences: bool
     ) -> tuple[Tensor | None, list[State]] | None:
-        table_rows = places = following = 0
+        table_rows = places = following = depth = 0
         if isinstance(x, Lookup):
             values, index = x
-            _, T = index.shape
+            T = index.shape[1]
             (table_rows, step), places, following = values.shape, index.data_ptr(), index.stride(1)
         else:
             values = x
-            _, T, _ = x.shape
-            step = x.stride(1)
+            T, step = x.shape[1], x.stride(1)
         if T >= MOST_UNITS:
             return None
         at = values.data_ptr()
         last: list[State] = []
+        final: list[State]
         outputs: Tensor | None = None
-        for depth, layer in enumerate(self._layers):
-            wanted = sequences or depth + 1 < len(self._layers)
+        for layer in self._layers:
+            depth += layer.D
             below = outputs  # noqa: F841 - its memory is the input
-            outputs = values.new_empty((1, T, layer.width)) if wanted else None
-            final = values.new_empty((layer.D * self._states, 1, layer.H))
-            given: tuple[int, ...] = _NO_STATE
-            if states is not None:
-                own = states[depth * layer.D : (depth + 1) * layer.D]
-                given = _addresses(own)
-            out = outputs.data_ptr() if outputs is not None else 0
-            if layer.run(T, at, step, table_rows, places, following, out, final.data_ptr(), *given):
-                return None
-            parts: State = final.unbind(0)
-            if self._states == 1:
-                last += [(part,) for part in parts]
+            out = 0
+            if sequences or layer is not self._layers[-1]:
+                outputs = empty_like(layer.output) if T == 1 else values.new_empty((1, T, layer.width))
+                out = outputs.data_ptr()
+            initial = _NO_STATE if states is None else layer.addresses(states[depth - layer.D : depth])
+            if layer.is_lstm:
+                final = [(empty_like(row), empty_like(row)) for row in layer.rows]
             else:
-                last += [parts[n : n + 2] for n in range(0, len(parts), 2)]
+                final = [(empty_like(row),) for row in layer.rows]
+            if layer.run(T, at, step, table_rows, places, following, out, *initial, *layer.addresses(final)):
+                return None
+            last += final
             at, step, table_rows, places, following = out, layer.width, 0, 0, 0
-        return outputs, last
-
-
-def _addresses(states: Sequence[State]) -> tuple[int, ...]:
-    """``h0, c0, h1, c1``, 0 where there is none."""
-    found = []
-    for state in states:
-        found += [state[0].data_ptr(), state[1].data_ptr() if len(state) > 1 else 0]
-    return tuple(found + [0] * (4 - len(found)))
+        return outputs if sequences else None, last
 
 
 class _Layer:
@@ -168,34 +153,47 @@ class _Layer:
         self.E, self.H = (matrix.shape[1] for matrix in weights[0][:2])
         self.D = len(weights)
         self.width = self.D * self.H
+        self.is_lstm = self._code == layout.LSTM
+        # `empty_like` takes two thirds of the time of `new_empty`
+        options: Any = {"dtype": torch.float32, "device": "cpu"}
+        self.output = torch.empty(1, 1, self.width, **options)
+        self.rows = [torch.empty(1, self.H, **options)] * self.D
         self._gates = layout.GATES[self._code]
         self._work = self._gates * self.H * (self.E + self.H) * self.D
         self._sources = [[tensor.detach().numpy().ravel() for tensor in each] for each in weights]
         self._coupled = self.D == 1 and self._gates * self.H * self.H >= DIVIDED
         self._parts = self._divide()
+        self._two = len(self._parts) == 2
         self._order = np.zeros(order.SIZE, np.int64)
+        self._address = _address(self._order)
         self._memory: list[Floats] = []
         self._fill(use_relu)
         self._packed: list[Floats] = []
         self._pack()
 
+    def addresses(self, states: Sequence[State]) -> tuple[int, ...]:
+        """``h, c`` of the first direction, then of the second; 0 where there is none."""
+        if not self.is_lstm:
+            return states[0][0].data_ptr(), 0, states[1][0].data_ptr() if self.D == 2 else 0, 0
+        h, c = states[0]
+        if self.D == 1:
+            return h.data_ptr(), c.data_ptr(), 0, 0
+        return h.data_ptr(), c.data_ptr(), states[1][0].data_ptr(), states[1][1].data_ptr()
+
     def run(self, T: int, *rest: int) -> int:
         """Runs the layer as ``run_order`` does; returns 0, or 2 if a token is not in the table."""
-        run: Any = run_order
-        if len(self._parts) > 1 and T * self._work >= LEAST_TOGETHER and _partner.acquire(blocking=False):
+        if self._two and T * self._work >= LEAST_TOGETHER and _partner.acquire(blocking=False):
             try:
-                threads = runtime.threads()
-                together = threads > 1
-                mail = partner_mail(threads) if together else _alone
-                found = run(self._order, mail, T, *rest, together)
+                mail = partner_mail(runtime.threads(), T * self._work)
+                found = _run_order(self._address, mail, T, *rest)
             finally:
                 _partner.release()
         else:
-            found = run(self._order, _alone, T, *rest, False)
+            found = _run_order(self._address, 0, T, *rest)
         if found == 1:
             self._pack()
             return self.run(T, *rest)
-        return int(found)
+        return found
 
     def _divide(self) -> list[tuple[int, int, int]]:
         """The direction, the first vector of units and the number of vectors of each part."""
@@ -221,7 +219,7 @@ class _Layer:
             order.PARTS: len(self._parts),
             order.COUPLED: int(self._coupled),
             order.FEW: FEW_STEPS,
-            order.ITSELF: _address(self._order),
+            order.ITSELF: self._address,
             order.WIDTH: self.width,
         }
         for field, value in facts.items():

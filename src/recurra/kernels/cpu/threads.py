@@ -29,6 +29,9 @@ __all__ = ["partner_mail", "run_all", "shards_for"]
 TURNS = 30_000 if hasattr(os, "sched_yield") else 0
 """Times that a waiting thread looks for work before it sleeps: some 10 ms, 0.3 us each."""
 
+WORK_TO_WAKE = 5_000_000
+"""Multiplications from which a second thread is woken for one row: 250 us of one thread."""
+
 Task: TypeAlias = Callable[[], None]
 Results: TypeAlias = "SimpleQueue[Exception | None]"
 
@@ -91,6 +94,8 @@ class _Pool:
 
 _lock = Lock()
 _mail: Integers = np.zeros(MAIL, np.int64)
+_mail_address = int(_mail.__array_interface__["data"][0])
+_missed = 0
 _pools: dict[int, _Pool] = {}
 
 
@@ -132,14 +137,21 @@ def run_all(tasks: Sequence[Task], threads: int) -> None:
             raise error
 
 
-def partner_mail(threads: int) -> Integers:
-    """The mail of the second of some threads, which is woken if it sleeps; see ``pair.py``.
+def partner_mail(threads: int, work: int) -> int:
+    """The address of the mail of the second of some threads (see ``pair.py``); 0 if it is not to take part.
 
-    A thread takes 50 us to wake; the caller begins without it.
+    If it sleeps it is woken, which takes 50 us; the caller begins without it. For little work it is woken at
+    every 16th call only, so that calls that follow each other find it awake and others cost nothing.
     """
+    global _missed
+    if threads <= 1:
+        return 0
     if not _mail[AWAKE]:
+        _missed += 1
+        if work < WORK_TO_WAKE and _missed % 16:
+            return 0
         _pool(threads - 1).submit(_nothing, SimpleQueue(), np.zeros(1, np.int64))
-    return _mail
+    return _mail_address
 
 
 def _nothing() -> None:
