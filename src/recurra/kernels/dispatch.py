@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,11 +25,17 @@ from recurra.kernels.terms import (
     is_transformed,
 )
 
+if TYPE_CHECKING:
+    from recurra.kernels.cpu.prepared import Prepared
+else:  # Numba is imported at the first call
+    Prepared = Any
+
 __all__ = [
     "BACKENDS",
     "Call",
     "Lookup",
     "Precision",
+    "Prepared",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
@@ -37,6 +44,7 @@ __all__ = [
     "has_no_values",
     "is_transformed",
     "layer",
+    "prepare",
     "recurrence",
     "release_workspaces",
     "to_be_compiled",
@@ -129,6 +137,31 @@ def layer(
     found = [run(call) for call in calls]
     outputs = found[0][0] if len(found) == 1 else torch.cat([one for one, _ in found], dim=2)
     return outputs, tuple(state for _, state in found)
+
+
+def prepare(
+    cell: str,
+    activations: Sequence[Activation],
+    names: Sequence[Sequence[Sequence[str]]],
+    parameters: Mapping[str, Tensor | None],
+) -> Prepared | None:
+    """Prepares a stack of layers for calls with one row, without gradients.
+
+    Args:
+        cell: its name.
+        activations: of each layer.
+        names: of the parameters, in the order of the cell's, of each direction of each layer.
+        parameters: the parameters by name.
+
+    Returns:
+        The prepared stack; None where the CPU kernels do not support it.
+    """
+    given = [parameters.get(name) for each in names for one in each for name in one]
+    if not cpu.can_prepare(cell, activations, given):
+        return None
+    from recurra.kernels.cpu.prepared import Prepared
+
+    return Prepared(cell, activations, names, parameters)
 
 
 def fastest(call: Call) -> str:

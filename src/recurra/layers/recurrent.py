@@ -17,7 +17,8 @@ from recurra.cells.spec import Activation, State
 from recurra.errors import ConfigError
 from recurra.kernels.dispatch import BACKENDS, Call, Lookup, Precision, gate_sums, layer
 from recurra.layers.inputs import States, TorchState, pack_as, read_input, read_state, sequence_mask
-from recurra.layers.stack import InitialWeights, MergeMode, Stack
+from recurra.layers.one_row import OneRow
+from recurra.layers.stack import InitialWeights, MergeMode
 
 __all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN", "StateForm"]
 
@@ -31,7 +32,7 @@ _CHOICES = {
 }
 
 
-class Recurrent(Stack):
+class Recurrent(OneRow):
     """A stack of recurrent layers of one cell; its outputs and states do not depend on padding.
 
     Parameters are named as in ``torch.nn``: the cell's name for each, the layer and the direction. With the
@@ -162,6 +163,10 @@ class Recurrent(Stack):
             >>> bool((outputs == layer(x, torch.tensor([5, 2]))[0]).all())
             True
         """
+        if mask is None:
+            one = self._one_row(x, lengths, state, sequences=self.return_sequences)
+            if one is not None:
+                return self._returned(*one, None)
         packed = x if isinstance(x, PackedSequence) else None
         weights = [[self.weights(suffix) for suffix in self.suffixes(depth)] for depth in range(self.layers)]
         like = next(iter(weights[0][0].values()))
@@ -196,14 +201,17 @@ class Recurrent(Stack):
                 outputs = self._merged(outputs)
             steps = outputs
             last += final
+        return self._returned(outputs.transpose(0, 1) if self.return_sequences else None, last, packed)
+
+    def _returned(self, outputs: Tensor | None, last: list[State], packed: PackedSequence | None) -> Any:
+        """What a call returns, from the outputs ``(B, T, F)``, if they are wanted, and the last states."""
         returned: States | TorchState = tuple(last)
         if self.state_form == "torch":
             parts = tuple(torch.stack(part) for part in zip(*last, strict=True))
             returned = parts if len(parts) > 1 else parts[0]
-        if not self.return_sequences:
+        if outputs is None:
             value: Any = self.last(tuple(last))
         else:
-            outputs = outputs.transpose(0, 1)
             value = outputs if packed is None else pack_as(outputs, packed)
         return (value, returned) if self.return_state else value
 

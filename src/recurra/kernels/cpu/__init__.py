@@ -9,18 +9,20 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recurra import runtime
 from recurra.cells import cell_named
-from recurra.cells.spec import State
+from recurra.cells.spec import Activation, State
 from recurra.kernels.cpu import layout, scan_layout, threads
 from recurra.kernels.cpu.host import host, unavailable_reason
 from recurra.kernels.terms import Call, Lookup
 
 __all__ = [
+    "can_prepare",
     "compile_ahead",
     "compile_kernels",
     "release_workspaces",
@@ -59,6 +61,22 @@ def unsupported_reason(call: Call) -> str | None:
     if any(mask.requires_grad for mask in masks):
         return "gradients of masks"
     return None
+
+
+def can_prepare(cell: str, activations: Sequence[Activation], weights: Sequence[Any]) -> bool:
+    """Whether a stack of layers with these weights can be prepared for one row at a time."""
+    return (
+        unavailable_reason() is None
+        and cell in layout.CODES
+        and all(each in layout.ACTIVATIONS[cell] for each in activations)
+        and all(
+            type(each) in (Tensor, nn.Parameter)
+            and each.dtype is torch.float32
+            and each.is_cpu
+            and each.is_contiguous()
+            for each in weights
+        )
+    )
 
 
 def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State, ...]]:

@@ -12,7 +12,16 @@ from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.simd import LANES
 from recurra.kernels.cpu.tile import column_of_tiles, tile_width
 
-__all__ = ["PANEL", "WIDTH", "multiply", "multiply_transposed", "packed_size", "padded", "panel_width"]
+__all__ = [
+    "PANEL",
+    "WIDTH",
+    "column",
+    "multiply",
+    "multiply_transposed",
+    "packed_size",
+    "padded",
+    "panel_width",
+]
 
 WIDTH = tile_width()
 PANEL = WIDTH * LANES
@@ -41,7 +50,7 @@ def panel_width(columns: int) -> int:
 
 
 @inner
-def _columns(
+def column(
     C: Floats, c: int, ldc: int, A: Floats, a: int, row: int, step: int, B: Floats, b: int, stride: int,
     rows: int, terms: int, width: int, fresh: bool,
 ) -> None:  # fmt: skip
@@ -74,7 +83,7 @@ def multiply(
     b, j = 0, 0
     while j < columns:
         width = panel_width(columns - j)
-        _columns(C, c + j, ldc, A, a, lda, 1, P, b, width * LANES, rows, terms, width, fresh)
+        column(C, c + j, ldc, A, a, lda, 1, P, b, width * LANES, rows, terms, width, fresh)
         b += terms * width * LANES
         j += width * LANES
 
@@ -93,7 +102,7 @@ def multiply_transposed(
         j = 0
         while j < columns:
             width = panel_width(columns - j)
-            _columns(
+            column(
                 C, j, ldc, A, a + start * lda, 1, lda, B, b + start * ldb + j, ldb, rows, count, width,
                 False,
             )  # fmt: skip

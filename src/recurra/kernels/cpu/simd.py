@@ -35,6 +35,7 @@ __all__ = [
     "store_aligned",
     "store_bf16",
     "store_first",
+    "sum_of",
     "vec",
 ]
 
@@ -254,6 +255,21 @@ def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
         return call_llvm(builder, f"llvm.fma.v{LANES}f32", *arguments)
 
     return vec(vec, vec, vec), generate
+
+
+@generated
+def sum_of(typing: Any, x: Any) -> Any:
+    """The sum of a vector's numbers, added up in pairs."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.FloatType()
+        kind = ir.FunctionType(number, [number, VECTOR])
+        function = utilities.get_or_insert_function(
+            builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32"
+        )
+        return builder.call(function, [ir.Constant(number, 0.0), *arguments], fastmath=("reassoc",))
+
+    return types.float32(vec), generate
 
 
 @generated

@@ -22,7 +22,7 @@ from recurra.kernels.cpu.compiled import generated
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.simd import LANES, VECTOR, call_llvm, constant, pointer, splat
 
-__all__ = ["column_of_tiles", "tile_width"]
+__all__ = ["column_of_tiles", "row_of_tile", "tile_width"]
 
 INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
@@ -92,6 +92,33 @@ def column_of_tiles(width: int, *, pairs: bool = False) -> Any:
 
         n = types.intp
         return types.void(C, n, n, A, n, n, n, B, n, n, n, n, types.boolean), generate
+
+    return product
+
+
+def row_of_tile(width: int) -> Any:
+    """The intrinsic that adds the product of one row and ``width`` vectors of columns.
+
+    Called as ``(C, c, A, a, B, b, terms)``; the vectors of a term follow those of the term before.
+    """
+
+    @generated
+    def product(typing: Any, C: Any, c: Any, A: Any, a: Any, B: Any, b: Any, terms: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            C, c, A, a, B, b, terms = arguments
+            kinds = signature.args
+            places = [
+                pointer(context, builder, kind, array, start, to=BYTE)
+                for kind, array, start in ((kinds[0], C, c), (kinds[2], A, a), (kinds[4], B, b))
+            ]
+            none, step, stride = (ir.Constant(INDEX, 4 * n) for n in (0, 1, width * LANES))
+            fresh = ir.Constant(ir.IntType(1), 0)
+            operands = _Operands(places[0], none, places[1], none, step, places[2], stride, terms, fresh)
+            _tile(builder, 1, width, operands, _add)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(C, n, A, n, B, n, n), generate
 
     return product
 
