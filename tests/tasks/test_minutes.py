@@ -96,7 +96,9 @@ def test_the_duration_is_said_with_and_without_a_limit() -> None:
 
     config, plan, said = planned(38.0, 4.0)
     assert (config.train.epochs, config.train.steps_per_epoch, config.train.minutes) == (5, None, None)
-    assert "chosen for 4 minutes: 5 epochs instead of 10; all would take about 7 minutes" in said
+    assert (
+        "chosen for 4 minutes: 5 epochs instead of 10; all would take about 7 minutes (--minutes 8)" in said
+    )
 
     config, plan, said = planned(38.0, 0.6)
     assert config.train.epochs == 1
@@ -107,6 +109,12 @@ def test_the_duration_is_said_with_and_without_a_limit() -> None:
     assert (config.train.epochs, plan is not None and plan.reduces) == (10, False)
     assert "chosen" not in said
     assert "too short" in planned(38.0, 0.2)[2]
+
+
+def test_the_warm_up_is_a_part_of_the_training() -> None:
+    assert planned(38.0, 60.0, warmup_steps=300)[0].train.warmup_steps == 300
+    config, _, _ = planned(38.0, 0.6, warmup_steps=300)
+    assert config.train.warmup_steps == (config.train.steps_per_epoch or 0) // 10
 
 
 def test_steps_that_are_set_are_at_most_what_is_chosen() -> None:

@@ -28,7 +28,7 @@ from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
 from recurra.tasks.card import began_from, fit_report, today
-from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan
+from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan, spoken
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, open_pretrained, start_from
@@ -190,7 +190,8 @@ def fit_files(
         pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
         store.save(bundle, claim, {**pages, **_history(claim)})
     reporter.step("Saved")
-    reporter.facts({"model": f"{out}/", "report": str(out / "report.html")})
+    spent = f"{spoken(budget.spent())} in all"
+    reporter.facts({"model": f"{out}/", "report": str(out / "report.html"), "time": spent})
     return Fitted(bundle, out, trained.outcome, assessment, budget.spent(), trained.plan)
 
 
@@ -348,7 +349,7 @@ def train_bundle(
     if prepared.corpus is not None:
         from recurra.tasks.unlabeled import language_model  # which trains with this function
 
-        pretrained = language_model(prepared, reporter)
+        pretrained = language_model(prepared, reporter, None if budget is None else budget.minutes)
     start = None
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,8 +70,10 @@ class Plan(BaseModel):
         minutes: the budget.
         epochs: the epochs chosen.
         steps_per_epoch: the steps of each epoch chosen; None for those of all rows.
+        warmup_steps: the warm-up chosen: a tenth of all steps at most, if less is trained.
         of_epochs: the setting ``train.epochs`` before.
         of_steps_per_epoch: the setting ``train.steps_per_epoch`` before.
+        of_warmup_steps: the setting ``train.warmup_steps`` before.
         share: share of the rows in each epoch.
         seconds_per_epoch: expected time of an epoch that was chosen, with its validation.
     """
@@ -80,8 +83,10 @@ class Plan(BaseModel):
     minutes: float
     epochs: int
     steps_per_epoch: int | None
+    warmup_steps: int
     of_epochs: int
     of_steps_per_epoch: int | None
+    of_warmup_steps: int
     share: float
     seconds_per_epoch: float
 
@@ -100,13 +105,12 @@ class Plan(BaseModel):
 
         A setting that is no longer as it was before the plan, such as more epochs to resume with, is kept.
         """
-        train = config.train
-        chosen: dict[str, Any] = {"minutes": None}
-        if train.epochs == self.of_epochs:
-            chosen["epochs"] = self.epochs
-        if train.steps_per_epoch == self.of_steps_per_epoch:
-            chosen["steps_per_epoch"] = self.steps_per_epoch
-        return updated(config, {"train": chosen})
+        chosen = {
+            name: getattr(self, name)
+            for name in ("epochs", "steps_per_epoch", "warmup_steps")
+            if getattr(config.train, name) == getattr(self, f"of_{name}")
+        }
+        return updated(config, {"train": {"minutes": None, **chosen}})
 
     def sentence(self) -> str:
         """Returns what was chosen, for the terminal and the report; empty if nothing is reduced."""
@@ -226,33 +230,37 @@ class TimeLeft(Observer):
         seconds = budget.left() - self.after
         epochs, steps = choose(_USED * seconds, epoch, validation, asked, train.epochs)
         each = epoch * steps / asked + validation
+        warmup = train.warmup_steps
+        if (epochs, steps) != (train.epochs, asked):
+            warmup = min(warmup, epochs * steps // 10)
         plan = Plan(
             minutes=budget.minutes,
             epochs=epochs,
             steps_per_epoch=train.steps_per_epoch if steps == asked else steps,
+            warmup_steps=warmup,
             of_epochs=train.epochs,
             of_steps_per_epoch=train.steps_per_epoch,
+            of_warmup_steps=train.warmup_steps,
             share=steps / self.steps,
             seconds_per_epoch=round(each, 3),
         )
         if seconds < each:
             reporter.warn(
                 f"{budget.minutes:g} minutes are too short: {spoken(budget.spent())} have passed before "
-                f"training, and testing takes about {spoken(self.after)}; a larger --minutes trains more"
+                f"training, and what comes after it takes about {spoken(self.after)}"
             )
         self._report(epochs, each, reporter)
         if plan.reduces:
             full = budget.spent() + train.epochs * (epoch + validation) + self.after
-            reporter.note(f"{plan.sentence()}; all would take about {spoken(full)}")
+            more = f"--minutes {math.ceil(1.1 * full / 60)}"
+            reporter.note(f"{plan.sentence()}; all would take about {spoken(full)} ({more})")
         return plan.applied(config), plan
 
     def _report(self, epochs: int, each: float, reporter: Reporter) -> None:
         """Reports how long training and testing will take."""
         count = "1 epoch" if epochs == 1 else f"at most {epochs:,} epochs"
-        reporter.note(
-            f"about {spoken(epochs * each + self.after)} from now: {count} of {spoken(each)}, "
-            f"then {spoken(self.after)} for testing and the report"
-        )
+        then = f", then {spoken(self.after)} for testing and the report" if self.others else ""
+        reporter.note(f"about {spoken(epochs * each + self.after)} from now: {count} of {spoken(each)}{then}")
 
 
 def measured(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -33,6 +33,8 @@ __all__ = [
     "RequestedRows",
     "Rowset",
     "TextAssets",
+    "counted",
+    "counted_rows",
     "learned_parts",
     "numbered_groups",
     "official_test",
@@ -186,14 +188,22 @@ def _learned_tokenizer(
         texts = chain(texts_of_rows(source, rows), corpus or ())
         total = len(rows) + len(corpus or ())
         with reporter.counting("learning the vocabulary", total) as tick:
-            learned.append(TextTokenizer.train(_counted(texts, tick), config))
+            learned.append(TextTokenizer.train(counted(texts, tick), config))
         return learned[0].to_json()
 
     text = cached_text(cache_folder(), f"{key}.tokenizer.json", build)
     return learned[0] if learned else TextTokenizer.from_json(text, config)
 
 
-def _counted(texts: Iterator[str], tick: Tick) -> Iterator[str]:
+def counted_rows(chunks: Iterable[Rows], tick: Tick) -> Iterator[Rows]:
+    """Yields chunks of rows, and reports each one when the next is asked for."""
+    for rows in chunks:
+        yield rows
+        tick(len(rows.texts))
+
+
+def counted(texts: Iterable[str], tick: Tick) -> Iterator[str]:
+    """Yields texts and reports their number now and then."""
     for number, text in enumerate(texts, 1):
         yield text
         if number % _TICK == 0:

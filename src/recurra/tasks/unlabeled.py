@@ -26,6 +26,7 @@ from recurra.store import AnyBundle
 from recurra.tasks.base import Prepared
 from recurra.tasks.corpus import Corpus
 from recurra.tasks.fit import train_bundle
+from recurra.tasks.minutes import Budget
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
@@ -41,21 +42,25 @@ _WHOLE_TEXT = 1_000_000  # tokens: a language model reads to the end of a text
 # 30,000 words take some seconds.
 _HELD_OUT = 200
 _WARMUP_STEPS = 100
+_SHARE_OF_MINUTES = 0.6
 _SHARED = ("cell", "units", "layers", "activation", "embedding", "initial_weights", "backend", "precision")
 
 
-def language_model(prepared: Prepared[Any, Any, Any], reporter: Reporter) -> Pretrained:
+def language_model(
+    prepared: Prepared[Any, Any, Any], reporter: Reporter, minutes: float | None = None
+) -> Pretrained:
     """Returns a language model of the training rows and the unlabelled texts, from the cache if it is there.
 
     It is trained in the cache folder, with checkpoints: after an interruption the same call continues, bit
-    for bit.
+    for bit. If the whole fit is limited to ``minutes``, this has three fifths of them, and each limit has a
+    model of its own in the cache.
 
     Raises:
         KeyboardInterrupt: training was interrupted; the message says that it can be continued.
         ConfigError: the network is bidirectional, which a language model can't be.
         OutputError: another process is training the same language model.
     """
-    config, corpus = _settings(prepared.config), prepared.corpus
+    config, corpus = _settings(prepared.config, minutes), prepared.corpus
     assert corpus is not None  # noqa: S101  # the caller has prepared unlabelled texts
     reporter.step("Unlabelled texts")
     tokenizer = TextTokenizer.from_json(prepared.assets.tokenizer.to_json(), config.tokenizer)
@@ -82,7 +87,7 @@ def language_model(prepared: Prepared[Any, Any, Any], reporter: Reporter) -> Pre
     return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, corpus.record())
 
 
-def _settings(config: Any) -> TextConfig:
+def _settings(config: Any, minutes: float | None) -> TextConfig:
     """Returns the settings of the language model: the network's, with those of the section ``unlabeled``."""
     section = config.unlabeled
     if config.model.bidirectional:
@@ -108,6 +113,7 @@ def _settings(config: Any) -> TextConfig:
             **{name: getattr(section, name) for name in ("learning_rate", "batch_size", "epochs", "seed")},
             "schedule": "cosine",
             "warmup_steps": _WARMUP_STEPS,
+            "minutes": None if minutes is None else _SHARE_OF_MINUTES * minutes,
             "device": config.train.device,
             "checkpoint_minutes": config.train.checkpoint_minutes,
         },
@@ -159,11 +165,11 @@ def _prepared(
 def _trained(data: Prepared[Any, Any, Part], claim: Claim, reporter: Reporter) -> AnyBundle:
     """Returns the trained language model; continues from the checkpoint of an interrupted training."""
     task, folder = task_named(data.config.task), claim.folder / store.TRAINING
-    resume = store.has_checkpoint(claim.folder)
+    resume, budget = store.has_checkpoint(claim.folder), Budget(data.config.train.minutes)
     try:
-        trained = train_bundle(task, data, reporter=reporter, folder=folder, resume=resume)
+        trained = train_bundle(task, data, reporter=reporter, folder=folder, resume=resume, budget=budget)
     except BundleError:  # a damaged checkpoint: no other can be in a folder of this name
-        trained = train_bundle(task, data, reporter=reporter, folder=folder)
+        trained = train_bundle(task, data, reporter=reporter, folder=folder, budget=budget)
     if trained.outcome.stopped == "interrupted":
         raise KeyboardInterrupt("the language model's steps are kept: the same command goes on from there")
     bundle: AnyBundle = trained.bundle

@@ -26,10 +26,12 @@ from recurra.tasks.classification.mistakes import Mistake, worst_mistakes
 from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
-from recurra.tasks.reporter import Reporter, Tick
-from recurra.tasks.texts import Part
+from recurra.tasks.reporter import Counting, Reporter, Tick
+from recurra.tasks.texts import Part, counted
 
 __all__ = ["Assessment", "assess", "explain_text", "fit_baseline", "report_assessment"]
+
+_SILENT = Reporter().counting
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         logits, labels = logits_of(bundle, part, tick), part.labels
     before = reliability(probabilities(logits, label_kind), labels, label_kind)
     calibrated = probabilities(logits, label_kind, bundle.temperature)
-    new = None if training is None else unseen_rows(part, training)
+    new = None if training is None else unseen_rows(part, training, options.counting)
 
     def metrics_of(
         proba: NDArray[np.float64], limits: NDArray[np.float64] | None
@@ -200,18 +202,20 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     )
 
 
-def unseen_rows(part: Part, training: Part) -> NDArray[np.bool_] | None:
+def unseen_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArray[np.bool_] | None:
     """Returns `new_rows`, or None if all rows or no rows are new."""
-    new = new_rows(part, training)
+    new = new_rows(part, training, counting)
     return None if new.all() or not new.any() else new
 
 
-def new_rows(part: Part, training: Part) -> NDArray[np.bool_]:
+def new_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArray[np.bool_]:
     """Returns whether the text of each row of ``part`` does not occur in the training file, of shape (n,)."""
     same_file = part.examples is training.examples
     rows = training.rows if same_file else np.arange(len(training.examples))
-    known = {_digest(text) for text in training.texts(rows)}
-    return np.array([_digest(text) not in known for text in part.texts(part.rows)], bool)
+    with counting("looking for training texts", len(rows) + len(part)) as tick:
+        known = {_digest(text) for text in counted(training.texts(rows), tick)}
+        texts = counted(part.texts(part.rows), tick)
+        return np.array([_digest(text) not in known for text in texts], bool)
 
 
 def _digest(text: str) -> bytes:

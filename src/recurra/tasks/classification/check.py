@@ -22,14 +22,15 @@ from recurra.io.text import LANGUAGES
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.checks import broken_in_words, listed, many, report_findings
 from recurra.tasks.classification.settings import ClassifierConfig
-from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import official_test
+from recurra.tasks.reporter import Counting, Reporter
+from recurra.tasks.texts import counted_rows, official_test
 
 __all__ = ["DataCheck", "check", "check_files", "table"]
 
 _CLASSES = 12  # more are counted, not listed
 _HELD_OUT = 10  # without a held-out file, every tenth row takes its place
 _GROUP_ROWS = 20_000
+_SILENT = Reporter().counting
 
 
 class DataCheck(BaseModel, frozen=True):
@@ -69,7 +70,7 @@ def check_files(
     data, test = official_test(data, test)
     source, problem = _detected(data, config)
     reporter.facts(source.describe())
-    report = check(source, valid, test, config)
+    report = check(source, valid, test, config, reporter.counting)
     if problem:
         report = DataCheck.model_validate({**dict(report), "warnings": [problem, *report.warnings]})
     report_findings(reporter, table(report), report.warnings)
@@ -90,13 +91,17 @@ def _detected(data: Path, config: TextConfig) -> tuple[Source, str]:
 
 
 def check(
-    train: Source | Path, valid: Source | Path | None, test: Source | Path | None, config: TextConfig
+    train: Source | Path,
+    valid: Source | Path | None,
+    test: Source | Path | None,
+    config: TextConfig,
+    counting: Counting = _SILENT,
 ) -> DataCheck:
     """Counts the problems of a training file, and of the held-out files against it.
 
     Each file is read once, and the training file twice, first for the vocabulary. About 40 bytes a row are
     kept in memory. Broken rows and rows without a label are counted and left out; a held-out file that can't
-    be used is named in the warnings.
+    be used is named in the warnings. ``counting`` shows the progress.
 
     Raises:
         DataError: the training file can't be used, or a file is missing.
@@ -117,15 +122,16 @@ def check(
                 raise
             unusable.append(f"{name}: {error}; it is not checked")
     alone = len(sources) == 1
-    texts = (
-        text
-        for rows in Faults().rows(sources["train"])
-        for number, text in zip(rows.numbers, rows.texts, strict=True)
-        if not (alone and number % _HELD_OUT == 0)
-    )
-    tokenizer = TextTokenizer.train(texts, config.tokenizer)
+    with counting("learning the vocabulary", None) as tick:
+        texts = (
+            text
+            for rows in counted_rows(Faults().rows(sources["train"]), tick)
+            for number, text in zip(rows.numbers, rows.texts, strict=True)
+            if not (alone and number % _HELD_OUT == 0)
+        )
+        tokenizer = TextTokenizer.train(texts, config.tokenizer)
     codes: dict[tuple[str, ...], int] = {}
-    figures = {name: _count(source, tokenizer, codes, alone) for name, source in sources.items()}
+    figures = {name: _count(source, tokenizer, codes, alone, counting) for name, source in sources.items()}
     max_tokens = config.tokenizer.max_tokens
     parts = {name: part_of(sources[name], counted, codes, max_tokens) for name, counted in figures.items()}
     leaks = [
@@ -200,13 +206,18 @@ def _counted(exact: int, loose: int) -> str:
 
 
 def _count(
-    source: Source, tokenizer: TextTokenizer, codes: dict[tuple[str, ...], int], alone: bool
+    source: Source,
+    tokenizer: TextTokenizer,
+    codes: dict[tuple[str, ...], int],
+    alone: bool,
+    counting: Counting,
 ) -> Figures:
     figures = Figures()
-    for rows in figures.faults.rows(source):
-        encoded = tokenizer.encode(rows.texts)
-        held_out = [not alone or number % _HELD_OUT == 0 for number in rows.numbers]
-        figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
+    with counting(f"checking {source.path.name}", None) as tick:
+        for rows in counted_rows(figures.faults.rows(source), tick):
+            encoded = tokenizer.encode(rows.texts)
+            held_out = [not alone or number % _HELD_OUT == 0 for number in rows.numbers]
+            figures.add(rows, encoded.full_lengths, encoded.unknown, np.array(held_out), codes)
     if not figures.rows:
         what = figures.faults.examples[0] if figures.faults.examples else "give a file with rows"
         raise figures.faults.end or DataError("there is no whole row", where=source.path, hint=what)

@@ -21,7 +21,14 @@ from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.corpus import HeldOut, corpus_of_file, texts_of_file, texts_of_rows
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, numbered_groups, official_test, report_skipped, tokenized_parts
+from recurra.tasks.texts import (
+    Part,
+    counted_rows,
+    numbered_groups,
+    official_test,
+    report_skipped,
+    tokenized_parts,
+)
 
 __all__ = ["ClassifierData", "measured_part", "prepare", "report_files"]
 
@@ -58,7 +65,7 @@ def prepare(
     wanted = config.data
     config = updated(config, {"data": source.settings()})
     skipped = Skipped()
-    labels, codes, groups = _learn_labels(source, config, skipped)
+    labels, codes, groups = _learn_labels(source, config, skipped, reporter)
     report_skipped(skipped, data, reporter)
     reporter.facts(
         {"labels": labels.label_kind, "classes": _shorten(labels.names), "rows": f"{len(codes):,}"}
@@ -117,16 +124,19 @@ def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:
 
 
 def _learn_labels(
-    source: Source, config: ClassifierConfig, skipped: Skipped
+    source: Source, config: ClassifierConfig, skipped: Skipped, reporter: Reporter
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
     """Reads the classes, then the labels of all rows; in two passes, so that no texts are kept in memory."""
-    labels = Labels.learn(read(source, skipped), config.data.label_kind, source)
+    with reporter.counting("reading the classes") as tick:
+        rows = counted_rows(read(source, skipped), tick)
+        labels = Labels.learn(rows, config.data.label_kind, source)
     codes: list[NDArray[Any]] = []
     groups: list[str] = []
-    for rows in read(source, Skipped()):
-        codes.append(labels.encode(rows, source.path))
-        if rows.groups is not None:
-            groups += rows.groups
+    with reporter.counting("reading the labels") as tick:
+        for rows_read in counted_rows(read(source, Skipped()), tick):
+            codes.append(labels.encode(rows_read, source.path))
+            if rows_read.groups is not None:
+                groups += rows_read.groups
     return labels, np.concatenate(codes), numbered_groups(groups)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
 from recurra.tasks.classification.ngrams import NgramModel, words_of
+from recurra.tasks.reporter import Tick
 
 GOOD, BAD = ["fine", "lovely", "superb", "not bad"], ["awful", "dull", "poor", "not good"]
 
@@ -198,3 +201,39 @@ def test_chinese_by_character_beside_words() -> None:
 def test_no_word_holds_a_space(text: str) -> None:
     # n-grams are words joined by spaces: one inside a word would make two of it.
     assert all(word and not any(c.isspace() for c in word) for word in words_of(text))
+
+
+def test_an_interrupt_reaches_the_regressions() -> None:
+    texts, labels = reviews(100)
+
+    @contextmanager
+    def counting(what: str, total: int | None = None) -> Iterator[Tick]:
+        def tick(rows: int) -> None:
+            if what == "fitting the n-grams":
+                raise KeyboardInterrupt
+
+        yield tick
+
+    with pytest.raises(KeyboardInterrupt):
+        NgramModel().fit(texts, labels, "binary", 2, counting)
+
+
+def test_progress_counts_every_row_and_class() -> None:
+    counted: dict[str, list[int]] = {}
+
+    @contextmanager
+    def counting(what: str, total: int | None = None) -> Iterator[Tick]:
+        counted[what] = [total or 0, 0]
+
+        def tick(rows: int) -> None:
+            counted[what][1] += rows
+
+        yield tick
+
+    texts, labels = reviews(100)
+    model = NgramModel().fit(texts, labels, "binary", 2, counting)
+    assert [total for total, _ in counted.values()] == [100, 200, 1]
+    assert all(total == done for total, done in counted.values())
+    ticks: list[int] = []
+    model.predict_proba(texts, ticks.append)
+    assert sum(ticks) == 100

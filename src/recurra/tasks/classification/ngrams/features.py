@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
 from recurra.tasks.classification.ngrams.keys import blocks, occurrences, vocabulary
 from recurra.tasks.classification.ngrams.words import Encoded
@@ -31,13 +31,32 @@ class Features:
     @classmethod
     def learn(
         cls, encoded: Encoded, hashes: NDArray[np.uint64], least: int, tick: Callable[[int], object]
-    ) -> Self:
-        """Returns the n-grams that occur in at least ``least`` of the texts, or in any if there are none."""
+    ) -> tuple[Self, csr_matrix]:
+        """Returns the n-grams that occur in at least ``least`` of the texts, and the features of the texts.
+
+        If none occurs so often, all are taken.
+
+        Args:
+            encoded: the words of ``N`` texts.
+            hashes: the hash of each word.
+            least: the smallest number of texts.
+            tick: called with the number of texts after each block in each of ``passes(encoded) + 1`` passes.
+        """
         keys, found = vocabulary(encoded, hashes, least, tick)
         if not len(keys) and least > 1:
             keys, found = vocabulary(encoded, hashes, 1, lambda texts: None)
         idf = np.log((1 + len(encoded.lengths)) / (1 + found)) + 1
-        return cls(keys, idf.astype(np.float32))
+        features = cls(keys, idf.astype(np.float32))
+        # The number of entries is known, so that no second copy of the matrix is made.
+        entries = int(found.sum())
+        values, columns = np.empty(entries, np.float32), np.empty(entries, np.int32)
+        ends, done, texts = np.zeros(len(encoded.lengths) + 1, np.int64), 0, 0
+        for part in features.matrices(encoded, hashes):
+            values[done : done + part.nnz], columns[done : done + part.nnz] = part.data, part.indices
+            ends[texts + 1 : texts + part.shape[0] + 1] = done + part.indptr[1:]
+            done, texts = done + part.nnz, texts + part.shape[0]
+            tick(part.shape[0])
+        return features, csr_matrix((values, columns, ends), (texts, len(keys)))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -53,7 +72,7 @@ class Features:
         return columns, self.keys[columns] == keys
 
     def matrix(self, hashes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> csr_matrix:
-        """Returns the features of ``N`` texts as rows of length 1 (or 0), of shape (N, F), float64.
+        """Returns the features of ``N`` texts as rows of length 1 (or 0), of shape (N, F), float32.
 
         Args:
             hashes: hashes of the words of all texts, one after the other, of shape (T,).
@@ -65,19 +84,13 @@ class Features:
         values = (1 + np.log(counts)) * self.idf[columns]
         squares = np.bincount(texts, values * values, minlength=len(lengths))
         values /= np.sqrt(squares)[texts]
-        return csr_matrix((values, (texts, columns)), (len(lengths), len(self.keys)))
+        order = np.argsort(texts.astype(np.uint16), kind="stable")  # by text, then by column; a radix sort
+        ends = np.cumsum(np.bincount(texts, minlength=len(lengths)))
+        rows = np.concatenate([[0], ends])
+        shape = len(lengths), len(self.keys)
+        return csr_matrix((values.astype(np.float32)[order], columns[order], rows), shape)
 
     def matrices(self, encoded: Encoded, hashes: NDArray[np.uint64]) -> Iterator[csr_matrix]:
         """Yields `matrix` for blocks of texts."""
         for _, words, lengths in blocks(encoded):
             yield self.matrix(hashes[encoded.ids[words]], lengths)
-
-    def stacked(
-        self, encoded: Encoded, hashes: NDArray[np.uint64], tick: Callable[[int], object]
-    ) -> csr_matrix:
-        """Returns the features of all texts in one matrix."""
-        parts = [csr_matrix((0, len(self.keys)))]
-        for part in self.matrices(encoded, hashes):
-            parts.append(part)
-            tick(part.shape[0])
-        return csr_matrix(vstack(parts, format="csr"))

@@ -24,7 +24,7 @@ _KEY_BITS = 48
 _TEXT_MASK = np.uint64(_TEXTS - 1)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd: 2 ** 64 divided by the golden ratio
 _BLOCK = 1 << 19  # words whose n-grams are computed at once; each takes some 100 bytes meanwhile
-_PARTITION = 1 << 25  # keys that are sorted at once, 256 MB
+_PARTITION = 1 << 24  # keys that are sorted at once; 128 MB, twice
 
 Keys = NDArray[np.uint64]
 
@@ -111,7 +111,7 @@ def vocabulary(
 ) -> tuple[Keys, NDArray[np.int64]]:
     """Returns the sorted keys of n-grams that occur in at least ``least`` texts, and in how many.
 
-    The range of the keys is divided so that at most some 33 million of them are in memory at once; each part
+    The range of the keys is divided so that at most some 17 million of them are in memory at once; each part
     is a pass over the words.
 
     Args:

@@ -93,7 +93,8 @@ class NgramModel:
         """What it is, in a few words."""
         return "TF-IDF 1-3-grams, " + ("NB-weighted" if self.centroids is None else "nearest class mean")
 
-    def __len__(self) -> int:
+    @property
+    def n_ngrams(self) -> int:
         """The number of n-grams that it knows."""
         return len(self._features)
 
@@ -130,8 +131,8 @@ class NgramModel:
         labels, hashes = labels[rows], words.hashes
         self.label_kind, self.n_classes = label_kind, n_classes
         with counting("counting n-grams", len(rows) * (passes(encoded) + 1)) as tick:
-            self._features = Features.learn(encoded, hashes, 3 if len(rows) >= _SMALL else 2, tick)
-            features = self._features.stacked(encoded, hashes, tick)
+            least = 3 if len(rows) >= _SMALL else 2
+            self._features, features = Features.learn(encoded, hashes, least, tick)
         if n_classes > _CLASSES or (n_classes > _FEW and n_classes * features.nnz > _WORK):
             self._head = Centroids.fit(features, self._truth(labels), multilabel=label_kind == "multilabel")
         else:

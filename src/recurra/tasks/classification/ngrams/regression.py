@@ -6,6 +6,7 @@ with logistic regression instead of an SVM (Mesnil et al. 2014), for probabiliti
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,24 @@ from recurra.tasks.classification.ngrams.state import Arrays
 
 __all__ = ["Regressions"]
 
+# LIBLINEAR's own default for this solver. With scikit-learn's 1e-4, accuracies and log losses on validation
+# rows are the same to the fourth digit on SST-2, AG News, ChnSentiCorp and 28 labels, and the time is 1.7 to
+# 2.5 times as long.
+_TOLERANCE = 0.1
+_ITERATIONS = 300
+_LARGEST = float(np.finfo(np.float16).max)
+_PATIENCE = 0.1
+_LIBLINEAR = threading.Lock()
+"""Held by one regression at a time: liblinear has one random generator for all threads."""
+
 
 @dataclass(frozen=True)
 class Regressions:
     """``K`` regressions of a class against the rest over ``F`` features.
 
     Attributes:
-        weights: of shape (F, K), float32.
+        weights: of shape (F, K), float32, rounded to float16, in which they are saved: on reviews of IMDB
+            the log-odds differ by 0.002 at most, their standard deviation is 3.
         biases: of shape (K,), float64.
     """
 
@@ -47,13 +59,17 @@ class Regressions:
         biases = np.zeros(len(positives))
         frequencies = np.bincount(features.indices, minlength=features.shape[1])
         for number, positive in enumerate(positives):
-            weights[:, number], biases[number] = _fit_class(features, frequencies, positive)
+            weights[:, number], biases[number] = _fit_class(features, frequencies, positive, tick)
             tick(1)
-        return cls(weights, biases)
+        # Rounded here and not when it is saved, so that the saved model is the same.
+        return cls(weights.clip(-_LARGEST, _LARGEST).astype(np.float16).astype(np.float32), biases)
 
     def scores(self, features: csr_matrix) -> NDArray[np.float64]:
-        """Returns the log-odds of each class, of shape (N, K)."""
-        return np.asarray(features @ self.weights + self.biases, np.float64)
+        """Returns the log-odds of each class, of shape (N, K).
+
+        Features are float32: a product with another type would first convert all weights.
+        """
+        return np.asarray((features @ self.weights).astype(np.float64) + self.biases)
 
     def parts(self, columns: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the parts of ``n`` features of one row in its scores, of shape (n, K)."""
@@ -65,7 +81,7 @@ class Regressions:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Returns the arrays of `from_state`."""
-        return {"weights": self.weights, "biases": self.biases}
+        return {"weights": self.weights.astype(np.float16), "biases": self.biases}
 
     @classmethod
     def from_state(cls, arrays: Arrays, features: int, classes: int) -> Self:
@@ -74,12 +90,15 @@ class Regressions:
         Raises:
             BundleError: an array is damaged.
         """
-        weights = arrays.take("weights", np.float32, features, classes)
-        return cls(weights, arrays.take("biases", np.float64, classes))
+        weights = arrays.take("weights", np.float16, features, classes)
+        return cls(weights.astype(np.float32), arrays.take("biases", np.float64, classes))
 
 
 def _fit_class(
-    features: csr_matrix, frequencies: NDArray[np.int64], positive: NDArray[np.bool_]
+    features: csr_matrix,
+    frequencies: NDArray[np.int64],
+    positive: NDArray[np.bool_],
+    tick: Callable[[int], object],
 ) -> tuple[NDArray[Any], float]:
     width, hits, rows = features.shape[1], int(positive.sum()), len(positive)
     if not features.nnz or hits in (0, rows):
@@ -93,9 +112,35 @@ def _fit_class(
     weighted = csr_matrix(
         (features.data * ratio[features.indices], features.indices, features.indptr), features.shape
     )
-    model = LogisticRegression(C=20.0, solver="liblinear", dual=True, max_iter=1000, random_state=0)
+    model = LogisticRegression(
+        C=20.0, solver="liblinear", dual=True, tol=_TOLERANCE, max_iter=_ITERATIONS, random_state=0
+    )
     with warnings.catch_warnings():
         # The limit max_iter bounds the time; the result is used even if it has not converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(weighted, positive)
+        _in_background(lambda: model.fit(weighted, positive), tick)
     return ratio * model.coef_[0], float(model.intercept_[0])
+
+
+def _in_background(work: Callable[[], object], tick: Callable[[int], object]) -> None:
+    """Calls ``work`` in a thread and waits: Ctrl-C ends the wait, while liblinear can't be interrupted.
+
+    Meanwhile, ``tick`` is called with 0, so that a progress bar shows that something goes on.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with _LIBLINEAR:
+                work()
+        except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
+            errors.append(error)
+
+    # A daemon, for which the process does not wait at its end.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_PATIENCE)
+        tick(0)
+    if errors:
+        raise errors[0]
