@@ -31,7 +31,11 @@ class Timed:
 
     def measure(self, batches: StandInBatches, limit: float, **settings: Any) -> float:
         config = make_config(**settings)
-        return seconds_per_epoch(make_model(), batches, self, config, limit=limit, clock=lambda: self.now)
+        ticks: list[int] = []
+        options: dict[str, Any] = {"limit": limit, "clock": lambda: self.now, "tick": ticks.append}
+        found = seconds_per_epoch(make_model(), batches, self, config, **options)
+        assert ticks == [1] * self.calls
+        return found
 
 
 class CountedBatches(StandInBatches):

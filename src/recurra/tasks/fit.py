@@ -384,7 +384,7 @@ def train_bundle(
             config = updated(config, {"train": {"minutes": None}})
         if budget is not None and not (resume and budget.minutes is None):
             left = measured(
-                prepared, model, training_setup, budget, baseline=spent, tested=baseline is not None
+                prepared, model, training_setup, budget, reporter, baseline=spent, tested=baseline is not None
             )
             if not resume:
                 config, plan = left.planned(config, reporter)

@@ -268,6 +268,7 @@ def measured(
     model: Network,
     setup: TrainingSetup,
     budget: Budget,
+    reporter: Reporter,
     *,
     baseline: float = 0.0,
     tested: bool = True,
@@ -279,17 +280,20 @@ def measured(
         model: the network, on its device; its weights are restored.
         setup: batches and objective.
         budget: the time of the whole fit.
+        reporter: shows the progress over the trial batches.
         baseline: seconds that the training of the baseline took.
         tested: whether the model is tested after training.
     """
-    epoch = seconds_per_epoch(
-        model,
-        setup.batches,
-        setup.objective,
-        prepared.config.train,
-        limit=min(_TRIAL_SECONDS, max(0.2, _TRIAL_SHARE * budget.left())),
-        layers=model.layer_groups(),
-    )
+    with reporter.counting("measuring the speed", None) as tick:
+        epoch = seconds_per_epoch(
+            model,
+            setup.batches,
+            setup.objective,
+            prepared.config.train,
+            limit=min(_TRIAL_SECONDS, max(0.2, _TRIAL_SHARE * budget.left())),
+            layers=model.layer_groups(),
+            tick=tick,
+        )
     rows, valid = max(1, len(prepared.train)), max(1, len(prepared.valid))
     tests = len(prepared.valid if prepared.test is None else prepared.test) if tested else 0
     return TimeLeft(

@@ -54,6 +54,7 @@ def seconds_per_epoch(
     limit: float,
     layers: Sequence[Iterable[nn.Parameter]] = (),
     clock: Callable[[], float] = time.perf_counter,
+    tick: Callable[[int], object] = lambda batches: None,
 ) -> float:
     """Returns the seconds that one epoch over all batches takes, without validation.
 
@@ -61,7 +62,7 @@ def seconds_per_epoch(
     if the whole training takes less than 10 seconds. The first batch is not counted if there are others: it
     pays for memory and caches. Since batches have different lengths, the time of the others is scaled by
     their tokens. Afterwards weights and objective are as before, bit for bit; no generator of the training is
-    used.
+    used. ``tick`` is called with 1 after each batch.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -73,7 +74,7 @@ def seconds_per_epoch(
     if config.unfreeze_after:  # the epochs in which all weights are trained take longer
         model.requires_grad_(True)
     once = config.model_copy(update={"epochs": 1, "unfreeze_after": None, "tensorboard": False})
-    stopwatch = _Stopwatch(batches, config.epochs, limit, clock)
+    stopwatch = _Stopwatch(batches, config.epochs, limit, clock, tick)
     try:
         outcome = train(
             model,
@@ -103,11 +104,18 @@ def _no_validation(model: nn.Module) -> Mapping[str, float]:
 class _Stopwatch(Observer):
     """Measures the batches of a trial, and says when they are enough."""
 
-    def __init__(self, batches: BatchSource, epochs: int, limit: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        batches: BatchSource,
+        epochs: int,
+        limit: float,
+        clock: Callable[[], float],
+        tick: Callable[[int], object],
+    ) -> None:
         self.batches = len(batches)
         # Sources whose batches differ in length know their tokens; those of the others are all alike.
         self.tokens: int | None = getattr(batches, "tokens_in_epoch", None)
-        self.epochs, self.limit, self.clock = epochs, limit, clock
+        self.epochs, self.limit, self.clock, self.tick = epochs, limit, clock, tick
         self.laps: list[tuple[float, int]] = []
 
     def on_start(self, total_epochs: int, batches_per_epoch: int, resumed_from: int | None) -> None:
@@ -118,6 +126,7 @@ class _Stopwatch(Observer):
         """Takes the time of a batch, reading included."""
         now = self.clock()
         self.laps.append((now - self.last, tokens))
+        self.tick(1)
         self.last = now
 
     def time_left(self) -> float:
