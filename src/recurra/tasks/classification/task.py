@@ -34,6 +34,7 @@ from recurra.tasks.classification.assess import (
 )
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
@@ -49,7 +50,7 @@ _TEXTS_CHUNK = 256
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
 
-def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup:
+def training_setup(prepared: ClassifierData, model: Classifier, reporter: Reporter) -> TrainingSetup:
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
     The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
@@ -90,11 +91,12 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
         seed=settings.seed,
         weights=train.weights,
     )
-    return TrainingSetup(
-        batches,
-        supervised(classification_loss(kind, class_weights(prepared.config, labels, train))),
-        validate,
-    )
+    loss = classification_loss(kind, class_weights(prepared.config, labels, train))
+    if model.evidence is None:
+        return TrainingSetup(batches, supervised(loss), validate)
+    V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
+    evidence = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+    return TrainingSetup(batches, with_evidence(model.evidence, evidence, loss), validate)
 
 
 def calibrate(bundle: ClassifierBundle, prepared: ClassifierData) -> ClassifierBundle:
