@@ -97,7 +97,7 @@ def _warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:
     require_memory(task, prepared)
     with initial_weights(prepared.config.train.seed):
         model = task.build(prepared.config, prepared.assets)
-    training_setup = task.training_setup(prepared, model)
+    training_setup = task.training_setup(prepared, model, Reporter())
     for batch in training_setup.batches.epoch(1):
         training_setup.objective(model.train(), batch).backward()  # type: ignore[no-untyped-call]
         break

@@ -184,6 +184,16 @@ class ModelConfig(Section):
         description="rows of a table with vectors of pairs of neighbouring words, by a hash of the pair, "
         "which are added to those of the words (classification); 0: none",
     )
+    evidence: Annotated[int, Field(ge=0, le=4_000_000)] = Field(
+        0,
+        description="number of n-grams whose weights in a linear model, which is fitted first, the network "
+        "reads at each word (classification); 0: none",
+    )
+    words: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="number of the most frequent words that have a vector of their own; the others have that "
+        "of the unknown word, but count in `bigrams` and `evidence` (classification); 0: all",
+    )
     word_dropout: Fraction = Field(
         0.0,
         description="probability with which a word of a training text is replaced by the unknown word "

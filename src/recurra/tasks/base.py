@@ -261,7 +261,8 @@ class Task(Generic[P, B]):
             Raises KeyError for a missing file.
         build: builds the network from settings and assets. Called within
             `recurra.generators.initial_weights`, for training, loading and inspecting.
-        training_setup: returns batches, objective and validation for a network on its device.
+        training_setup: returns batches, objective and validation for a network on its device, and reports
+            what takes long.
         open_file: opens a whole file as one part of the data for a saved model.
         assess: computes the metrics of a model on one part.
         report_assessment: reports these metrics.
@@ -295,7 +296,7 @@ class Task(Generic[P, B]):
     prepare: Prepare[P]
     read_assets: Callable[[Any, Mapping[str, Any]], Assets]
     build: Callable[[Any, Any], Network]
-    training_setup: Callable[[P, Any], TrainingSetup]
+    training_setup: Callable[[P, Any, Reporter], TrainingSetup]
     open_file: Callable[[B, Path, Reporter], Any]
     assess: Callable[[B, Any, AssessOptions], Assessment]
     report_assessment: Callable[[Any, Reporter], None]

@@ -382,7 +382,7 @@ def train_bundle(
         if _may_use_kernels(config):
             _compile_kernels(config.model.cell, reporter)
         model.to(device)
-        training_setup = task.training_setup(prepared, model)
+        training_setup = task.training_setup(prepared, model, reporter)
         _try_out(task, prepared, model, training_setup)
         begun = time.perf_counter()
         fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None

@@ -57,7 +57,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 def test_outputs_begin_with_the_shares_of_the_labels(fitted: Fitted) -> None:
     prepared = prepare(fitted.folder.parent / "train.csv", fitted.bundle.config, Reporter())
     model = TASK.build(prepared.config, prepared.assets)
-    TASK.training_setup(prepared, model)
+    TASK.training_setup(prepared, model, Reporter())
     counts = prepared.train.labels.sum(axis=0)
     shares = (counts + 0.5) / (len(prepared.train) + 1)
     assert 1 / (1 + np.exp(-model.head.bias.detach().numpy())) == pytest.approx(shares, abs=1e-6)

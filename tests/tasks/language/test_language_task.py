@@ -302,7 +302,7 @@ def test_an_interrupted_training_resumes_bit_for_bit(tmp_path: Path, output: str
     class StopError(Exception):
         pass
 
-    def breaking_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSetup:
+    def breaking_setup(prepared: LanguageData, model: LanguageNetwork, reporter: Reporter) -> TrainingSetup:
         calls = [0]
 
         class Breaking(StreamObjective):
@@ -312,7 +312,7 @@ def test_an_interrupted_training_resumes_bit_for_bit(tmp_path: Path, output: str
                     raise StopError
                 return super().__call__(model, batch)
 
-        return replace(TASK.training_setup(prepared, model), objective=Breaking())
+        return replace(TASK.training_setup(prepared, model, reporter), objective=Breaking())
 
     with pytest.raises(StopError):
         train_bundle(replace(TASK, training_setup=breaking_setup), ready, folder=tmp_path / "stopped")

@@ -98,7 +98,7 @@ def counted(network: nn.Module, part: Part) -> np.ndarray:
     return torch.cat(found).numpy()
 
 
-def training_setup(prepared: VowelData, model: VowelNetwork) -> TrainingSetup:
+def training_setup(prepared: VowelData, model: VowelNetwork, reporter: Reporter) -> TrainingSetup:
     train, valid = prepared.train, prepared.valid
     return TrainingSetup(
         Batches(train.examples, train.rows, prepared.config.train.batch_size, shuffle=True),

@@ -14,8 +14,10 @@ from torch.nn import functional
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
-from recurra.io.tokenizer import TextTokenizer
+from recurra.io.tokenizer import SPECIALS, TextTokenizer
+from recurra.kernels.dispatch import Lookup
 from recurra.layers import BigramEmbedding, Dropout, Embedding, TrainedRows, WordDropout
+from recurra.layers.evidence import NgramEvidence
 from recurra.layers.network import (
     LayerInfo,
     Network,
@@ -54,16 +56,18 @@ class Classifier(Network):
     ) -> None:
         super().__init__()
         self.label_kind = label_kind
+        self.words = config.words or vocab_size
         self.word_dropout = WordDropout(config.word_dropout, TextTokenizer.unknown_id)
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
         self.bigrams = BigramEmbedding(config.bigrams, config.embedding) if config.bigrams else None
-        self.recurrent = recurrent_stack(
-            config, config.embedding, return_sequences=config.poolings != ["last"]
-        )
+        outputs = 1 if label_kind == "binary" else classes
+        self.evidence = NgramEvidence(vocab_size, config.evidence, outputs) if config.evidence else None
+        width = config.embedding + (0 if self.evidence is None else self.evidence.features)
+        self.recurrent = recurrent_stack(config, width, return_sequences=config.poolings != ["last"])
         self.pooling = pooling_of(config, self.recurrent.output_size)
         features = len(config.poolings) * self.recurrent.output_size
         self.head_dropout = Dropout(config.head_dropout)
-        self.head = nn.Linear(features, 1 if label_kind == "binary" else classes)
+        self.head = nn.Linear(features, outputs)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -97,6 +101,8 @@ class Classifier(Network):
             rows.append(
                 LayerInfo("bigrams", "BigramEmbedding", (None, None, width), list(self.bigrams.parameters()))
             )
+        if self.evidence is not None:
+            rows.append(LayerInfo("evidence", "NgramEvidence", (None, None, self.evidence.features)))
         rows += [*layer_info_of(self.recurrent, last_alone=self.pooling is None)]
         vector = (None, self.head.in_features)
         if self.pooling is not None:
@@ -107,15 +113,40 @@ class Classifier(Network):
         rows.append(LayerInfo("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
         return rows
 
-    def vectors(self, tokens: Tensor) -> Tensor:
-        """Returns what the recurrent layers read, (B, T, E): vectors of words, plus those of their pairs."""
-        words = self.embedding.lookup(tokens).dense()
-        return words if self.bigrams is None else words + self.bigrams(tokens)
+    def common(self, tokens: Tensor) -> Tensor:
+        """Returns ids with that of the unknown word in place of words that have no vector of their own."""
+        first = len(SPECIALS) + self.words
+        if first >= self.embedding.num_embeddings:
+            return tokens
+        return tokens.masked_fill(tokens >= first, TextTokenizer.unknown_id)
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,)."""
-        tokens = self.word_dropout(tokens)
-        inputs = self.embedding.lookup(tokens) if self.bigrams is None else self.vectors(tokens)
+    def vectors(self, tokens: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Returns what the recurrent layers read, (B, T, E).
+
+        These are vectors of words, plus those of their pairs, followed by the evidence of n-grams.
+
+        Args:
+            tokens: ``(B, T)`` int64.
+            evidence: that of the tokens, ``(B, T, 3 K)``, in place of the network's own.
+        """
+        read = self.word_dropout(tokens)
+        words = self.embedding.lookup(self.common(read)).dense()
+        if self.bigrams is not None:
+            words = words + self.bigrams(read)
+        if self.evidence is None:
+            return words
+        return torch.cat([words, self.evidence(tokens) if evidence is None else evidence], 2)
+
+    def forward(self, tokens: Tensor, lengths: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,).
+
+        ``evidence`` is that of `vectors`.
+        """
+        inputs: Tensor | Lookup
+        if self.bigrams is None and self.evidence is None:
+            inputs = self.embedding.lookup(self.common(self.word_dropout(tokens)))
+        else:
+            inputs = self.vectors(tokens, evidence)
         vector = pooled(self.recurrent, self.pooling, inputs, lengths)
         logits: Tensor = self.head(self.head_dropout(vector))
         return logits

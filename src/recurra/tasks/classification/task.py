@@ -29,6 +29,7 @@ from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
 from recurra.tasks.classification.explaining import explain_text
 from recurra.tasks.classification.fitted import fit_experts
@@ -50,7 +51,7 @@ _TEXTS_CHUNK = 256
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
 
-def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup:
+def training_setup(prepared: ClassifierData, model: Classifier, reporter: Reporter) -> TrainingSetup:
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
     The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
@@ -92,11 +93,12 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
         seed=settings.seed,
         weights=rows.weights,
     )
-    return TrainingSetup(
-        batches,
-        supervised(classification_loss(kind, class_weights(prepared.config, labels, train))),
-        validate,
-    )
+    loss = classification_loss(kind, class_weights(prepared.config, labels, train))
+    if model.evidence is None:
+        return TrainingSetup(batches, supervised(loss), validate)
+    V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
+    evidence = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+    return TrainingSetup(batches, with_evidence(model.evidence, evidence, rows, loss), validate)
 
 
 def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Reporter) -> ClassifierBundle:

@@ -24,7 +24,7 @@ from recurra.train.objective import StatelessLoss
 __all__ = ["TASK"]
 
 
-def training_setup(prepared: SeriesData, model: nn.Module) -> TrainingSetup:
+def training_setup(prepared: SeriesData, model: nn.Module, reporter: Reporter) -> TrainingSetup:
     """Trains on the error in standard deviations; validation adds the MAE in the unit of the target."""
     loss_kind, std = prepared.config.series.loss, prepared.assets.layout.target.std
     held_out = windows_of(prepared.valid, prepared)

@@ -34,7 +34,7 @@ __all__ = ["TASK"]
 _CHUNK = 600  # tokens
 
 
-def training_setup(prepared: LanguageData, model: LanguageNetwork) -> TrainingSetup:
+def training_setup(prepared: LanguageData, model: LanguageNetwork, reporter: Reporter) -> TrainingSetup:
     """Returns the windows, the objective and the validation, which computes loss (in nats) and perplexity.
 
     The output bias is initialized with the token frequencies of the training part.

@@ -29,7 +29,7 @@ from recurra.train.objective import StatelessLoss
 __all__ = ["TASK"]
 
 
-def training_setup(prepared: TaggerData, model: nn.Module) -> TrainingSetup:
+def training_setup(prepared: TaggerData, model: nn.Module, reporter: Reporter) -> TrainingSetup:
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy and macro-F1."""
     numbers, settings = prepared.train.numbers, prepared.config.train
     batches = TaggedBatches(numbers, None, settings.batch_size, shuffle=True, seed=settings.seed)

@@ -1,0 +1,136 @@
+"""Log-odds of the n-grams that end at each token, as inputs of a network.
+
+The weights are those of a linear model over n-grams, fitted before the network is trained, and stay fixed.
+The network learns what a linear model can't say: how much an n-gram counts where it stands.
+
+Dimensions: ``B`` batch, ``T`` time, ``F`` n-grams, ``K`` outputs of the linear model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recurra.errors import BundleError
+from recurra.layers.embedding import PADDING
+
+__all__ = ["LONGEST", "NgramEvidence", "id_hashes"]
+
+LONGEST = 3
+"""Tokens of the longest n-grams."""
+_BITS = 48  # of a key
+_MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # odd: 2 ** 64 divided by the golden ratio, as a signed number
+_ABSENT = np.iinfo(np.int64).max
+
+
+def id_hashes(vocab_size: int) -> NDArray[np.uint64]:
+    """Returns a 64-bit hash of each token id, of shape (V,): the finalizer of SplitMix64.
+
+    Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
+    """
+    z = (np.arange(vocab_size, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+class NgramEvidence(nn.Module):
+    """The weights of the 1-, 2- and 3-grams that end at each token: ids ``(B, T)`` to ``(B, T, 3 K)``.
+
+    ``features[b, t, (n - 1) K + k]`` is the weight in output ``k`` of the ``n`` tokens up to ``t``, divided
+    by the root mean square of such weights over the training tokens; 0 for an n-gram that is not known, and
+    at padding. Nothing is trained.
+
+    Args:
+        vocab_size: ``V``.
+        ngrams: ``F``, the rows of the table; fewer n-grams may be known.
+        outputs: ``K``.
+
+    Example:
+        >>> layer = NgramEvidence(vocab_size=10, ngrams=4, outputs=1)
+        >>> layer.set(layer.keys_of(torch.tensor([[5, 6]]))[1][:, 1:].reshape(-1).numpy(),
+        ...           np.array([[2.0]]), np.ones(3))
+        >>> layer(torch.tensor([[5, 6, 5, 0]]))[0].tolist()
+        [[0.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+
+    keys: Tensor
+    weights: Tensor
+    scales: Tensor
+    _hashes: Tensor
+
+    def __init__(self, vocab_size: int, ngrams: int, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.register_buffer("keys", torch.full((ngrams,), _ABSENT, dtype=torch.int64))
+        self.register_buffer("weights", torch.zeros(ngrams, outputs))
+        self.register_buffer("scales", torch.ones(LONGEST * outputs))
+        hashes = torch.from_numpy(id_hashes(vocab_size).view(np.int64))
+        self.register_buffer("_hashes", hashes.to(self.keys.device), persistent=False)
+
+    @property
+    def features(self) -> int:
+        """The number of features of a token, ``3 K``."""
+        return LONGEST * self.outputs
+
+    def set(
+        self, keys: NDArray[np.int64], weights: NDArray[np.floating], scales: NDArray[np.floating]
+    ) -> None:
+        """Sets the known n-grams.
+
+        Args:
+            keys: their keys, sorted, of shape (f,), with f of at most F.
+            weights: of shape (f, K).
+            scales: factors of the features, of shape (3 K,).
+        """
+        known = len(keys)
+        self.keys.fill_(_ABSENT)
+        self.weights.zero_()
+        self.keys[:known] = torch.as_tensor(np.ascontiguousarray(keys))
+        self.weights[:known] = torch.as_tensor(weights, dtype=torch.float32)
+        self.scales.copy_(torch.as_tensor(scales, dtype=torch.float32))
+
+    def keys_of(self, tokens: Tensor) -> list[Tensor]:
+        """Returns for 1, 2 and 3 tokens the keys (B, T) of the n-grams that end at each token.
+
+        The key is -1, which no n-gram has, at padding and where the text is too short.
+        """
+        hashes = self._hashes[tokens]
+        padding, found, mixed = tokens == PADDING, [], hashes
+        for size in range(1, LONGEST + 1):
+            if size > 1:
+                mixed = mixed[:, :-1] * _MULTIPLIER + hashes[:, size - 1 :]
+            if tokens.shape[1] < size:
+                found.append(torch.full_like(tokens, -1))
+                continue
+            # The shift is arithmetic: the mask takes the copies of the sign away.
+            keys = (mixed >> (64 - _BITS)) & ((1 << _BITS) - 1)
+            keys = nn.functional.pad(keys, (size - 1, 0), value=-1)
+            found.append(keys.masked_fill(padding, -1))
+        return found
+
+    def forward(self, tokens: Tensor, select: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Returns the features (B, T, 3 K).
+
+        Args:
+            tokens: ``(B, T)`` int64, padded at the end with 0.
+            select: returns weights (B, T, K) for columns (B, T) of the table; None for the weights of the
+                layer.
+        """
+        parts = []
+        for keys in self.keys_of(tokens):
+            columns = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
+            weights = self.weights[columns] if select is None else select(columns)
+            parts.append(weights * (self.keys[columns] == keys)[:, :, None])
+        return torch.cat(parts, 2) * self.scales
+
+    def require_sound(self) -> None:
+        """Raises BundleError if the loaded table can't be one that `set` filled."""
+        if not bool((self.keys[1:] >= self.keys[:-1]).all()):
+            raise BundleError("the keys of the n-grams are not sorted")
+        if not bool(torch.isfinite(self.weights).all() and torch.isfinite(self.scales).all()):
+            raise BundleError("a weight of an n-gram is not finite")

@@ -1,0 +1,181 @@
+"""The evidence of n-grams that a network reads: linear models over token ids, cross-fitted on training rows.
+
+A row of the training part gets the weights of a model that was not trained on its fold. If it got those of a
+model that was, the network would learn to trust n-grams of the training texts that say nothing about others.
+Rows that were not trained on get the weights of a model of all training rows.
+
+This is stacking (Wolpert, "Stacked Generalization", Neural Networks 5, 1992) within the text: the second
+level, a recurrent network, reads the first level's evidence word by word and not its sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recurra.errors import DataError
+from recurra.io.batcher import Batch
+from recurra.io.examples import Examples
+from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
+from recurra.tasks.classification.ngrams.features import Features
+from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
+from recurra.tasks.classification.ngrams.regression import Regressions
+from recurra.tasks.classification.ngrams.words import Encoded
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.texts import Part
+from recurra.train.objective import StatelessLoss
+
+__all__ = ["CLASSES", "Evidence", "fit_evidence", "with_evidence"]
+
+CLASSES = 20
+"""Classes up to which the network reads evidence: there are three features and five models of each."""
+_FOLDS = 4
+_OFTEN = 20_000
+"""Rows from which on an n-gram must occur in 3 texts, as in the n-gram model; with fewer rows in 2."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The weights of ``f`` n-grams in ``K`` outputs.
+
+    Attributes:
+        keys: sorted, of shape (f,), int64.
+        weights: those of the models without one fold each, and of the model of all training rows, of shape
+            (5, f, K), float32.
+        model_of: the model of each training row, in their order, of shape (n,), int64.
+        scales: factors of the features, of shape (3 K,), float32.
+    """
+
+    keys: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    model_of: NDArray[np.int64]
+    scales: NDArray[np.float32]
+
+
+def fit_evidence(
+    train: Part, label_kind: str, classes: int, vocab_size: int, ngrams: int, reporter: Reporter
+) -> Evidence:
+    """Fits the models of `Evidence` on the token ids of the training rows.
+
+    Groups of rows are kept in one fold. The same rows give the same evidence.
+
+    Args:
+        train: the training part.
+        label_kind: ``binary``, ``multiclass`` or ``multilabel``.
+        classes: ``C``; ``K`` is 1 for binary and C otherwise.
+        vocab_size: ``V``.
+        ngrams: the most n-grams that are kept: those that occur in most texts.
+        reporter: receives the progress.
+    """
+    examples, rows = train.examples, train.rows
+    if train.weights is not None:  # a row of weight 0 is not there
+        rows = rows[train.weights[rows] > 0]
+    fold_of = _folds(examples, rows)
+    hashes, labels = id_hashes(vocab_size), _labels(examples)
+    columns = [1] if label_kind == "binary" else range(classes)
+    several = label_kind == "multilabel"
+
+    def model(chosen: NDArray[np.int64]) -> tuple[Features, NDArray[np.float32]]:
+        encoded = _encoded(examples, chosen)
+        least = 3 if len(rows) >= _OFTEN else 2
+        features, matrix = Features.learn(encoded, hashes, least, tick)
+        truth = labels[chosen]
+        positives = [truth[:, c] > 0 if several else truth == c for c in columns]
+        weights = Regressions.fit(matrix, positives, lambda classes: tick(0)).weights
+        return features, weights * features.idf[:, None]
+
+    sizes = [int((fold_of[rows] != fold).sum()) for fold in range(_FOLDS)]
+    work = sum(size * (passes(_encoded(examples, rows)) + 1) for size in (*sizes, len(rows)))
+    with reporter.counting("fitting the evidence of n-grams", work) as tick:
+        whole, of_all = model(rows)
+        kept = _most_frequent(whole, ngrams)
+        keys = whole.keys[kept]
+        weights = np.zeros((_FOLDS + 1, len(keys), of_all.shape[1]), np.float32)
+        weights[_FOLDS] = of_all[kept]
+        for fold in range(_FOLDS):
+            features, of_fold = model(rows[fold_of[rows] != fold])
+            places, known = features.columns(keys)
+            weights[fold, known] = of_fold[places[known]]
+    scales = _scales(_encoded(examples, rows), hashes, keys, weights[_FOLDS])
+    return Evidence(keys.astype(np.int64), weights, fold_of[train.rows], scales)
+
+
+def with_evidence(
+    layer: NgramEvidence, evidence: Evidence, rows: Part, loss: Callable[..., Tensor]
+) -> StatelessLoss:
+    """Returns the objective ``loss(model(tokens, lengths, features), labels)`` of cross-fitted features.
+
+    Args:
+        layer: the layer of the model; it gets the weights of all training rows.
+        evidence: fitted on the training rows.
+        rows: the rows to train on: the training rows, and perhaps others after them.
+        loss: as in `recurra.train.objective.supervised`.
+    """
+    layer.set(evidence.keys, evidence.weights[_FOLDS], evidence.scales)
+    weights = torch.from_numpy(evidence.weights)
+    model_of = np.full(len(rows.examples), _FOLDS, np.int64)
+    model_of[rows.rows[: len(evidence.model_of)]] = evidence.model_of
+
+    def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
+        if batch.labels is None:
+            raise DataError("the training examples have no labels")
+        device = next(model.parameters()).device
+        own = torch.from_numpy(model_of[batch.rows])[:, None]
+        tokens = batch.tokens.to(device)
+        features = layer(tokens, lambda columns: weights[own, columns.cpu()].to(device))
+        logits = model(tokens, batch.lengths.to(device), features)
+        by_row = () if batch.weights is None else (batch.weights.to(device),)
+        return loss(logits, batch.labels.to(device), *by_row)
+
+    return StatelessLoss(batch_loss)
+
+
+def _folds(examples: Examples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the fold of each example, of shape (N,); groups stay together."""
+    fold_of, random = np.zeros(len(examples), np.int64), np.random.default_rng(0)
+    units = np.arange(len(rows)) if examples.groups is None else examples.groups[rows]
+    names, unit_of = np.unique(units, return_inverse=True)
+    fold_of[rows] = (random.permutation(len(names)) % _FOLDS)[unit_of]
+    return fold_of
+
+
+def _labels(examples: Examples) -> NDArray[np.int64] | NDArray[np.float32]:
+    if examples.labels is None:
+        raise DataError("the training examples have no labels")
+    return examples.labels
+
+
+def _encoded(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
+    """Returns the token ids of some rows as the words of the n-gram model."""
+    lengths = examples.lengths[rows].astype(np.int64)
+    starts = np.repeat(examples.offsets[rows], lengths)
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Encoded(examples.flat[starts + within].astype(np.int32), lengths)
+
+
+def _most_frequent(features: Features, count: int) -> NDArray[np.int64]:
+    """Returns the columns of the n-grams of the most texts, ascending; equally frequent ones by key."""
+    if len(features) <= count:
+        return np.arange(len(features))
+    return np.sort(np.argsort(features.idf, kind="stable")[:count])
+
+
+def _scales(
+    encoded: Encoded, hashes: NDArray[np.uint64], keys: NDArray[np.uint64], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Returns 1 / standard deviation of each feature over the tokens; 1 for a feature that is always 0."""
+    squares = np.zeros((LONGEST, weights.shape[1]))
+    if len(keys) and len(encoded.ids):
+        chosen = Features(keys, np.zeros(len(keys), np.float32))
+        for _, words, lengths in blocks(encoded):
+            for size, found, _ in ngram_keys(hashes[encoded.ids[words]], lengths):
+                columns, known = chosen.columns(found)
+                counts = np.bincount(columns[known], minlength=len(keys)).astype(np.float64)
+                squares[size - 1] += counts @ weights.astype(np.float64) ** 2
+    deviations = np.sqrt(squares.ravel() / max(1, len(encoded.ids)))
+    return np.where(deviations > 0, 1 / np.maximum(deviations, 1e-12), 1.0).astype(np.float32)
