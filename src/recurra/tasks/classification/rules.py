@@ -92,7 +92,7 @@ _WIDE_TOKENS = 1_000_000
 
 def _pairs(facts: Facts) -> int:
     """Rows of a table of pairs of words that is not larger than the texts can fill."""
-    rows = round(facts.rows * facts.median / _PAIR, -3)
+    rows = round(facts.rows * facts.median / _PAIR / 1_000) * 1_000
     return 0 if rows < _PAIRS else rows
 
 
