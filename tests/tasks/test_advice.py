@@ -104,6 +104,7 @@ def test_a_training_that_ends_while_it_improves_is_said_to() -> None:
     assert trained([0.7, 0.6, 0.52]).startswith("Training ended while still improving")
     assert "from 0.600 to 0.520. Continue with --set train.epochs=6 --resume" in trained([0.7, 0.6, 0.52])
     assert "validation macro-F1 went from 0.500 to 0.600" in trained([0.5, 0.6], name="macro_f1")
+    assert trained([0.7, 0.6], "time").endswith(". Allow more time with --minutes")
     # the rate has reached 0
     assert trained([0.7, 0.6], schedule="linear").endswith(". Train with --set train.epochs=4")
     for quiet in (

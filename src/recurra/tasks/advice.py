@@ -49,6 +49,8 @@ def still_improving(outcome: Outcome, train: TrainConfig, minutes: float | None 
     longer = f"--set train.epochs={2 * train.epochs}"
     # Under a schedule the rate has reached 0: a training that continues would begin with a jump.
     further = f"Continue with {longer} --resume" if train.schedule == "constant" else f"Train with {longer}"
+    if outcome.stopped == "time":
+        further = "Allow more time with --minutes"
     if minutes is not None:
         further = f"Train with --minutes {2 * minutes:g}"
     figure = train.monitor.replace("_f1", "-F1")

@@ -62,6 +62,7 @@ _MANY_ROWS = 50_000
 _STEPS = 600
 _FASTER = {
     "model.pooling": ["mean", "max"],
+    "model.word_dropout": 0.2,
     "train.learning_rate": 0.005,
     "train.schedule": "cosine",
     "train.patience": 5,
@@ -99,7 +100,7 @@ def _pairs(facts: Facts) -> int:
 RULES = (
     Rule(
         "few rows",
-        lambda facts: facts.rows <= _FEW_ROWS,
+        lambda facts: facts.rows <= _FEW_ROWS and facts.label_kind != "multilabel",
         lambda facts: {
             **_FASTER,
             "train.batch_size": (batch := 16 if facts.rows <= _FEW_ROWS // 2 else 32),
@@ -108,7 +109,11 @@ RULES = (
     ),
     Rule(
         "many classes",
-        lambda facts: facts.classes >= _MANY_CLASSES and _FEW_ROWS < facts.rows <= _MANY_ROWS,
+        lambda facts: (
+            facts.classes >= _MANY_CLASSES
+            and _FEW_ROWS < facts.rows <= _MANY_ROWS
+            and facts.label_kind == "multiclass"
+        ),
         lambda facts: {**_FASTER, "train.epochs": facts.epochs(_STEPS, facts.batch, least=10, most=30)},
     ),
     Rule(
