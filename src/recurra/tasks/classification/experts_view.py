@@ -77,8 +77,8 @@ def report_experts(bundle: ClassifierBundle, reporter: Reporter) -> dict[str, An
     network = network_name(bundle.config.model)
     reporter.table("", *experts_table(experts, network))
     reporter.note(experts_sentence(experts, network))
-    reporter.note(f"n-grams: {experts.ngrams.method}, {len(experts.ngrams):,} of them")
-    return {"experts": {**experts.as_json(), "ngrams": len(experts.ngrams)}}
+    reporter.note(f"n-grams: {experts.ngrams.method}, {experts.ngrams.n_ngrams:,} of them")
+    return {"experts": {**experts.as_json(), "ngrams": experts.ngrams.n_ngrams}}
 
 
 def experts_section(experts: FittedExperts, network: str) -> Section:
