@@ -97,7 +97,7 @@ def test_the_n_grams_are_trained_once(
     experts = {"model": {"experts": ["ngrams", "recurrent"]}, "train": {"epochs": 1}}
     for seed in (1, 2):  # as expert and as baseline, and by another run on the same rows
         config = updated(small_config, {**experts, "train": {"epochs": 1, "seed": seed}})
-        fit_files(sample.valid, config, tmp_path / str(seed), explained=0)
+        fit_files(sample.valid, config, tmp_path / str(seed), explained=0, baseline=seed == 1)
     assert len(trained) == 1
 
 
