@@ -55,6 +55,8 @@ every_estimator = pytest.mark.parametrize("kind", DATA, ids=lambda kind: kind.__
 OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard"}
 OF_WORDS = {
     "model.embedding",
+    "model.bigrams",
+    "model.initial_embedding",
     "model.word_dropout",
     "train.adversarial",
     "train.embedding_rows",
@@ -70,12 +72,16 @@ LEFT_OUT = {
         "model.bidirectional",
         "model.merge_mode",
         "model.pooling",
+        "model.bigrams",
+        "model.initial_embedding",
         "model.word_dropout",
         "train.class_weight",
     },
     SequenceTagger: {
         *OF_A_FOLDER,
         "model.pooling",
+        "model.bigrams",
+        "model.initial_embedding",
         "model.word_dropout",
         "train.class_weight",
         "tagging.format",

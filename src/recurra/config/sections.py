@@ -179,6 +179,11 @@ class ModelConfig(Section):
         "vectors are concatenated",
     )
     embedding: Width = Field(32, description="size of the token embedding")
+    bigrams: Annotated[int, Field(ge=0, le=2_000_000)] = Field(
+        0,
+        description="rows of a table with vectors of pairs of neighbouring words, by a hash of the pair, "
+        "which are added to those of the words (classification); 0: none",
+    )
     word_dropout: Fraction = Field(
         0.0,
         description="probability with which a word of a training text is replaced by the unknown word "
@@ -187,6 +192,11 @@ class ModelConfig(Section):
     head_dropout: Fraction = Field(
         0.0,
         description="dropout on the pooled vector before the head, or on all states in a language model",
+    )
+    initial_embedding: Literal["random", "neighbours"] = Field(
+        "random",
+        description="initial word vectors of a classifier: random; or neighbours, by which words of the "
+        "training texts stand beside each other (some 15 seconds for 5 million words)",
     )
     backend: Backend = Field("auto", description="implementation of the recurrence")
     initial_weights: Literal["keras", "torch"] = Field(

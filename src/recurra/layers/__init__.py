@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recurra.kernels.dispatch import compile_ahead, compile_kernels, to_be_compiled
+from recurra.layers.bigrams import BigramEmbedding
 from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "AttentionPooling",
+    "BigramEmbedding",
     "Dropout",
     "Embedding",
     "JoinedPooling",

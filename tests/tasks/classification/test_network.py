@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from recurra.config import ModelConfig
+from recurra.layers.bigrams import bigram_ids
 from recurra.tasks.classification.network import Classifier, classification_loss
 
 LENGTHS = torch.tensor([9, 4, 1])
@@ -43,6 +44,36 @@ def test_padding_never_shows(cell: Any, bidirectional: bool, pooling: Any, backe
     torch.testing.assert_close(torch.cat([one for one, _ in alone]), logits, rtol=0, atol=1e-13)
     summed = [torch.stack(parts).sum(0) for parts in zip(*(g for _, g in alone), strict=True)]
     torch.testing.assert_close(summed, gradients, rtol=0, atol=1e-12)
+
+
+def test_padding_never_shows_in_pairs() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(units=5, bidirectional=True, pooling=["mean", "max"], embedding=4, bigrams=50)
+    model = Classifier(config, 20, 3, "multiclass").double()
+    logits = model(tokens(), LENGTHS)
+    torch.testing.assert_close(model(tokens(30), LENGTHS), logits, rtol=0, atol=1e-13)
+    alone = [model(tokens()[b : b + 1, :n], LENGTHS[b : b + 1]) for b, n in enumerate(LENGTHS)]
+    torch.testing.assert_close(torch.cat(alone), logits, rtol=0, atol=1e-13)
+    logits.sin().sum().backward()
+    assert model.bigrams is not None
+    gradient = model.bigrams.table.weight.grad.coalesce()  # type: ignore[union-attr]
+    assert 0 not in gradient.indices()[0]
+    read = bigram_ids(tokens(), 50)
+    assert set(gradient.indices()[0].tolist()) == set(read[read > 0].tolist())
+
+
+def test_vectors_are_those_of_words_plus_those_of_pairs() -> None:
+    model = Classifier(ModelConfig(units=4, embedding=4, bigrams=50), 20, 3, "multiclass")
+    ids = tokens()
+    assert model.bigrams is not None
+    for b, n in enumerate(LENGTHS.tolist()):
+        for t in range(n):
+            expected = model.embedding.weight[ids[b, t]]
+            if t + 1 < n:
+                pair = bigram_ids(ids[b : b + 1, t : t + 2], 50)[0, 0]
+                assert pair > 0
+                expected = expected + model.bigrams.table.weight[pair]
+            torch.testing.assert_close(model.vectors(ids)[b, t], expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("merge_mode", ["concat", "mul"])

@@ -64,8 +64,23 @@ def test_few_rows_and_many_classes_have_enough_steps(rows: int, classes: int) ->
 @pytest.mark.parametrize("above", [{"model": {"pooling": "mean"}}, {"rules": False}])
 def test_what_the_user_sets_takes_precedence(above: dict[str, Any]) -> None:
     config, told = ruled(SEVERAL, above)
-    assert config.model.pooling == "mean"
+    assert config.model.pooling == above.get("model", load_recipe("default")["model"])["pooling"]
     assert ("settings by rule" in told) == ("rules" not in above)
+
+
+@pytest.mark.parametrize(
+    ("rows", "median", "pairs"), [(250, 20, 0), (7_000, 19, 13_000), (10_000, 85, 85_000)]
+)
+def test_the_table_of_pairs_is_as_large_as_the_texts_can_fill(rows: int, median: int, pairs: int) -> None:
+    assert ruled(Facts(rows, 2, "binary", median))[0].model.bigrams == pairs
+    assert ruled(MANY)[0].model.bigrams == 100_000
+
+
+def test_short_texts_have_a_wider_network_unless_it_is_pretrained() -> None:
+    facts = Facts(7_000, 2, "binary", 19)
+    assert ruled(facts)[0].model.units == 128
+    config, _ = ruled(facts, {"train": {"pretrained": "vectors.txt"}})
+    assert (config.model.units, config.model.embedding) == (32, 64)
 
 
 def test_a_saved_configuration_is_kept_as_it_is(tmp_path: Any) -> None:

@@ -72,7 +72,9 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     bidirectional: bool | None = setting("model")
     merge_mode: str | None = setting("model")
     pooling: str | Sequence[str] | None = setting("model")
+    bigrams: int | None = setting("model")
     word_dropout: float | None = setting("model")
+    initial_embedding: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
 
     def fit(

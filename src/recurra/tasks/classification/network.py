@@ -15,7 +15,7 @@ from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
 from recurra.io.tokenizer import TextTokenizer
-from recurra.layers import Dropout, Embedding, TrainedRows, WordDropout
+from recurra.layers import BigramEmbedding, Dropout, Embedding, TrainedRows, WordDropout
 from recurra.layers.network import (
     LayerInfo,
     Network,
@@ -56,6 +56,7 @@ class Classifier(Network):
         self.label_kind = label_kind
         self.word_dropout = WordDropout(config.word_dropout, TextTokenizer.unknown_id)
         self.embedding = Embedding(vocab_size, config.embedding, rows=embedding_rows)
+        self.bigrams = BigramEmbedding(config.bigrams, config.embedding) if config.bigrams else None
         self.recurrent = recurrent_stack(
             config, config.embedding, return_sequences=config.poolings != ["last"]
         )
@@ -79,7 +80,10 @@ class Classifier(Network):
         """Returns the weights of each layer, bottom layer first; pooling and head are the last group."""
         pooling = [] if self.pooling is None else list(self.pooling.parameters())
         top = [*pooling, *self.head.parameters()]
-        return [list(self.embedding.parameters()), *self.recurrent.layer_groups(), top]
+        first, *others = self.recurrent.layer_groups()
+        if self.bigrams is not None:  # not with the words, whose vectors may be pretrained and frozen
+            first = [*self.bigrams.parameters(), *first]
+        return [list(self.embedding.parameters()), first, *others, top]
 
     def layer_info(self) -> list[LayerInfo]:
         """Returns the layers in the order of the data.
@@ -88,10 +92,12 @@ class Classifier(Network):
         ``return_sequences``.
         """
         width, weights = self.embedding.embedding_dim, list(self.embedding.parameters())
-        rows = [
-            LayerInfo("embedding", "Embedding", (None, None, width), weights),
-            *layer_info_of(self.recurrent, last_alone=self.pooling is None),
-        ]
+        rows = [LayerInfo("embedding", "Embedding", (None, None, width), weights)]
+        if self.bigrams is not None:
+            rows.append(
+                LayerInfo("bigrams", "BigramEmbedding", (None, None, width), list(self.bigrams.parameters()))
+            )
+        rows += [*layer_info_of(self.recurrent, last_alone=self.pooling is None)]
         vector = (None, self.head.in_features)
         if self.pooling is not None:
             kind = type(self.pooling).__name__
@@ -101,10 +107,16 @@ class Classifier(Network):
         rows.append(LayerInfo("head", "Dense", (None, self.head.out_features), list(self.head.parameters())))
         return rows
 
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """Returns what the recurrent layers read, (B, T, E): vectors of words, plus those of their pairs."""
+        words = self.embedding.lookup(tokens).dense()
+        return words if self.bigrams is None else words + self.bigrams(tokens)
+
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,)."""
-        words = self.embedding.lookup(self.word_dropout(tokens))
-        vector = pooled(self.recurrent, self.pooling, words, lengths)
+        tokens = self.word_dropout(tokens)
+        inputs = self.embedding.lookup(tokens) if self.bigrams is None else self.vectors(tokens)
+        vector = pooled(self.recurrent, self.pooling, inputs, lengths)
         logits: Tensor = self.head(self.head_dropout(vector))
         return logits
 

@@ -85,6 +85,18 @@ class Rule:
     settings: Callable[[Facts], dict[str, Any]]
 
 
+_PAIR = 10  # tokens of the training texts for each row of the table of pairs
+_PAIRS = 5_000  # rows of the smallest table
+_SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
+_WIDE_TOKENS = 1_000_000
+
+
+def _pairs(facts: Facts) -> int:
+    """Rows of a table of pairs of words that is not larger than the texts can fill."""
+    rows = round(facts.rows * facts.median / _PAIR, -3)
+    return 0 if rows < _PAIRS else rows
+
+
 RULES = (
     Rule(
         "few rows",
@@ -105,10 +117,32 @@ RULES = (
         lambda facts: {**_FASTER, "train.epochs": facts.epochs(_STEPS, facts.batch, least=10, most=30)},
     ),
     Rule(
+        "few words",
+        lambda facts: _pairs(facts) < 100_000,
+        lambda facts: {"model.bigrams": _pairs(facts)},
+    ),
+    Rule(
+        "a script without spaces",
+        lambda facts: facts.unspaced > 0.5,
+        lambda facts: {"model.initial_embedding": "random"},
+    ),
+    Rule(
+        "short texts",
+        lambda facts: facts.median <= _SHORT and facts.rows * facts.median <= _WIDE_TOKENS,
+        lambda facts: {"model.units": 128, "model.embedding": 128},
+    ),
+    Rule(
         "several labels a row",
         lambda facts: facts.label_kind == "multilabel",
         lambda facts: {
             "model.pooling": "max",
+            # as it was measured: what is new in the recipe was tried with one label a row alone
+            "model.bigrams": 0,
+            "model.initial_embedding": "random",
+            "model.word_dropout": 0.0,
+            "train.adversarial": 0.0,
+            "train.average": 0.0,
+            "train.schedule": "constant",
             "train.learning_rate": 0.005,
             "train.epochs": 20,
             "train.patience": 3,
@@ -153,9 +187,11 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
                 found[name] = value, rule.reason
     changes: dict[str, dict[str, Any]] = {}
     told = []
+    # those of a pretrained model or of vectors stay as they are there
+    kept = {*config.fixed, *(("model.units", "model.embedding") if config.train.pretrained else ())}
     for name, (value, reason) in found.items():
         section, key = name.split(".")
-        if name not in config.fixed and getattr(getattr(config, section), key) != value:
+        if name not in kept and getattr(getattr(config, section), key) != value:
             changes.setdefault(section, {})[key] = value
             told.append(f"{name}={value} ({reason})")
     if not changes:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from recurra.errors import ConfigError
 from recurra.generators import initial_weights
 from recurra.io.batcher import Batches
+from recurra.io.cooccurrence import cooccurrence_vectors
 from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
@@ -52,12 +53,19 @@ def training_setup(prepared: ClassifierData, model: Classifier) -> TrainingSetup
     """Returns batches, cross entropy, and the validation, which computes loss, accuracy, F1 and AUC.
 
     The loss is that of calibrated probabilities, see `calibrated_loss`. For multi-label, the outputs of the
-    model begin with the shares of the labels, and F1 is that of the best thresholds.
+    model begin with the shares of the labels, and F1 is that of the best thresholds. Word vectors that are
+    not pretrained begin as ``model.initial_embedding`` says.
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
     if kind == "multilabel":
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
+
+    model_settings, table = prepared.config.model, model.embedding
+    if model_settings.initial_embedding == "neighbours" and prepared.config.train.pretrained is None:
+        vectors = cooccurrence_vectors(train.examples, train.rows, *table.weight.shape)
+        with torch.no_grad():
+            table.weight.copy_(torch.from_numpy(vectors))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
@@ -142,11 +150,12 @@ def _texts(data: Path, config: ClassifierConfig, like: Source | None = None) -> 
 
 
 def _vectors(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
-    """Yields the word vectors (T, E) of each text."""
-    table = bundle.model.embedding.weight.detach()
+    """Yields what the recurrent layers read of each text, (T, E)."""
+    model = bundle.model
     while chunk := list(islice(texts, _TEXTS_CHUNK)):
         for ids in bundle.assets.tokenizer.encode(chunk).ids:
-            yield table[torch.from_numpy(ids.astype(np.int64))]
+            with torch.no_grad():
+                yield model.vectors(torch.from_numpy(ids.astype(np.int64))[None])[0]
 
 
 def class_weights(config: ClassifierConfig, labels: Labels, training: Part) -> torch.Tensor | None:
