@@ -76,6 +76,13 @@ def test_the_table_of_pairs_is_as_large_as_the_texts_can_fill(rows: int, median:
     assert ruled(MANY)[0].model.bigrams == 100_000
 
 
+def test_short_texts_have_a_wider_network_unless_it_is_pretrained() -> None:
+    facts = Facts(7_000, 2, "binary", 19)
+    assert ruled(facts)[0].model.units == 128
+    config, _ = ruled(facts, {"train": {"pretrained": "vectors.txt"}})
+    assert (config.model.units, config.model.embedding) == (32, 64)
+
+
 def test_a_saved_configuration_is_kept_as_it_is(tmp_path: Any) -> None:
     config, _ = ruled(SEVERAL, {"train": {"epochs": 7}})
     path = tmp_path / "config.yaml"

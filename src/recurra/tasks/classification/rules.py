@@ -187,9 +187,11 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
                 found[name] = value, rule.reason
     changes: dict[str, dict[str, Any]] = {}
     told = []
+    # those of a pretrained model or of vectors stay as they are there
+    kept = {*config.fixed, *(("model.units", "model.embedding") if config.train.pretrained else ())}
     for name, (value, reason) in found.items():
         section, key = name.split(".")
-        if name not in config.fixed and getattr(getattr(config, section), key) != value:
+        if name not in kept and getattr(getattr(config, section), key) != value:
             changes.setdefault(section, {})[key] = value
             told.append(f"{name}={value} ({reason})")
     if not changes:
