@@ -81,6 +81,8 @@ def test_short_texts_have_a_wider_network_unless_it_is_pretrained() -> None:
     assert ruled(facts)[0].model.units == 128
     config, _ = ruled(facts, {"train": {"pretrained": "vectors.txt"}})
     assert (config.model.units, config.model.embedding) == (32, 64)
+    config, _ = ruled(facts, recipe="unlabeled")
+    assert (config.model.units, config.model.embedding, config.model.bigrams) == (256, 128, 0)
 
 
 def test_a_saved_configuration_is_kept_as_it_is(tmp_path: Any) -> None:

@@ -74,6 +74,8 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     pooling: str | Sequence[str] | None = setting("model")
     experts: str | Sequence[str] | None = setting("model")
     bigrams: int | None = setting("model")
+    evidence: int | None = setting("model")
+    words: int | None = setting("model")
     word_dropout: float | None = setting("model")
     initial_embedding: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")

@@ -89,11 +89,12 @@ _PAIR = 10  # tokens of the training texts for each row of the table of pairs
 _PAIRS = 5_000  # rows of the smallest table
 _SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
 _WIDE_TOKENS = 1_000_000
+_WIDE = 128
 
 
 def _pairs(facts: Facts) -> int:
     """Rows of a table of pairs of words that is not larger than the texts can fill."""
-    rows = round(facts.rows * facts.median / _PAIR / 1_000) * 1_000
+    rows = 1_000 * round(facts.rows * facts.median / (1_000 * _PAIR))
     return 0 if rows < _PAIRS else rows
 
 
@@ -129,7 +130,7 @@ RULES = (
     Rule(
         "short texts",
         lambda facts: facts.median <= _SHORT and facts.rows * facts.median <= _WIDE_TOKENS,
-        lambda facts: {"model.units": 128, "model.embedding": 128},
+        lambda facts: {"model.units": _WIDE, "model.embedding": _WIDE},
     ),
     Rule(
         "several labels a row",
@@ -187,8 +188,7 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
                 found[name] = value, rule.reason
     changes: dict[str, dict[str, Any]] = {}
     told = []
-    # those of a pretrained model or of vectors stay as they are there
-    kept = {*config.fixed, *(("model.units", "model.embedding") if config.train.pretrained else ())}
+    kept = {*config.fixed, *_kept(config)}
     for name, (value, reason) in found.items():
         section, key = name.split(".")
         if name not in kept and getattr(getattr(config, section), key) != value:
@@ -200,3 +200,13 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
         changes["model"]["activation"] = cell_named(changes["model"]["cell"]).activation
     reporter.facts({"settings by rule": ", ".join(told)})
     return updated(config, {**changes, "set_by_rule": told})
+
+
+def _kept(config: ClassifierConfig) -> set[str]:
+    """Settings that no rule changes: sizes that are pretrained or larger, and pairs where there are none."""
+    kept: set[str] = set()
+    if config.train.pretrained is not None or max(config.model.layer_units) > _WIDE:
+        kept |= {"model.units", "model.embedding"}
+    if not config.model.bigrams:
+        kept.add("model.bigrams")
+    return kept
