@@ -272,6 +272,11 @@ class ModelConfig(Section):
         return self.units if isinstance(self.units, list) else [self.units] * self.layers
 
     @property
+    def layer_dropouts(self) -> list[float]:
+        """Dropout on the input of each layer, first to last."""
+        return self.dropout if isinstance(self.dropout, list) else [self.dropout] * self.layers
+
+    @property
     def layer_activations(self) -> list[str]:
         """Activation of each layer, first to last."""
         if isinstance(self.activation, list):

@@ -117,7 +117,8 @@ def with_evidence(
         loss: as in `recurra.train.objective.supervised`.
     """
     layer.set(evidence.keys, evidence.weights[_FOLDS], evidence.scales)
-    weights = torch.from_numpy(evidence.weights)
+    known = len(evidence.keys)  # of the rows of the layer's table; the others have no weight
+    weights = torch.nn.functional.pad(torch.from_numpy(evidence.weights), (0, 0, 0, 1))
     model_of = np.full(len(rows.examples), _FOLDS, np.int64)
     model_of[rows.rows[: len(evidence.model_of)]] = evidence.model_of
 
@@ -127,7 +128,7 @@ def with_evidence(
         device = next(model.parameters()).device
         own = torch.from_numpy(model_of[batch.rows])[:, None]
         tokens = batch.tokens.to(device)
-        features = layer(tokens, lambda columns: weights[own, columns.cpu()].to(device))
+        features = layer(tokens, lambda columns: weights[own, columns.cpu().clamp(max=known)].to(device))
         logits = model(tokens, batch.lengths.to(device), features)
         by_row = () if batch.weights is None else (batch.weights.to(device),)
         return loss(logits, batch.labels.to(device), *by_row)

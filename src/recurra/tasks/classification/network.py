@@ -62,7 +62,12 @@ class Classifier(Network):
         self.bigrams = BigramEmbedding(config.bigrams, config.embedding) if config.bigrams else None
         outputs = 1 if label_kind == "binary" else classes
         self.evidence = NgramEvidence(vocab_size, config.evidence, outputs) if config.evidence else None
-        width = config.embedding + (0 if self.evidence is None else self.evidence.features)
+        width, self.input_dropout = config.embedding, Dropout(0.0)
+        if self.evidence is not None:
+            width += self.evidence.features
+            first, *others = config.layer_dropouts
+            config = config.model_copy(update={"dropout": [0.0, *others]})
+            self.input_dropout = Dropout(first)
         self.recurrent = recurrent_stack(config, width, return_sequences=config.poolings != ["last"])
         self.pooling = pooling_of(config, self.recurrent.output_size)
         features = len(config.poolings) * self.recurrent.output_size
@@ -123,7 +128,8 @@ class Classifier(Network):
     def vectors(self, tokens: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Returns what the recurrent layers read, (B, T, E).
 
-        These are vectors of words, plus those of their pairs, followed by the evidence of n-grams.
+        These are vectors of words, plus those of their pairs, followed by the evidence of n-grams, which has
+        no dropout: a sequence without it could not be learned from.
 
         Args:
             tokens: ``(B, T)`` int64.
@@ -135,7 +141,8 @@ class Classifier(Network):
             words = words + self.bigrams(read)
         if self.evidence is None:
             return words
-        return torch.cat([words, self.evidence(tokens) if evidence is None else evidence], 2)
+        mask = self.input_dropout(words.new_ones(len(words), 1, words.shape[2]))
+        return torch.cat([words * mask, self.evidence(tokens) if evidence is None else evidence], 2)
 
     def forward(self, tokens: Tensor, lengths: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Returns logits (B, C) for tokens (B, T), int64, padded at the end, and lengths (B,).

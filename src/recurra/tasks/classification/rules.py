@@ -18,6 +18,7 @@ from recurra.config import updated
 from recurra.io.labels import Labels
 from recurra.io.text import HAN
 from recurra.io.tokenizer import TextTokenizer
+from recurra.tasks.classification.evidence import CLASSES as EVIDENCE_CLASSES
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
@@ -78,11 +79,13 @@ class Rule:
         reason: The kind of data, in a few words.
         holds: Whether data are of this kind.
         settings: The settings for them by dotted name. Those of a later rule take precedence.
+        fits: Whether the rule is for networks with these settings.
     """
 
     reason: str
     holds: Callable[[Facts], bool]
     settings: Callable[[Facts], dict[str, Any]]
+    fits: Callable[[ClassifierConfig], bool] = lambda config: True
 
 
 _PAIR = 10  # tokens of the training texts for each row of the table of pairs
@@ -90,6 +93,31 @@ _PAIRS = 5_000  # rows of the smallest table
 _SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
 _WIDE_TOKENS = 1_000_000
 _WIDE = 128
+_EVIDENCE_TOKENS = 500_000  # of the training texts, from which on the network reads the evidence of n-grams
+_MANY_TOKENS = 2_000_000
+
+
+def _with_evidence(facts: Facts) -> dict[str, Any]:
+    """Settings of a network that reads the evidence of n-grams (docs/decisions/0035-evidence.md).
+
+    What the words themselves say is left to the n-grams: with vectors for all 30,000 words of IMDB it learns
+    the training texts by heart in two epochs.
+    """
+    many = facts.rows * facts.median >= _MANY_TOKENS
+    return {
+        "model.evidence": 262_144,
+        "model.words": 3_000,
+        "model.bigrams": 0,
+        "model.initial_embedding": "random",
+        "model.units": 64,
+        "model.embedding": 32 if many else 64,
+        "model.word_dropout": 0.1 if many else 0.2,
+        "model.head_dropout": 0.3 if many else 0.5,
+        "train.adversarial": 0.0,
+        "train.average": 0.0,
+        "train.learning_rate": 0.003,
+        "train.epochs": 4 if many else 6,
+    }
 
 
 def _pairs(facts: Facts) -> int:
@@ -126,6 +154,18 @@ RULES = (
         "a script without spaces",
         lambda facts: facts.unspaced > 0.5,
         lambda facts: {"model.initial_embedding": "random"},
+    ),
+    Rule(
+        "many words",
+        lambda facts: (
+            facts.rows > _FEW_ROWS
+            and facts.median > _SHORT
+            and facts.rows * facts.median >= _EVIDENCE_TOKENS
+            and facts.classes <= EVIDENCE_CLASSES
+            and facts.label_kind != "multilabel"
+        ),
+        _with_evidence,
+        lambda config: config.model.bigrams > 0 and config.train.pretrained is None,
     ),
     Rule(
         "short texts",
@@ -183,7 +223,7 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
         return config
     found: dict[str, tuple[Any, str]] = {}
     for rule in RULES:
-        if rule.holds(facts):
+        if rule.holds(facts) and rule.fits(config):
             for name, value in rule.settings(facts).items():
                 found[name] = value, rule.reason
     changes: dict[str, dict[str, Any]] = {}
