@@ -71,6 +71,7 @@ class NgramEvidence(nn.Module):
         self.register_buffer("scales", torch.ones(LONGEST * outputs))
         hashes = torch.from_numpy(id_hashes(vocab_size).view(np.int64))
         self.register_buffer("_hashes", hashes.to(self.keys.device), persistent=False)
+        self.register_load_state_dict_post_hook(_require_sound)
 
     @property
     def features(self) -> int:
@@ -128,9 +129,11 @@ class NgramEvidence(nn.Module):
             parts.append(weights * (self.keys[columns] == keys)[:, :, None])
         return torch.cat(parts, 2) * self.scales
 
-    def require_sound(self) -> None:
-        """Raises BundleError if the loaded table can't be one that `set` filled."""
-        if not bool((self.keys[1:] >= self.keys[:-1]).all()):
-            raise BundleError("the keys of the n-grams are not sorted")
-        if not bool(torch.isfinite(self.weights).all() and torch.isfinite(self.scales).all()):
-            raise BundleError("a weight of an n-gram is not finite")
+
+def _require_sound(layer: nn.Module, incompatible: object) -> None:
+    """Raises BundleError if a loaded table can't be one that `NgramEvidence.set` filled."""
+    assert isinstance(layer, NgramEvidence)  # noqa: S101  # a hook of this class
+    if not bool((layer.keys[1:] >= layer.keys[:-1]).all()):
+        raise BundleError("the keys of the n-grams that the network reads are not sorted")
+    if not bool(torch.isfinite(layer.weights).all() and torch.isfinite(layer.scales).all()):
+        raise BundleError("a weight of an n-gram that the network reads is not finite")
