@@ -29,8 +29,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurra import __version__
-
 RESULTS = Path(__file__).parent / "results" / "default.jsonl"
 Row = dict[str, Any]
 _SHOPPING_SEED = 113  # as in recurra.datasets.load_zh_shopping
@@ -123,7 +121,6 @@ def _measured(name: str, seed: int, files: list[str], out: Path, settings: list[
         "seed": seed,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
-        "version": __version__,
         "cpu": _processor(),
         "cores": os.cpu_count(),
         "settings": settings,

@@ -71,7 +71,7 @@ class NgramEvidence(nn.Module):
         self.register_buffer("scales", torch.ones(LONGEST * outputs))
         hashes = torch.from_numpy(id_hashes(vocab_size).view(np.int64))
         self.register_buffer("_hashes", hashes.to(self.keys.device), persistent=False)
-        self.register_load_state_dict_post_hook(_require_sound)
+        self.register_load_state_dict_post_hook(_require_sound)  # type: ignore[no-untyped-call]
 
     @property
     def features(self) -> int:
