@@ -52,6 +52,11 @@ class Facts:
     unspaced: float = 0.0
     batch: int = 64
 
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of all training texts, about."""
+        return self.rows * self.median
+
     def epochs(self, steps: int, batch: int, least: int, most: int) -> int:
         """Returns the epochs that have ``steps`` steps of ``batch`` rows, within ``least`` and ``most``."""
         return min(most, max(least, round(steps * batch / max(self.rows, 1))))
@@ -89,44 +94,73 @@ class Rule:
 
 
 _PAIR = 10  # tokens of the training texts for each row of the table of pairs
-_PAIRS = 5_000  # rows of the smallest table
+_PAIRS = 5_000, 100_000  # rows of the smallest and of the largest table
 _SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
 _WIDE_TOKENS = 1_000_000
 _WIDE = 128
-_EVIDENCE_TOKENS = 500_000  # of the training texts, from which on the network reads the evidence of n-grams
+_FEW_TOKENS = 500_000
 _MANY_TOKENS = 2_000_000
 
 
-def _with_evidence(facts: Facts) -> dict[str, Any]:
-    """Settings of a network that reads the evidence of n-grams (docs/decisions/0035-evidence.md).
-
-    What the words themselves say is left to the n-grams: with vectors for all 30,000 words of IMDB it learns
-    the training texts by heart in two epochs.
-    """
-    many = facts.rows * facts.median >= _MANY_TOKENS
+def _pairs(facts: Facts) -> dict[str, Any]:
+    """Settings of a network that reads pairs of words, not the evidence of n-grams."""
+    rows = 1_000 * round(facts.tokens / (1_000 * _PAIR))  # a table that the texts can fill
     return {
-        "model.evidence": 262_144,
-        "model.words": 3_000,
-        "model.bigrams": 0,
-        "model.initial_embedding": "random",
-        "model.units": 64,
-        "model.embedding": 32 if many else 64,
-        "model.word_dropout": 0.1 if many else 0.2,
-        "model.head_dropout": 0.3 if many else 0.5,
-        "train.adversarial": 0.0,
-        "train.average": 0.0,
-        "train.learning_rate": 0.003,
-        "train.epochs": 4 if many else 6,
+        "model.evidence": 0,
+        "model.words": 0,
+        "model.bigrams": 0 if rows < _PAIRS[0] else min(rows, _PAIRS[1]),
+        "model.initial_embedding": "neighbours",
+        "model.units": 32,
+        "model.embedding": 64,
+        "model.word_dropout": 0.2,
+        "model.head_dropout": 0.5,
+        "train.adversarial": 0.1,
+        "train.average": 0.5,
+        "train.learning_rate": 0.002,
+        "train.epochs": 6,
     }
 
 
-def _pairs(facts: Facts) -> int:
-    """Rows of a table of pairs of words that is not larger than the texts can fill."""
-    rows = 1_000 * round(facts.rows * facts.median / (1_000 * _PAIR))
-    return 0 if rows < _PAIRS else rows
+def _reads_evidence(config: ClassifierConfig) -> bool:
+    return config.model.evidence > 0
 
 
 RULES = (
+    Rule(
+        f"fewer than {_MANY_TOKENS:,} words",
+        lambda facts: facts.tokens < _MANY_TOKENS,
+        lambda facts: {
+            "model.embedding": 64,
+            "model.word_dropout": 0.2,
+            "model.head_dropout": 0.5,
+            "train.epochs": 6,
+        },
+        _reads_evidence,
+    ),
+    Rule(
+        f"fewer than {_FEW_TOKENS:,} words",
+        lambda facts: facts.tokens < _FEW_TOKENS or facts.rows <= _FEW_ROWS,
+        _pairs,
+        _reads_evidence,
+    ),
+    Rule(
+        f"more than {EVIDENCE_CLASSES} classes, or several labels a row",
+        lambda facts: facts.classes > EVIDENCE_CLASSES or facts.label_kind == "multilabel",
+        _pairs,
+        _reads_evidence,
+    ),
+    Rule(
+        "pretrained",
+        lambda facts: True,
+        lambda facts: {"model.words": 0},
+        lambda config: config.train.pretrained is not None,
+    ),
+    Rule(
+        "pretrained layers",
+        lambda facts: True,
+        lambda facts: {"model.evidence": 0},
+        lambda config: config.train.pretrained_layers,
+    ),
     Rule(
         "few rows",
         lambda facts: facts.rows <= _FEW_ROWS and facts.label_kind != "multilabel",
@@ -146,30 +180,13 @@ RULES = (
         lambda facts: {**_FASTER, "train.epochs": facts.epochs(_STEPS, facts.batch, least=10, most=30)},
     ),
     Rule(
-        "few words",
-        lambda facts: _pairs(facts) < 100_000,
-        lambda facts: {"model.bigrams": _pairs(facts)},
-    ),
-    Rule(
         "a script without spaces",
         lambda facts: facts.unspaced > 0.5,
         lambda facts: {"model.initial_embedding": "random"},
     ),
     Rule(
-        "many words",
-        lambda facts: (
-            facts.rows > _FEW_ROWS
-            and facts.median > _SHORT
-            and facts.rows * facts.median >= _EVIDENCE_TOKENS
-            and facts.classes <= EVIDENCE_CLASSES
-            and facts.label_kind != "multilabel"
-        ),
-        _with_evidence,
-        lambda config: config.model.bigrams > 0 and config.train.pretrained is None,
-    ),
-    Rule(
         "short texts",
-        lambda facts: facts.median <= _SHORT and facts.rows * facts.median <= _WIDE_TOKENS,
+        lambda facts: facts.median <= _SHORT and facts.tokens <= _WIDE_TOKENS,
         lambda facts: {"model.units": _WIDE, "model.embedding": _WIDE},
     ),
     Rule(
@@ -243,10 +260,8 @@ def by_rules(config: ClassifierConfig, facts: Facts, reporter: Reporter) -> Clas
 
 
 def _kept(config: ClassifierConfig) -> set[str]:
-    """Settings that no rule changes: sizes that are pretrained or larger, and pairs where there are none."""
+    """Settings that no rule changes: sizes that are pretrained or larger."""
     kept: set[str] = set()
     if config.train.pretrained is not None or max(config.model.layer_units) > _WIDE:
         kept |= {"model.units", "model.embedding"}
-    if not config.model.bigrams:
-        kept.add("model.bigrams")
     return kept
