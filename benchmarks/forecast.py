@@ -29,7 +29,6 @@ from recurra.layers.summary import summarize
 from recurra.measure.bootstrap import ends
 from recurra.runtime import facts
 from recurra.tasks.base import AssessOptions
-from recurra.tasks.fit import train_bundle
 from recurra.tasks.forecasting.assess import RIDGE, assess, fit_ridge
 from recurra.tasks.forecasting.blocks import block_length, block_means
 from recurra.tasks.forecasting.bundle import reach_of
@@ -37,6 +36,7 @@ from recurra.tasks.forecasting.figures import PERSISTENCE
 from recurra.tasks.forecasting.task import TASK
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.training import train_bundle
 
 RESULTS = Path(__file__).parent / "results" / "forecast.jsonl"
 SETS = {"beijing": ("beijing_2010_2014.csv.gz", "TEMP"), "etth1": ("ETTh1.csv.gz", "OT")}

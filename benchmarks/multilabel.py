@@ -108,9 +108,9 @@ def measure(folder: Path, settings: Sequence[str], without: Sequence[str], basel
     from recurra.tasks.classification.network import Classifier
     from recurra.tasks.classification.outputs import predict_part
     from recurra.tasks.classification.task import TASK
-    from recurra.tasks.fit import train_bundle
     from recurra.tasks.reporter import Reporter
     from recurra.tasks.settings import build_config, parse_assignment
+    from recurra.tasks.training import train_bundle
 
     if "bias" in without:
         Classifier.expect = lambda self, shares: None  # type: ignore[method-assign]

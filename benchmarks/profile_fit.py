@@ -35,6 +35,7 @@ from recurra.config import load_recipe, parse_set
 from recurra.layers import recurrent
 from recurra.runtime import facts, use_threads
 from recurra.tasks import fit as fitting
+from recurra.tasks import training
 from recurra.tasks.settings import build_config
 from recurra.train import loop
 from recurra.train.objective import Objective, StatelessLoss
@@ -197,7 +198,7 @@ def train_watched(watch: Stopwatch, watched: Watched) -> Callable[..., loop.Outc
 def wrap(watch: Stopwatch) -> Watched:
     """Wraps the functions that a fit uses; a missing function is an error."""
     watched = Watched(watch)
-    fitting.train = train_watched(watch, watched)
+    training.train = train_watched(watch, watched)
     entry_points = [
         name
         for name, value in vars(recurrent).items()

@@ -184,11 +184,12 @@ def test_words_are_those_of_a_text_and_their_gradients_add_up(tmp_path: Path) ->
     case = Case("gru", "tokens", 3, 40, 2, 4)
     make_data(case, tmp_path / "data.npz")
     make_truth(case, tmp_path / "data.npz", tmp_path / "truth.npz")
-    data, truth = np.load(tmp_path / "data.npz"), np.load(tmp_path / "truth.npz")
+    with np.load(tmp_path / "data.npz") as read, np.load(tmp_path / "truth.npz") as right:
+        data, truth = dict(read), dict(right)
     assert data["index"].min() > 0  # 0 is padding
     assert len(np.unique(data["index"])) < data["index"].size  # some words occur twice
     np.testing.assert_array_equal(data["x"], data["table"][data["index"]])
-    np.savez(tmp_path / "dense.npz", **{name: data[name] for name in data.files})
+    np.savez(tmp_path / "dense.npz", **data)
     dense = replace(case, variant="training")
     make_truth(dense, tmp_path / "dense.npz", tmp_path / "of_x.npz")
     summed = np.zeros((VOCABULARY, case.E))

@@ -223,7 +223,7 @@ def test_ctrl_c_says_what_is_kept(
         assert (ran.code, ran.err.count("\n")) == (130, 1)
         assert "nothing was trained yet, and nothing is changed" in ran.err
     with monkeypatch.context() as patch:
-        patch.setattr("recurra.tasks.fit.report_summary", interrupted)
+        patch.setattr("recurra.tasks.training.report_summary", interrupted)
         ran = run(*fit)
         assert (ran.code, ran.err) == (
             130,

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from recurra.config import Config
-from recurra.tasks import fit
-from recurra.tasks.fit import fit_files, train_bundle
+from recurra.tasks import fit, training
+from recurra.tasks.fit import fit_files
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.settings import build_config
+from recurra.tasks.training import train_bundle
 from recurra.tasks.use import load
 from tests.conftest import Files
 
@@ -82,8 +83,8 @@ def test_kernels_are_compiled_while_the_data_are_read_and_what_is_left_is_counte
             tick(1)
 
     monkeypatch.setattr(fit, "compile_ahead", begun.append)
-    monkeypatch.setattr(fit, "to_be_compiled", lambda cell: 3)
-    monkeypatch.setattr(fit, "compile_kernels", compile_kernels)
+    monkeypatch.setattr(training, "to_be_compiled", lambda cell: 3)
+    monkeypatch.setattr(training, "compile_kernels", compile_kernels)
     recorder = Recorder()
     config = build_config(small_config.plain(), {"train": {"epochs": 1}})
     fit_files(sample.train, config, tmp_path / "a", baseline=False, reporter=recorder)

@@ -119,7 +119,7 @@ WAVE = {"wave": np.sin(np.arange(60) / 4)}
          {"words": 4, "characters": 6, "tags": 2}),
         (LanguageModel(**SMALL, vocab_size=7, bptt=4), (TEXTS,), {}),
         (Forecaster(units=4, epochs=1, lookback=4, horizon=3, delay=1), (WAVE,), {"columns": 1}),
-        (TextClassifier(**SMALL, vocab_size=7), (TEXTS, LABELS), {}),
+        (TextClassifier(**SMALL, vocab_size=7, settings={"rules": False}), (TEXTS, LABELS), {}),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

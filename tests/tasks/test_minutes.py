@@ -16,11 +16,12 @@ from recurra import TextClassifier
 from recurra.config import Config, TrainConfig
 from recurra.errors import BundleError
 from recurra.tasks import minutes
-from recurra.tasks.fit import fit_files, train_bundle
+from recurra.tasks.fit import fit_files
 from recurra.tasks.minutes import Budget, Plan, TimeLeft, choose, resumed_plan
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.training import train_bundle
 from recurra.tasks.use import load
 from tests.conftest import Files
 

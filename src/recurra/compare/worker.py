@@ -27,10 +27,10 @@ from recurra.measure.study import Scores
 from recurra.runtime import end_with_parent, keep_freed_memory, peak_memory, use_threads
 from recurra.tasks.base import Prepared, Task
 from recurra.tasks.budget import require_memory
-from recurra.tasks.fit import train_bundle
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import open_pretrained
 from recurra.train.observer import Observer
 

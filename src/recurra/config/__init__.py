@@ -8,7 +8,6 @@ from recurra.config.sections import (
     Section,
     TokenizerConfig,
     TrainConfig,
-    UnlabeledConfig,
     Width,
 )
 from recurra.config.settings import (
@@ -22,6 +21,7 @@ from recurra.config.settings import (
     setting_error,
     updated,
 )
+from recurra.config.unlabeled import UnlabeledConfig
 
 __all__ = [
     "Choice",

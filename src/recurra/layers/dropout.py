@@ -53,7 +53,8 @@ class WordDropout(nn.Module):
         """Returns ids ``(B, T)`` for ids ``(B, T)``, of which 0 is padding."""
         if not self.training or self.p == 0:
             return tokens
-        drawn = torch.rand(tokens.shape, generator=generator(tokens.device), device=tokens.device)
+        where = tokens.device
+        drawn = torch.rand(tokens.shape, generator=generator(where), device=where, dtype=torch.float32)
         return tokens.masked_fill((drawn < self.p) & (tokens != 0), self.unknown_id)
 
     def extra_repr(self) -> str:

@@ -82,7 +82,9 @@ class Comparison(BaseModel):
         opposite = self.difference * macro_f1.difference < 0
         matters = (macro_f1.shown and (opposite or not self.shown)) or (self.shown and opposite)
         more = f"; by macro-F1, which counts every class alike, {macro_f1.sentence}" if matters else ""
-        return self.model_copy(update={"macro_f1": macro_f1, "sentence": self.sentence + more})
+        return Comparison.model_validate(
+            {**dict(self), "macro_f1": macro_f1, "sentence": self.sentence + more}
+        )
 
     @classmethod
     def of(

@@ -23,13 +23,13 @@ from recurra.layers.summary import summarize
 from recurra.measure.memory import Memory
 from recurra.runtime import choose_device, use_threads
 from recurra.store import AnyBundle
-from recurra.tasks.fit import train_bundle
 from recurra.tasks.history import Figure, History
 from recurra.tasks.inputs import texts_of
 from recurra.tasks.minutes import Budget
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config, recipe_under, setting_meaning
+from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import open_pretrained
 from recurra.tasks.use import Neighbour, load, nearest
 from recurra.tasks.verbose import VERBOSE, reporter_of
@@ -214,6 +214,7 @@ class RecurrentEstimator(BaseEstimator):
     average: float | None = setting("train")
     batch_size: int | None = setting("train")
     epochs: int | None = setting("train")
+    steps_per_epoch: int | None = setting("train")
     minutes: float | None = setting(
         "train",
         meaning="minutes that ``fit`` may take: the epochs, up to ``epochs``, are chosen from the speed of "

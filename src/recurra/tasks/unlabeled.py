@@ -25,12 +25,12 @@ from recurra.io.tokenizer import TextTokenizer
 from recurra.store import AnyBundle
 from recurra.tasks.base import Prepared, Task
 from recurra.tasks.corpus import Corpus
-from recurra.tasks.fit import train_bundle
 from recurra.tasks.minutes import Budget
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 from recurra.tasks.texts import Part, TextAssets
+from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import Pretrained
 from recurra.tasks.use import load
 

@@ -73,7 +73,9 @@ def seconds_per_epoch(
     trained = {weight: weight.requires_grad for weight in model.parameters()}
     if config.unfreeze_after:  # the epochs in which all weights are trained take longer
         model.requires_grad_(True)
-    once = config.model_copy(update={"epochs": 1, "unfreeze_after": None, "tensorboard": False})
+    once = TrainConfig.model_validate(
+        {**config.model_dump(), "epochs": 1, "unfreeze_after": None, "tensorboard": False}
+    )
     stopwatch = _Stopwatch(batches, config.epochs, limit, clock, tick)
     try:
         outcome = train(

@@ -20,13 +20,13 @@ from recurra import LanguageModel
 from recurra.config import load_recipe
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.base import TrainingSetup
-from recurra.tasks.fit import train_bundle
 from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.streams import StreamBatch
 from recurra.tasks.language.task import TASK
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
+from recurra.tasks.training import train_bundle
 from recurra.tasks.use import load
 from tests.conftest import Ran, Run
 

@@ -66,7 +66,9 @@ class Classifier(Network):
         if self.evidence is not None:
             width += self.evidence.features
             first, *others = config.layer_dropouts
-            config = config.model_copy(update={"dropout": [0.0, *others]})
+            config = ModelConfig.model_validate(
+                {**config.model_dump(include=set(ModelConfig.model_fields)), "dropout": [0.0, *others]}
+            )
             self.input_dropout = Dropout(first)
         self.recurrent = recurrent_stack(config, width, return_sequences=config.poolings != ["last"])
         self.pooling = pooling_of(config, self.recurrent.output_size)

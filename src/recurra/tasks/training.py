@@ -1,0 +1,236 @@
+"""The training of a task's network on prepared data, with its budget, checkpoints and calibration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from recurra.config import Config, updated
+from recurra.generators import Generators, initial_weights
+from recurra.layers import compile_kernels, to_be_compiled
+from recurra.layers.network import Network
+from recurra.layers.summary import summarize
+from recurra.runtime import choose_device, isolated_training, keep_freed_memory, use_threads
+from recurra.store import AnyBundle, Bundle
+from recurra.tasks.advice import still_improving
+from recurra.tasks.base import Prepared, Task, TrainingSetup
+from recurra.tasks.budget import memory_errors_in_one_line, require_memory
+from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan
+from recurra.tasks.reporter import Reporter, report_summary
+from recurra.tasks.transfer import Pretrained, start_from
+from recurra.train.loop import Outcome, train
+from recurra.train.observer import Observers
+from recurra.train.trial import Portion
+
+__all__ = ["Trained", "may_use_kernels", "train_bundle"]
+
+P = TypeVar("P", bound=Prepared[Any, Any, Any])
+B = TypeVar("B", bound=AnyBundle)
+_STOPPED = {
+    "epochs": "all epochs done",
+    "patience": "no more improvement",
+    "time": "the minutes are up",
+    "interrupted": "interrupted: the best weights so far are kept, --resume continues",
+}
+
+
+@dataclass(frozen=True)
+class Trained(Generic[P, B]):
+    """A trained model and what it was trained on.
+
+    Attributes:
+        bundle: the model.
+        prepared: the data.
+        outcome: what the training loop returned.
+        seconds: the time of the training loop.
+        baseline: the baseline of `Task.fit_baseline`; None if it was not fitted.
+        plan: what was chosen for a budget of minutes; None without one.
+    """
+
+    bundle: B
+    prepared: P
+    outcome: Outcome
+    seconds: float
+    baseline: Any = None
+    plan: Plan | None = None
+
+    def record(self, data: Path, valid: Path | None) -> dict[str, Any]:
+        """The entry ``training`` of ``metrics.json``."""
+        return {
+            "data": str(data.absolute()),
+            "valid": str(valid.absolute()) if valid else None,
+            "best_epoch": self.outcome.best_epoch,
+            "epochs": len(self.outcome.history),
+            "stopped": self.outcome.stopped,
+            "seconds": round(self.seconds, 2),
+            "plan": None if self.plan is None else self.plan.model_dump(),
+            "still_improving": self.still_improving,
+            **self._unlabeled(),
+        }
+
+    def _unlabeled(self) -> dict[str, Any]:
+        """The unlabelled texts, if there are any."""
+        corpus = self.prepared.corpus
+        if corpus is None:
+            return {}
+        return {"unlabeled": {**corpus.record(), "method": self.prepared.config.unlabeled.method}}
+
+    @property
+    def still_improving(self) -> str:
+        """A sentence if training ended while validation improved, with what to do; otherwise empty."""
+        limit = None if self.plan is None else self.plan.limit
+        return still_improving(self.outcome, self.bundle.config.train, limit)
+
+
+def may_use_kernels(config: Config) -> bool:
+    """Whether training runs on the CPU with recurra's own kernels, if they have the cell."""
+    return config.model.backend in ("auto", "cpu") and choose_device(config.train.device).type == "cpu"
+
+
+def _compile_kernels(cell: str, reporter: Reporter) -> None:
+    """Compiles what of the kernels was not compiled while the data were read, and reports its progress."""
+    if left := to_be_compiled(cell):
+        reporter.note("Compiling the recurrence for this machine, once: some 8 seconds.")
+        with reporter.counting("compiling the kernels", left) as tick:
+            compile_kernels(cell, tick)
+
+
+def train_bundle(
+    task: Task[P, B],
+    prepared: P,
+    *,
+    pretrained: Pretrained | None = None,
+    reporter: Reporter | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    budget: Budget | None = None,
+    baseline: bool | None = None,
+) -> Trained[P, B]:
+    """Trains a task's network on prepared data and keeps the weights of the best epoch in validation.
+
+    Args:
+        task: the task's functions.
+        prepared: what its ``prepare`` returned.
+        pretrained: initial weights, as `open_pretrained` returned them.
+        reporter: receives the steps, the summary and the progress.
+        folder: for checkpoints and history; None writes nothing.
+        resume: Whether to continue from the checkpoint in ``folder``; if not, it is removed.
+        budget: the time that everything may take, for which the epochs are chosen; None: ``train.minutes`` is
+            ignored, and no duration is reported.
+        baseline: whether to fit the baseline too, before training, so that its time is known; None if the
+            model is not tested at all.
+
+    Raises:
+        RecurraError: a setting that the network or its backend does not support, or pretrained weights of
+            other shapes.
+    """
+    reporter = reporter or Reporter()
+    use_threads()
+    keep_freed_memory()
+    config = prepared.config
+    if prepared.corpus is not None:
+        from recurra.tasks.unlabeled import learned  # which trains with this function
+
+        minutes = None if budget is None else budget.minutes
+        prepared, pretrained = learned(task, prepared, pretrained, reporter, minutes)
+    start = None
+    if pretrained is not None:
+        vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
+        start = start_from(pretrained, config, vocabulary, reporter)
+    reporter.step("Training")
+    device = choose_device(config.train.device)
+    with isolated_training(device), memory_errors_in_one_line():
+        if device.type == "cpu":
+            require_memory(task, prepared)
+        with initial_weights(config.train.seed):
+            model = task.build(config, prepared.assets)
+        # The settings that a resumed run must share; prepared.key covers those of the data.
+        covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
+        shared = {name: section for name, section in config.plain().items() if name not in covered}
+        fingerprint = {"data": prepared.key, **shared}
+        if start is not None:
+            start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
+        report_summary(summarize(model), reporter)
+        if may_use_kernels(config):
+            _compile_kernels(config.model.cell, reporter)
+        model.to(device)
+        training_setup = task.training_setup(prepared, model, reporter)
+        _try_out(task, prepared, model, training_setup)
+        begun = time.perf_counter()
+        fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
+        spent = time.perf_counter() - begun
+        plan, left = (resumed_plan(folder) if resume and folder is not None else None), None
+        if plan is not None:
+            config = plan.applied(config)
+        elif resume and budget is not None:  # a limit does not change a training that has begun
+            config = updated(config, {"train": {"minutes": None}})
+        if budget is not None and not (resume and budget.minutes is None):
+            left = measured(
+                prepared, model, training_setup, budget, reporter, baseline=spent, tested=baseline is not None
+            )
+            if not resume:
+                config, plan = left.planned(config, reporter)
+        if folder is not None and folder.exists() and not resume:
+            shutil.rmtree(folder)
+        if plan is not None and folder is not None:
+            plan.save(folder)
+        batches, observer = training_setup.batches, reporter.observer()
+        if config.train.steps_per_epoch is not None:
+            batches = Portion(batches, config.train.steps_per_epoch)
+        begun = time.perf_counter()
+        outcome = train(
+            model,
+            batches,
+            training_setup.objective,
+            training_setup.validate,
+            config.train,
+            folder=folder,
+            resume=resume,
+            observer=observer if left is None else Observers(observer, left),
+            fingerprint=json.dumps(fingerprint, sort_keys=True),
+            layers=model.layer_groups(),
+            time_left=left,
+        )
+        seconds = time.perf_counter() - begun
+    if outcome.history:
+        reporter.note(f"{_STOPPED[outcome.stopped]}; weights of epoch {outcome.best_epoch} kept")
+    else:
+        reporter.note(
+            "interrupted before the first epoch ended: the weights so far are kept, though none of them "
+            "was validated; --resume continues"
+        )
+    bundle: Any = Bundle(
+        config=config,
+        model=model.eval(),
+        assets=prepared.assets,
+        pretrained=None if start is None else start.origin,
+    )
+    prepared = replace(prepared, config=config)
+    if task.calibrate is not None:
+        bundle = task.calibrate(bundle, prepared, reporter)
+    trained = Trained(bundle, prepared, outcome, seconds, fitted, plan)
+    if trained.still_improving:
+        reporter.note(f"{trained.still_improving}.")
+    return trained
+
+
+def _try_out(
+    task: Task[Any, Any], prepared: Prepared[Any, Any, Any], model: Network, training_setup: TrainingSetup
+) -> None:
+    """Computes the loss of the first batch, so that a backend fails before anything is written."""
+    first = next(training_setup.batches.epoch(1), None)
+    if first is None:
+        return
+    if next(model.parameters()).device.type == "cpu":
+        require_memory(task, prepared, model, first.steps)
+    carried = dict(training_setup.objective.state_dict())
+    with torch.no_grad(), Generators(0).in_use():
+        training_setup.objective(model.train(), first)
+    training_setup.objective.load_state_dict(carried)
