@@ -173,7 +173,8 @@ def _vectors(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]
     while chunk := list(islice(texts, _TEXTS_CHUNK)):
         for ids in bundle.assets.tokenizer.encode(chunk).ids:
             with torch.no_grad():
-                yield model.vectors(torch.from_numpy(ids.astype(np.int64))[None])[0]
+                vectors = model.vectors(torch.from_numpy(ids.astype(np.int64))[None])[0]
+            yield vectors  # not inside no_grad: the caller's code would also run without gradients
 
 
 def class_weights(config: ClassifierConfig, labels: Labels, training: Part) -> torch.Tensor | None:
