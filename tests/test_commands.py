@@ -108,6 +108,7 @@ def write_files(folder: Path) -> None:
         ),
         **dict.fromkeys(["play.txt", "sentences.txt", "new.txt"], lines),
         **dict.fromkeys(["beijing.csv", "weather.csv", "now.csv"], series()),
+        "more-reviews.txt": "".join(f"again, {text}\n" for text in REVIEWS),
         "new.csv": unlabelled,
         "tickets.csv": tickets(),
         "topics.csv": table().replace(",pos", ',"rude,loud"').replace(",neg", ",rude"),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -26,9 +24,10 @@ from recurra.store import AnyBundle
 from recurra.tasks.history import Figure, History
 from recurra.tasks.inputs import texts_of
 from recurra.tasks.minutes import Budget
+from recurra.tasks.parameters import parameters, setting, targets_of
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.settings import build_config, recipe_under, setting_meaning
+from recurra.tasks.settings import build_config, recipe_under
 from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import open_pretrained
 from recurra.tasks.use import Neighbour, load, nearest
@@ -63,61 +62,12 @@ __all__ = [
     "ShownText",
     "TextFields",
     "WordFields",
-    "parameters",
-    "setting",
 ]
 
-T = TypeVar("T")
 RandomState: TypeAlias = np.random.RandomState | np.random.Generator
 """Generators of which ``fit`` draws a seed."""
 RECIPE = {"meaning": "Name of the recipe that gives the value of each parameter that is None"}
 """Metadata of the field ``recipe``, whose default each task sets."""
-
-
-def setting(*targets: str, default: Any = None, meaning: str | None = None) -> Any:
-    """Returns the field of a parameter that is passed on to the settings.
-
-    Args:
-        targets: the section that has a setting of the parameter's name, or dotted names of settings.
-        default: the parameter's default; None leaves the recipe's value.
-        meaning: for the docstring; the setting's description if None.
-    """
-    return field(default=default, metadata={"settings": targets, "meaning": meaning})
-
-
-@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(field,))
-def parameters(cls: type[T]) -> type[T]:
-    """Class decorator: a dataclass whose fields are the parameters of an estimator.
-
-    The section ``Parameters`` of the docstring is generated from the settings that the fields name.
-    """
-    made: Any = dataclass(eq=False, repr=False, kw_only=True)(cls)
-    named = {parameter.name: parameter for parameter in fields(made) if parameter.init}
-    hints = get_type_hints(cls)
-    # Types in place of their names, which mean nothing in the module of a subclass.
-    made.__init__.__annotations__ = {**{name: hints[name] for name in named}, "return": None}
-    before, heading, after = inspect.cleandoc(cls.__doc__ or "").partition("Attributes\n----------")
-    if heading:
-        lines = [line for parameter in named.values() for line in _documented(parameter)]
-        cls.__doc__ = "\n".join([f"{before}Parameters", "----------", *lines, "", f"{heading}{after}"])
-    return cls
-
-
-def _documented(parameter: Any) -> Iterator[str]:
-    """The lines of a parameter in a docstring in the format of numpydoc."""
-    targets = list(_targets(parameter))
-    meaning = parameter.metadata["meaning"] or setting_meaning(*targets[0])
-    names = " and ".join(f"``{section}.{key}``" for section, key in targets)
-    text = f"Setting {names}: {meaning}." if names else f"{meaning}."
-    yield f"{parameter.name} : {parameter.type}, default={parameter.default!r}"
-    yield from textwrap.wrap(text, 100, initial_indent="    ", subsequent_indent="    ")
-
-
-def _targets(parameter: Any) -> Iterator[tuple[str, str]]:
-    """The section and the name of each setting that a parameter sets."""
-    for target in parameter.metadata.get("settings", ()):
-        section, _, key = target.partition(".")
-        yield section, key or parameter.name
 
 
 class ShownText(str):
@@ -395,7 +345,7 @@ class RecurrentEstimator(BaseEstimator):
     def _parameter_settings(cls) -> Iterator[tuple[str, str, str]]:
         """The name of each parameter with the section and the name of each setting that it sets."""
         for parameter in fields(cls):
-            for section, key in _targets(parameter):
+            for section, key in targets_of(parameter):
                 yield parameter.name, section, key
 
     def __sklearn_tags__(self) -> Any:

@@ -25,15 +25,9 @@ from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.corpus import HeldOut, corpus_of_texts
-from recurra.tasks.estimator import (
-    RECIPE,
-    ClassifierMixin,
-    RecurrentEstimator,
-    TextFields,
-    parameters,
-    setting,
-)
+from recurra.tasks.estimator import RECIPE, ClassifierMixin, RecurrentEstimator, TextFields
 from recurra.tasks.inputs import check_length, groups_of, one_text, pair_of, texts_of, weights_of
+from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import learned_parts
 

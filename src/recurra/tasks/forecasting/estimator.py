@@ -13,14 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import r2_score
 
 from recurra.errors import DataError
-from recurra.tasks.estimator import (
-    RECIPE,
-    RandomState,
-    RecurrentEstimator,
-    RegressorMixin,
-    parameters,
-    setting,
-)
+from recurra.tasks.estimator import RECIPE, RandomState, RecurrentEstimator, RegressorMixin
 from recurra.tasks.forecasting import INFO
 from recurra.tasks.forecasting.answers import forecast_table
 from recurra.tasks.forecasting.bundle import ForecasterBundle
@@ -28,6 +21,7 @@ from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.settings import ForecasterConfig
 from recurra.tasks.forecasting.tables import table_of
+from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["Forecaster"]

@@ -14,7 +14,7 @@ from recurra.config import updated
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.checks import many
-from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields, parameters, setting
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields
 from recurra.tasks.inputs import one_text, texts_of
 from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
@@ -22,6 +22,7 @@ from recurra.tasks.language.network import LanguageAssets, LanguageBundle, Langu
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig
+from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import learned_parts
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from recurra.errors import DataError
 from recurra.tasks.base import Prepared
-from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields, parameters, setting
+from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields
 from recurra.tasks.inputs import check_length, is_missing, listed, pair_of, written
+from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
