@@ -78,14 +78,14 @@ def _shopping(data: Path, work: Path) -> list[str]:
 
 
 SETS = {
+    "imdb": Set("IMDB", _given("imdb/train.parquet", "imdb/test.parquet", "--group", "movie")),
     "sst2": Set("SST-2, sentences", _given("sst2/train.tsv", "sst2/test.tsv", valid="sst2/dev.tsv")),
+    "ag_news": Set("AG News, 20,000 rows", _given("ag_news/train_20k.csv.gz", "ag_news/test.csv.gz")),
     "chnsenticorp": Set(
         "ChnSentiCorp",
         _given("chnsenticorp/train.jsonl", "chnsenticorp/test.jsonl", valid="chnsenticorp/validation.jsonl"),
     ),
-    "ag_news": Set("AG News, 20,000 rows", _given("ag_news/train_20k.csv.gz", "ag_news/test.csv.gz")),
-    "zh_shopping": Set("Shop reviews (zh)", _shopping),
-    "imdb": Set("IMDB", _given("imdb/train.parquet", "imdb/test.parquet", "--group", "movie")),
+    "zh_shopping": Set("Shop reviews, Chinese", _shopping),
 }
 
 
@@ -192,6 +192,63 @@ def _line(rows: list[Row]) -> str:
         f"{mean('cpu_seconds') / 60:.1f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+class Figures(NamedTuple):
+    """The figures of one set in the README, as they are printed: percent, means over the seeds.
+
+    Attributes:
+        name: the set.
+        rows: test rows.
+        seeds: number of seeds.
+        accuracy: of the default.
+        network: of its network alone.
+        ngrams: of its n-grams alone.
+        difference: the default minus its n-grams, in points.
+        low: the lowest end of the seeds' 95% intervals of the difference.
+        high: the highest end.
+        minutes: of the whole command.
+    """
+
+    name: str
+    rows: str
+    seeds: int
+    accuracy: str
+    network: str
+    ngrams: str
+    difference: str
+    low: str
+    high: str
+    minutes: str
+
+
+def figures(rows: list[Row]) -> list[Figures]:
+    """Returns the figures of each set, in the order of `SETS`."""
+    found = []
+    for name, data_set in SETS.items():
+        some = [row for row in rows if row["set"] == name]
+        if not some:
+            continue
+
+        def mean(*keys: str, some: list[Row] = some) -> float:
+            return fmean(_at(row, keys) for row in some)
+
+        paired = [row["comparison"] for row in some]
+        found.append(
+            Figures(
+                data_set.name,
+                f"{some[0]['model']['rows']:,}",
+                len(some),
+                f"{100 * mean('model', 'accuracy'):.1f}",
+                f"{100 * mean('experts', 'recurrent', 'accuracy'):.1f}",
+                f"{100 * mean('baseline', 'accuracy'):.1f}",
+                f"{100 * mean('comparison', 'difference'):+.1f}",
+                f"{100 * min(each['low'] for each in paired):+.1f}",
+                f"{100 * max(each['high'] for each in paired):+.1f}",
+                f"{mean('seconds') / 60:.1f}",
+            )
+        )
+    return found
 
 
 def _at(row: Row, keys: tuple[str, ...]) -> float:

@@ -26,6 +26,8 @@ PAGES = {
 CHART = ROOT / "docs" / "kernels.svg"
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.default import figures  # noqa: E402
+from benchmarks.default import read as read_default  # noqa: E402
 from benchmarks.epoch_figures import epoch_figures, newest_runs  # noqa: E402
 from benchmarks.epoch_table import table  # noqa: E402
 from benchmarks.kernels.ahead import who_is_ahead  # noqa: E402
@@ -50,6 +52,7 @@ def _speed() -> dict[str, Any]:
     lines = (RESULTS / "epoch.jsonl").read_text(encoding="utf-8").splitlines()
     epochs, rows = [json.loads(line) for line in lines], read(RESULTS / "kernels.csv")
     return {
+        "defaults": {each.name: each for each in figures(read_default(RESULTS / "default.jsonl"))},
         "epoch": epoch_figures(epochs),
         "epochs": [table(run) for run in newest_runs(epochs)],
         "ahead": who_is_ahead(rows),
