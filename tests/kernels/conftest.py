@@ -79,10 +79,10 @@ def blanked() -> Iterator[None]:
 
 @contextmanager
 def deal(shards: int, threads: int) -> Iterator[None]:
-    from recurra.kernels.cpu import threads as tasks
+    from recurra.kernels.cpu import shards as division
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "shards_for", lambda rows, *_: max(1, min(rows, shards)))
+        patch.setattr(division, "shards_for", lambda rows, *_: max(1, min(rows, shards)))
         patch.setenv("RECURRA_THREADS", str(threads))
         yield
 

@@ -179,3 +179,9 @@ def test_callers_in_the_cache_go_on_with_a_function_that_was_compiled_anew(tmp_p
     environment = {**os.environ, "RECURRA_KERNEL_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", DAMAGED], env=environment, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_numba_is_imported_at_the_first_call() -> None:
+    code = "import sys, recurra; recurra.LSTM(3, 4); print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"

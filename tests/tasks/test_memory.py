@@ -21,6 +21,7 @@ from recurra.layers import Recurrent
 from recurra.measure.memory import measure
 from recurra.tasks import memory as memory_task
 from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.task import TASK
 from recurra.tasks.fit import Fitted
 from tests.conftest import Files, Run
 
@@ -43,6 +44,12 @@ def write_texts(path: Path, texts: list[str]) -> Path:
         writer.writerow(["text", "label"])
         writer.writerows((text, "ab"[n % 2]) for n, text in enumerate(texts))
     return path
+
+
+def test_reading_part_of_the_texts_leaves_gradients_recorded(trained: Fitted, sample: Files) -> None:
+    vectors = TASK.sequences(trained.bundle, sample.test)
+    assert next(iter(vectors)).requires_grad is False
+    assert torch.is_grad_enabled()
 
 
 def test_a_model_is_seen_with_its_training_file_or_another(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from recurra import runtime
 from recurra.cells import cell_named
 from recurra.cells.spec import Activation, State
-from recurra.kernels.cpu import layout, scan_layout, threads
+from recurra.kernels.cpu import layout, scan_layout, shards
 from recurra.kernels.cpu.host import host, unavailable_reason
 from recurra.kernels.terms import Call, Lookup
 
@@ -95,11 +95,11 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
     compiling = torch.compiler.is_compiling() and "RECURRA_THREADS" not in os.environ
     workers = AT_FIRST if compiling else runtime.threads()
     operations = 2.0 * T * B * spec.parameter_count(E, first.units)
-    shards = threads.shards_for(B, len(calls), operations, workers)
+    count = shards.shards_for(B, len(calls), operations, workers)
     if first.cell in scan_layout.CODES:
         from recurra.kernels.cpu import scan
 
-        outputs, last = scan.run(calls, sequences=sequences, shards=shards, threads=workers)
+        outputs, last = scan.run(calls, sequences=sequences, shards=count, threads=workers)
         return outputs, _states(last, len(spec.state))
     from recurra.kernels.cpu import autograd
     from recurra.kernels.cpu.operators import Arguments
@@ -119,7 +119,7 @@ def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State,
             first.precision == "bfloat16",
             first.reverse,
             sequences,
-            shards,
+            count,
             workers,
         )
     )

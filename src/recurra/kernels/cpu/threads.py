@@ -24,7 +24,7 @@ import numpy as np
 from recurra.kernels.cpu.layout import Integers, nothing
 from recurra.kernels.cpu.pair import AWAKE, MAIL, attend
 
-__all__ = ["partner_mail", "run_all", "shards_for"]
+__all__ = ["partner_mail", "run_all"]
 
 TURNS = 30_000 if hasattr(os, "sched_yield") else 0
 """Times that a waiting thread looks for work before it sleeps: some 10 ms, 0.3 us each."""
@@ -97,17 +97,6 @@ _mail: Integers = np.zeros(MAIL, np.int64)
 _mail_address = int(_mail.__array_interface__["data"][0])
 _missed = 0
 _pools: dict[int, _Pool] = {}
-
-
-def shards_for(rows: int, directions: int, work: float, threads: int) -> int:
-    """Number of shards of a direction: enough for all threads, or one if there is little work.
-
-    One core does ``2e7`` operations in some 150 us: the time that starting a task and waiting for it takes if
-    the thread sleeps.
-    """
-    if work < 2e7:
-        return 1
-    return max(1, min(rows, threads // directions))
 
 
 def run_all(tasks: Sequence[Task], threads: int) -> None:
