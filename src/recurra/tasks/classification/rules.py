@@ -96,7 +96,6 @@ class Rule:
 _PAIR = 10  # tokens of the training texts for each row of the table of pairs
 _PAIRS = 5_000, 100_000  # rows of the smallest and of the largest table
 _SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
-_WIDE_TOKENS = 1_000_000
 _WIDE = 128
 _FEW_TOKENS = 500_000
 _MANY_TOKENS = 2_000_000
@@ -186,7 +185,7 @@ RULES = (
     ),
     Rule(
         "short texts",
-        lambda facts: facts.median <= _SHORT and facts.tokens <= _WIDE_TOKENS,
+        lambda facts: facts.median <= _SHORT and facts.tokens < _FEW_TOKENS,
         lambda facts: {"model.units": _WIDE, "model.embedding": _WIDE},
     ),
     Rule(
