@@ -127,15 +127,15 @@ def _measured(name: str, seed: int, files: list[str], out: Path, settings: list[
         "seconds": round(seconds, 1),
         "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "peak_megabytes": round(after.ru_maxrss / 1024),
-        **{key: _short(value) for key, value in json.loads(done.stdout.splitlines()[-1]).items()},
+        **_short(json.loads(done.stdout.splitlines()[-1])),
     }
 
 
 def _short(value: Any) -> Any:
-    """Returns a value without the tables of classes and the confusions of metrics."""
+    """Returns a value without places of files, tables of classes and confusions."""
     if not isinstance(value, dict):
         return value
-    dropped = ("classes", "confusion", "confused", "network_thresholds")
+    dropped = ("model_directory", "report", "classes", "confusion", "confused", "network_thresholds")
     return {key: _short(inner) for key, inner in value.items() if key not in dropped}
 
 
