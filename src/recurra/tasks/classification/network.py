@@ -15,7 +15,6 @@ from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
 from recurra.io.tokenizer import SPECIALS, TextTokenizer
-from recurra.kernels.dispatch import Lookup
 from recurra.layers import BigramEmbedding, Dropout, Embedding, TrainedRows, WordDropout
 from recurra.layers.evidence import NgramEvidence
 from recurra.layers.network import (
@@ -151,11 +150,12 @@ class Classifier(Network):
 
         ``evidence`` is that of `vectors`.
         """
-        inputs: Tensor | Lookup
-        if self.bigrams is None and self.evidence is None:
-            inputs = self.embedding.lookup(self.common(self.word_dropout(tokens)))
-        else:
-            inputs = self.vectors(tokens, evidence)
+        plain = self.bigrams is None and self.evidence is None
+        inputs = (
+            self.embedding.lookup(self.common(self.word_dropout(tokens)))
+            if plain
+            else self.vectors(tokens, evidence)
+        )
         vector = pooled(self.recurrent, self.pooling, inputs, lengths)
         logits: Tensor = self.head(self.head_dropout(vector))
         return logits
