@@ -123,13 +123,16 @@ def ngrams_of(name: str) -> NDArray[np.float64]:
 def network_of(name: str, settings: str, seed: int) -> tuple[NDArray[np.float64], Row]:
     """Trains a network; returns the logarithms of its probabilities of the validation rows, and its costs."""
     from recurra import TextClassifier
-    from recurra.config import ModelConfig, merged_settings
+    from recurra.config import merged_settings
     from recurra.tasks.settings import parse_assignment
 
     rows = rows_of(name)
-    own: Row = {"rules": False, "train": {"seed": seed}}
-    if "experts" in ModelConfig.model_fields:
-        own["model"] = {"experts": ["recurrent"]}
+    own: Row = {
+        "rules": False,
+        "tokenizer": {"max_tokens": 400},
+        "model": {"experts": ["recurrent"], "evidence": 0, "words": 0, "head_dropout": 0.5},
+        "train": {"seed": seed, "schedule": "constant"},
+    }
     merged = merged_settings(own, *map(parse_assignment, settings.split()))
     model = TextClassifier(settings=merged, random_state=None)
     model.random_state = seed

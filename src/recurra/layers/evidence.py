@@ -22,7 +22,8 @@ __all__ = ["LONGEST", "NgramEvidence", "id_hashes"]
 
 LONGEST = 3
 """Tokens of the longest n-grams."""
-_BITS = 48  # of a key
+# Keys are those of tasks/classification/ngrams/keys.py, which layers can't import; a test compares them.
+_BITS = 48
 _MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # odd: 2 ** 64 divided by the golden ratio, as a signed number
 _ABSENT = np.iinfo(np.int64).max
 

@@ -72,21 +72,25 @@ class StatelessLoss:
         """Does nothing."""
 
 
-def supervised(loss: Callable[..., Tensor]) -> StatelessLoss:
-    """Returns the objective ``loss(model(tokens, lengths), labels)``, with tokens (B, T) and lengths (B,).
+def supervised(
+    loss: Callable[..., Tensor], inputs: Callable[[Batch], tuple[Tensor, ...]] = lambda batch: ()
+) -> StatelessLoss:
+    """Returns the objective ``loss(model(tokens, lengths, *inputs), labels)``.
 
-    The objective raises DataError if a batch has no labels.
+    Tokens are (B, T) and lengths (B,). The objective raises DataError if a batch has no labels.
 
     Args:
         loss: a function of logits and labels, and of the weights (B,) of the rows if the batch has any, that
             returns the mean over the batch.
+        inputs: returns further inputs of the model for a batch.
     """
 
     def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
         if batch.labels is None:
             raise DataError("the training examples have no labels")
         device = next(model.parameters()).device
-        logits = model(batch.tokens.to(device), batch.lengths.to(device))
+        further = (each.to(device) for each in inputs(batch))
+        logits = model(batch.tokens.to(device), batch.lengths.to(device), *further)
         weights = () if batch.weights is None else (batch.weights.to(device),)
         return loss(logits, batch.labels.to(device), *weights)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from recurra.errors import DataError
 from recurra.io.batcher import Batch
@@ -28,7 +28,7 @@ from recurra.tasks.classification.ngrams.regression import Regressions
 from recurra.tasks.classification.ngrams.words import Encoded
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
-from recurra.train.objective import StatelessLoss
+from recurra.train.objective import StatelessLoss, supervised
 
 __all__ = ["CLASSES", "Evidence", "fit_evidence", "with_evidence"]
 
@@ -122,18 +122,14 @@ def with_evidence(
     model_of = np.full(len(rows.examples), _FOLDS, np.int64)
     model_of[rows.rows[: len(evidence.model_of)]] = evidence.model_of
 
-    def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
-        if batch.labels is None:
-            raise DataError("the training examples have no labels")
-        device = next(model.parameters()).device
+    def features(batch: Batch) -> tuple[Tensor]:
         own = torch.from_numpy(model_of[batch.rows])[:, None]
-        tokens = batch.tokens.to(device)
-        features = layer(tokens, lambda columns: weights[own, columns.cpu().clamp(max=known)].to(device))
-        logits = model(tokens, batch.lengths.to(device), features)
-        by_row = () if batch.weights is None else (batch.weights.to(device),)
-        return loss(logits, batch.labels.to(device), *by_row)
+        tokens = batch.tokens.to(layer.keys.device)
+        return (
+            layer(tokens, lambda columns: weights[own, columns.cpu().clamp(max=known)].to(tokens.device)),
+        )
 
-    return StatelessLoss(batch_loss)
+    return supervised(loss, features)
 
 
 def _folds(examples: Examples, rows: NDArray[np.int64]) -> NDArray[np.int64]:

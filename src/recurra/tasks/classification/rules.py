@@ -6,7 +6,6 @@ reported and saved (docs/decisions/0032-settings-by-rule.md has the measurements
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,9 @@ import numpy as np
 from recurra.cells import cell_named
 from recurra.config import updated
 from recurra.io.labels import Labels
-from recurra.io.text import HAN
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.classification.evidence import CLASSES as EVIDENCE_CLASSES
+from recurra.tasks.classification.ngrams.words import UNSPACED
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
@@ -26,8 +25,6 @@ from recurra.tasks.texts import Part
 __all__ = ["RULES", "Facts", "Rule", "by_rules", "facts_of"]
 
 _SAMPLE = 1_000  # training rows whose words show the script
-_UNSPACED = re.compile(f"[{HAN}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff]")
-"""Scripts written without spaces: Chinese characters, Thai, Lao, Myanmar, Khmer, kana."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +214,7 @@ def facts_of(train: Part, tokenizer: TextTokenizer, labels: Labels, batch: int) 
     ids = np.concatenate([examples.ids(int(row)) for row in rows[:_SAMPLE]])
     ids = ids[ids > tokenizer.unknown_id]
     different, counts = np.unique(ids, return_counts=True)
-    unspaced = [bool(_UNSPACED.search(tokenizer.word(int(id)))) for id in different]
+    unspaced = [bool(UNSPACED.search(tokenizer.word(int(id)))) for id in different]
     return Facts(
         rows=len(rows),
         classes=len(labels.names),

@@ -97,7 +97,10 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     if model.evidence is None:
         return TrainingSetup(batches, supervised(loss), validate)
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
-    evidence = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+    key = f"evidence of {most} n-grams"
+    if key not in prepared.fitted:  # the same for every seed
+        prepared.fitted[key] = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+    evidence = prepared.fitted[key]
     return TrainingSetup(batches, with_evidence(model.evidence, evidence, rows, loss), validate)
 
 

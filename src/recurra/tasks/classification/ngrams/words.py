@@ -11,11 +11,11 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoded", "Words", "words_of"]
+__all__ = ["UNSPACED", "Encoded", "Words", "words_of"]
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 # Scripts written without spaces: kana, Han (with its extensions), Thai, Lao, Myanmar, Khmer.
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff])"
 )
@@ -30,7 +30,7 @@ def words_of(text: str) -> list[str]:
     """
     text = text.lower()
     if not text.isascii():
-        text = _UNSPACED.sub(r" \1 ", text)
+        text = UNSPACED.sub(r" \1 ", text)
     return _TOKEN.findall(text)
 
 
