@@ -15,6 +15,8 @@ from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspaces, to_be_compiled
 from recurra.kernels.reference import gate_sums
+from recurra.kernels.linear import Descent, rows_with
+from recurra.kernels.lookup import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.kernels.terms import (
     Call,
     Lookup,
@@ -33,20 +35,25 @@ else:  # Numba is imported at the first call
 __all__ = [
     "BACKENDS",
     "Call",
+    "Descent",
     "Lookup",
     "Precision",
     "Prepared",
+    "can_find_ngrams",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
     "fastest",
+    "find_ngrams",
     "gate_sums",
+    "gather_ngrams",
     "has_no_values",
     "is_transformed",
     "layer",
     "prepare",
     "recurrence",
     "release_workspaces",
+    "rows_with",
     "to_be_compiled",
 ]
 

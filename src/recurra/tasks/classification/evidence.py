@@ -24,7 +24,7 @@ from recurra.io.examples import Examples
 from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
-from recurra.tasks.classification.ngrams.regression import Regressions
+from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.words import Encoded
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
@@ -77,30 +77,29 @@ def fit_evidence(
         rows = rows[train.weights[rows] > 0]
     fold_of = _folds(examples, rows)
     hashes, labels = id_hashes(vocab_size), _labels(examples)
-    columns = [1] if label_kind == "binary" else range(classes)
-    several = label_kind == "multilabel"
+    columns = np.arange(classes)[1 if label_kind == "binary" else 0 :]
 
-    def model(chosen: NDArray[np.int64]) -> tuple[Features, NDArray[np.float32]]:
-        encoded = _encoded(examples, chosen)
+    def model(number: int, chosen: NDArray[np.int64]) -> tuple[Features, NDArray[np.float32]]:
+        encoded, what = _encoded(examples, chosen), f"evidence of n-grams, {number} of {_FOLDS + 1}"
         least = 3 if len(rows) >= _OFTEN else 2
-        features, matrix = Features.learn(encoded, hashes, least, tick)
+        with reporter.counting(f"counting the {what}", len(chosen) * (passes(encoded) + 1)) as tick:
+            features, matrix = Features.learn(encoded, hashes, least, tick)
         truth = labels[chosen]
-        positives = [truth[:, c] > 0 if several else truth == c for c in columns]
-        weights = Regressions.fit(matrix, positives, lambda classes: tick(0)).weights
+        positive = truth > 0 if label_kind == "multilabel" else truth[:, None] == columns
+        work = passes_of(matrix.nnz, positive.shape[1]) * len(chosen)
+        with reporter.counting(f"fitting the {what}", work) as tick:
+            weights = Regressions.fit(matrix, positive, tick).weights
         return features, weights * features.idf[:, None]
 
-    sizes = [int((fold_of[rows] != fold).sum()) for fold in range(_FOLDS)]
-    work = sum(size * (passes(_encoded(examples, rows)) + 1) for size in (*sizes, len(rows)))
-    with reporter.counting("fitting the evidence of n-grams", work) as tick:
-        whole, of_all = model(rows)
-        kept = _most_frequent(whole, ngrams)
-        keys = whole.keys[kept]
-        weights = np.zeros((_FOLDS + 1, len(keys), of_all.shape[1]), np.float32)
-        weights[_FOLDS] = of_all[kept]
-        for fold in range(_FOLDS):
-            features, of_fold = model(rows[fold_of[rows] != fold])
-            places, known = features.columns(keys)
-            weights[fold, known] = of_fold[places[known]]
+    whole, of_all = model(1, rows)
+    kept = _most_frequent(whole, ngrams)
+    keys = whole.keys[kept]
+    weights = np.zeros((_FOLDS + 1, len(keys), of_all.shape[1]), np.float32)
+    weights[_FOLDS] = of_all[kept]
+    for fold in range(_FOLDS):
+        features, of_fold = model(fold + 2, rows[fold_of[rows] != fold])
+        places, known = features.columns(keys)
+        weights[fold, known] = of_fold[places[known]]
     scales = _scales(_encoded(examples, rows), hashes, keys, weights[_FOLDS])
     return Evidence(keys.astype(np.int64), weights, fold_of[train.rows], scales)
 

@@ -30,11 +30,12 @@ from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams"]
+__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts"]
 
 FILES = "experts.json", "ngrams.safetensors"
 """The files of `FittedExperts.to_json` and of its n-gram model."""
 _NGRAMS, _LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
+_SECONDS = "seconds of the n-grams for a row"
 _CANDIDATES = ("both", "ngrams", "recurrent")
 
 
@@ -159,6 +160,14 @@ def fit_experts(
     return experts, fit.combination.logits(recurrent, logits)
 
 
+def fit_parts(prepared: Prepared[Any, Any, Part], reporter: Reporter) -> float | None:
+    """Fits the n-grams of a classifier before its network; see `Task.fit_parts`."""
+    if "ngrams" not in prepared.config.model.experts:
+        return None
+    fit_ngrams(prepared, reporter)
+    return float(prepared.fitted[_SECONDS])
+
+
 def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached: bool = True) -> NgramModel:
     """Returns the n-gram model of the training rows, with probabilities calibrated on the validation rows.
 
@@ -186,7 +195,9 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
         if path is not None:
             with replacing(path) as draft:
                 safetensors.numpy.save_file(model.state(), draft)
+    began = time.perf_counter()
     prepared.fitted.update({_NGRAMS: model, _LOGITS: _calibrate(model, prepared.valid, reporter)})
+    prepared.fitted[_SECONDS] = (time.perf_counter() - began) / max(1, len(prepared.valid))
     note = f"; {model.note}" if model.note else ""
     reporter.note(f"n-grams ({model.method}): {time.perf_counter() - start:.1f} s{note}")
     return model
