@@ -1,4 +1,4 @@
-"""Seconds, peak memory and silence of each phase of `recurra fit` and `recurra data check` (docs/experiments.md).
+"""Seconds, peak memory and silence of each phase of `recurra fit` and `recurra data check`.
 
     python -m benchmarks.phases fit TRAIN [--test TEST] [--minutes 10] [--no-baseline] [--set KEY=VALUE]
     python -m benchmarks.phases check TRAIN [--test TEST]
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = build_config(recipe_under(options.recipe, *layers), *layers)
         if options.command == "check":
             check = task_named("classify").check
-            assert check is not None  # noqa: S101
+            assert check is not None
             check(options.train, config, phases, test=options.test)
         else:
             out = Path(folder) / "model"

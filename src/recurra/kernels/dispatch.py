@@ -14,9 +14,9 @@ from recurra.cells.spec import Activation, State, Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspaces, to_be_compiled
-from recurra.kernels.reference import gate_sums
 from recurra.kernels.linear import Descent, rows_with
 from recurra.kernels.lookup import can_find_ngrams, find_ngrams, gather_ngrams
+from recurra.kernels.reference import gate_sums
 from recurra.kernels.terms import (
     Call,
     Lookup,
@@ -24,6 +24,7 @@ from recurra.kernels.terms import (
     check_lengths,
     check_shapes,
     has_no_values,
+    is_recorded,
     is_transformed,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "gate_sums",
     "gather_ngrams",
     "has_no_values",
+    "is_recorded",
     "is_transformed",
     "layer",
     "prepare",

@@ -105,7 +105,7 @@ class Descent:
         variables = len(order) * self._classes
         if report[1] <= variables / 10:  # hardly any was changed
             self._limit = max(_LAST_LIMIT, 0.1 * self._limit)
-        return float(report[0]) / variables
+        return float(report[0] / variables)
 
 
 def _arrays(features: csr_matrix) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recurra.kernels import cpu
-from recurra.kernels.terms import has_no_values, is_transformed
+from recurra.kernels.terms import has_no_values, is_recorded, is_transformed
 
 __all__ = ["can_find_ngrams", "find_ngrams", "gather_ngrams"]
 
@@ -18,8 +18,7 @@ def can_find_ngrams(tokens: Tensor, keys: Tensor) -> bool:
         and tokens.is_cpu
         and keys.is_cpu
         and tokens.dtype is torch.int64
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not is_recorded()
         and not is_transformed()
         and not has_no_values(tokens)
         and type(tokens) is Tensor

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recurra.kernels.dispatch import has_no_values, is_transformed
+from recurra.kernels.dispatch import has_no_values, is_recorded, is_transformed
 
 __all__ = ["AttentionPooling", "JoinedPooling", "MaxPooling", "MeanPooling", "valid_positions"]
 
@@ -37,7 +37,7 @@ def _divided(states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     looked at without waiting or leaving a graph, all are others.
     """
     valid = valid_positions(lengths, states.shape[1])
-    known = lengths.is_cpu and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+    known = lengths.is_cpu and not is_recorded()
     known = known and len(lengths) > 0 and not has_no_values(lengths) and not is_transformed()
     least = min(int(lengths.min()), states.shape[1]) if known else 0
     return states[:, :least], states[:, least:], valid[:, least:]

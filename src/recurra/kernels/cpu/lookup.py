@@ -17,7 +17,7 @@ MASK = (1 << KEY_BITS) - 1
 
 
 @inlined
-def place_of(mixed, keys, starts, shift):  # type: ignore[no-untyped-def]
+def place_of(mixed: int, keys: Integers, starts: Integers, shift: int) -> int:
     """The place of the key of a mixed hash; -1 if it is not there."""
     key = (mixed >> (64 - KEY_BITS)) & MASK
     prefix = key >> shift

@@ -48,8 +48,8 @@ class Regressions:
         Args:
             features: ``(N, F)`` rows of length 1 or 0, float32.
             positive: whether a row is of a class, of shape (N, K).
-            tick: called with the number of rows that were visited, ``passes_of`` times ``N`` in all, some dozens
-                of times a second.
+            tick: called with the number of rows that were visited, some dozens of times a second; ``N`` times
+                ``passes_of`` in all.
         """
         rows, hits = len(positive), positive.sum(axis=0)
         weights = np.zeros((features.shape[1], positive.shape[1]), np.float32)

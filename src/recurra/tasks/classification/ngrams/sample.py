@@ -57,7 +57,7 @@ def encoded_sample(
     most: int,
     tick: Callable[[int], object],
 ) -> tuple[NDArray[np.int64], Encoded]:
-    """Returns the rows and the words of at most ``most`` texts with at most ``characters`` characters in total.
+    """Returns the rows and the words of at most ``most`` texts, of ``characters`` characters in all at most.
 
     Each text gets a random number; texts with the largest numbers are left out. One text is kept at least.
 
