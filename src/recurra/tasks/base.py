@@ -274,6 +274,9 @@ class Task(Generic[P, B]):
         sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
             without gradients.
         fit_baseline: trains a baseline on the training part.
+        fit_parts: fits what a model has beside its network, if it has anything, before the network is
+            trained, so that its time is known; returns the seconds that it takes for a row in tests, or None
+            if there is nothing.
         own_baseline: returns the baseline that a model holds, for which nothing has to be fitted, or None.
         report_parts: reports what a model has besides its network, and returns it as JSON values, for
             ``recurra inspect MODEL summary``.
@@ -306,6 +309,7 @@ class Task(Generic[P, B]):
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]
     fit_baseline: Callable[[P, Reporter], Any] | None = None
+    fit_parts: Callable[[P, Reporter], float | None] | None = None
     own_baseline: Callable[[B], Any] | None = None
     report_parts: Callable[[B, Reporter], dict[str, Any]] | None = None
     calibrate: Callable[[B, P, Reporter], B] | None = None

@@ -33,7 +33,7 @@ from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
 from recurra.tasks.classification.explaining import explain_text
-from recurra.tasks.classification.fitted import fit_experts
+from recurra.tasks.classification.fitted import fit_experts, fit_parts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.outputs import network_logits
@@ -218,6 +218,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
+    fit_parts=fit_parts,
     own_baseline=own_baseline,
     report_parts=report_experts,
     assess=assess,
