@@ -190,14 +190,14 @@ class PredictRequest:
         options: options of the task, by name.
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
-        keep: whether answers repeat the columns of the file.
+        keep: whether answers repeat the columns of the file, or the names of those that they repeat.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    keep: bool = True
+    keep: bool | tuple[str, ...] = True
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")

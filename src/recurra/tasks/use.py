@@ -16,7 +16,6 @@ from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
-from recurra.measure.report import write_report
 from recurra.printable import shortened
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
@@ -31,6 +30,7 @@ from recurra.tasks.settings import build_config
 __all__ = [
     "Neighbour",
     "answers_for",
+    "answers_of",
     "bundle_of",
     "evaluate_files",
     "explain",
@@ -139,6 +139,8 @@ def evaluate_files(
     Raises:
         RecurraError: there is no model, or the data can't be used.
     """
+    from recurra.measure.report import write_report
+
     use_threads()
     bundle = load(model)
     if report is not None and not report.absolute().parent.is_dir():
@@ -196,8 +198,13 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
     Raises:
         RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
+    return answers_of(load(model), request)
+
+
+def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
+    """As `answers_for`, of a model that is loaded."""
     use_threads()
-    bundle = _for_file(load(model), request.settings)
+    bundle = _for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
 
