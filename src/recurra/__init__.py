@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
+    from recurra.tasks.versus import compare_models
     from recurra.torch import accelerate
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "TextClassifier",
     "accelerate",
     "build_config",
+    "compare_models",
     "datasets",
     "decide_files",
     "deterministic",
@@ -70,6 +72,7 @@ _HOMES = {
     "SimpleRNN": "recurra.layers",
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
+    "compare_models": "recurra.tasks.versus",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",

@@ -292,6 +292,8 @@ class Task(Generic[P, B]):
         decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
             part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
             None if there is nothing to decide.
+        predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
+            and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
         describe_decision: reports how a model decides, and returns it as JSON values.
         with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
             if the network can only begin from a language model of them.
@@ -321,6 +323,7 @@ class Task(Generic[P, B]):
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
     decide: Callable[[B, Any, Reporter], B] | None = None
+    predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter], P] | None = None
 

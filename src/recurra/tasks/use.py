@@ -34,6 +34,7 @@ __all__ = [
     "bundle_of",
     "evaluate_files",
     "explain",
+    "for_file",
     "load",
     "nearest",
     "summary",
@@ -148,7 +149,7 @@ def evaluate_files(
         raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     task = task_named(bundle.task)
     reporter.step("Reading")
-    part = task.open_file(_for_file(bundle, settings or {}), data, reporter)
+    part = task.open_file(for_file(bundle, settings or {}), data, reporter)
     reporter.step("Testing")
     options = AssessOptions(baseline, explained=3 if report else 0, counting=reporter.counting)
     if baseline and task.fit_baseline is not None:
@@ -200,7 +201,7 @@ def _training_data(
     return prepared
 
 
-def _for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
+def for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
     """Returns the bundle with the ``settings`` that describe a file; refuses settings that do not."""
     refuse_other_settings(bundle.task, settings)
     return replace(bundle, config=updated(bundle.config, settings)) if settings else bundle
@@ -218,7 +219,7 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
 def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
     """As `answers_for`, of a model that is loaded."""
     use_threads()
-    bundle = _for_file(bundle, request.settings)
+    bundle = for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
 

@@ -25,7 +25,7 @@ from recurra.io.sample import sample_rows
 from recurra.io.tokenizer import TextTokenizer
 from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities
 from recurra.measure.headline import chosen_figure, value_of
-from recurra.measure.metrics import classification_metrics
+from recurra.measure.metrics import classification_metrics, predicted_labels
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.card import network_name
@@ -147,6 +147,21 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     if limits is not None:
         assets = replace(assets, thresholds=tuple(limits.tolist()))
     return replace(bundle, temperature=temperature, assets=replace(assets, decision=decision))
+
+
+def predicted(bundle: ClassifierBundle, part: Part) -> tuple[list[str], list[str], list[int], list[str]]:
+    """Returns the true and the predicted label of each row, several joined by ``|``, its number and text."""
+    names, kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
+    chosen = predicted_labels(predict_part(bundle, part), kind, bundle.assets.limits)
+
+    def spelled(codes: NDArray[Any]) -> list[str]:
+        if kind != "multilabel":
+            return [names[int(code)] for code in codes]
+        # The order of the classes may differ between models.
+        return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
+
+    numbers = part.examples.numbers[part.rows].tolist()
+    return spelled(part.labels), spelled(chosen), numbers, list(part.texts(part.rows))
 
 
 def decide(bundle: ClassifierBundle, part: Part | None, reporter: Reporter) -> ClassifierBundle:
@@ -291,6 +306,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     explain=explain_text,
     check=check_files,
     untrained=untrained,
+    predicted=predicted,
     decide=decide,
     describe_decision=describe_decision,
     study=STUDY,
