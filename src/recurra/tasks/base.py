@@ -190,14 +190,14 @@ class PredictRequest:
         options: options of the task, by name.
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
-        keep: whether answers repeat the columns of the file.
+        keep: whether answers repeat the columns of the file, or the names of those that they repeat.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    keep: bool = True
+    keep: bool | tuple[str, ...] = True
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")
@@ -292,6 +292,12 @@ class Task(Generic[P, B]):
         study: the functions of ``recurra compare``; None if models of this task are not compared.
         prepare_with_unlabeled: as ``prepare``, with texts without labels; the settings have a section
             ``unlabeled``. None if the task can't use them.
+        decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
+            part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
+            None if there is nothing to decide.
+        predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
+            and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
+        describe_decision: reports how a model decides, and returns it as JSON values.
         with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
             if the network can only begin from a language model of them.
     """
@@ -320,6 +326,9 @@ class Task(Generic[P, B]):
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
+    decide: Callable[[B, Any, Reporter], B] | None = None
+    predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
+    describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter], P] | None = None
 
 

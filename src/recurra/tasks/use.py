@@ -16,7 +16,6 @@ from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
-from recurra.measure.report import write_report
 from recurra.printable import shortened
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
@@ -31,12 +30,15 @@ from recurra.tasks.settings import build_config
 __all__ = [
     "Neighbour",
     "answers_for",
+    "answers_of",
     "bundle_of",
     "evaluate_files",
     "explain",
+    "for_file",
     "load",
     "nearest",
     "summary",
+    "training_data",
     "words",
 ]
 
@@ -139,13 +141,15 @@ def evaluate_files(
     Raises:
         RecurraError: there is no model, or the data can't be used.
     """
+    from recurra.measure.report import write_report
+
     use_threads()
     bundle = load(model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     task = task_named(bundle.task)
     reporter.step("Reading")
-    part = task.open_file(_for_file(bundle, settings or {}), data, reporter)
+    part = task.open_file(for_file(bundle, settings or {}), data, reporter)
     reporter.step("Testing")
     options = AssessOptions(baseline, explained=3 if report else 0, counting=reporter.counting)
     if baseline and task.fit_baseline is not None:
@@ -164,18 +168,19 @@ def evaluate_files(
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 
 
-def _training_data(
-    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+def training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None
 ) -> Prepared[Any, Any, Any] | None:
     """Returns the data of the model's training, split as it was then; None if the file is not there.
 
-    If they are ``needed``, for the baseline, that is reported.
+    Args:
+        task: the task of the model.
+        bundle: the model.
+        given: the training file; None for the path that the model recorded.
     """
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
-        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
-        reporter.warn(f"{lost}: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
     prepared: Prepared[Any, Any, Any] = task.prepare(
@@ -184,7 +189,19 @@ def _training_data(
     return prepared
 
 
-def _for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
+def _training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+) -> Prepared[Any, Any, Any] | None:
+    """As `training_data`; if the file is not there, that is reported, and the data are ``needed`` or not."""
+    prepared = training_data(task, bundle, given)
+    if prepared is None:
+        path = given or bundle.metrics.get("training", {}).get("data") or ""
+        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
+        reporter.warn(f"{lost}: the training file {path} is not there; pass it with --train")
+    return prepared
+
+
+def for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
     """Returns the bundle with the ``settings`` that describe a file; refuses settings that do not."""
     refuse_other_settings(bundle.task, settings)
     return replace(bundle, config=updated(bundle.config, settings)) if settings else bundle
@@ -196,8 +213,13 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
     Raises:
         RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
+    return answers_of(load(model), request)
+
+
+def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
+    """As `answers_for`, of a model that is loaded."""
     use_threads()
-    bundle = _for_file(load(model), request.settings)
+    bundle = for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
 

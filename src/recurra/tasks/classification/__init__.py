@@ -11,6 +11,6 @@ INFO = TaskInfo(
     recipe="default",
     recipe_with_unlabeled="unlabeled",
     words=True,
-    options=frozenset({"all_classes"}),
+    options=frozenset({"abstain", "all_classes", "probabilities"}),
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )
