@@ -289,8 +289,9 @@ class Task(Generic[P, B]):
         study: the functions of ``recurra compare``; None if models of this task are not compared.
         prepare_with_unlabeled: as ``prepare``, with texts without labels; the settings have a section
             ``unlabeled``. None if the task can't use them.
-        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
-            if the network can only begin from a language model of them.
+        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`), in
+            about so many seconds, which may be infinite; None if the network can only begin from a language
+            model of them.
     """
 
     prepare: Prepare[P]
@@ -316,7 +317,7 @@ class Task(Generic[P, B]):
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
-    with_soft_labels: Callable[[P, Reporter], P] | None = None
+    with_soft_labels: Callable[[P, Reporter, float], P] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

@@ -26,11 +26,12 @@ from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
 from recurra.tasks.classification.ngrams.regression import Regressions
 from recurra.tasks.classification.ngrams.words import Encoded
+from recurra.tasks.classification.soft_regression import fit_soft
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.train.objective import StatelessLoss, supervised
 
-__all__ = ["CLASSES", "Evidence", "fit_evidence", "with_evidence"]
+__all__ = ["CLASSES", "Evidence", "encoded_texts", "fit_evidence", "with_evidence"]
 
 CLASSES = 20
 """Classes up to which the network reads evidence: there are three features and five models of each."""
@@ -62,10 +63,11 @@ def fit_evidence(
 ) -> Evidence:
     """Fits the models of `Evidence` on the token ids of the training rows.
 
-    Groups of rows are kept in one fold. The same rows give the same evidence.
+    Groups of rows are kept in one fold. The same rows give the same evidence. Labels may be probabilities, as
+    those of texts that were labelled by a model: then all rows are cross-fitted, labelled or not.
 
     Args:
-        train: the training part.
+        train: the rows to train on.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         classes: ``C``; ``K`` is 1 for binary and C otherwise.
         vocab_size: ``V``.
@@ -79,18 +81,23 @@ def fit_evidence(
     hashes, labels = id_hashes(vocab_size), _labels(examples)
     columns = [1] if label_kind == "binary" else range(classes)
     several = label_kind == "multilabel"
+    soft = labels.dtype.kind == "f" and not several
 
     def model(chosen: NDArray[np.int64]) -> tuple[Features, NDArray[np.float32]]:
-        encoded = _encoded(examples, chosen)
+        encoded = encoded_texts(examples, chosen)
         least = 3 if len(rows) >= _OFTEN else 2
         features, matrix = Features.learn(encoded, hashes, least, tick)
         truth = labels[chosen]
-        positives = [truth[:, c] > 0 if several else truth == c for c in columns]
-        weights = Regressions.fit(matrix, positives, lambda classes: tick(0)).weights
+        if soft:
+            targets = [truth if truth.ndim == 1 else truth[:, c] for c in columns]
+            weights = fit_soft(matrix, targets, lambda classes: tick(0)).weights
+        else:
+            positives = [truth[:, c] > 0 if several else truth == c for c in columns]
+            weights = Regressions.fit(matrix, positives, lambda classes: tick(0)).weights
         return features, weights * features.idf[:, None]
 
     sizes = [int((fold_of[rows] != fold).sum()) for fold in range(_FOLDS)]
-    work = sum(size * (passes(_encoded(examples, rows)) + 1) for size in (*sizes, len(rows)))
+    work = sum(size * (passes(encoded_texts(examples, rows)) + 1) for size in (*sizes, len(rows)))
     with reporter.counting("fitting the evidence of n-grams", work) as tick:
         whole, of_all = model(rows)
         kept = _most_frequent(whole, ngrams)
@@ -101,7 +108,7 @@ def fit_evidence(
             features, of_fold = model(rows[fold_of[rows] != fold])
             places, known = features.columns(keys)
             weights[fold, known] = of_fold[places[known]]
-    scales = _scales(_encoded(examples, rows), hashes, keys, weights[_FOLDS])
+    scales = _scales(encoded_texts(examples, rows), hashes, keys, weights[_FOLDS])
     return Evidence(keys.astype(np.int64), weights, fold_of[train.rows], scales)
 
 
@@ -113,7 +120,7 @@ def with_evidence(
     Args:
         layer: the layer of the model; it gets the weights of all training rows.
         evidence: fitted on the training rows.
-        rows: the rows to train on: the training rows, and perhaps others after them.
+        rows: the rows to train on: those that the evidence was fitted on, and perhaps others after them.
         loss: as in `recurra.train.objective.supervised`.
     """
     layer.set(evidence.keys, evidence.weights[_FOLDS], evidence.scales)
@@ -147,7 +154,7 @@ def _labels(examples: Examples) -> NDArray[np.int64] | NDArray[np.float32]:
     return examples.labels
 
 
-def _encoded(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
+def encoded_texts(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
     """Returns the token ids of some rows as the words of the n-gram model."""
     lengths = examples.lengths[rows].astype(np.int64)
     starts = np.repeat(examples.offsets[rows], lengths)
