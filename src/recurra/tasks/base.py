@@ -298,8 +298,9 @@ class Task(Generic[P, B]):
         predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
             and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
         describe_decision: reports how a model decides, and returns it as JSON values.
-        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
-            if the network can only begin from a language model of them.
+        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`), in
+            about so many seconds, which may be infinite; None if the network can only begin from a language
+            model of them.
     """
 
     prepare: Prepare[P]
@@ -329,7 +330,7 @@ class Task(Generic[P, B]):
     decide: Callable[[B, Any, Reporter], B] | None = None
     predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
-    with_soft_labels: Callable[[P, Reporter], P] | None = None
+    with_soft_labels: Callable[[P, Reporter, float], P] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

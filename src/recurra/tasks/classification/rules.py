@@ -161,6 +161,12 @@ RULES = (
         lambda config: config.train.pretrained_layers,
     ),
     Rule(
+        "a language model, which has no evidence",
+        lambda facts: True,
+        lambda facts: {"model.evidence": 0, "model.words": 0},
+        lambda config: config.unlabeled.method != "soft_labels",
+    ),
+    Rule(
         "few rows",
         lambda facts: facts.rows <= _FEW_ROWS and facts.label_kind != "multilabel",
         lambda facts: {

@@ -115,7 +115,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"
     if key not in prepared.fitted:  # the same for every seed
-        prepared.fitted[key] = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+        prepared.fitted[key] = fit_evidence(rows, kind, len(labels.names), V, most, reporter)
     evidence = prepared.fitted[key]
     return TrainingSetup(batches, with_evidence(model.evidence, evidence, rows, loss), validate)
 
