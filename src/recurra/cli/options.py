@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recurra.engines import ENGINES
 from recurra.io.formats import format_named, format_names
 from recurra.tasks.registry import TASKS
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from recurra.config import Config
 
     _Name = str
+    _Engine = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
+    _Engine = Literal[ENGINES]
 # Groups of the options in help texts.
 DATA, NETWORK, PRETRAINED, RUN = "Data", "Network and training", "Pretrained weights", "Model and run"
 _TITLES = [task.title for task in TASKS]
@@ -98,6 +101,9 @@ Minutes = Annotated[
         help="Minutes that everything may take; the epochs are chosen to fit.",
         rich_help_panel=RUN,
     ),
+]
+Engine = Annotated[
+    _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
