@@ -61,6 +61,7 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
     ] = None,
+    engine: options.Engine = "processes",
     enough: Annotated[
         float,
         typer.Option(
@@ -136,6 +137,7 @@ def compare(
         valid=valid,
         test=test,
         jobs=jobs,
+        engine=engine,
         command=shlex.join(["recurra", *sys.argv[1:]]),
         reporter=screen,
     )

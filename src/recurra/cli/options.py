@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recurra.engines import ENGINES
 from recurra.io.formats import format_named, format_names
 from recurra.tasks.registry import TASKS
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from recurra.config import Config
 
     _Name = str
+    _Engine = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
+    _Engine = Literal[ENGINES]
 # Groups of the options in help texts.
 DATA, NETWORK, PRETRAINED, RUN = "Data", "Network and training", "Pretrained weights", "Model and run"
 _TITLES = [task.title for task in TASKS]
@@ -107,6 +110,9 @@ Risk = Annotated[
         help='Answer "unsure" below a confidence, fitted on the validation rows so that the share of wrong '
         "answers is below R, such as 0.02 (classify).",
     ),
+]
+Engine = Annotated[
+    _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[

@@ -72,8 +72,8 @@ def fit_evidence(
 
     Groups of rows are kept in one fold. The same rows give the same evidence. A million short texts in 14
     classes are more than needed: some are drawn, and the reporter is told how many. Labels may be
-    probabilities, as those of texts that were labelled by a model: then all rows are cross-fitted, labelled or
-    not.
+    probabilities, as those of texts that were labelled by a model: then all rows are cross-fitted, labelled
+    or not.
 
     Args:
         train: the rows to train on.
