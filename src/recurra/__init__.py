@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.datasets import pad_sequences
     from recurra.errors import RecurraError
+    from recurra.export.write import export_model
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.runtime import deterministic
     from recurra.store import Bundle
@@ -46,6 +47,7 @@ __all__ = [
     "build_config",
     "datasets",
     "deterministic",
+    "export_model",
     "load_keras",
     "memory",
     "nearest",
@@ -67,6 +69,7 @@ _HOMES = {
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "deterministic": "recurra.runtime",
+    "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
