@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import html.entities
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -31,5 +33,20 @@ def client_files(signature: Mapping[str, Any], notes: Sequence[str]) -> dict[str
         for name in ("client.py", "client.mjs"):
             texts[name] = clients.joinpath(name).read_text(encoding="utf-8")
         if signature["task"] in ("classify", "lm"):  # JavaScript has no table of them outside of a browser
-            texts["entities.json"] = json.dumps(html.entities.html5, ensure_ascii=True) + "\n"
+            texts["entities.json"] = _entities()
     return texts
+
+
+@cache
+def _entities() -> str:
+    """Returns what `html.unescape` makes of names, and of numbers that are not code points of HTML."""
+    numbers = {
+        number: found
+        for number in (
+            *range(0x100),
+            *range(0xFDD0, 0xFDF0),
+            *(p << 16 | e for p in range(17) for e in (0xFFFE, 0xFFFF)),
+        )
+        if (found := html.unescape(f"&#{number};")) != chr(number)
+    }
+    return json.dumps({"names": html.entities.html5, "numbers": numbers}) + "\n"

@@ -53,6 +53,7 @@ def tokenizer_signature(tokenizer: TextTokenizer) -> dict[str, Any]:
         "unknown_id": tokenizer.unknown_id,
         "max_tokens": config.max_tokens,
         "cut": config.cut,
+        "lowercase": config.lowercase and config.level != "whitespace",
         "strip_html": config.strip_html and config.level != "whitespace",
         "segment_chinese": config.chinese == "words" and config.level in ("word", "subword"),
     }

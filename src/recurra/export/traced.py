@@ -137,6 +137,24 @@ def _full(graph: Graph, args: Arguments, shapes: Sequence[Shape]) -> Value:
     return graph.constant(np.full(args[0], args[1], np.float32))
 
 
+def _clamp(graph: Graph, args: Arguments, shapes: Sequence[Shape]) -> Value:
+    bounds = [*args[1:], None][:2]
+    found: Value = args[0]
+    for kind, bound in zip(("Max", "Min"), bounds, strict=True):
+        found = found if bound is None else graph.op(kind, found, _number(graph, bound))
+    return found
+
+
+def _reduced(kind: str) -> Callable[[Graph, Arguments, Sequence[Shape]], Value]:
+    """A sum or mean over axes."""
+
+    def reduced(graph: Graph, args: Arguments, shapes: Sequence[Shape]) -> Value:
+        keep = int(len(args) > 2 and bool(args[2]))
+        return graph.op(kind, args[0], graph.integers(*args[1]), keepdims=keep)
+
+    return reduced
+
+
 def _log1p(graph: Graph, args: Arguments, shapes: Sequence[Shape]) -> Value:
     return graph.op("Log", graph.op("Add", args[0], graph.constant(np.float32(1))))
 
@@ -150,6 +168,8 @@ _OPERATIONS: dict[Any, Callable[[Graph, Arguments, Sequence[Shape]], Any]] = {
     _aten.cat.default: lambda graph, args, shapes: graph.op(
         "Concat", *args[0], axis=args[1] if len(args) > 1 else 0
     ),
+    _aten.clamp.default: _clamp,
+    _aten.cos.default: _plain("Cos"),
     _aten.clone.default: lambda graph, args, shapes: args[0],
     _aten.constant_pad_nd.default: _pad,
     _aten.div.Tensor: _plain("Div"),
@@ -168,6 +188,7 @@ _OPERATIONS: dict[Any, Callable[[Graph, Arguments, Sequence[Shape]], Any]] = {
     _aten.lt.Scalar: _plain("Less"),
     _aten.lt.Tensor: _plain("Less"),
     _aten.maximum.default: _plain("Max"),
+    _aten.mean.dim: _reduced("ReduceMean"),
     _aten.minimum.default: _plain("Min"),
     _aten.mm.default: _plain("MatMul"),
     _aten.mul.Scalar: _plain("Mul"),
@@ -176,15 +197,18 @@ _OPERATIONS: dict[Any, Callable[[Graph, Arguments, Sequence[Shape]], Any]] = {
     _aten.permute.default: lambda graph, args, shapes: graph.op("Transpose", args[0], perm=list(args[1])),
     _aten.pow.Tensor_Scalar: _plain("Pow"),
     _aten.relu.default: _plain("Relu"),
+    _aten.rsqrt.default: lambda graph, args, shapes: graph.op("Reciprocal", graph.op("Sqrt", args[0])),
     _aten.select.int: lambda graph, args, shapes: graph.op(
         "Gather", args[0], graph.constant(np.int64(args[2])), axis=args[1]
     ),
     _aten.sigmoid.default: _plain("Sigmoid"),
+    _aten.sin.default: _plain("Sin"),
     _aten.slice.Tensor: _slice,
     _aten.split_with_sizes.default: _split,
     _aten.sqrt.default: _plain("Sqrt"),
     _aten.squeeze.dims: lambda graph, args, shapes: graph.op("Squeeze", args[0], graph.integers(*args[1])),
     _aten.sub.Tensor: _plain("Sub"),
+    _aten.sum.dim_IntList: _reduced("ReduceSum"),
     _aten.tanh.default: _plain("Tanh"),
     _aten.unsqueeze.default: lambda graph, args, shapes: graph.op(
         "Unsqueeze", args[0], graph.integers(args[1])
