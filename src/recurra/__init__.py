@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.datasets import pad_sequences
     from recurra.errors import RecurraError
+    from recurra.export.write import export_model
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.runtime import deterministic
     from recurra.store import Bundle
@@ -51,6 +52,7 @@ __all__ = [
     "datasets",
     "decide_files",
     "deterministic",
+    "export_model",
     "load_keras",
     "memory",
     "nearest",
@@ -75,6 +77,7 @@ _HOMES = {
     "compare_models": "recurra.tasks.versus",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
+    "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
