@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -191,6 +191,7 @@ class PredictRequest:
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
         keep: whether answers repeat the columns of the file.
+        table: rows of a series, instead of a file: CSV text, or columns of equal length by name.
     """
 
     file: Path | None = None
@@ -198,6 +199,7 @@ class PredictRequest:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     keep: bool = True
+    table: str | Mapping[str, Sequence[Any]] | None = None
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")

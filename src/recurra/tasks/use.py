@@ -16,6 +16,7 @@ from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
+from recurra.measure.explain import Explanation
 from recurra.measure.report import write_report
 from recurra.printable import shortened
 from recurra.runtime import use_threads
@@ -31,9 +32,11 @@ from recurra.tasks.settings import build_config
 __all__ = [
     "Neighbour",
     "answers_for",
+    "answers_of",
     "bundle_of",
     "evaluate_files",
     "explain",
+    "explanation_of",
     "load",
     "nearest",
     "summary",
@@ -197,7 +200,16 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
         RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
     use_threads()
-    bundle = _for_file(load(model), request.settings)
+    return answers_of(load(model), request)
+
+
+def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
+    """Returns the answers of a loaded model: those of `answers_for`, without reading its directory.
+
+    Raises:
+        RecurraError: the file can't be used, or an option or a setting is not for the model.
+    """
+    bundle = _for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
 
@@ -268,9 +280,14 @@ def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:
         BundleError: there is no model, or answers of its task can't be explained.
     """
     bundle = load(model)
-    explain_text = task_named(bundle.task).explain
-    if explain_text is None:
+    explanation = explanation_of(bundle, text)
+    if explanation is None:
         raise BundleError(f"is a model of task {bundle.task}, whose answers can't be explained", where=model)
-    explanation = explain_text(bundle, text)
     reporter.explanation(explanation)
     return explanation.model_dump(mode="json")
+
+
+def explanation_of(bundle: AnyBundle, text: str) -> Explanation | None:
+    """Returns which words of a text an answer depends on; None if answers of the task can't be explained."""
+    explain_text = task_named(bundle.task).explain
+    return None if explain_text is None else explain_text(bundle, text)

@@ -21,7 +21,7 @@ from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.spelling import Stamps
-from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
+from recurra.tasks.forecasting.series.table import Table, from_columns, read_lines, read_table
 
 __all__ = ["answer", "forecast_table"]
 
@@ -42,7 +42,11 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
     data = bundle.config.data
-    if request.file is None or str(request.file) == "-":
+    if isinstance(request.table, str):
+        table = read_lines(request.table.encode(), "the table", data)
+    elif request.table is not None:
+        table = from_columns(request.table)
+    elif request.file is None or str(request.file) == "-":
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
     else:
         table = read_table(request.file, data)

@@ -1,0 +1,45 @@
+"""Which answers of a batch would be written otherwise if the text were alone: then it is computed alone.
+
+A network adds up the same numbers in another order for one row than for many, and for the last rows of a
+batch than for the first. The logits differ by rounding errors of float32. An answer has six decimals: where
+a probability is nearer to the middle between two of them than such an error, its last digit would depend on
+the other texts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DECIMALS", "unsettled"]
+
+DECIMALS = 6
+"""Decimals of a probability in an answer."""
+_ERROR = 4e-7
+"""The largest difference of a log-odds, per unit from 1 on, between two orders of summation. The largest one
+measured was 1.4e-7 (`tests/tasks/classification/test_settled.py` measures it)."""
+
+
+def unsettled(p: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Returns the rows of which a digit or the label may depend on the order of summation, of shape (n,).
+
+    Args:
+        p: probabilities of shape (N, C).
+        limits: probabilities from which on labels are predicted, of shape (C,).
+
+    Example:
+        >>> unsettled(np.array([[0.2000004, 0.7999996], [0.20000049999, 0.79999950001]]), np.full(2, 0.5))
+        array([1])
+    """
+    inside = np.clip(p, 1e-12, 1 - 1e-12)
+    log_odds = np.abs(np.log(inside / (1 - inside)))
+    error = inside * (1 - inside) * np.maximum(log_odds, 1) * _ERROR
+    scaled = p * 10**DECIMALS
+    # The distance to the middle between two numbers of that many decimals.
+    near = np.abs(scaled - np.floor(scaled) - 0.5) <= error * 10**DECIMALS
+    near |= np.abs(p - limits) <= error
+    rows = near.any(axis=1)
+    if p.shape[1] > 1:
+        two = np.partition(p, -2, axis=1)[:, -2:]
+        rows |= two[:, 1] - two[:, 0] <= 2 * error.max(axis=1)
+    return np.flatnonzero(rows)
