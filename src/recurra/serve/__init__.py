@@ -10,11 +10,11 @@ from recurra.errors import DependencyError
 if TYPE_CHECKING:
     from recurra.serve.app import create_app
     from recurra.serve.limits import Limits
-    from recurra.serve.server import serve
+    from recurra.serve.server import running, serve
 
-__all__ = ["Limits", "create_app", "serve"]
+__all__ = ["Limits", "create_app", "running", "serve"]
 
-_HOMES = {"Limits": "limits", "create_app": "app", "serve": "server"}
+_HOMES = {"Limits": "limits", "create_app": "app", "running": "server", "serve": "server"}
 _EXTRA = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
 
 

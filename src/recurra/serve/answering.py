@@ -10,6 +10,7 @@ from typing import Any
 from recurra.store import AnyBundle
 from recurra.tasks.answers import Answers, write_answers
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.registry import task_info
 from recurra.tasks.use import answers_of
 
 __all__ = ["Answered", "answer_table", "answer_texts"]
@@ -49,16 +50,21 @@ def answer_texts(
 ) -> list[Answered]:
     """Returns the answers to the texts of each request.
 
+    Where the answer to a text does not depend on the others, the texts of all requests are sorted by length
+    and computed together; otherwise those of each request.
+
     Args:
         bundle: the model.
         requests: the texts of each request.
         options: the options of the task, the same for all of them.
-        together: the number of texts that are computed at once; they are sorted by length first.
+        together: the number of texts of several requests that are computed at once.
         on_batch: called before each of these batches with its number of texts.
 
     Raises:
         RecurraError: an option is not for the model, or out of its range.
     """
+    if not task_info(bundle.task).independent:
+        return [_alone(bundle, texts, options, on_batch) for texts in requests]
     places = [(request, text) for request, texts in enumerate(requests) for text in range(len(texts))]
     places.sort(key=lambda place: len(requests[place[0]][place[1]]))
     found: list[list[list[dict[str, Any]]]] = [[[] for _ in texts] for texts in requests]
@@ -75,6 +81,21 @@ def answer_texts(
     if answers is None:
         return [Answered([], [])] * len(requests)
     return [Answered(answers.fields, records, answers.cells) for records in found]
+
+
+def _alone(
+    bundle: AnyBundle,
+    texts: Sequence[str],
+    options: Mapping[str, Any],
+    on_batch: Callable[[int], object],
+) -> Answered:
+    """Returns the answers to one request, computed as ``recurra predict`` does for its texts."""
+    on_batch(len(texts))
+    answers = answers_of(bundle, PredictRequest(texts=list(texts), options=dict(options)))
+    found: list[list[dict[str, Any]]] = [[] for _ in texts]
+    for record in answers.records:
+        found[record[answers.fields[0]] - 1].append(record)
+    return Answered(answers.fields, found, answers.cells, answers.warnings)
 
 
 def answer_table(

@@ -297,5 +297,9 @@ def _add_errors(app: FastAPI) -> None:
             AskError(error.status_code, line.get(error.status_code, error.detail), headers)
         )
 
+    async def fault(request: Request, error: Exception) -> Response:
+        return refusal_response(AskError(500, "the server failed on this request; its log has the reason"))
+
     app.add_exception_handler(AskError, refused)
+    app.add_exception_handler(Exception, fault)
     app.add_exception_handler(HTTPException, http)

@@ -126,7 +126,7 @@ def _tensors(inputs: Any, rest: memoryview) -> dict[str, list[Any]]:
         if name in tensors:
             raise AskError(400, f"there are two inputs {name!r}")
         kind, count = tensor.get("datatype"), _count(tensor.get("shape"), name)
-        if kind != "BYTES" and kind not in _DTYPES:
+        if not isinstance(kind, str) or (kind != "BYTES" and kind not in _DTYPES):
             raise AskError(400, f"input {name!r} has the datatype {kind!r}, which is not of the protocol")
         size = _object(tensor.get("parameters") or {}, "parameters").get("binary_data_size")
         if size is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import queue
 import signal
 import socket
 import threading
@@ -21,7 +22,7 @@ from recurra.serve.app import create_app
 from recurra.serve.guard import Access, is_loopback
 from recurra.serve.limits import Limits
 
-__all__ = ["TOKEN", "serve"]
+__all__ = ["HEAD_SECONDS", "TOKEN", "running", "serve"]
 
 TOKEN = "RECURRA_TOKEN"  # noqa: S105  # the name of the variable
 _LEAST = 16  # characters of a token
@@ -121,26 +122,84 @@ def serve(
         >>> serve(["my-model"], port=8080, ready=print)  # doctest: +SKIP
         http://127.0.0.1:8080/
     """
+    with _socket(host, port) as listening:
+        server = _server(models, listening, host, hosts, limits, refresh, ready)
+        server.run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def running(
+    models: Sequence[str | Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    hosts: Sequence[str] = (),
+    limits: Limits | None = None,
+    refresh: float = 1.0,
+) -> Iterator[str]:
+    """Context in which a thread answers requests, for notebooks and tests; arguments are those of `serve`.
+
+    Yields:
+        The address of the server.
+
+    Raises:
+        RecurraError: as `serve` does.
+
+    Example:
+        >>> with running(["my-model"]) as address:  # doctest: +SKIP
+        ...     print(address)
+        http://127.0.0.1:43817/
+    """
+    begun: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    with _socket(host, port) as listening:
+        server = _server(models, listening, host, hosts, limits, refresh, begun.put)
+
+        def run() -> None:
+            try:
+                server.run(sockets=[listening])
+            finally:
+                begun.put(None)  # if it never began: nobody must wait
+
+        thread = threading.Thread(target=run, name="recurra-server", daemon=True)
+        thread.start()
+        address = begun.get()
+        try:
+            if address is None:
+                raise OutputError("the server did not start", where=_address(listening))
+            yield address
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(
+    models: Sequence[str | Path],
+    listening: socket.socket,
+    host: str,
+    hosts: Sequence[str],
+    limits: Limits | None,
+    refresh: float,
+    ready: Callable[[str], object],
+) -> _Server:
+    """Returns a server whose models are loaded."""
     limits, access = limits or Limits(), _access(host, hosts)
     app = create_app(models, limits=limits, access=access, refresh=refresh)
-    with _socket(host, port) as listening:
-        address = _address(listening)
-        config = uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=int(limits.timeout) + 1,
-            backlog=_BACKLOG,
-        )
-        server = _Server(config, lambda: ready(address))
-        app.state.service.load()  # here, since an error within the server would be another one
-        server.run(sockets=[listening])
+    app.state.service.load()  # here, since an error within the server would be another one
+    address = _address(listening)
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(limits.timeout) + 1,
+        backlog=_BACKLOG,
+    )
+    return _Server(config, lambda: ready(address))
 
 
 def _access(host: str, hosts: Sequence[str]) -> Access:

@@ -59,6 +59,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
+        independent: whether no digit of an answer to a text depends on the other texts of the request.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
@@ -72,6 +73,7 @@ class TaskInfo:
     recipe_with_unlabeled: str | None = None
     options: frozenset[str] = frozenset()
     file_settings: frozenset[str] = frozenset()
+    independent: bool = False
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
@@ -293,6 +295,8 @@ class Task(Generic[P, B]):
             ``unlabeled``. None if the task can't use them.
         with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
             if the network can only begin from a language model of them.
+        stream: yields answers while a text or a series arrives: bundle; a text, pieces of one, or rows;
+            options; whether each prefix is computed anew.
     """
 
     prepare: Prepare[P]
@@ -319,6 +323,7 @@ class Task(Generic[P, B]):
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
     with_soft_labels: Callable[[P, Reporter], P] | None = None
+    stream: Callable[[B, Any, Mapping[str, Any], bool], Iterator[dict[str, Any]]] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +39,7 @@ __all__ = [
     "explanation_of",
     "load",
     "nearest",
+    "stream_of",
     "summary",
     "words",
 ]
@@ -212,6 +213,30 @@ def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
     bundle = _for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
+
+
+def stream_of(
+    bundle: AnyBundle, inputs: Any, options: Mapping[str, Any] | None = None, *, recompute: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Returns the answers of a loaded model while a text or a series arrives, one after each piece.
+
+    Args:
+        bundle: the model.
+        inputs: a text, or an iterable of pieces of one; for a forecast CSV text, columns by name, or an
+            iterable of rows. A language model continues the text.
+        options: options of the task, as in `PredictRequest`.
+        recompute: whether each prefix is computed anew, for networks whose states can't be carried.
+
+    Raises:
+        ConfigError: the states can't be carried, or an option is not for the model.
+        DataError: a piece can't be used; raised when it arrives.
+    """
+    use_threads()
+    refuse_foreign_options(bundle.task, options or {})
+    stream = task_named(bundle.task).stream
+    if stream is None:
+        raise ConfigError(f"a model of task {bundle.task} does not stream")
+    return stream(bundle, inputs, options or {}, recompute)
 
 
 def summary(model: Path, reporter: Reporter) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.spelling import Stamps
 from recurra.tasks.forecasting.series.table import Table, from_columns, read_lines, read_table
 
-__all__ = ["answer", "forecast_table"]
+__all__ = ["answer", "forecast_table", "table_answers"]
 
 
 def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
@@ -50,10 +50,15 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
     else:
         table = read_table(request.file, data)
+    return table_answers(bundle, table, bool(request.options.get("all")))
+
+
+def table_answers(bundle: ForecasterBundle, table: Table, every: bool = False) -> Answers:
+    """Returns the forecasts for a table, as `answer` does; from every row if ``every``."""
     timed, several = bool(bundle.assets.layout.time), reach_of(bundle).horizon > 1
     fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
     fields.append(bundle.assets.layout.target.name)
-    part, forecasts, gaps, warnings = forecast_table(bundle, table, bool(request.options.get("all")))
+    part, forecasts, gaps, warnings = forecast_table(bundle, table, every)
     target = bundle.assets.layout.target
     form = ".6f" if 1e-3 <= target.std < 1e12 else ".9g"
 
