@@ -62,10 +62,9 @@ class CarriedStack:
     def __init__(self, stack: Recurrent, pooling: nn.Module | None = None) -> None:
         refuse_backward(stack)
         self._stack = stack
-        joined = isinstance(pooling, JoinedPooling)
-        self._parts: list[nn.Module | None] = (
-            [*pooling.parts] if joined and pooling is not None else [pooling]
-        )
+        self._parts: list[nn.Module | None] = [pooling]
+        if isinstance(pooling, JoinedPooling):
+            self._parts = list(pooling.parts)
         self.keys: list[Hashable] = []
         self._now = _Snapshot()
         self._kept: dict[int, _Snapshot] = {0: self._now}
@@ -89,8 +88,8 @@ class CarriedStack:
 
         Where the stack returns no sequences, these are the last state (1, 1, F).
         """
-        output, finals = self._stack(x, None, self._now.states)
-        output = output if output.dim() == 3 else output[:, None]
+        found, finals = self._stack(x, None, self._now.states)
+        output: Tensor = found if found.dim() == 3 else found[:, None]
         self.keys += keys
         self._now = self._after(output, finals)
         self._kept[len(self.keys)] = self._now
