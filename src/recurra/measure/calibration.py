@@ -75,7 +75,8 @@ def reliability(
     sums = np.bincount(bin_of, confidence, minlength=bins)
     hits = np.bincount(bin_of, correct, minlength=bins)
     filled = np.maximum(counts, 1)
-    chance = _errors_by_chance(np.bincount(bin_of, confidence * (1 - confidence), minlength=bins))
+    variances = np.bincount(bin_of, confidence * (1 - confidence), minlength=bins).astype(np.float64)
+    chance = _errors_by_chance(variances)
     decisions = max(1, int(counts.sum()))
     return Reliability(
         edges=(np.arange(bins + 1) / bins).tolist(),
