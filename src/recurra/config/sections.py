@@ -194,6 +194,11 @@ class ModelConfig(Section):
         description="number of the most frequent words that have a vector of their own; the others have that "
         "of the unknown word, but count in `bigrams` and `evidence` (classification); 0: all",
     )
+    members: Annotated[int, Field(ge=1, le=16)] = Field(
+        1,
+        description="number of networks that are trained side by side, from different initial weights, and "
+        "whose logits are averaged (classification)",
+    )
     word_dropout: Fraction = Field(
         0.0,
         description="probability with which a word of a training text is replaced by the unknown word "

@@ -110,6 +110,8 @@ class Assessment:
             "majority_accuracy": self.majority,
             "comparison": self.comparison.model_dump(mode="json") if self.comparison else None,
             "ece_before_temperature": self.before.ece,
+            "ece_by_chance": self.after.ece_by_chance,
+            "ece_by_chance_high": self.after.ece_by_chance_high,
             "model_unseen": self.unseen.model_dump(mode="json") if self.unseen else None,
             "baseline_unseen": self.baseline_unseen.model_dump(mode="json") if self.baseline_unseen else None,
             **experts,

@@ -14,6 +14,7 @@ from recurra.config import TextConfig
 from recurra.errors import BundleError
 from recurra.io.labels import Labels
 from recurra.store import Bundle
+from recurra.tasks.classification.ensemble import Ensemble
 from recurra.tasks.classification.fitted import FILES, FittedExperts
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.settings import ClassifierConfig
@@ -86,7 +87,8 @@ ClassifierBundle: TypeAlias = Bundle[ClassifierConfig, Classifier, ClassifierAss
 
 
 def build(config: ClassifierConfig, assets: ClassifierAssets) -> Classifier:
-    """Builds the network: embedding, recurrent layers, pooling, head."""
+    """Builds the network: embedding, recurrent layers, pooling, head; or several of them."""
     labels, rows = assets.labels, config.train.embedding_rows
     size = assets.tokenizer.vocab_size
-    return Classifier(config.model, size, len(labels.names), labels.label_kind, embedding_rows=rows)
+    network = Ensemble if config.model.members > 1 else Classifier
+    return network(config.model, size, len(labels.names), labels.label_kind, embedding_rows=rows)

@@ -72,6 +72,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     bigrams: int | None = setting("model")
     evidence: int | None = setting("model")
     words: int | None = setting("model")
+    members: int | None = setting("model")
     word_dropout: float | None = setting("model")
     initial_embedding: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")

@@ -343,6 +343,11 @@ def _calibration(assessment: Assessment, temperature: float, macros: Any) -> Sec
             f"rows the calibration error of the plain average of their logits is "
             f"{share(assessment.before.ece)}, and that of the model {share(assessment.after.ece)}."
         )
+    text += (
+        f" On {assessment.metrics.rows:,} rows, right probabilities have a calibration error of "
+        f"{share(assessment.after.ece_by_chance)} on average, and of up to "
+        f"{share(assessment.after.ece_by_chance_high)} in 95% of samples."
+    )
     html = macros.calibration(chart, text, assessment.experts is None)
     return Section(anchor="calibration", title="Calibration", html=html)
 

@@ -29,6 +29,7 @@ from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
 from recurra.tasks.classification.explaining import explain_text
@@ -64,11 +65,12 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     if kind == "multilabel":
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
-    model_settings, table = prepared.config.model, model.embedding
+    model_settings = prepared.config.model
     if model_settings.initial_embedding == "neighbours" and prepared.config.train.pretrained is None:
-        vectors = cooccurrence_vectors(train.examples, train.rows, *table.weight.shape)
-        with torch.no_grad():
-            table.weight.copy_(torch.from_numpy(vectors))
+        vectors = cooccurrence_vectors(train.examples, train.rows, *model.embedding.weight.shape)
+        for member in model.members():
+            with torch.no_grad():
+                member.embedding.weight.copy_(torch.from_numpy(vectors))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
@@ -94,7 +96,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
         seed=settings.seed,
         weights=rows.weights,
     )
-    loss = classification_loss(kind, class_weights(prepared.config, labels, train))
+    loss = loss_of_members(classification_loss(kind, class_weights(prepared.config, labels, train)))
     if model.evidence is None:
         return TrainingSetup(batches, supervised(loss), validate)
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
