@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
@@ -50,6 +51,7 @@ __all__ = [
     "memory",
     "nearest",
     "pad_sequences",
+    "predict_files",
     "register_cell",
     "torch",
 ]
@@ -71,6 +73,7 @@ _HOMES = {
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
+    "predict_files": "recurra.tasks.scoring",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }

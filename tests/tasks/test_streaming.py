@@ -72,7 +72,7 @@ def classifier(**parameters: Any) -> TextClassifier:
         {
             "recipe": "default",
             "bidirectional": False,
-            "settings": {"model": {"evidence": 512}},
+            "settings": {"model": {"evidence": 512, "members": 2}},
         },
         {"max_tokens": 4, "cut": "start"},
         {"max_tokens": 4, "cut": "end"},

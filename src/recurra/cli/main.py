@@ -18,7 +18,7 @@ from recurra.cli import compare, data, fit, serve, use
 from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
-from recurra.runtime import let_idle_threads_sleep
+from recurra.runtime import few_collections, let_idle_threads_sleep
 
 __all__ = ["app", "main"]
 
@@ -54,7 +54,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Runs the command line. A user's error is printed as one line on stderr, with exit code 2."""
     let_idle_threads_sleep()
-    with safe_streams():
+    with few_collections(), safe_streams():
         _run()
 
 

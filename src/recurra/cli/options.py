@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -162,6 +163,16 @@ def numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ConfigError(f"{option} is {text!r}", hint="give numbers separated by commas") from None
+
+
+def column_names(text: str) -> list[str]:
+    """Returns the names of columns of an option, separated by commas; a name with a comma is quoted.
+
+    Example:
+        >>> column_names('id,"price, net"')
+        ['id', 'price, net']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.sparse import csr_matrix, hstack
-from scipy.stats import binomtest
 
 from recurra.errors import DataError
 from recurra.measure.bootstrap import Difference, ends, resampled_groups
@@ -153,6 +152,8 @@ def compare_accuracy(
         >>> print(compare_accuracy(a, b, "the LSTM").sentence)
         the LSTM is ahead of the baseline by 2.0 points (1.1 to 3.0)
     """
+    from scipy.stats import binomtest
+
     a, b = np.asarray(first_correct, bool), np.asarray(second_correct, bool)
     if a.shape != b.shape:
         raise ValueError(f"the models were run on different rows: {a.shape} and {b.shape}")

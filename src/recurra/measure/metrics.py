@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
 from recurra.errors import DataError
 from recurra.measure.calibration import reliability
@@ -196,6 +194,8 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -250,6 +250,8 @@ def _aucs(
     y: NDArray[np.int64], p: NDArray[np.float64], support: NDArray[np.int64], multilabel: bool
 ) -> list[float | None]:
     """The AUC of each class against the rest; None if all rows or no row are of the class."""
+    from sklearn.metrics import roc_auc_score
+
     defined = (support > 0) & (support < len(p))
     return [
         float(roc_auc_score(y[:, c] if multilabel else y == c, p[:, c])) if defined[c] else None

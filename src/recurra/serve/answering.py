@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recurra.store import AnyBundle
-from recurra.tasks.answers import Answers, write_answers
+from recurra.tasks.answer_files import write_answers
+from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.registry import task_info
 from recurra.tasks.use import answers_of
@@ -21,22 +22,18 @@ class Answered:
     """The answers to one request.
 
     Attributes:
-        fields: the columns of a CSV, as in `Answers`.
+        answers: their columns.
         records: for each text its records, whose row is the number of the text in the request, from 1.
-        cells: as in `Answers`.
-        warnings: sentences about the answers.
     """
 
-    fields: list[str]
+    answers: Answers
     records: list[list[dict[str, Any]]]
-    cells: Callable[[Mapping[str, Any]], list[Any]] | None = None
-    warnings: list[str] = field(default_factory=list)
 
     def written(self, form: str) -> str:
         """Returns the answers as ``recurra predict --format`` writes them: ``csv`` or ``jsonl``."""
         file = io.StringIO()
         flat = (record for records in self.records for record in records)
-        write_answers(Answers(self.fields, flat, self.cells), file, form)
+        write_answers(replace(self.answers, records=flat), file, form)
         return file.getvalue()
 
 
@@ -78,9 +75,8 @@ def answer_texts(
         for record in answers.records:
             request, text = batch[record[number] - 1]
             found[request][text].append({**record, number: text + 1})
-    if answers is None:
-        return [Answered([], [])] * len(requests)
-    return [Answered(answers.fields, records, answers.cells) for records in found]
+    assert answers is not None  # noqa: S101  # a request has a text
+    return [Answered(answers, records) for records in found]
 
 
 def _alone(
@@ -95,7 +91,7 @@ def _alone(
     found: list[list[dict[str, Any]]] = [[] for _ in texts]
     for record in answers.records:
         found[record[answers.fields[0]] - 1].append(record)
-    return Answered(answers.fields, found, answers.cells, answers.warnings)
+    return Answered(answers, found)
 
 
 def answer_table(
@@ -107,4 +103,4 @@ def answer_table(
         RecurraError: the rows or an option can't be used.
     """
     answers = answers_of(bundle, PredictRequest(table=table, options=dict(options)))
-    return Answered(answers.fields, [list(answers.records)], answers.cells, answers.warnings)
+    return Answered(answers, [list(answers.records)])

@@ -192,7 +192,7 @@ class PredictRequest:
         options: options of the task, by name.
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
-        keep: whether answers repeat the columns of the file.
+        keep: whether answers repeat the columns of the file, or the names of those that they repeat.
         table: rows of a series, instead of a file: CSV text, or columns of equal length by name.
     """
 
@@ -200,7 +200,7 @@ class PredictRequest:
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    keep: bool = True
+    keep: bool | tuple[str, ...] = True
     table: str | Mapping[str, Sequence[Any]] | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
-from recurra.measure.explain import Explanation
-from recurra.measure.report import write_report
 from recurra.printable import shortened
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
@@ -28,6 +26,9 @@ from recurra.tasks.inputs import one_text, whole_number
 from recurra.tasks.registry import refuse_foreign_options, refuse_other_settings, task_named
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
+
+if TYPE_CHECKING:
+    from recurra.measure.explain import Explanation
 
 __all__ = [
     "Neighbour",
@@ -143,6 +144,8 @@ def evaluate_files(
     Raises:
         RecurraError: there is no model, or the data can't be used.
     """
+    from recurra.measure.report import write_report
+
     use_threads()
     bundle = load(model)
     if report is not None and not report.absolute().parent.is_dir():
@@ -200,16 +203,12 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
     Raises:
         RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
-    use_threads()
     return answers_of(load(model), request)
 
 
 def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
-    """Returns the answers of a loaded model: those of `answers_for`, without reading its directory.
-
-    Raises:
-        RecurraError: the file can't be used, or an option or a setting is not for the model.
-    """
+    """As `answers_for`, of a model that is loaded."""
+    use_threads()
     bundle = _for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)

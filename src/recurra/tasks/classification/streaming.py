@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from recurra.layers.evidence import LONGEST
@@ -24,7 +25,8 @@ class _CarriedClassifier(nn.Module):
     def __init__(self, network: Classifier) -> None:
         super().__init__()
         self.network = network
-        self._carried = CarriedStack(network.recurrent, network.pooling)
+        self._members = [member for member in network.members() if isinstance(member, Classifier)]
+        self._carried = [CarriedStack(member.recurrent, member.pooling) for member in self._members]
         self.eval()
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -33,14 +35,18 @@ class _CarriedClassifier(nn.Module):
         # The vector of a pair begins with its first token: that of the last token changes with the next one.
         ahead = self.network.bigrams is not None
         keys: list[Hashable] = [*zip(ids, [*ids[1:], None], strict=True)] if ahead else [*ids]
-        known = self._carried.rewind(keys)
+        known = min([carried.rewind(keys) for carried in self._carried])  # the same for all
+        settled = known + max(0, len(ids) - known - 1) if ahead else known
         context = max(0, known - LONGEST + 1)  # of the n-grams that end at a new token
-        vectors = self.network.vectors(tokens[:, context : len(ids)])[:, known - context :]
-        settled = max(0, len(ids) - known - 1) if ahead else 0
-        self._carried.feed(vectors[:, :settled], keys[known : known + settled])
-        features = self._carried.feed(vectors[:, settled:], keys[known + settled :])
-        logits: Tensor = self.network.head(features)
-        return logits
+        tokens = tokens[:, context : len(ids)]
+        evidence = None if self.network.evidence is None else self.network.evidence(tokens)
+        logits = []
+        for member, carried in zip(self._members, self._carried, strict=True):
+            vectors = member.vectors(tokens, evidence)
+            carried.feed(vectors[:, known - context : settled - context], keys[known:settled])
+            features = carried.feed(vectors[:, settled - context :], keys[settled:])
+            logits.append(member.head(features))
+        return torch.stack(logits).mean(0)
 
 
 def stream(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from recurra.io.tokenizer import Vocabulary
@@ -74,6 +73,8 @@ def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
 
 def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
     """Returns loss, accuracy and macro-F1; a word with a tag that the model lacks counts as wrong."""
+    from sklearn.metrics import f1_score
+
     logits = tag_logits(model, TaggedBatches(part.numbers, None, EVALUATION_BATCH))
     tags, predicted = part.tags, logits.argmax(axis=1)
     rows = np.flatnonzero(tags >= 0)
