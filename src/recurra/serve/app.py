@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from recurra.runtime import use_threads
 from recurra.serve.answering import Answered, answer_table, answer_texts
 from recurra.serve.bodies import Question, options_of, parse_question, read_body
 from recurra.serve.card import card_of
+from recurra.serve.events import END, answers_in_parts, stream_events, stream_options
 from recurra.serve.explaining import explained
 from recurra.serve.guard import Access, Guard, refusal_response
 from recurra.serve.limits import Limits
@@ -259,6 +260,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         model = service.model(name, version)
         raw = await read_body(request, service.limits)
         question = parse_question(raw, model.bundle.task, service.limits)
+        if question.stream:
+            return await streamed(model, question)
         parameters, labels = with_known_names(model.bundle.task, question.parameters)
         options = options_of(model.bundle.task, parameters, service.limits)
         answered = await service.answer(model, question, options)
@@ -266,6 +269,30 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         if wanted in _FORMS:
             return Response(answered.written(_FORMS[wanted]), media_type=wanted)
         return JSONResponse(in_client_form(model, question, answered, labels))
+
+    async def streamed(model: Model, question: Question) -> Response:
+        given, recompute = stream_options(model.bundle.task, question.parameters)
+        options = options_of(model.bundle.task, given, service.limits)
+        parts = await service.result(
+            service.worker.call(
+                model, lambda: answers_in_parts(model, question, options, recompute, service.limits)
+            )
+        )
+
+        async def next_part() -> Any:
+            return await service.result(service.worker.call(model, lambda: next(parts, END)))
+
+        async def more() -> AsyncIterator[Any]:
+            while (part := await next_part()) is not END:
+                yield part
+
+        first = await next_part()
+        return StreamingResponse(stream_events(first, more()), media_type="text/event-stream")
+
+    async def stream(request: Request, name: str | None = None, version: str | None = None) -> Response:
+        model = service.model(name, version)
+        raw = await read_body(request, service.limits)
+        return await streamed(model, parse_question(raw, model.bundle.task, service.limits))
 
     async def explain(request: Request, name: str | None = None, version: str | None = None) -> JSONResponse:
         model = service.model(name, version)
@@ -278,6 +305,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         )
 
     for place in ("", "/models/{name}", "/models/{name}/versions/{version}"):
+        app.post(f"{place}/stream", summary="The answers after each word, as events", openapi_extra=PREDICT)(
+            stream
+        )
         app.post(f"{place}/predict", summary="The answers to texts", openapi_extra=PREDICT)(predict)
         app.post(f"{place}/explain", summary="The words that an answer hangs on", openapi_extra=PREDICT)(
             explain

@@ -32,6 +32,7 @@ class Limits(BaseModel):
     timeout: float = Field(30.0, gt=0, le=3_600, description="Seconds until an answer (504).")
     generate: int = Field(512, ge=1, description="Tokens that a language model generates for a text (400).")
     explain: int = Field(512, ge=1, description="Words of a text that is explained (400).")
+    steps: int = Field(2_048, ge=1, description="Words or rows of a stream (400).")
     batch: int = Field(64, ge=1, le=4_096, description="Texts that are computed together.")
     wait: float = Field(2.0, ge=0, le=1_000, description="Milliseconds that a batch waits for more texts.")
 
