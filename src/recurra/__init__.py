@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.deciding import decide_files
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
@@ -46,6 +47,7 @@ __all__ = [
     "accelerate",
     "build_config",
     "datasets",
+    "decide_files",
     "deterministic",
     "load_keras",
     "memory",
@@ -68,6 +70,7 @@ _HOMES = {
     "SimpleRNN": "recurra.layers",
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
+    "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",

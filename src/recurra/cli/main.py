@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import compare, data, fit, serve, use
+from recurra.cli import compare, data, decide, fit, serve, use
 from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
@@ -37,6 +37,7 @@ _command("fit")(fit.fit)
 _command("pretrain")(fit.pretrain)
 _command("evaluate")(use.evaluate)
 _command("predict")(use.predict)
+_command("decide")(decide.decide)
 _command("inspect")(use.inspect)
 _command("compare")(compare.compare)
 _command("serve")(serve.serve)

@@ -100,6 +100,14 @@ Minutes = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Risk = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help='Answer "unsure" below a confidence, fitted on the validation rows so that the share of wrong '
+        "answers is below R, such as 0.02 (classify).",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)

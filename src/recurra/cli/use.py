@@ -71,6 +71,15 @@ def predict(
             "--probabilities", help="Add the probability of each class (classify); always so with --text."
         ),
     ] = False,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help='Answer "unsure" below this confidence (classify).  [default: that of the model]',
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of processes that compute answers.")] = 1,
     next_tokens: Annotated[
         int | None,
@@ -164,6 +173,7 @@ def predict(
         all=every,
         all_classes=all_classes,
         probabilities=probabilities,
+        abstain=abstain,
     )
     described = options.file_settings(settings, skip_bad_rows)
     kept = tuple(name for names in keep for name in options.column_names(names)) if keep else columns

@@ -20,6 +20,7 @@ __all__ = [
     "compare_macro_f1",
     "compare_predictions",
     "difference_in_words",
+    "one_hot",
 ]
 
 
@@ -212,7 +213,7 @@ def compare_macro_f1(
     """
     if len(truth) == 0:
         raise DataError("there is no row to compare on")
-    true, first, second = (_one_hot(labels, classes) for labels in (truth, first_predicted, second_predicted))
+    true, first, second = (one_hot(labels, classes) for labels in (truth, first_predicted, second_predicted))
     counts = csr_matrix(hstack([true, first, second, true.multiply(first), true.multiply(second)]))
     difference = float(_macro_difference(np.asarray(counts.sum(axis=0), np.float64))[0])
     low, high = ends(np.concatenate([_macro_difference(sums) for sums in resampled_groups(counts)]))
@@ -235,7 +236,7 @@ def compare_macro_f1(
     )
 
 
-def _one_hot(labels: NDArray[Any], classes: int) -> csr_matrix:
+def one_hot(labels: NDArray[Any], classes: int) -> csr_matrix:
     """Returns ones where a row has a class, of shape (N, C)."""
     if labels.ndim == 2:
         return csr_matrix(labels > 0, dtype=np.float64)

@@ -293,6 +293,10 @@ class Task(Generic[P, B]):
         study: the functions of ``recurra compare``; None if models of this task are not compared.
         prepare_with_unlabeled: as ``prepare``, with texts without labels; the settings have a section
             ``unlabeled``. None if the task can't use them.
+        decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
+            part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
+            None if there is nothing to decide.
+        describe_decision: reports how a model decides, and returns it as JSON values.
         with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
             if the network can only begin from a language model of them.
         stream: yields answers while a text or a series arrives: bundle; a text, pieces of one, or rows;
@@ -322,6 +326,8 @@ class Task(Generic[P, B]):
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
+    decide: Callable[[B, Any, Reporter], B] | None = None
+    describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter], P] | None = None
     stream: Callable[[B, Any, Mapping[str, Any], bool], Iterator[dict[str, Any]]] | None = None
 

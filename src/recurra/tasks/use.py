@@ -42,6 +42,7 @@ __all__ = [
     "nearest",
     "stream_of",
     "summary",
+    "training_data",
     "words",
 ]
 
@@ -171,23 +172,36 @@ def evaluate_files(
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 
 
-def _training_data(
-    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+def training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None
 ) -> Prepared[Any, Any, Any] | None:
     """Returns the data of the model's training, split as it was then; None if the file is not there.
 
-    If they are ``needed``, for the baseline, that is reported.
+    Args:
+        task: the task of the model.
+        bundle: the model.
+        given: the training file; None for the path that the model recorded.
     """
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
-        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
-        reporter.warn(f"{lost}: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
     prepared: Prepared[Any, Any, Any] = task.prepare(
         path, bundle.config, Reporter(), valid=Path(valid) if valid else None
     )
+    return prepared
+
+
+def _training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+) -> Prepared[Any, Any, Any] | None:
+    """As `training_data`; if the file is not there, that is reported, and the data are ``needed`` or not."""
+    prepared = training_data(task, bundle, given)
+    if prepared is None:
+        path = given or bundle.metrics.get("training", {}).get("data") or ""
+        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
+        reporter.warn(f"{lost}: the training file {path} is not there; pass it with --train")
     return prepared
 
 

@@ -11,7 +11,7 @@ INFO = TaskInfo(
     recipe="default",
     recipe_with_unlabeled="unlabeled",
     words=True,
-    options=frozenset({"all_classes", "probabilities"}),
+    options=frozenset({"abstain", "all_classes", "probabilities"}),
     independent=True,
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )

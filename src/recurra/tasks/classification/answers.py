@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
+from recurra.errors import ConfigError
+from recurra.measure.metrics import predicted_labels
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.decisions import UNSURE, Decision, unsure_name
 from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 from recurra.tasks.work import Records, Work, answered
@@ -27,7 +31,9 @@ TOP = 5  # beyond, those of this many
 def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     """Returns the label and the class probabilities of each text of a request.
 
-    The label is the most probable class, and its probability the ``confidence``; for multi-label, the label
+    The label is the most probable class, or what the model decides otherwise, and its probability the
+    ``confidence``; below the confidence of the option ``abstain``, or that of the model, it is ``unsure``.
+    For multi-label, the label
     is the list of the classes with a probability of at least their threshold, or the class itself if there is
     only one.
     Probabilities are written for texts, and for a file with the option ``probabilities``; of more than 100
@@ -47,11 +53,14 @@ def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
         cells, hidden = _top_cells, frozenset()
     else:
         classes, cells, hidden = [f"p_{name}" for name in names], _cells, frozenset()
+    abstain = request.options.get("abstain")
+    if abstain is not None:
+        bundle = replace(bundle, assets=replace(bundle.assets, decision=_abstaining(bundle, abstain)))
     warnings: list[str] = []
     counts = {"rows": 0}
 
     def watch(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        return _counted(records, counts, warnings, rows)
+        return _counted(records, counts, warnings, rows, unsure_name(names))
 
     parts = ((rows.heads(chunk), chunk.texts) for chunk in rows.chunks)
     work = Work(bundle, parts, functools.partial(_answered, some=some), watch)
@@ -76,17 +85,24 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
     """
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
     tokenizer, limits = bundle.assets.tokenizer, bundle.assets.limits
+    decision, unsure = bundle.assets.decision or Decision(), unsure_name(names)
     nothing = np.array((tokenizer.start_id, tokenizer.unknown_id))
     encoded = tokenizer.encode(texts)
     probabilities = predict_texts(bundle, texts, encoded.ids)
+    predicted = predicted_labels(probabilities, bundle.assets.labels.label_kind, limits)
+    sure = None if multilabel else decision.answered(probabilities, predicted)
     answers: list[Records] = []
-    for text, ids, unknown, p in zip(texts, encoded.ids, encoded.unknown, probabilities, strict=True):
+    for at, (text, ids, unknown, p) in enumerate(
+        zip(texts, encoded.ids, encoded.unknown, probabilities, strict=True)
+    ):
         record: dict[str, Any] = {}
-        chosen = np.flatnonzero(p >= limits) if multilabel else [p.argmax()]
+        chosen = np.flatnonzero(predicted[at]) if multilabel else [predicted[at]]
         labels = [names[c] for c in chosen]
         record["label"] = labels[0] if len(labels) == 1 else labels
-        if not multilabel:
-            record["confidence"] = round(float(p.max()), 6)
+        if sure is not None:
+            record["confidence"] = round(float(p[predicted[at]]), 6)
+            if not sure[at]:
+                record["label"] = unsure
         if np.isin(ids, nothing).all() and not _ngrams(bundle, text):
             record["note"] = NO_WORDS if unknown else EMPTY
         shown: Sequence[int] = range(len(names))
@@ -101,20 +117,39 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
 
 
 def _counted(
-    records: Iterator[dict[str, Any]], counts: dict[str, int], warnings: list[str], rows: RequestedRows
+    records: Iterator[dict[str, Any]],
+    counts: dict[str, int],
+    warnings: list[str],
+    rows: RequestedRows,
+    unsure: str,
 ) -> Iterator[dict[str, Any]]:
     """Yields the records, counts them and their notes, and at the end adds what to warn of."""
     first: dict[str, int] = {}
     for record in records:
         counts["rows"] += 1
+        if record["label"] == unsure:
+            counts[UNSURE] = counts.get(UNSURE, 0) + 1
         if note := record.get("note"):
             counts[note] = counts.get(note, 0) + 1
             first.setdefault(note, record["row"])
         yield record
+    if counts.get(UNSURE):
+        warnings.append(f"{counts[UNSURE]:,} of {counts['rows']:,} answers are {unsure}")
     for note, row in first.items():
         texts = "1 answer is" if counts[note] == 1 else f"{counts[note]:,} answers are"
         warnings.append(f"{texts} marked {note!r} (first: row {row:,}): it does not depend on the text")
     warnings += skipped_in_words(rows.skipped)
+
+
+def _abstaining(bundle: ClassifierBundle, abstain: Any) -> Decision:
+    """Returns the decision of the model with another confidence below which it does not answer."""
+    if bundle.assets.labels.label_kind == "multilabel":
+        raise ConfigError(
+            "a row of several labels has no single confidence", where="--abstain", hint="leave it out"
+        )
+    if not isinstance(abstain, int | float) or not 0 <= abstain <= 1:
+        raise ConfigError(f"is {abstain!r}", where="--abstain", hint="give a confidence from 0 to 1")
+    return replace(bundle.assets.decision or Decision(), abstain=float(abstain), fitted=None)
 
 
 def _ngrams(bundle: ClassifierBundle, text: str) -> bool:

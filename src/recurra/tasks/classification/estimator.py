@@ -13,7 +13,7 @@ from recurra.config import updated
 from recurra.errors import DataError
 from recurra.io.splits import divide
 from recurra.measure.explain import Explanation
-from recurra.measure.metrics import classification_metrics
+from recurra.measure.metrics import classification_metrics, predicted_labels
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
@@ -217,11 +217,20 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         return predict_texts(self.bundle_, self._texts(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""
-        probabilities = self.predict_proba(X)
-        if self.bundle_.assets.labels.label_kind == "multilabel":
-            return np.asarray(probabilities >= self.bundle_.assets.limits).astype(np.int64)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """Returns the predicted classes ``(N,)``; for multi-label zeros and ones ``(N, C)``.
+
+        These are the most probable classes, unless the model has thresholds or costs (``predict.metric``).
+        """
+        labels, limits = self.bundle_.assets.labels, self.bundle_.assets.limits
+        chosen = predicted_labels(self.predict_proba(X), labels.label_kind, limits)
+        return chosen if labels.label_kind == "multilabel" else np.asarray(self.classes_[chosen])
+
+    def unsure(self, X: Any) -> NDArray[np.bool_]:
+        """Returns whether each text is answered "unsure" by ``recurra predict``, ``(N,)``."""
+        p, assets = self.predict_proba(X), self.bundle_.assets
+        if assets.decision is None or assets.decision.abstain is None:
+            return np.zeros(len(p), bool)
+        return ~assets.decision.answered(p, predicted_labels(p, assets.labels.label_kind, assets.limits))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Returns the share of rows, weighted if weights are given, whose class (all labels) is predicted."""

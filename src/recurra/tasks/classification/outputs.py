@@ -90,6 +90,8 @@ def predict_texts(
         ngrams = experts.ngrams.logits(texts)
     p = together(bundle, Outputs(recurrent, ngrams))
     if ids is not None and recurrent is not None and len(texts) > 1:
-        for row in unsettled(p, bundle.assets.limits).tolist():
+        assets = bundle.assets
+        abstain = None if assets.decision is None else assets.decision.abstain
+        for row in unsettled(p, assets.labels.label_kind, assets.limits, abstain).tolist():
             p[row] = predict_texts(bundle, [texts[row]], [ids[row]])[0]
     return p

@@ -20,16 +20,24 @@ _ERROR = 4e-7
 measured was 1.4e-7 (`tests/tasks/classification/test_settled.py` measures it)."""
 
 
-def unsettled(p: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.int64]:
+def unsettled(
+    p: NDArray[np.float64],
+    label_kind: str,
+    limits: NDArray[np.float64] | None,
+    abstain: float | None = None,
+) -> NDArray[np.int64]:
     """Returns the rows of which a digit or the label may depend on the order of summation, of shape (n,).
 
     Args:
         p: probabilities of shape (N, C).
-        limits: probabilities from which on labels are predicted, of shape (C,).
+        label_kind: the kind of labels.
+        limits: what the labels are chosen by, see `predicted_labels`.
+        abstain: the confidence below which no label is chosen; None for none.
 
     Example:
-        >>> unsettled(np.array([[0.2000004, 0.7999996], [0.20000049999, 0.79999950001]]), np.full(2, 0.5))
-        array([1])
+        >>> p = np.array([[0.2000004, 0.7999996], [0.20000049999, 0.79999950001], [0.5, 0.5]])
+        >>> unsettled(p, "binary", None)
+        array([1, 2])
     """
     inside = np.clip(p, 1e-12, 1 - 1e-12)
     log_odds = np.abs(np.log(inside / (1 - inside)))
@@ -37,9 +45,17 @@ def unsettled(p: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np
     scaled = p * 10**DECIMALS
     # The distance to the middle between two numbers of that many decimals.
     near = np.abs(scaled - np.floor(scaled) - 0.5) <= error * 10**DECIMALS
-    near |= np.abs(p - limits) <= error
+    if abstain is not None:
+        near |= np.abs(p - abstain) <= error
+    if label_kind == "multilabel":
+        near |= np.abs(p - (0.5 if limits is None else limits)) <= error
+        return np.flatnonzero(near.any(axis=1))
+    scores, of_scores = p, error
+    if limits is not None:
+        gains = limits if limits.ndim == 2 else np.diag(1 / limits)
+        scores, of_scores = p @ gains, error @ np.abs(gains)
     rows = near.any(axis=1)
     if p.shape[1] > 1:
-        two = np.partition(p, -2, axis=1)[:, -2:]
-        rows |= two[:, 1] - two[:, 0] <= 2 * error.max(axis=1)
+        best = np.partition(scores, -2, axis=1)[:, -2:]
+        rows |= best[:, 1] - best[:, 0] <= 2 * of_scores.max(axis=1)
     return np.flatnonzero(rows)
