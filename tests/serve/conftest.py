@@ -101,7 +101,7 @@ def models(trained: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-LIMITS = Limits(body=100_000, texts=64, generate=40, explain=80)
+LIMITS = Limits(body=100_000, texts=64, generate=60, explain=80)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_a_wrong_body_is_refused_with_one_line(client: Client, body: bytes) -> N
 @pytest.mark.parametrize(
     ("model", "parameters", "line"),
     [
-        ("words", {"generate": 41}, "give 40 at most"),
+        ("words", {"generate": 61}, "give 60 at most"),
         ("words", {"generate": -1}, "generate"),
         ("words", {"generate": 2.5}, "not a whole number"),
         ("words", {"generate": True}, "not a whole number"),

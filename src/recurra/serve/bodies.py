@@ -23,6 +23,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "top_k": int,
     "seed": int,
     "temperature": (int, float),
+    "abstain": (int, float),
 }
 _KIND_NAMES = {int: "a whole number", bool: "true or false", (int, float): "a number"}
 
