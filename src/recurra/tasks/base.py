@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -59,6 +59,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
+        independent: whether no digit of an answer to a text depends on the other texts of the request.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
@@ -72,6 +73,7 @@ class TaskInfo:
     recipe_with_unlabeled: str | None = None
     options: frozenset[str] = frozenset()
     file_settings: frozenset[str] = frozenset()
+    independent: bool = False
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
@@ -191,6 +193,7 @@ class PredictRequest:
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
         keep: whether answers repeat the columns of the file, or the names of those that they repeat.
+        table: rows of a series, instead of a file: CSV text, or columns of equal length by name.
     """
 
     file: Path | None = None
@@ -198,6 +201,7 @@ class PredictRequest:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     keep: bool | tuple[str, ...] = True
+    table: str | Mapping[str, Sequence[Any]] | None = None
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")
@@ -301,6 +305,8 @@ class Task(Generic[P, B]):
         with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`), in
             about so many seconds, which may be infinite; None if the network can only begin from a language
             model of them.
+        stream: yields answers while a text or a series arrives: bundle; a text, pieces of one, or rows;
+            options; whether each prefix is computed anew.
     """
 
     prepare: Prepare[P]
@@ -331,6 +337,7 @@ class Task(Generic[P, B]):
     predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter, float], P] | None = None
+    stream: Callable[[B, Any, Mapping[str, Any], bool], Iterator[dict[str, Any]]] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from recurra.tasks.registry import refuse_foreign_options, refuse_other_settings
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
 
+if TYPE_CHECKING:
+    from recurra.measure.explain import Explanation
+
 __all__ = [
     "Neighbour",
     "answers_for",
@@ -34,9 +37,11 @@ __all__ = [
     "bundle_of",
     "evaluate_files",
     "explain",
+    "explanation_of",
     "for_file",
     "load",
     "nearest",
+    "stream_of",
     "summary",
     "training_data",
     "words",
@@ -224,6 +229,30 @@ def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
     return task_named(bundle.task).predict(bundle, request)
 
 
+def stream_of(
+    bundle: AnyBundle, inputs: Any, options: Mapping[str, Any] | None = None, *, recompute: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Returns the answers of a loaded model while a text or a series arrives, one after each piece.
+
+    Args:
+        bundle: the model.
+        inputs: a text, or an iterable of pieces of one; for a forecast CSV text, columns by name, or an
+            iterable of rows. A language model continues the text.
+        options: options of the task, as in `PredictRequest`.
+        recompute: whether each prefix is computed anew, for networks whose states can't be carried.
+
+    Raises:
+        ConfigError: the states can't be carried, or an option is not for the model.
+        DataError: a piece can't be used; raised when it arrives.
+    """
+    use_threads()
+    refuse_foreign_options(bundle.task, options or {})
+    stream = task_named(bundle.task).stream
+    if stream is None:
+        raise ConfigError(f"a model of task {bundle.task} does not stream")
+    return stream(bundle, inputs, options or {}, recompute)
+
+
 def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
     """Reports layers, shapes and parameters, and what is besides: `recurra inspect MODEL summary`."""
     bundle = load(model)
@@ -290,9 +319,14 @@ def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:
         BundleError: there is no model, or answers of its task can't be explained.
     """
     bundle = load(model)
-    explain_text = task_named(bundle.task).explain
-    if explain_text is None:
+    explanation = explanation_of(bundle, text)
+    if explanation is None:
         raise BundleError(f"is a model of task {bundle.task}, whose answers can't be explained", where=model)
-    explanation = explain_text(bundle, text)
     reporter.explanation(explanation)
     return explanation.model_dump(mode="json")
+
+
+def explanation_of(bundle: AnyBundle, text: str) -> Explanation | None:
+    """Returns which words of a text an answer depends on; None if answers of the task can't be explained."""
+    explain_text = task_named(bundle.task).explain
+    return None if explain_text is None else explain_text(bundle, text)

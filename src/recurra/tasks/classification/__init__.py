@@ -12,5 +12,6 @@ INFO = TaskInfo(
     recipe_with_unlabeled="unlabeled",
     words=True,
     options=frozenset({"abstain", "all_classes", "probabilities"}),
+    independent=True,
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 from typing import Any, Self
 
@@ -23,12 +23,14 @@ from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.corpus import HeldOut, corpus_of_texts
 from recurra.tasks.estimator import RECIPE, ClassifierMixin, RecurrentEstimator, TextFields
 from recurra.tasks.inputs import check_length, groups_of, one_text, pair_of, texts_of, weights_of
 from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.streaming import Streamed
 from recurra.tasks.texts import learned_parts
 
 __all__ = ["TextClassifier"]
@@ -187,6 +189,27 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         """Returns how much each word of a text contributes to its prediction; a notebook shows it."""
         self._check_fitted()
         return explain_text(self.bundle_, one_text(text))
+
+    def stream(self, text: str | Iterable[str], *, recompute: bool = False) -> Iterator[Streamed]:
+        """Yields after each piece of a text the answer to all pieces so far.
+
+        The states of the network are carried from piece to piece, so that each token is read once.
+
+        Args:
+            text: a text, which is answered after each word; or pieces of a text as they arrive, with the
+                spaces between them.
+            recompute: whether the network reads each prefix from its beginning. A bidirectional network has
+                to; the default network is one.
+
+        Yields:
+            Dictionaries with ``step``, ``piece``, ``label``, ``confidence`` and ``probabilities``, as
+            ``recurra predict --format jsonl`` writes them.
+
+        Raises:
+            ConfigError: the network is bidirectional, and ``recompute`` is not set.
+        """
+        self._check_fitted()
+        return stream(self.bundle_, text, {}, recompute)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns calibrated probabilities of shape ``(N, C)``, columns in the order of ``classes_``."""

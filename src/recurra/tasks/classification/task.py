@@ -46,6 +46,7 @@ from recurra.tasks.classification.prepare import ClassifierData, measured_part, 
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.soft_labels import with_soft_labels
+from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, open_part, text_vocabulary
@@ -315,4 +316,5 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     study=STUDY,
     prepare_with_unlabeled=prepare,
     with_soft_labels=with_soft_labels,
+    stream=stream,
 )

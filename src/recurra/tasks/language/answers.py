@@ -20,7 +20,7 @@ from recurra.tasks.language.scores import generate, next_tokens, text_log_probab
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 from recurra.tasks.work import AnswerPart, Records, Work, answered
 
-__all__ = ["END", "answer", "continuation", "following"]
+__all__ = ["END", "answer", "continuation", "continuations", "following", "sampling_of"]
 
 END = "<end>"
 """The end of a text in the output."""
@@ -90,6 +90,26 @@ def continuation(
     Raises:
         ConfigError: an argument is out of its range.
     """
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    ((_, whole),) = continuations(bundle, text, count, every=False, **sampling)
+    return whole
+
+
+def continuations(
+    bundle: LanguageBundle,
+    text: str,
+    count: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+    every: bool = True,
+) -> Iterator[tuple[str, str]]:
+    """Yields the tokenized ``text``, and then after each generated token the token and the text so far.
+
+    Without ``every``, only the last text is yielded. Arguments and errors are those of `continuation`; the
+    errors are raised at once.
+    """
     count, seed = whole_number(count, "count", least=0), whole_number(seed, "seed", least=-(2**63))
     top_k = None if top_k is None else whole_number(top_k, "top_k", least=1)
     temperature = _temperature(temperature, "temperature")
@@ -99,9 +119,23 @@ def continuation(
     generated = generate(
         bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never
     )
-    tokens = np.r_[ids[1:], list(generated)].astype(np.int64)
-    ends = np.flatnonzero(tokens == tokenizer.start_id)
-    return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in np.split(tokens, ends))
+
+    def written(tokens: NDArray[np.int64]) -> str:
+        ends = np.flatnonzero(tokens == tokenizer.start_id)
+        parts = np.split(tokens, ends)
+        return "\n".join(tokenizer.decode(part[part != tokenizer.start_id]) for part in parts)
+
+    def texts() -> Iterator[tuple[str, str]]:
+        tokens = np.asarray(ids[1:], np.int64)
+        if every:
+            yield "", written(tokens)
+            for token in generated:
+                tokens = np.append(tokens, token)
+                yield END if token == tokenizer.start_id else tokenizer.word(token), written(tokens)
+        else:
+            yield "", written(np.r_[tokens, list(generated)].astype(np.int64))
+
+    return texts()
 
 
 def _answers(
@@ -133,16 +167,25 @@ def _next(bundle: LanguageBundle, texts: Sequence[str], *, count: int) -> list[R
 
 
 def _generated(bundle: LanguageBundle, request: PredictRequest, options: dict[str, Any]) -> Answers:
-    count = _positive(options, "generate")
-    top_k = _positive(options, "top_k") if "top_k" in options else None
-    temperature = _temperature(options.get("temperature", 1.0), "--temperature")
-    seed = int(options.get("seed", 0))
+    count, sampling = sampling_of(options)
     rows = RequestedRows(iter([Rows([1], [""])]))  # without a prompt
     if request.texts or request.file is not None:
         rows = rows_of(request, bundle.assets.source, bundle.config.data)
-    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
     answer = functools.partial(_continued, count=count, sampling=sampling)
     return _answers(bundle, ["row", "text"], answer, rows, one_each=True)
+
+
+def sampling_of(options: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Returns the number of tokens to generate, and the arguments of their sampling.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+    chosen = dict(options)
+    top_k = _positive(chosen, "top_k") if "top_k" in chosen else None
+    temperature = _temperature(chosen.get("temperature", 1.0), "--temperature")
+    seed = int(chosen.get("seed", 0))
+    return _positive(chosen, "generate"), {"temperature": temperature, "top_k": top_k, "seed": seed}
 
 
 def _continued(

@@ -22,6 +22,7 @@ from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare, scheme_of
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
+from recurra.tasks.tagging.streaming import stream
 from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
 
@@ -102,4 +103,5 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     check=check_files,
     sequences=sequences,
     study=STUDY,
+    stream=stream,
 )
