@@ -29,13 +29,13 @@ from recurra.tasks.use import load
 from tests.conftest import Files
 from tests.test_commands import REVIEWS, series, tagged
 
-
 MODULES = Path(__file__).parent / "node_modules"
 SMALL: dict[str, Any] = {"model": {"units": 10, "embedding": 6}, "train": {"epochs": 1, "batch_size": 8}}
 NASTY = [
     "",
     " \t\n",
-    "The film was GREAT &amp; the <b>cast</b> wasn't: it&#39;s 5 < 6 > 4 &notit; &lt;i&gt; #39; &#150; &#xD800;",
+    "The film was GREAT &amp; the <b>cast</b> wasn't: it&#39;s 5 < 6 > 4 &notit; &lt;i&gt;",
+    "#39; &#150; &#xD800;",
     "naïve café — ﬁne ＡＢＣ ½ ² a_b don''t ’tis rock’n’roll x’",
     "酒店很好 カタカナ ไทย 한국어 Ελλάς ΌΣΟΣ İstanbul straße ǅ",
     "😀👍🏽 ok ✌️ <pad> <unk> <start> \x00\x85\u200b\ufeff zero",
