@@ -83,7 +83,12 @@ class NgramEvidence(nn.Module):
     @property
     def features(self) -> int:
         """The number of features of a token, ``3 K``."""
-        return LONGEST * self.outputs
+        return self.width(self.outputs)
+
+    @staticmethod
+    def width(outputs: int) -> int:
+        """Returns the number of features of a token for ``K`` outputs."""
+        return LONGEST * outputs
 
     def set(
         self, keys: NDArray[np.int64], weights: NDArray[np.floating], scales: NDArray[np.floating]

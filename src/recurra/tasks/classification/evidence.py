@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,11 +28,12 @@ from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
 from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.words import Encoded
+from recurra.tasks.classification.soft_regression import fit_soft
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part
 from recurra.train.objective import StatelessLoss, supervised
 
-__all__ = ["CLASSES", "Evidence", "fit_evidence", "with_evidence"]
+__all__ = ["CLASSES", "Evidence", "encoded_texts", "fit_evidence", "with_evidence"]
 
 CLASSES = 20
 """Classes up to which the network reads evidence: there are three features and five models of each."""
@@ -70,10 +71,12 @@ def fit_evidence(
     """Fits the models of `Evidence` on the token ids of the training rows.
 
     Groups of rows are kept in one fold. The same rows give the same evidence. A million short texts in 14
-    classes are more than needed: some are drawn, and the reporter is told how many.
+    classes are more than needed: some are drawn, and the reporter is told how many. Labels may be
+    probabilities, as those of texts that were labelled by a model: then all rows are cross-fitted, labelled
+    or not.
 
     Args:
-        train: the training part.
+        train: the rows to train on.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         classes: ``C``; ``K`` is 1 for binary and C otherwise.
         vocab_size: ``V``.
@@ -89,25 +92,30 @@ def fit_evidence(
         reporter.note(f"the evidence is fitted on {drawn.sum():,} of {len(rows):,} rows, drawn at random")
     rows = rows[drawn]
     hashes, truth = id_hashes(vocab_size), _labels(examples)[rows]
-    positive = truth > 0 if label_kind == "multilabel" else truth[:, None] == columns
-    encoded, least = _encoded(examples, rows), 3 if len(rows) >= _OFTEN else 2
+    soft = truth.dtype.kind == "f" and label_kind != "multilabel"
+    targets: NDArray[Any] = truth.reshape(len(truth), -1)  # of each output
+    if not soft:
+        targets = targets > 0 if label_kind == "multilabel" else targets == columns
+    encoded, least = encoded_texts(examples, rows), 3 if len(rows) >= _OFTEN else 2
     what = "the evidence of n-grams"
     with reporter.counting(f"counting {what}", len(rows) * (passes(encoded) + 1)) as tick:
         whole, matrix = Features.learn(encoded, hashes, least, tick)
 
-    def weights_of(number: int, features: Features, part: csr_matrix, labels: NDArray[np.bool_]) -> Weights:
-        work = passes_of(part.nnz, len(columns)) * len(labels)
+    def weights_of(number: int, features: Features, part: csr_matrix, labels: NDArray[Any]) -> Weights:
+        work = len(columns) if soft else passes_of(part.nnz, len(columns)) * len(labels)
         with reporter.counting(f"fitting {what}, {number} of {_FOLDS + 1}", work) as tick:
+            if soft:
+                return fit_soft(part, list(labels.T), tick).weights * features.idf[:, None]
             return Regressions.fit(part, labels, tick).weights * features.idf[:, None]
 
     kept = _most_frequent(whole, ngrams)
     keys = whole.keys[kept]
     weights = np.zeros((_FOLDS + 1, len(keys), len(columns)), np.float32)
-    weights[_FOLDS] = weights_of(1, whole, matrix, positive)[kept]
+    weights[_FOLDS] = weights_of(1, whole, matrix, targets)[kept]
     for fold in range(_FOLDS):
         others = np.flatnonzero(fold_of[rows] != fold)
         features, part = whole.of_rows(matrix, others, least)
-        of_fold = weights_of(fold + 2, features, part, positive[others])
+        of_fold = weights_of(fold + 2, features, part, targets[others])
         places, known = features.columns(keys)
         weights[fold, known] = of_fold[places[known]]
     with reporter.counting(f"scaling {what}", len(rows)) as tick:
@@ -123,7 +131,7 @@ def with_evidence(
     Args:
         layer: the layer of the model; it gets the weights of all training rows.
         evidence: fitted on the training rows.
-        rows: the rows to train on: the training rows, and perhaps others after them.
+        rows: the rows to train on: those that the evidence was fitted on, and perhaps others after them.
         loss: as in `recurra.train.objective.supervised`.
     """
     layer.set(evidence.keys, evidence.weights[_FOLDS], evidence.scales)
@@ -167,7 +175,7 @@ def _labels(examples: Examples) -> NDArray[np.int64] | NDArray[np.float32]:
     return examples.labels
 
 
-def _encoded(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
+def encoded_texts(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
     """Returns the token ids of some rows as the words of the n-gram model."""
     lengths = examples.lengths[rows].astype(np.int64)
     starts = np.repeat(examples.offsets[rows], lengths)

@@ -96,6 +96,8 @@ _SHORT = 60  # tokens; an epoch over longer texts takes too long with 128 units
 _WIDE = 128
 _FEW_TOKENS = 500_000
 _MANY_TOKENS = 2_000_000
+_MEMBERS = 3
+"""Networks in an ensemble. Three take as long for 2 million words as one for 6 million, that is, for IMDB."""
 
 
 def _pairs(facts: Facts) -> dict[str, Any]:
@@ -129,6 +131,7 @@ RULES = (
             "model.embedding": 64,
             "model.word_dropout": 0.2,
             "model.head_dropout": 0.5,
+            "model.members": _MEMBERS,
             "train.epochs": 6,
         },
         _reads_evidence,
@@ -156,6 +159,12 @@ RULES = (
         lambda facts: True,
         lambda facts: {"model.evidence": 0},
         lambda config: config.train.pretrained_layers,
+    ),
+    Rule(
+        "a language model, which has no evidence",
+        lambda facts: True,
+        lambda facts: {"model.evidence": 0, "model.words": 0},
+        lambda config: config.unlabeled.method != "soft_labels",
     ),
     Rule(
         "few rows",
@@ -190,6 +199,7 @@ RULES = (
         lambda facts: facts.label_kind == "multilabel",
         lambda facts: {
             "model.pooling": "max",
+            "model.members": 1,
             # as it was measured: what is new in the recipe was tried with one label a row alone
             "model.bigrams": 0,
             "model.initial_embedding": "random",
