@@ -129,7 +129,8 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     """
     valid, labels = prepared.valid, prepared.assets.labels
     kind = labels.label_kind
-    logits = network_logits(bundle, valid)
+    with reporter.counting("calibrating", len(valid)) as tick:
+        logits = network_logits(bundle, valid, tick)
     temperature, assets = fit_temperature(logits, valid.labels, kind), bundle.assets
     p = probabilities(logits, kind, temperature)
     if "ngrams" in prepared.config.model.experts:
