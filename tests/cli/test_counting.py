@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.errors import LiveError
+from rich.progress import Progress
 
 from recurra.cli import counting
 from recurra.cli.screen import Screen
@@ -43,6 +45,33 @@ def test_a_bar_is_shown_on_a_terminal_and_removed(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("one_at_a_time", [False, True])
+def test_rows_are_counted_while_the_bar_of_the_epochs_is_shown(
+    one_at_a_time: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, start = Terminal(), Progress.start
+
+    def refused(bar: Progress) -> None:
+        if one_at_a_time and bar.tasks[0].description == "validating":
+            raise LiveError("Only one live display may be active at once")  # rich before 14.1
+        start(bar)
+
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(Progress, "start", refused)
+    screen = Screen()
+    observer = screen.observer()
+    observer.on_start(1, 2, None)
+    observer.on_batch(1, 1, 0.5, 10, 0.1)
+    with screen.counting("validating", 20) as tick:
+        tick(10)
+        observer._bar.refresh()  # type: ignore[attr-defined]
+    observer.on_batch(1, 2, 0.5, 10, 0.1)
+    observer.on_end()
+    assert ("10/20" in terminal.getvalue()) is not one_at_a_time
+    assert "epoch" in terminal.getvalue()
+
+
+@pytest.mark.usefixtures("patient")
 def test_nothing_is_shown_in_a_pipe_or_with_q(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, quiet in ((io.StringIO(), False), (Terminal(), True)):
         monkeypatch.setattr(sys, "stdout", stream)
@@ -75,7 +104,7 @@ def test_the_steps_that_are_long_are_counted(
     monkeypatch.setenv("RECURRA_CACHE", str(tmp_path / "cache"))
     assert run("evaluate", trained.folder, sample.test, "--no-baseline").code == 0
     assert run("predict", trained.folder, sample.test, "--out", tmp_path / "a.csv").code == 0
-    assert rows == {"tokenizing": 80, "testing": 80, "predicting": 80}
+    assert {name: rows[name] for name in SHOWN} == dict.fromkeys(SHOWN, 80)
     assert (
         run("fit", sample.train, "--out", tmp_path / "m", "--set", "train.epochs=1", "--no-baseline").code
         == 0

@@ -1,12 +1,13 @@
-"""A bar on a terminal for a long step over rows, shown if the step lasts."""
+"""A bar on a terminal for a long step over rows, shown if the step lasts, also below that of the epochs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
+from rich.errors import LiveError
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -51,7 +52,8 @@ def counting(console: Console, what: str, total: int | None) -> Iterator[Tick]:
     def tick(rows: int) -> None:
         bar.advance(task, rows)
         if not bar.live.is_started and time.monotonic() - began >= PATIENCE:
-            bar.start()
+            with suppress(LiveError):  # rich before 14.1 shows one bar at a time: that of the epochs goes on
+                bar.start()
 
     try:
         yield tick

@@ -83,7 +83,8 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
                 member.embedding.weight.copy_(torch.from_numpy(vectors))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH))
+        with reporter.counting("validating", len(valid)) as tick:
+            logits = predict_logits(network, Batches(valid.examples, valid.rows, BATCH), tick)
         p = probabilities(logits, kind)
         limits = fit_thresholds(p, valid.labels) if kind == "multilabel" else None
         metrics = classification_metrics(valid.labels, p, labels.names, kind, limits)
