@@ -89,7 +89,8 @@ def fit_evidence(
         features, matrix = Features.learn(encoded, hashes, least, tick)
         truth = labels[chosen]
         if soft:
-            targets = [truth if truth.ndim == 1 else truth[:, c] for c in columns]
+            p = np.asarray(truth, np.float64)
+            targets = [p if p.ndim == 1 else p[:, c] for c in columns]
             weights = fit_soft(matrix, targets, lambda classes: tick(0)).weights
         else:
             positives = [truth[:, c] > 0 if several else truth == c for c in columns]
