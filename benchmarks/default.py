@@ -178,6 +178,9 @@ def _line(rows: list[Row]) -> str:
     if all(row["model_unseen"] for row in rows):
         unseen = f"{100 * mean('model_unseen', 'accuracy'):.2f}, n-grams "
         unseen += f"{100 * mean('baseline_unseen', 'accuracy'):.2f}"
+    chance = ""
+    if all("ece_by_chance" in row for row in rows):
+        chance = f" (by chance {100 * mean('ece_by_chance'):.1f}%)"
     cells = (
         SETS[rows[0]["set"]].name,
         f"{rows[0]['model']['rows']:,}",
@@ -187,7 +190,7 @@ def _line(rows: list[Row]) -> str:
         f"{100 * mean('baseline', 'accuracy'):.2f}",
         paired,
         unseen,
-        f"{100 * mean('model', 'ece'):.1f}%",
+        f"{100 * mean('model', 'ece'):.1f}%" + chance,
         f"{mean('seconds') / 60:.1f}",
         f"{mean('cpu_seconds') / 60:.1f}",
     )

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from recurra.config import Config
     from recurra.datasets import pad_sequences
     from recurra.errors import RecurraError
+    from recurra.export.write import export_model
     from recurra.layers import GRU, LSTM, Embedding, Recurrent, SimpleRNN, load_keras
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.deciding import decide_files
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
+    from recurra.tasks.versus import compare_models
     from recurra.torch import accelerate
 
 __all__ = [
@@ -44,12 +48,16 @@ __all__ = [
     "TextClassifier",
     "accelerate",
     "build_config",
+    "compare_models",
     "datasets",
+    "decide_files",
     "deterministic",
+    "export_model",
     "load_keras",
     "memory",
     "nearest",
     "pad_sequences",
+    "predict_files",
     "register_cell",
     "torch",
 ]
@@ -66,11 +74,15 @@ _HOMES = {
     "SimpleRNN": "recurra.layers",
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
+    "compare_models": "recurra.tasks.versus",
+    "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
+    "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
+    "predict_files": "recurra.tasks.scoring",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }

@@ -154,6 +154,21 @@ def test_reliability_by_hand() -> None:
     assert curve.ece == pytest.approx((abs(1 - 0.55) + abs(2 - 2.75)) / 4)
 
 
+@pytest.mark.parametrize("rows", [200, 2_000])
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities(rows: int) -> None:
+    rng = np.random.default_rng(3)
+    p = softmax(rng.normal(size=(rows, 3)) * 2, axis=1)
+    labels = [(rng.random((rows, 1)) > p.cumsum(axis=1)).sum(axis=1) for _ in range(500)]
+    errors = [reliability(p, drawn, "multiclass").ece for drawn in labels]
+    curve = reliability(p, labels[0], "multiclass")
+    assert curve.ece_by_chance == pytest.approx(np.mean(errors), rel=0.05)
+    assert curve.ece_by_chance_high == pytest.approx(np.quantile(errors, 0.95), rel=0.08)
+
+
+def test_the_error_by_chance_without_rows_is_zero() -> None:
+    assert reliability(np.zeros((0, 2)), np.zeros(0, np.int64), "binary").ece_by_chance_high == 0
+
+
 def test_a_confidence_on_an_edge_is_in_the_bin_below() -> None:
     curve = reliability(np.array([[0.6, 0.4]]), np.array([0]), "binary", bins=5)
     assert curve.counts == [0, 0, 1, 0, 0]

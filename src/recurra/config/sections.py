@@ -194,6 +194,11 @@ class ModelConfig(Section):
         description="number of the most frequent words that have a vector of their own; the others have that "
         "of the unknown word, but count in `bigrams` and `evidence` (classification); 0: all",
     )
+    members: Annotated[int, Field(ge=1, le=16)] = Field(
+        1,
+        description="number of networks that are trained side by side, from different initial weights, and "
+        "whose logits are averaged (classification)",
+    )
     word_dropout: Fraction = Field(
         0.0,
         description="probability with which a word of a training text is replaced by the unknown word "
@@ -359,8 +364,13 @@ class TrainConfig(Section):
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"
     )
-    monitor: Literal["loss", "accuracy", "macro_f1", "micro_f1", "auc"] = Field(
-        "loss", description="validation metric that chooses the best epoch and stops training"
+    monitor: Annotated[
+        str,
+        Field(pattern=r"^(loss|accuracy|balanced_accuracy|macro_f1|micro_f1|auc|(f1|precision|recall):.+)$"),
+    ] = Field(
+        "loss",
+        description="validation metric that chooses the best epoch and stops training: loss, accuracy, "
+        "macro_f1, micro_f1, auc; of classifiers also balanced_accuracy, f1:, precision: or recall:CLASS",
     )
     class_weight: Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_weights)] = (
         Field("none", description="class weights in the loss: none, balanced, or a mapping by class name")

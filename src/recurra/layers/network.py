@@ -55,6 +55,10 @@ class Network(nn.Module, ABC):
     def layer_info(self) -> list[LayerInfo]:
         """Returns the layers in the order in which the data passes them."""
 
+    def members(self) -> list[Network]:
+        """Returns the networks whose outputs are averaged: this one alone, unless it is an ensemble."""
+        return [self]
+
     def freeze(self, layer_groups: int) -> None:
         """Excludes the parameters of the first ``layer_groups`` groups from training."""
         for group in self.layer_groups()[:layer_groups]:

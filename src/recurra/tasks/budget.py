@@ -48,11 +48,11 @@ def training_bytes(network: Network, train: TrainConfig, steps: int = 0) -> int:
     weights = sum(weight.numel() for weight in network.parameters())
     moments = _MOMENTS.get(train.optimizer, 1 if train.momentum else 0)
     copies = 1 + moments + 1 + bool(train.average)  # weights, optimizer, best weights, their average
-    recurrent = network.recurrent
+    recurrent, members = network.recurrent, len(network.members())
     widths = [recurrent.input_size, *(recurrent.directions * H for H in recurrent.units)]
     parts = len(recurrent.spec.gates) + len(recurrent.spec.state)
     tape = sum(inputs + parts * states for inputs, states in pairwise(widths))
-    return _NUMBER * (weights * (copies + 1 + copies) + 2 * steps * tape)
+    return _NUMBER * (weights * (copies + 1 + copies) + 2 * steps * tape * members)
 
 
 def require_memory(

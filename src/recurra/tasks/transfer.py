@@ -77,6 +77,12 @@ class Start:
         Raises:
             ConfigError: a layer has another number of input features than the pretrained one.
         """
+        for member in model.members():
+            self._copy_to(member)
+        if freeze:
+            model.freeze(1 + self.origin["layers"])
+
+    def _copy_to(self, model: Network) -> None:
         with torch.no_grad():
             model.embedding.weight.copy_(torch.from_numpy(self.table))
             for name, weight in self.layers.items():
@@ -89,8 +95,6 @@ class Start:
                         hint="take the embedding alone",
                     )
                 parameter.copy_(weight)
-        if freeze:
-            model.freeze(1 + self.origin["layers"])
 
 
 def open_pretrained(config: C, *, unlabeled: bool = False) -> tuple[C, Pretrained | None]:

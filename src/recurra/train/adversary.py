@@ -8,12 +8,13 @@ batch, so that the recurrent layers go on reading the rows in place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from recurra.errors import ConfigError
+from recurra.layers.network import Network
 from recurra.train.touched_rows import coalesced
 
 __all__ = ["Adversary"]
@@ -23,10 +24,10 @@ class Adversary:
     """Moves the word vectors of a batch along the gradient of its loss.
 
     With the gradient ``G`` of the rows ``W`` that a batch reads, ``W`` becomes ``W + size |W| G / |G|``, with
-    norms over all these rows together.
+    norms over all these rows together. In an ensemble the vectors of each member move by themselves.
 
     Args:
-        model: a network with a trained ``embedding``.
+        model: a network with a trained ``embedding``, or with ``members()`` that have one each.
         size: the size of the move, as a share of the norm of the rows.
 
     Raises:
@@ -44,10 +45,13 @@ class Adversary:
     """
 
     def __init__(self, model: nn.Module, size: float) -> None:
-        embedding = getattr(model, "embedding", None)
-        if not isinstance(embedding, nn.Embedding):
-            raise ConfigError("this network has no word vectors to perturb", where="train.adversarial")
-        self._weight: Tensor = embedding.weight
+        members = model.members() if isinstance(model, Network) else [model]
+        self._tables: list[Tensor] = []
+        for member in members:
+            embedding = getattr(member, "embedding", None)
+            if not isinstance(embedding, nn.Embedding):
+                raise ConfigError("this network has no word vectors to perturb", where="train.adversarial")
+            self._tables.append(embedding.weight)
         self._size = size
 
     @contextmanager
@@ -55,9 +59,16 @@ class Adversary:
         """Context in which the rows with a gradient are moved; afterwards they are what they were.
 
         Yields:
-            Whether they are: not without a gradient, or if it is zero or not finite.
+            Whether any are: not without a gradient, or if it is zero or not finite.
         """
-        gradient = self._weight.grad
+        with ExitStack() as moved:
+            which = [moved.enter_context(self._moved(table)) for table in self._tables]
+            yield any(which)
+
+    @contextmanager
+    def _moved(self, table: Tensor) -> Iterator[bool]:
+        """Does for one table what `in_place` does."""
+        gradient = table.grad
         if gradient is None:
             yield False
             return
@@ -67,16 +78,16 @@ class Adversary:
         else:
             rows = gradient.ne(0).any(1).nonzero()[:, 0]
             values = gradient.index_select(0, rows)
-        before = self._weight.detach().index_select(0, rows)
+        before = table.detach().index_select(0, rows)
         length = float(torch.linalg.vector_norm(values))
         factor = self._size * float(torch.linalg.vector_norm(before)) / length if length > 0 else 0.0
         if not 0 < factor < float("inf"):
             yield False
             return
         with torch.no_grad():
-            self._weight.index_copy_(0, rows, before.add(values, alpha=factor))
+            table.index_copy_(0, rows, before.add(values, alpha=factor))
         try:
             yield True
         finally:
             with torch.no_grad():
-                self._weight.index_copy_(0, rows, before)
+                table.index_copy_(0, rows, before)
