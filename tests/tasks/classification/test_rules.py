@@ -91,7 +91,7 @@ def test_a_network_for_many_words_reads_the_evidence_of_n_grams() -> None:
     assert (found.model.evidence, found.model.words, found.model.bigrams) == (262_144, 3_000, 0)
     for other in (Facts(20_000, 21, "multiclass", 200), Facts(2_000, 2, "binary", 900)):
         assert ruled(other)[0].model.evidence == 0
-    assert ruled(facts, recipe="unlabeled")[0].model.evidence == 262_144
+    assert ruled(facts, recipe="unlabeled")[0].model.evidence == 1_048_576
     language_model = {"unlabeled": {"method": "language_model"}}  # whose layers read words alone
     found = ruled(facts, language_model, recipe="unlabeled")[0]
     assert (found.model.evidence, found.model.words) == (0, 0)
