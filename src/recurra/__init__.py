@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.monitoring import monitor_files
     from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
@@ -53,6 +54,7 @@ __all__ = [
     "deterministic",
     "load_keras",
     "memory",
+    "monitor_files",
     "nearest",
     "pad_sequences",
     "predict_files",
@@ -77,6 +79,7 @@ _HOMES = {
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
+    "monitor_files": "recurra.tasks.monitoring",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
     "predict_files": "recurra.tasks.scoring",

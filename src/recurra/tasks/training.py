@@ -215,6 +215,9 @@ def train_bundle(
     prepared = replace(prepared, config=config)
     if task.calibrate is not None:
         bundle = task.calibrate(bundle, prepared, reporter)
+    if task.profile is not None and len(prepared.valid):
+        profile = task.profile(bundle, prepared.valid)
+        bundle = replace(bundle, assets=replace(bundle.assets, profile=profile))
     trained = Trained(bundle, prepared, outcome, seconds, fitted, plan)
     if trained.still_improving:
         reporter.note(f"{trained.still_improving}.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,13 @@ from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import TextTokenizer
+from recurra.io.tokenizer import Encoded, TextTokenizer
 from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities
 from recurra.measure.headline import chosen_figure, value_of
 from recurra.measure.metrics import classification_metrics, predicted_labels
+from recurra.measure.shift import Profile
 from recurra.measure.thresholds import fit_thresholds
-from recurra.tasks.base import Task, TrainingSetup
+from recurra.tasks.base import PredictRequest, Task, TrainingSetup
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
@@ -40,14 +42,15 @@ from recurra.tasks.classification.explaining import explain_text
 from recurra.tasks.classification.fitted import fit_experts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
-from recurra.tasks.classification.outputs import network_logits, predict_part
+from recurra.tasks.classification.outputs import network_logits, predict_part, predict_texts
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.soft_labels import with_soft_labels
 from recurra.tasks.classification.study import STUDY
+from recurra.tasks.profiles import Answered, sampled, text_profile
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part, text_vocabulary
+from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
@@ -147,6 +150,29 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     if limits is not None:
         assets = replace(assets, thresholds=tuple(limits.tolist()))
     return replace(bundle, temperature=temperature, assets=replace(assets, decision=decision))
+
+
+def profile(bundle: ClassifierBundle, part: Part) -> Profile:
+    """Returns what is known of a part without its labels."""
+    return text_profile(sampled(part), bundle.assets.tokenizer, functools.partial(_profiled, bundle))
+
+
+def profile_file(bundle: ClassifierBundle, request: PredictRequest) -> Profile:
+    """Returns what is known of the rows of a file."""
+    rows = rows_of(request, bundle.assets.source, bundle.config.data)
+    texts = (chunk.texts for chunk in rows.chunks)
+    return text_profile(texts, bundle.assets.tokenizer, functools.partial(_profiled, bundle))
+
+
+def _profiled(bundle: ClassifierBundle, texts: Sequence[str], encoded: Encoded) -> Answered:
+    labels = bundle.assets.labels
+    p = predict_texts(bundle, texts, encoded.ids)
+    chosen = predicted_labels(p, labels.label_kind, bundle.assets.limits)
+    names = np.array(labels.names)
+    if labels.label_kind == "multilabel":
+        sure = np.maximum(p, 1 - p).mean(axis=1)
+        return {"confidence": sure}, {"predicted": names[np.nonzero(chosen)[1]]}
+    return {"confidence": p[np.arange(len(p)), chosen]}, {"predicted": names[chosen]}
 
 
 def predicted(bundle: ClassifierBundle, part: Part) -> tuple[list[str], list[str], list[int], list[str]]:
@@ -306,6 +332,8 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     explain=explain_text,
     check=check_files,
     untrained=untrained,
+    profile=profile,
+    profile_file=profile_file,
     predicted=predicted,
     decide=decide,
     describe_decision=describe_decision,
