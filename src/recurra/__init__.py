@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.continuing import continue_files
     from recurra.tasks.deciding import decide_files
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
@@ -49,6 +50,7 @@ __all__ = [
     "accelerate",
     "build_config",
     "compare_models",
+    "continue_files",
     "datasets",
     "decide_files",
     "deterministic",
@@ -75,6 +77,7 @@ _HOMES = {
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "compare_models": "recurra.tasks.versus",
+    "continue_files": "recurra.tasks.continuing",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
     "load_keras": "recurra.layers",

@@ -35,6 +35,7 @@ from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.continued import CONTINUED, continued
 from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
@@ -69,7 +70,8 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
-    if kind == "multilabel":
+    goes_on = CONTINUED in prepared.fitted
+    if kind == "multilabel" and not goes_on:
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
     model_settings, table = prepared.config.model, model.embedding
@@ -77,7 +79,11 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     monitored = None
     if _MORE.match(settings.monitor):
         monitored = chosen_figure(settings.monitor, labels.names, kind, np.empty(0), where="train.monitor")
-    if model_settings.initial_embedding == "neighbours" and prepared.config.train.pretrained is None:
+    if (
+        not goes_on
+        and model_settings.initial_embedding == "neighbours"
+        and prepared.config.train.pretrained is None
+    ):
         vectors = cooccurrence_vectors(train.examples, train.rows, *table.weight.shape)
         with torch.no_grad():
             table.weight.copy_(torch.from_numpy(vectors))
@@ -111,7 +117,8 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
         weights=rows.weights,
     )
     loss = classification_loss(kind, class_weights(prepared.config, labels, train))
-    if model.evidence is None:
+    # The evidence of a model that goes on was fitted on other rows, so that new rows read it as it is.
+    if model.evidence is None or goes_on:
         return TrainingSetup(batches, supervised(loss), validate)
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"
@@ -177,17 +184,24 @@ def _profiled(bundle: ClassifierBundle, texts: Sequence[str], encoded: Encoded) 
 
 def predicted(bundle: ClassifierBundle, part: Part) -> tuple[list[str], list[str], list[int], list[str]]:
     """Returns the true and the predicted label of each row, several joined by ``|``, its number and text."""
-    names, kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
+    kind = bundle.assets.labels.label_kind
     chosen = predicted_labels(predict_part(bundle, part), kind, bundle.assets.limits)
-
-    def spelled(codes: NDArray[Any]) -> list[str]:
-        if kind != "multilabel":
-            return [names[int(code)] for code in codes]
-        # The order of the classes may differ between models.
-        return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
-
     numbers = part.examples.numbers[part.rows].tolist()
-    return spelled(part.labels), spelled(chosen), numbers, list(part.texts(part.rows))
+    return _spelled(bundle, part.labels), _spelled(bundle, chosen), numbers, list(part.texts(part.rows))
+
+
+def answered_labels(bundle: ClassifierBundle, texts: list[str]) -> list[str]:
+    """Returns the predicted label of each text, several joined by ``|``."""
+    kind = bundle.assets.labels.label_kind
+    return _spelled(bundle, predicted_labels(predict_texts(bundle, texts), kind, bundle.assets.limits))
+
+
+def _spelled(bundle: ClassifierBundle, codes: NDArray[Any]) -> list[str]:
+    names = bundle.assets.labels.names
+    if bundle.assets.labels.label_kind != "multilabel":
+        return [names[int(code)] for code in codes]
+    # The order of the classes may differ between models.
+    return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
 
 
 def decide(bundle: ClassifierBundle, part: Part | None, reporter: Reporter) -> ClassifierBundle:
@@ -335,6 +349,8 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     profile=profile,
     profile_file=profile_file,
     predicted=predicted,
+    continued=continued,
+    answered_labels=answered_labels,
     decide=decide,
     describe_decision=describe_decision,
     study=STUDY,
