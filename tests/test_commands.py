@@ -171,7 +171,8 @@ def test_the_commands_of_a_page_run(
             at = words.index("--recipes") + 1
             arms = parse_arms(words[at])
             words[at] = ",".join(arm.key for arm in arms[:2])
-        monkeypatch.setattr("sys.argv", [*words, *SHORTER.get(words[1], [])])
+        shorter = [] if words[1] == "compare" and "--recipes" not in words else SHORTER.get(words[1], [])
+        monkeypatch.setattr("sys.argv", [*words, *shorter])
         try:
             main()
             code = 0

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.continuing import continue_files
     from recurra.tasks.deciding import decide_files
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.monitoring import monitor_files
     from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
@@ -49,12 +51,14 @@ __all__ = [
     "accelerate",
     "build_config",
     "compare_models",
+    "continue_files",
     "datasets",
     "decide_files",
     "deterministic",
     "export_model",
     "load_keras",
     "memory",
+    "monitor_files",
     "nearest",
     "pad_sequences",
     "predict_files",
@@ -75,11 +79,13 @@ _HOMES = {
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "compare_models": "recurra.tasks.versus",
+    "continue_files": "recurra.tasks.continuing",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
     "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
+    "monitor_files": "recurra.tasks.monitoring",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
     "predict_files": "recurra.tasks.scoring",

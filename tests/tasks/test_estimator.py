@@ -69,7 +69,11 @@ OF_WORDS = {
     "train.unfreeze_after",
 }
 LEFT_OUT = {
-    TextClassifier: {*OF_A_FOLDER, *(f"unlabeled.{name}" for name in UnlabeledConfig.model_fields)},
+    TextClassifier: {
+        *OF_A_FOLDER,
+        "predict.headline",
+        *(f"unlabeled.{name}" for name in UnlabeledConfig.model_fields),
+    },
     LanguageModel: {
         *OF_A_FOLDER,
         "model.bidirectional",

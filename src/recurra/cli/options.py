@@ -114,6 +114,15 @@ Risk = Annotated[
 Engine = Annotated[
     _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
 ]
+Continue = Annotated[
+    Path | None,
+    typer.Option(
+        "--continue",
+        metavar="MODEL",
+        help="Train this model further on DATA: its weights, its words and new ones (classify).",
+        rich_help_panel=PRETRAINED,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)

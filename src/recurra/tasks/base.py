@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recurra.io.tokenizer import Vocabulary
     from recurra.layers.network import Network
     from recurra.measure.explain import Explanation
+    from recurra.measure.shift import Profile
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
     from recurra.tasks.corpus import Corpus
@@ -299,6 +300,12 @@ class Task(Generic[P, B]):
         decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
             part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
             None if there is nothing to decide.
+        profile: returns what is known without labels of a part, for ``recurra monitor``; the assets save it
+            as ``profile``.
+        profile_file: the same of the rows of a request.
+        continued: returns new rows with the classes of a model, and with its vocabulary and more, for
+            ``recurra fit --continue``: bundle, file, settings, reporter, other files as for ``prepare``.
+        answered_labels: returns the predicted label of each text, spelled as those of ``predicted``.
         predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
             and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
         describe_decision: reports how a model decides, and returns it as JSON values.
@@ -334,6 +341,10 @@ class Task(Generic[P, B]):
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
     decide: Callable[[B, Any, Reporter], B] | None = None
+    profile: Callable[[B, Any], Profile] | None = None
+    profile_file: Callable[[B, PredictRequest], Profile] | None = None
+    continued: Callable[..., P] | None = None
+    answered_labels: Callable[[B, list[str]], list[str]] | None = None
     predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter, float], P] | None = None
