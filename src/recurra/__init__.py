@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
     from recurra.torch import accelerate
+    from recurra.tuning.call import tune
 
 __all__ = [
     "GRU",
@@ -52,6 +53,7 @@ __all__ = [
     "pad_sequences",
     "register_cell",
     "torch",
+    "tune",
 ]
 
 _HOMES = {
@@ -72,6 +74,7 @@ _HOMES = {
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
     "register_cell": "recurra.cells",
+    "tune": "recurra.tuning.call",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 

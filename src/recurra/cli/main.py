@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import compare, data, fit, use
+from recurra.cli import compare, data, fit, tune, use
 from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
@@ -39,6 +39,7 @@ _command("evaluate")(use.evaluate)
 _command("predict")(use.predict)
 _command("inspect")(use.inspect)
 _command("compare")(compare.compare)
+_command("tune")(tune.tune)
 
 
 @app.callback(invoke_without_command=True)
