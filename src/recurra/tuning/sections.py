@@ -165,6 +165,8 @@ def _drawn(
     c = tuned.criterion
 
     def draw(axes: Axes, palette: Palette) -> None:
+        from matplotlib.ticker import LogLocator, NullLocator
+
         for pairs, label, line, mark in (
             (tuned.complete, "trials", "", "o"),
             (best, "best for the cost", "-", "s"),
@@ -174,6 +176,9 @@ def _drawn(
             colour = palette.lines[1 if line else 0]
             axes.plot(x, y, linestyle=line, marker=mark, color=colour, label=label)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.xaxis.set_major_formatter(lambda value, place: f"{value:,.10g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel=title, ylabel=f"{plain(c.name)}{' in %' if c.shares else ''}")
 
     return draw
