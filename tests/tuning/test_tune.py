@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +146,7 @@ def test_rows_are_held_out_for_the_test_if_there_is_no_file(sample: Files, run: 
         (("--set", "model.unit=3"), "did you mean model.units?"),
         (("--test", "missing.csv"), "missing.csv"),
         (("--recipe", "lstmm"), "did you mean lstm?"),
+        (("--minutes", "0"), "give more than 0"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -171,8 +176,33 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_without_optuna_the_error_says_what_to_install(
     run: Run, sample: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     ran = run("tune", sample.train, "--out", tmp_path / "out")
     assert ran.code == 2
     assert "pip install 'recurra[tune]'" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_ctrl_c_of_the_command_ends_all_processes(sample: Files, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = [f"{section}.{key}={value}" for section, keys in TINY.items() for key, value in keys.items()]
+    typed = [
+        "tune", sample.train, "--recipe", "lstm", "--trials", "500", "--jobs", "1", "--out", out,
+        *(part for setting in given for part in ("--set", setting)),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from recurra.cli.main import main; main()", *map(str, typed)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed = next((line for line in process.stdout if line.strip().startswith("trial 1:")), "")
+    os.kill(process.pid, signal.SIGINT)
+    rest, err = process.communicate(timeout=120)  # also waits for processes that hold the pipes
+    assert printed, err
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "the same command goes on from there" in " ".join(rest.split())
+    assert json.loads((out / "tune.json").read_text(encoding="utf-8"))["interrupted"]
+    assert (out / "best.yaml").is_file()

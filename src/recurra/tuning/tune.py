@@ -136,6 +136,10 @@ def tune_files(
         raise ConfigError(
             "the search would have no end", where="--minutes", hint="give --minutes or --trials"
         )
+    if request.minutes is not None and request.minutes <= 0:
+        raise ConfigError(
+            f"{request.minutes:g} minutes are no time", where="--minutes", hint="give more than 0"
+        )
     config = build_config(*request.layers)
     task = task_named(config.task)
     if task.study is None:
@@ -193,7 +197,12 @@ def _tuned(run: _Run, command: str) -> Tuned:
         raise TrainingError(f"not one trial was finished{f': {reasons[0]}' if reasons else ''}")
     run.engine.close()  # the final model has all processors and the memory
     if not interrupted:
-        fitted = _final(run, best[1], command)
+        try:
+            fitted = _final(run, best[1], command)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "the search is kept, and the same command trains the final model"
+            ) from None
     return Tuned(
         folder=run.folder,
         task=run.config.task,
