@@ -137,6 +137,7 @@ SHORTER = {
     "fit": ["--set", "train.epochs=1", "--overwrite"],
     "pretrain": ["--set", "train.epochs=1", "--overwrite"],
     "compare": ["--set", "train.epochs=1", "--seeds", "2"],
+    "tune": ["--set", "train.epochs=1", "--trials", "1", "--seeds", "0", "--engine", "inline"],
 }
 """Options that make a command of a page short, and let a page use a name twice."""
 

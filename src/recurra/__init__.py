@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recurra.tasks.use import nearest
     from recurra.tasks.versus import compare_models
     from recurra.torch import accelerate
+    from recurra.tuning.call import tune
 
 __all__ = [
     "GRU",
@@ -64,6 +65,7 @@ __all__ = [
     "predict_files",
     "register_cell",
     "torch",
+    "tune",
 ]
 
 _HOMES = {
@@ -90,6 +92,7 @@ _HOMES = {
     "pad_sequences": "recurra.datasets",
     "predict_files": "recurra.tasks.scoring",
     "register_cell": "recurra.cells",
+    "tune": "recurra.tuning.call",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 
