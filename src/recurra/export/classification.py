@@ -206,8 +206,19 @@ def _scaled(graph: Graph, logits: Value, weight: float) -> Value:
 
 
 def _network_logits(graph: Graph, network: Classifier, tokens: Value, lengths: Value) -> Value:
-    """Adds the logits ``(B, K)`` of the network."""
+    """Adds the logits ``(B, K)`` of the network; of an ensemble, the mean of its members'."""
     valid = layers.inside(graph, lengths, graph.size(tokens, 1))
+    evidence = None
+    if network.evidence is not None:
+        evidence = layers.evidence(graph, network.evidence, tokens, valid)
+    members = [member for member in network.members() if isinstance(member, Classifier)]
+    each = [_member_logits(graph, member, tokens, lengths, valid, evidence) for member in members]
+    return each[0] if len(each) == 1 else graph.op("Mean", *each)
+
+
+def _member_logits(
+    graph: Graph, network: Classifier, tokens: Value, lengths: Value, valid: Value, evidence: Value | None
+) -> Value:
     words = tokens
     first = len(SPECIALS) + network.words
     if first < network.embedding.num_embeddings:
@@ -216,8 +227,8 @@ def _network_logits(graph: Graph, network: Classifier, tokens: Value, lengths: V
     x = layers.embedded(graph, network.embedding, words)
     if network.bigrams is not None:
         x = graph.op("Add", x, layers.bigrams(graph, network.bigrams, tokens))
-    if network.evidence is not None:
-        x = graph.op("Concat", x, layers.evidence(graph, network.evidence, tokens, valid), axis=2)
+    if evidence is not None:
+        x = graph.op("Concat", x, evidence, axis=2)
     steps = graph.op("Transpose", x, perm=[1, 0, 2])
     outputs, states = recurrent(graph, network.recurrent, steps, graph.cast(lengths, np.int32))
     final = last(graph, network.recurrent, states)
