@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -182,3 +183,10 @@ def test_training_with_deterministic_algorithms_gives_equal_weights() -> None:
     with recurra.deterministic():
         first, second = train(), train()
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_collections_are_rare_within_a_context_only() -> None:
+    before = gc.get_threshold()
+    with runtime.few_collections():
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before

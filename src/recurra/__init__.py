@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.deciding import decide_files
     from recurra.tasks.explain_rows import explain
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
+    from recurra.tasks.versus import compare_models
     from recurra.torch import accelerate
 
 __all__ = [
@@ -46,7 +49,9 @@ __all__ = [
     "TextClassifier",
     "accelerate",
     "build_config",
+    "compare_models",
     "datasets",
+    "decide_files",
     "deterministic",
     "explain",
     "export_model",
@@ -54,6 +59,7 @@ __all__ = [
     "memory",
     "nearest",
     "pad_sequences",
+    "predict_files",
     "register_cell",
     "torch",
 ]
@@ -70,6 +76,8 @@ _HOMES = {
     "SimpleRNN": "recurra.layers",
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
+    "compare_models": "recurra.tasks.versus",
+    "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
     "explain": "recurra.tasks.explain_rows",
     "export_model": "recurra.export.write",
@@ -77,6 +85,7 @@ _HOMES = {
     "memory": "recurra.tasks.memory",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
+    "predict_files": "recurra.tasks.scoring",
     "register_cell": "recurra.cells",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }

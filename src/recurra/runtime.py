@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import sys
@@ -23,6 +24,7 @@ __all__ = [
     "deterministic",
     "end_with_parent",
     "facts",
+    "few_collections",
     "free_memory",
     "isolated_training",
     "keep_freed_memory",
@@ -135,6 +137,21 @@ def isolated_training(device: torch.device) -> Iterator[None]:
     no_autocast = torch.autocast(device.type, enabled=False)
     with torch.inference_mode(False), torch.enable_grad(), no_autocast:
         yield
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Context in which Python looks for unused cycles of objects less often; restored on exit.
+
+    Importing the libraries creates hundreds of thousands of objects that stay. With Python's thresholds of
+    700 and 10, looking through them takes 0.4 of the 2.5 seconds of ``recurra predict --text``.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def test_fit_predict_evaluate_and_inspect_agree(run: Run, sample: Files, tmp_pat
     assert evaluated["model"] == result["model"]
     assert evaluated["baseline"] == result["baseline"]
 
-    ran = run("predict", out, sample.test)
+    ran = run("predict", out, sample.test, "--probabilities")
     rows = list(csv.DictReader(io.StringIO(ran.out)))
     truth = [row["label"] for row in csv.DictReader(io.StringIO(sample.test.read_text(encoding="utf-8")))]
     assert [row["label"] for row in rows] == truth
@@ -91,18 +91,18 @@ def test_predict_gives_the_same_for_file_stdin_and_text(
     texts = ["It was great", "I hoped for more, alas", 'quite, "quite" good']
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    from_file = run("predict", trained.folder, path, "--no-columns").out
+    from_file = run("predict", trained.folder, path, "--no-columns", "--probabilities").out
     options = [part for text in texts for part in ("--text", text)]
     assert run("predict", trained.folder, *options).out == from_file
     for content in (path.read_bytes(), "\n".join(texts).encode()):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-        assert run("predict", trained.folder, "-", "--no-columns").out == from_file
+        assert run("predict", trained.folder, "-", "--no-columns", "--probabilities").out == from_file
     packed = tmp_path / "texts.jsonl.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    out = ["--no-columns", "--out", tmp_path / "answers.csv"]
+    out = ["--no-columns", "--probabilities", "--out", tmp_path / "answers.csv"]
     assert run("predict", trained.folder, packed, *out).code == 0
     assert (tmp_path / "answers.csv").read_text(encoding="utf-8") == from_file
-    run("predict", trained.folder, path, "--out", tmp_path / "answers.jsonl")
+    run("predict", trained.folder, path, "--probabilities", "--out", tmp_path / "answers.jsonl")
     lines = [
         json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     ]

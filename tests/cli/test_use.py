@@ -64,8 +64,8 @@ def test_predict_reads_a_file_by_its_own_settings(
     ran = run("predict", trained.folder, renamed, *DESCRIBED, "--out", tmp_path / "a.csv")
     assert ran.code == 0, ran.err
     run("predict", trained.folder, sample.test, "--out", tmp_path / "b.csv")
-    named = [row["p_neg"] for row in read(tmp_path / "a.csv")]
-    assert named == [row["p_neg"] for row in read(tmp_path / "b.csv")]
+    named = [row["confidence"] for row in read(tmp_path / "a.csv")]
+    assert named == [row["confidence"] for row in read(tmp_path / "b.csv")]
 
 
 ROWS: list[dict[str, Any]] = [
@@ -94,12 +94,12 @@ def test_answers_repeat_the_columns_of_the_file(
     run: Run, trained: Fitted, tmp_path: Path, suffix: str
 ) -> None:
     path = written(tmp_path / f"rows.{suffix}")
-    ran = run("predict", trained.folder, path, "--out", tmp_path / "a.csv")
+    ran = run("predict", trained.folder, path, "--probabilities", "--out", tmp_path / "a.csv")
     assert ran.code == 0, ran.err
     answers = read(tmp_path / "a.csv")
     taken = [name for name in ROWS[0] if name in answers[0]]
     assert [*answers[0]] == [
-        *("row_number", *taken),
+        *taken,
         *("predicted_label", "confidence", "note", "p_neg", "p_pos"),
     ]
     assert set(ROWS[0]) - set(taken) <= {"tags"}
@@ -108,19 +108,18 @@ def test_answers_repeat_the_columns_of_the_file(
         assert answer["label"] == (row["label"] or "")
         assert answer["n"] == ("" if row["n"] is None else str(row["n"]))
         assert float(answer["confidence"]) == max(float(answer["p_neg"]), float(answer["p_pos"]))
-    assert [answer["row_number"] for answer in answers] == ["1", "2", "3"]
 
     safe = run("predict", trained.folder, path, "--safe-csv").out
     assert "'=T-2" in safe
     plain = run("predict", trained.folder, path, "--no-columns").out
-    assert plain.startswith("row,label,confidence,note,p_neg,p_pos\n")
+    assert plain.startswith("row,label,confidence,note\n1,")
 
     lines = run("predict", trained.folder, path, "--format", "jsonl").out.splitlines()
     first, second, _ = map(json.loads, lines)
     if suffix != "csv":
-        assert first["input"] == {name: ROWS[0][name] for name in taken}
-        assert second["input"]["n"] is None
-    assert {"row", "input", "label", "confidence", "probabilities"} <= set(first)
+        assert {name: first[name] for name in taken} == {name: ROWS[0][name] for name in taken}
+        assert second["n"] is None
+    assert [*first] == [*taken, "predicted_label", "confidence"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

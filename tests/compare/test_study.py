@@ -16,10 +16,11 @@ from typing import NamedTuple
 import pytest
 
 from recurra.compare.arms import parse_arms
-from recurra.compare.pool import Failed, run_all
+from recurra.compare.pool import WORKER, Failed, run_all
 from recurra.compare.rounds import Study
 from recurra.compare.runs import Job, Run
 from recurra.compare.study import compare_files, parse_sizes
+from recurra.engines import ENGINES, open_engine
 from tests.conftest import SMALL, Files
 from tests.conftest import Run as Command
 from tests.page import Page
@@ -178,17 +179,29 @@ def test_a_run_that_diverges_does_not_take_the_others_along(sample: Files) -> No
         "train": {**TINY["train"], "optimizer": "sgd", "learning_rate": 100, "clip_norm": None, "epochs": 3}
     }
     wild["model"] = {**TINY["model"], "cell": "simple_rnn", "activation": "relu"}
-    results = list(run_all([a_job(sample, **wild), a_job(sample)], 1, 1))
+    with open_engine("processes", 1, 1, [WORKER]) as engine:
+        results = list(run_all([a_job(sample, **wild), a_job(sample)], engine))
     assert [type(result) for result in results] == [Failed, Run]
     assert isinstance(results[0], Failed)
     assert "nan" in results[0].reason or "inf" in results[0].reason
 
 
 def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recurra.compare.pool._WORKER", "import recurra.no_such_module")
-    results = list(run_all([a_job(sample)], 1, 1))
+    monkeypatch.setattr("recurra.engines.processes._WORKER", "import recurra.no_such_module")
+    with open_engine("processes", 1, 1) as engine:
+        results = list(run_all([a_job(sample)], engine))
     assert isinstance(results[0], Failed)
     assert "no_such_module" in results[0].reason
+
+
+def test_every_engine_gives_the_same_run_to_the_byte(sample: Files) -> None:
+    found = []
+    for name in ENGINES:
+        with open_engine(name, 1, 1, [WORKER]) as engine:
+            (result,) = run_all([a_job(sample)], engine)
+        assert isinstance(result, Run)
+        found.append(result.model_dump_json(exclude={"seconds", "cpu_seconds", "memory"}))
+    assert found[1:] == found[:1] * (len(found) - 1)
 
 
 def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path: Path) -> None:

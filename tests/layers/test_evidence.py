@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from recurra.errors import BundleError
+from recurra.kernels.dispatch import can_find_ngrams
 from recurra.layers.evidence import NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.keys import ngram_keys
 
@@ -66,3 +69,38 @@ def test_a_damaged_table_is_refused(name: str, value: float, message: str) -> No
     saved[name][2] = value
     with pytest.raises(BundleError, match=message):
         NgramEvidence(50, 4, 1).load_state_dict(saved)
+
+
+def by_search(layer: NgramEvidence, tokens: Tensor, monkeypatch: pytest.MonkeyPatch, **given: Any) -> Tensor:
+    """The features as computed without the compiled loops."""
+    with monkeypatch.context() as patch:
+        patch.setattr("recurra.layers.evidence.can_find_ngrams", lambda tokens, keys: False)
+        return layer(tokens, **given)
+
+
+@pytest.mark.parametrize("ngrams", [1, 2, 40, 64])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_compiled_loops_find_what_a_search_finds(
+    ngrams: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, layer = texts(), NgramEvidence(50, ngrams, outputs)
+    every = np.unique(np.concatenate([keys[keys >= 0].numpy() for keys in layer.keys_of(tokens)]))
+    random = np.random.default_rng(1)
+    chosen = np.sort(random.choice(every, min(ngrams, len(every)), replace=False))
+    layer.set(chosen, random.normal(size=(len(chosen), outputs)), random.uniform(1, 2, 3 * outputs))
+    others = torch.randint(1, 50, (4, 9), generator=torch.Generator().manual_seed(5))
+    for read in (tokens, others, tokens[:, :1], tokens[:, :2], tokens[:0]):
+        assert can_find_ngrams(read, layer.keys)
+        assert torch.equal(layer(read), by_search(layer, read, monkeypatch))
+        own = torch.rand(ngrams, outputs).__getitem__
+        assert torch.equal(layer(read, own), by_search(layer, read, monkeypatch, select=own))
+    copy = NgramEvidence(50, ngrams, outputs)
+    copy.load_state_dict(layer.state_dict())
+    assert torch.equal(copy(tokens), layer(tokens))
+
+
+def test_a_token_outside_the_vocabulary_is_refused() -> None:
+    layer = NgramEvidence(50, 4, 1)
+    for token in (50, -1):
+        with pytest.raises(IndexError):
+            layer(torch.tensor([[3, token]]))

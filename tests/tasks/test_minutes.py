@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra import TextClassifier
-from recurra.config import Config, TrainConfig
+from recurra.config import Config, TrainConfig, load_recipe
 from recurra.errors import BundleError
 from recurra.tasks import minutes
 from recurra.tasks.fit import fit_files
@@ -142,6 +142,37 @@ def same_weights(one: Path, other: Path) -> None:
     first, second = load(one).model.state_dict(), load(other).model.state_dict()
     for name, weight in first.items():
         assert torch.equal(weight, second[name]), name
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_ngrams_are_fitted_before_the_speed_is_measured_and_their_test_has_its_time(
+    sample: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, baseline: bool
+) -> None:
+    events: list[str] = []
+    speed = Speed(monkeypatch, 1.0)
+
+    class Counted(Reporter):
+        def counting(self, what: str, total: int | None = None) -> Any:
+            events.append(what)
+            return super().counting(what, total)
+
+    others: list[float] = []
+    kept = TimeLeft.__init__
+
+    def remember(self: TimeLeft, *arguments: Any, **options: Any) -> None:
+        kept(self, *arguments, **options)
+        others.append(self.others)
+
+    monkeypatch.setattr(TimeLeft, "__init__", remember)
+    small = {"units": 4, "embedding": 4, "experts": ["ngrams", "recurrent"]}
+    config = build_config(load_recipe("lstm"), {"model": small, "train": {"epochs": 1, "minutes": 10}})
+    out = tmp_path / "model"
+    fit_files(
+        sample.train, config, out, valid=sample.valid, baseline=baseline, explained=0, reporter=Counted()
+    )
+    assert speed.calls == 1
+    assert events.index("calibrating the n-grams") < events.index("measuring the speed")
+    assert others[0] > minutes._FINISH
 
 
 def test_the_settings_chosen_are_saved_and_give_the_same_model(

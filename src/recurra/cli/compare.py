@@ -1,4 +1,4 @@
-"""`recurra compare`: recipes and techniques compared on the same data, with confidence intervals."""
+"""`recurra compare`: recipes compared on a training file, or two saved models on labelled rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,27 @@ __all__ = ["compare"]
 
 
 def compare(
-    data: options.Data,
+    first: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA | MODEL_A", help="The training file for --recipes; or the first of two models."
+        ),
+    ],
+    second: Annotated[
+        Path | None, typer.Argument(metavar="MODEL_B", help="The second model, with --data.")
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Labelled rows on which two models are compared."),
+    ] = None,
     recipes: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="A,B,...",
             help="Recipes to compare, each with optional +recurrent-dropout, +pretrained, +pretrained-tuned "
             "or +KEY=VALUE, such as lstm,bi-lstm,lstm+model.units=64.",
         ),
-    ],
+    ] = None,
     task: options.TaskName = None,
     seeds: Annotated[int, typer.Option(help="Maximum number of runs of each.", max=1000)] = 5,
     valid: options.Valid = None,
@@ -49,6 +61,7 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
     ] = None,
+    engine: options.Engine = "processes",
     enough: Annotated[
         float,
         typer.Option(
@@ -68,7 +81,24 @@ def compare(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare recipes and techniques on the same rows, with intervals over seeds and rows."""
+    """Compare recipes and techniques on the same rows, with intervals over seeds and rows.
+
+    recurra compare MODEL_A MODEL_B --data FILE compares two saved models: the paired difference with its
+    interval, McNemar's test, and the rows whose answers differ.
+    """
+    if second is not None or measured is not None:
+        if second is None or measured is None or recipes is not None:
+            hint = "give two models and --data FILE, without --recipes"
+            raise typer.BadParameter(hint, param_hint="MODEL_B")
+        from recurra.tasks.versus import compare_models
+
+        screen = Screen(as_json, quiet=quiet)
+        described = options.file_settings(settings, skip_bad_rows)
+        screen.finish(compare_models(first, second, measured, settings=described, reporter=screen).as_json())
+        return
+    if recipes is None:
+        raise typer.BadParameter("give --recipes A,B, or two models and --data FILE", param_hint="--recipes")
+    data = first
     from recurra.compare.arms import parse_arms
     from recurra.compare.rounds import Study
     from recurra.compare.study import compare_files, parse_sizes
@@ -107,6 +137,7 @@ def compare(
         valid=valid,
         test=test,
         jobs=jobs,
+        engine=engine,
         command=shlex.join(["recurra", *sys.argv[1:]]),
         reporter=screen,
     )

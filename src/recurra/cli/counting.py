@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from recurra.tasks.reporter import Tick
 
@@ -17,6 +26,13 @@ PATIENCE = 1.0
 """Seconds after which the bar is shown."""
 
 
+class _Speed(ProgressColumn):
+    """Rows per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} rows/s" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def counting(console: Console, what: str, total: int | None) -> Iterator[Tick]:
     """Context whose value is called with the number of rows finished; the bar is removed at its end."""
@@ -24,6 +40,7 @@ def counting(console: Console, what: str, total: int | None) -> Iterator[Tick]:
         TextColumn("  {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeRemainingColumn(),
         console=console,
         transient=True,

@@ -41,6 +41,7 @@ def fit(
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
     minutes: options.Minutes = None,
+    risk: options.Risk = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -52,6 +53,8 @@ def fit(
     """Train a network on a file, compare it with a baseline, and save it with a report."""
     begun = time.monotonic()
     screen = Screen(as_json, quiet=quiet)
+    if risk is not None:
+        settings = [*(settings or []), f"predict.risk={risk}"]
     place = out or options.default_out(data, "model")
     with saying_what_is_kept(place):
         built = options.chosen_config(

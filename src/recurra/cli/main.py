@@ -14,11 +14,11 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import compare, data, export, fit, use
+from recurra.cli import compare, data, decide, export, fit, serve, use
 from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
-from recurra.runtime import let_idle_threads_sleep
+from recurra.runtime import few_collections, let_idle_threads_sleep
 
 __all__ = ["app", "main"]
 
@@ -37,9 +37,11 @@ _command("fit")(fit.fit)
 _command("pretrain")(fit.pretrain)
 _command("evaluate")(use.evaluate)
 _command("predict")(use.predict)
+_command("decide")(decide.decide)
 _command("inspect")(use.inspect)
 _command("compare")(compare.compare)
 _command("export")(export.export)
+_command("serve")(serve.serve)
 
 
 @app.callback(invoke_without_command=True)
@@ -54,7 +56,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 def main() -> None:
     """Runs the command line. A user's error is printed as one line on stderr, with exit code 2."""
     let_idle_threads_sleep()
-    with safe_streams():
+    with few_collections(), safe_streams():
         _run()
 
 

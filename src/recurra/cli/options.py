@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recurra.engines import ENGINES
 from recurra.io.formats import format_named, format_names
 from recurra.tasks.registry import TASKS
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from recurra.config import Config
 
     _Name = str
+    _Engine = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
+    _Engine = Literal[ENGINES]
 # Groups of the options in help texts.
 DATA, NETWORK, PRETRAINED, RUN = "Data", "Network and training", "Pretrained weights", "Model and run"
 _TITLES = [task.title for task in TASKS]
@@ -99,6 +103,17 @@ Minutes = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Risk = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help='Answer "unsure" below a confidence, fitted on the validation rows so that the share of wrong '
+        "answers is below R, such as 0.02 (classify).",
+    ),
+]
+Engine = Annotated[
+    _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)
@@ -162,6 +177,16 @@ def numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ConfigError(f"{option} is {text!r}", hint="give numbers separated by commas") from None
+
+
+def column_names(text: str) -> list[str]:
+    """Returns the names of columns of an option, separated by commas; a name with a comma is quoted.
+
+    Example:
+        >>> column_names('id,"price, net"')
+        ['id', 'price, net']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def given(**options: Any) -> dict[str, Any]:

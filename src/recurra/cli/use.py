@@ -50,11 +50,37 @@ def predict(
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text. Can be repeated.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this file (.csv or .jsonl) instead of stdout.")
+        Path | None,
+        typer.Option(help="Write to this file (.csv, .tsv, .jsonl or .parquet) instead of stdout."),
     ] = None,
     form: Annotated[
-        Literal["csv", "jsonl"] | None, typer.Option("--format", help="Output format: CSV or JSON lines.")
+        Literal["csv", "tsv", "jsonl", "parquet"] | None,
+        typer.Option("--format", help="Output format.  [default: that of the suffix of --out; csv]"),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLS",
+            help="Columns of the file to repeat: a name, or names separated by commas. Can be repeated.  "
+            "[default: all]",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Add the probability of each class (classify); always so with --text."
+        ),
+    ] = False,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help='Answer "unsure" below this confidence (classify).  [default: that of the model]',
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes that compute answers.")] = 1,
     next_tokens: Annotated[
         int | None,
         typer.Option(
@@ -119,7 +145,7 @@ def predict(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write predictions as CSV or JSON lines: labels with probabilities, tags, scores or forecasts.
+    """Write the rows of a file with answers beside them: labels, tags, scores or forecasts.
 
     The answer to --text on a terminal is for people; --format csv, a pipe or --out give CSV.
 
@@ -127,12 +153,16 @@ def predict(
     """
     if text and file:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
-    from recurra.files import replacing
-    from recurra.tasks.answers import format_of, write_answers
+    if text and keep:
+        raise typer.BadParameter("a text has no columns", param_hint="--keep")
+    if keep and not columns:
+        raise typer.BadParameter("--keep and --no-columns exclude each other", param_hint="--keep")
+    from recurra.tasks.answer_files import BINARY, format_of, write_answers, write_file, write_parquet_answers
     from recurra.tasks.base import PredictRequest
     from recurra.tasks.use import answers_for
+    from recurra.tasks.work import in_processes
 
-    screen = Screen(as_json, aside=out is None, quiet=quiet)
+    screen = Screen(as_json, aside=True, quiet=quiet)
     task_options = options.given(
         next=next_tokens,
         generate=generate,
@@ -142,30 +172,43 @@ def predict(
         tokens=tokens,
         all=every,
         all_classes=all_classes,
+        probabilities=probabilities,
+        abstain=abstain,
     )
     described = options.file_settings(settings, skip_bad_rows)
-    answers = answers_for(model, PredictRequest(file, text or [], task_options, described, columns))
+    kept = tuple(name for names in keep for name in options.column_names(names)) if keep else columns
+    request = PredictRequest(file, text or [], task_options, described, kept)
+    answers = in_processes(answers_for(model, request), jobs)
     known = [*answers.warnings]
     for sentence in known:
         screen.warn(sentence)
     written_as = form or format_of(out)
-    if text and out is None and form is None and not (as_json or safe_csv) and sys.stdout.isatty():
+    on_terminal = out is None and sys.stdout.isatty()
+    if written_as == BINARY and on_terminal:
+        raise typer.BadParameter("Parquet is not text: give --out, or a pipe", param_hint="--format")
+    if text and on_terminal and form is None and not (as_json or safe_csv):
         from recurra.cli.spoken import speak
 
         count = speak(answers, text, Screen())
-    elif out is None:
+    elif on_terminal:  # no progress between the answers
         count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
     else:
-        with (
-            replacing(out) as draft,
-            draft.open("w", encoding="utf-8", newline="") as target,
-            screen.counting("predicting") as tick,
-        ):
-            count = write_answers(answers, target, written_as, safe=safe_csv, tick=tick)
+        from recurra.tasks.scoring import expected_rows, types_of
+
+        types = types_of(file) if written_as == BINARY and answers.columns else {}
+        with screen.counting("predicting", expected_rows(file)) as tick:
+            if out is not None:
+                count = write_file(answers, out, written_as, safe=safe_csv, tick=tick, types=types)
+            elif written_as == BINARY:
+                count = write_parquet_answers(answers, sys.stdout.buffer, tick=tick, types=types)
+            else:
+                count = write_answers(answers, sys.stdout, written_as, safe=safe_csv, tick=tick)
+    if out is not None:
         screen.note(f"{count:,} answers in {out}")
     for sentence in answers.warnings[len(known) :]:
         screen.warn(sentence)
-    screen.finish({"model": str(model), "rows": count, "out": str(out) if out else None})
+    notes = {name: number for name, number in answers.counts.items() if name != "rows"}
+    screen.finish({"model": str(model), "rows": count, "notes": notes, "out": str(out) if out else None})
 
 
 def inspect(

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from recurra.compare.pages import Compared, write_pages
-from recurra.compare.pool import cores, run_all
+from recurra.compare.pool import WORKER, run_all
 from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import DATA, Store
 from recurra.config import Config
 from recurra.directories import locked
+from recurra.engines import cores, open_engine, threads_each
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
 from recurra.measure.study_view import StudyFigures, arms_table, baseline_sentence, verdicts
-from recurra.runtime import threads_asked
 from recurra.tasks.base import Task
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
@@ -56,6 +56,7 @@ def compare_files(
     valid: Path | None = None,
     test: Path | None = None,
     jobs: int | None = None,
+    engine: str = "processes",
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Compared:
@@ -71,6 +72,7 @@ def compare_files(
         test: File to compare on. If None, the test part of ``data``, or the validation rows.
         jobs: Number of parallel runs. If None, the number of processors. The runs share the threads of the
             processors, or have as many each as ``RECURRA_THREADS``.
+        engine: What makes the runs: ``processes``, or ``inline`` for debugging.
         command: The command line, for the report.
         reporter: Receives the steps.
 
@@ -94,7 +96,7 @@ def compare_files(
             store.forget()
             raise
         at_once = jobs or cores()
-        threads = threads_asked() or max(1, cores() // at_once)
+        threads = threads_each(at_once)
         reporter.step("Comparing")
         reporter.facts(
             {
@@ -107,7 +109,8 @@ def compare_files(
         )
         interrupted = False
         try:
-            rounds.go(lambda missing: run_all(missing, at_once, threads), store.add, reporter)
+            with open_engine(engine, at_once, threads, [WORKER]) as runs:
+                rounds.go(lambda missing: run_all(missing, runs), store.add, reporter)
         except KeyboardInterrupt:
             interrupted = True
             reporter.warn("interrupted: finished runs are kept, the same command resumes")

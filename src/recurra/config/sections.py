@@ -364,8 +364,13 @@ class TrainConfig(Section):
     patience: Annotated[int, Field(ge=1)] = Field(
         3, description="epochs without improvement of the monitored metric before training stops"
     )
-    monitor: Literal["loss", "accuracy", "macro_f1", "micro_f1", "auc"] = Field(
-        "loss", description="validation metric that chooses the best epoch and stops training"
+    monitor: Annotated[
+        str,
+        Field(pattern=r"^(loss|accuracy|balanced_accuracy|macro_f1|micro_f1|auc|(f1|precision|recall):.+)$"),
+    ] = Field(
+        "loss",
+        description="validation metric that chooses the best epoch and stops training: loss, accuracy, "
+        "macro_f1, micro_f1, auc; of classifiers also balanced_accuracy, f1:, precision: or recall:CLASS",
     )
     class_weight: Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_weights)] = (
         Field("none", description="class weights in the loss: none, balanced, or a mapping by class name")

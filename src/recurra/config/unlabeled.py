@@ -16,8 +16,16 @@ class UnlabeledConfig(Section):
 
     method: Literal["soft_labels", "language_model", "both"] = Field(
         "soft_labels",
-        description="soft_labels: the texts are training rows, labelled with the probabilities of the n-gram "
-        "model; language_model: the network begins from a language model of them; or both",
+        description="soft_labels: the texts are training rows, labelled with the probabilities of n-grams "
+        "and document vectors; language_model: the network begins from a language model of them; or both",
+    )
+    vectors: Annotated[int, Field(ge=0, le=4_096)] = Field(
+        128,
+        description="size of the document vectors that label the texts together with the n-grams; 0 for the "
+        "n-grams alone, as with several labels a row or more than 20 classes",
+    )
+    passes: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10, description="passes of the document vectors over all texts"
     )
     epochs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         1, description="passes of the language model over the training rows and the unlabelled texts"

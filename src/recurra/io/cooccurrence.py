@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.utils.extmath import randomized_svd
 
 from recurra.io.examples import Examples
 
@@ -44,6 +43,8 @@ def cooccurrence_vectors(
         >>> bool(cosine[3, 4] > 0.9 > cosine[3, 6])
         True
     """
+    from sklearn.utils.extmath import randomized_svd
+
     vectors = np.random.default_rng(0).normal(0, _SIZE, (vocabulary, features)).astype(np.float32)
     vectors[0] = 0
     counts = _neighbours(*_tokens_of(examples, rows), vocabulary, specials)

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from recurra.config import DataConfig
 from recurra.errors import DataError
@@ -76,6 +75,8 @@ def split(
 
 
 def _by_row(strata: NDArray[np.int64], fraction: float, seed: int) -> Halves:
+    from sklearn.model_selection import train_test_split
+
     sizes = np.bincount(strata)
     count = min(len(strata) - 1, max(1, round(len(strata) * fraction)))
     rows = np.flatnonzero(sizes[strata] > 1)
@@ -88,6 +89,8 @@ def _by_row(strata: NDArray[np.int64], fraction: float, seed: int) -> Halves:
 
 
 def _by_group(strata: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64]) -> Halves:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     count = int(groups.max()) + 1
     if count < 2:
         what = "all rows belong to one group, which can't be divided"

@@ -14,6 +14,8 @@ from recurra.cells.spec import Activation, State, Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspaces, to_be_compiled
+from recurra.kernels.linear import Descent, rows_with
+from recurra.kernels.lookup import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.kernels.reference import gate_sums
 from recurra.kernels.terms import (
     Call,
@@ -22,6 +24,7 @@ from recurra.kernels.terms import (
     check_lengths,
     check_shapes,
     has_no_values,
+    is_recorded,
     is_transformed,
 )
 
@@ -33,20 +36,26 @@ else:  # Numba is imported at the first call
 __all__ = [
     "BACKENDS",
     "Call",
+    "Descent",
     "Lookup",
     "Precision",
     "Prepared",
+    "can_find_ngrams",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
     "fastest",
+    "find_ngrams",
     "gate_sums",
+    "gather_ngrams",
     "has_no_values",
+    "is_recorded",
     "is_transformed",
     "layer",
     "prepare",
     "recurrence",
     "release_workspaces",
+    "rows_with",
     "to_be_compiled",
 ]
 

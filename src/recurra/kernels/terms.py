@@ -23,6 +23,7 @@ __all__ = [
     "check_lengths",
     "check_shapes",
     "has_no_values",
+    "is_recorded",
     "is_transformed",
     "valid_steps",
 ]
@@ -112,6 +113,11 @@ def is_transformed() -> bool:
     if torch.compiler.is_compiling():
         return False
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def is_recorded() -> bool:
+    """Whether a graph of operations is made (``torch.compile``, ``torch.export``, ``torch.jit.trace``)."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def has_no_values(tensor: Tensor) -> bool:

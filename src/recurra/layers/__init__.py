@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recurra.kernels.dispatch import compile_ahead, compile_kernels, to_be_compiled
+from recurra.kernels.dispatch import Descent, compile_ahead, compile_kernels, rows_with, to_be_compiled
 from recurra.layers.bigrams import BigramEmbedding
 from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
@@ -16,6 +16,7 @@ __all__ = [
     "LSTM",
     "AttentionPooling",
     "BigramEmbedding",
+    "Descent",
     "Dropout",
     "Embedding",
     "JoinedPooling",
@@ -29,6 +30,7 @@ __all__ = [
     "compile_ahead",
     "compile_kernels",
     "load_keras",
+    "rows_with",
     "sequence_mask",
     "to_be_compiled",
 ]

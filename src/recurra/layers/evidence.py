@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recurra.errors import BundleError
+from recurra.kernels.dispatch import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.layers.embedding import PADDING
 
 __all__ = ["LONGEST", "NgramEvidence", "id_hashes"]
@@ -63,6 +64,7 @@ class NgramEvidence(nn.Module):
     weights: Tensor
     scales: Tensor
     _hashes: Tensor
+    _starts: Tensor
 
     def __init__(self, vocab_size: int, ngrams: int, outputs: int) -> None:
         super().__init__()
@@ -72,6 +74,10 @@ class NgramEvidence(nn.Module):
         self.register_buffer("scales", torch.ones(LONGEST * outputs))
         hashes = torch.from_numpy(id_hashes(vocab_size).view(np.int64))
         self.register_buffer("_hashes", hashes.to(self.keys.device), persistent=False)
+        # A prefix of a key has one n-gram on average; where the n-grams of each begin.
+        self._shift = _BITS - max(1, (ngrams - 1).bit_length())
+        starts = torch.zeros((1 << (_BITS - self._shift)) + 1, dtype=torch.int64)
+        self.register_buffer("_starts", starts.to(self.keys.device), persistent=False)
         self.register_load_state_dict_post_hook(_require_sound)  # type: ignore[no-untyped-call]
 
     @property
@@ -100,6 +106,12 @@ class NgramEvidence(nn.Module):
         self.keys[:known] = torch.as_tensor(np.ascontiguousarray(keys))
         self.weights[:known] = torch.as_tensor(weights, dtype=torch.float32)
         self.scales.copy_(torch.as_tensor(scales, dtype=torch.float32))
+        self._index()
+
+    def _index(self) -> None:
+        """Finds where the keys of each prefix begin."""
+        prefixes = torch.arange(len(self._starts), device=self.keys.device) << self._shift
+        self._starts.copy_(torch.searchsorted(self.keys, prefixes))
 
     def keys_of(self, tokens: Tensor) -> list[Tensor]:
         """Returns for 1, 2 and 3 tokens the keys (B, T) of the n-grams that end at each token.
@@ -128,6 +140,12 @@ class NgramEvidence(nn.Module):
             select: returns weights (B, T, K) for columns (B, T) of the table; None for the weights of the
                 layer.
         """
+        if can_find_ngrams(tokens, self.keys):
+            places = find_ngrams(tokens, self._hashes, self.keys, self._starts, self._shift)
+            if select is None:
+                return gather_ngrams(places, self.weights, self.scales)
+            found = [select(columns.clamp(min=0)) * (columns >= 0)[:, :, None] for columns in places]
+            return torch.cat(found, 2) * self.scales
         parts = []
         for keys in self.keys_of(tokens):
             columns = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
@@ -143,3 +161,4 @@ def _require_sound(layer: nn.Module, incompatible: object) -> None:
         raise BundleError("the keys of the n-grams that the network reads are not sorted")
     if not bool(torch.isfinite(layer.weights).all() and torch.isfinite(layer.scales).all()):
         raise BundleError("a weight of an n-gram that the network reads is not finite")
+    layer._index()

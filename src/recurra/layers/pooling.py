@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recurra.kernels.dispatch import has_no_values, is_recorded, is_transformed
+
 __all__ = ["AttentionPooling", "JoinedPooling", "MaxPooling", "MeanPooling", "valid_positions"]
 
 
@@ -28,6 +30,19 @@ def valid_positions(lengths: Tensor, T: int) -> Tensor:
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, :, None]
 
 
+def _divided(states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the steps that all rows have, the others, and which of these are valid.
+
+    Batches are of texts of similar length: most steps need no copy for the mask. Where the lengths can't be
+    looked at without waiting or leaving a graph, all are others.
+    """
+    valid = valid_positions(lengths, states.shape[1])
+    known = lengths.is_cpu and not is_recorded()
+    known = known and len(lengths) > 0 and not has_no_values(lengths) and not is_transformed()
+    least = min(int(lengths.min()), states.shape[1]) if known else 0
+    return states[:, :least], states[:, least:], valid[:, least:]
+
+
 class MeanPooling(nn.Module):
     """The mean over the true steps; zeros for a row without steps.
 
@@ -39,8 +54,11 @@ class MeanPooling(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Returns ``(B, F)`` means of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
-        inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), 0)
-        return inside.sum(1) / lengths.clamp(min=1)[:, None]
+        whole, rest, valid = _divided(states, lengths)
+        total = rest.masked_fill(~valid, 0).sum(1)
+        if whole.shape[1]:
+            total = whole.sum(1) + total
+        return total / lengths.clamp(min=1)[:, None]
 
 
 class MaxPooling(nn.Module):
@@ -54,8 +72,14 @@ class MaxPooling(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Returns ``(B, F)`` maxima of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
-        inside = states.masked_fill(~valid_positions(lengths, states.shape[1]), -torch.inf)
-        return inside.max(1).values.masked_fill((lengths == 0)[:, None], 0)
+        whole, rest, valid = _divided(states, lengths)
+        parts = [whole] if whole.shape[1] else []
+        if rest.shape[1]:
+            parts.append(rest.masked_fill(~valid, -torch.inf))
+        # max finds the places too, for the gradient, and takes several times as long
+        found = [part.max(1).values if part.requires_grad else part.amax(1) for part in parts]
+        largest = found[0] if len(found) == 1 else torch.maximum(*found)
+        return largest.masked_fill((lengths == 0)[:, None], 0)
 
 
 class AttentionPooling(nn.Module):

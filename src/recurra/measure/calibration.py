@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 
 __all__ = ["Reliability", "calibrated_loss", "fit_temperature", "probabilities", "reliability"]
@@ -196,6 +195,7 @@ def _loss(z: NDArray[np.float64], y: NDArray[Any], log_temperature: float) -> fl
 
 def _best_log_temperature(z: NDArray[np.float64], y: NDArray[Any]) -> float:
     """Returns the logarithm of the temperature with the highest posterior probability."""
+    from scipy.optimize import minimize_scalar
 
     def penalized(log_temperature: float) -> float:
         return _loss(z, y, log_temperature) + log_temperature**2 / (2 * _PRIOR**2)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.sparse import csr_matrix, hstack
-from scipy.stats import binomtest
 
 from recurra.errors import DataError
 from recurra.measure.bootstrap import Difference, ends, resampled_groups
@@ -21,6 +20,7 @@ __all__ = [
     "compare_macro_f1",
     "compare_predictions",
     "difference_in_words",
+    "one_hot",
 ]
 
 
@@ -153,6 +153,8 @@ def compare_accuracy(
         >>> print(compare_accuracy(a, b, "the LSTM").sentence)
         the LSTM is ahead of the baseline by 2.0 points (1.1 to 3.0)
     """
+    from scipy.stats import binomtest
+
     a, b = np.asarray(first_correct, bool), np.asarray(second_correct, bool)
     if a.shape != b.shape:
         raise ValueError(f"the models were run on different rows: {a.shape} and {b.shape}")
@@ -211,7 +213,7 @@ def compare_macro_f1(
     """
     if len(truth) == 0:
         raise DataError("there is no row to compare on")
-    true, first, second = (_one_hot(labels, classes) for labels in (truth, first_predicted, second_predicted))
+    true, first, second = (one_hot(labels, classes) for labels in (truth, first_predicted, second_predicted))
     counts = csr_matrix(hstack([true, first, second, true.multiply(first), true.multiply(second)]))
     difference = float(_macro_difference(np.asarray(counts.sum(axis=0), np.float64))[0])
     low, high = ends(np.concatenate([_macro_difference(sums) for sums in resampled_groups(counts)]))
@@ -234,7 +236,7 @@ def compare_macro_f1(
     )
 
 
-def _one_hot(labels: NDArray[Any], classes: int) -> csr_matrix:
+def one_hot(labels: NDArray[Any], classes: int) -> csr_matrix:
     """Returns ones where a row has a class, of shape (N, C)."""
     if labels.ndim == 2:
         return csr_matrix(labels > 0, dtype=np.float64)

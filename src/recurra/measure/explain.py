@@ -114,6 +114,7 @@ def explain(
     hidden_ids: frozenset[int] = frozenset({0, 1}),
     limit: int = 200,
     within: str = "",
+    choose: Callable[[NDArray[np.float64]], int] | None = None,
 ) -> Explanation:
     """Returns the contribution of each token to the probability of the most probable class.
 
@@ -126,6 +127,7 @@ def explain(
         hidden_ids: Ids that are no words (padding, start); they are never replaced and never shown.
         limit: Maximum number of scored variants. If there are more tokens, neighbours are hidden together in
             groups of the smallest sufficient size.
+        choose: the number of the class to explain, of the probabilities (C,); None for the most probable one.
         within: for the note, what the contributions are to, if other models add theirs: ``in the network``.
 
     Raises:
@@ -137,7 +139,7 @@ def explain(
     if limit < 1:
         raise ValueError("limit must be at least 1")
     whole = np.asarray(score([ids]), np.float64)
-    target = int(whole[0].argmax())
+    target = int(whole[0].argmax()) if choose is None else choose(whole[0])
     positions = [t for t in range(len(ids)) if int(ids[t]) not in hidden_ids]
     size = max(1, -(-len(positions) // limit))
     groups = [positions[start : start + size] for start in range(0, len(positions), size)]

@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
 from recurra.errors import DataError
 from recurra.measure.calibration import reliability
@@ -118,10 +116,14 @@ def classification_metrics(
     Args:
         labels_true: Class indices of shape ``(N,)``, or 0 and 1 of shape ``(N, C)`` for multi-label.
         probabilities: Probabilities of shape ``(N, C)``; two columns for binary. The class with the largest
-            one is predicted; for multi-label, each class with at least its threshold.
+            one is predicted, or what ``thresholds`` say; for multi-label, each class with at least its
+            threshold.
         names: The ``C`` classes.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
-        thresholds: For multi-label, the thresholds of shape ``(C,)``. If None, all are 0.5.
+        thresholds: For multi-label, the thresholds of shape ``(C,)``; if None, all are 0.5. For one class a
+            row, the class with the largest probability over threshold is predicted; or, of shape ``(C, C)``,
+            the gain of predicting a class (second axis) for a row of another (first axis): the class with the
+            largest expected gain is predicted.
 
     Raises:
         DataError: If there is no row.
@@ -184,7 +186,7 @@ def correct_rows(
     if label_kind == "multilabel":
         same = predicted_labels(p, label_kind, thresholds) == (np.asarray(labels_true) > 0)
         return np.asarray(same.all(axis=1))
-    return np.asarray(p.argmax(axis=1) == np.asarray(labels_true))
+    return np.asarray(predicted_labels(p, label_kind, thresholds) == np.asarray(labels_true))
 
 
 def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
@@ -196,6 +198,8 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
         >>> [round(end, 4) for end in wilson_interval(81, 263)]
         [0.2553, 0.3662]
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -227,9 +231,18 @@ def predicted_labels(
     """Returns the predicted classes ``(N,)``; for multi-label 0 and 1 of shape ``(N, C)``.
 
     The arguments are those of `classification_metrics`.
+
+    Example:
+        >>> p = np.array([[0.6, 0.4], [0.9, 0.1]])
+        >>> predicted_labels(p, "binary", np.array([0.7, 0.3])).tolist()
+        [1, 0]
+        >>> predicted_labels(p, "binary", np.array([[0, -1], [-9, 0]])).tolist()
+        [1, 0]
     """
     if label_kind == "multilabel":
         return np.asarray(p >= (0.5 if thresholds is None else thresholds)).astype(np.int64)
+    if thresholds is not None:
+        p = p @ thresholds if thresholds.ndim == 2 else p / thresholds
     return np.asarray(p.argmax(axis=1))
 
 
@@ -250,6 +263,8 @@ def _aucs(
     y: NDArray[np.int64], p: NDArray[np.float64], support: NDArray[np.int64], multilabel: bool
 ) -> list[float | None]:
     """The AUC of each class against the rest; None if all rows or no row are of the class."""
+    from sklearn.metrics import roc_auc_score
+
     defined = (support > 0) & (support < len(p))
     return [
         float(roc_auc_score(y[:, c] if multilabel else y == c, p[:, c])) if defined[c] else None

@@ -11,9 +11,8 @@ import re
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +21,9 @@ from recurra.files import replacing
 from recurra.layers.summary import Row
 from recurra.measure.charts import line_chart
 from recurra.measure.formatting import count, duration, is_figure, keep, plain, sentence, share, short
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = [
     "Bar", "Chart", "Part", "ReportData", "ReportTable", "Section", "Step", "framed", "render",
@@ -191,6 +193,8 @@ def template_macros(package: str, name: str) -> Any:
 
 @cache
 def _environment(package: str) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader(package, "."),
         autoescape=True,

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 __all__ = [
     "ERROR", "FIRST_LOOK", "Criterion", "Judgement", "Mean", "Scores", "crossed_mean", "holm", "judge",
@@ -129,12 +128,16 @@ class Mean:
 
     def interval(self, error: float = ERROR) -> tuple[float, float]:
         """Returns the confidence interval with the error rate ``error``."""
+        from scipy.stats import t as student
+
         reach = float(student.ppf(1 - error / 2, self.freedom)) * self.error
         return self.mean - reach, self.mean + reach
 
     @property
     def p_value(self) -> float:
         """Two-sided p-value of no difference."""
+        from scipy.stats import t as student
+
         if self.error == 0:
             return 1.0 if self.mean == 0 else 0.0
         return float(2 * student.sf(abs(self.mean) / self.error, self.freedom))

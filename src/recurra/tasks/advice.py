@@ -53,7 +53,7 @@ def still_improving(outcome: Outcome, train: TrainConfig, minutes: float | None 
         further = "Allow more time with --minutes"
     if minutes is not None:
         further = f"Train with --minutes {2 * minutes:g}"
-    figure = train.monitor.replace("_f1", "-F1")
+    figure = train.monitor.replace("_f1", "-F1").replace("balanced_", "balanced ")
     return (
         f"Training ended while still improving: in the last epoch the validation {figure} went from "
         f"{before:.3f} to {last:.3f}. {further}"

@@ -61,6 +61,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
+        independent: whether no digit of an answer to a text depends on the other texts of the request.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
@@ -74,6 +75,7 @@ class TaskInfo:
     recipe_with_unlabeled: str | None = None
     options: frozenset[str] = frozenset()
     file_settings: frozenset[str] = frozenset()
+    independent: bool = False
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:
@@ -192,14 +194,16 @@ class PredictRequest:
         options: options of the task, by name.
         settings: the settings among `TaskInfo.file_settings` that describe ``file``, as a nested dictionary;
             the settings of the model have them too.
-        keep: whether answers repeat the columns of the file.
+        keep: whether answers repeat the columns of the file, or the names of those that they repeat.
+        table: rows of a series, instead of a file: CSV text, or columns of equal length by name.
     """
 
     file: Path | None = None
     texts: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    keep: bool = True
+    keep: bool | tuple[str, ...] = True
+    table: str | Mapping[str, Sequence[Any]] | None = None
 
 
 P = TypeVar("P", bound="Prepared[Any, Any, Any]")
@@ -276,6 +280,9 @@ class Task(Generic[P, B]):
         sequences: yields the inputs of the recurrent layers for each row of a file, of shape (T, E), float32,
             without gradients.
         fit_baseline: trains a baseline on the training part.
+        fit_parts: fits what a model has beside its network, if it has anything, before the network is
+            trained, so that its time is known; returns the seconds that it takes for a row in tests, or None
+            if there is nothing.
         own_baseline: returns the baseline that a model holds, for which nothing has to be fitted, or None.
         report_parts: reports what a model has besides its network, and returns it as JSON values, for
             ``recurra inspect MODEL summary``.
@@ -292,8 +299,17 @@ class Task(Generic[P, B]):
         study: the functions of ``recurra compare``; None if models of this task are not compared.
         prepare_with_unlabeled: as ``prepare``, with texts without labels; the settings have a section
             ``unlabeled``. None if the task can't use them.
-        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`); None
-            if the network can only begin from a language model of them.
+        decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
+            part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
+            None if there is nothing to decide.
+        predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
+            and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
+        describe_decision: reports how a model decides, and returns it as JSON values.
+        with_soft_labels: returns the data with these texts among the rows to train on (`Prepared.soft`), in
+            about so many seconds, which may be infinite; None if the network can only begin from a language
+            model of them.
+        stream: yields answers while a text or a series arrives: bundle; a text, pieces of one, or rows;
+            options; whether each prefix is computed anew.
     """
 
     prepare: Prepare[P]
@@ -309,6 +325,7 @@ class Task(Generic[P, B]):
     predict: Callable[[B, PredictRequest], Answers]
     sequences: Callable[[B, Path], Iterator[Tensor]]
     fit_baseline: Callable[[P, Reporter], Any] | None = None
+    fit_parts: Callable[[P, Reporter], float | None] | None = None
     own_baseline: Callable[[B], Any] | None = None
     report_parts: Callable[[B, Reporter], dict[str, Any]] | None = None
     calibrate: Callable[[B, P, Reporter], B] | None = None
@@ -320,7 +337,11 @@ class Task(Generic[P, B]):
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
-    with_soft_labels: Callable[[P, Reporter], P] | None = None
+    decide: Callable[[B, Any, Reporter], B] | None = None
+    predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
+    describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
+    with_soft_labels: Callable[[P, Reporter, float], P] | None = None
+    stream: Callable[[B, Any, Mapping[str, Any], bool], Iterator[dict[str, Any]]] | None = None
 
 
 def outline(task: Task[Any, Any], config: Config, assets: Assets) -> Network:

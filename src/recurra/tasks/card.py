@@ -259,7 +259,7 @@ SHA-256 of the weights: `{origin["sha256"]}`.
 
 
 _LEARNED = {
-    "soft_labels": "training rows, labelled by the n-gram model",
+    "soft_labels": "training rows, labelled by a model of the labelled ones",
     "language_model": "in the language model from which the network began",
 }
 
@@ -271,7 +271,7 @@ def learned_from(record: Mapping[str, Any] | None) -> str:
         >>> more = {"name": "more.txt", "texts": 98, "left_out": {"test": 2}, "method": "soft_labels"}
         >>> print(learned_from(more), end="")
         <BLANKLINE>
-        98 texts without labels (`more.txt`) were training rows, labelled by the n-gram model.
+        98 texts without labels (`more.txt`) were training rows, labelled by a model of the labelled ones.
         2 more that are in the test file were left out.
     """
     if record is None:

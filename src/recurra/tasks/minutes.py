@@ -20,7 +20,7 @@ from recurra.train.observer import Observer
 from recurra.train.state import EpochRecord
 from recurra.train.trial import seconds_per_epoch
 
-__all__ = ["Budget", "Plan", "TimeLeft", "choose", "measured", "resumed_plan", "spoken"]
+__all__ = ["Budget", "Plan", "TimeLeft", "choose", "measured", "resumed_plan", "spoken", "test_seconds"]
 
 C = TypeVar("C", bound=Config)
 
@@ -272,7 +272,7 @@ def measured(
     budget: Budget,
     reporter: Reporter,
     *,
-    baseline: float = 0.0,
+    others: float = 0.0,
     tested: bool = True,
 ) -> TimeLeft:
     """Trains on trial batches and returns the time left, as far as it is known before the first validation.
@@ -283,7 +283,7 @@ def measured(
         setup: batches and objective.
         budget: the time of the whole fit.
         reporter: shows the progress over the trial batches.
-        baseline: seconds that the training of the baseline took.
+        others: seconds that what is tested beside the network takes for a row: n-grams or a baseline.
         tested: whether the model is tested after training.
     """
     with reporter.counting("measuring the speed", None) as tick:
@@ -296,8 +296,8 @@ def measured(
             layers=model.layer_groups(),
             tick=tick,
         )
-    rows, valid = max(1, len(prepared.train)), max(1, len(prepared.valid))
-    trained = rows if prepared.soft is None else len(prepared.soft)
+    valid = max(1, len(prepared.valid))
+    trained = max(1, len(prepared.train if prepared.soft is None else prepared.soft))
     tests = len(prepared.valid if prepared.test is None else prepared.test) if tested else 0
     return TimeLeft(
         budget,
@@ -305,8 +305,13 @@ def measured(
         steps=len(setup.batches),
         validation=_PREDICTION * epoch * valid / trained,
         predictions=1 + tests / valid,
-        others=(_FINISH if tested else 0.0) + _BASELINE_TEST * baseline * tests / rows,
+        others=(_FINISH if tested else 0.0) + others * tests,
     )
+
+
+def test_seconds(training: float, rows: int) -> float:
+    """Returns the seconds that a baseline takes for a row, if it took ``training`` seconds for ``rows``."""
+    return _BASELINE_TEST * training / max(1, rows)
 
 
 def spoken(seconds: float) -> str:

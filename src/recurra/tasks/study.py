@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
@@ -18,6 +16,9 @@ from recurra.files import replacing
 from recurra.measure.study import Criterion, Scores
 from recurra.tasks.base import Prepared
 from recurra.tasks.texts import Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "StudyData", "StudyFunctions", "draw_parquet", "drawn_rows", "nested_order", "text_chunks",
@@ -141,6 +142,8 @@ def nested_order(strata: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int6
 
 def write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
     """Writes tables of the same columns to one Parquet file, atomically."""
+    import pyarrow.parquet as pq
+
     with replacing(path) as draft:
         writer = None
         try:
@@ -154,6 +157,8 @@ def write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
 
 def text_chunks(part: Part, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], pa.Array]]:
     """Yields sorted rows of a part in chunks, each with its texts."""
+    import pyarrow as pa
+
     texts = part.texts(rows)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         chunk = rows[first : first + _ROWS_AT_ONCE]

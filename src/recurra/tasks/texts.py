@@ -24,6 +24,7 @@ from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
 from recurra.store import Assets
+from recurra.tasks.answers import kept_columns
 from recurra.tasks.base import PredictRequest, Prepared
 from recurra.tasks.corpus import Corpus, contents_of, texts_of_rows
 from recurra.tasks.reporter import Reporter, Tick
@@ -356,7 +357,12 @@ class RequestedRows:
         if not self.columns or rows.cells is None:
             return [{"row": number} for number in rows.numbers]
         return [
-            {"row": number, "input": {name: cell for name, cell in cells.items() if cell is not MISSING}}
+            {
+                "row": number,
+                "input": {
+                    name: cells[name] for name in self.columns if cells.get(name, MISSING) is not MISSING
+                },
+            }
             for number, cells in zip(rows.numbers, rows.cells, strict=True)
         ]
 
@@ -371,20 +377,21 @@ def rows_of(request: PredictRequest, like: Source | None, data: DataConfig) -> R
 
     Raises:
         DataError: the file can't be used.
+        ConfigError: the request keeps a column that the file does not have.
     """
     texts = list(request.texts)
     if texts:
         return RequestedRows(iter([Rows(list(range(1, len(texts) + 1)), texts)]))
     skipped = Skipped()
     if request.file is None or str(request.file) == "-":
-        chunks = read_stream(sys.stdin.buffer, like, data, skipped, keep=request.keep)
+        chunks = read_stream(sys.stdin.buffer, like, data, skipped, keep=bool(request.keep))
     else:
         source = detect(request.file, data, labelled=False, like=like)
-        chunks = read(source, skipped, keep=request.keep)
+        chunks = read(source, skipped, keep=bool(request.keep))
     first = next(chunks, None)  # the columns of a stream are those of its first row
     if first is None:
         return RequestedRows(iter(()), skipped=skipped)
-    columns = tuple(first.cells[0]) if first.cells and request.keep else ()
+    columns = kept_columns(tuple(first.cells[0]) if first.cells else (), request.keep)
     return RequestedRows(chain([first], chunks), columns, skipped)
 
 

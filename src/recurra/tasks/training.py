@@ -21,7 +21,7 @@ from recurra.store import AnyBundle, Bundle
 from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
-from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan
+from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan, test_seconds
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, start_from
 from recurra.train.loop import Outcome, train
@@ -167,6 +167,8 @@ def train_bundle(
         begun = time.perf_counter()
         fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
         spent = time.perf_counter() - begun
+        parts = task.fit_parts(prepared, reporter) if task.fit_parts else None
+        others = test_seconds(spent, len(prepared.train)) if parts is None else parts
         plan, left = (resumed_plan(folder) if resume and folder is not None else None), None
         if plan is not None:
             config = plan.applied(config)
@@ -174,7 +176,7 @@ def train_bundle(
             config = updated(config, {"train": {"minutes": None}})
         if budget is not None and not (resume and budget.minutes is None):
             left = measured(
-                prepared, model, training_setup, budget, reporter, baseline=spent, tested=baseline is not None
+                prepared, model, training_setup, budget, reporter, others=others, tested=baseline is not None
             )
             if not resume:
                 config, plan = left.planned(config, reporter)

@@ -44,6 +44,7 @@ _WHOLE_TEXT = 1_000_000  # tokens: a language model reads to the end of a text
 _HELD_OUT = 200
 _WARMUP_STEPS = 100
 _SHARE_OF_MINUTES = 0.6
+_SHARE_OF_TEACHER = 0.3
 _SHARED = ("cell", "units", "layers", "activation", "embedding", "initial_weights", "backend", "precision")
 
 
@@ -63,7 +64,8 @@ def learned(
     if method != "soft_labels":
         pretrained = language_model(prepared, reporter, minutes)
     if method != "language_model" and task.with_soft_labels is not None:
-        prepared = task.with_soft_labels(prepared, reporter)
+        seconds = float("inf") if minutes is None else 60 * _SHARE_OF_TEACHER * minutes
+        prepared = task.with_soft_labels(prepared, reporter, seconds)
     return prepared, pretrained
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
-from recurra.measure.report import write_report
 from recurra.printable import shortened
 from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
@@ -28,15 +27,23 @@ from recurra.tasks.registry import refuse_foreign_options, refuse_other_settings
 from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.settings import build_config
 
+if TYPE_CHECKING:
+    from recurra.measure.explain import Explanation
+
 __all__ = [
     "Neighbour",
     "answers_for",
+    "answers_of",
     "bundle_of",
     "evaluate_files",
     "explain",
+    "explanation_of",
+    "for_file",
     "load",
     "nearest",
+    "stream_of",
     "summary",
+    "training_data",
     "words",
 ]
 
@@ -139,13 +146,15 @@ def evaluate_files(
     Raises:
         RecurraError: there is no model, or the data can't be used.
     """
+    from recurra.measure.report import write_report
+
     use_threads()
     bundle = load(model)
     if report is not None and not report.absolute().parent.is_dir():
         raise OutputError("there is no such folder", where=report.parent, hint="make it first")
     task = task_named(bundle.task)
     reporter.step("Reading")
-    part = task.open_file(_for_file(bundle, settings or {}), data, reporter)
+    part = task.open_file(for_file(bundle, settings or {}), data, reporter)
     reporter.step("Testing")
     options = AssessOptions(baseline, explained=3 if report else 0, counting=reporter.counting)
     if baseline and task.fit_baseline is not None:
@@ -164,18 +173,19 @@ def evaluate_files(
     return {"model_directory": str(model), "data": str(data), **assessment.as_json()}
 
 
-def _training_data(
-    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+def training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None
 ) -> Prepared[Any, Any, Any] | None:
     """Returns the data of the model's training, split as it was then; None if the file is not there.
 
-    If they are ``needed``, for the baseline, that is reported.
+    Args:
+        task: the task of the model.
+        bundle: the model.
+        given: the training file; None for the path that the model recorded.
     """
     recorded = bundle.metrics.get("training", {})
     path = given or (Path(recorded["data"]) if recorded.get("data") else None)
     if path is None or not path.exists():
-        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
-        reporter.warn(f"{lost}: the training file {path or ''} is not there; pass it with --train")
         return None
     valid = recorded.get("valid")
     prepared: Prepared[Any, Any, Any] = task.prepare(
@@ -184,7 +194,19 @@ def _training_data(
     return prepared
 
 
-def _for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
+def _training_data(
+    task: Task[Any, Any], bundle: AnyBundle, given: Path | None, reporter: Reporter, *, needed: bool
+) -> Prepared[Any, Any, Any] | None:
+    """As `training_data`; if the file is not there, that is reported, and the data are ``needed`` or not."""
+    prepared = training_data(task, bundle, given)
+    if prepared is None:
+        path = given or bundle.metrics.get("training", {}).get("data") or ""
+        lost = "no baseline" if needed else "texts that are in the training file too are not counted"
+        reporter.warn(f"{lost}: the training file {path} is not there; pass it with --train")
+    return prepared
+
+
+def for_file(bundle: AnyBundle, settings: Mapping[str, Any]) -> AnyBundle:
     """Returns the bundle with the ``settings`` that describe a file; refuses settings that do not."""
     refuse_other_settings(bundle.task, settings)
     return replace(bundle, config=updated(bundle.config, settings)) if settings else bundle
@@ -196,10 +218,39 @@ def answers_for(model: Path, request: PredictRequest) -> Answers:
     Raises:
         RecurraError: there is no model, the file can't be used, or an option or a setting is not for it.
     """
+    return answers_of(load(model), request)
+
+
+def answers_of(bundle: AnyBundle, request: PredictRequest) -> Answers:
+    """As `answers_for`, of a model that is loaded."""
     use_threads()
-    bundle = _for_file(load(model), request.settings)
+    bundle = for_file(bundle, request.settings)
     refuse_foreign_options(bundle.task, request.options)
     return task_named(bundle.task).predict(bundle, request)
+
+
+def stream_of(
+    bundle: AnyBundle, inputs: Any, options: Mapping[str, Any] | None = None, *, recompute: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Returns the answers of a loaded model while a text or a series arrives, one after each piece.
+
+    Args:
+        bundle: the model.
+        inputs: a text, or an iterable of pieces of one; for a forecast CSV text, columns by name, or an
+            iterable of rows. A language model continues the text.
+        options: options of the task, as in `PredictRequest`.
+        recompute: whether each prefix is computed anew, for networks whose states can't be carried.
+
+    Raises:
+        ConfigError: the states can't be carried, or an option is not for the model.
+        DataError: a piece can't be used; raised when it arrives.
+    """
+    use_threads()
+    refuse_foreign_options(bundle.task, options or {})
+    stream = task_named(bundle.task).stream
+    if stream is None:
+        raise ConfigError(f"a model of task {bundle.task} does not stream")
+    return stream(bundle, inputs, options or {}, recompute)
 
 
 def summary(model: Path, reporter: Reporter) -> dict[str, Any]:
@@ -268,9 +319,14 @@ def explain(model: Path, text: str, reporter: Reporter) -> dict[str, Any]:
         BundleError: there is no model, or answers of its task can't be explained.
     """
     bundle = load(model)
-    explain_text = task_named(bundle.task).explain
-    if explain_text is None:
+    explanation = explanation_of(bundle, text)
+    if explanation is None:
         raise BundleError(f"is a model of task {bundle.task}, whose answers can't be explained", where=model)
-    explanation = explain_text(bundle, text)
     reporter.explanation(explanation)
     return explanation.model_dump(mode="json")
+
+
+def explanation_of(bundle: AnyBundle, text: str) -> Explanation | None:
+    """Returns which words of a text an answer depends on; None if answers of the task can't be explained."""
+    explain_text = task_named(bundle.task).explain
+    return None if explain_text is None else explain_text(bundle, text)

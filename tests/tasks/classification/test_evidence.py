@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,33 @@ def test_groups_are_in_one_fold() -> None:
     model_of = fit_evidence(train, "binary", 2, VOCABULARY, 1_000, Reporter()).model_of
     for group in np.unique(groups):
         assert len(set(model_of[groups[train.rows] == group])) == 1
+
+
+class Notes(Reporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_of_many_tokens_rows_are_drawn_and_the_others_get_the_model_of_all_drawn(
+    grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, notes = part(np.arange(120) // 4 if grouped else None), Notes()
+    monkeypatch.setattr("recurra.tasks.classification.evidence._WORK", 12 * 40)
+    evidence = fit_evidence(train, "binary", 2, VOCABULARY, 1_000, notes)
+    assert notes.said == ["the evidence is fitted on 40 of 60 rows, drawn at random"]
+    assert np.bincount(evidence.model_of)[4] == 20
+    if grouped:
+        for group in np.unique(train.examples.groups):
+            assert len(set(evidence.model_of[train.examples.groups[train.rows] == group])) == 1
+    monkeypatch.undo()
+    drawn = replace(train, rows=train.rows[evidence.model_of < 4])
+    alone = fit_evidence(drawn, "binary", 2, VOCABULARY, 1_000, Reporter())
+    assert (alone.keys == evidence.keys).all()
+    assert alone.weights[4] == pytest.approx(evidence.weights[4], abs=1e-6)
 
 
 def test_the_most_frequent_n_grams_are_kept() -> None:

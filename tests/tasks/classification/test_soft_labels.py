@@ -11,7 +11,7 @@ import torch
 
 from recurra.config import load_recipe
 from recurra.measure.calibration import probabilities
-from recurra.tasks.classification import soft_labels
+from recurra.tasks.classification import soft_labels, teacher
 from recurra.tasks.classification.assess import fit_baseline
 from recurra.tasks.classification.network import classification_loss
 from recurra.tasks.classification.prepare import prepare
@@ -21,12 +21,24 @@ from recurra.tasks.settings import build_config
 from tests.conftest import SMALL, Files
 
 
+class Told(Reporter):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_texts_are_training_rows_with_the_probabilities_of_the_ngrams(
     sample: Files, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECURRA_CACHE", str(tmp_path))
-    config = build_config(load_recipe("unlabeled"), SMALL, {"data": {"label_kind": kind}})
+    config = build_config(
+        load_recipe("unlabeled"), SMALL, {"data": {"label_kind": kind}, "unlabeled": {"vectors": 0}}
+    )
     quiet = Reporter()
     prepared = prepare(sample.train, config, quiet, test=sample.test, unlabeled=sample.valid)
     found = with_soft_labels(prepared, quiet)
@@ -47,6 +59,66 @@ def test_texts_are_training_rows_with_the_probabilities_of_the_ngrams(
     again = with_soft_labels(replace(prepared), quiet)
     assert again.soft is not None
     np.testing.assert_array_equal(again.soft.labels, labels)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_document_vectors_label_the_texts_together_with_the_ngrams(
+    sample: Files, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECURRA_CACHE", str(tmp_path))
+    monkeypatch.setattr(teacher, "_VISITS", 0)
+    settings = {"data": {"label_kind": kind}, "unlabeled": {"vectors": 16, "passes": 30}}
+    prepared = prepare(
+        sample.train, build_config(load_recipe("unlabeled"), SMALL, settings), Told(), unlabeled=sample.test
+    )
+    told = Told()
+    found = with_soft_labels(prepared, told)
+    corpus, soft, before = found.corpus, found.soft, len(found.train)
+    assert corpus is not None
+    assert soft is not None
+    hard = np.eye(2)[found.train.labels] if kind == "multiclass" else found.train.labels
+    np.testing.assert_array_equal(soft.labels[:before], hard)
+    p = probabilities(fit_baseline(prepared, Reporter()).logits(list(corpus)), kind)
+    ngrams, labels = (p[:, 1] if kind == "binary" else p), soft.labels[before:]
+    assert labels.shape == ngrams.shape
+    assert np.abs(labels - ngrams).max() > 0.01
+    assert 0 <= labels.min() <= labels.max() <= 1
+    assert "labelled by document vectors (30 passes" in told.notes[-1]
+    if kind == "multiclass":
+        np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+    monkeypatch.setattr(soft_labels, "logits_of_texts", None)  # the second time they are in the cache
+    again = with_soft_labels(replace(prepared), Reporter())
+    assert again.soft is not None
+    np.testing.assert_array_equal(again.soft.labels, soft.labels)
+    (file,) = tmp_path.glob("*.soft-labels.safetensors")
+    file.write_bytes(b"damaged")
+    with pytest.raises(TypeError):  # it is not read, and what would replace it is not there
+        with_soft_labels(replace(prepared), Reporter())
+
+
+def test_groups_of_labelled_rows_are_those_of_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECURRA_CACHE", str(tmp_path))
+    rows = [
+        (f"{'good' if i % 2 else 'bad'} film number {i}", "no" if i % 2 else "yes", i // 4) for i in range(60)
+    ]
+    (tmp_path / "train.csv").write_text(
+        "text,label,film\n" + "\n".join(f"{text},{label},{film}" for text, label, film in rows),
+        encoding="utf-8",
+    )
+    (tmp_path / "more.txt").write_text("\n".join(f"good book {i}" for i in range(9)), encoding="utf-8")
+    settings = {"data": {"group": "film"}, "unlabeled": {"vectors": 4, "passes": 1}}
+    config = build_config(load_recipe("unlabeled"), SMALL, settings)
+    prepared = prepare(tmp_path / "train.csv", config, Reporter(), unlabeled=tmp_path / "more.txt")
+    soft = with_soft_labels(prepared, Reporter()).soft
+    assert soft is not None
+    groups, train = soft.examples.groups, prepared.train
+    assert groups is not None
+    assert train.examples.groups is not None
+    np.testing.assert_array_equal(groups[: len(train)], train.examples.groups[train.rows])
+    assert len(set(groups[len(train) :].tolist()) - set(groups[: len(train)].tolist())) == 9
 
 
 @pytest.mark.parametrize("weights", [None, (0.5, 2.0)])

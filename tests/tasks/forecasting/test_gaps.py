@@ -88,6 +88,18 @@ def test_forecasts_without_a_known_target_are_empty(model: Path, run: Run, tmp_p
         assert record["filled"] == pytest.approx(gone / 36, abs=1e-4)
 
 
+def test_forecasts_repeat_the_columns_that_are_asked_for(model: Path, run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "now.csv", lines(y=[str(at) for at in range(60)]))
+    plain = list(csv.DictReader(io.StringIO(run("predict", model, path, "--all").out)))
+    ran = run("predict", model, path, "--all", "--keep", "wind,y", "--out", tmp_path / "kept.csv")
+    assert ran.code == 0, ran.err
+    kept = list(csv.DictReader(io.StringIO((tmp_path / "kept.csv").read_text())))
+    assert [*kept[0]][:3] == ["row", "wind", "y"]
+    assert [row["predicted_y"] for row in kept] == [row["y"] for row in plain]
+    assert [row["y"] for row in kept] == [str(int(row["row"]) - 1) for row in plain], "cells of the row"
+    assert "'rain', which is not a column" in run("predict", model, path, "--keep", "rain").err
+
+
 def test_rows_that_the_file_lacks_are_counted(model: Path, run: Run, tmp_path: Path) -> None:
     rows = lines()
     del rows[49:60]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 from seqeval.metrics import sequence_labeling
@@ -172,6 +173,13 @@ def test_answers_stand_beside_their_words(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         piped = rows(run("predict", fitted.folder, "-").out)
         assert [(a["word"], a["tag"]) for a in piped] == [(a["word"], a["tag"]) for a in answers]
+    run("predict", fitted.folder, plain, "--jobs", 2, "--out", tmp_path / "shared.csv")
+    assert rows((tmp_path / "shared.csv").read_text(encoding="utf-8")) == answers
+    run("predict", fitted.folder, plain, "--out", tmp_path / "tags.parquet")
+    assert [row["tag"] for row in pq.read_table(tmp_path / "tags.parquet").to_pylist()] == [
+        answer["tag"] for answer in answers
+    ]
+    assert "no columns" in run("predict", fitted.folder, plain, "--keep", "word").err
     text = run("predict", fitted.folder, "--text", "baxbaxon, wa!", "--format", "jsonl")
     found = [json.loads(line) for line in text.out.splitlines()]
     assert [one["word"] for one in found] == ["baxbaxon", ",", "wa", "!"]

@@ -11,6 +11,7 @@ INFO = TaskInfo(
     recipe="default",
     recipe_with_unlabeled="unlabeled",
     words=True,
-    options=frozenset({"all_classes"}),
+    options=frozenset({"abstain", "all_classes", "probabilities"}),
+    independent=True,
     file_settings=TEXT_FILE | {"data.label", "data.label_separator"},
 )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
+from recurra.errors import ConfigError
+from recurra.measure.metrics import predicted_labels
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.decisions import UNSURE, Decision, unsure_name
 from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
+from recurra.tasks.work import Records, Work, answered
 
 __all__ = ["answers"]
 
@@ -25,70 +31,125 @@ TOP = 5  # beyond, those of this many
 def answers(bundle: ClassifierBundle, request: PredictRequest) -> Answers:
     """Returns the label and the class probabilities of each text of a request.
 
-    The label is the most probable class, and its probability the ``confidence``; for multi-label, the label
+    The label is the most probable class, or what the model decides otherwise, and its probability the
+    ``confidence``; below the confidence of the option ``abstain``, or that of the model, it is ``unsure``.
+    For multi-label, the label
     is the list of the classes with a probability of at least their threshold, or the class itself if there is
     only one.
-    Of more than 100 classes, an answer has the five most probable and their probabilities, unless the option
-    ``all_classes`` is set.
+    Probabilities are written for texts, and for a file with the option ``probabilities``; of more than 100
+    classes those of the five most probable, unless the option ``all_classes`` is set.
     The ``note`` marks a text that is empty or has no known word or n-gram: its label is a guess by the other
     texts.
     """
     rows = rows_of(request, bundle.assets.source, bundle.config.data)
     names = bundle.assets.labels.names
     sure = [] if bundle.assets.labels.label_kind == "multilabel" else ["confidence"]
-    warnings: list[str] = []
-    some = len(names) > MOST_CLASSES and not request.options.get("all_classes")
-    if some:
+    every = bool(request.options.get("all_classes"))
+    some = len(names) > MOST_CLASSES and not every
+    if not (request.texts or every or request.options.get("probabilities")):
+        classes, cells, hidden = [], _first_cells, frozenset({"probabilities", "other_classes"})
+    elif some:
         classes = [f"{what}_{place}" for place in range(1, TOP + 1) for what in ("class", "p")]
+        cells, hidden = _top_cells, frozenset()
     else:
-        classes = [f"p_{name}" for name in names]
+        classes, cells, hidden = [f"p_{name}" for name in names], _cells, frozenset()
+    abstain = request.options.get("abstain")
+    if abstain is not None:
+        bundle = replace(bundle, assets=replace(bundle.assets, decision=_abstaining(bundle, abstain)))
+    warnings: list[str] = []
+    counts = {"rows": 0}
+
+    def watch(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        return _counted(records, counts, warnings, rows, unsure_name(names))
+
+    parts = ((rows.heads(chunk), chunk.texts) for chunk in rows.chunks)
+    work = Work(bundle, parts, functools.partial(_answered, some=some), watch)
     return Answers(
         ["row", "label", *sure, "note", *classes],
-        _records(bundle, rows, warnings, some),
-        _top_cells if some else _cells,
+        answered(work),
+        cells,
         warnings,
         rows.columns,
+        one_each=not bundle.config.data.skip_bad_rows,
+        hidden=hidden,
+        work=work,
+        counts=counts,
     )
 
 
-def _records(
-    bundle: ClassifierBundle, requested: RequestedRows, warnings: list[str], some: bool
-) -> Iterator[dict[str, Any]]:
-    """Yields one record a text; each chunk is predicted before the next one is read.
+def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> list[Records]:
+    """Returns one record for each text.
 
     With ``some``, a record has only the probabilities of the most probable and of the predicted classes, the
     most probable first, and the number of the others as ``other_classes``.
     """
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
     tokenizer, limits = bundle.assets.tokenizer, bundle.assets.limits
-    marked: dict[str, tuple[int, int]] = {}  # by note: the number of texts, and the first row
-    for rows in requested.chunks:
-        encoded = tokenizer.encode(rows.texts)
-        probabilities = predict_texts(bundle, rows.texts, encoded.ids)
-        for record, text, ids, unknown, p in zip(
-            requested.heads(rows), rows.texts, encoded.ids, encoded.unknown, probabilities, strict=True
-        ):
-            chosen = np.flatnonzero(p >= limits) if multilabel else [p.argmax()]
-            labels = [names[c] for c in chosen]
-            record["label"] = labels[0] if len(labels) == 1 else labels
-            if not multilabel:
-                record["confidence"] = round(float(p.max()), 6)
-            if np.isin(ids, (tokenizer.start_id, tokenizer.unknown_id)).all() and not _ngrams(bundle, text):
-                note = record["note"] = NO_WORDS if unknown else EMPTY
-                count, first = marked.get(note, (0, record["row"]))
-                marked[note] = count + 1, first
-            shown: Sequence[int] = range(len(names))
-            if some:
-                order = np.argsort(-p, kind="stable")
-                shown = [*order[:TOP], *order[TOP:][np.isin(order[TOP:], chosen)]]
-            record["probabilities"] = {names[c]: round(float(p[c]), 6) for c in shown}
-            if some:
-                record["other_classes"] = len(names) - len(shown)
-            yield record
-    for note, (count, first) in marked.items():
-        texts = "1 answer is" if count == 1 else f"{count:,} answers are"
-        warnings.append(f"{texts} marked {note!r} (first: row {first:,}): it does not depend on the text")
-    warnings += skipped_in_words(requested.skipped)
+    decision, unsure = bundle.assets.decision or Decision(), unsure_name(names)
+    nothing = np.array((tokenizer.start_id, tokenizer.unknown_id))
+    encoded = tokenizer.encode(texts)
+    probabilities = predict_texts(bundle, texts, encoded.ids)
+    predicted = predicted_labels(probabilities, bundle.assets.labels.label_kind, limits)
+    sure = None if multilabel else decision.answered(probabilities, predicted)
+    answers: list[Records] = []
+    for at, (text, ids, unknown, p) in enumerate(
+        zip(texts, encoded.ids, encoded.unknown, probabilities, strict=True)
+    ):
+        record: dict[str, Any] = {}
+        chosen = np.flatnonzero(predicted[at]) if multilabel else [predicted[at]]
+        labels = [names[c] for c in chosen]
+        record["label"] = labels[0] if len(labels) == 1 else labels
+        if sure is not None:
+            record["confidence"] = round(float(p[predicted[at]]), 6)
+            if not sure[at]:
+                record["label"] = unsure
+        if np.isin(ids, nothing).all() and not _ngrams(bundle, text):
+            record["note"] = NO_WORDS if unknown else EMPTY
+        shown: Sequence[int] = range(len(names))
+        if some:
+            order = np.argsort(-p, kind="stable")
+            shown = [*order[:TOP], *order[TOP:][np.isin(order[TOP:], chosen)]]
+        record["probabilities"] = {names[c]: round(float(p[c]), 6) for c in shown}
+        if some:
+            record["other_classes"] = len(names) - len(shown)
+        answers.append([record])
+    return answers
+
+
+def _counted(
+    records: Iterator[dict[str, Any]],
+    counts: dict[str, int],
+    warnings: list[str],
+    rows: RequestedRows,
+    unsure: str,
+) -> Iterator[dict[str, Any]]:
+    """Yields the records, counts them and their notes, and at the end adds what to warn of."""
+    first: dict[str, int] = {}
+    for record in records:
+        counts["rows"] += 1
+        if record["label"] == unsure:
+            counts[UNSURE] = counts.get(UNSURE, 0) + 1
+        if note := record.get("note"):
+            counts[note] = counts.get(note, 0) + 1
+            first.setdefault(note, record["row"])
+        yield record
+    if counts.get(UNSURE):
+        warnings.append(f"{counts[UNSURE]:,} of {counts['rows']:,} answers are {unsure}")
+    for note, row in first.items():
+        texts = "1 answer is" if counts[note] == 1 else f"{counts[note]:,} answers are"
+        warnings.append(f"{texts} marked {note!r} (first: row {row:,}): it does not depend on the text")
+    warnings += skipped_in_words(rows.skipped)
+
+
+def _abstaining(bundle: ClassifierBundle, abstain: Any) -> Decision:
+    """Returns the decision of the model with another confidence below which it does not answer."""
+    if bundle.assets.labels.label_kind == "multilabel":
+        raise ConfigError(
+            "a row of several labels has no single confidence", where="--abstain", hint="leave it out"
+        )
+    if not isinstance(abstain, int | float) or not 0 <= abstain <= 1:
+        raise ConfigError(f"is {abstain!r}", where="--abstain", hint="give a confidence from 0 to 1")
+    return replace(bundle.assets.decision or Decision(), abstain=float(abstain), fitted=None)
 
 
 def _ngrams(bundle: ClassifierBundle, text: str) -> bool:

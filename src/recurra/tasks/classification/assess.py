@@ -14,10 +14,12 @@ from recurra.measure.calibration import Reliability, probabilities, reliability
 from recurra.measure.comparison import Comparison, compare_predictions
 from recurra.measure.explain import Explanation
 from recurra.measure.formatting import percent, percents, three
+from recurra.measure.headline import Figure, chosen_figure, figure_of
 from recurra.measure.metrics import Metrics, classification_metrics, predicted_labels
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
 from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.decision_view import Decisions, decisions_of
 from recurra.tasks.classification.experts import cross_fit
 from recurra.tasks.classification.experts_view import COMBINED, NGRAMS, experts_sentence
 from recurra.tasks.classification.explaining import explain_text
@@ -65,7 +67,7 @@ class Assessment:
     plain average of two experts and with fitted weights. If texts of some rows occur in the training file,
     ``unseen`` and ``baseline_unseen`` are the metrics of the other rows. ``thresholds`` (C,), for
     multi-label, are the probabilities from which on labels are predicted. ``experts`` is None for a network
-    alone.
+    alone. ``headline`` is the first figure of the report (``predict.headline``).
     """
 
     part: str
@@ -82,6 +84,8 @@ class Assessment:
     baseline_unseen: Metrics | None = None
     thresholds: NDArray[np.float64] | None = None
     experts: ExpertFigures | None = None
+    headline: Figure | None = None
+    decisions: Decisions | None = None
 
     @property
     def columns(self) -> list[tuple[str, Metrics]]:
@@ -114,6 +118,8 @@ class Assessment:
             "ece_by_chance_high": self.after.ece_by_chance_high,
             "model_unseen": self.unseen.model_dump(mode="json") if self.unseen else None,
             "baseline_unseen": self.baseline_unseen.model_dump(mode="json") if self.baseline_unseen else None,
+            "headline": self.headline.model_dump(mode="json") if self.headline else None,
+            "decisions": self.decisions.as_json() if self.decisions else None,
             **experts,
         }
 
@@ -194,6 +200,13 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
 
     limits = bundle.assets.limits
     metrics, unseen = metrics_of(calibrated, limits)
+    chosen = predicted_labels(calibrated, label_kind, limits)
+    shares = np.empty(0)
+    if training is not None and label_kind != "multilabel":
+        shares = np.bincount(training.labels.astype(np.int64), minlength=len(names)) / max(1, len(training))
+    elif label_kind != "multilabel":
+        shares = np.bincount(labels.astype(np.int64), minlength=len(names)) / len(labels)
+    headline = chosen_figure(bundle.config.predict.headline, names, label_kind, shares)
     baseline_metrics = comparison = baseline_unseen = majority = None
     alone = None
     if experts is not None:
@@ -213,10 +226,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
             with options.counting("testing the baseline", len(part)) as tick:
                 baseline_proba = baseline.predict_proba(part.texts(part.rows), tick)
         baseline_metrics, baseline_unseen = metrics_of(baseline_proba, baseline.thresholds)
-        chosen, baseline_chosen = (
-            predicted_labels(p, label_kind, t)
-            for p, t in ((calibrated, limits), (baseline_proba, baseline.thresholds))
-        )
+        baseline_chosen = predicted_labels(baseline_proba, label_kind, baseline.thresholds)
         pair = name, "the n-gram baseline" if experts is None else f"its {NGRAMS}"
         comparison = compare_predictions(labels, chosen, baseline_chosen, len(names), pair)
     if label_kind != "multilabel" and training is not None:
@@ -224,7 +234,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         majority = float((labels == largest).mean())
     numbers = part.examples.numbers[part.rows]
     explanations = []
-    for row in _worth_explaining(labels, calibrated, label_kind, options.explained):
+    for row in _worth_explaining(labels, calibrated, chosen, label_kind, options.explained):
         explanation = explain_text(bundle, next(iter(part.texts(part.rows[row : row + 1]))))
         true = names[int(labels[row])] if label_kind != "multilabel" else None
         further = {"true": true, "row": int(numbers[row])}
@@ -252,6 +262,8 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         baseline_unseen=baseline_unseen,
         thresholds=limits if label_kind == "multilabel" else None,
         experts=alone,
+        headline=figure_of(headline, metrics, labels, chosen, calibrated),
+        decisions=decisions_of(bundle.assets.decision, labels, calibrated, chosen, names),
     )
 
 
@@ -303,6 +315,11 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
     f1 = assessment.f1_sentence()
     if f1 is not None:
         reporter.note(f1)
+    headline = assessment.headline
+    if headline is not None and headline.name != ("accuracy" if f1 is None else "micro_f1"):
+        reporter.note(f"{headline.title[0].upper()}{headline.title[1:]}: {headline.text}.")
+    if assessment.decisions is not None and (answered := assessment.decisions.sentence()):
+        reporter.note(answered)
     if assessment.experts is not None:
         reporter.note(experts_sentence(assessment.experts.fitted, assessment.experts.network_name))
     report_comparison(assessment.comparison, reporter)
@@ -312,7 +329,11 @@ def report_assessment(assessment: Assessment, reporter: Reporter) -> None:
 
 
 def _worth_explaining(
-    labels: NDArray[Any], probability: NDArray[np.float64], label_kind: str, count: int
+    labels: NDArray[Any],
+    probability: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    label_kind: str,
+    count: int,
 ) -> list[int]:
     """Returns ``count`` rows: a confident correct prediction of each class, then the most confident error."""
     if not count:
@@ -320,7 +341,6 @@ def _worth_explaining(
     confidence = probability.max(axis=1)
     if label_kind == "multilabel":
         return [int(row) for row in np.argsort(-confidence, kind="stable")[:count]]
-    predicted = probability.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     picks: list[int] = []
     for label in range(probability.shape[1]):

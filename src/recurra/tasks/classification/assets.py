@@ -14,6 +14,7 @@ from recurra.config import TextConfig
 from recurra.errors import BundleError
 from recurra.io.labels import Labels
 from recurra.store import Bundle
+from recurra.tasks.classification.decisions import DECISION, Decision
 from recurra.tasks.classification.ensemble import Ensemble
 from recurra.tasks.classification.fitted import FILES, FittedExperts
 from recurra.tasks.classification.network import Classifier
@@ -34,22 +35,29 @@ class ClassifierAssets(TextAssets):
         labels: the classes of the outputs.
         thresholds: for multi-label, the probability from which on each label is predicted; if None, 0.5.
         experts: the n-gram model beside the network and the weights of both; None for the network alone.
+        decision: how it is decided, if not for the most probable class; None for that.
     """
 
     labels: Labels = field(kw_only=True)
     thresholds: tuple[float, ...] | None = field(default=None, kw_only=True)
     experts: FittedExperts | None = field(default=None, kw_only=True)
+    decision: Decision | None = field(default=None, kw_only=True)
 
     @property
     def limits(self) -> NDArray[np.float64]:
-        """The thresholds as an array (C,)."""
+        """The argument ``thresholds`` of `predicted_labels`: (C,), or gains (C, C)."""
+        gains = None if self.decision is None else self.decision.gains
+        if gains is not None and self.labels.label_kind != "multilabel":
+            return gains
         return np.full(len(self.labels.names), 0.5) if self.thresholds is None else np.array(self.thresholds)
 
     def files(self) -> dict[str, str]:
-        """Returns the text files: tokenizer, classes, thresholds, weights of the experts, source."""
+        """Returns the text files: tokenizer, classes, thresholds, experts, decision, source."""
         fitted = {} if self.thresholds is None else {_THRESHOLDS: json.dumps(self.thresholds)}
         if self.experts is not None:
             fitted[_EXPERTS] = self.experts.to_json()
+        if self.decision is not None:
+            fitted[DECISION] = self.decision.to_json()
         return {**super().files(), _LABELS: self.labels.to_json(), **fitted}
 
     def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -70,7 +78,9 @@ class ClassifierAssets(TextAssets):
         if isinstance(config, ClassifierConfig) and "ngrams" in config.model.experts:
             kind, classes = labels.label_kind, len(labels.names)
             experts = FittedExperts.read(files[_EXPERTS], files[_NGRAMS], kind, classes)
-        return replace(super().read(config, files, labels=labels), thresholds=thresholds, experts=experts)
+        decision = Decision.from_json(files[DECISION], labels) if DECISION in files else None
+        assets = super().read(config, files, labels=labels)
+        return replace(assets, thresholds=thresholds, experts=experts, decision=decision)
 
 
 def _read_thresholds(text: str, labels: Labels) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from recurra.config import updated
 from recurra.errors import DataError
 from recurra.io.splits import divide
 from recurra.measure.explain import Explanation
-from recurra.measure.metrics import classification_metrics
+from recurra.measure.metrics import classification_metrics, predicted_labels
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification import INFO
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
@@ -23,12 +23,14 @@ from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.rules import by_rules, facts_of
 from recurra.tasks.classification.settings import ClassifierConfig
+from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.targets import Targets
 from recurra.tasks.corpus import HeldOut, corpus_of_texts
 from recurra.tasks.estimator import RECIPE, ClassifierMixin, RecurrentEstimator, TextFields
 from recurra.tasks.inputs import check_length, groups_of, one_text, pair_of, texts_of, weights_of
 from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.streaming import Streamed
 from recurra.tasks.texts import learned_parts
 
 __all__ = ["TextClassifier"]
@@ -188,17 +190,47 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
         self._check_fitted()
         return explain_text(self.bundle_, one_text(text))
 
+    def stream(self, text: str | Iterable[str], *, recompute: bool = False) -> Iterator[Streamed]:
+        """Yields after each piece of a text the answer to all pieces so far.
+
+        The states of the network are carried from piece to piece, so that each token is read once.
+
+        Args:
+            text: a text, which is answered after each word; or pieces of a text as they arrive, with the
+                spaces between them.
+            recompute: whether the network reads each prefix from its beginning. A bidirectional network has
+                to; the default network is one.
+
+        Yields:
+            Dictionaries with ``step``, ``piece``, ``label``, ``confidence`` and ``probabilities``, as
+            ``recurra predict --format jsonl`` writes them.
+
+        Raises:
+            ConfigError: the network is bidirectional, and ``recompute`` is not set.
+        """
+        self._check_fitted()
+        return stream(self.bundle_, text, {}, recompute)
+
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns calibrated probabilities of shape ``(N, C)``, columns in the order of ``classes_``."""
         self._check_fitted()
         return predict_texts(self.bundle_, self._texts(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Returns the most probable classes ``(N,)``; for multi-label zeros and ones ``(N, C)``."""
-        probabilities = self.predict_proba(X)
-        if self.bundle_.assets.labels.label_kind == "multilabel":
-            return np.asarray(probabilities >= self.bundle_.assets.limits).astype(np.int64)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """Returns the predicted classes ``(N,)``; for multi-label zeros and ones ``(N, C)``.
+
+        These are the most probable classes, unless the model has thresholds or costs (``predict.metric``).
+        """
+        labels, limits = self.bundle_.assets.labels, self.bundle_.assets.limits
+        chosen = predicted_labels(self.predict_proba(X), labels.label_kind, limits)
+        return chosen if labels.label_kind == "multilabel" else np.asarray(self.classes_[chosen])
+
+    def unsure(self, X: Any) -> NDArray[np.bool_]:
+        """Returns whether each text is answered "unsure" by ``recurra predict``, ``(N,)``."""
+        p, assets = self.predict_proba(X), self.bundle_.assets
+        if assets.decision is None or assets.decision.abstain is None:
+            return np.zeros(len(p), bool)
+        return ~assets.decision.answered(p, predicted_labels(p, assets.labels.label_kind, assets.limits))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Returns the share of rows, weighted if weights are given, whose class (all labels) is predicted."""

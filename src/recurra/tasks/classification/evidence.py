@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from recurra.errors import DataError
@@ -24,19 +26,25 @@ from recurra.io.examples import Examples
 from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
-from recurra.tasks.classification.ngrams.regression import Regressions
+from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.words import Encoded
+from recurra.tasks.classification.soft_regression import fit_soft
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 from recurra.train.objective import StatelessLoss, supervised
 
-__all__ = ["CLASSES", "Evidence", "fit_evidence", "with_evidence"]
+__all__ = ["CLASSES", "Evidence", "encoded_texts", "fit_evidence", "with_evidence"]
 
 CLASSES = 20
 """Classes up to which the network reads evidence: there are three features and five models of each."""
 _FOLDS = 4
+_WORK = 50_000_000
+"""Tokens times outputs that the models are fitted on: of more, rows are drawn at random."""
 _OFTEN = 20_000
 """Rows from which on an n-gram must occur in 3 texts, as in the n-gram model; with fewer rows in 2."""
+
+
+Weights: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,13 @@ def fit_evidence(
 ) -> Evidence:
     """Fits the models of `Evidence` on the token ids of the training rows.
 
-    Groups of rows are kept in one fold. The same rows give the same evidence.
+    Groups of rows are kept in one fold. The same rows give the same evidence. A million short texts in 14
+    classes are more than needed: some are drawn, and the reporter is told how many. Labels may be
+    probabilities, as those of texts that were labelled by a model: then all rows are cross-fitted, labelled
+    or not.
 
     Args:
-        train: the training part.
+        train: the rows to train on.
         label_kind: ``binary``, ``multiclass`` or ``multilabel``.
         classes: ``C``; ``K`` is 1 for binary and C otherwise.
         vocab_size: ``V``.
@@ -75,33 +86,39 @@ def fit_evidence(
     examples, rows = train.examples, train.rows
     if train.weights is not None:  # a row of weight 0 is not there
         rows = rows[train.weights[rows] > 0]
-    fold_of = _folds(examples, rows)
-    hashes, labels = id_hashes(vocab_size), _labels(examples)
-    columns = [1] if label_kind == "binary" else range(classes)
-    several = label_kind == "multilabel"
+    columns = np.arange(classes)[1 if label_kind == "binary" else 0 :]
+    fold_of = _folds(examples, rows, _WORK // len(columns))
+    if not (drawn := fold_of[rows] < _FOLDS).all():
+        reporter.note(f"the evidence is fitted on {drawn.sum():,} of {len(rows):,} rows, drawn at random")
+    rows = rows[drawn]
+    hashes, truth = id_hashes(vocab_size), _labels(examples)[rows]
+    soft = truth.dtype.kind == "f" and label_kind != "multilabel"
+    targets: NDArray[Any] = truth.reshape(len(truth), -1)  # of each output
+    if not soft:
+        targets = targets > 0 if label_kind == "multilabel" else targets == columns
+    encoded, least = encoded_texts(examples, rows), 3 if len(rows) >= _OFTEN else 2
+    what = "the evidence of n-grams"
+    with reporter.counting(f"counting {what}", len(rows) * (passes(encoded) + 1)) as tick:
+        whole, matrix = Features.learn(encoded, hashes, least, tick)
 
-    def model(chosen: NDArray[np.int64]) -> tuple[Features, NDArray[np.float32]]:
-        encoded = _encoded(examples, chosen)
-        least = 3 if len(rows) >= _OFTEN else 2
-        features, matrix = Features.learn(encoded, hashes, least, tick)
-        truth = labels[chosen]
-        positives = [truth[:, c] > 0 if several else truth == c for c in columns]
-        weights = Regressions.fit(matrix, positives, lambda classes: tick(0)).weights
-        return features, weights * features.idf[:, None]
+    def weights_of(number: int, features: Features, part: csr_matrix, labels: NDArray[Any]) -> Weights:
+        work = len(columns) if soft else passes_of(part.nnz, len(columns)) * len(labels)
+        with reporter.counting(f"fitting {what}, {number} of {_FOLDS + 1}", work) as tick:
+            if soft:
+                return fit_soft(part, list(labels.T), tick).weights * features.idf[:, None]
+            return Regressions.fit(part, labels, tick).weights * features.idf[:, None]
 
-    sizes = [int((fold_of[rows] != fold).sum()) for fold in range(_FOLDS)]
-    work = sum(size * (passes(_encoded(examples, rows)) + 1) for size in (*sizes, len(rows)))
-    with reporter.counting("fitting the evidence of n-grams", work) as tick:
-        whole, of_all = model(rows)
-        kept = _most_frequent(whole, ngrams)
-        keys = whole.keys[kept]
-        weights = np.zeros((_FOLDS + 1, len(keys), of_all.shape[1]), np.float32)
-        weights[_FOLDS] = of_all[kept]
-        for fold in range(_FOLDS):
-            features, of_fold = model(rows[fold_of[rows] != fold])
-            places, known = features.columns(keys)
-            weights[fold, known] = of_fold[places[known]]
-    scales = _scales(_encoded(examples, rows), hashes, keys, weights[_FOLDS])
+    kept = _most_frequent(whole, ngrams)
+    keys = whole.keys[kept]
+    weights = np.zeros((_FOLDS + 1, len(keys), len(columns)), np.float32)
+    weights[_FOLDS] = weights_of(1, whole, matrix, targets)[kept]
+    for fold in range(_FOLDS):
+        others = np.flatnonzero(fold_of[rows] != fold)
+        features, part = whole.of_rows(matrix, others, least)
+        of_fold = weights_of(fold + 2, features, part, targets[others])
+        places, known = features.columns(keys)
+        weights[fold, known] = of_fold[places[known]]
+    scales = _scales(encoded, hashes, keys, weights[_FOLDS])
     return Evidence(keys.astype(np.int64), weights, fold_of[train.rows], scales)
 
 
@@ -113,7 +130,7 @@ def with_evidence(
     Args:
         layer: the layer of the model; it gets the weights of all training rows.
         evidence: fitted on the training rows.
-        rows: the rows to train on: the training rows, and perhaps others after them.
+        rows: the rows to train on: those that the evidence was fitted on, and perhaps others after them.
         loss: as in `recurra.train.objective.supervised`.
     """
     layer.set(evidence.keys, evidence.weights[_FOLDS], evidence.scales)
@@ -132,12 +149,22 @@ def with_evidence(
     return supervised(loss, features)
 
 
-def _folds(examples: Examples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the fold of each example, of shape (N,); groups stay together."""
-    fold_of, random = np.zeros(len(examples), np.int64), np.random.default_rng(0)
+def _folds(examples: Examples, rows: NDArray[np.int64], tokens: int) -> NDArray[np.int64]:
+    """Returns the fold of each example, of shape (N,); groups stay together.
+
+    Of rows with more than ``tokens`` tokens in all, some are drawn; the others have the fold 4: the model of
+    those that were drawn was not trained on them.
+    """
+    fold_of, random = np.full(len(examples), _FOLDS, np.int64), np.random.default_rng(0)
     units = np.arange(len(rows)) if examples.groups is None else examples.groups[rows]
     names, unit_of = np.unique(units, return_inverse=True)
-    fold_of[rows] = (random.permutation(len(names)) % _FOLDS)[unit_of]
+    order = random.permutation(len(names))
+    fold_of[rows] = (order % _FOLDS)[unit_of]
+    lengths = np.bincount(unit_of, examples.lengths[rows], minlength=len(names))
+    drawn = np.argsort(order)  # the units in the order of their numbers
+    many = np.cumsum(lengths[drawn]) > tokens
+    many[: 2 * _FOLDS] = False  # a few are kept in any case
+    fold_of[rows[np.isin(unit_of, drawn[many])]] = _FOLDS
     return fold_of
 
 
@@ -147,7 +174,7 @@ def _labels(examples: Examples) -> NDArray[np.int64] | NDArray[np.float32]:
     return examples.labels
 
 
-def _encoded(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
+def encoded_texts(examples: Examples, rows: NDArray[np.int64]) -> Encoded:
     """Returns the token ids of some rows as the words of the n-gram model."""
     lengths = examples.lengths[rows].astype(np.int64)
     starts = np.repeat(examples.offsets[rows], lengths)

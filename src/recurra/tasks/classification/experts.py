@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
 __all__ = [
@@ -295,6 +294,8 @@ class _Rows:
 
     def fit(self, used: tuple[bool, bool], start: Combination | None = None) -> Combination:
         """Returns the weights of the smallest penalized loss, with 0 for an expert that is not used."""
+        from scipy.optimize import minimize
+
         both, free = all(used), [*used, all(used) and self.label_kind != "multiclass"]
         least = 0.0 if both else _LEAST_ALONE
         centre = np.array([0.5, 0.5, 0.0]) if both else np.array([*used, 0.0])

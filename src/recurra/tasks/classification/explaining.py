@@ -14,6 +14,7 @@ from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.io.text import clean
 from recurra.measure.explain import Contribution, Explanation, explain, join_words, strongest
+from recurra.measure.metrics import predicted_labels
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.fitted import FittedExperts
 from recurra.tasks.classification.network import BATCH, predict_logits
@@ -31,6 +32,8 @@ _PRODUCT = 4_000_000
 
 def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     """Returns the contribution of each word of ``text`` to the log-odds of its prediction.
+
+    Of several labels a row, the most probable one is explained.
 
     The contribution of a word in the network is the decrease of the log-odds when it is hidden from the
     network (leave-one-out). Those of n-grams are exact: the n-gram model is linear, and its part of the
@@ -56,6 +59,12 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
         same = None if ngram_logits is None else np.repeat(ngram_logits, len(variants), axis=0)
         return together(bundle, Outputs(network_logits(variants), same))
 
+    def choose(p: NDArray[np.float64]) -> int:
+        labels, limits = bundle.assets.labels, bundle.assets.limits
+        if labels.label_kind == "multilabel":
+            return int(p.argmax())
+        return int(predicted_labels(p[None], labels.label_kind, limits)[0])
+
     names = bundle.assets.labels.names
     found = explain(
         tokens,
@@ -65,6 +74,7 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
         unknown_id=tokenizer.unknown_id,
         hidden_ids=hidden,
         within="" if experts is None else "in the network",
+        choose=choose,
     )
     if experts is None:
         return found

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib import resources
@@ -28,13 +28,14 @@ from recurra.tasks.classification import ngrams as ngrams_package
 from recurra.tasks.classification.experts import Combination, Share, fit_combination, share_of_network
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part
+from recurra.tasks.texts import Part, counted
 
-__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams"]
+__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts"]
 
 FILES = "experts.json", "ngrams.safetensors"
 """The files of `FittedExperts.to_json` and of its n-gram model."""
 _NGRAMS, _LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
+_SECONDS = "seconds of the n-grams for a row"
 _CANDIDATES = ("both", "ngrams", "recurrent")
 
 
@@ -159,6 +160,14 @@ def fit_experts(
     return experts, fit.combination.logits(recurrent, logits)
 
 
+def fit_parts(prepared: Prepared[Any, Any, Part], reporter: Reporter) -> float | None:
+    """Fits the n-grams of a classifier before its network; see `Task.fit_parts`."""
+    if "ngrams" not in prepared.config.model.experts:
+        return None
+    fit_ngrams(prepared, reporter)
+    return float(prepared.fitted[_SECONDS])
+
+
 def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached: bool = True) -> NgramModel:
     """Returns the n-gram model of the training rows, with probabilities calibrated on the validation rows.
 
@@ -177,16 +186,23 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
     train, labels = prepared.train, prepared.assets.labels
     if train.weights is not None:  # a row of weight 0 is not there
         train = replace(train, rows=train.rows[train.weights[train.rows] > 0])
-    path = cache_folder() / f"{_key(train, labels)}.{FILES[1]}" if prepared.key else None
-    model = _read_cached(path) if cached and path is not None else None
+    model = None
+    if cached and prepared.key:
+        key = _Key(train, labels)
+        with reporter.counting("looking for the n-grams in the cache", len(train)) as tick:
+            for _ in counted(key.read(train.texts(train.rows)), tick):
+                pass
+        model = _read_cached(key.path)
     if model is None:
-        model = NgramModel()
+        model, key = NgramModel(), _Key(train, labels)
         texts, kind, classes = train.texts(train.rows), labels.label_kind, len(labels.names)
-        model.fit(texts, train.labels, kind, classes, reporter.counting)
-        if path is not None:
-            with replacing(path) as draft:
+        model.fit(key.read(texts), train.labels, kind, classes, reporter.counting)
+        if prepared.key:
+            with replacing(key.path) as draft:
                 safetensors.numpy.save_file(model.state(), draft)
+    began = time.perf_counter()
     prepared.fitted.update({_NGRAMS: model, _LOGITS: _calibrate(model, prepared.valid, reporter)})
+    prepared.fitted[_SECONDS] = (time.perf_counter() - began) / max(1, len(prepared.valid))
     note = f"; {model.note}" if model.note else ""
     reporter.note(f"n-grams ({model.method}): {time.perf_counter() - start:.1f} s{note}")
     return model
@@ -211,20 +227,32 @@ def _read_cached(path: Path) -> NgramModel | None:
         return None
 
 
-def _key(train: Part, labels: Labels) -> str:
-    """Returns a key of texts, labels and the code of the n-grams: the same rows have the same model."""
-    digest = blake2b(_code() + labels.to_json().encode("utf-8", "surrogatepass"), digest_size=16)
-    digest.update(np.ascontiguousarray(train.labels).tobytes())
-    for text in train.texts(train.rows):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+class _Key:
+    """A key of texts, labels and the code of the n-grams: the same rows have the same model."""
+
+    def __init__(self, train: Part, labels: Labels) -> None:
+        self._digest = blake2b(_code() + labels.to_json().encode("utf-8", "surrogatepass"), digest_size=16)
+        self._digest.update(np.ascontiguousarray(train.labels).tobytes())
+
+    def read(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yields the texts, which the key is of when all were read."""
+        for text in texts:
+            self._digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+            yield text
+
+    @property
+    def path(self) -> Path:
+        """The file of the model in the cache."""
+        return cache_folder() / f"{self._digest.hexdigest()}.{FILES[1]}"
 
 
 @functools.cache
 def _code() -> bytes:
-    """Returns a digest of the sources of the n-gram model."""
+    """Returns a digest of the sources of the n-gram model and of its solver."""
+    kernels = resources.files("recurra.kernels")
+    files = sorted(resources.files(ngrams_package).iterdir(), key=lambda file: file.name)
     digest = blake2b(digest_size=16)
-    for file in sorted(resources.files(ngrams_package).iterdir(), key=lambda file: file.name):
+    for file in (*files, kernels / "linear.py", kernels / "cpu" / "descent.py"):
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return digest.digest()

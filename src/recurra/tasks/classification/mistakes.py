@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from recurra.measure.metrics import predicted_labels
+
 __all__ = ["Mistake", "excerpt", "worst_mistakes"]
 
 
@@ -53,13 +55,13 @@ def worst_mistakes(
         texts_of: Function from ascending row indices to their texts; called once, so that one pass over a
             large file is enough.
         numbers: Row numbers in the data file of shape ``(N,)``. If None, rows are numbered from 1.
-        thresholds: For multi-label, the thresholds of shape ``(C,)``. If None, all are 0.5.
+        thresholds: As in `classification_metrics`.
         count: Maximum number of mistakes.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
     multilabel = label_kind == "multilabel"
-    chosen = p >= (0.5 if thresholds is None else thresholds)
-    wrongness = _wrongness(y, p, chosen if multilabel else None)
+    chosen = predicted_labels(p, label_kind, thresholds)
+    wrongness = _wrongness(y, p, chosen)
     rows = np.argsort(-wrongness, kind="stable")[:count]
     rows = rows[wrongness[rows] > 0]
     ascending = np.sort(rows)
@@ -72,7 +74,7 @@ def worst_mistakes(
         if multilabel:
             true, predicted = np.flatnonzero(y[row] > 0).tolist(), np.flatnonzero(chosen[row]).tolist()
         else:
-            true, predicted = [int(y[row])], [int(p[row].argmax())]
+            true, predicted = [int(y[row])], [int(chosen[row])]
         mistakes.append(
             Mistake(
                 row=row + 1 if numbers is None else int(numbers[row]),
@@ -110,13 +112,11 @@ def excerpt(text: str, characters: int = 320) -> str:
     return f"{head.rstrip()} … {tail.lstrip()}"
 
 
-def _wrongness(
-    y: NDArray[Any], p: NDArray[np.float64], chosen: NDArray[np.bool_] | None
-) -> NDArray[np.float64]:
+def _wrongness(y: NDArray[Any], p: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     """The probability of each wrong prediction, 0 for rows that are right, of shape ``(N,)``.
 
-    ``chosen`` (N, C) are the predictions of multi-label rows.
+    ``chosen`` are the predictions (N,), or (N, C) of multi-label rows.
     """
-    if chosen is not None:
+    if chosen.ndim == 2:
         return np.asarray(np.where(chosen != (y > 0), np.where(chosen, p, 1 - p), 0.0).max(axis=1))
-    return np.asarray(np.where(p.argmax(axis=1) != y, p.max(axis=1), 0.0))
+    return np.asarray(np.where(chosen != y, p[np.arange(len(p)), chosen], 0.0))

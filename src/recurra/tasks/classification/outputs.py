@@ -13,6 +13,7 @@ from recurra.io.examples import Examples
 from recurra.measure.calibration import probabilities
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.network import BATCH, predict_logits
+from recurra.tasks.classification.settled import unsettled
 from recurra.tasks.reporter import Counting, Reporter, Tick
 from recurra.tasks.texts import Part
 
@@ -71,6 +72,8 @@ def predict_texts(
 ) -> NDArray[np.float64]:
     """Returns the calibrated class probabilities of ``N`` texts, of shape (N, C).
 
+    The digits of an answer do not depend on the other texts: see `unsettled`.
+
     Args:
         bundle: the model.
         texts: the raw texts, which the n-grams read.
@@ -85,4 +88,10 @@ def predict_texts(
         recurrent = predict_logits(bundle.model, Batches(Examples.from_arrays(ids), None, BATCH))
     if experts is not None and experts.ngrams_used:
         ngrams = experts.ngrams.logits(texts)
-    return together(bundle, Outputs(recurrent, ngrams))
+    p = together(bundle, Outputs(recurrent, ngrams))
+    if ids is not None and recurrent is not None and len(texts) > 1:
+        assets = bundle.assets
+        abstain = None if assets.decision is None else assets.decision.abstain
+        for row in unsettled(p, assets.labels.label_kind, assets.limits, abstain).tolist():
+            p[row] = predict_texts(bundle, [texts[row]], [ids[row]])[0]
+    return p

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recurra.config import updated
 from recurra.io.detect import detect
-from recurra.io.formats import Skipped, Source, read
+from recurra.io.formats import Rows, Skipped, Source, read
 from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
@@ -129,18 +130,23 @@ def report_files(parts: Iterable[Part | None], reporter: Reporter) -> None:
 def _learn_labels(
     source: Source, config: ClassifierConfig, skipped: Skipped, reporter: Reporter
 ) -> tuple[Labels, Codes, NDArray[np.int64] | None]:
-    """Reads the classes, then the labels of all rows; in two passes, so that no texts are kept in memory."""
-    with reporter.counting("reading the classes") as tick:
-        rows = counted_rows(read(source, skipped), tick)
-        labels = Labels.learn(rows, config.data.label_kind, source)
-    codes: list[NDArray[Any]] = []
+    """Reads the classes and the labels of all rows in one pass, of which no texts are kept in memory."""
+    numbers: dict[tuple[str, ...], int] = {}  # of each combination of labels
+    found: array[int] = array("q")
     groups: list[str] = []
+
+    def kept(chunks: Iterable[Rows]) -> Iterator[Rows]:
+        for rows in chunks:
+            yield rows
+            found.extend(numbers.setdefault(each, len(numbers)) for each in rows.labels or ())
+            groups.extend(rows.groups or ())
+
     with reporter.counting("reading the labels") as tick:
-        for rows_read in counted_rows(read(source, Skipped()), tick):
-            codes.append(labels.encode(rows_read, source.path))
-            if rows_read.groups is not None:
-                groups += rows_read.groups
-    return labels, np.concatenate(codes), numbered_groups(groups)
+        rows = kept(counted_rows(read(source, skipped), tick))
+        labels = Labels.learn(rows, config.data.label_kind, source)
+    different = Rows([1] * len(numbers), [""] * len(numbers), list(numbers))
+    codes: Codes = labels.encode(different, source.path)[np.array(found)]
+    return labels, codes, numbered_groups(groups)
 
 
 def _shorten(names: Iterable[str], count: int = 12) -> str:

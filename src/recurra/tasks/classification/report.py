@@ -16,6 +16,7 @@ from recurra.tasks.card import caution, model_card, part_row, use_in_card, verdi
 from recurra.tasks.classification.assess import Assessment
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.class_tables import COLUMNS, LISTED, class_sections, frequent, of_all
+from recurra.tasks.classification.decision_view import decision_sections, headline_lead
 from recurra.tasks.classification.experts_view import experts_section, experts_sentence
 from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.prepare import ClassifierData
@@ -110,6 +111,8 @@ def result_fields(
     if assessment.explanations:
         html = macros.explanations([_explanation(explanation) for explanation in assessment.explanations])
         sections.append(Section(anchor="explanations", title="Explained predictions", html=html))
+    if assessment.decisions is not None:
+        sections += decision_sections(assessment.decisions, names, assessment.headline)
     sections.append(_calibration(assessment, temperature, macros))
     if ngrams:
         sections.append(_ngrams(ngrams, macros, own=alone is not None))
@@ -209,7 +212,9 @@ def _cut_texts(part: Part, bundle: ClassifierBundle) -> list[Step]:
 
 
 def _lead(assessment: Assessment) -> str:
-    m, f1 = assessment.metrics, assessment.f1_sentence()
+    m, f1, headline = assessment.metrics, assessment.f1_sentence(), assessment.headline
+    if headline is not None and headline.name not in ("accuracy", "micro_f1"):
+        return headline_lead(headline, assessment.model_name, m, assessment.part)
     subject = sentence(assessment.model_name) if f1 is None else f"{f1} It"
     what = "is right on" if f1 is None else "predicts all labels correctly for"
     return (

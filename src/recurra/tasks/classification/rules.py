@@ -107,6 +107,7 @@ def _pairs(facts: Facts) -> dict[str, Any]:
         "model.evidence": 0,
         "model.words": 0,
         "model.bigrams": 0 if rows < _PAIRS[0] else min(rows, _PAIRS[1]),
+        "model.members": 1,
         "model.initial_embedding": "neighbours",
         "model.units": 32,
         "model.embedding": 64,
@@ -161,6 +162,12 @@ RULES = (
         lambda config: config.train.pretrained_layers,
     ),
     Rule(
+        "a language model, which has no evidence",
+        lambda facts: True,
+        lambda facts: {"model.evidence": 0, "model.words": 0},
+        lambda config: config.unlabeled.method != "soft_labels",
+    ),
+    Rule(
         "few rows",
         lambda facts: facts.rows <= _FEW_ROWS and facts.label_kind != "multilabel",
         lambda facts: {
@@ -193,7 +200,6 @@ RULES = (
         lambda facts: facts.label_kind == "multilabel",
         lambda facts: {
             "model.pooling": "max",
-            "model.members": 1,
             # as it was measured: what is new in the recipe was tried with one label a row alone
             "model.bigrams": 0,
             "model.initial_embedding": "random",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
@@ -28,6 +28,9 @@ from recurra.tasks.study import (
     write_strata,
 )
 from recurra.tasks.texts import Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["STUDY"]
 
@@ -74,6 +77,8 @@ def write(prepared: ClassifierData, folder: Path) -> StudyData:
 
 def _tables(part: Part, rows: NDArray[np.int64], labels: Labels) -> Iterator[pa.Table]:
     """Tables of ``text`` and ``label`` of the sorted rows."""
+    import pyarrow as pa
+
     for chunk, texts in text_chunks(part, rows):
         codes = part.labels[np.searchsorted(part.rows, chunk)]
         chosen = [np.flatnonzero(row) if labels.label_kind == "multilabel" else [row] for row in codes]

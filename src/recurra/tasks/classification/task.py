@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recurra.errors import ConfigError
+from recurra.errors import ConfigError, DataError
 from recurra.generators import initial_weights
 from recurra.io.batcher import Batches
 from recurra.io.cooccurrence import cooccurrence_vectors
@@ -21,7 +24,8 @@ from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
 from recurra.io.tokenizer import TextTokenizer
 from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities
-from recurra.measure.metrics import classification_metrics
+from recurra.measure.headline import chosen_figure, value_of
+from recurra.measure.metrics import classification_metrics, predicted_labels
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.card import network_name
@@ -29,18 +33,20 @@ from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
 from recurra.tasks.classification.explaining import explain_text, label_log_odds
-from recurra.tasks.classification.fitted import fit_experts
+from recurra.tasks.classification.fitted import fit_experts, fit_parts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
-from recurra.tasks.classification.outputs import network_logits
+from recurra.tasks.classification.outputs import network_logits, predict_part
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.soft_labels import with_soft_labels
+from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, open_part, text_vocabulary
@@ -49,6 +55,7 @@ from recurra.train.objective import supervised
 __all__ = ["TASK", "class_weights"]
 
 _TEXTS_CHUNK = 256
+_MORE = re.compile("balanced_accuracy|(f1|precision|recall):")
 _VOCABULARY_TEXTS = 5_000  # texts for the vocabulary of an untrained network
 
 
@@ -65,6 +72,10 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
     model_settings = prepared.config.model
+    settings = prepared.config.train
+    monitored = None
+    if _MORE.match(settings.monitor):
+        monitored = chosen_figure(settings.monitor, labels.names, kind, np.empty(0), where="train.monitor")
     if model_settings.initial_embedding == "neighbours" and prepared.config.train.pretrained is None:
         vectors = cooccurrence_vectors(train.examples, train.rows, *model.embedding.weight.shape)
         for member in model.members():
@@ -83,9 +94,13 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
         }
         if metrics.micro_f1 is not None:
             values["micro_f1"] = metrics.micro_f1
-        return values if metrics.auc is None else {**values, "auc": metrics.auc}
+        if metrics.auc is not None:
+            values["auc"] = metrics.auc
+        if monitored is not None and monitored not in values:
+            value = value_of(monitored, metrics)
+            values[monitored] = 0.0 if value is None else value  # no row was predicted as the class
+        return values
 
-    settings = prepared.config.train
     rows = train if prepared.soft is None else prepared.soft
     batches = Batches(
         rows.examples,
@@ -101,7 +116,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"
     if key not in prepared.fitted:  # the same for every seed
-        prepared.fitted[key] = fit_evidence(train, kind, len(labels.names), V, most, reporter)
+        prepared.fitted[key] = fit_evidence(rows, kind, len(labels.names), V, most, reporter)
     evidence = prepared.fitted[key]
     return TrainingSetup(batches, with_evidence(model.evidence, evidence, rows, loss), validate)
 
@@ -126,7 +141,70 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
         assets, p = replace(assets, experts=experts), probabilities(combined, kind)
     if kind == "multilabel" and len(logits):
         assets = replace(assets, thresholds=tuple(fit_thresholds(p, valid.labels).tolist()))
-    return replace(bundle, temperature=temperature, assets=assets)
+    settings = prepared.config.predict
+    decision, limits, warnings = fit_decision(settings, p, valid.labels, labels, assets.limits)
+    for sentence in warnings:
+        reporter.warn(sentence)
+    if decision is not None:
+        reporter.note(decision.sentence(labels.names))
+    if limits is not None:
+        assets = replace(assets, thresholds=tuple(limits.tolist()))
+    return replace(bundle, temperature=temperature, assets=replace(assets, decision=decision))
+
+
+def predicted(bundle: ClassifierBundle, part: Part) -> tuple[list[str], list[str], list[int], list[str]]:
+    """Returns the true and the predicted label of each row, several joined by ``|``, its number and text."""
+    names, kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
+    chosen = predicted_labels(predict_part(bundle, part), kind, bundle.assets.limits)
+
+    def spelled(codes: NDArray[Any]) -> list[str]:
+        if kind != "multilabel":
+            return [names[int(code)] for code in codes]
+        # The order of the classes may differ between models.
+        return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
+
+    numbers = part.examples.numbers[part.rows].tolist()
+    return spelled(part.labels), spelled(chosen), numbers, list(part.texts(part.rows))
+
+
+def decide(bundle: ClassifierBundle, part: Part | None, reporter: Reporter) -> ClassifierBundle:
+    """Returns the bundle with the decisions of ``config.predict``, fitted on a part.
+
+    Without a part, the thresholds of multi-label stay as they are where no costs are given.
+    """
+    labels, usual = bundle.assets.labels, bundle.assets.limits
+    p = np.empty((0, len(labels.names)))
+    truth: NDArray[Any] = np.empty(0, np.int64)
+    if part is not None:
+        p, truth = predict_part(bundle, part), part.labels
+        if labels.label_kind == "multilabel":
+            usual = fit_thresholds(p, truth)
+    decision, limits, warnings = fit_decision(bundle.config.predict, p, truth, labels, usual)
+    if warnings:  # a model is not changed to one that was not asked for
+        where = None if part is None else part.where
+        raise DataError(warnings[0], where=where, hint="give more rows with --data, or another goal")
+    thresholds = usual if limits is None else limits
+    several = labels.label_kind == "multilabel"
+    kept = tuple(thresholds.tolist()) if several else bundle.assets.thresholds
+    return replace(bundle, assets=replace(bundle.assets, decision=decision, thresholds=kept))
+
+
+def describe_decision(bundle: ClassifierBundle, reporter: Reporter) -> dict[str, Any]:
+    """Reports how the model decides: `recurra decide MODEL`."""
+    names, decision = bundle.assets.labels.names, bundle.assets.decision
+    several = bundle.assets.labels.label_kind == "multilabel"
+    if several:
+        limits = zip(names, bundle.assets.limits.tolist(), strict=True)
+        rows = [(name, f"{100 * limit:.1f}%") for name, limit in limits]
+        reporter.table("", ("label", "predicted from"), rows)
+    elif decision is None:
+        reporter.note("Each text is answered with its most probable class.")
+    if decision is not None:
+        reporter.note(decision.sentence(names))
+    return {
+        "decision": None if decision is None else decision.as_json(),
+        "thresholds": bundle.assets.limits.tolist() if several else None,
+    }
 
 
 def own_baseline(bundle: ClassifierBundle) -> NgramModel | None:
@@ -218,6 +296,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
+    fit_parts=fit_parts,
     own_baseline=own_baseline,
     report_parts=report_experts,
     assess=assess,
@@ -232,7 +311,11 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     label_log_odds=label_log_odds,
     check=check_files,
     untrained=untrained,
+    predicted=predicted,
+    decide=decide,
+    describe_decision=describe_decision,
     study=STUDY,
     prepare_with_unlabeled=prepare,
     with_soft_labels=with_soft_labels,
+    stream=stream,
 )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import ConfigError, DataError
-from recurra.tasks.answers import Answers
+from recurra.tasks.answers import Answers, kept_columns
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.checks import many
 from recurra.tasks.forecasting.assess import forecasts_of
@@ -21,9 +21,9 @@ from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import encode
 from recurra.tasks.forecasting.series.spelling import Stamps
-from recurra.tasks.forecasting.series.table import Table, read_lines, read_table
+from recurra.tasks.forecasting.series.table import Table, from_columns, read_lines, read_table
 
-__all__ = ["answer", "forecast_table"]
+__all__ = ["answer", "forecast_table", "table_answers"]
 
 
 def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
@@ -42,14 +42,27 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     if request.texts:
         raise ConfigError("a forecaster reads rows, not --text", hint="give a CSV file")
     data = bundle.config.data
-    if request.file is None or str(request.file) == "-":
+    if isinstance(request.table, str):
+        table = read_lines(request.table.encode(), "the table", data)
+    elif request.table is not None:
+        table = from_columns(request.table)
+    elif request.file is None or str(request.file) == "-":
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
     else:
         table = read_table(request.file, data)
+    # A table of a series may be wide, so its columns are repeated if they are asked for.
+    keep = kept_columns(tuple(table.columns), request.keep) if isinstance(request.keep, tuple) else ()
+    return table_answers(bundle, table, bool(request.options.get("all")), keep)
+
+
+def table_answers(
+    bundle: ForecasterBundle, table: Table, every: bool = False, keep: tuple[str, ...] = ()
+) -> Answers:
+    """Returns the forecasts for a table, as `answer` does; from every row if ``every``."""
     timed, several = bool(bundle.assets.layout.time), reach_of(bundle).horizon > 1
     fields = ["row", *(["time", "for"] if timed else []), *(["ahead"] if several or not timed else [])]
     fields.append(bundle.assets.layout.target.name)
-    part, forecasts, gaps, warnings = forecast_table(bundle, table, bool(request.options.get("all")))
+    part, forecasts, gaps, warnings = forecast_table(bundle, table, every)
     target = bundle.assets.layout.target
     form = ".6f" if 1e-3 <= target.std < 1e12 else ".9g"
 
@@ -57,7 +70,23 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
         value = record[target.name]
         return [*(record[name] for name in fields[:-1]), "" if value is None else format(value, form)]
 
-    return Answers(fields, _records(bundle, part, forecasts, gaps), cells, warnings)
+    def values(record: Mapping[str, Any]) -> list[Any]:
+        return [record[name] for name in fields]
+
+    records = _records(bundle, part, forecasts, gaps)
+    if keep:
+        records = _with_columns(records, table, keep)
+    return Answers(fields, records, cells, warnings, keep, values=values)
+
+
+def _with_columns(
+    records: Iterator[dict[str, Any]], table: Table, keep: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """Yields the records with the cells of their current row."""
+    for record in records:
+        position = int(np.searchsorted(table.numbers, record["row"]))
+        given = {name: table.columns[name][position].as_py() for name in keep}
+        yield {"row": record.pop("row"), "input": given, **record}
 
 
 def forecast_table(

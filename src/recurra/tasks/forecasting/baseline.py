@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
 
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.series.reach import Reach
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
 
 __all__ = ["RidgeBaseline", "persistence", "seasonal"]
 
@@ -56,6 +58,8 @@ class RidgeBaseline:
 
         The penalty is the one of five with the lowest error on the validation windows.
         """
+        from sklearn.linear_model import Ridge
+
         part = replace(train, rows=train.rows[:: max(1, -(-len(train.rows) // _MAX_WINDOWS))])
         x, y = _features(part, reach), _changes(part, reach)
         valid_x, valid_y = _features(valid, reach), _changes(valid, reach)

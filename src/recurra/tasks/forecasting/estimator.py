@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +20,11 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle
 from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.prepare import SeriesData, prepare_tables, windows_of
 from recurra.tasks.forecasting.settings import ForecasterConfig
+from recurra.tasks.forecasting.streaming import stream
 from recurra.tasks.forecasting.tables import table_of
 from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.streaming import Streamed
 
 __all__ = ["Forecaster"]
 
@@ -140,6 +142,24 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
         """
         forecasts, *_ = self._forecasts(X)
         return forecasts[:, 0] if forecasts.shape[1] == 1 else forecasts
+
+    def stream(self, rows: Any) -> Iterator[Streamed]:
+        """Yields after each row of a series the forecasts from it.
+
+        Each forecast is computed from its window of rows: no states are carried, since the next window begins
+        one row later.
+
+        Args:
+            rows: mappings of cells by column, as they arrive; or a table, as for `predict`.
+
+        Yields:
+            Dictionaries with ``step`` and ``forecasts``: dictionaries as ``recurra predict --format jsonl``
+            writes them, none while there are fewer rows than a window has.
+        """
+        self._check_fitted()
+        whole = isinstance(rows, str | Path | Mapping | np.ndarray) or hasattr(rows, "columns")
+        table = table_of(rows, self.bundle_.config.data) if whole else rows
+        return stream(self.bundle_, table, {}, False)
 
     def filled(self, X: Mapping[str, Any] | ArrayLike | str | Path) -> NDArray[np.float64]:
         """Returns the share of missing cells in the window of each row ``(M,)``, which earlier ones fill.

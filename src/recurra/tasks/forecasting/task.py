@@ -17,6 +17,7 @@ from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, fo
 from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
 from recurra.tasks.forecasting.report import USE, card, fit_fields, report_fields
 from recurra.tasks.forecasting.series.table import read_table
+from recurra.tasks.forecasting.streaming import stream
 from recurra.tasks.forecasting.study import STUDY
 from recurra.tasks.reporter import Reporter
 from recurra.train.objective import StatelessLoss
@@ -71,4 +72,5 @@ TASK: Task[SeriesData, ForecasterBundle] = Task(
     check=check_files,
     sequences=sequences,
     study=STUDY,
+    stream=stream,
 )

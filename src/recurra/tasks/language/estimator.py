@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from recurra.tasks.language.network import LanguageAssets, LanguageBundle, Langu
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig
+from recurra.tasks.language.streaming import stream
 from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import learned_parts
@@ -171,6 +172,28 @@ class LanguageModel(TextFields, RecurrentEstimator):
         self._check_fitted()
         text = one_text(text)
         return continuation(self.bundle_, text, count, temperature=temperature, top_k=top_k, seed=seed)
+
+    def stream(
+        self,
+        text: str = "",
+        count: int = 50,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """Yields what each of ``count`` generated tokens adds to a text, as it is generated.
+
+        The arguments are those of `generate`, whose result is the prompt followed by all pieces.
+
+        Raises:
+            DataError: ``text`` is not a string.
+            ConfigError: ``count``, ``temperature``, ``top_k`` or ``seed`` is out of its range.
+        """
+        self._check_fitted()
+        options = {"generate": count, "temperature": temperature, "top_k": top_k, "seed": seed}
+        given = {name: value for name, value in options.items() if value is not None}
+        return (answer["piece"] for answer in stream(self.bundle_, one_text(text), given, False))
 
     def _log_probabilities(self, X: Sequence[str]) -> list[NDArray[np.float32]]:
         """Returns for each text the log-probabilities of its tokens and its end."""

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from scipy.stats import t as student
 
 from recurra.errors import DataError
 
@@ -126,6 +125,8 @@ def compare_perplexity(
 
 def _mean(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> tuple[float, float | None, float | None]:
     """Returns the mean, and ``exp`` of the ends of its 95% interval; None for fewer than two blocks."""
+    from scipy.stats import t as student
+
     if not len(values):
         raise DataError("there are no tokens to measure on", hint="give a file with at least one text")
     if blocks[0] != 0 or blocks[-1] != len(values):

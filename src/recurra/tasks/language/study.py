@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from recurra.measure.study import Criterion, Scores
@@ -25,6 +24,7 @@ __all__ = ["STUDY"]
 
 def write(prepared: LanguageData, folder: Path) -> StudyData:
     """Writes the texts of each part as a Parquet file."""
+    import pyarrow as pa
 
     def write_part(path: Path, part: Part) -> None:
         write_parquet(path, (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows)))

@@ -24,6 +24,7 @@ from recurra.tasks.language.network import (
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import USE, card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.language.streaming import stream
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -86,4 +87,5 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     check=check_files,
     sequences=sequences,
     study=STUDY,
+    stream=stream,
 )

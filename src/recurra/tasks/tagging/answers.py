@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from recurra.config import updated
+from recurra.errors import ConfigError
 from recurra.io.formats import Skipped
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
@@ -21,6 +22,7 @@ from recurra.tasks.tagging.sentences import (
     split_words,
 )
 from recurra.tasks.texts import skipped_in_words
+from recurra.tasks.work import Records, Work, answered
 
 __all__ = ["FIELDS", "answers"]
 
@@ -36,12 +38,17 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
 
     Raises:
         DataError: the file can't be used.
+        ConfigError: the request keeps columns.
     """
+    if isinstance(request.keep, tuple):
+        raise ConfigError(
+            "a tagger repeats the words, and no columns", hint="leave --keep out, or join by sentence"
+        )
     if request.texts:
         split = [(n, tuple(split_words(text))) for n, text in enumerate(request.texts, 1)]
         sentences = [Sentence(words, None, n, n) for n, words in split if words]
         warnings = [f"text {n} has no words, and no answers" for n, words in split if not words]
-        return Answers(FIELDS, _records(bundle, sentences, lambda: True), warnings=warnings)
+        return _answers(bundle, iter(sentences), lambda: True, Skipped(), warnings)
     # The file may have another format than the training file, e.g. plain sentences.
     tagging = updated(
         bundle.config, {"tagging": {"format": "auto", **request.settings.get("tagging", {})}}
@@ -53,40 +60,56 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
     else:
         source = detect_sentences(request.file, data, tagging, labelled=False, like=like)
         stream, waiting = read_sentences(source, skipped), lambda: True
-    warnings = []
+    return _answers(bundle, stream, waiting, skipped, [])
 
-    def records() -> Iterator[dict[str, Any]]:
-        yield from _records(bundle, stream, waiting)
+
+def _answers(
+    bundle: TaggerBundle,
+    sentences: Iterator[Sentence],
+    waiting: Callable[[], bool],
+    skipped: Skipped,
+    warnings: list[str],
+) -> Answers:
+    def watch(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        yield from records
         warnings.extend(skipped_in_words(skipped))
 
-    return Answers(FIELDS, records(), warnings=warnings)
+    parts = (
+        ([{"sentence": sentence.number} for sentence in batch], batch)
+        for batch in _batches(sentences, waiting)
+    )
+    work = Work(bundle, parts, _tagged, watch)
+    return Answers(FIELDS, answered(work), warnings=warnings, work=work)
 
 
-def _records(
-    bundle: TaggerBundle, sentences: Iterable[Sentence], waiting: Callable[[], bool]
-) -> Iterator[dict[str, Any]]:
-    """Yields the records of sentences, in batches; a batch is not filled up if no sentence is waiting."""
+def _batches(sentences: Iterator[Sentence], waiting: Callable[[], bool]) -> Iterator[list[Sentence]]:
+    """Yields sentences in batches; a batch is not filled up if no sentence is waiting."""
     batch: list[Sentence] = []
     for sentence in sentences:
         batch.append(sentence)
         if len(batch) == EVALUATION_BATCH or not waiting():
-            yield from _tagged(bundle, batch)
+            yield batch
             batch = []
     if batch:
-        yield from _tagged(bundle, batch)
+        yield batch
 
 
-def _tagged(bundle: TaggerBundle, sentences: list[Sentence]) -> Iterator[dict[str, Any]]:
+def _tagged(bundle: TaggerBundle, sentences: list[Sentence]) -> list[Records]:
     part = numbered("texts", "", sentences, bundle.assets, bundle.config, tagged=False)
     proba = probabilities_of(bundle, part.numbers)
     tags = iter(zip(proba.argmax(axis=1).tolist(), proba.max(axis=1).tolist(), strict=True))
+    answers: list[Records] = []
     for sentence in sentences:
+        records: Records = []
         for position, word in enumerate(sentence.words, 1):
             tag, probability = next(tags)
-            yield {
-                "sentence": sentence.number,
-                "position": position,
-                "word": word,
-                "tag": bundle.assets.labels.names[tag],
-                "probability": round(probability, 6),
-            }
+            records.append(
+                {
+                    "position": position,
+                    "word": word,
+                    "tag": bundle.assets.labels.names[tag],
+                    "probability": round(probability, 6),
+                }
+            )
+        answers.append(records)
+    return answers

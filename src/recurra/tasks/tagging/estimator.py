@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 from itertools import chain
 from typing import Any, Self
@@ -16,6 +16,7 @@ from recurra.tasks.estimator import RECIPE, RecurrentEstimator, WordFields
 from recurra.tasks.inputs import check_length, is_missing, listed, pair_of, written
 from recurra.tasks.parameters import parameters, setting
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.streaming import Streamed
 from recurra.tasks.tagging import INFO
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -32,6 +33,7 @@ from recurra.tasks.tagging.prepare import (
 )
 from recurra.tasks.tagging.sentences import Sentence
 from recurra.tasks.tagging.settings import TaggerConfig
+from recurra.tasks.tagging.streaming import stream
 
 __all__ = ["SequenceTagger"]
 
@@ -190,6 +192,26 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         truth = [tag for sentence in _sentences(X, y) for tag in sentence.tags or ()]
         predicted = [tag for tags in self.predict(X) for tag in tags]
         return float(np.mean([a == b for a, b in zip(predicted, truth, strict=True)]))
+
+    def stream(self, words: str | Iterable[str], *, recompute: bool = False) -> Iterator[Streamed]:
+        """Yields after each word of a sentence its tag, and those of earlier words that it changes.
+
+        The states of the network are carried from word to word, so that each word is read once.
+
+        Args:
+            words: the words of a sentence as they arrive; or a text, which is split into words.
+            recompute: whether the network reads each prefix from its beginning. A bidirectional network has
+                to; the default network is one.
+
+        Yields:
+            Dictionaries with ``step``, ``piece`` (the word) and ``words``: dictionaries with ``position``,
+            ``word``, ``tag`` and ``probability`` of the words that are new or whose tag changed.
+
+        Raises:
+            ConfigError: the network is bidirectional, and ``recompute`` is not set.
+        """
+        self._check_fitted()
+        return stream(self.bundle_, words, {}, recompute)
 
     def _set_fitted(self, bundle: TaggerBundle, history: list[dict[str, Any]]) -> None:
         super()._set_fitted(bundle, history)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from recurra.io.tokenizer import Vocabulary
@@ -23,6 +22,7 @@ from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
 from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare, scheme_of
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
+from recurra.tasks.tagging.streaming import stream
 from recurra.tasks.tagging.study import STUDY
 from recurra.train.objective import StatelessLoss
 
@@ -73,6 +73,8 @@ def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
 
 def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
     """Returns loss, accuracy and macro-F1; a word with a tag that the model lacks counts as wrong."""
+    from sklearn.metrics import f1_score
+
     logits = tag_logits(model, TaggedBatches(part.numbers, None, EVALUATION_BATCH))
     tags, predicted = part.tags, logits.argmax(axis=1)
     rows = np.flatnonzero(tags >= 0)
@@ -101,4 +103,5 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     check=check_files,
     sequences=sequences,
     study=STUDY,
+    stream=stream,
 )

@@ -51,6 +51,21 @@ def test_features_are_those_of_scikit_learn(
     assert found == pytest.approx(expected[:, np.argsort(names)], abs=1e-6)
 
 
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_features_of_some_texts_are_those_learned_from_them(least: int) -> None:
+    words = Words()
+    split = [text.split() for text in TEXTS]
+    whole, matrix = Features.learn(words.encode(split), words.hashes, least, lambda texts: None)
+    rows = np.array([1, 2, 5, 6, 7, 11, 20, 25, 31, 32, 33])
+    encoded = words.encode([split[row] for row in rows])
+    expected, values = Features.learn(encoded, words.hashes, least, lambda texts: None)
+    found, part = whole.of_rows(matrix, rows, least)
+    assert (found.keys == expected.keys).all()
+    assert found.idf == pytest.approx(expected.idf)
+    assert part.dtype == values.dtype
+    assert part.toarray() == pytest.approx(values.toarray(), abs=1e-6)
+
+
 def test_all_ngrams_are_taken_if_none_is_frequent() -> None:
     _, features, _ = learned(["a b", "c"], 1)
     words = Words()

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from recurra.errors import DataError
 from recurra.tasks.classification.ngrams import NgramModel, words_of
+from recurra.tasks.classification.ngrams.regression import passes_of
 from recurra.tasks.reporter import Tick
 
 GOOD, BAD = ["fine", "lovely", "superb", "not bad"], ["awful", "dull", "poor", "not good"]
@@ -115,6 +116,14 @@ def test_a_large_set_is_sampled_and_says_so() -> None:
     assert (model.predict_proba(new).argmax(axis=1) == truth).mean() > 0.9
     small = NgramModel().fit(texts, labels, "binary", 2)
     assert small.note == ""
+
+
+def test_no_more_texts_are_drawn_than_are_asked_for() -> None:
+    texts, labels = reviews(3_000)
+    model = NgramModel(rows=1_200).fit(iter(texts), labels, "binary", 2)
+    assert model.note.startswith("trained on a random 1,200 of 3,000 texts: at most 1,200 texts")
+    new, truth = reviews(100, seed=5)
+    assert (model.predict_proba(new).argmax(axis=1) == truth).mean() > 0.9
 
 
 def test_the_sample_takes_from_the_whole_of_a_sorted_file() -> None:
@@ -232,7 +241,7 @@ def test_progress_counts_every_row_and_class() -> None:
 
     texts, labels = reviews(100)
     model = NgramModel().fit(texts, labels, "binary", 2, counting)
-    assert [total for total, _ in counted.values()] == [100, 200, 1]
+    assert [total for total, _ in counted.values()] == [100, 200, 100 * passes_of(1, 1)]
     assert all(total == done for total, done in counted.values())
     ticks: list[int] = []
     model.predict_proba(texts, ticks.append)

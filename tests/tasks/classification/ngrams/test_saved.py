@@ -17,7 +17,7 @@ NEW = ["good film", "this is not bad", "", "unheard of", "bad bad bad film"]
 
 
 def fitted(kind: str, classes: int = 3) -> NgramModel:
-    codes = np.arange(len(TEXTS)) % classes
+    codes = np.arange(len(TEXTS)) % 5 % classes  # of the text
     labels = np.eye(classes)[codes] if kind == "multilabel" else codes
     model = NgramModel().fit(TEXTS, labels, kind, classes)
     model.temperature = 1.5

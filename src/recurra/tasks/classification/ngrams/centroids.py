@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import expit, softmax, xlogy
 
@@ -121,6 +120,8 @@ class Centroids:
         return self._scale * cosines + self._shift
 
     def _fit_scale(self, features: csr_matrix, truth: NDArray[Any], log_shares: NDArray[np.float64]) -> None:
+        from scipy.optimize import minimize
+
         products = (features @ self._sums.T).toarray()
         # A row x left out of the sum S of its class: x (S - x) = x S - 1, and |S - x|^2 = |S|^2 - 2 x S + 1.
         squares = np.where(truth > 0, self._squares - 2 * products + 1, self._squares)

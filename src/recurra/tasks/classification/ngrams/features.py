@@ -58,6 +58,33 @@ class Features:
             tick(part.shape[0])
         return features, csr_matrix((values, columns, ends), (texts, len(keys)))
 
+    def of_rows(self, matrix: csr_matrix, rows: NDArray[np.int64], least: int) -> tuple[Self, csr_matrix]:
+        """Returns what `learn` finds in some of the texts, without counting them again.
+
+        If no n-gram occurs in ``least`` of them, all that this vocabulary has are taken.
+
+        Args:
+            matrix: the features of all texts, as `learn` returned them, for the same ``least``.
+            rows: the texts.
+            least: the smallest number of texts.
+        """
+        part = matrix[rows]
+        found = np.bincount(part.indices, minlength=len(self))
+        kept = found >= least
+        if not kept.any():
+            kept = found > 0
+        idf = (np.log((1 + len(rows)) / (1 + found)) + 1).astype(np.float32)
+        mask = kept[part.indices]
+        # Rows have the length 1 for any factor of them: this one replaces the frequencies in all texts.
+        values = (part.data * (idf / self.idf)[part.indices])[mask]
+        ends = np.concatenate([[0], np.cumsum(mask)])[part.indptr]
+        columns = (np.cumsum(kept, dtype=np.int32) - 1)[part.indices[mask]]
+        squares = np.add.reduceat(np.append(values * values, 0), ends[:-1])
+        lengths = np.sqrt(np.where(np.diff(ends) > 0, squares, 1))
+        values /= np.repeat(lengths, np.diff(ends)).astype(np.float32)
+        shape = len(rows), int(kept.sum())
+        return type(self)(self.keys[kept], idf[kept]), csr_matrix((values, columns, ends), shape)
+
     def __len__(self) -> int:
         return len(self.keys)
 

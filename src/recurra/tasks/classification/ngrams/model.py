@@ -22,7 +22,7 @@ from recurra.tasks.classification.ngrams.centroids import Centroids
 from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import ngram_keys, passes
 from recurra.tasks.classification.ngrams.names import names_of
-from recurra.tasks.classification.ngrams.regression import Regressions
+from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.sample import encoded_sample
 from recurra.tasks.classification.ngrams.state import Arrays, damaged, text_array
 from recurra.tasks.classification.ngrams.words import Words, words_of
@@ -55,6 +55,7 @@ class NgramModel:
     Args:
         characters: maximum number of training characters; larger sets are sampled, which limits the memory,
             and ``note`` says so.
+        rows: maximum number of training texts; of more, as many are drawn.
         longest_text: maximum number of characters of a text, in training and prediction.
 
     Attributes:
@@ -72,8 +73,10 @@ class NgramModel:
         [1]
     """
 
-    def __init__(self, *, characters: int = 50_000_000, longest_text: int = 100_000) -> None:
-        self.characters = characters
+    def __init__(
+        self, *, characters: int = 50_000_000, rows: int = 1_500_000, longest_text: int = 100_000
+    ) -> None:
+        self.characters, self.rows = characters, rows
         self.longest_text = longest_text
         self.label_kind, self.n_classes = "binary", 2
         self.note = ""
@@ -123,11 +126,12 @@ class NgramModel:
         words = Words()
         cleaned = self._cleaned(texts)
         with counting("reading n-grams", len(labels)) as tick:
-            rows, encoded = encoded_sample(cleaned, words, len(labels), self.characters, tick)
+            rows, encoded = encoded_sample(cleaned, words, len(labels), self.characters, self.rows, tick)
         self.note = ""
         if len(rows) < len(labels):
             share = f"{len(rows):,} of {len(labels):,} texts"
-            self.note = f"trained on a random {share}, at most {self.characters:,} characters"
+            limits = f"at most {self.rows:,} texts and {self.characters:,} characters"
+            self.note = f"trained on a random {share}: {limits}"
         labels, hashes = labels[rows], words.hashes
         self.label_kind, self.n_classes = label_kind, n_classes
         with counting("counting n-grams", len(rows) * (passes(encoded) + 1)) as tick:
@@ -137,11 +141,11 @@ class NgramModel:
             self._head = Centroids.fit(features, self._truth(labels), multilabel=label_kind == "multilabel")
         else:
             # Binary labels have one regression, that of the second class.
-            classes = [1] if label_kind == "binary" else range(n_classes)
-            several = label_kind == "multilabel"
-            positives = [labels[:, c] > 0 if several else labels == c for c in classes]
-            with counting("fitting the n-grams", len(positives)) as tick:
-                self._head = Regressions.fit(features, positives, tick)
+            classes = np.arange(n_classes)[1 if label_kind == "binary" else 0 :]
+            positive = labels > 0 if label_kind == "multilabel" else labels[:, None] == classes
+            work = passes_of(features.nnz, positive.shape[1]) * len(rows)
+            with counting("fitting the n-grams", work) as tick:
+                self._head = Regressions.fit(features, positive, tick)
         spread = np.sqrt(np.asarray(features.mean(axis=0)).ravel())
         found = [self._strongest_of(label, spread) for label in range(n_classes)]
         columns = np.unique(np.concatenate([columns for columns, _ in found]))

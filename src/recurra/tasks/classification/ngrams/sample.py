@@ -16,7 +16,7 @@ from recurra.tasks.classification.ngrams.words import Encoded, Words, words_of
 __all__ = ["encoded_sample"]
 
 _CHUNK = 1_000
-_SLACK = 1.25  # texts are left out when they have this many times the largest number of characters
+_SLACK = 1.25  # texts are left out when they have this many times the largest number of characters, or rows
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class _Part:
         )
         return cls(rows, draws, sizes, words)
 
-    def limited(self, characters: int) -> Self:
+    def limited(self, characters: int, rows: int) -> Self:
         """Returns the part without the texts of the largest random numbers; one text is kept at least."""
         order = np.argsort(self.draws, kind="stable")
-        count = int(np.searchsorted(np.cumsum(self.sizes[order]), characters, "right"))
+        count = min(int(np.searchsorted(np.cumsum(self.sizes[order]), characters, "right")), rows)
         kept = np.zeros(len(order), np.bool_)
         kept[order[: max(count, 1)]] = True
         words = Encoded(self.encoded.ids[np.repeat(kept, self.encoded.lengths)], self.encoded.lengths[kept])
@@ -50,9 +50,14 @@ class _Part:
 
 
 def encoded_sample(
-    texts: Iterable[str], words: Words, expected: int, characters: int, tick: Callable[[int], object]
+    texts: Iterable[str],
+    words: Words,
+    expected: int,
+    characters: int,
+    most: int,
+    tick: Callable[[int], object],
 ) -> tuple[NDArray[np.int64], Encoded]:
-    """Returns the rows and the words of texts with at most ``characters`` characters in total.
+    """Returns the rows and the words of at most ``most`` texts, of ``characters`` characters in all at most.
 
     Each text gets a random number; texts with the largest numbers are left out. One text is kept at least.
 
@@ -61,6 +66,7 @@ def encoded_sample(
         words: receives the words.
         expected: the number of the texts.
         characters: the largest number of characters.
+        most: the largest number of texts.
         tick: called with the number of texts after each chunk.
 
     Raises:
@@ -68,18 +74,19 @@ def encoded_sample(
         ValueError: there are not ``expected`` texts.
     """
     random = np.random.default_rng(0)
-    remaining, parts, read, used, most = iter(texts), list[_Part](), 0, 0, 1.0
+    remaining, parts, read, kept, used, largest = iter(texts), list[_Part](), 0, 0, 0, 1.0
     while chunk := list(islice(remaining, _CHUNK)):
         draws = random.random(len(chunk))
-        rows = np.flatnonzero(draws < most)
+        rows = np.flatnonzero(draws < largest)
         taken = [chunk[row] for row in rows]
         sizes = np.fromiter(map(len, taken), np.int64, len(taken))
         parts.append(_Part(rows + read, draws[rows], sizes, words.encode(list(map(words_of, taken)))))
         read += len(chunk)
-        used += int(sizes.sum())
-        if used > _SLACK * characters:
-            parts = [_Part.joined(parts).limited(characters)]
-            used, most = int(parts[0].sizes.sum()), float(parts[0].draws.max())
+        used, kept = used + int(sizes.sum()), kept + len(rows)
+        if used > _SLACK * characters or kept > _SLACK * most:
+            parts = [_Part.joined(parts).limited(characters, most)]
+            used, kept = int(parts[0].sizes.sum()), len(parts[0].rows)
+            largest = float(parts[0].draws.max())
         tick(len(chunk))
     if read != expected:
         raise ValueError(f"{read} texts have {expected} labels")
@@ -87,6 +94,6 @@ def encoded_sample(
         raise DataError("there are no texts to train the baseline on")
     whole = _Part.joined(parts)
     parts.clear()
-    if used > characters:
-        whole = whole.limited(characters)
+    if used > characters or kept > most:
+        whole = whole.limited(characters, most)
     return whole.rows, whole.encoded

@@ -1,4 +1,4 @@
-"""The processes of a comparison end with the process that started them, however that ends."""
+"""The processes of an engine end with the process that started them, however that ends."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ posix = pytest.mark.skipif(os.name != "posix", reason="Windows does not tell whe
 
 PARENT = """
 import sys, time
-from recurra.compare import pool
-worker = pool._WorkerPool(1)
-process = pool._Worker({**worker._environment})
+from recurra.engines import processes
+engine = processes.Processes(1, 1)
+process = processes._Worker(engine._environment, ["recurra.compare.worker"])
 print(process._process.pid, flush=True)
 time.sleep(float(sys.argv[1]))
 print("ready", flush=True)

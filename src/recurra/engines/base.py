@@ -1,0 +1,150 @@
+"""The interface of all engines: calls, results as futures, reports of a run that can stop it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from recurra import errors
+from recurra.errors import ConfigError, RecurraError
+from recurra.runtime import threads_asked
+
+__all__ = [
+    "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "cores", "function_named",
+    "open_engine", "result_of", "threads_each",
+]  # fmt: skip
+
+ENGINES = ("processes", "inline")
+"""Names of the engines, the default one first."""
+
+Report: TypeAlias = Callable[[dict[str, Any]], bool]
+"""Called by a run with JSON values on its progress; returns whether the run should go on."""
+OnReport: TypeAlias = Callable[[dict[str, Any]], bool]
+"""Called in the process that submitted a run, for each of its reports; perhaps from another thread."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run.
+
+    Attributes:
+        function: ``package.module:name`` of a function that takes the argument and a `Report`, and returns
+            JSON values.
+        argument: JSON values.
+    """
+
+    function: str
+    argument: dict[str, Any]
+
+
+class RunError(Exception):
+    """A run that failed; other runs are not concerned. Its text is the reason."""
+
+
+class Engine(ABC):
+    """Makes runs; a context, at whose end all runs that are not finished are ended.
+
+    A function must depend on its argument only, so that its result is the same with every engine.
+    """
+
+    @abstractmethod
+    def submit(self, call: Call, on_report: OnReport | None = None) -> Future[Any]:
+        """Begins a run as soon as there is room for it, and returns its future.
+
+        The future's result is what the function returned. It raises `RunError` if this run failed: its
+        training diverged, the function raised an exception, or its process died twice. It raises a
+        `RecurraError` if settings or files cannot be used by any run.
+
+        Args:
+            call: the run.
+            on_report: receives the reports of the run. A run whose process died begins again, so that its
+                first reports may come twice.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all runs, and waits until they have ended."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_engine(name: str, at_once: int, threads: int, preload: Sequence[str] = ()) -> Engine:
+    """Returns an engine.
+
+    Args:
+        name: one of `ENGINES`: ``processes`` makes each run in a process of its own, ``inline`` in this
+            process, one after another.
+        at_once: number of runs at the same time.
+        threads: number of threads of each run.
+        preload: modules that a process loads once for all of its runs.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    if name == "processes":
+        from recurra.engines.processes import Processes
+
+        return Processes(at_once, threads, preload)
+    if name == "inline":
+        from recurra.engines.inline import Inline
+
+        return Inline(threads)
+    raise ConfigError(f"there is no engine {name!r}", where="--engine", hint=f"choose {' or '.join(ENGINES)}")
+
+
+def cores() -> int:
+    """Returns the number of processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def threads_each(at_once: int) -> int:
+    """Returns the threads of each of several runs: ``RECURRA_THREADS``, or their share of the processors."""
+    return threads_asked() or max(1, cores() // at_once)
+
+
+def function_named(name: str) -> Callable[[dict[str, Any], Report], Any]:
+    """Returns the function of a `Call`."""
+    module, _, function = name.partition(":")
+    found: Callable[[dict[str, Any], Report], Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def answer_of(call: Call, report: Report) -> dict[str, Any]:
+    """Makes a run and returns its result, or what went wrong, as JSON values for `result_of`."""
+    try:
+        return {"result": function_named(call.function)(call.argument, report)}
+    except RecurraError as error:
+        return {"error": str(error), "kind": type(error).__name__}
+    except Exception as error:  # noqa: BLE001 - any error ends this run only and is reported
+        return {"failed": f"{type(error).__name__}: {error}"}
+
+
+def result_of(answer: dict[str, Any]) -> Any:
+    """Returns the result of a run, given the answer of its process.
+
+    Raises:
+        RunError: the run failed.
+        RecurraError: settings or files cannot be used.
+    """
+    if "result" in answer:
+        return answer["result"]
+    for name in ("failed", "died"):
+        if name in answer:
+            raise RunError(answer[name])
+    if answer["kind"] == "TrainingError":  # of this run only
+        raise RunError(answer["error"])
+    kind = getattr(errors, answer["kind"], RecurraError)
+    raise kind(answer["error"])

@@ -1,0 +1,46 @@
+"""Functions that the tests of engines call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from recurra.engines import Report
+from recurra.errors import ConfigError, TrainingError
+
+
+def half(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    print("a library prints")
+    return {"half": argument["number"] / 2, "threads": os.environ["RECURRA_THREADS"]}
+
+
+def counts(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    for number in range(argument["to"]):
+        if not report({"number": number}):
+            return {"stopped": number}
+    return {"stopped": None}
+
+
+def dies(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Dies as often as the argument says, as if memory had run out; counts in a file."""
+    path = Path(argument["file"])
+    done = len(path.read_text()) if path.exists() else 0
+    path.write_text("x" * (done + 1))
+    if done < argument["times"]:
+        report({"begun": done})
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"done": done}
+
+
+def raises(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    kinds = {"settings": ConfigError("no"), "diverged": TrainingError("nan"), "bug": ZeroDivisionError("0")}
+    raise kinds[argument["kind"]]
+
+
+def sleeps(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    Path(argument["file"]).write_text(str(os.getpid()))
+    time.sleep(600)
+    return {}
