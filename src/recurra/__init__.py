@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recurra.tasks.classification.estimator import TextClassifier
     from recurra.tasks.continuing import continue_files
     from recurra.tasks.deciding import decide_files
+    from recurra.tasks.explain_rows import explain
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
@@ -56,6 +57,7 @@ __all__ = [
     "datasets",
     "decide_files",
     "deterministic",
+    "explain",
     "export_model",
     "load_keras",
     "memory",
@@ -84,6 +86,7 @@ _HOMES = {
     "continue_files": "recurra.tasks.continuing",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
+    "explain": "recurra.tasks.explain_rows",
     "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",

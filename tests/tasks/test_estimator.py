@@ -52,7 +52,7 @@ OWN: dict[type[RecurrentEstimator], dict[str, Any]] = {
 every_estimator = pytest.mark.parametrize("kind", DATA, ids=lambda kind: kind.__name__)
 
 # Settings that have no effect on, or no meaning for, a model that is trained in memory from Python objects.
-OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard"}
+OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard", "train.trackers"}
 OF_WORDS = {
     "model.embedding",
     "model.bigrams",

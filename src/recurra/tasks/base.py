@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from recurra.tasks.reporter import Counting, Reporter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from recurra.config import Config
@@ -291,6 +293,7 @@ class Task(Generic[P, B]):
             pretrained vectors.
         use: what a model is used for, by command; ``MODEL`` stands for its directory.
         explain: returns the contribution of each word of a text to the prediction.
+        label_log_odds: returns the log-odds of a label for each of N texts, (N,): bundle, texts, labels.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
         check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
@@ -335,6 +338,7 @@ class Task(Generic[P, B]):
     calibrate: Callable[[B, P, Reporter], B] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
+    label_log_odds: Callable[[B, Sequence[str], Sequence[str]], NDArray[np.float64]] | None = None
     use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
     check: Check | None = None

@@ -27,6 +27,7 @@ from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, Start, start_from
 from recurra.train.loop import Outcome, train
 from recurra.train.observer import Observers
+from recurra.train.trackers import trackers
 from recurra.train.trial import Portion
 
 __all__ = ["Trained", "may_use_kernels", "train_bundle"]
@@ -189,6 +190,8 @@ def train_bundle(
         batches, observer = training_setup.batches, reporter.observer()
         if config.train.steps_per_epoch is not None:
             batches = Portion(batches, config.train.steps_per_epoch)
+        title = prepared.source_name if folder is None else folder.parent.name
+        tracked = trackers(config.train.trackers, folder, title, config.plain())
         begun = time.perf_counter()
         outcome = train(
             model,
@@ -198,7 +201,7 @@ def train_bundle(
             config.train,
             folder=folder,
             resume=resume,
-            observer=observer if left is None else Observers(observer, left),
+            observer=Observers(observer, *([] if left is None else [left]), *tracked),
             fingerprint=json.dumps(fingerprint, sort_keys=True),
             layers=model.layer_groups(),
             time_left=left,

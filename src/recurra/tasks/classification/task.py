@@ -40,7 +40,7 @@ from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
-from recurra.tasks.classification.explaining import explain_text
+from recurra.tasks.classification.explaining import explain_text, label_log_odds
 from recurra.tasks.classification.fitted import fit_experts, fit_parts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
@@ -349,6 +349,7 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     predict=answers,
     sequences=sequences,
     explain=explain_text,
+    label_log_odds=label_log_odds,
     check=check_files,
     untrained=untrained,
     profile=profile,
