@@ -193,6 +193,7 @@ def _server(
         lifespan="on",
         access_log=False,
         log_config=None,
+        log_level="error",  # of broken requests, a client could fill the log with them
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
