@@ -222,7 +222,8 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/health/ready", summary="Whether all models can answer")
     async def ready() -> JSONResponse:
-        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+        can_answer = service.ready and service.worker.works
+        return JSONResponse({"ready": can_answer}, 200 if can_answer else 503)
 
     @app.post("/v2/repository/index", summary="The models and their versions")
     async def index() -> Any:

@@ -70,6 +70,11 @@ class Worker:
         """Starts the thread."""
         self._thread.start()
 
+    @property
+    def works(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Finishes the jobs that are waiting, and ends the thread."""
         with self._changed:
