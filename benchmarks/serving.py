@@ -78,7 +78,7 @@ def can_run_peer() -> bool:
 
 def exported(model: Path, out: Path) -> Path:
     """Exports a model for the peer."""
-    from recurra.export import export_model
+    from recurra.export.write import export_model
 
     export_model(model, out, to="onnx")
     return out

@@ -48,7 +48,9 @@ def app_of(folder: Path) -> FastAPI:
 def main() -> None:
     """Runs the peer on a free port, and prints it."""
     app = app_of(Path(sys.argv[1]))
-    listening = socket.create_server(("127.0.0.1", 0), backlog=2_048)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(2_048)
     print(f"port {listening.getsockname()[1]}", flush=True)
     config = uvicorn.Config(app, log_level="error", access_log=False, http="h11")
     uvicorn.Server(config).run(sockets=[listening])
