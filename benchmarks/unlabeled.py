@@ -6,7 +6,8 @@
     python benchmarks/unlabeled.py run --set unlabeled.epochs=2
     python benchmarks/unlabeled.py table
 
-`none` is `recurra fit` with its default recipe, `unlabeled` the same with `--unlabeled`.
+`none` is `recurra fit` with its default recipe, `unlabeled` the same with `--unlabeled`. Both have a limit
+of minutes, which `--set train.minutes=null` lifts, for machines that are used by others meanwhile.
 Validation rows are whole movies, the same in all runs of a number of rows and a seed; `--judge valid` (the
 default) measures on them and reads no test file. The seed determines the labelled rows, weights and batches.
 One row per fit is appended to the results, so that an interrupted run continues; the language model, whose

@@ -12,8 +12,12 @@ import pytest
 import torch
 
 from recurra import TextClassifier
+from recurra.config import load_recipe
+from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.corpus import HeldOut, corpus_of_texts
+from recurra.tasks.fit import Fitted, fit_files
 from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 from recurra.tasks.use import load
 from recurra.train.observer import Observer
 from tests.conftest import Files, Run
@@ -154,3 +158,39 @@ def test_what_does_not_go_together_is_refused(sample: Files, more: Path, run: Ru
         assert ran.code == 2
         assert said in ran.err.splitlines()[-1]
     assert not (tmp_path / "model").exists()
+
+
+def test_an_interrupted_fit_with_soft_labels_goes_on_to_the_same_weights(
+    sample: Files, more: Path, tmp_path: Path, cache: Path
+) -> None:
+    settings = {
+        "rules": False,
+        "model": {"evidence": 300, "words": 50, "units": 6, "backend": "torch"},
+        "tokenizer": {"vocab_size": 300},
+        "train": {"epochs": 2, "batch_size": 32, "minutes": None},
+        "unlabeled": {"vectors": 8, "passes": 2},
+    }
+
+    def fitted_to(name: str, reporter: Reporter | None = None, *, resume: bool = False) -> Fitted:
+        return fit_files(
+            sample.train, build_config(load_recipe("unlabeled"), settings), tmp_path / name,
+            valid=sample.valid, test=sample.test, unlabeled=more, baseline=False, explained=0,
+            reporter=reporter, resume=resume,
+        )  # fmt: skip
+
+    first = fitted_to("model", Interrupting(17))
+    assert first.outcome.stopped == "interrupted"
+    (labels,) = cache.glob("*.soft-labels.safetensors")
+    written = labels.stat().st_mtime_ns
+    resumed = fitted_to("model", resume=True)
+    assert resumed.outcome.stopped == "epochs"
+    assert labels.stat().st_mtime_ns == written
+    whole = fitted_to("other")
+    pairs = zip(resumed.bundle.model.parameters(), whole.bundle.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    layer, of_whole = resumed.bundle.model.evidence, whole.bundle.model.evidence
+    assert torch.equal(layer.weights, of_whole.weights)
+    assert (layer.weights != 0).any()
+    texts = [f"{text} again" for text in texts_of(sample.test)[:3]]
+    one, other = (predict_texts(each.bundle, texts) for each in (resumed, whole))
+    assert (one == other).all()

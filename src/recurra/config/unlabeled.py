@@ -25,7 +25,7 @@ class UnlabeledConfig(Section):
         "n-grams alone, as with several labels a row or more than 20 classes",
     )
     passes: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        10, description="passes of the document vectors over all texts"
+        6, description="passes of the document vectors over all texts; more of few texts"
     )
     epochs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         1, description="passes of the language model over the training rows and the unlabelled texts"

@@ -69,6 +69,28 @@ def test_the_evidence_of_a_row_is_of_a_model_that_was_not_trained_on_it() -> Non
     assert (evidence.weights[:, column, 0] > 0).all()  # it speaks for class 1 in every model
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_labels_may_be_probabilities(classes: int) -> None:
+    hard = part()
+    codes = np.asarray(hard.examples.labels)
+    p = np.where(codes > 0, 0.9, 0.2)
+    soft = p if classes == 2 else np.stack([1 - p, p, np.zeros(120)], 1)
+    train = replace(
+        hard, examples=Examples(hard.examples.flat, hard.examples.offsets, soft.astype(np.float32))
+    )
+    kind, column = ("binary", 0) if classes == 2 else ("multiclass", 1)
+    evidence = fit_evidence(train, kind, classes, VOCABULARY, 1_000, Reporter())
+    assert evidence.weights.shape == (5, len(evidence.keys), 1 if classes == 2 else 3)
+    assert sorted(np.bincount(evidence.model_of)) == [15, 15, 15, 15]
+    layer = NgramEvidence(VOCABULARY, 1_000, 1)
+    keys = layer.keys_of(torch.tensor([[10, 11, 10]]))[1][0, 1:].numpy()
+    speaks = [evidence.weights[:, np.searchsorted(evidence.keys, key), column] for key in keys]
+    assert (speaks[0] > 0).all()  # the pair 10, 11
+    assert (speaks[1] < 0).all()  # the pair 11, 10
+    sure = fit_evidence(hard, "binary", 2, VOCABULARY, 1_000, Reporter())
+    assert np.abs(evidence.weights).max() < np.abs(sure.weights).max()  # .9 and .2, not 1 and 0
+
+
 def test_groups_are_in_one_fold() -> None:
     groups = np.arange(120) // 6
     train = part(groups)

@@ -81,7 +81,7 @@ def test_short_texts_have_a_wider_network_unless_it_is_pretrained() -> None:
     assert ruled(facts)[0].model.units == 128
     config, _ = ruled(facts, {"train": {"pretrained": "vectors.txt"}})
     assert (config.model.units, config.model.embedding) == (64, 32)
-    config, _ = ruled(facts, recipe="unlabeled")
+    config, _ = ruled(facts, {"model": {"evidence": 0}}, recipe="unlabeled")
     assert (config.model.units, config.model.embedding, config.model.bigrams) == (128, 128, 0)
 
 
@@ -91,7 +91,10 @@ def test_a_network_for_many_words_reads_the_evidence_of_n_grams() -> None:
     assert (found.model.evidence, found.model.words, found.model.bigrams) == (262_144, 3_000, 0)
     for other in (Facts(20_000, 21, "multiclass", 200), Facts(2_000, 2, "binary", 900)):
         assert ruled(other)[0].model.evidence == 0
-    assert ruled(facts, recipe="unlabeled")[0].model.evidence == 0
+    assert ruled(facts, recipe="unlabeled")[0].model.evidence == 1_048_576
+    language_model = {"unlabeled": {"method": "language_model"}}  # whose layers read words alone
+    found = ruled(facts, language_model, recipe="unlabeled")[0]
+    assert (found.model.evidence, found.model.words) == (0, 0)
 
 
 def test_a_saved_configuration_is_kept_as_it_is(tmp_path: Any) -> None:

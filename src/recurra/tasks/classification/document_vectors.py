@@ -99,9 +99,9 @@ class DocumentVectors:
         if math.isfinite(seconds):  # the trial's moves are undone
             trial = cls(texts.copy(), ngrams.copy(), chances, 1, table)
             first = np.arange(min(rows, _BLOCK))
-            trial._pass(features, trial.texts, first[:1], 0.0, 0.0, 0, learn=True)  # compiles
+            trial._pass(features, trial.texts, first[:1], (0.0, 0.0), 0)  # compiles
             begun = time.perf_counter()
-            trial._pass(features, trial.texts, first, _RATE, _RATE, 0, learn=True)
+            trial._pass(features, trial.texts, first, (_RATE, _RATE), 0)
             each = (time.perf_counter() - begun) * rows / len(first)
             epochs = int(np.clip(seconds / max(each, 1e-9), 1, epochs))
         blocks = -(-rows // _BLOCK)
@@ -109,9 +109,9 @@ class DocumentVectors:
             order = random.permutation(rows)
             for block in range(blocks):
                 chosen = order[block * _BLOCK : (block + 1) * _BLOCK]
-                done = (epoch + np.array([block, block + 1]) / blocks) / epochs
-                seed = 1 + epoch * blocks + block
-                found._pass(features, texts, chosen, *(_RATE * (1 - done)), seed, learn=True)
+                done = epoch * blocks + block
+                rates = _falling(done, blocks * epochs), _falling(done + 1, blocks * epochs)
+                found._pass(features, texts, chosen, rates, 1 + done)
                 tick(len(chosen))
         return cls(texts, ngrams, chances, epochs, table)
 
@@ -121,8 +121,8 @@ class DocumentVectors:
         texts = np.repeat(_on_sphere(1, self.ngrams.shape[1], np.random.default_rng(1)), count, axis=0)
         for row in range(count):
             for number in range(_PASSES):
-                rates = _RATE * (1 - np.array([number, number + 1]) / _PASSES)
-                self._pass(features, texts, np.array([row]), *rates, number, learn=False)
+                rates = _falling(number, _PASSES), _falling(number + 1, _PASSES)
+                self._pass(features, texts, np.array([row]), rates, number, learn=False)
         return texts
 
     def _pass(
@@ -130,11 +130,10 @@ class DocumentVectors:
         features: csr_matrix,
         texts: Floats,
         rows: NDArray[np.int64],
-        first_rate: float,
-        last_rate: float,
+        rates: tuple[float, float],
         seed: int,
         *,
-        learn: bool,
+        learn: bool = True,
     ) -> None:
         _move(
             features.indptr.astype(np.int64, copy=False),
@@ -144,8 +143,8 @@ class DocumentVectors:
             self.ngrams,
             texts,
             rows,
-            np.float32(_SCALE * first_rate),
-            np.float32(_SCALE * last_rate),
+            np.float32(_SCALE * rates[0]),
+            np.float32(_SCALE * rates[1]),
             seed,
             learn,
         )
@@ -163,15 +162,20 @@ def _chances(
         middle = (low + high) / 2
         drawn = frequencies @ np.minimum(1, np.exp(middle) * weights)
         low, high = (middle, high) if drawn < wanted else (low, middle)
-    return np.minimum(1, np.exp(low) * weights)
+    return np.asarray(np.minimum(1, np.exp(low) * weights))
+
+
+def _falling(done: int, of: int) -> float:
+    """The learning rate after a part of the blocks or passes."""
+    return _RATE * (1 - done / of)
 
 
 def _on_sphere(count: int, size: int, random: np.random.Generator) -> Floats:
     vectors = random.standard_normal((count, size), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-@numba.njit(fastmath=True, nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(fastmath=True, nogil=True, error_model="numpy", cache=True)
 def _move(  # pragma: no cover  # compiled; tests call it
     ends: NDArray[np.int64],
     columns: NDArray[np.int32],
@@ -208,9 +212,13 @@ def _move(  # pragma: no cover  # compiled; tests call it
                     state ^= state << np.uint64(17)
                     column = table[(state >> np.uint64(20)) & mask]
                 ngram = ngrams[column]
-                cosine = zero
+                product, square = zero, zero
                 for k in range(size):
-                    cosine += text[k] * ngram[k]
+                    product += text[k] * ngram[k]
+                    square += ngram[k] * ngram[k]
+                # Rounding errors of the length would grow from step to step.
+                length = one / np.sqrt(square)
+                cosine = product * length
                 p = one / (one + np.exp(-scale * cosine))
                 slope = (-p if draw else one - p) * rate
                 # A step along the tangent, and the length of the result, which is that of both vectors.
@@ -219,9 +227,15 @@ def _move(  # pragma: no cover  # compiled; tests call it
                 own, other = (one - slope * cosine) * shrink, slope * shrink
                 if learn:
                     for k in range(size):
-                        x, y = text[k], ngram[k]
+                        x, y = text[k], ngram[k] * length
                         text[k] = own * x + other * y
                         ngram[k] = own * y + other * x
                 else:
                     for k in range(size):
-                        text[k] = own * text[k] + other * ngram[k]
+                        text[k] = own * text[k] + other * length * ngram[k]
+            square = zero
+            for k in range(size):
+                square += text[k] * text[k]
+            length = one / np.sqrt(square)
+            for k in range(size):
+                text[k] *= length
