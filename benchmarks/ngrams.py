@@ -1,10 +1,11 @@
 """Time, memory and figures of the n-gram model beside a plain TF-IDF regression (docs/experiments.md).
 
     python -m benchmarks.ngrams measure TRAIN [--test TEST] [--plain]
-    python -m benchmarks.ngrams short FILE TRAIN [TRAIN ...] --rows 1000000
+    python -m benchmarks.ngrams short FILE TRAIN[:LABEL] [TRAIN[:LABEL] ...] --rows 1000000
 
 `measure` fits on a file, or on four fifths of its rows if there is no test file. `short` writes pieces of
-8 to 12 words, or characters of Chinese, drawn at random from the rows of files, with their labels.
+8 to 12 words, or characters of Chinese, drawn at random from the rows of files, with their labels (those of
+the column LABEL).
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from recurra.tasks.classification.ngrams import NgramModel, words_of
 from recurra.tasks.reporter import Tick
 
 
-def rows_of(path: Path, labels: Labels | None, separator: str | None) -> tuple[list[str], Any, Labels]:
+def rows_of(
+    path: Path, labels: Labels | None, separator: str | None, column: str | None = None
+) -> tuple[list[str], Any, Labels]:
     """Returns texts, class numbers and classes of a file; the classes are learned if there are none."""
-    source = detect(path, DataConfig(label_separator=separator))
+    source = detect(path, DataConfig(label_separator=separator, label=column))
     labels = labels or Labels.learn(read(source, Skipped()), "auto", source)
     texts: list[str] = []
     codes = []
@@ -99,10 +102,11 @@ def measure(train: Path, test: Path | None, with_plain: bool, separator: str | N
     return found
 
 
-def short(out: Path, files: Sequence[Path], rows: int) -> None:
+def short(out: Path, files: Sequence[str], rows: int) -> None:
     """Writes short pieces of the rows of files; the classes of all files are classes."""
     random = np.random.default_rng(0)
-    pool = [rows_of(path, None, None) for path in files]
+    named = [file.partition(":") for file in files]
+    pool = [rows_of(Path(path), None, None, column or None) for path, _, column in named]
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
@@ -130,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured.add_argument("--label-separator")
     cut = commands.add_parser("short")
     cut.add_argument("out", type=Path)
-    cut.add_argument("files", type=Path, nargs="+")
+    cut.add_argument("files", nargs="+")
     cut.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args(arguments)
     if options.command == "short":

@@ -70,7 +70,7 @@ def test_yaml_round_trip_writes_every_default(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     again = read_settings(tmp_path / "config.yaml")
     assert build_config(again) == config
-    assert list(again) == ["recipe", "task", "data", "tokenizer", "unlabeled", "model", "train"]
+    assert list(again) == ["recipe", "task", "data", "tokenizer", "unlabeled", "predict", "model", "train"]
     assert set(again["train"]) == set(type(config.train).model_fields)
 
 

@@ -39,7 +39,7 @@ def test_the_directory_holds_what_the_design_lists(trained: Fitted) -> None:
     names = {path.name for path in trained.folder.iterdir()}
     assert names == {
         "manifest.json", "config.yaml", "model.safetensors", "tokenizer.json", "labels.json",
-        "metrics.json", "source.json", "history.csv", "report.html", "README.md", "training",
+        "metrics.json", "source.json", "profile.json", "history.csv", "report.html", "README.md", "training",
     }  # fmt: skip
 
 

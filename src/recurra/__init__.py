@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from recurra.runtime import deterministic
     from recurra.store import Bundle
     from recurra.tasks.classification.estimator import TextClassifier
+    from recurra.tasks.continuing import continue_files
     from recurra.tasks.deciding import decide_files
+    from recurra.tasks.explain_rows import explain
     from recurra.tasks.forecasting.estimator import Forecaster
     from recurra.tasks.language.estimator import LanguageModel
     from recurra.tasks.memory import memory
+    from recurra.tasks.monitoring import monitor_files
     from recurra.tasks.scoring import predict_files
     from recurra.tasks.settings import build_config
     from recurra.tasks.tagging.estimator import SequenceTagger
     from recurra.tasks.use import nearest
     from recurra.tasks.versus import compare_models
     from recurra.torch import accelerate
+    from recurra.tuning.call import tune
 
 __all__ = [
     "GRU",
@@ -49,17 +53,21 @@ __all__ = [
     "accelerate",
     "build_config",
     "compare_models",
+    "continue_files",
     "datasets",
     "decide_files",
     "deterministic",
+    "explain",
     "export_model",
     "load_keras",
     "memory",
+    "monitor_files",
     "nearest",
     "pad_sequences",
     "predict_files",
     "register_cell",
     "torch",
+    "tune",
 ]
 
 _HOMES = {
@@ -75,15 +83,19 @@ _HOMES = {
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
     "compare_models": "recurra.tasks.versus",
+    "continue_files": "recurra.tasks.continuing",
     "decide_files": "recurra.tasks.deciding",
     "deterministic": "recurra.runtime",
+    "explain": "recurra.tasks.explain_rows",
     "export_model": "recurra.export.write",
     "load_keras": "recurra.layers",
     "memory": "recurra.tasks.memory",
+    "monitor_files": "recurra.tasks.monitoring",
     "nearest": "recurra.tasks.use",
     "pad_sequences": "recurra.datasets",
     "predict_files": "recurra.tasks.scoring",
     "register_cell": "recurra.cells",
+    "tune": "recurra.tuning.call",
     **{task.estimator: f"{task.package}.estimator" for task in TASKS},
 }
 

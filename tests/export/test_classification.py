@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from recurra.layers.bigrams import BigramEmbedding
 from recurra.layers.evidence import NgramEvidence
 from recurra.layers.network import pooled, pooling_of, recurrent_stack
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.classification.assets import ClassifierAssets
 from recurra.tasks.classification.experts import Combination
 from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.use import answers_for, load
@@ -118,6 +120,35 @@ def test_many_labels_have_thresholds_inside(classifier: Path) -> None:
         outputs = run(probe.inputs)
         np.testing.assert_array_equal(
             outputs["predicted"], probe.answers["probabilities"] >= np.array(limits)
+        )
+
+
+@dataclass(frozen=True)
+class Decided(ClassifierAssets):
+    """Assets with thresholds or costs, and answers that may be "unsure"."""
+
+    decision: Any = field(default=None, kw_only=True)
+
+
+@pytest.mark.parametrize("gains", [np.array([0.9, 0.1]), np.array([[0.0, -1.0], [-9.0, 0.0]]), None])
+def test_thresholds_costs_and_unsure_answers(classifier: Path, gains: Any, tmp_path: Path) -> None:
+    bundle = load(classifier)
+    own = {f.name: getattr(bundle.assets, f.name) for f in fields(bundle.assets)}
+    assets = Decided(**{**own, "decision": SimpleNamespace(gains=gains, abstain=0.55)})
+    found = plan(replace(bundle, assets=assets))
+    run = run_graph(found.graph())
+    assert found.signature["abstain"] == 0.55
+    assert [output["name"] for output in found.signature["outputs"]] == [
+        "probabilities",
+        "predicted",
+        "answered",
+    ]
+    for probe in found.probes(np.random.default_rng(4)):
+        p, outputs = probe.answers["probabilities"], run(probe.inputs)
+        values = p if gains is None else p / gains if gains.ndim == 1 else p @ gains
+        np.testing.assert_array_equal(outputs["predicted"], values.argmax(axis=1))
+        np.testing.assert_array_equal(
+            outputs["answered"], p[np.arange(len(p)), values.argmax(axis=1)] >= 0.55
         )
 
 

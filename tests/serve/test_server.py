@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recurra.errors import ConfigError
 from recurra.serve import running
+from recurra.serve import server as server_module
 from tests.conftest import ROOT, Fitted, Run
 from tests.serve.conftest import Client
 
@@ -48,21 +50,25 @@ def command(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
 
 
 def test_a_signal_ends_the_server_when_the_running_requests_are_answered(trained: Fitted) -> None:
-    with command(trained.folder, "--wait", 800) as (process, client):
+    with command(trained.folder, "--wait", 1_000) as (process, client):
         found: list[int] = []
 
         def ask() -> None:
             found.append(client.post("/predict", {"inputs": "a great film"}).status)
 
         threads = [threading.Thread(target=ask) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.4)  # all wait for the batch, which waits for more texts
-        assert not found
-        process.send_signal(signal.SIGTERM)
+        with socket.create_connection((client.host, client.port)) as unfinished:
+            head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+            unfinished.sendall(head)  # the batch waits for this request
+            time.sleep(0.1)
+            for thread in threads:
+                thread.start()
+            time.sleep(0.4)
+            assert not found
+            process.send_signal(signal.SIGTERM)
+            for thread in threads:
+                thread.join()
         out, err = process.communicate(timeout=60)
-        for thread in threads:
-            thread.join()
         assert found == [200] * 5
         assert process.returncode == 0, err
         assert "all requests are answered" in out
@@ -119,6 +125,22 @@ def test_an_address_in_use_is_said(trained: Fitted, run: Run) -> None:
     assert refused.code == 2
     assert f"127.0.0.1:{port}: can't be listened at" in refused.err
     assert run("serve", trained.folder, "--host", "no.such.name.invalid").code == 2
+
+
+def test_connections_send_without_delay(trained: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    made = server_module._Protocol.connection_made
+
+    def noted(self: Any, transport: Any) -> None:
+        made(self, transport)
+        found = transport.get_extra_info("socket")
+        seen.append(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(server_module._Protocol, "connection_made", noted)
+    with running([trained.folder], refresh=0) as address:
+        Client(address).get("/v2")
+    assert seen
+    assert all(seen)
 
 
 def test_what_cant_be_served_is_one_line(trained: Fitted, run: Run, tmp_path: Path) -> None:

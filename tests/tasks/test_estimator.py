@@ -52,7 +52,7 @@ OWN: dict[type[RecurrentEstimator], dict[str, Any]] = {
 every_estimator = pytest.mark.parametrize("kind", DATA, ids=lambda kind: kind.__name__)
 
 # Settings that have no effect on, or no meaning for, a model that is trained in memory from Python objects.
-OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard"}
+OF_A_FOLDER = {"train.checkpoint_minutes", "train.tensorboard", "train.trackers"}
 OF_WORDS = {
     "model.embedding",
     "model.bigrams",
@@ -69,7 +69,11 @@ OF_WORDS = {
     "train.unfreeze_after",
 }
 LEFT_OUT = {
-    TextClassifier: {*OF_A_FOLDER, *(f"unlabeled.{name}" for name in UnlabeledConfig.model_fields)},
+    TextClassifier: {
+        *OF_A_FOLDER,
+        "predict.headline",
+        *(f"unlabeled.{name}" for name in UnlabeledConfig.model_fields),
+    },
     LanguageModel: {
         *OF_A_FOLDER,
         "model.bidirectional",

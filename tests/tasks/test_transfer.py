@@ -59,7 +59,7 @@ def fitted(run: Run, small: Path, out: Path, *options: object) -> Bundle:
 def test_a_pretrained_model_is_a_model_without_figures_of_a_test(big: Path, run: Run) -> None:
     assert {path.name for path in big.iterdir()} == {
         "manifest.json", "config.yaml", "model.safetensors", "tokenizer.json", "labels.json",
-        "metrics.json", "source.json", "history.csv", "README.md", "training",
+        "metrics.json", "source.json", "profile.json", "history.csv", "README.md", "training",
     }  # fmt: skip
     assert "--pretrained" in (big / "README.md").read_text(encoding="utf-8")
     assert run("predict", big, "--text", "It was great").code == 0

@@ -42,6 +42,7 @@ def fit(
     layerwise_lr: options.LayerwiseRate = None,
     minutes: options.Minutes = None,
     risk: options.Risk = None,
+    continued: options.Continue = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -56,6 +57,33 @@ def fit(
     if risk is not None:
         settings = [*(settings or []), f"predict.risk={risk}"]
     place = out or options.default_out(data, "model")
+    if continued is not None:
+        fixed = {"--recipe": recipe, "--config": config, "--task": task, "--target": target}
+        more = {"--unlabeled": unlabeled, "--pretrained": pretrained, "--resume": resume, "--group": group}
+        for name, value in {**fixed, **more}.items():
+            if value not in (None, False):
+                raise typer.BadParameter("is not for a model that is continued", param_hint=name)
+        with saying_what_is_kept(place):
+            from recurra.tasks.continuing import continue_files
+
+            described = options.file_settings(settings, skip_bad_rows)
+            if minutes is not None:
+                described.setdefault("train", {})["minutes"] = minutes
+            gone_on = continue_files(
+                continued,
+                data,
+                place,
+                settings=described,
+                valid=valid,
+                test=test,
+                overwrite=overwrite,
+                baseline=baseline,
+                command=shlex.join(["recurra", *sys.argv[1:]]),
+                begun=begun,
+                reporter=screen,
+            )
+        screen.finish({**gone_on.as_json(), "forgotten": gone_on.bundle.metrics["forgotten"]})
+        return
     with saying_what_is_kept(place):
         built = options.chosen_config(
             recipe,

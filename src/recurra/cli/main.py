@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from recurra.cli import compare, data, decide, export, fit, serve, use
+from recurra.cli import compare, data, decide, export, fit, monitor, serve, tune, use
 from recurra.cli.help import Grouped
 from recurra.cli.terminal import safe_streams
 from recurra.errors import RecurraError
@@ -39,7 +39,9 @@ _command("evaluate")(use.evaluate)
 _command("predict")(use.predict)
 _command("decide")(decide.decide)
 _command("inspect")(use.inspect)
+_command("monitor")(monitor.monitor)
 _command("compare")(compare.compare)
+_command("tune")(tune.tune)
 _command("export")(export.export)
 _command("serve")(serve.serve)
 

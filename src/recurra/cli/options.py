@@ -114,6 +114,15 @@ Risk = Annotated[
 Engine = Annotated[
     _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
 ]
+Continue = Annotated[
+    Path | None,
+    typer.Option(
+        "--continue",
+        metavar="MODEL",
+        help="Train this model further on DATA: its weights, its words and new ones (classify).",
+        rich_help_panel=PRETRAINED,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)
@@ -213,14 +222,32 @@ def chosen_config(
     settings: list[str] | None,
     group: str | None = None,
     skip_bad_rows: bool = False,
+    **options: Any,
+) -> Config:
+    """Builds the settings of `chosen_layers`, whose arguments and errors it has.
+
+    Raises:
+        ConfigError: besides, an unknown key or a value out of its range.
+    """
+    from recurra.tasks.settings import build_config
+
+    return build_config(*chosen_layers(recipe, file, settings, group, skip_bad_rows, **options), where=file)
+
+
+def chosen_layers(
+    recipe: str | None,
+    file: Path | None,
+    settings: list[str] | None,
+    group: str | None = None,
+    skip_bad_rows: bool = False,
     *,
     task: str | None = None,
     data: Path | None = None,
     target: str | None = None,
     unlabeled: bool = False,
     **train: Any,
-) -> Config:
-    """Merges the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
+) -> tuple[dict[str, Any], ...]:
+    """Returns the settings of the recipe, the file, ``--set`` and the options; later ones take precedence.
 
     The task is that of ``--task``, ``--set task=`` or the file; otherwise forecasting if ``target`` is given;
     otherwise that of the named recipe; otherwise it follows from the name of the data file. The recipe is
@@ -229,12 +256,12 @@ def chosen_config(
     are settings of that section; None and False are left out.
 
     Raises:
-        ConfigError: an unknown task, recipe or key, a value out of its range, or ``--set`` or ``--config``
-            contradict ``--task`` or ``--recipe``.
+        ConfigError: an unknown task or recipe, or ``--set`` or ``--config`` contradict ``--task`` or
+            ``--recipe``.
     """
     from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_info, task_of_file
-    from recurra.tasks.settings import build_config, parse_assignment, recipe_under
+    from recurra.tasks.settings import parse_assignment, recipe_under
 
     from_file = read_settings(file) if file else {}
     assigned = merged_settings(*(parse_assignment(assignment) for assignment in settings or []))
@@ -259,7 +286,7 @@ def chosen_config(
     layers = (from_file, assigned, {"task": info.name, "data": columns, "train": given(**train), **series})
     default = (info.recipe_with_unlabeled if unlabeled else None) or info.recipe
     base = recipe_under(str(named) if named else default, *layers)
-    return build_config(base, *layers, where=file)
+    return (base, *layers)
 
 
 def check_agreement(option: str, value: str | None, setting: str, other: Any) -> None:

@@ -249,15 +249,33 @@ def inspect(
             help="memory: number of steps to look back.  [default: 100, fewer if texts are shorter]"
         ),
     ] = None,
-    texts: Annotated[int | None, typer.Option(help="memory: number of texts.  [default: 32]")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="memory: write a figure to this file (.html, .png or .svg).")
+    texts: Annotated[
+        int | None,
+        typer.Option(
+            help="memory: number of texts.  [default: 32]; explain --out: rows that are explained.  "
+            "[default: 1000]"
+        ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="memory: write a figure to this file (.html, .png or .svg); explain: TEXT is a file "
+            "of rows, and a page (.html, with .jsonl beside it) or lines (.jsonl) are written."
+        ),
+    ] = None,
+    settings: options.FileSettings = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show a model's layers, the nearest words of a word, the explanation of a prediction, or its memory."""
-    given = {"--fresh": fresh, "--beside": beside, "--radius": radius, "--steps": steps}
-    for name, value in {**given, "--texts": texts, "--out": out}.items():
+    many = what == "explain" and out is not None
+    given: dict[str, object] = {
+        "--fresh": fresh, "--beside": beside, "--radius": radius, "--steps": steps,
+    }  # fmt: skip
+    if not many:
+        given |= {"--texts": texts, "--out": out}
+        if settings:
+            raise typer.BadParameter("only valid with explain FILE --out", param_hint="--set")
+    for name, value in given.items():
         if what != "memory" and value not in (None, False):
             raise typer.BadParameter(f"only valid with memory, not with {what}", param_hint=name)
     from recurra.tasks.use import explain, summary, words
@@ -287,5 +305,26 @@ def inspect(
         raise typer.BadParameter(f"give {missing}", param_hint="TEXT")
     elif what == "words":
         screen.finish(words(model, text, screen))
+    elif out is not None:
+        _explain_file(model, Path(text), out, texts, settings, screen)
     else:
         screen.finish(explain(model, text, screen))
+
+
+def _explain_file(
+    model: Path, data: Path, out: Path, texts: int | None, settings: list[str] | None, screen: Screen
+) -> None:
+    """Writes the explanations of a file, and prints the strongest words of each class and the test."""
+    from recurra.tasks.explain_rows import TEXTS, explain
+
+    described = options.file_settings(settings, False)
+    found = explain(model, data, out=out, texts=texts or TEXTS, settings=described, reporter=screen)
+    rows = [
+        (words.label, f"{words.rows:,}", ", ".join(word.text for word in words.towards[:6]))
+        for words in found.classes[:20]
+    ]
+    screen.table("", ("predicted class", "texts", "words that push it"), rows)
+    if found.deletion is not None:
+        screen.note(found.deletion.sentence())
+    screen.note(f"{len(found.rows):,} of {found.of:,} texts explained: {out}")
+    screen.finish({"out": str(out), **found.model_dump(mode="json", exclude={"rows"})})

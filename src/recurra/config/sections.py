@@ -403,3 +403,8 @@ class TrainConfig(Section):
     tensorboard: bool = Field(
         False, description="write TensorBoard logs to training/tensorboard in the model directory"
     )
+    trackers: list[Literal["mlflow", "wandb"]] = Field(
+        [],
+        description="experiment trackers that get the settings and the figures of each epoch (extras mlflow, "
+        "wandb); their own environment variables say where",
+    )

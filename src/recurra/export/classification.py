@@ -61,10 +61,17 @@ def plan(bundle: ClassifierBundle) -> Plan:
                 ["batch", len(labels.names)] if several else ["batch"],
                 "whether the probability of each label reaches its threshold"
                 if several
-                else "the number of the most probable label",
+                else "the number of the label: the most probable one, unless thresholds or costs were fitted",
             ),
         ],
     }
+    least = decided(bundle)[1]
+    if least is not None:
+        meaning = (
+            f'whether the probability of the label is at least {least:g}; if not, the answer is "unsure"'
+        )
+        signature["outputs"].append(described("answered", "bool", ["batch"], meaning))
+    signature["abstain"] = least
     files = {"tokenizer.json": tokenizer_file(bundle.assets.tokenizer)} if _network(bundle) else {}
     return Plan(
         graph=partial(_graph, bundle),
@@ -182,6 +189,21 @@ def _graph(bundle: ClassifierBundle) -> Graph:
     return graph
 
 
+def decided(bundle: ClassifierBundle) -> tuple[NDArray[np.float32] | None, float | None]:
+    """Returns what multiplies probabilities ``(B, C)`` before the largest is chosen, and a confidence.
+
+    The first is ``(C, C)``, or None for the most probable class; the second is the probability below which
+    an answer is "unsure", or None for none.
+    """
+    decision = getattr(bundle.assets, "decision", None)
+    if decision is None:
+        return None, None
+    gains = decision.gains
+    if gains is not None and np.ndim(gains) == 1:
+        gains = np.diag(1 / np.asarray(gains, np.float64))
+    return None if gains is None else np.asarray(gains, np.float32), decision.abstain
+
+
 def _answers(graph: Graph, bundle: ClassifierBundle, logits: Value) -> None:
     """Adds the outputs."""
     labels = bundle.assets.labels
@@ -198,7 +220,14 @@ def _answers(graph: Graph, bundle: ClassifierBundle, logits: Value) -> None:
         limits = graph.constant(bundle.assets.limits.astype(np.float32))
         graph.output("predicted", graph.op("GreaterOrEqual", p, limits), np.bool_, dims)
     else:
-        graph.output("predicted", graph.op("ArgMax", p, axis=1, keepdims=0), np.int64, ["batch"])
+        gains, least = decided(bundle)
+        values = p if gains is None else graph.op("MatMul", p, graph.constant(gains))
+        graph.output("predicted", graph.op("ArgMax", values, axis=1, keepdims=0), np.int64, ["batch"])
+        if least is not None:
+            places = graph.op("ArgMax", values, axis=1, keepdims=1)
+            confidence = graph.op("Squeeze", graph.op("GatherElements", p, places, axis=1), graph.integers(1))
+            sure = graph.op("GreaterOrEqual", confidence, graph.constant(np.float32(least)))
+            graph.output("answered", sure, np.bool_, ["batch"])
 
 
 def _scaled(graph: Graph, logits: Value, weight: float) -> Value:
@@ -206,8 +235,19 @@ def _scaled(graph: Graph, logits: Value, weight: float) -> Value:
 
 
 def _network_logits(graph: Graph, network: Classifier, tokens: Value, lengths: Value) -> Value:
-    """Adds the logits ``(B, K)`` of the network."""
+    """Adds the logits ``(B, K)`` of the network; of an ensemble, the mean of its members'."""
     valid = layers.inside(graph, lengths, graph.size(tokens, 1))
+    evidence = None
+    if network.evidence is not None:
+        evidence = layers.evidence(graph, network.evidence, tokens, valid)
+    members = [member for member in network.members() if isinstance(member, Classifier)]
+    each = [_member_logits(graph, member, tokens, lengths, valid, evidence) for member in members]
+    return each[0] if len(each) == 1 else graph.op("Mean", *each)
+
+
+def _member_logits(
+    graph: Graph, network: Classifier, tokens: Value, lengths: Value, valid: Value, evidence: Value | None
+) -> Value:
     words = tokens
     first = len(SPECIALS) + network.words
     if first < network.embedding.num_embeddings:
@@ -216,8 +256,8 @@ def _network_logits(graph: Graph, network: Classifier, tokens: Value, lengths: V
     x = layers.embedded(graph, network.embedding, words)
     if network.bigrams is not None:
         x = graph.op("Add", x, layers.bigrams(graph, network.bigrams, tokens))
-    if network.evidence is not None:
-        x = graph.op("Concat", x, layers.evidence(graph, network.evidence, tokens, valid), axis=2)
+    if evidence is not None:
+        x = graph.op("Concat", x, evidence, axis=2)
     steps = graph.op("Transpose", x, perm=[1, 0, 2])
     outputs, states = recurrent(graph, network.recurrent, steps, graph.cast(lengths, np.int32))
     final = last(graph, network.recurrent, states)

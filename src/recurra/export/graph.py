@@ -16,10 +16,12 @@ from onnx import helper, numpy_helper
 
 from recurra.errors import OutputError
 
-__all__ = ["OPSET", "Graph", "Value", "as_array"]
+__all__ = ["OPSET", "TABLE", "Graph", "Value", "as_array"]
 
 OPSET = 18
 """The version of the operators: that of ONNX 1.13, which ONNX Runtime reads since 1.14."""
+TABLE = "table"
+"""The beginning of the names of nodes that look up a table of vectors, which may have 8 bits."""
 _FORMAT = 9
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
 Value = str
@@ -88,7 +90,7 @@ class Graph:
     def ops(self, kind: str, *inputs: Value, outputs: int, **attributes: Any) -> list[Value]:
         """Adds a node with several outputs."""
         names = [self.name(kind.lower()) for _ in range(outputs)]
-        self._nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        self._nodes.append(helper.make_node(kind, inputs, names, **{"name": names[0], **attributes}))
         return names
 
     def name(self, prefix: str) -> Value:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from recurra.export.graph import Graph, Value, as_array
+from recurra.export.graph import TABLE, Graph, Value, as_array
 from recurra.layers import AttentionPooling, BigramEmbedding, JoinedPooling, MaxPooling
 from recurra.layers.evidence import LONGEST, NgramEvidence
 
@@ -40,7 +40,7 @@ def linear(graph: Graph, layer: nn.Linear, x: Value) -> Value:
 
 def embedded(graph: Graph, table: nn.Embedding, ids: Value) -> Value:
     """Adds the vectors of ids."""
-    return graph.op("Gather", graph.constant(as_array(table.weight)), ids)
+    return graph.op("Gather", graph.constant(as_array(table.weight)), ids, name=graph.name(TABLE))
 
 
 def inside(graph: Graph, lengths: Value, T: Value) -> Value:

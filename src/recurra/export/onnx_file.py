@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from recurra.errors import OutputError
+from recurra.export.graph import TABLE
 from recurra.export.plan import Arrays, Plan, Run
 
 __all__ = ["session", "write_int8", "write_onnx"]
@@ -43,13 +45,29 @@ def write_int8(source: Path, path: Path) -> Run:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            quantize_dynamic(source, draft, weight_type=QuantType.QInt8)
+            nodes = _quantized(onnx.load(source))
+            quantize_dynamic(source, draft, weight_type=QuantType.QInt8, nodes_to_quantize=nodes)
             draft.replace(path)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # the library raises nothing narrower
         raise OutputError(f"ONNX Runtime can't quantize the model ({error})") from error
     finally:
         root.setLevel(level)
     return session(path)
+
+
+def _quantized(model: onnx.ModelProto) -> list[str]:
+    """Returns the nodes that get weights of 8 bits: products with weights, LSTM, and tables of vectors.
+
+    The weights of n-grams stay as they are: a text has few of them, and they are most of its answer.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "LSTM"
+        or (node.op_type == "MatMul" and node.input[1] in constants)
+        or node.name.startswith(TABLE)
+    ]
 
 
 def session(path: Path) -> Run:
@@ -62,7 +80,7 @@ def session(path: Path) -> Run:
     options.log_severity_level = _ERRORS_ONLY
     try:
         loaded: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except RuntimeError as error:
+    except Exception as error:  # the library raises nothing narrower
         raise OutputError(f"ONNX Runtime can't load the model ({error})") from error
     names = [output.name for output in loaded.get_outputs()]
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 from recurra.errors import ConfigError, DependencyError
 from recurra.export.layers import MULTIPLIER
 from recurra.export.scan import cell_step
-from recurra.layers import Recurrent, States
+from recurra.layers import BigramEmbedding, Recurrent, States
+from recurra.layers.bigrams import pair_ids
 from recurra.layers.embedding import PADDING
 from recurra.layers.evidence import LONGEST, NgramEvidence
 from recurra.layers.network import Network
@@ -115,6 +116,8 @@ def _plain(network: Network) -> Network:
                 setattr(module, name, PlainRecurrent(child))
             elif isinstance(child, NgramEvidence):
                 setattr(module, name, PlainEvidence(child))
+            elif isinstance(child, BigramEmbedding):
+                setattr(module, name, PlainBigrams(child))
     return network
 
 
@@ -144,11 +147,34 @@ def ngram_keys(hashes: Tensor, valid: Tensor) -> list[Tensor]:
     found, mixed, whole = [], hashes, valid
     for size in range(1, LONGEST + 1):
         if size > 1:
-            mixed = functional.pad(mixed, (1, -1)) * MULTIPLIER + hashes
-            whole = valid & functional.pad(whole, (1, -1))
+            mixed = _later(mixed) * MULTIPLIER + hashes
+            whole = valid & _later(whole)
         keys = (mixed >> 16) & ((1 << 48) - 1)  # the shift is arithmetic: the mask takes the signs away
         found.append(torch.where(whole, keys, -1))
     return found
+
+
+def _later(x: Tensor) -> Tensor:
+    """Returns ``(B, T)`` with each value one step later, and 0 at the first step.
+
+    (A slice would make PyTorch tell texts of two tokens from others.)
+    """
+    return torch.where(torch.arange(x.shape[1]) == 0, torch.zeros_like(x), x.roll(1, 1))
+
+
+class PlainBigrams(nn.Module):
+    """`BigramEmbedding` for any number of steps."""
+
+    def __init__(self, layer: BigramEmbedding) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Returns the vectors ``(B, T, E)`` of ids ``(B, T)``."""
+        end = torch.arange(tokens.shape[1]) == tokens.shape[1] - 1
+        following = torch.where(end, PADDING, tokens.roll(-1, 1))
+        table = self.layer.table
+        return functional.embedding(pair_ids(tokens, following, table.num_embeddings), table.weight)
 
 
 class NgramProgram(nn.Module):
@@ -185,8 +211,7 @@ class NgramProgram(nn.Module):
         keys = self.keys
         places = torch.searchsorted(keys, wanted)
         columns = torch.where(keys[places] == wanted, places, len(keys) - 1).sort(dim=1).values
-        first = torch.ones_like(columns, dtype=torch.bool)
-        first[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        first = columns + 1 != _later(columns + 1)  # 0 before the first one, which no column is
         run = first.long().cumsum(1) - 1
         counts = torch.zeros_like(columns, dtype=torch.float32)
         counts = counts.scatter_add(1, run, torch.ones_like(counts)).gather(1, run)
@@ -204,16 +229,22 @@ class ClassifierProgram(nn.Module):
 
     def __init__(self, bundle: AnyBundle) -> None:
         super().__init__()
+        from recurra.export.classification import decided  # it imports this module
+
         experts: FittedExperts | None = bundle.assets.experts
         self.kind = bundle.assets.labels.label_kind
         self.network = _plain(bundle.model) if experts is None or experts.network_used else None
         self.ngrams = None if experts is None or not experts.ngrams_used else NgramProgram(experts)
         self.scale = 1 / (bundle.temperature or 1.0) if experts is None else experts.combination.recurrent
         self.intercept = 0.0 if experts is None else experts.combination.intercept
-        self.register_buffer("limits", torch.from_numpy(bundle.assets.limits.astype(np.float32)))
+        several = self.kind == "multilabel"
+        gains, self.least = (None, None) if several else decided(bundle)
+        limits = bundle.assets.limits if several else np.eye(1) if gains is None else gains
+        self.decided = gains is not None
+        self.register_buffer("limits", torch.from_numpy(np.asarray(limits, np.float32)))
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns probabilities and predicted labels for the inputs of the signature, in its order."""
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Returns the outputs of the signature for its inputs, in their order."""
         logits: Tensor | float = self.intercept
         if self.network is not None:
             logits = logits + self.scale * self.network(inputs[0], inputs[1])
@@ -224,7 +255,12 @@ class ClassifierProgram(nn.Module):
             p = torch.softmax(logits, 1)
         else:
             p = torch.sigmoid(torch.cat([-logits, logits], 1) if self.kind == "binary" else logits)
-        return p, (p >= self.limits) if self.kind == "multilabel" else p.argmax(1)
+        if self.kind == "multilabel":
+            return p, p >= self.limits
+        predicted = (p @ self.limits if self.decided else p).argmax(1)
+        if self.least is None:
+            return p, predicted
+        return p, predicted, p.gather(1, predicted[:, None])[:, 0] >= self.least
 
 
 class TaggerProgram(nn.Module):
@@ -276,7 +312,7 @@ class ForecasterProgram(nn.Module):
 
     def __init__(self, bundle: AnyBundle) -> None:
         super().__init__()
-        from recurra.export.forecasting import scales_of
+        from recurra.export.forecasting import scales_of  # it imports this module
 
         series, layout, reach = bundle.config.series, bundle.assets.layout, reach_of(bundle)
         self.network = _plain(bundle.model)

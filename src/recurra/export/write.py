@@ -115,7 +115,7 @@ def _write(
     if to == "torch-export":
         from recurra.export.program import write_program
 
-        runs["program.pt2"] = write_program(plan, probes, draft / "program.pt2")
+        runs["program.pt2"] = write_program(plan, draft / "program.pt2")
     else:
         from recurra.export.onnx_file import write_int8, write_onnx
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from recurra.layers.embedding import PADDING, Embedding
 
-__all__ = ["BigramEmbedding", "bigram_ids"]
+__all__ = ["BigramEmbedding", "bigram_ids", "pair_ids"]
 
 # A step of the generator of Park and Miller, of a sum by which both tokens and their order count.
 _FACTOR, _MODULUS = 48_271, 2**31 - 1
@@ -29,7 +29,11 @@ def bigram_ids(tokens: Tensor, rows: int) -> Tensor:
         >>> bool(ids[0, 0] == ids[0, 2] != ids[0, 1]), ids[0, 3:].tolist()
         (True, [0, 0])
     """
-    following = functional.pad(tokens[:, 1:], (0, 1), value=PADDING)
+    return pair_ids(tokens, functional.pad(tokens[:, 1:], (0, 1), value=PADDING), rows)
+
+
+def pair_ids(tokens: Tensor, following: Tensor, rows: int) -> Tensor:
+    """Returns the row of each pair of a token and the one that follows it, as `bigram_ids` does."""
     hashed = (tokens * _FIRST + following * _SECOND + 1) % _MODULUS * _FACTOR % _MODULUS % (rows - 1) + 1
     return hashed.masked_fill((tokens == PADDING) | (following == PADDING), PADDING)
 

@@ -106,14 +106,12 @@ class Service:
         except TimeoutError:
             raise AskError(504, f"there was no answer within {self.limits.timeout:g} s") from None
 
-    async def answer(self, model: Model, question: Question, options: dict[str, Any]) -> Answered:
-        """Returns the answers to a question."""
+    def ask(self, model: Model, question: Question, options: dict[str, Any]) -> Future[Answered]:
+        """Returns the future answers to a question."""
         if question.table is not None:
             table = question.table
-            return await self.result(
-                self.worker.call(model, lambda: answer_table(model.bundle, table, options))
-            )
-        return await self.result(self.worker.texts(model, question.texts, options))
+            return self.worker.call(model, lambda: answer_table(model.bundle, table, options))
+        return self.worker.texts(model, question.texts, options)
 
 
 def create_app(
@@ -222,7 +220,8 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/health/ready", summary="Whether all models can answer")
     async def ready() -> JSONResponse:
-        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+        can_answer = service.ready and service.worker.works
+        return JSONResponse({"ready": can_answer}, 200 if can_answer else 503)
 
     @app.post("/v2/repository/index", summary="The models and their versions")
     async def index() -> Any:
@@ -240,10 +239,12 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
         model = service.model(name, version)
-        raw = await read_body(request, service.limits)
-        call = parse_call(raw, request.headers.get(HEADER_LENGTH), model, service.limits)
-        options = options_of(model.bundle.task, call.parameters, service.limits)
-        answered = await service.answer(model, Question(call.texts, call.table), options)
+        with service.worker.arriving():
+            raw = await read_body(request, service.limits)
+            call = parse_call(raw, request.headers.get(HEADER_LENGTH), model, service.limits)
+            options = options_of(model.bundle.task, call.parameters, service.limits)
+            future = service.ask(model, Question(call.texts, call.table), options)
+        answered = await service.result(future)
         body, head = written_outputs(model, call, answered)
         if head is None:
             return Response(body, media_type="application/json")
@@ -258,13 +259,16 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 def _add_predict(app: FastAPI, service: Service) -> None:
     async def predict(request: Request, name: str | None = None, version: str | None = None) -> Response:
         model = service.model(name, version)
-        raw = await read_body(request, service.limits)
-        question = parse_question(raw, model.bundle.task, service.limits)
+        with service.worker.arriving():
+            raw = await read_body(request, service.limits)
+            question = parse_question(raw, model.bundle.task, service.limits)
+            if not question.stream:
+                parameters, labels = with_known_names(model.bundle.task, question.parameters)
+                options = options_of(model.bundle.task, parameters, service.limits)
+                future = service.ask(model, question, options)
         if question.stream:
             return await streamed(model, question)
-        parameters, labels = with_known_names(model.bundle.task, question.parameters)
-        options = options_of(model.bundle.task, parameters, service.limits)
-        answered = await service.answer(model, question, options)
+        answered = await service.result(future)
         wanted = request.headers.get("accept", "").split(",")[0].partition(";")[0].strip()
         if wanted in _FORMS:
             return Response(answered.written(_FORMS[wanted]), media_type=wanted)

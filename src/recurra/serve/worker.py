@@ -6,9 +6,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ class Worker:
         self._limits, self._measures = limits, measures
         self._jobs: deque[_Job] = deque()
         self._waiting = 0  # texts
+        self._arriving = 0  # requests that are read
         self._changed = threading.Condition()
         self._closing = False
         self._pace = 0.01  # seconds for a text, a moving mean
@@ -69,6 +70,11 @@ class Worker:
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
+
+    @property
+    def works(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Finishes the jobs that are waiting, and ends the thread."""
@@ -94,6 +100,18 @@ class Worker:
             AskError: too many texts are waiting (429).
         """
         return self._put(_Job(Future(), model, 1, self._deadline(), call=function))
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """Context in which a request is read: a batch waits for it, for some milliseconds."""
+        with self._changed:
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._arriving -= 1
+                self._changed.notify()
 
     def _deadline(self) -> float:
         return time.monotonic() + self._limits.timeout
@@ -122,8 +140,8 @@ class Worker:
     def _next(self) -> list[_Job] | None:
         """Returns the jobs to answer together; None at the end.
 
-        These are the first one, and those with the same key among the others, that come within some
-        milliseconds of it, up to a batch.
+        These are the first one, and those with the same key among the others, up to a batch. While further
+        requests are read, it waits for them, for some milliseconds: a single client does not wait.
         """
         limit, wait = self._limits.batch, self._limits.wait / 1_000
         with self._changed:
@@ -134,7 +152,7 @@ class Worker:
             first = self._jobs[0]
             if first.key is not None:
                 until = time.monotonic() + wait
-                while not self._closing and self._waiting < limit:
+                while self._arriving and not self._closing and self._waiting < limit:
                     left = until - time.monotonic()
                     if left <= 0:
                         break

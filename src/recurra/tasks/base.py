@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from recurra.tasks.reporter import Counting, Reporter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from recurra.config import Config
     from recurra.io.tokenizer import Vocabulary
     from recurra.layers.network import Network
     from recurra.measure.explain import Explanation
+    from recurra.measure.shift import Profile
     from recurra.store import AnyBundle, Assets
     from recurra.tasks.answers import Answers
     from recurra.tasks.corpus import Corpus
@@ -290,6 +293,7 @@ class Task(Generic[P, B]):
             pretrained vectors.
         use: what a model is used for, by command; ``MODEL`` stands for its directory.
         explain: returns the contribution of each word of a text to the prediction.
+        label_log_odds: returns the log-odds of a label for each of N texts, (N,): bundle, texts, labels.
         untrained: returns an untrained bundle of a recipe and its `sequences`, of a file or, if None, of the
             built-in sample; for ``recurra inspect RECIPE memory``.
         check: counts what is wrong with files, and goes on after a fault; for ``recurra data check``.
@@ -299,6 +303,12 @@ class Task(Generic[P, B]):
         decide: returns the bundle with what the section ``predict`` of its settings asks for, fitted on a
             part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
             None if there is nothing to decide.
+        profile: returns what is known without labels of a part, for ``recurra monitor``; the assets save it
+            as ``profile``.
+        profile_file: the same of the rows of a request.
+        continued: returns new rows with the classes of a model, and with its vocabulary and more, for
+            ``recurra fit --continue``: bundle, file, settings, reporter, other files as for ``prepare``.
+        answered_labels: returns the predicted label of each text, spelled as those of ``predicted``.
         predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
             and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
         describe_decision: reports how a model decides, and returns it as JSON values.
@@ -328,12 +338,17 @@ class Task(Generic[P, B]):
     calibrate: Callable[[B, P, Reporter], B] | None = None
     vocabulary: Callable[[P], Vocabulary] | None = None
     explain: Callable[[B, str], Explanation] | None = None
+    label_log_odds: Callable[[B, Sequence[str], Sequence[str]], NDArray[np.float64]] | None = None
     use: Mapping[str, str] = field(default_factory=dict)
     untrained: Callable[[Any, Path | None], tuple[B, Iterator[Tensor]]] | None = None
     check: Check | None = None
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
     decide: Callable[[B, Any, Reporter], B] | None = None
+    profile: Callable[[B, Any], Profile] | None = None
+    profile_file: Callable[[B, PredictRequest], Profile] | None = None
+    continued: Callable[..., P] | None = None
+    answered_labels: Callable[[B, list[str]], list[str]] | None = None
     predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None
     with_soft_labels: Callable[[P, Reporter, float], P] | None = None

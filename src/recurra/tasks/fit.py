@@ -19,6 +19,7 @@ from recurra.measure.report import framed, render
 from recurra.store import AnyBundle
 from recurra.tasks.base import Assessment, AssessOptions
 from recurra.tasks.card import began_from, fit_report, today
+from recurra.tasks.continuing import GoesOn, forgotten
 from recurra.tasks.minutes import Budget, Plan, spoken
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
@@ -85,6 +86,7 @@ def fit_files(
     explained: int = 3,
     command: str = "",
     begun: float | None = None,
+    continued: tuple[Path, AnyBundle] | None = None,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains on ``data``, tests, and saves the model with its report in ``out``.
@@ -103,6 +105,8 @@ def fit_files(
         baseline: Whether to measure the baseline too.
         explained: number of predictions to explain in the report.
         command: the command line, for the report.
+        continued: the directory and the bundle of a model whose training goes on with these rows, see
+            `recurra.tasks.continuing`; None for a new one.
         begun: value of `time.monotonic` when ``train.minutes`` began; None for now.
         reporter: receives the steps.
 
@@ -113,7 +117,7 @@ def fit_files(
     budget = Budget(config.train.minutes, begun)
     with _claimed(out, resume, overwrite) as claim:
         trained = _train_files(
-            data, config, claim, valid, test, resume, reporter, budget, baseline, unlabeled
+            data, config, claim, valid, test, resume, reporter, budget, baseline, unlabeled, continued
         )
         bundle, prepared = trained.bundle, trained.prepared
         reporter.step("Testing")
@@ -127,6 +131,8 @@ def fit_files(
         assessment = task.assess(bundle, prepared.test or prepared.valid, options)
         task.report_assessment(assessment, reporter)
         bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
+        if continued is not None:
+            bundle.metrics["forgotten"] = forgotten(continued[1], bundle, reporter)
         plan = "" if trained.plan is None else trained.plan.sentence()
         page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command, plan)
         pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
@@ -204,13 +210,20 @@ def _train_files(
     budget: Budget,
     baseline: bool | None,
     unlabeled: Path | None = None,
+    continued: tuple[Path, AnyBundle] | None = None,
 ) -> Trained[Any, Any]:
     """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
-    config, pretrained = open_pretrained(config, unlabeled=unlabeled is not None)
+    pretrained, start = None, None
+    if continued is None:
+        config, pretrained = open_pretrained(config, unlabeled=unlabeled is not None)
     if may_use_kernels(config):
         compile_ahead(config.model.cell)
-    if unlabeled is None:
+    if continued is not None and task.continued is not None:
+        folder_before, before = continued
+        prepared = task.continued(before, data, config, reporter, valid=valid, test=test)
+        start = GoesOn.of(folder_before, before, len(prepared.assets.words()))
+    elif unlabeled is None:
         prepared = task.prepare(data, config, reporter, valid=valid, test=test)
     elif task.prepare_with_unlabeled is not None:
         prepared = task.prepare_with_unlabeled(
@@ -225,6 +238,7 @@ def _train_files(
             task,
             prepared,
             pretrained=pretrained,
+            start=start,
             reporter=reporter,
             folder=folder,
             resume=resume,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -23,13 +23,16 @@ from recurra.io.formats.reading import MISSING
 from recurra.io.labels import Labels
 from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
+from recurra.measure.shift import Profile
 from recurra.store import Assets
 from recurra.tasks.answers import kept_columns
 from recurra.tasks.base import PredictRequest, Prepared
 from recurra.tasks.corpus import Corpus, contents_of, texts_of_rows
+from recurra.tasks.counted import counted, counted_rows
 from recurra.tasks.reporter import Reporter, Tick
 
 __all__ = [
+    "PROFILE",
     "Part",
     "RequestedRows",
     "Rowset",
@@ -48,8 +51,9 @@ __all__ = [
 ]
 
 Rowset = NDArray[np.int64]
+PROFILE = "profile.json"
+"""The file of `Profile`."""
 _ROWS_CHUNK = 10_000
-_TICK = 256
 _TOKENIZER, _SOURCE = "tokenizer.json", "source.json"
 
 
@@ -92,25 +96,30 @@ class TextAssets(Assets):
     Attributes:
         tokenizer: the tokenizer.
         source: the format of the training file; None if the texts came from Python.
+        profile: what is known of the validation rows without their labels; None if there were none.
     """
 
     tokenizer: TextTokenizer
     source: Source | None = None
+    profile: Profile | None = field(default=None, kw_only=True, compare=False)
 
     def files(self) -> dict[str, str]:
         """Returns the files of the tokenizer and of the training file's format, by name."""
         source = {_SOURCE: self.source.to_json()} if self.source else {}
-        return {_TOKENIZER: self.tokenizer.to_json(), **source}
+        profile = {PROFILE: self.profile.to_json()} if self.profile is not None else {}
+        return {_TOKENIZER: self.tokenizer.to_json(), **source, **profile}
 
     def words(self) -> list[str]:
         """Returns the words of the tokenizer, with "" for a start token that was not trained."""
         return trained_words(self.tokenizer)
 
     @classmethod
-    def read(cls, config: TextConfig, files: Mapping[str, str], **labels: Labels) -> Self:
+    def read(cls, config: TextConfig, files: Mapping[str, str], **more: Any) -> Self:
         """Returns the assets that `files` wrote."""
         source = Source.from_json(files[_SOURCE]) if _SOURCE in files else None
-        return cls(TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer), source, **labels)
+        tokenizer = TextTokenizer.from_json(files[_TOKENIZER], config.tokenizer)
+        profile = Profile.from_json(files[PROFILE]) if PROFILE in files else None
+        return cls(tokenizer, source, profile=profile, **more)
 
 
 def text_vocabulary(prepared: Prepared[Any, Any, Part]) -> Vocabulary:
@@ -194,21 +203,6 @@ def _learned_tokenizer(
 
     text = cached_text(cache_folder(), f"{key}.tokenizer.json", build)
     return learned[0] if learned else TextTokenizer.from_json(text, config)
-
-
-def counted_rows(chunks: Iterable[Rows], tick: Tick) -> Iterator[Rows]:
-    """Yields chunks of rows, and reports each one when the next is asked for."""
-    for rows in chunks:
-        yield rows
-        tick(len(rows.texts))
-
-
-def counted(texts: Iterable[str], tick: Tick) -> Iterator[str]:
-    """Yields texts and reports their number now and then."""
-    for number, text in enumerate(texts, 1):
-        yield text
-        if number % _TICK == 0:
-            tick(_TICK)
 
 
 def tokenized_parts(

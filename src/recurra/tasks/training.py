@@ -21,11 +21,13 @@ from recurra.store import AnyBundle, Bundle
 from recurra.tasks.advice import still_improving
 from recurra.tasks.base import Prepared, Task, TrainingSetup
 from recurra.tasks.budget import memory_errors_in_one_line, require_memory
+from recurra.tasks.continuing import GoesOn
 from recurra.tasks.minutes import Budget, Plan, measured, resumed_plan, test_seconds
 from recurra.tasks.reporter import Reporter, report_summary
-from recurra.tasks.transfer import Pretrained, start_from
+from recurra.tasks.transfer import Pretrained, Start, start_from
 from recurra.train.loop import Outcome, train
 from recurra.train.observer import Observers
+from recurra.train.trackers import trackers
 from recurra.train.trial import Portion
 
 __all__ = ["Trained", "may_use_kernels", "train_bundle"]
@@ -106,6 +108,7 @@ def train_bundle(
     prepared: P,
     *,
     pretrained: Pretrained | None = None,
+    start: GoesOn | None = None,
     reporter: Reporter | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -118,6 +121,7 @@ def train_bundle(
         task: the task's functions.
         prepared: what its ``prepare`` returned.
         pretrained: initial weights, as `open_pretrained` returned them.
+        start: the model whose weights are all gone on from, instead.
         reporter: receives the steps, the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
         resume: Whether to continue from the checkpoint in ``folder``; if not, it is removed.
@@ -139,10 +143,10 @@ def train_bundle(
 
         minutes = None if budget is None else budget.minutes
         prepared, pretrained = learned(task, prepared, pretrained, reporter, minutes)
-    start = None
+    begins: Start | GoesOn | None = start
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
-        start = start_from(pretrained, config, vocabulary, reporter)
+        begins = start_from(pretrained, config, vocabulary, reporter)
     reporter.step("Training")
     device = choose_device(config.train.device)
     with isolated_training(device), memory_errors_in_one_line():
@@ -154,9 +158,9 @@ def train_bundle(
         covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
         shared = {name: section for name, section in config.plain().items() if name not in covered}
         fingerprint = {"data": prepared.key, **shared}
-        if start is not None:
-            start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
-            fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
+        if begins is not None:
+            begins.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            fingerprint["pretrained"] = {"sha256": begins.origin["sha256"]}
         report_summary(summarize(model), reporter)
         if may_use_kernels(config):
             _compile_kernels(config.model.cell, reporter)
@@ -186,6 +190,8 @@ def train_bundle(
         batches, observer = training_setup.batches, reporter.observer()
         if config.train.steps_per_epoch is not None:
             batches = Portion(batches, config.train.steps_per_epoch)
+        title = prepared.source_name if folder is None else folder.parent.name
+        tracked = trackers(config.train.trackers, folder, title, config.plain())
         begun = time.perf_counter()
         outcome = train(
             model,
@@ -195,7 +201,7 @@ def train_bundle(
             config.train,
             folder=folder,
             resume=resume,
-            observer=observer if left is None else Observers(observer, left),
+            observer=Observers(observer, *([] if left is None else [left]), *tracked),
             fingerprint=json.dumps(fingerprint, sort_keys=True),
             layers=model.layer_groups(),
             time_left=left,
@@ -212,11 +218,14 @@ def train_bundle(
         config=config,
         model=model.eval(),
         assets=prepared.assets,
-        pretrained=None if start is None else start.origin,
+        pretrained=None if begins is None else begins.origin,
     )
     prepared = replace(prepared, config=config)
     if task.calibrate is not None:
         bundle = task.calibrate(bundle, prepared, reporter)
+    if task.profile is not None and len(prepared.valid):
+        profile = task.profile(bundle, prepared.valid)
+        bundle = replace(bundle, assets=replace(bundle.assets, profile=profile))
     trained = Trained(bundle, prepared, outcome, seconds, fitted, plan)
     if trained.still_improving:
         reporter.note(f"{trained.still_improving}.")

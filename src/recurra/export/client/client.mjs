@@ -155,11 +155,13 @@ export class Model {
   /** Returns for each text its label (multi-label: a list) and the probability of each label. */
   async predict(texts) {
     const names = this.signature.labels;
-    const { predicted, probabilities } = await this.run(this.inputs(texts));
+    const { predicted, probabilities, answered } = await this.run(this.inputs(texts));
     const several = predicted.dims.length > 1;
     return texts.map((_, row) => {
       const p = probabilities.data.slice(row * names.length, (row + 1) * names.length);
-      const label = several
+      const label = answered && !answered.data[row]
+        ? "unsure"
+        : several
         ? names.filter((_, place) => predicted.data[row * names.length + place])
         : names[Number(predicted.data[row])];
       return { label, probabilities: Object.fromEntries(names.map((name, place) => [name, p[place]])) };

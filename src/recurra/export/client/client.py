@@ -142,10 +142,12 @@ class Model:
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Returns for each text its label (multi-label: a list) and the probability of each label."""
         names, found = self.signature["labels"], self.run(**self.inputs(texts))
-        answers = []
+        answers: list[dict[str, Any]] = []
         for chosen, p in zip(found["predicted"], found["probabilities"].tolist(), strict=True):
             several = np.ndim(chosen) > 0
             label = [names[place] for place in np.flatnonzero(chosen)] if several else names[chosen]
+            if "answered" in found and not found["answered"][len(answers)]:
+                label = "unsure"
             answers.append({"label": label, "probabilities": dict(zip(names, p, strict=True))})
         return answers
 

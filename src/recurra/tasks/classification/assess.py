@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -233,9 +233,11 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         largest = int(np.bincount(training.labels.astype(np.int64), minlength=len(names)).argmax())
         majority = float((labels == largest).mean())
     numbers = part.examples.numbers[part.rows]
-    explanations = []
-    for row in _worth_explaining(labels, calibrated, chosen, label_kind, options.explained):
-        explanation = explain_text(bundle, next(iter(part.texts(part.rows[row : row + 1]))))
+    explanations, texts = [], dict[int, str]()
+    rows = _worth_explaining(labels, calibrated, chosen, label_kind, options.explained)
+    for row in rows:
+        texts = texts or _texts_of(part, rows, options.counting)
+        explanation = explain_text(bundle, texts[row])
         true = names[int(labels[row])] if label_kind != "multilabel" else None
         further = {"true": true, "row": int(numbers[row])}
         explanations.append(Explanation.model_validate({**dict(explanation), **further}))
@@ -253,7 +255,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
             calibrated,
             names,
             label_kind,
-            lambda rows: list(part.texts(np.sort(part.rows[rows]))),
+            lambda rows: list(_texts_of(part, rows.tolist(), options.counting).values()),
             numbers=numbers,
             thresholds=limits,
         ),
@@ -281,6 +283,16 @@ def new_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArra
         known = {_digest(text) for text in counted(training.texts(rows), tick)}
         texts = counted(part.texts(part.rows), tick)
         return np.array([_digest(text) not in known for text in texts], bool)
+
+
+def _texts_of(part: Part, rows: Iterable[int], counting: Counting) -> dict[int, str]:
+    """Returns the texts of a few of the ``n`` rows of a part by their numbers from 0, ascending."""
+    wanted = set(rows)
+    if not wanted:
+        return {}
+    with counting("reading the texts to show", len(part)) as tick:
+        texts = enumerate(counted(part.texts(part.rows), tick))
+        return {row: text for row, text in texts if row in wanted}
 
 
 def _digest(text: str) -> bytes:

@@ -76,6 +76,10 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     word_dropout: float | None = setting("model")
     initial_embedding: str | None = setting("model")
     class_weight: str | dict[Any, float] | None = setting("train")
+    metric: str | None = setting("predict")
+    costs: dict[Any, dict[Any, float]] | None = setting("predict")
+    abstain: float | None = setting("predict")
+    risk: float | None = setting("predict")
 
     def fit(
         self,
@@ -221,8 +225,9 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
 
         These are the most probable classes, unless the model has thresholds or costs (``predict.metric``).
         """
+        p = self.predict_proba(X)
         labels, limits = self.bundle_.assets.labels, self.bundle_.assets.limits
-        chosen = predicted_labels(self.predict_proba(X), labels.label_kind, limits)
+        chosen = predicted_labels(p, labels.label_kind, limits)
         return chosen if labels.label_kind == "multilabel" else np.asarray(self.classes_[chosen])
 
     def unsure(self, X: Any) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
 from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.words import Encoded
 from recurra.tasks.classification.soft_regression import fit_soft
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part
 from recurra.train.objective import StatelessLoss, supervised
 
@@ -38,8 +38,8 @@ __all__ = ["CLASSES", "Evidence", "encoded_texts", "fit_evidence", "with_evidenc
 CLASSES = 20
 """Classes up to which the network reads evidence: there are three features and five models of each."""
 _FOLDS = 4
-_WORK = 50_000_000
-"""Tokens times outputs that the models are fitted on: of more, rows are drawn at random."""
+_WORK = 20_000_000
+"""Tokens times outputs that the models are fitted on, some 30 s: of more, rows are drawn at random."""
 _OFTEN = 20_000
 """Rows from which on an n-gram must occur in 3 texts, as in the n-gram model; with fewer rows in 2."""
 
@@ -118,7 +118,8 @@ def fit_evidence(
         of_fold = weights_of(fold + 2, features, part, targets[others])
         places, known = features.columns(keys)
         weights[fold, known] = of_fold[places[known]]
-    scales = _scales(encoded, hashes, keys, weights[_FOLDS])
+    with reporter.counting(f"scaling {what}", len(rows)) as tick:
+        scales = _scales(encoded, hashes, keys, weights[_FOLDS], tick)
     return Evidence(keys.astype(np.int64), weights, fold_of[train.rows], scales)
 
 
@@ -190,16 +191,17 @@ def _most_frequent(features: Features, count: int) -> NDArray[np.int64]:
 
 
 def _scales(
-    encoded: Encoded, hashes: NDArray[np.uint64], keys: NDArray[np.uint64], weights: NDArray[np.float32]
+    encoded: Encoded, hashes: NDArray[np.uint64], keys: NDArray[np.uint64], weights: Weights, tick: Tick
 ) -> NDArray[np.float32]:
     """Returns 1 / standard deviation of each feature over the tokens; 1 for a feature that is always 0."""
     squares = np.zeros((LONGEST, weights.shape[1]))
     if len(keys) and len(encoded.ids):
-        chosen = Features(keys, np.zeros(len(keys), np.float32))
+        chosen, wide = Features(keys, np.zeros(len(keys), np.float32)), weights.astype(np.float64) ** 2
         for _, words, lengths in blocks(encoded):
             for size, found, _ in ngram_keys(hashes[encoded.ids[words]], lengths):
                 columns, known = chosen.columns(found)
                 counts = np.bincount(columns[known], minlength=len(keys)).astype(np.float64)
-                squares[size - 1] += counts @ weights.astype(np.float64) ** 2
+                squares[size - 1] += counts @ wide
+            tick(len(lengths))
     deviations = np.sqrt(squares.ravel() / max(1, len(encoded.ids)))
     return np.where(deviations > 0, 1 / np.maximum(deviations, 1e-12), 1.0).astype(np.float32)

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logit, logsumexp
 
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
@@ -19,10 +19,11 @@ from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.fitted import FittedExperts
 from recurra.tasks.classification.network import BATCH, predict_logits
 from recurra.tasks.classification.ngrams import words_of
-from recurra.tasks.classification.outputs import Outputs, together
+from recurra.tasks.classification.outputs import Outputs, predict_texts, together
 
-__all__ = ["aligned", "explain_text"]
+__all__ = ["aligned", "explain_text", "label_log_odds"]
 
+_EDGE = 1e-12  # probabilities are kept this far from 0 and 1, as in `recurra.measure.explain`
 _PARTS = 200
 """Parts that words are shown in which the network does not read, at most."""
 _PRODUCT = 4_000_000
@@ -80,6 +81,15 @@ def explain_text(bundle: ClassifierBundle, text: str) -> Explanation:
     outputs = Outputs(network_logits([ids]), ngram_logits)
     shown = [token for token, id in zip(tokens, ids, strict=True) if int(id) not in hidden]
     return _with_ngrams(found, experts, outputs, text, shown, list(names).index(found.label))
+
+
+def label_log_odds(
+    bundle: ClassifierBundle, texts: Sequence[str], labels: Sequence[str]
+) -> NDArray[np.float64]:
+    """Returns the log-odds of a label for each of ``N`` texts, of shape (N,)."""
+    numbers = {name: number for number, name in enumerate(bundle.assets.labels.names)}
+    p = predict_texts(bundle, texts)[np.arange(len(texts)), [numbers[label] for label in labels]]
+    return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)))
 
 
 def _with_ngrams(

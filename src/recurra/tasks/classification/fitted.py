@@ -30,11 +30,11 @@ from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, counted
 
-__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts"]
+__all__ = ["FILES", "LOGITS", "NGRAMS", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts"]
 
 FILES = "experts.json", "ngrams.safetensors"
 """The files of `FittedExperts.to_json` and of its n-gram model."""
-_NGRAMS, _LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
+NGRAMS, LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
 _SECONDS = "seconds of the n-grams for a row"
 _CANDIDATES = ("both", "ngrams", "recurrent")
 
@@ -148,7 +148,7 @@ def fit_experts(
         reporter: receives the progress.
     """
     ngrams, valid = fit_ngrams(prepared, reporter), prepared.valid
-    logits = prepared.fitted[_LOGITS]
+    logits = prepared.fitted[LOGITS]
     recurrent = recurrent.reshape(logits.shape)  # without rows it has no columns
     fit = fit_combination(recurrent, logits, valid.labels, ngrams.label_kind, class_weights)
     share = share_of_network(fit.combination, recurrent, fit.combination.shifted(logits))
@@ -179,8 +179,8 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
         reporter: receives the progress and the time.
         cached: whether a model on disk is used; if not, it is trained and replaced.
     """
-    if _NGRAMS in prepared.fitted:
-        found: NgramModel = prepared.fitted[_NGRAMS]
+    if NGRAMS in prepared.fitted:
+        found: NgramModel = prepared.fitted[NGRAMS]
         return found
     start = time.perf_counter()
     train, labels = prepared.train, prepared.assets.labels
@@ -201,7 +201,7 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
             with replacing(key.path) as draft:
                 safetensors.numpy.save_file(model.state(), draft)
     began = time.perf_counter()
-    prepared.fitted.update({_NGRAMS: model, _LOGITS: _calibrate(model, prepared.valid, reporter)})
+    prepared.fitted.update({NGRAMS: model, LOGITS: _calibrate(model, prepared.valid, reporter)})
     prepared.fitted[_SECONDS] = (time.perf_counter() - began) / max(1, len(prepared.valid))
     note = f"; {model.note}" if model.note else ""
     reporter.note(f"n-grams ({model.method}): {time.perf_counter() - start:.1f} s{note}")

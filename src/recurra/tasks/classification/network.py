@@ -149,7 +149,7 @@ class Classifier(Network):
             if self.evidence is None:
                 return words
             evidence = self.evidence(tokens)
-        mask = self.input_dropout(words.new_ones(len(words), 1, words.shape[2]))
+        mask = self.input_dropout(words.new_ones(words.shape[0], 1, words.shape[2]))
         return torch.cat([words * mask, evidence], 2)
 
     def forward(self, tokens: Tensor, lengths: Tensor, evidence: Tensor | None = None) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,34 +23,37 @@ from recurra.io.detect import detect
 from recurra.io.formats import Source, read
 from recurra.io.labels import Labels
 from recurra.io.sample import sample_rows
-from recurra.io.tokenizer import TextTokenizer
+from recurra.io.tokenizer import Encoded, TextTokenizer
 from recurra.measure.calibration import calibrated_loss, fit_temperature, probabilities
 from recurra.measure.headline import chosen_figure, value_of
 from recurra.measure.metrics import classification_metrics, predicted_labels
+from recurra.measure.shift import Profile
 from recurra.measure.thresholds import fit_thresholds
-from recurra.tasks.base import Task, TrainingSetup
+from recurra.tasks.base import PredictRequest, Task, TrainingSetup
 from recurra.tasks.card import network_name
 from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
+from recurra.tasks.classification.continued import CONTINUED, continued
 from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import fit_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
-from recurra.tasks.classification.explaining import explain_text
+from recurra.tasks.classification.explaining import explain_text, label_log_odds
 from recurra.tasks.classification.fitted import fit_experts, fit_parts
 from recurra.tasks.classification.network import BATCH, Classifier, classification_loss, predict_logits
 from recurra.tasks.classification.ngrams import NgramModel
-from recurra.tasks.classification.outputs import network_logits, predict_part
+from recurra.tasks.classification.outputs import network_logits, predict_part, predict_texts
 from recurra.tasks.classification.prepare import ClassifierData, measured_part, prepare, report_files
 from recurra.tasks.classification.report import USE, card, fit_fields, report_fields
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.classification.soft_labels import with_soft_labels
 from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.study import STUDY
+from recurra.tasks.profiles import Answered, sampled, text_profile
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part, text_vocabulary
+from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
@@ -68,7 +72,8 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
-    if kind == "multilabel":
+    goes_on = CONTINUED in prepared.fitted
+    if kind == "multilabel" and not goes_on:
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
     model_settings = prepared.config.model
@@ -76,7 +81,11 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     monitored = None
     if _MORE.match(settings.monitor):
         monitored = chosen_figure(settings.monitor, labels.names, kind, np.empty(0), where="train.monitor")
-    if model_settings.initial_embedding == "neighbours" and prepared.config.train.pretrained is None:
+    if (
+        not goes_on
+        and model_settings.initial_embedding == "neighbours"
+        and prepared.config.train.pretrained is None
+    ):
         vectors = cooccurrence_vectors(train.examples, train.rows, *model.embedding.weight.shape)
         for member in model.members():
             with torch.no_grad():
@@ -111,7 +120,8 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
         weights=rows.weights,
     )
     loss = loss_of_members(classification_loss(kind, class_weights(prepared.config, labels, train)))
-    if model.evidence is None:
+    # The evidence of a model that goes on was fitted on other rows, so that new rows read it as it is.
+    if model.evidence is None or goes_on:
         return TrainingSetup(batches, supervised(loss), validate)
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"
@@ -129,7 +139,8 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     """
     valid, labels = prepared.valid, prepared.assets.labels
     kind = labels.label_kind
-    logits = network_logits(bundle, valid)
+    with reporter.counting("calibrating", len(valid)) as tick:
+        logits = network_logits(bundle, valid, tick)
     temperature, assets = fit_temperature(logits, valid.labels, kind), bundle.assets
     p = probabilities(logits, kind, temperature)
     if "ngrams" in prepared.config.model.experts:
@@ -152,19 +163,49 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     return replace(bundle, temperature=temperature, assets=replace(assets, decision=decision))
 
 
+def profile(bundle: ClassifierBundle, part: Part) -> Profile:
+    """Returns what is known of a part without its labels."""
+    return text_profile(sampled(part), bundle.assets.tokenizer, functools.partial(_profiled, bundle))
+
+
+def profile_file(bundle: ClassifierBundle, request: PredictRequest) -> Profile:
+    """Returns what is known of the rows of a file."""
+    rows = rows_of(request, bundle.assets.source, bundle.config.data)
+    texts = (chunk.texts for chunk in rows.chunks)
+    return text_profile(texts, bundle.assets.tokenizer, functools.partial(_profiled, bundle))
+
+
+def _profiled(bundle: ClassifierBundle, texts: Sequence[str], encoded: Encoded) -> Answered:
+    labels = bundle.assets.labels
+    p = predict_texts(bundle, texts, encoded.ids)
+    chosen = predicted_labels(p, labels.label_kind, bundle.assets.limits)
+    names = np.array(labels.names)
+    if labels.label_kind == "multilabel":
+        sure = np.maximum(p, 1 - p).mean(axis=1)
+        return {"confidence": sure}, {"predicted": names[np.nonzero(chosen)[1]]}
+    return {"confidence": p[np.arange(len(p)), chosen]}, {"predicted": names[chosen]}
+
+
 def predicted(bundle: ClassifierBundle, part: Part) -> tuple[list[str], list[str], list[int], list[str]]:
     """Returns the true and the predicted label of each row, several joined by ``|``, its number and text."""
-    names, kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
+    kind = bundle.assets.labels.label_kind
     chosen = predicted_labels(predict_part(bundle, part), kind, bundle.assets.limits)
-
-    def spelled(codes: NDArray[Any]) -> list[str]:
-        if kind != "multilabel":
-            return [names[int(code)] for code in codes]
-        # The order of the classes may differ between models.
-        return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
-
     numbers = part.examples.numbers[part.rows].tolist()
-    return spelled(part.labels), spelled(chosen), numbers, list(part.texts(part.rows))
+    return _spelled(bundle, part.labels), _spelled(bundle, chosen), numbers, list(part.texts(part.rows))
+
+
+def answered_labels(bundle: ClassifierBundle, texts: list[str]) -> list[str]:
+    """Returns the predicted label of each text, several joined by ``|``."""
+    kind = bundle.assets.labels.label_kind
+    return _spelled(bundle, predicted_labels(predict_texts(bundle, texts), kind, bundle.assets.limits))
+
+
+def _spelled(bundle: ClassifierBundle, codes: NDArray[Any]) -> list[str]:
+    names = bundle.assets.labels.names
+    if bundle.assets.labels.label_kind != "multilabel":
+        return [names[int(code)] for code in codes]
+    # The order of the classes may differ between models.
+    return ["|".join(sorted(names[c] for c in np.flatnonzero(row > 0))) for row in codes]
 
 
 def decide(bundle: ClassifierBundle, part: Part | None, reporter: Reporter) -> ClassifierBundle:
@@ -308,9 +349,14 @@ TASK: Task[ClassifierData, ClassifierBundle] = Task(
     predict=answers,
     sequences=sequences,
     explain=explain_text,
+    label_log_odds=label_log_odds,
     check=check_files,
     untrained=untrained,
+    profile=profile,
+    profile_file=profile_file,
     predicted=predicted,
+    continued=continued,
+    answered_labels=answered_labels,
     decide=decide,
     describe_decision=describe_decision,
     study=STUDY,

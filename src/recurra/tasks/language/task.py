@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recurra.tasks.base import Task, TrainingSetup
+from recurra.io.tokenizer import Encoded
+from recurra.measure.shift import Profile
+from recurra.tasks.base import PredictRequest, Task, TrainingSetup
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.language.check import check_files
@@ -23,12 +26,13 @@ from recurra.tasks.language.network import (
 )
 from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
 from recurra.tasks.language.report import USE, card, fit_fields, report_fields
-from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.language.scores import stream_log_probability, text_log_probabilities
 from recurra.tasks.language.streaming import stream
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
+from recurra.tasks.profiles import Answered, sampled, text_profile
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, open_part, text_vocabulary
+from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
 
 __all__ = ["TASK"]
 
@@ -69,6 +73,24 @@ def sequences(bundle: LanguageBundle, data: Path) -> Iterator[Tensor]:
         yield table[torch.from_numpy(stream.read(begin, min(begin + _CHUNK, len(stream))))]
 
 
+def profile(bundle: LanguageBundle, part: Part) -> Profile:
+    """Returns what is known of the texts of a part, for ``recurra monitor``."""
+    return text_profile(sampled(part), bundle.assets.tokenizer, functools.partial(_surprise, bundle))
+
+
+def profile_file(bundle: LanguageBundle, request: PredictRequest) -> Profile:
+    """Returns what is known of the texts of a file."""
+    rows = rows_of(request, bundle.assets.source, bundle.config.data)
+    texts = (chunk.texts for chunk in rows.chunks)
+    return text_profile(texts, bundle.assets.tokenizer, functools.partial(_surprise, bundle))
+
+
+def _surprise(bundle: LanguageBundle, texts: Sequence[str], encoded: Encoded) -> Answered:
+    end = bundle.assets.tokenizer.start_id
+    log_p = text_log_probabilities(bundle.model, encoded.ids, end=end)
+    return {"bits per token": np.array([-float(one.mean()) / math.log(2) for one in log_p])}, {}
+
+
 TASK: Task[LanguageData, LanguageBundle] = Task(
     prepare=prepare,
     read_assets=LanguageAssets.read,
@@ -88,4 +110,6 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     sequences=sequences,
     study=STUDY,
     stream=stream,
+    profile=profile,
+    profile_file=profile_file,
 )

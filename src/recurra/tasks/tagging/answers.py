@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from recurra.config import updated
 from recurra.errors import ConfigError
 from recurra.io.formats import Skipped
+from recurra.measure.shift import Profile
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, probabilities_of
@@ -24,7 +27,7 @@ from recurra.tasks.tagging.sentences import (
 from recurra.tasks.texts import skipped_in_words
 from recurra.tasks.work import Records, Work, answered
 
-__all__ = ["FIELDS", "answers"]
+__all__ = ["FIELDS", "answers", "profile_file", "profile_of"]
 
 FIELDS = ["sentence", "position", "word", "tag", "probability"]
 
@@ -49,18 +52,23 @@ def answers(bundle: TaggerBundle, request: PredictRequest) -> Answers:
         sentences = [Sentence(words, None, n, n) for n, words in split if words]
         warnings = [f"text {n} has no words, and no answers" for n, words in split if not words]
         return _answers(bundle, iter(sentences), lambda: True, Skipped(), warnings)
+    stream, waiting, skipped = _requested(bundle, request)
+    return _answers(bundle, stream, waiting, skipped, [])
+
+
+def _requested(
+    bundle: TaggerBundle, request: PredictRequest
+) -> tuple[Iterator[Sentence], Callable[[], bool], Skipped]:
+    """Returns the sentences of a file or of standard input, whether one is waiting, and those left out."""
     # The file may have another format than the training file, e.g. plain sentences.
     tagging = updated(
         bundle.config, {"tagging": {"format": "auto", **request.settings.get("tagging", {})}}
     ).tagging
     data, like, skipped = bundle.config.data, bundle.assets.source, Skipped()
-    stream: Iterator[Sentence]
     if request.file is None or str(request.file) == "-":
-        stream, waiting = read_sentence_stream(sys.stdin.buffer, like, data, tagging, skipped)
-    else:
-        source = detect_sentences(request.file, data, tagging, labelled=False, like=like)
-        stream, waiting = read_sentences(source, skipped), lambda: True
-    return _answers(bundle, stream, waiting, skipped, [])
+        return *read_sentence_stream(sys.stdin.buffer, like, data, tagging, skipped), skipped
+    source = detect_sentences(request.file, data, tagging, labelled=False, like=like)
+    return read_sentences(source, skipped), lambda: True, skipped
 
 
 def _answers(
@@ -92,6 +100,30 @@ def _batches(sentences: Iterator[Sentence], waiting: Callable[[], bool]) -> Iter
             batch = []
     if batch:
         yield batch
+
+
+def profile_of(bundle: TaggerBundle, sentences: Iterable[Sentence]) -> Profile:
+    """Returns what is known of sentences without their tags, for ``recurra monitor``."""
+    known, names = bundle.assets.counts.words, bundle.assets.labels.names
+    lengths: list[int] = []
+    unknown: list[float] = []
+    sure: list[float] = []
+    counts: dict[str, int] = {}
+    for batch in _batches(iter(sentences), lambda: True):
+        for sentence, records in zip(batch, _tagged(bundle, batch), strict=True):
+            lengths.append(len(records))
+            unknown.append(sum(word not in known for word in sentence.words) / len(records))
+            sure.append(sum(record["probability"] for record in records) / len(records))
+            for record in records:
+                counts[record["tag"]] = counts.get(record["tag"], 0) + 1
+    numbers = {"length": lengths, "unknown words": unknown, "confidence": sure}
+    arrays = {name: np.array(values, np.float64) for name, values in numbers.items()}
+    return Profile.of(len(lengths), arrays, {"predicted tags": {name: counts.get(name, 0) for name in names}})
+
+
+def profile_file(bundle: TaggerBundle, request: PredictRequest) -> Profile:
+    """Returns what is known of the sentences of a file."""
+    return profile_of(bundle, _requested(bundle, request)[0])
 
 
 def _tagged(bundle: TaggerBundle, sentences: list[Sentence]) -> list[Records]:

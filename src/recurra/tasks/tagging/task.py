@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from recurra.io.tokenizer import Vocabulary
 from recurra.measure.calibration import fit_temperature
+from recurra.measure.shift import Profile
 from recurra.tasks.base import Task, TrainingSetup
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.tagging.answers import answers
+from recurra.tasks.tagging.answers import answers, profile_file, profile_of
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
@@ -85,6 +86,11 @@ def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, floa
     return {"loss": float(losses.mean()), "accuracy": accuracy, "macro_f1": float(f1)}
 
 
+def profile(bundle: TaggerBundle, part: TaggedPart) -> Profile:
+    """Returns what is known of the first 2,000 sentences of a part without their tags."""
+    return profile_of(bundle, part.sentences[:2_000])
+
+
 TASK: Task[TaggerData, TaggerBundle] = Task(
     prepare=prepare,
     read_assets=TaggerAssets.read,
@@ -104,4 +110,6 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     sequences=sequences,
     study=STUDY,
     stream=stream,
+    profile=profile,
+    profile_file=profile_file,
 )

@@ -77,11 +77,12 @@ class Features:
         mask = kept[part.indices]
         # Rows have the length 1 for any factor of them: this one replaces the frequencies in all texts.
         values = (part.data * (idf / self.idf)[part.indices])[mask]
-        ends = np.concatenate([[0], np.cumsum(mask)])[part.indptr]
+        each = np.repeat(np.arange(len(rows), dtype=np.int32), np.diff(part.indptr))
+        counts = np.bincount(each[mask], minlength=len(rows))
+        ends = np.concatenate([[0], np.cumsum(counts)])
         columns = (np.cumsum(kept, dtype=np.int32) - 1)[part.indices[mask]]
-        squares = np.add.reduceat(np.append(values * values, 0), ends[:-1])
-        lengths = np.sqrt(np.where(np.diff(ends) > 0, squares, 1))
-        values /= np.repeat(lengths, np.diff(ends)).astype(np.float32)
+        squares = np.bincount(each[mask], values * values, minlength=len(rows))
+        values /= np.sqrt(squares).astype(np.float32)[each[mask]]
         shape = len(rows), int(kept.sum())
         return type(self)(self.keys[kept], idf[kept]), csr_matrix((values, columns, ends), shape)
 

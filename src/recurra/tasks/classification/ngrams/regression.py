@@ -23,8 +23,9 @@ _COST = 20.0
 _TOLERANCE = 0.005
 """Mean size of the gradients of the dual problem at which the descent ends."""
 _PASSES = 8, 100
-_WORK = 1_500_000_000
-"""Products of an entry and a class in all passes, some 15 s; of more, eight passes are done."""
+_WORK = 300_000_000
+"""Products of an entry and a class in all passes, some 3 s. Where eight passes are more than that, eight are
+done: on a million texts, the accuracy of later ones differs by less than 0.1 points."""
 _LARGEST = float(np.finfo(np.float16).max)
 
 

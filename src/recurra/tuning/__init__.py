@@ -1,0 +1,1 @@
+"""`recurra tune`: a search for better settings within a budget of time, and a fair test of what it finds."""

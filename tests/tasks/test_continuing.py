@@ -1,0 +1,132 @@
+"""A classifier that is trained further: weights, words and classes stay, what it forgot is measured."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import recurra
+from recurra import store
+from recurra.config import load_recipe
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.continuing import GoesOn, continued_config
+from recurra.tasks.fit import Fitted, fit_files
+from recurra.tasks.settings import build_config
+from recurra.tasks.use import load
+from tests.conftest import SMALL, Run
+
+
+def write(path: Path, signs: dict[str, str], rows: int, seed: int) -> Path:
+    random.seed(seed)
+    lines = []
+    for number in range(rows):
+        label = ("neg", "pos")[number % 2]
+        lines.append(
+            f"the {random.choice('abcdef')} film is {signs[label]} {random.choice('uvwxyz')},{label}"
+        )
+    path.write_text("text,label\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    folder = tmp_path_factory.mktemp("old")
+    data = write(folder / "old.csv", {"neg": "dull", "pos": "great"}, 300, 1)
+    config = build_config(load_recipe("lstm"), SMALL, {"train": {"epochs": 4, "learning_rate": 0.03}})
+    return fit_files(data, config, folder / "model", baseline=False)
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows with other words for the same classes."""
+    return write(tmp_path_factory.mktemp("new") / "new.csv", {"neg": "tedious", "pos": "superb"}, 200, 2)
+
+
+def test_it_learns_new_words_and_tells_what_it_forgot(
+    run: Run, old: Fitted, new: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "more"
+    ran = run("fit", new, "--continue", old.folder, "--out", out, "--no-baseline", "--json")
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out.splitlines()[-1])
+    assert result["model"]["accuracy"] > 0.9
+    assert result["forgotten"]["rows"] == 30
+    assert result["forgotten"]["accuracy_before"] > 0.9
+    again = load(out)
+    before = old.bundle.assets.words()
+    assert again.assets.words()[: len(before)] == before, "the numbers of known words stay"
+    assert {"tedious", "superb"} <= set(again.assets.words()) - set(before)
+    assert again.metrics["forgotten"]["accuracy_after"] == result["forgotten"]["accuracy_after"]
+    assert again.pretrained["continued"] is True
+    wrong = [row for row in ("tedious", "superb") if row in old.bundle.assets.words()]
+    assert wrong == []
+    labels = recurra.TextClassifier.load(out).predict(["the a film is superb u", "the a film is tedious u"])
+    assert labels.tolist() == ["pos", "neg"]
+
+
+def test_it_begins_at_the_weights_of_the_model(old: Fitted, new: Path, tmp_path: Path) -> None:
+    """Without a step that counts, the answers are those of the model."""
+    settings = {"train": {"epochs": 1, "learning_rate": 1e-12}}
+    fitted = recurra.continue_files(old.folder, new, tmp_path / "same", settings=settings, baseline=False)
+    saved, own = old.bundle.model.state_dict(), fitted.bundle.model.state_dict()
+    rows = len(saved["embedding.weight"])
+    for name, weight in saved.items():
+        torch.testing.assert_close(own[name][:rows] if name == "embedding.weight" else own[name], weight)
+    mean = saved["embedding.weight"][3:].mean(dim=0)
+    torch.testing.assert_close(
+        own["embedding.weight"][rows:], mean.expand(len(own["embedding.weight"]) - rows, -1)
+    )
+    assert fitted.bundle.metrics["forgotten"]["difference"] == 0
+
+
+def test_both_experts_go_on(new: Path, tmp_path: Path) -> None:
+    data = write(tmp_path / "old.csv", {"neg": "dull", "pos": "great"}, 300, 1)
+    both = {"model": {"experts": ["ngrams", "recurrent"], "evidence": 50}}
+    config = build_config(load_recipe("lstm"), SMALL, both)
+    fit_files(data, config, tmp_path / "both", baseline=False)
+    fitted = recurra.continue_files(tmp_path / "both", new, tmp_path / "more", baseline=False)
+    old, more = load(tmp_path / "both"), load(tmp_path / "more")
+    assert more.assets.tokenizer.vocab_size == old.assets.tokenizer.vocab_size
+    np.testing.assert_array_equal(
+        more.assets.experts.ngrams.state()["keys"], old.assets.experts.ngrams.state()["keys"]
+    )
+    torch.testing.assert_close(more.model.evidence.state_dict(), old.model.evidence.state_dict())
+    assert fitted.bundle.metrics["forgotten"]["rows"] == 30
+
+
+def test_what_cannot_be_continued_is_refused(
+    run: Run, old: Fitted, new: Path, tmp_path: Path, trained: Fitted
+) -> None:
+    strange = tmp_path / "strange.csv"
+    strange.write_text("text,label\ngood,purple\nbad,neg\n" * 20)
+    with pytest.raises(DataError, match="purple"):
+        recurra.continue_files(old.folder, strange, tmp_path / "x")
+    with pytest.raises(ConfigError, match="replace the one"):
+        recurra.continue_files(old.folder, new, old.folder, overwrite=True)
+    with pytest.raises(ConfigError, match=r"model\.units is that of the model"):
+        recurra.continue_files(old.folder, new, tmp_path / "x", settings={"model": {"units": 3}})
+    ran = run("fit", new, "--continue", old.folder, "--recipe", "gru", "--out", tmp_path / "x")
+    assert (ran.code, "--recipe" in ran.err) == (2, True)
+    assert not (tmp_path / "x").exists()
+    other = GoesOn.of(trained.folder, trained.bundle, 5)
+    with pytest.raises(ConfigError, match="another one"):
+        other.apply(load(old.folder).model, freeze=False)
+    assert continued_config(old.bundle, {}).model == old.bundle.config.model
+
+
+def test_without_the_old_rows_forgetting_is_not_known(old: Fitted, new: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(old.folder, tmp_path / "moved")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["training"]["data"].endswith("old.csv")
+    bundle = load(folder)
+    bundle.metrics["training"]["data"] = "gone.csv"
+    store.save(bundle, folder)
+    settings = {"train": {"epochs": 1}}
+    fitted = recurra.continue_files(folder, new, tmp_path / "more", settings=settings, baseline=False)
+    assert fitted.bundle.metrics["forgotten"] is None
