@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from recurra import TextClassifier
 from recurra.config import load_recipe
 from recurra.measure.calibration import probabilities
 from recurra.tasks.classification import soft_labels, teacher
@@ -135,3 +136,16 @@ def test_the_loss_of_a_soft_label_is_the_mean_over_the_classes(weights: tuple[fl
         pair = torch.cat([torch.zeros(1, 1), z], 1)
         assert torch.allclose(both(pair, torch.stack([1 - share, share], 1)), binary(z, share))
         assert torch.allclose(both(pair, torch.eye(2)[1:]), both(pair, torch.tensor([1])))
+
+
+def test_texts_given_from_python_are_labelled_too() -> None:
+    texts = [f"{'good' if n % 2 else 'bad'} film of {n % 9} parts" for n in range(60)]
+    labels = ["yes" if n % 2 else "no" for n in range(60)]
+    told = Told()
+    model = TextClassifier(
+        units=4, embedding=4, epochs=1, evidence=200, words=20, backend="torch",
+        settings={"rules": False, "unlabeled": {"vectors": 8, "passes": 5}},
+    )  # fmt: skip
+    model.fit(texts, labels, unlabeled=[f"good book {n}" for n in range(20)], reporter=told)
+    assert any("labelled by document vectors" in note for note in told.notes)
+    assert model.predict_proba(["a good book", ""]).shape == (2, 2)
