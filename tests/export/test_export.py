@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from recurra.export.agreement import compared
 from recurra.export.plan import Arrays, Measure, Probe
 from recurra.export.write import cost_in_words
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.classification.experts import Combination
 from recurra.tasks.fit import Fitted
 from recurra.tasks.language.answers import following
 from recurra.tasks.use import answers_for, load
@@ -244,6 +246,18 @@ def test_faults_are_one_line(
     monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DependencyError, match=r"needs onnx; pip install 'recurra\[export\]'"):
         recurra.export_model(classifier, tmp_path / "o")
+
+
+def test_ngrams_alone_have_nothing_for_8_bits(classifier: Path, tmp_path: Path) -> None:
+    bundle = load(classifier)
+    experts = replace(bundle.assets.experts, combination=Combination(0.0, 1.0))
+    alone = replace(bundle, assets=replace(bundle.assets, experts=experts))
+    with pytest.raises(ConfigError, match="no network"):
+        recurra.export_model(alone, tmp_path / "onnx", int8=True)
+    assert not list(tmp_path.iterdir())
+    assert (
+        recurra.export_model(alone, tmp_path / "onnx")["agreement"]["model.onnx"]["largest_difference"] < 1e-5
+    )
 
 
 def test_bfloat16_is_exported_as_float32_with_a_note(classifier: Path) -> None:
