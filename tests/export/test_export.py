@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import recurra
 from recurra.errors import ConfigError, DependencyError, OutputError
 from recurra.export import agreement, libraries, registry
 from recurra.export.agreement import compared
-from recurra.export.plan import Measure, Probe
+from recurra.export.plan import Arrays, Measure, Probe
 from recurra.export.write import cost_in_words
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.classification.experts import Combination
+from recurra.tasks.fit import Fitted
 from recurra.tasks.language.answers import following
 from recurra.tasks.use import answers_for, load
 from tests.conftest import ROOT, Files, Run
@@ -49,12 +52,10 @@ def test_a_model_of_each_task_as_onnx(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["classifier", "language_model"])
-def test_a_model_as_a_program_of_torch(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    model = request.getfixturevalue(name)
-    result = recurra.export_model(model, tmp_path / "torch", to="torch-export")
-    assert result["agreement"]["program.pt2"]["largest_difference"] < 1e-5
-    # It is loaded in a process without recurra.
+def test_a_program_of_torch_is_loaded_without_recurra(forecaster: Path, tmp_path: Path, run: Run) -> None:
+    ran = run("export", forecaster, "--to", "torch-export", "--out", tmp_path / "torch", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["agreement"]["program.pt2"]["largest_difference"] < 1e-5
     script = (
         "import sys, torch\n"
         "module = torch.export.load(sys.argv[1]).module()\n"
@@ -63,6 +64,32 @@ def test_a_model_as_a_program_of_torch(name: str, request: pytest.FixtureRequest
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", script, tmp_path / "torch" / "program.pt2"]
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+
+
+@pytest.mark.slow
+def test_a_network_with_lengths_as_a_program_of_torch(trained: Fitted, tmp_path: Path) -> None:
+    result = recurra.export_model(trained.folder, tmp_path / "torch", to="torch-export")
+    assert result["agreement"]["program.pt2"]["largest_difference"] < 1e-5
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_module_of_each_task_gives_the_answers_before_it_is_exported(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    plan = registry.plan_of(load(request.getfixturevalue(name)))
+    module = plan.program().eval()
+    names = [value["name"] for value in plan.signature["outputs"]]
+
+    def call(inputs: Arrays) -> Arrays:
+        with torch.no_grad():
+            found = module(*(torch.from_numpy(value) for value in inputs.values()))
+        return dict(zip(names, (value.numpy() for value in found), strict=True))
+
+    probes = list(plan.probes(np.random.default_rng(5)))[:-1]
+    assert [list(probe.inputs) for probe in probes] == [[v["name"] for v in plan.signature["inputs"]]] * len(
+        probes
+    )
+    assert compared(call, probes).difference < 1e-5
 
 
 def test_what_8_bits_cost_is_measured_on_labelled_rows(
@@ -219,6 +246,18 @@ def test_faults_are_one_line(
     monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DependencyError, match=r"needs onnx; pip install 'recurra\[export\]'"):
         recurra.export_model(classifier, tmp_path / "o")
+
+
+def test_ngrams_alone_have_nothing_for_8_bits(classifier: Path, tmp_path: Path) -> None:
+    bundle = load(classifier)
+    experts = replace(bundle.assets.experts, combination=Combination(0.0, 1.0))
+    alone = replace(bundle, assets=replace(bundle.assets, experts=experts))
+    with pytest.raises(ConfigError, match="no network"):
+        recurra.export_model(alone, tmp_path / "onnx", int8=True)
+    assert not list(tmp_path.iterdir())
+    assert (
+        recurra.export_model(alone, tmp_path / "onnx")["agreement"]["model.onnx"]["largest_difference"] < 1e-5
+    )
 
 
 def test_bfloat16_is_exported_as_float32_with_a_note(classifier: Path) -> None:

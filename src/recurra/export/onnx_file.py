@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from recurra.errors import OutputError
+from recurra.errors import ConfigError, OutputError
 from recurra.export.graph import TABLE
 from recurra.export.plan import Arrays, Plan, Run
 
@@ -37,15 +37,18 @@ def write_int8(source: Path, path: Path) -> Run:
     """Writes a model whose matrix products have weights of 8 bits; returns what runs the file.
 
     Raises:
+        ConfigError: it has no such products, as n-grams alone.
         OutputError: ONNX Runtime can't quantize it, or can't load the result.
     """
+    nodes = _quantized(onnx.load(source))
+    if not nodes:  # the library takes an empty list for all nodes
+        raise ConfigError("the model has no network whose weights 8 bits could hold", hint="leave out --int8")
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # advice to preprocess, which needs static shapes
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            nodes = _quantized(onnx.load(source))
             quantize_dynamic(source, draft, weight_type=QuantType.QInt8, nodes_to_quantize=nodes)
             draft.replace(path)
     except Exception as error:  # the library raises nothing narrower
