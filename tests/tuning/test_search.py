@@ -162,7 +162,7 @@ def test_the_time_is_kept_for_comparison_and_final_model() -> None:
         now += 15.0  # two at a time
     # Three pairs on two processors and the final model still fit.
     assert 400 < now < 460
-    now += 30.0
+    now += 15.0  # the last two end 30 s after they began
     assert clock.seeds_left(30.0) == 3
     now = 520.0
     assert clock.seeds_left(30.0) < 2
