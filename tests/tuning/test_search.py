@@ -174,6 +174,11 @@ def test_the_time_is_kept_for_comparison_and_final_model() -> None:
     assert not clock.may_begin(trials)
 
 
+def test_a_first_run_that_was_held_up_does_not_end_the_search() -> None:
+    clock = Clock(10, 0.0, 0.0, 2, 3, clock=lambda: 150.0)
+    assert clock.may_begin([tried(120.0)])  # four times its limit
+
+
 def test_the_time_before_an_interruption_counts_and_no_limit_has_no_end() -> None:
     assert Clock(10, 100.0, 60.0, 2, 3, clock=lambda: 110.0).spent() == 70.0
     clock = Clock(None, 0.0, 0.0, 2, 3, clock=lambda: 1e6)
