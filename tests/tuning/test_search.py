@@ -162,7 +162,7 @@ def test_the_time_is_kept_for_comparison_and_final_model() -> None:
         now += 15.0  # two at a time
     # Three pairs on two processors and the final model still fit.
     assert 400 < now < 460
-    now += 30.0
+    now += 15.0  # the last two end 30 s after they began
     assert clock.seeds_left(30.0) == 3
     now = 520.0
     assert clock.seeds_left(30.0) < 2
@@ -172,6 +172,11 @@ def test_the_time_is_kept_for_comparison_and_final_model() -> None:
     now = 700.0
     assert clock.minutes_left() == 0.02
     assert not clock.may_begin(trials)
+
+
+def test_a_first_run_that_was_held_up_does_not_end_the_search() -> None:
+    clock = Clock(10, 0.0, 0.0, 2, 3, clock=lambda: 150.0)
+    assert clock.may_begin([tried(120.0)])  # four times its limit
 
 
 def test_the_time_before_an_interruption_counts_and_no_limit_has_no_end() -> None:

@@ -102,13 +102,13 @@ def test_ctrl_c_keeps_the_best_and_the_search_goes_on_the_same(
     done: Any, sample: Files, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    part = search(sample, out, reporter=Stopping())
+    part = search(sample, out, reporter=Stopping(), seeds=0)
     assert part.interrupted
     assert (out / "best.yaml").is_file()
     assert not (out / "model").exists()
     assert "The search was interrupted" in Page((out / "report.html").read_text(encoding="utf-8")).text
     assert [trial.number for trial in part.trials] == [0, 1, 2]
-    search(sample, out)
+    search(sample, out, seeds=0)
     assert table(out) == table(done.folder)
     assert (out / "best.yaml").read_bytes() == (done.folder / "best.yaml").read_bytes()
 
@@ -120,7 +120,7 @@ def test_other_data_or_settings_are_refused(done: Any, sample: Files, tmp_path: 
 
 
 def test_processes_give_the_same_search(done: Any, sample: Files, tmp_path: Path) -> None:
-    search(sample, tmp_path / "out", engine="processes")
+    search(sample, tmp_path / "out", engine="processes", seeds=0)
     assert table(tmp_path / "out") == table(done.folder)
 
 

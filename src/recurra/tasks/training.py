@@ -30,7 +30,7 @@ from recurra.train.observer import Observers
 from recurra.train.trackers import trackers
 from recurra.train.trial import Portion
 
-__all__ = ["Trained", "may_use_kernels", "train_bundle"]
+__all__ = ["Trained", "compile_cell", "may_use_kernels", "train_bundle"]
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
@@ -95,7 +95,7 @@ def may_use_kernels(config: Config) -> bool:
     return config.model.backend in ("auto", "cpu") and choose_device(config.train.device).type == "cpu"
 
 
-def _compile_kernels(cell: str, reporter: Reporter) -> None:
+def compile_cell(cell: str, reporter: Reporter) -> None:
     """Compiles what of the kernels was not compiled while the data were read, and reports its progress."""
     if left := to_be_compiled(cell):
         reporter.note("Compiling the recurrence for this machine, once: some 8 seconds.")
@@ -163,7 +163,7 @@ def train_bundle(
             fingerprint["pretrained"] = {"sha256": begins.origin["sha256"]}
         report_summary(summarize(model), reporter)
         if may_use_kernels(config):
-            _compile_kernels(config.model.cell, reporter)
+            compile_cell(config.model.cell, reporter)
         model.to(device)
         training_setup = task.training_setup(prepared, model, reporter)
         _try_out(task, prepared, model, training_setup)

@@ -16,6 +16,8 @@ _FINAL = 1.6
 """Time of the final model with its baseline, test and report, in runs."""
 _SPARE = 1.1
 """Runs of the comparison take a bit longer than those of the search if other programs run."""
+_HELD_UP = 1.5
+"""Longest time of a run that is expected of others, as a multiple of its limit."""
 _REPORT = 0.02
 """Share of the time for importances and the report."""
 
@@ -67,10 +69,11 @@ class Clock:
         if self._minutes is None or self.run_minutes is None:
             return True
         walls = [trial.result.wall for trial in trials if trial.result is not None]
-        longest = max(walls, default=60 * self.run_minutes)
+        # A run that took longer was held up once, e.g. by the loading of libraries, not by its settings.
+        longest = min(max(walls, default=60 * self.run_minutes), _HELD_UP * 60 * self.run_minutes)
         rounds = ceil(2 * self._seeds / self._at_once)
         rest = (_SPARE * rounds + _FINAL) * longest + _REPORT * 60 * self._minutes
-        usual = sum(walls) / len(walls) if walls else longest
+        usual = min(sum(walls) / len(walls), longest) if walls else longest
         return self.spent() + usual + rest <= 60 * self._minutes
 
     def seeds_left(self, longest: float) -> int:

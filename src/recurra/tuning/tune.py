@@ -25,6 +25,7 @@ from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 from recurra.tasks.study import StudyData, StudyFunctions
+from recurra.tasks.training import compile_cell, may_use_kernels
 from recurra.tuning.clock import Clock
 from recurra.tuning.fairness import Fairness, compared, metric_criterion
 from recurra.tuning.folder import BEST, MODEL, RUNS, identity, open_folder, read_runs
@@ -238,6 +239,10 @@ def _search(run: _Run) -> None:
             "runs": f"{run.at_once} at a time, {limit}; {len(search.tried)} trials are done already",
         }
     )
+    if may_use_kernels(run.config):  # not within the time of the first runs, which would be trained less
+        cells = run.space["model.cell"].values if "model.cell" in run.space else None
+        for cell in cells or (run.config.model.cell,):
+            compile_cell(str(cell), reporter)
     if not search.tried:
         curve: dict[int, float] = {}
 
