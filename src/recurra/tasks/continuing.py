@@ -67,7 +67,7 @@ class GoesOn:
                 raise ConfigError(f"the network is another one than that of the model: {name} differs")
             if old.shape == weight.shape:
                 own[name] = old.clone()
-            elif name == "embedding.weight":
+            elif name.endswith("embedding.weight"):
                 mean = old[3:].mean(dim=0, keepdim=True)  # without padding, start and unknown word
                 own[name] = torch.cat([old, mean.repeat(len(weight) - len(old), 1)])
             else:
