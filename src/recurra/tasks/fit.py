@@ -214,7 +214,7 @@ def _train_files(
 ) -> Trained[Any, Any]:
     """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
-    pretrained, start = None, None
+    pretrained, goes_on = None, None
     if continued is None:
         config, pretrained = open_pretrained(config, unlabeled=unlabeled is not None)
     if may_use_kernels(config):
@@ -222,7 +222,7 @@ def _train_files(
     if continued is not None and task.continued is not None:
         folder_before, before = continued
         prepared = task.continued(before, data, config, reporter, valid=valid, test=test)
-        start = GoesOn.of(folder_before, before, len(prepared.assets.words()))
+        goes_on = GoesOn.of(folder_before, before, len(prepared.assets.words()))
     elif unlabeled is None:
         prepared = task.prepare(data, config, reporter, valid=valid, test=test)
     elif task.prepare_with_unlabeled is not None:
@@ -238,7 +238,7 @@ def _train_files(
             task,
             prepared,
             pretrained=pretrained,
-            start=start,
+            goes_on=goes_on,
             reporter=reporter,
             folder=folder,
             resume=resume,

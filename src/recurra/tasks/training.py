@@ -108,7 +108,7 @@ def train_bundle(
     prepared: P,
     *,
     pretrained: Pretrained | None = None,
-    start: GoesOn | None = None,
+    goes_on: GoesOn | None = None,
     reporter: Reporter | None = None,
     folder: Path | None = None,
     resume: bool = False,
@@ -121,7 +121,7 @@ def train_bundle(
         task: the task's functions.
         prepared: what its ``prepare`` returned.
         pretrained: initial weights, as `open_pretrained` returned them.
-        start: the model whose weights are all gone on from, instead.
+        goes_on: the model whose weights are all gone on from, instead.
         reporter: receives the steps, the summary and the progress.
         folder: for checkpoints and history; None writes nothing.
         resume: Whether to continue from the checkpoint in ``folder``; if not, it is removed.
@@ -143,10 +143,10 @@ def train_bundle(
 
         minutes = None if budget is None else budget.minutes
         prepared, pretrained = learned(task, prepared, pretrained, reporter, minutes)
-    begins: Start | GoesOn | None = start
+    start: Start | GoesOn | None = goes_on
     if pretrained is not None:
         vocabulary = None if task.vocabulary is None else task.vocabulary(prepared)
-        begins = start_from(pretrained, config, vocabulary, reporter)
+        start = start_from(pretrained, config, vocabulary, reporter)
     reporter.step("Training")
     device = choose_device(config.train.device)
     with isolated_training(device), memory_errors_in_one_line():
@@ -158,9 +158,9 @@ def train_bundle(
         covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
         shared = {name: section for name, section in config.plain().items() if name not in covered}
         fingerprint = {"data": prepared.key, **shared}
-        if begins is not None:
-            begins.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
-            fingerprint["pretrained"] = {"sha256": begins.origin["sha256"]}
+        if start is not None:
+            start.apply(model, freeze=config.train.freeze or config.train.unfreeze_after is not None)
+            fingerprint["pretrained"] = {"sha256": start.origin["sha256"]}
         report_summary(summarize(model), reporter)
         if may_use_kernels(config):
             compile_cell(config.model.cell, reporter)
@@ -218,7 +218,7 @@ def train_bundle(
         config=config,
         model=model.eval(),
         assets=prepared.assets,
-        pretrained=None if begins is None else begins.origin,
+        pretrained=None if start is None else start.origin,
     )
     prepared = replace(prepared, config=config)
     if task.calibrate is not None:

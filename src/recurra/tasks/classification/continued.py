@@ -14,7 +14,7 @@ from recurra.io.extend import extended
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle
-from recurra.tasks.classification.fitted import LOGITS, NGRAMS
+from recurra.tasks.classification.fitted import ngrams_as_fitted
 from recurra.tasks.classification.prepare import ClassifierData, measured_part
 from recurra.tasks.classification.settings import ClassifierConfig
 from recurra.tasks.corpus import contents_of
@@ -73,8 +73,7 @@ def continued(
         tested = measured_part(tested, len(labels.names), reporter)
     fitted: dict[str, object] = {CONTINUED: True}
     if bundle.assets.experts is not None:
-        ngrams = bundle.assets.experts.ngrams
-        fitted |= {NGRAMS: ngrams, LOGITS: ngrams.logits(held_out.texts(held_out.rows))}
+        fitted |= ngrams_as_fitted(bundle.assets.experts.ngrams, held_out)
     assets = ClassifierAssets(tokenizer, source, labels=labels)
     key = content_key([], contents_of(source), tokenizer.fingerprint, labels.to_json())
     return Prepared(config, assets, train, held_out, tested, key, fitted=fitted)

@@ -30,11 +30,11 @@ from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part, counted
 
-__all__ = ["FILES", "LOGITS", "NGRAMS", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts"]
+__all__ = ["FILES", "FittedExperts", "fit_experts", "fit_ngrams", "fit_parts", "ngrams_as_fitted"]
 
 FILES = "experts.json", "ngrams.safetensors"
 """The files of `FittedExperts.to_json` and of its n-gram model."""
-NGRAMS, LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
+_NGRAMS, _LOGITS = "n-grams", "logits of the n-grams on the validation rows"  # in Prepared.fitted
 _SECONDS = "seconds of the n-grams for a row"
 _CANDIDATES = ("both", "ngrams", "recurrent")
 
@@ -148,7 +148,7 @@ def fit_experts(
         reporter: receives the progress.
     """
     ngrams, valid = fit_ngrams(prepared, reporter), prepared.valid
-    logits = prepared.fitted[LOGITS]
+    logits = prepared.fitted[_LOGITS]
     recurrent = recurrent.reshape(logits.shape)  # without rows it has no columns
     fit = fit_combination(recurrent, logits, valid.labels, ngrams.label_kind, class_weights)
     share = share_of_network(fit.combination, recurrent, fit.combination.shifted(logits))
@@ -179,8 +179,8 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
         reporter: receives the progress and the time.
         cached: whether a model on disk is used; if not, it is trained and replaced.
     """
-    if NGRAMS in prepared.fitted:
-        found: NgramModel = prepared.fitted[NGRAMS]
+    if _NGRAMS in prepared.fitted:
+        found: NgramModel = prepared.fitted[_NGRAMS]
         return found
     start = time.perf_counter()
     train, labels = prepared.train, prepared.assets.labels
@@ -201,11 +201,16 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
             with replacing(key.path) as draft:
                 safetensors.numpy.save_file(model.state(), draft)
     began = time.perf_counter()
-    prepared.fitted.update({NGRAMS: model, LOGITS: _calibrate(model, prepared.valid, reporter)})
+    prepared.fitted.update({_NGRAMS: model, _LOGITS: _calibrate(model, prepared.valid, reporter)})
     prepared.fitted[_SECONDS] = (time.perf_counter() - began) / max(1, len(prepared.valid))
     note = f"; {model.note}" if model.note else ""
     reporter.note(f"n-grams ({model.method}): {time.perf_counter() - start:.1f} s{note}")
     return model
+
+
+def ngrams_as_fitted(ngrams: NgramModel, valid: Part) -> dict[str, Any]:
+    """Returns the entries of `Prepared.fitted` with which a model's n-grams are used, and not fitted anew."""
+    return {_NGRAMS: ngrams, _LOGITS: ngrams.logits(valid.texts(valid.rows))}
 
 
 def _calibrate(model: NgramModel, valid: Part, reporter: Reporter) -> NDArray[np.float64]:
