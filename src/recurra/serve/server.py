@@ -133,8 +133,8 @@ def serve(
 def _frequent_switches() -> Iterator[None]:
     """Context in which Python's threads take turns more often.
 
-    The thread that reads and writes lets the other one go on at each system call, and gets its turn back after
-    an interval only: with the usual 5 ms, the answers to 16 requests take 80 ms.
+    The thread that reads and writes lets the other one go on at each system call, and gets its turn back
+    after an interval only: with the usual 5 ms, the answers to 16 requests take 80 ms.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
