@@ -8,7 +8,9 @@ FILE has one text a line. The clients are one process with connections that stay
 request when it has the answer to the last one, so that 1 client measures the latency of a server at rest. The
 peer is the same model, exported by `recurra export --to onnx`, in ONNX Runtime behind FastAPI and uvicorn; it
 answers each request alone, in the thread pool of FastAPI. Servers are measured in turns, in processes of
-their own, without access logs. The peer joins if `recurra.export` and onnxruntime can be imported.
+their own, without access logs. On a machine that others use too, the processor's time for a request says
+more than the rate: a server with more threads gets a larger share of the cores. The peer joins if
+`recurra.export` and onnxruntime can be imported.
 
 The soak test asks for texts and at the same time sends what is broken, too large, too slow or cut off. It
 fails if an answer is lost or is not that which the text got at first, or if the server's memory grows.
@@ -154,13 +156,16 @@ def measure(model: Path, texts: Sequence[str], seconds: float, rounds: int) -> l
             export = exported(model, Path(folder) / "export")
             servers["ONNX Runtime behind FastAPI"] = lambda: peer_server(export)
         taken: dict[tuple[str, int], list[tuple[list[float], float]]] = {}
+        used: dict[tuple[str, int], float] = {}
         for _ in range(rounds):
             for name, run in servers.items():
-                with run() as (_, port):
+                with run() as (process, port):
                     asyncio.run(loaded(port, bodies, 4, 1.0))
                     for clients in CLIENTS:
+                        before, case = processor_seconds(process.pid), (name, clients)
                         found = asyncio.run(loaded(port, bodies, clients, seconds))
-                        taken.setdefault((name, clients), []).append(found)
+                        taken.setdefault(case, []).append(found)
+                        used[case] = used.get(case, 0.0) + processor_seconds(process.pid) - before
     for (name, clients), runs in taken.items():
         latencies = np.concatenate([latencies for latencies, _ in runs]) * 1e3
         row = {
@@ -169,6 +174,7 @@ def measure(model: Path, texts: Sequence[str], seconds: float, rounds: int) -> l
             "clients": clients,
             "requests": len(latencies),
             "requests_a_second": [round(len(latencies) / wall, 1) for latencies, wall in runs],
+            "processor_ms_a_request": round(1e3 * used[name, clients] / len(latencies), 2),
             "p50_ms": round(float(np.percentile(latencies, 50)), 2),
             "p99_ms": round(float(np.percentile(latencies, 99)), 2),
             "words": round(float(np.mean([len(text.split()) for text in texts])), 1),
@@ -223,6 +229,12 @@ async def hostile(port: int, until: float, counts: dict[str, int], seed: int) ->
         finally:
             writer.close()
         await asyncio.sleep(draw.random() * 0.05)
+
+
+def processor_seconds(process: int) -> float:
+    """The seconds of the processors that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(process: int) -> float:
@@ -290,14 +302,18 @@ def soak(model: Path, texts: Sequence[str], minutes: float) -> Row:
 
 def table(rows: Sequence[Row]) -> str:
     """Returns the results as tables."""
-    lines = ["| date | server | clients | requests/s | p50, ms | p99, ms | words | cores | load before |"]
+    lines = [
+        "| date | server | clients | requests/s | p50, ms | p99, ms | processor, ms a request | words | "
+        "load before |"
+    ]
     lines.append("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         if row["test"] == "load":
             rate = float(np.median(row["requests_a_second"]))
             lines.append(
                 f"| {row['date']} | {row['server']} | {row['clients']} | {rate:.0f} | {row['p50_ms']:.1f} | "
-                f"{row['p99_ms']:.1f} | {row['words']} | {row['cores']} | {row['load']:.1f} |"
+                f"{row['p99_ms']:.1f} | {row['processor_ms_a_request']:.2f} | {row['words']} | "
+                f"{row['load']:.1f} |"
             )
     for row in rows:
         if row["test"] == "soak":

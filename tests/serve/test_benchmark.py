@@ -49,6 +49,7 @@ def test_load_and_soak(
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     assert [row["clients"] for row in rows[:2]] == [1, 4]
     assert all(row["requests"] > 0 and row["p99_ms"] >= row["p50_ms"] > 0 for row in rows[:2])
+    assert all(row["processor_ms_a_request"] > 0 for row in rows[:2])
     soak = rows[2]
     assert soak["asked"] == soak["answered"] > 0
     assert soak["lost"] == soak["different"] == 0

@@ -204,3 +204,19 @@ def test_figures_for_prometheus(client: Client) -> None:
     assert re.search(r'recurra_texts_total\{model="reviews"\} \d', text)
     assert 'recurra_model_loaded_seconds{model="words",version="1"}' in text
     assert "attacker" not in text
+
+
+def test_a_missing_package_is_said(trained: Fitted) -> None:
+    program = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv = ['recurra', 'serve', 'm'];"
+        "from recurra.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "recurra: the package fastapi is not installed; pip install 'recurra[serve]'\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -95,18 +94,18 @@ class Service:
             raise AskError(404, f"there is no model {name!r}; there are {', '.join(self.models.names())}")
         return model
 
-    async def result(self, future: Future[T]) -> T:
+    async def result(self, future: asyncio.Future[T]) -> T:
         """Returns the value of work in the thread.
 
         Raises:
             AskError: it failed, or takes too long (504).
         """
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.timeout)
+            return await asyncio.wait_for(future, self.limits.timeout)
         except TimeoutError:
             raise AskError(504, f"there was no answer within {self.limits.timeout:g} s") from None
 
-    def ask(self, model: Model, question: Question, options: dict[str, Any]) -> Future[Answered]:
+    def ask(self, model: Model, question: Question, options: dict[str, Any]) -> asyncio.Future[Answered]:
         """Returns the future answers to a question."""
         if question.table is not None:
             table = question.table

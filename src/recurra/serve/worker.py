@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ class _Job:
     """Work of one request.
 
     Attributes:
-        result: gets the answer, or the exception.
+        result: gets the answer, or the exception; of the event loop that asked.
         model: the model that answers, even if another one takes its place meanwhile.
         size: the number of texts.
         deadline: the time from which on nobody waits for the answer.
@@ -39,7 +39,7 @@ class _Job:
         call: what a job without texts computes.
     """
 
-    result: Future[Any]
+    result: asyncio.Future[Any]
     model: Model
     size: int
     deadline: float
@@ -62,6 +62,7 @@ class Worker:
         self._jobs: deque[_Job] = deque()
         self._waiting = 0  # texts
         self._arriving = 0  # requests that are read
+        self._told = False  # whether the thread will be woken
         self._changed = threading.Condition()
         self._closing = False
         self._pace = 0.01  # seconds for a text, a moving mean
@@ -84,22 +85,22 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join()
 
-    def texts(self, model: Model, texts: list[str], options: dict[str, Any]) -> Future[Answered]:
+    def texts(self, model: Model, texts: list[str], options: dict[str, Any]) -> asyncio.Future[Answered]:
         """Returns the future answers to texts.
 
         Raises:
             AskError: too many texts are waiting (429).
         """
         key = (id(model), repr(sorted(options.items())))
-        return self._put(_Job(Future(), model, max(1, len(texts)), self._deadline(), key, texts, options))
+        return self._put(_Job(_future(), model, max(1, len(texts)), self._deadline(), key, texts, options))
 
-    def call(self, model: Model, function: Callable[[], Any]) -> Future[Any]:
+    def call(self, model: Model, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Returns the future value of a function, which no other work interrupts.
 
         Raises:
             AskError: too many texts are waiting (429).
         """
-        return self._put(_Job(Future(), model, 1, self._deadline(), call=function))
+        return self._put(_Job(_future(), model, 1, self._deadline(), call=function))
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
@@ -111,12 +112,13 @@ class Worker:
         finally:
             with self._changed:
                 self._arriving -= 1
-                self._changed.notify()
+                if not self._arriving and not self._told:
+                    self._changed.notify()
 
     def _deadline(self) -> float:
         return time.monotonic() + self._limits.timeout
 
-    def _put(self, job: _Job) -> Future[Any]:
+    def _put(self, job: _Job) -> asyncio.Future[Any]:
         with self._changed:
             if self._waiting and self._waiting + job.size > self._limits.queue:
                 seconds = max(1, round(self._waiting * self._pace))
@@ -125,8 +127,17 @@ class Worker:
             self._jobs.append(job)
             self._waiting += job.size
             self._measures.waiting.set(self._waiting)
-            self._changed.notify()
+        if not self._told:
+            # After the other requests that came in the same turn of the loop: they are one batch, and the
+            # thread is woken once.
+            self._told = True
+            job.result.get_loop().call_soon(self._tell)
         return job.result
+
+    def _tell(self) -> None:
+        self._told = False
+        with self._changed:
+            self._changed.notify()
 
     def _work(self) -> None:
         while (jobs := self._next()) is not None:
@@ -171,24 +182,17 @@ class Worker:
 
     def _answer(self, jobs: list[_Job]) -> None:
         now = time.monotonic()
-        wanted = [job for job in jobs if now < job.deadline and job.result.set_running_or_notify_cancel()]
+        wanted = [job for job in jobs if now < job.deadline and not job.result.cancelled()]
         if not wanted:
             return
         try:
-            for job, value in zip(wanted, self._values(wanted), strict=True):
-                _settle(job, value)
+            _settle(wanted, self._values(wanted))
         except Exception as error:  # noqa: BLE001 - given to the requests, and written to the log
             if len(wanted) > 1:  # one request's fault must not fail the others
                 for job in wanted:
-                    self._alone(job)
+                    self._answer([job])
             else:
-                _settle(wanted[0], error=error)
-
-    def _alone(self, job: _Job) -> None:
-        try:
-            _settle(job, self._values([job])[0])
-        except Exception as error:  # noqa: BLE001 - given to the request, and written to the log
-            _settle(job, error=error)
+                _settle(wanted, [_told_error(wanted[0].model, error)])
 
     def _values(self, jobs: list[_Job]) -> list[Any]:
         first = jobs[0]
@@ -205,15 +209,31 @@ class Worker:
         )
 
 
-def _settle(job: _Job, value: Any = None, error: Exception | None = None) -> None:
-    """Gives a job its value or its error; of an unknown error the request learns nothing."""
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _told_error(model: Model, error: Exception) -> Exception:
+    """Returns what a request is told of an error; of an unknown one it learns nothing."""
     if isinstance(error, RecurraError):
-        error = refusal_of(error)
-    elif error is not None and not isinstance(error, AskError):
-        _LOG.error("an answer of model %s failed", job.model.name, exc_info=error)
-        error = AskError(500, "the model failed on this request; the server's log has the reason")
-    with suppress(InvalidStateError):  # nobody waits any more
-        if error is None:
-            job.result.set_result(value)
+        return refusal_of(error)
+    if isinstance(error, AskError):
+        return error
+    _LOG.error("an answer of model %s failed", model.name, exc_info=error)
+    return AskError(500, "the model failed on this request; the server's log has the reason")
+
+
+def _settle(jobs: list[_Job], values: list[Any]) -> None:
+    """Gives jobs their values, or exceptions, with one message to the event loop."""
+    with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        jobs[0].result.get_loop().call_soon_threadsafe(_deliver, [job.result for job in jobs], values)
+
+
+def _deliver(results: list[asyncio.Future[Any]], values: list[Any]) -> None:
+    for result, value in zip(results, values, strict=True):
+        if result.done():  # cancelled: the request does not wait any more
+            continue
+        if isinstance(value, Exception):
+            result.set_exception(value)
         else:
-            job.result.set_exception(error)
+            result.set_result(value)
