@@ -177,6 +177,9 @@ def table(rows: Sequence[Row]) -> str:
             for name in systems
         ]
         gain = shares([row["difference"][0] for row in these], "+")
+        if len(these) == 1:  # the interval over test rows, which with several seeds is each run's own
+            low, high = (100 * value for value in these[0]["difference"][1:])
+            gain += f" ({low:+.1f} to {high:+.1f})"
         seconds = fmean(row["cpu_seconds"] for row in these)
         name = SETS[key].name
         lines.append(f"| {name} | {size:,} | {len(these)} | {' | '.join(shown)} | {gain} | {seconds:.0f} |")
