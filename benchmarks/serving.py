@@ -312,7 +312,8 @@ def table(rows: Sequence[Row]) -> str:
             rate = float(np.median(row["requests_a_second"]))
             lines.append(
                 f"| {row['date']} | {row['server']} | {row['clients']} | {rate:.0f} | {row['p50_ms']:.1f} | "
-                f"{row['p99_ms']:.1f} | {row['processor_ms_a_request']:.2f} | {row['words']} | "
+                f"{row['p99_ms']:.1f} | {row.get('processor_ms_a_request', float('nan')):.2f} | "
+                f"{row['words']} | "
                 f"{row['load']:.1f} |"
             )
     for row in rows:
