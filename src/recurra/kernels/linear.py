@@ -61,8 +61,8 @@ class Descent:
         >>> features = csr_matrix(np.array([[1, 0], [0, 1]], np.float32))
         >>> fit = Descent(features, np.array([[True], [False]]), np.ones((2, 1), np.float32), 10.0)
         >>> sizes = [fit.improve() for _ in range(20)]
-        >>> fit.weights.round(1).tolist()
-        [[1.6], [-1.6]]
+        >>> [round(float(weight), 1) for weight in fit.weights[:, 0]]
+        [1.6, -1.6]
     """
 
     def __init__(

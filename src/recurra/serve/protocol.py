@@ -161,7 +161,7 @@ def _flat(data: Any, name: str) -> list[Any]:
     for _ in range(_MOST_DIMENSIONS):
         if not any(isinstance(part, list) for part in data):
             break
-        data = [cell for part in data for cell in (part if isinstance(part, list) else [part])]
+        data = [each for part in data for each in (part if isinstance(part, list) else [part])]
     return list(data)
 
 

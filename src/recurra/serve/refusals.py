@@ -13,6 +13,7 @@ from recurra.printable import printable, shortened
 __all__ = ["AskError", "parse_json", "refusal_of"]
 
 _LONGEST = 300  # characters of a reason, which may repeat what the request holds
+_DEEPEST = 50  # lists and objects within each other
 
 
 class AskError(Exception):
@@ -55,6 +56,7 @@ def parse_json(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        _check_depth(value)
         if "\\u" in text:
             _check_characters(value)
     except UnicodeDecodeError as error:
@@ -67,6 +69,17 @@ def parse_json(raw: bytes) -> Any:
     except ValueError as error:  # an integer of thousands of digits
         raise AskError(400, f"the JSON can't be read: {error}") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raises AskError for JSON that is nested too deeply; Python's own limit may be set to any number."""
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(_DEEPEST):
+        parts = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [part for inner in parts for part in inner if isinstance(part, list | dict)]
+        if not level:
+            return
+    raise AskError(400, "the JSON is nested too deeply")
 
 
 def _check_characters(value: Any) -> None:

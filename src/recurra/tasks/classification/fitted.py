@@ -210,7 +210,10 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
 
 def ngrams_as_fitted(ngrams: NgramModel, valid: Part) -> dict[str, Any]:
     """Returns the entries of `Prepared.fitted` with which a model's n-grams are used, and not fitted anew."""
-    return {_NGRAMS: ngrams, _LOGITS: ngrams.logits(valid.texts(valid.rows))}
+    began = time.perf_counter()
+    logits = ngrams.logits(valid.texts(valid.rows))
+    seconds = (time.perf_counter() - began) / max(1, len(valid))
+    return {_NGRAMS: ngrams, _LOGITS: logits, _SECONDS: seconds}
 
 
 def _calibrate(model: NgramModel, valid: Part, reporter: Reporter) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
@@ -84,6 +83,8 @@ def _minimum(
         gradient[-1] = slopes.sum()
         loss = (np.logaddexp(0, scores) - target * scores).sum()
         return float(loss + values @ values / (2 * _C)), gradient + values / _C
+
+    from scipy.optimize import minimize  # slow to import, and not needed for answers
 
     start = np.zeros(features.shape[1] + 1)
     options: dict[str, Any] = {"maxiter": _ITERATIONS, "maxcor": 8, "ftol": _TOLERANCE}
