@@ -38,3 +38,9 @@ def test_predicting_a_text_imports_what_it_needs(trained: Fitted) -> None:
     *answer, imported = ran.stdout.splitlines()
     assert answer[0].startswith("row,label")
     assert imported == "[]"
+
+
+def test_numba_is_imported_at_the_first_call_of_a_kernel() -> None:
+    program = "import recurra.tasks.classification.task, sys; print('numba' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

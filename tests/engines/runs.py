@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,18 @@ def dies(argument: dict[str, Any], report: Report) -> dict[str, Any]:
         report({"begun": done})
         os.kill(os.getpid(), signal.SIGKILL)
     return {"done": done}
+
+
+def dies_after_its_report(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Dies while the reply to its report is awaited."""
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    report({"of": argument["name"]})
+    return {"name": argument["name"]}
+
+
+def named(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    report({"of": argument["name"]})
+    return {"name": argument["name"]}
 
 
 def raises(argument: dict[str, Any], report: Report) -> dict[str, Any]:

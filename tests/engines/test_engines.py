@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import ENGINES, Call, Engine, RunError, open_engine
+from recurra.engines import ENGINES, Call, Engine, RunError, open_engine, parallel_runs
 from recurra.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -88,6 +88,27 @@ def test_a_run_that_dies_is_made_once_more(processes: Engine, tmp_path: Path) ->
 
 
 @forks
+def test_the_reply_to_a_run_that_died_is_not_taken_for_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+
+    def slow(record: dict[str, Any]) -> bool:
+        time.sleep(0.5)  # the run is dead when its reply comes
+        return True
+
+    with open_engine("processes", 1, 1, [HERE]) as engine:
+        with pytest.raises(RunError):
+            engine.submit(Call(f"{HERE}:dies_after_its_report", {"name": "X"}), slow).result()
+        seen: list[Any] = []
+
+        def on_report(record: dict[str, Any]) -> bool:
+            seen.append(record)
+            return True
+
+        assert engine.submit(Call(f"{HERE}:named", {"name": "Y"}), on_report).result() == {"name": "Y"}
+        assert seen == [{"of": "Y"}]
+
+
+@forks
 def test_closing_ends_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     begun = tmp_path / "begun"
@@ -101,6 +122,11 @@ def test_closing_ends_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() < limit
         time.sleep(0.01)
     assert all(future.done() for future in futures)
+
+
+def test_inline_makes_one_run_at_a_time() -> None:
+    assert [parallel_runs("inline", jobs) for jobs in (None, 4)] == [1, 1]
+    assert parallel_runs("processes", 4) == 4
 
 
 def test_an_unknown_engine_is_refused() -> None:

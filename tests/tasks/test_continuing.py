@@ -130,3 +130,9 @@ def test_without_the_old_rows_forgetting_is_not_known(old: Fitted, new: Path, tm
     settings = {"train": {"epochs": 1}}
     fitted = recurra.continue_files(folder, new, tmp_path / "more", settings=settings, baseline=False)
     assert fitted.bundle.metrics["forgotten"] is None
+
+
+def test_layers_of_a_continued_model_are_not_chosen(old: Fitted, new: Path, run: Run, tmp_path: Path) -> None:
+    ran = run("fit", new, "--continue", old.folder, "--freeze", "--out", tmp_path / "x")
+    assert ran.code == 2
+    assert "--freeze" in ran.err

@@ -97,3 +97,9 @@ def test_language_models_are_compared_by_their_figure(tmp_path: Path) -> None:
     again = recurra.compare_models(long, long, tmp_path / "test.txt")
     assert again.difference is not None
     assert not again.difference.shown
+
+
+def test_options_of_recipes_are_refused_with_two_models(trained: Fitted, sample: Files, run: Run) -> None:
+    ran = run("compare", trained.folder, trained.folder, "--data", sample.test, "--seeds", 3)
+    assert ran.code == 2
+    assert "--seeds" in ran.err and "is not for two models" in ran.err

@@ -206,3 +206,17 @@ def test_ctrl_c_of_the_command_ends_all_processes(sample: Files, tmp_path: Path)
     assert "the same command goes on from there" in " ".join(rest.split())
     assert json.loads((out / "tune.json").read_text(encoding="utf-8"))["interrupted"]
     assert (out / "best.yaml").is_file()
+
+
+def test_a_search_that_fails_removes_only_what_it_wrote(run: Run, sample: Files, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    hidden = out / ".git" / "config"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("mine", encoding="utf-8")
+    more = ("--recipe", "lstm", "--set", "train.epochs=1", "--set", "model.backend=reference")
+    ran = run(
+        "tune", sample.train, *more, "--trials", 1, "--engine", "inline", "--metric", "beauty", "--out", out
+    )
+    assert ran.code == 2
+    assert [path.name for path in out.iterdir()] == [".git"]
+    assert hidden.read_text(encoding="utf-8") == "mine"

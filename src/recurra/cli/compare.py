@@ -14,8 +14,12 @@ from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
 
+_OF_MODELS = {"first", "second", "measured", "recipes", "settings", "skip_bad_rows", "quiet", "as_json"}
+"""Parameters that a comparison of two saved models has."""
+
 
 def compare(
+    context: typer.Context,
     first: Annotated[
         Path,
         typer.Argument(
@@ -58,9 +62,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Directory of the results.  [default: NAME-comparison]")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
-    ] = None,
+    jobs: options.Jobs = None,
     engine: options.Engine = "processes",
     enough: Annotated[
         float,
@@ -87,6 +89,11 @@ def compare(
     interval, McNemar's test, and the rows whose answers differ.
     """
     if second is not None or measured is not None:
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name or "")
+            given = source is not None and source.name == "COMMANDLINE"
+            if given and parameter.name not in _OF_MODELS:
+                raise typer.BadParameter("is not for two models", param_hint=parameter.opts[0])
         if second is None or measured is None or recipes is not None:
             hint = "give two models and --data FILE, without --recipes"
             raise typer.BadParameter(hint, param_hint="MODEL_B")

@@ -14,7 +14,7 @@ __all__ = ["decide"]
 
 
 def decide(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    model: options.Model,
     metric: Annotated[
         str | None,
         typer.Option(

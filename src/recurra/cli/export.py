@@ -14,7 +14,7 @@ __all__ = ["export"]
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    model: options.Model,
     to: Annotated[
         Literal["onnx", "torch-export"],
         typer.Option(help="onnx, for ONNX Runtime in any language and in browsers; or torch-export."),

@@ -60,7 +60,13 @@ def fit(
     if continued is not None:
         fixed = {"--recipe": recipe, "--config": config, "--task": task, "--target": target}
         more = {"--unlabeled": unlabeled, "--pretrained": pretrained, "--resume": resume, "--group": group}
-        for name, value in {**fixed, **more}.items():
+        layers = {
+            "--pretrained-layers": pretrained_layers,
+            "--freeze": freeze,
+            "--unfreeze-after": unfreeze_after,
+            "--layerwise-lr": layerwise_lr,
+        }
+        for name, value in {**fixed, **more, **layers}.items():
             if value not in (None, False):
                 raise typer.BadParameter("is not for a model that is continued", param_hint=name)
         with saying_what_is_kept(place):

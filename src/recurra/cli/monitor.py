@@ -14,7 +14,7 @@ __all__ = ["monitor"]
 
 
 def monitor(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    model: options.Model,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="New rows; labels are not needed.")],
     settings: options.FileSettings = None,
     skip_bad_rows: options.SkipBadRows = False,

@@ -31,6 +31,7 @@ def data_help() -> str:
 
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help=data_help())]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")]
 TaskName = Annotated[
     _Name | None,
     typer.Option(
@@ -110,6 +111,9 @@ Risk = Annotated[
         help='Answer "unsure" below a confidence, fitted on the validation rows so that the share of wrong '
         "answers is below R, such as 0.02 (classify).",
     ),
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
 ]
 Engine = Annotated[
     _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")

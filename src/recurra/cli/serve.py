@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from recurra.cli import options
 from recurra.cli.screen import Screen
 
 __all__ = ["serve"]
@@ -74,21 +75,20 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Answer for saved models over HTTP, until Ctrl-C: Open Inference Protocol, plain JSON, and a page at /.
 
     Other machines can only ask if --host names an address that they reach, and the environment variable
     RECURRA_TOKEN holds a secret that they send.
     """
-    from recurra.cli.options import given
     from recurra.serve import Limits
     from recurra.serve import serve as run
 
     screen = Screen(quiet=quiet)
     _log(quiet)
     limits = Limits.of(
-        **given(
+        **options.given(
             body=body,
             texts=texts,
             queue=queue,

@@ -42,11 +42,12 @@ def tune(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=0, max=100, help="Fresh seeds to compare the winner with the recipe.")
+        int,
+        typer.Option(
+            min=0, max=100, help="Fresh seeds to compare the winner with the recipe, at least 2; 0 for none."
+        ),
     ] = 3,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
-    ] = None,
+    jobs: options.Jobs = None,
     engine: options.Engine = "processes",
     out: Annotated[
         Path | None, typer.Option(help="Directory of the search and its model.  [default: NAME-search]")

@@ -15,7 +15,7 @@ __all__ = ["evaluate", "inspect", "predict"]
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    model: options.Model,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled rows, in the format of fit.")],
     report: Annotated[Path | None, typer.Option(help="Also write the metrics as an HTML page.")] = None,
     train: Annotated[
@@ -44,7 +44,7 @@ def evaluate(
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model directory.")],
+    model: options.Model,
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="A file of rows; - or none: stdin.")
     ] = None,

@@ -19,7 +19,9 @@ from recurra.errors import OutputError
 from recurra.files import replacing
 from recurra.measure.study import Scores
 
-__all__ = ["DATA", "Job", "Place", "Run", "Store", "pack", "unpack"]
+__all__ = [
+    "DATA", "Job", "Place", "Run", "Store", "append_line", "open_identified", "pack", "unpack",
+]  # fmt: skip
 
 DATA = "data"  # directory of the rows
 _STUDY, _RUNS = "study.json", "runs.jsonl"
@@ -133,6 +135,69 @@ def unpack(text: str, rows: int) -> NDArray[np.bool_] | NDArray[np.float64]:
     return np.unpackbits(bits, count=rows).astype(bool)
 
 
+def open_identified(path: Path, identity: dict[str, Any], what: str, hint: str) -> bool:
+    """Writes the description of what a directory holds, or checks that it has the same one.
+
+    Args:
+        path: The file of the description.
+        identity: The description, JSON values.
+        what: What the directory is to hold, such as "comparison".
+        hint: What to do with a directory of another description.
+
+    Returns:
+        Whether the file was created.
+
+    Raises:
+        OutputError: If the directory has other contents or another description, or cannot be written.
+    """
+    folder = path.parent
+    if not path.is_file():
+        # A hidden file is the draft of a process that was killed.
+        foreign = folder.exists() and (
+            not folder.is_dir() or any(file.name[0] != "." for file in folder.iterdir())
+        )
+        if foreign:
+            raise OutputError(
+                f"already exists and holds no {what}", where=folder, hint="choose another --out"
+            )
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(identity, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return True
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))
+        other = [name.replace("_", " ") for name in identity if former.get(name) != identity[name]]
+    except (OSError, ValueError, AttributeError):
+        raise OutputError("can't be read", where=path, hint="choose another --out") from None
+    if other:
+        raise OutputError(
+            f"holds another {what}: {', '.join(other)} differ{'s' if len(other) == 1 else ''}",
+            where=folder,
+            hint=hint,
+        )
+    return False
+
+
+def append_line(path: Path, line: str) -> None:
+    """Appends a line to a file and waits until it is on the disk.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    raw = line.encode() + b"\n"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            size = os.lseek(handle, 0, os.SEEK_END)
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                raw = b"\n" + raw  # an incomplete line remains a line of its own
+            os.write(handle, raw)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise OutputError(f"can't be written ({error.strerror})", where=path) from error
+
+
 class Store:
     """The directory of a study: its description in ``study.json``, one line per run in ``runs.jsonl``."""
 
@@ -149,30 +214,9 @@ class Store:
         Raises:
             OutputError: If the directory has other contents, belongs to another study, or cannot be written.
         """
-        path = self.folder / _STUDY
-        if not path.is_file():
-            # A hidden file is the draft of a process that was killed.
-            foreign = self.folder.exists() and (
-                not self.folder.is_dir() or any(file.name[0] != "." for file in self.folder.iterdir())
-            )
-            if foreign:
-                raise OutputError(
-                    "already exists and holds no comparison", where=self.folder, hint="choose another --out"
-                )
-            with replacing(path) as draft:
-                draft.write_text(json.dumps(study, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        hint = "choose another --out, or repeat the command as it was"
+        if open_identified(self.folder / _STUDY, study, "comparison", hint):
             return {}
-        try:
-            former = json.loads(path.read_text(encoding="utf-8"))
-            other = [name.replace("_", " ") for name in study if former.get(name) != study[name]]
-        except (OSError, ValueError, AttributeError):
-            raise OutputError("can't be read", where=path, hint="choose another --out") from None
-        if other:
-            raise OutputError(
-                f"holds another comparison: {', '.join(other)} differ{'s' if len(other) == 1 else ''}",
-                where=self.folder,
-                hint="choose another --out, or repeat the command as it was",
-            )
         return {run.place: run for run in self._read()}
 
     def forget(self) -> None:
@@ -189,19 +233,7 @@ class Store:
         Raises:
             OutputError: If it cannot be written.
         """
-        line = run.model_dump_json().encode() + b"\n"
-        try:
-            handle = os.open(self._runs, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                size = os.lseek(handle, 0, os.SEEK_END)
-                if size and os.pread(handle, 1, size - 1) != b"\n":
-                    line = b"\n" + line  # an incomplete line remains a line of its own
-                os.write(handle, line)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise OutputError(f"can't be written ({error.strerror})", where=self._runs) from error
+        append_line(self._runs, run.model_dump_json())
 
     def _read(self) -> Iterator[Run]:
         if not self._runs.is_file():

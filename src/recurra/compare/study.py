@@ -16,7 +16,7 @@ from recurra.compare.rounds import Rounds, Study
 from recurra.compare.runs import DATA, Store
 from recurra.config import Config
 from recurra.directories import locked
-from recurra.engines import cores, open_engine, threads_each
+from recurra.engines import open_engine, parallel_runs, threads_each
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
@@ -95,7 +95,7 @@ def compare_files(
         except BaseException:
             store.forget()
             raise
-        at_once = jobs or cores()
+        at_once = parallel_runs(engine, jobs)
         threads = threads_each(at_once)
         reporter.step("Comparing")
         reporter.facts(

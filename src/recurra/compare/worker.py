@@ -23,7 +23,7 @@ from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import open_pretrained
 from recurra.train.observer import Observer
 
-__all__ = ["Watch", "do", "run", "warm_up"]
+__all__ = ["Watch", "do", "run"]
 
 
 def run(argument: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def do(job: Job) -> Run:
         baseline = None if task.fit_baseline is None else task.fit_baseline(prepared, Reporter())
         watch.on_end()
         return _run(job, study.score_baseline(baseline, prepared, part), **watch.times)
-    warm_up(task, prepared)
+    _warm_up(task, prepared)
     trained = train_bundle(task, prepared, pretrained=pretrained, reporter=watch)
     if trained.outcome.stopped == "interrupted":
         raise KeyboardInterrupt
@@ -87,7 +87,7 @@ class Watch(Reporter, Observer):
         self.times = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - processors}
 
 
-def warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:
+def _warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:
     """Makes one step that is not measured: kernels are compiled or loaded, memory is mapped."""
     use_threads()
     keep_freed_memory()

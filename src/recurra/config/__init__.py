@@ -7,7 +7,6 @@ from recurra.config.sections import (
     ModelConfig,
     Section,
     TokenizerConfig,
-    TrainConfig,
     Width,
 )
 from recurra.config.settings import (
@@ -21,6 +20,7 @@ from recurra.config.settings import (
     setting_error,
     updated,
 )
+from recurra.config.training import TrainConfig
 from recurra.config.unlabeled import UnlabeledConfig
 
 __all__ = [

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig, TrainConfig
+from recurra.config.sections import DataConfig, ModelConfig, Section, TokenizerConfig
+from recurra.config.training import TrainConfig
 from recurra.config.typed import parse_value, spelling_of
 from recurra.config.yaml import parse_yaml
 from recurra.errors import ConfigError

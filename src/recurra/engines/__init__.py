@@ -1,6 +1,6 @@
 """Many independent runs through one interface: engines that execute functions named in calls.
 
-`compare`, `tune` and repeated seeds make their runs with an `Engine`. A run is a `Call`: the name of a
+`compare` and `tune` make their runs with an `Engine`. A run is a `Call`: the name of a
 function, and its argument as JSON. So a run can be sent anywhere, and has the same result with every engine.
 """
 
@@ -11,8 +11,8 @@ from recurra.engines.base import (
     OnReport,
     Report,
     RunError,
-    cores,
     open_engine,
+    parallel_runs,
     threads_each,
 )
 
@@ -23,7 +23,7 @@ __all__ = [
     "OnReport",
     "Report",
     "RunError",
-    "cores",
     "open_engine",
+    "parallel_runs",
     "threads_each",
 ]

@@ -17,7 +17,7 @@ from recurra.runtime import threads_asked
 
 __all__ = [
     "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "cores", "function_named",
-    "open_engine", "result_of", "threads_each",
+    "open_engine", "parallel_runs", "result_of", "threads_each",
 ]  # fmt: skip
 
 ENGINES = ("processes", "inline")
@@ -108,6 +108,16 @@ def cores() -> int:
     """Returns the number of processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def parallel_runs(engine: str, jobs: int | None) -> int:
+    """Returns how many runs an engine makes at the same time.
+
+    Args:
+        engine: one of `ENGINES`.
+        jobs: the number asked for; None for one per processor.
+    """
+    return 1 if engine == "inline" else jobs or cores()
 
 
 def threads_each(at_once: int) -> int:

@@ -70,7 +70,10 @@ class Processes(Engine):
             worker = self._next_worker()
             answer = worker.ask(call, on_report)
             with self._lock:
-                self._idle.append(worker)
+                if "died" in answer:  # a reply to its last report may be left in the pipe
+                    worker.kill()
+                else:
+                    self._idle.append(worker)
             if "died" not in answer or self._killed:
                 break
         return result_of(answer)

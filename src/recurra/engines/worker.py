@@ -104,8 +104,10 @@ def _answer_in_fork(line: bytes, calls: _Lines, pass_on: Callable[[bytes], None]
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == 0:
         return answer
-    reason = "killed, perhaps because memory ran out" if code == -9 else f"ended by signal {-code}"
-    return json.dumps({"died": f"its process was {reason}"}).encode()
+    reason = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if code == -9:
+        reason = "was killed, perhaps because memory ran out"
+    return json.dumps({"died": f"its process {reason}"}).encode()
 
 
 def _relayed(

@@ -17,6 +17,7 @@ from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspac
 from recurra.kernels.linear import Descent, rows_with
 from recurra.kernels.lookup import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.kernels.reference import gate_sums
+from recurra.kernels.sphere import move_on_sphere
 from recurra.kernels.terms import (
     Call,
     Lookup,
@@ -52,6 +53,7 @@ __all__ = [
     "is_recorded",
     "is_transformed",
     "layer",
+    "move_on_sphere",
     "prepare",
     "recurrence",
     "release_workspaces",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from recurra.kernels.dispatch import Descent, compile_ahead, compile_kernels, rows_with, to_be_compiled
+from recurra.kernels.dispatch import (
+    Descent,
+    compile_ahead,
+    compile_kernels,
+    move_on_sphere,
+    rows_with,
+    to_be_compiled,
+)
 from recurra.layers.bigrams import BigramEmbedding
 from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
@@ -30,6 +37,7 @@ __all__ = [
     "compile_ahead",
     "compile_kernels",
     "load_keras",
+    "move_on_sphere",
     "rows_with",
     "sequence_mask",
     "to_be_compiled",

@@ -218,10 +218,11 @@ def _correlation(
     """Returns Pearson's correlation and its 95% interval by Fisher's transformation."""
     if len(x) < 4 or not x.std() or not y.std():
         return None, None, None
-    r = float(np.clip(np.corrcoef(x, y)[0, 1], -0.999999, 0.999999))
-    reach = 1.96 / np.sqrt(len(x) - 3)
-    low, high = np.tanh(np.arctanh(r) - reach), np.tanh(np.arctanh(r) + reach)
-    return r, float(low), float(high)
+    from scipy.stats import pearsonr
+
+    found = pearsonr(x, y)
+    low, high = found.confidence_interval()
+    return float(found.statistic), float(low), float(high)
 
 
 def page_of(explained: Explained, title: str, created: str) -> ReportData:

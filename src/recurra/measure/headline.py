@@ -174,14 +174,17 @@ def _of_counts(figure: str, sums: NDArray[np.float64], label: int | None) -> NDA
 def _resampled(
     name: str, truth: NDArray[Any], p: NDArray[np.float64], label_kind: str
 ) -> NDArray[np.float64]:
-    random, rows = np.random.default_rng(1), len(p)
+    rows = len(p)
     if name == "log_loss":
         if label_kind == "multilabel":
             right = np.where(truth > 0, p, 1 - p)
             losses = -np.log(np.clip(right, 1e-15, 1)).mean(axis=1)
         else:
             losses = -np.log(np.clip(p[np.arange(rows), truth.astype(np.int64)], 1e-15, 1))
-        return np.array([losses[random.integers(0, rows, rows)].mean() for _ in range(2_000)])
+        from scipy.sparse import csr_matrix
+
+        counts = csr_matrix(np.stack([losses, np.ones(rows)], axis=1))
+        return np.concatenate([sums[:, 0] / sums[:, 1] for sums in resampled_groups(counts)])
     if rows > _AUC_ROWS:
         return np.empty(0)
     from sklearn.metrics import roc_auc_score
@@ -189,7 +192,7 @@ def _resampled(
     classes = p.shape[1]
     marks = truth > 0 if truth.ndim == 2 else truth[:, None] == np.arange(classes)
     columns = [1] if label_kind == "binary" else range(classes)
-    found = []
+    random, found = np.random.default_rng(1), []
     for _ in range(_AUC_ROUNDS):
         drawn = random.integers(0, rows, rows)
         each = [

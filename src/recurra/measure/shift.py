@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from recurra.errors import BundleError
+from recurra.measure.study import holm
 
 __all__ = ["LEAST_ROWS", "Profile", "Shift", "shifts"]
 
@@ -131,11 +132,7 @@ def shifts(before: Profile, after: Profile) -> list[Shift]:
             other = after.counts[name]
             effect, p_value = _homogeneity(counts, other)
             found.append((name, _largest(counts), _largest(other), effect, "total variation", p_value))
-    order = sorted(range(len(found)), key=lambda at: found[at][5])
-    corrected, highest = [1.0] * len(found), 0.0
-    for rank, at in enumerate(order):
-        highest = max(highest, min(1.0, found[at][5] * (len(found) - rank)))
-        corrected[at] = highest
+    corrected = holm([each[5] for each in found])
     enough = min(before.rows, after.rows) >= LEAST_ROWS
     return [
         Shift(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,7 @@ def compare_models(
         true, one, two = (np.array([codes[name] for name in column]) for column in (truth, *pair))
         one_each = not any(getattr(m.assets.labels, "label_kind", "") == "multilabel" for m in models)
         macro = compare_macro_f1(true, one, two, len(known), names) if one_each else None
-        result = Versus(
-            **{**result.__dict__, "changed": changed, "macro_f1": macro},
-        )
+        result = replace(result, changed=changed, macro_f1=macro)
     _report(result, task.study.criterion, reporter)
     return result
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from recurra.compare.runs import unpack
 from recurra.measure.study import Criterion, Judgement, Scores, crossed_mean, judge, ratio_values
-from recurra.tuning.worker import Result
+from recurra.tuning.worker import Result, higher_is_better
 
 __all__ = ["Fairness", "compared"]
 
 ENOUGH = 0.005
-"""Largest difference of the criterion that does not matter."""
+"""Largest difference of shares that does not matter; of figures in other units, none is known."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ def compared(
         column = [[a.value - b.value] for a, b in zip(winner, default, strict=True)]
         mean = crossed_mean(np.array(column), shares=False)
         written = metric_criterion(metric, criterion)
-    judged = judge({"winner": (mean, 1.0)}, enough=ENOUGH, higher_is_better=written.higher_is_better)
+    shares = criterion.shares if over_rows else written.higher_is_better
+    judged = judge(
+        {"winner": (mean, 1.0)}, enough=ENOUGH if shares else 0.0, higher_is_better=written.higher_is_better
+    )
     return Fairness(
         seeds=[*seeds],
         winner=[run.value for run in winner],
@@ -134,8 +137,6 @@ def compared(
 
 def metric_criterion(metric: str, criterion: Criterion) -> Criterion:
     """Returns how a metric is written; the criterion of the task if ``metric`` is empty or its name."""
-    from recurra.tuning.worker import higher_is_better
-
     if metric in ("", criterion.name):
         return criterion
     return Criterion(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recurra.compare.runs import DATA, open_identified
 from recurra.config import Config
 from recurra.errors import OutputError
-from recurra.files import replacing
 from recurra.io.cache import content_key
+from recurra.tuning.search import JOURNAL
 from recurra.tuning.space import Space
 from recurra.tuning.worker import Result
 
-__all__ = ["BEST", "FINISHED", "MODEL", "RUNS", "identity", "open_folder", "read_runs"]
+__all__ = ["BEST", "FINISHED", "MODEL", "RUNS", "forget", "identity", "open_folder", "read_runs"]
 
 MODEL, BEST, RUNS, FINISHED = "model", "best.yaml", "fair.jsonl", "tune.json"
 _IDENTITY = "search.json"
@@ -23,11 +26,13 @@ _IDENTITY = "search.json"
 
 def identity(config: Config, space: Space, metric: str, files: Sequence[Path]) -> dict[str, Any]:
     """The description by which a search is recognized when it is continued."""
+    vectors = config.train.pretrained
     return {
         "data": content_key(files, config.data.model_dump_json()),
         "settings": json.loads(json.dumps(config.plain())),
         "varied": {name: dimension.model_dump(mode="json") for name, dimension in space.items()},
         "metric": metric,
+        "pretrained_vectors": None if vectors is None else content_key([Path(vectors)]),
         "version_of_recurra": version("recurra"),
     }
 
@@ -38,27 +43,27 @@ def open_folder(out: Path, identity: dict[str, Any]) -> bool:
     Raises:
         OutputError: it has something else, or a finished search.
     """
-    path = out / _IDENTITY
-    if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(file.name[0] != "." for file in out.iterdir())):
-            raise OutputError("already exists and holds no search", where=out, hint="choose another --out")
-        with replacing(path) as draft:
-            draft.write_text(json.dumps(identity, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    hint = "choose another --out, or repeat the command as it was"
+    if open_identified(out / _IDENTITY, identity, "search", hint):
         return True
+    finished = out / FINISHED
     try:
-        former = json.loads(path.read_text(encoding="utf-8"))
-        finished = out / FINISHED
         done = finished.is_file() and not json.loads(finished.read_text(encoding="utf-8"))["interrupted"]
-        other = [name.replace("_", " ") for name in identity if former.get(name) != identity[name]]
-    except (OSError, ValueError, AttributeError, KeyError):
-        raise OutputError("can't be read", where=path, hint="choose another --out") from None
-    if other:
-        hint = "choose another --out, or repeat the command as it was"
-        raise OutputError(f"holds another search: {', '.join(other)} differ", where=out, hint=hint)
+    except (OSError, ValueError, TypeError, KeyError):
+        raise OutputError("can't be read", where=finished, hint="choose another --out") from None
     if done:
         hint = "its test is made once; choose another --out for a new search"
         raise OutputError("holds a finished search", where=out, hint=hint)
     return False
+
+
+def forget(out: Path) -> None:
+    """Removes what a search without a finished trial has written, and nothing else."""
+    shutil.rmtree(out / DATA, ignore_errors=True)
+    for file in (out / JOURNAL, out / f"{JOURNAL}.lock", out / _IDENTITY):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty
+        out.rmdir()
 
 
 def read_runs(folder: Path, trial: int) -> dict[tuple[str, int], Result]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Search", "Tried", "require_optuna"]
 
-_JOURNAL = "trials.log"
-_RANDOM = 6  # trials drawn at random before the sampler models them, the first one not counted
+JOURNAL = "trials.log"
+_RANDOM = 6  # finished trials drawn at random before the sampler models them, the first one not counted
 _BEFORE_PRUNING = 4  # finished trials whose median an epoch is compared with
 
 
@@ -73,7 +73,7 @@ class Search:
         self._space, self._seed, self.higher = space, seed, higher
         self._distributions = {name: each.distribution() for name, each in space.items()}
         self._lock = threading.Lock()
-        path = str(folder / _JOURNAL)
+        path = str(folder / JOURNAL)
         self._study = optuna.create_study(
             # The directory is locked by the search: the journal needs no lock for several machines.
             storage=JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))),

@@ -242,8 +242,9 @@ def _method(tuned: Tuned) -> Section:
         "compared for the same time, not for the same epochs."
     )  # fmt: skip
     paragraphs = [
-        "Trial 0 has the settings of the recipe. Six more are drawn at random from the search space; the "
-        "others are proposed from the results so far by Optuna's tree-structured Parzen estimators. "
+        "Trial 0 has the settings of the recipe. At least six more are drawn at random from the search "
+        "space; the others are proposed from the results so far by Optuna's tree-structured Parzen "
+        "estimators. "
         "All have the same rows and the same seed. A trial whose value after an epoch is behind the median "
         "of the others at this epoch is ended early, unless it is the last epoch.",
         f"The best on the validation rows is the winner.{limit}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -14,9 +13,10 @@ from typing import Any
 
 import yaml
 
+from recurra.compare.runs import DATA, append_line
 from recurra.config import Config, merged_settings
 from recurra.directories import locked
-from recurra.engines import Call, Engine, RunError, cores, open_engine, threads_each
+from recurra.engines import Call, Engine, RunError, open_engine, parallel_runs, threads_each
 from recurra.errors import ConfigError, TrainingError
 from recurra.files import replacing
 from recurra.measure.study import Criterion
@@ -28,7 +28,7 @@ from recurra.tasks.study import StudyData, StudyFunctions
 from recurra.tasks.training import compile_cell, may_use_kernels
 from recurra.tuning.clock import Clock
 from recurra.tuning.fairness import Fairness, compared, metric_criterion
-from recurra.tuning.folder import BEST, MODEL, RUNS, identity, open_folder, read_runs
+from recurra.tuning.folder import BEST, MODEL, RUNS, forget, identity, open_folder, read_runs
 from recurra.tuning.importance import importances
 from recurra.tuning.pages import write_pages
 from recurra.tuning.parts import split
@@ -147,12 +147,12 @@ def tune_files(
         raise ConfigError(f"models of task {config.task} can't be compared", where="recurra tune")
     fixed = [name for layer in request.layers[1:] for name in names_in(layer)]
     space = space_of(config.task, config, fixed)
-    at_once = jobs or cores()
+    at_once = parallel_runs(engine, jobs)
     with locked(out):
         files = [path for path in (data, valid, test) if path is not None]
         created = open_folder(out, identity(config, space, request.metric, files))
         try:
-            parts = split(task, task.study, data, config, out / "data", reporter, valid=valid, test=test)
+            parts = split(task, task.study, data, config, out / DATA, reporter, valid=valid, test=test)
             search = Search(out, space, config.train.seed, _higher(request.metric, task.study.criterion))
             clock = Clock(
                 request.minutes, started, search.remembered("seconds", 0.0), at_once, request.seeds,
@@ -166,7 +166,7 @@ def tune_files(
                 tuned = _tuned(run, command)
         except BaseException:
             if created and not (out / BEST).is_file():  # no trial was finished
-                shutil.rmtree(out, ignore_errors=True)
+                forget(out)
             raise
         reporter.step("Report")
         write_pages(tuned, parts, data, command)
@@ -327,15 +327,18 @@ def _compare(run: _Run) -> Fairness | None:
     if best is None or best[0].number == 0 or 0 not in trials:
         return None
     winner, default = best[1], trials[0]
-    pair = max(winner.wall, default.wall)
-    count = run.clock.seeds_left(pair)
-    if count < 2:
+    if run.request.seeds < 2:  # asked for none
+        return None
+    first = run.config.train.seed + 1
+    done = read_runs(run.folder, best[0].number)
+    asked = range(first, first + run.request.seeds)
+    made = [seed for seed in asked if ("winner", seed) in done and ("default", seed) in done]
+    left = [seed for seed in asked if seed not in made]
+    seeds = made + left[: run.clock.seeds_left(max(winner.wall, default.wall))]
+    if len(seeds) < 2:
         reporter.note("no time is left for a comparison with fresh seeds")
         return None
     reporter.step("Comparing the winner with the recipe")
-    first = run.config.train.seed + 1
-    seeds = list(range(first, first + count))
-    done = read_runs(run.folder, best[0].number)
     futures = {}
     for seed in seeds:
         for name, result in (("winner", winner), ("default", default)):
@@ -350,9 +353,9 @@ def _compare(run: _Run) -> Fairness | None:
             except RunError as error:
                 reporter.warn(f"{name}, seed {seed}: {error}")
                 continue
-            record = {"trial": best[0].number, "arm": name, "seed": seed}
-            with (run.folder / RUNS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**record, "result": done[name, seed].model_dump(mode="json")}) + "\n")
+            record: dict[str, Any] = {"trial": best[0].number, "arm": name, "seed": seed}
+            record["result"] = done[name, seed].model_dump(mode="json")
+            append_line(run.folder / RUNS, json.dumps(record))
             reporter.note(f"{name}, seed {seed}: {run.criterion.value(done[name, seed].value)}")
     seeds = [seed for seed in seeds if ("winner", seed) in done and ("default", seed) in done]
     found = compared(

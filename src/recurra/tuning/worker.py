@@ -20,12 +20,11 @@ from recurra.tasks.registry import task_named
 from recurra.tasks.settings import build_config
 from recurra.tasks.training import train_bundle
 from recurra.tasks.transfer import open_pretrained
-from recurra.train.observer import Observer
 from recurra.train.state import EpochRecord
 
 __all__ = ["Result", "TuneJob", "higher_is_better", "run"]
 
-_HIGHER = ("accuracy", "f1", "auc", "r2", "precision", "recall")
+_HIGHER = ("accuracy", "f1", "auc", "r2", "precision", "recall", "skill")
 
 
 class TuneJob(BaseModel):
@@ -124,10 +123,6 @@ class _Epochs(Watch):
         if not self._report({"epoch": record.epoch, "value": value, "last": last}):
             raise _Pruned
 
-    def observer(self) -> Observer:
-        """Returns itself."""
-        return self
-
 
 def run(argument: dict[str, Any], report: Report) -> dict[str, Any]:
     """Makes the run of a `TuneJob`, and returns a `Result`, or ``{"pruned": true}``.
@@ -174,12 +169,15 @@ def run(argument: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def _figure(figures: dict[str, Any], metric: str, criterion: str) -> float:
-    value = figures.get(metric)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    known = [name for name, each in figures.items() if isinstance(each, float)]
+    goals = {
+        name: float(value)
+        for name, value in figures.items()
+        if isinstance(value, float) and name != "bias" and not name.endswith(("_low", "_high"))
+    }
+    if metric in goals:
+        return goals[metric]
     raise ConfigError(
         f"there is no figure {metric!r} of this model",
         where="--metric",
-        hint=f"choose one of {', '.join(sorted({*known, criterion}))}",
+        hint=f"choose one of {', '.join(sorted({*goals, criterion}))}",
     )

@@ -29,7 +29,16 @@ from recurra.kernels.cpu import helpers
 from recurra.kernels.cpu.cache import VerifiedCache, folder_name, remove_abandoned, remove_former
 from recurra.kernels.cpu.host import host
 
-__all__ = ["CHECKED", "cache_folder", "compiled", "generated", "inlined", "inner", "listeners"]
+__all__ = [
+    "CHECKED",
+    "cache_folder",
+    "compiled",
+    "compiled_loosely",
+    "generated",
+    "inlined",
+    "inner",
+    "listeners",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,6 +51,7 @@ _OPTIONS: dict[str, Any] = {
     "boundscheck": CHECKED or None,
     "no_cfunc_wrapper": True,  # for callers in C, of which there are none
 }
+_LOOSE: dict[str, Any] = {**_OPTIONS, "fastmath": True}
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 ENTRIES = ("autograd", "scan")
 """The modules through which kernels are reached; while one is imported, helpers may compile for it."""
@@ -59,6 +69,11 @@ def compiled(function: Function) -> Function:
     products seven times.)
     """
     return _compiled(function, _OPTIONS)
+
+
+def compiled_loosely(function: Function) -> Function:
+    """The same with sums in any order: loops over the numbers of a vector are vectorized."""
+    return _compiled(function, _LOOSE)
 
 
 def inner(function: Function) -> Function:

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+
+from recurra.layers import move_on_sphere
 
 __all__ = ["DocumentVectors"]
 
@@ -135,18 +136,18 @@ class DocumentVectors:
         *,
         learn: bool = True,
     ) -> None:
-        _move(
-            features.indptr.astype(np.int64, copy=False),
-            features.indices.astype(np.int32, copy=False),
+        move_on_sphere(
+            features,
+            rows,
             self.chances,
             self._table,
             self.ngrams,
             texts,
-            rows,
-            np.float32(_SCALE * rates[0]),
-            np.float32(_SCALE * rates[1]),
-            seed,
-            learn,
+            scale=_SCALE,
+            rates=rates,
+            negatives=_NEGATIVES,
+            seed=seed,
+            learn=learn,
         )
 
 
@@ -173,69 +174,3 @@ def _falling(done: int, of: int) -> float:
 def _on_sphere(count: int, size: int, random: np.random.Generator) -> Floats:
     vectors = random.standard_normal((count, size), dtype=np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-
-@numba.njit(fastmath=True, nogil=True, error_model="numpy", cache=True)
-def _move(  # pragma: no cover  # compiled; tests call it
-    ends: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    chances: Floats,
-    table: NDArray[np.int32],
-    ngrams: Floats,
-    texts: Floats,
-    rows: NDArray[np.int64],
-    first_rate: np.float32,
-    last_rate: np.float32,
-    seed: int,
-    learn: bool,
-) -> None:
-    """Moves the vectors of texts, and those of their n-grams if ``learn``, once for each n-gram drawn."""
-    one, zero, scale = np.float32(1), np.float32(0), np.float32(_SCALE)
-    size, mask = ngrams.shape[1], np.uint64(len(table) - 1)
-    state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x2545F4914F6CDD1D)
-    for number in range(len(rows)):
-        row = rows[number]
-        rate = first_rate + (last_rate - first_rate) * np.float32(number / len(rows))
-        text = texts[row]
-        for place in range(ends[row], ends[row + 1]):
-            column = columns[place]
-            # xorshift: Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8, 2003
-            state ^= state << np.uint64(13)
-            state ^= state >> np.uint64(7)
-            state ^= state << np.uint64(17)
-            if np.float32(state >> np.uint64(40)) * np.float32(1 / (1 << 24)) >= chances[column]:
-                continue
-            for draw in range(_NEGATIVES + 1):
-                if draw:
-                    state ^= state << np.uint64(13)
-                    state ^= state >> np.uint64(7)
-                    state ^= state << np.uint64(17)
-                    column = table[(state >> np.uint64(20)) & mask]
-                ngram = ngrams[column]
-                product, square = zero, zero
-                for k in range(size):
-                    product += text[k] * ngram[k]
-                    square += ngram[k] * ngram[k]
-                # Rounding errors of the length would grow from step to step.
-                length = one / np.sqrt(square)
-                cosine = product * length
-                p = one / (one + np.exp(-scale * cosine))
-                slope = (-p if draw else one - p) * rate
-                # A step along the tangent, and the length of the result, which is that of both vectors.
-                away = max(zero, one - cosine * cosine)
-                shrink = one / np.sqrt(one + slope * slope * away)
-                own, other = (one - slope * cosine) * shrink, slope * shrink
-                if learn:
-                    for k in range(size):
-                        x, y = text[k], ngram[k] * length
-                        text[k] = own * x + other * y
-                        ngram[k] = own * y + other * x
-                else:
-                    for k in range(size):
-                        text[k] = own * text[k] + other * length * ngram[k]
-            square = zero
-            for k in range(size):
-                square += text[k] * text[k]
-            length = one / np.sqrt(square)
-            for k in range(size):
-                text[k] *= length
