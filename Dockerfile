@@ -27,6 +27,6 @@ USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD \
-    ["python", "-c", "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8080/v2/health/ready', headers={'Host': 'localhost'}), timeout=2)"]
+    ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/v2/health/ready', timeout=2)"]
 ENTRYPOINT ["recurra", "serve"]
 CMD ["/models", "--host", "0.0.0.0", "--port", "8080"]

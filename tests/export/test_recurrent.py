@@ -85,6 +85,18 @@ def odd(inputs: Inputs, state: State, weights: Weights, ops: Ops) -> State:
     return (torch.cumsum(inputs[0], 1) + state[0],)
 
 
+def scaled(inputs: Inputs, state: State, weights: Weights, ops: Ops) -> State:
+    return (torch.add(inputs[0], state[0], alpha=2.0),)
+
+
+def folded(inputs: Inputs, state: State, weights: Weights, ops: Ops) -> State:
+    (h,) = state
+    return (inputs[0] + h.reshape(h.shape[0] * 2, -1).tanh().reshape(h.shape[0], -1),)
+
+
+STEPS = {"leaky": leaky, "odd": odd, "scaled": scaled, "folded": folded}
+
+
 @pytest.fixture
 def user_cells() -> Iterator[None]:
     parameters = (
@@ -92,10 +104,10 @@ def user_cells() -> Iterator[None]:
         Parameter("weight_hh", ("H", "H")),
         Parameter("bias_ih", ("H",), zeros),
     )  # fmt: skip
-    for name, step in (("leaky", leaky), ("odd", odd)):
+    for name, step in STEPS.items():
         register_cell(CellSpec(name=name, title=name, parameters=parameters, step=step))
     yield
-    for name in ("leaky", "odd"):
+    for name in STEPS:
         del cells._specs[name]
 
 
@@ -108,3 +120,10 @@ def test_a_cell_of_the_user_is_exported_by_its_step() -> None:
 def test_an_operation_that_cant_be_exported_is_named() -> None:
     with pytest.raises(ConfigError, match=r"cell odd has the operation aten\.cumsum"):
         exported(random_stack(cell="odd"))
+
+
+@pytest.mark.usefixtures("user_cells")
+@pytest.mark.parametrize(("cell", "words"), [("scaled", r"aten\.add"), ("folded", "joins the batch")])
+def test_a_step_that_would_be_exported_wrongly_is_refused(cell: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        exported(random_stack(cell=cell))

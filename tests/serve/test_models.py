@@ -180,3 +180,15 @@ def test_no_answer_has_a_path_of_the_machine(client: Client, models: Path) -> No
         asked.append(client.post(f"/models/{name}/predict", {"inputs": given}))
     for answer in asked:
         assert not [path for path in paths if path.encode() in answer.body], answer.body[:300]
+
+
+def test_the_last_version_that_works_stays(trained: Fitted, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder, tmp_path / "model" / "1")
+    models = Models.named([tmp_path / "model"])
+    models.load()
+    shutil.copytree(trained.folder, tmp_path / "model" / "2")
+    (tmp_path / "model" / "2" / "model.safetensors").write_bytes(b"damaged")
+    shutil.rmtree(tmp_path / "model" / "1")
+    for _ in range(3):
+        models.refresh()
+    assert models.versions("model") == ["1"]

@@ -51,6 +51,7 @@ BAD = {
     b'{"inputs": "a", "parameters": {"generate": 3}}': "no parameter 'generate'",
     b'{"inputs": "a", "parameters": {"\\u001b[31m\\n": 3}}': "no parameter",
     b'{"inputs": "a", "parameters": {"all_classes": {}}}': "is an object",
+    b'{"inputs": "a", "parameters": {"all_classes": "false"}}': "is a text, not true or false",
     b'{"inputs": "a", "stream": 1}': "stream is a number",
 }
 
@@ -172,6 +173,12 @@ def test_broken_http_does_not_stop_the_server(client: Client) -> None:
     assert client.post(PREDICT, {"inputs": "a"}).status == 200
 
 
+def send_slowly(raw: socket.socket, count: int) -> None:
+    for _ in range(count):
+        raw.sendall(b" ")
+        time.sleep(0.05)
+
+
 def test_a_slow_client_is_left(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.2)
     with running([models / "reviews"], limits=Limits(timeout=0.3)) as address:
@@ -182,6 +189,8 @@ def test_a_slow_client_is_left(models: Path, monkeypatch: pytest.MonkeyPatch) ->
         with socket.create_connection((client.host, client.port), timeout=10) as raw:
             raw.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
             assert b" 408 " in raw.recv(1000)
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):  # closed, though bytes go on coming
+                send_slowly(raw, 40)
         assert client.get("/v2").status == 200
 
 

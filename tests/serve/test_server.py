@@ -116,6 +116,7 @@ def test_the_token_is_asked_for(trained: Fitted, monkeypatch: pytest.MonkeyPatch
         client = Client(address.replace("0.0.0.0", "127.0.0.1"))
         assert client.get("/v2", Host="other.name", **given).status == 421
         assert client.get("/v2", Host="my.name:80", **given).status == 200
+        assert client.get("/v2/health/ready", Host="127.0.0.1").status == 200  # of a container itself
 
 
 def test_an_address_in_use_is_said(trained: Fitted, run: Run) -> None:

@@ -102,4 +102,5 @@ def test_language_models_are_compared_by_their_figure(tmp_path: Path) -> None:
 def test_options_of_recipes_are_refused_with_two_models(trained: Fitted, sample: Files, run: Run) -> None:
     ran = run("compare", trained.folder, trained.folder, "--data", sample.test, "--seeds", 3)
     assert ran.code == 2
-    assert "--seeds" in ran.err and "is not for two models" in ran.err
+    assert "--seeds" in ran.err
+    assert "is not for two models" in ran.err

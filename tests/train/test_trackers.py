@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,3 +114,29 @@ def test_a_tracker_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPa
         observer.on_start(1, 1, None)
     observer.on_end()
     assert not list(tmp_path.iterdir())
+
+
+class Failing(Refusing):
+    """A library whose server answers at the beginning only."""
+
+    calls = 0
+
+    def start_run(self, **options: Any) -> Any:
+        return SimpleNamespace(info=SimpleNamespace(run_id="7"))
+
+    def log_params(self, settings: dict[str, Any]) -> None:
+        pass
+
+    def log_metrics(self, values: dict[str, float], step: int) -> None:
+        Failing.calls += 1
+        raise RuntimeError("the server is gone")
+
+
+def test_a_tracker_that_fails_later_does_not_end_the_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", Failing())
+    (observer,) = trackers(["mlflow"], tmp_path, "model", SETTINGS)
+    with pytest.warns(UserWarning, match=r"mlflow can't log an epoch \(the server is gone\)"):
+        follow(observer, range(1, 4))
+    assert Failing.calls == 1

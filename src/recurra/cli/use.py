@@ -318,7 +318,9 @@ def _explain_file(
     from recurra.tasks.explain_rows import TEXTS, explain
 
     described = options.file_settings(settings, False)
-    found = explain(model, data, out=out, texts=texts or TEXTS, settings=described, reporter=screen)
+    found = explain(
+        model, data, out=out, texts=TEXTS if texts is None else texts, settings=described, reporter=screen
+    )
     rows = [
         (words.label, f"{words.rows:,}", ", ".join(word.text for word in words.towards[:6]))
         for words in found.classes[:20]

@@ -21,6 +21,7 @@ from recurra.export.recurrent import last, recurrent
 from recurra.export.texts import padded, probe_texts, tokenizer_file, tokenizer_signature
 from recurra.io.tokenizer import SPECIALS, TextTokenizer
 from recurra.tasks.classification.assets import ClassifierBundle
+from recurra.tasks.classification.decisions import unsure_name
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.texts import Part
@@ -67,8 +68,9 @@ def plan(bundle: ClassifierBundle) -> Plan:
     }
     least = decided(bundle)[1]
     if least is not None:
+        unsure = signature["unsure"] = unsure_name(labels.names)
         meaning = (
-            f'whether the probability of the label is at least {least:g}; if not, the answer is "unsure"'
+            f"whether the probability of the label is at least {least:g}; if not, the answer is {unsure!r}"
         )
         signature["outputs"].append(described("answered", "bool", ["batch"], meaning))
     signature["abstain"] = least
@@ -195,7 +197,7 @@ def decided(bundle: ClassifierBundle) -> tuple[NDArray[np.float32] | None, float
     The first is ``(C, C)``, or None for the most probable class; the second is the probability below which
     an answer is "unsure", or None for none.
     """
-    decision = getattr(bundle.assets, "decision", None)
+    decision = bundle.assets.decision
     if decision is None:
         return None, None
     gains = decision.gains

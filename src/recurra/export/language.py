@@ -19,7 +19,7 @@ from recurra.export.plan import Arrays, Measure, Plan, Probe, Run, described
 from recurra.export.programs import LanguageProgram
 from recurra.export.recurrent import recurrent
 from recurra.export.texts import padded, tokenizer_file, tokenizer_signature
-from recurra.io.tokenizer import SPECIALS
+from recurra.io.tokenizer import SPECIALS, TextTokenizer
 from recurra.layers import States
 from recurra.layers.network import measuring
 from recurra.tasks.language.network import LanguageBundle, LanguageNetwork
@@ -126,14 +126,13 @@ def _probes(bundle: LanguageBundle, random: np.random.Generator) -> Iterator[Pro
 
 
 def _measure(bundle: LanguageBundle, part: Part, run: Run) -> Measure:
-    """Returns the bits per token, the mean over the texts' tokens weighted by texts of equal rows."""
+    """Returns the bits per token, over the tokens of all texts."""
     states = _states(bundle.model)
     bits: list[float] = []
-    tokens = 0
-    total = 0.0
+    tokens: list[int] = []
     for first in range(0, len(part), _BATCH):
         rows = [part.examples.ids(row) for row in part.rows[first : first + _BATCH].tolist()]
-        ids, lengths = padded([np.append(row, 1) for row in rows])
+        ids, lengths = padded([np.append(row, TextTokenizer.start_id) for row in rows])
         sums = np.zeros(len(rows))
         feeds: Arrays = {name: np.zeros((len(rows), H), np.float32) for name, H in states}
         for start in range(0, ids.shape[1] - 1, _WINDOW):
@@ -145,10 +144,10 @@ def _measure(bundle: LanguageBundle, part: Part, run: Run) -> Measure:
             sums += np.where(np.arange(window.shape[1]) < left[:, None], log_p, 0).sum(axis=1)
             feeds = {name: found[f"next_{name}"] for name, _ in states}
         bits += (-sums / np.log(2) / (lengths - 1)).tolist()
-        total -= float(sums.sum()) / np.log(2)
-        tokens += int((lengths - 1).sum())
-    values = np.array(bits)
-    return Measure("bits per token", total / max(tokens, 1), len(values), values, "texts")
+        tokens += (lengths - 1).tolist()
+    values, sizes = np.array(bits), np.array(tokens, np.float64)
+    value = float(np.average(values, weights=sizes))
+    return Measure("bits per token", value, len(values), values, "texts", sizes)
 
 
 def _graph(bundle: LanguageBundle) -> Graph:

@@ -13,10 +13,10 @@ from torch import nn
 
 from recurra.export.graph import TABLE, Graph, Value, as_array
 from recurra.layers import AttentionPooling, BigramEmbedding, JoinedPooling, MaxPooling
-from recurra.layers.evidence import LONGEST, NgramEvidence
+from recurra.layers.bigrams import FACTOR, FIRST, MODULUS, SECOND
+from recurra.layers.evidence import ABSENT, LONGEST, MULTIPLIER, NgramEvidence
 
 __all__ = [
-    "MULTIPLIER",
     "bigrams",
     "embedded",
     "evidence",
@@ -27,9 +27,6 @@ __all__ = [
     "pooled",
     "shifted",
 ]
-
-MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # that of recurra.layers.evidence, as a signed number
-_ABSENT = np.iinfo(np.int64).max
 
 
 def linear(graph: Graph, layer: nn.Linear, x: Value) -> Value:
@@ -81,7 +78,7 @@ def keys_of(graph: Graph, hashes: Value, valid: Value) -> list[Value]:
     return found
 
 
-def find(graph: Graph, keys: NDArray[np.int64], wanted: Value) -> tuple[Value, Value]:
+def find(graph: Graph, keys: NDArray[np.int64], wanted: Value) -> Value:
     """Adds a binary search: the column of each key, and whether the table has it.
 
     Args:
@@ -90,11 +87,11 @@ def find(graph: Graph, keys: NDArray[np.int64], wanted: Value) -> tuple[Value, V
         wanted: keys of any shape, int64.
 
     Returns:
-        Columns of that shape, from 0 to ``F``, which only has no key; and bool.
+        Columns of that shape; ``F`` for a key that the table lacks.
     """
     steps = max(1, math.ceil(math.log2(len(keys) + 2)))
     # The sentinel in front is what a key below all others finds; columns are then one more than in ``keys``.
-    padded = np.full(1 << steps, _ABSENT, np.int64)
+    padded = np.full(1 << steps, ABSENT, np.int64)
     padded[0] = np.iinfo(np.int64).min
     padded[1 : len(keys) + 1] = keys
     table = graph.constant(padded)
@@ -105,21 +102,19 @@ def find(graph: Graph, keys: NDArray[np.int64], wanted: Value) -> tuple[Value, V
         place = graph.op("Where", below, next_place, place)
     known = graph.op("Equal", graph.op("Gather", table, place), wanted)
     own = graph.op("Sub", place, graph.constant(np.int64(1)))
-    return graph.op("Where", known, own, graph.constant(np.int64(len(keys)))), known
+    return graph.op("Where", known, own, graph.constant(np.int64(len(keys))))
 
 
 def evidence(graph: Graph, layer: NgramEvidence, tokens: Value, valid: Value) -> Value:
     """Adds the features ``(B, T, 3 K)`` of `NgramEvidence` for ids ``(B, T)``."""
     hashes = graph.op("Gather", graph.constant(as_array(layer._hashes)), tokens)
     keys = as_array(layer.keys)
-    count = int((keys < _ABSENT).sum())
+    count = int((keys < ABSENT).sum())
     weights = np.pad(as_array(layer.weights)[:count], ((0, 1), (0, 0)))  # 0 for an n-gram that is not known
     table = graph.constant(weights)
-    parts = []
-    for wanted in keys_of(graph, hashes, valid):
-        columns, _ = find(graph, keys[:count], wanted)
-        parts.append(graph.op("Gather", table, columns))
-    features = graph.op("Concat", *parts, axis=2)
+    wanted = [graph.op("Unsqueeze", each, graph.integers(2)) for each in keys_of(graph, hashes, valid)]
+    columns = find(graph, keys[:count], graph.op("Concat", *wanted, axis=2))  # (B, T, 3)
+    features = graph.reshape(graph.op("Gather", table, columns), 0, 0, len(wanted) * layer.outputs)
     return graph.op("Mul", features, graph.constant(as_array(layer.scales)))
 
 
@@ -136,8 +131,8 @@ def bigrams(graph: Graph, layer: BigramEmbedding, tokens: Value) -> Value:
         return graph.op("Mod", value, graph.constant(np.int64(divisor)))
 
     one = graph.constant(np.int64(1))
-    total = graph.op("Add", graph.op("Add", times(tokens, 1_000_003), times(following, 7_919)), one)
-    hashed = modulo(times(modulo(total, 2**31 - 1), 48_271), 2**31 - 1)
+    total = graph.op("Add", graph.op("Add", times(tokens, FIRST), times(following, SECOND)), one)
+    hashed = modulo(times(modulo(total, MODULUS), FACTOR), MODULUS)
     hashed = graph.op("Add", modulo(hashed, rows - 1), one)
     ends = graph.op("Or", graph.op("Equal", tokens, zero), graph.op("Equal", following, zero))
     return embedded(graph, layer.table, graph.op("Where", ends, zero, hashed))

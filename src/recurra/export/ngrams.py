@@ -61,7 +61,7 @@ def _features(
     keys = state["keys"].view(np.int64)
     valid = inside(graph, lengths, graph.size(hashes, 1))
     wanted = graph.op("Concat", *keys_of(graph, hashes, valid), axis=1)  # (B, 3 W)
-    places, _ = find(graph, keys, wanted)
+    places = find(graph, keys, wanted)
     columns, _ = graph.ops("TopK", places, graph.size(places, 1), outputs=2, axis=1, largest=0, sorted=1)
     one = graph.constant(np.int64(1))
     before = shifted(graph, graph.op("Add", columns, one))  # 0 at the first place: different from all

@@ -39,10 +39,11 @@ class Measure:
 
     Attributes:
         name: what is measured, such as ``accuracy``.
-        value: its mean over the rows.
+        value: its mean over the rows, weighted by ``sizes``.
         rows: how many there are.
         values: that of each row, for comparisons, of shape (rows,).
         unit: what a row is.
+        sizes: the units of each row, such as tokens, (rows,); None if all rows count the same.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Measure:
     rows: int
     values: NDArray[np.float64] = field(repr=False)
     unit: str = "rows"
+    sizes: NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Plan:
         signature: a description of inputs, outputs and settings as JSON values.
         files: text files to write beside, by name.
         probes: yields inputs of several sizes and lengths with the answers of recurra.
-        measure: yields the inputs of the rows of a file, and computes the quality of the outputs for them.
+        measure: computes the quality of the outputs for the rows of a file.
         notes: sentences on what is not as in recurra.
     """
 

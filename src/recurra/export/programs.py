@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.errors import ConfigError, DependencyError
-from recurra.export.layers import MULTIPLIER
 from recurra.export.scan import cell_step
 from recurra.layers import BigramEmbedding, Recurrent, States
 from recurra.layers.bigrams import pair_ids
 from recurra.layers.embedding import PADDING
-from recurra.layers.evidence import LONGEST, NgramEvidence
+from recurra.layers.evidence import LONGEST, MULTIPLIER, NgramEvidence
 from recurra.layers.network import Network
 from recurra.store import AnyBundle
 from recurra.tasks.classification.fitted import FittedExperts

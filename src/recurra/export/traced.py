@@ -72,7 +72,7 @@ def traced(
             found[node] = found[node.args[0]][node.args[1]]
         else:
             convert = _OPERATIONS.get(node.target)
-            if convert is None:
+            if convert is None or {"alpha", "beta"} & node.kwargs.keys():
                 raise ConfigError(
                     f"{what} has the operation {node.target}, which can't be exported",
                     hint="write the step with other operations, or export a model of another cell",
@@ -100,6 +100,11 @@ def _plain(kind: str) -> Callable[[Graph, Arguments, Sequence[Shape]], Value]:
 
 def _view(graph: Graph, args: Arguments, shapes: Sequence[Shape]) -> Value:
     x, dims = args[0], list(args[1])
+    joined = any(dim and dim != BATCH and dim % BATCH == 0 for dim in dims)
+    if joined or (BATCH in dims and BATCH not in shapes[0]):
+        raise ConfigError(
+            "a step that joins the batch with another axis can't be exported", hint="reshape with -1"
+        )
     if BATCH not in dims:
         return graph.reshape(x, *dims)
     axis = shapes[0].index(BATCH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -137,7 +138,7 @@ def _write(
 def _require_agreement(found: Agreement, exact: bool) -> None:
     from recurra.export.agreement import TOLERANCE
 
-    if not found.difference <= (TOLERANCE if exact else float("inf")):
+    if not (found.difference <= TOLERANCE if exact else math.isfinite(found.difference)):
         raise OutputError(
             f"the exported model gives other answers than recurra: they differ by {found.difference:.1e}",
             hint="nothing was written; please report it with the model's config.yaml",
@@ -191,8 +192,10 @@ def cost_in_words(exact: Measure, rounded: Measure) -> str:
     import numpy as np
 
     apart = rounded.values - exact.values
-    mean = float(apart.mean())
-    reach = 1.96 * float(apart.std() / np.sqrt(max(len(apart) - 1, 1)))
+    shares = np.ones(len(apart)) if exact.sizes is None else exact.sizes / exact.sizes.mean()
+    mean = float((apart * shares).mean())
+    deviation = ((apart - mean) * shares).std()  # of a ratio of sums
+    reach = 1.96 * float(deviation / np.sqrt(max(len(apart) - 1, 1)))
     low, high = mean - reach, mean + reach
     return f"8 bits change the {exact.name} by {mean:+.4f} (95% interval {low:.4f} to {high:.4f})"
 

@@ -13,8 +13,8 @@ from recurra.layers.embedding import PADDING, Embedding
 __all__ = ["BigramEmbedding", "bigram_ids", "pair_ids"]
 
 # A step of the generator of Park and Miller, of a sum by which both tokens and their order count.
-_FACTOR, _MODULUS = 48_271, 2**31 - 1
-_FIRST, _SECOND = 1_000_003, 7_919
+FACTOR, MODULUS = 48_271, 2**31 - 1
+FIRST, SECOND = 1_000_003, 7_919
 
 
 def bigram_ids(tokens: Tensor, rows: int) -> Tensor:
@@ -34,7 +34,7 @@ def bigram_ids(tokens: Tensor, rows: int) -> Tensor:
 
 def pair_ids(tokens: Tensor, following: Tensor, rows: int) -> Tensor:
     """Returns the row of each pair of a token and the one that follows it, as `bigram_ids` does."""
-    hashed = (tokens * _FIRST + following * _SECOND + 1) % _MODULUS * _FACTOR % _MODULUS % (rows - 1) + 1
+    hashed = (tokens * FIRST + following * SECOND + 1) % MODULUS * FACTOR % MODULUS % (rows - 1) + 1
     return hashed.masked_fill((tokens == PADDING) | (following == PADDING), PADDING)
 
 

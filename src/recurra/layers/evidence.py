@@ -19,14 +19,14 @@ from recurra.errors import BundleError
 from recurra.kernels.dispatch import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.layers.embedding import PADDING
 
-__all__ = ["LONGEST", "NgramEvidence", "id_hashes"]
+__all__ = ["ABSENT", "LONGEST", "MULTIPLIER", "NgramEvidence", "id_hashes"]
 
 LONGEST = 3
 """Tokens of the longest n-grams."""
 # Keys are those of tasks/classification/ngrams/keys.py, which layers can't import; a test compares them.
 _BITS = 48
-_MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # odd: 2 ** 64 divided by the golden ratio, as a signed number
-_ABSENT = np.iinfo(np.int64).max
+MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # odd: 2 ** 64 divided by the golden ratio, as a signed number
+ABSENT = np.iinfo(np.int64).max
 
 
 def id_hashes(vocab_size: int) -> NDArray[np.uint64]:
@@ -69,7 +69,7 @@ class NgramEvidence(nn.Module):
     def __init__(self, vocab_size: int, ngrams: int, outputs: int) -> None:
         super().__init__()
         self.outputs = outputs
-        self.register_buffer("keys", torch.full((ngrams,), _ABSENT, dtype=torch.int64))
+        self.register_buffer("keys", torch.full((ngrams,), ABSENT, dtype=torch.int64))
         self.register_buffer("weights", torch.zeros(ngrams, outputs))
         self.register_buffer("scales", torch.ones(LONGEST * outputs))
         hashes = torch.from_numpy(id_hashes(vocab_size).view(np.int64))
@@ -101,7 +101,7 @@ class NgramEvidence(nn.Module):
             scales: factors of the features, of shape (3 K,).
         """
         known = len(keys)
-        self.keys.fill_(_ABSENT)
+        self.keys.fill_(ABSENT)
         self.weights.zero_()
         self.keys[:known] = torch.as_tensor(np.ascontiguousarray(keys))
         self.weights[:known] = torch.as_tensor(weights, dtype=torch.float32)
@@ -122,7 +122,7 @@ class NgramEvidence(nn.Module):
         padding, found, mixed = tokens == PADDING, [], hashes
         for size in range(1, LONGEST + 1):
             if size > 1:
-                mixed = mixed[:, :-1] * _MULTIPLIER + hashes[:, size - 1 :]
+                mixed = mixed[:, :-1] * MULTIPLIER + hashes[:, size - 1 :]
             if tokens.shape[1] < size:
                 found.append(torch.full_like(tokens, -1))
                 continue

@@ -102,7 +102,7 @@ class DeletionTest(BaseModel):
         """
         found = (
             "Deleting the strongest word of a text lowers the log-odds of its label by "
-            f"{self.strongest:.2f}, a word at random by {self.random:.2f}; in "
+            f"{self.strongest:.2f}, another one, drawn at random, by {self.random:.2f}; in "
             f"{100 * self.flipped:.1f}% of the texts it then is less likely than not."
         )
         if self.correlation is None:
@@ -182,13 +182,16 @@ def deletion_test(
     Args:
         rows: the explanations.
         log_odds: function of texts and labels that returns the log-odds of each label, (N,).
-        random: chooses a word of each row.
+        random: chooses another word of each row.
     """
     usable = [row for row in rows if len(row.parts) > 1]
     if not usable:
         return None
     strongest = [int(np.argmax([part.contribution for part in row.parts])) for row in usable]
-    chosen = [int(random.integers(len(row.parts))) for row in usable]
+    chosen = [
+        (best + 1 + int(random.integers(len(row.parts) - 1))) % len(row.parts)
+        for best, row in zip(strongest, usable, strict=True)
+    ]
     labels = [row.label for row in usable]
     whole = log_odds([without(row, None) for row in usable], labels)
     drops = []

@@ -24,6 +24,10 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "seed": int,
     "temperature": (int, float),
     "abstain": (int, float),
+    "tokens": bool,
+    "all": bool,
+    "all_classes": bool,
+    "probabilities": bool,
 }
 _KIND_NAMES = {int: "a whole number", bool: "true or false", (int, float): "a number"}
 
@@ -185,7 +189,8 @@ def options_of(task: str, parameters: Mapping[str, Any], limits: Limits) -> dict
             has = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
             raise AskError(400, f"a model of task {task} has no parameter {name!r}; {has}")
         kind = _KINDS.get(name)
-        wrong = kind is not None and (not isinstance(value, kind) or isinstance(value, bool))
+        truth = isinstance(value, bool) and kind is not bool  # which Python counts as a number
+        wrong = kind is not None and (not isinstance(value, kind) or truth)
         if wrong or not isinstance(value, str | int | float | bool):
             needed = _KIND_NAMES.get(kind, "a plain value") if kind is not None else "a plain value"
             raise AskError(400, f"parameter {name} is {_kind(value)}, not {needed}")

@@ -51,7 +51,7 @@ class Measures:
             registry=registry,
         )
         self.reloads = Counter(
-            "recurra_reloads", "New models in the place of former ones.", ["model"], registry=registry
+            "recurra_reloads", "Models loaded while the server runs.", ["model"], registry=registry
         )
 
     def page(self) -> bytes:

@@ -57,7 +57,7 @@ class Models:
             versions of one model).
         warm: called with a loaded model before it is served.
         warn: called with a sentence on a directory that can't be served.
-        changed: called with a model that took the place of another one.
+        changed: called with a model that is served from now on.
     """
 
     sources: Mapping[str, Path]
@@ -154,7 +154,8 @@ class Models:
                 self.changed(place.model)
         for version in places.keys() - found.keys():
             places[version].missed += 1
-            if places[version].missed >= _GONE and len(places) > 1:
+            others = any(place.model is not None for other, place in places.items() if other != version)
+            if places[version].missed >= _GONE and others:
                 del places[version]
         self._places[name] = places  # replaced, not changed: requests read it meanwhile
 

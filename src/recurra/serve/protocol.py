@@ -20,6 +20,7 @@ from recurra.serve.bodies import table_of, texts_of
 from recurra.serve.limits import Limits
 from recurra.serve.models import Model
 from recurra.serve.refusals import AskError, parse_json
+from recurra.tasks.answers import MOST_CLASSES
 
 __all__ = ["HEADER_LENGTH", "Call", "model_metadata", "parse_call", "written_outputs"]
 
@@ -242,7 +243,7 @@ def _outputs(model: Model) -> list[dict[str, Any]]:
         if labels.label_kind != "multilabel":
             found.append(_output("confidence", "FP64", lambda of_text: of_text[0]["confidence"]))
         names = labels.names
-        if len(names) <= 100:
+        if len(names) <= MOST_CLASSES:
 
             def row(of_text: list[dict[str, Any]]) -> list[float]:
                 return [of_text[0]["probabilities"][name] for name in names]

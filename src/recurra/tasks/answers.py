@@ -12,7 +12,10 @@ from recurra.errors import ConfigError
 if TYPE_CHECKING:
     from recurra.tasks.work import Work
 
-__all__ = ["Answers", "kept_columns"]
+__all__ = ["MOST_CLASSES", "Answers", "kept_columns"]
+
+MOST_CLASSES = 100
+"""Classes up to which an answer has the probabilities of all of them."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
-        independent: whether no digit of an answer to a text depends on the other texts of the request.
+        independent: whether an answer to a text does not depend on the other texts of the request.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 

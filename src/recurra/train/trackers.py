@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class _Tracker(Observer):
     """
 
     name = ""
+    _run: Any = None
+    _failed = False
 
     def __init__(self, folder: Path | None, title: str, settings: Mapping[str, Any]) -> None:
         try:
@@ -69,7 +72,25 @@ class _Tracker(Observer):
     def on_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Logs every number of the record, at its step."""
         row = {name: float(v) for name, v in record.row().items() if name not in ("epoch", "step")}
-        self._log({**row, "epoch": float(record.epoch)}, record.step)
+        values = {**row, "epoch": float(record.epoch)}
+        self._go_on(lambda: self._log(values, record.step), "log an epoch")
+
+    def on_end(self) -> None:
+        """Ends the run."""
+        if self._run is not None:
+            self._go_on(self._end, "end the run")
+            self._run = None
+
+    def _go_on(self, do: Callable[[], object], what: str) -> None:
+        """Does something; if that fails, a warning says so once, and the training goes on without it."""
+        if self._failed:
+            return
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 - the libraries raise nothing narrower; a warning says it
+            self._failed = True
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"{self.name} can't {what} ({reason}): nothing more is logged there", stacklevel=2)
 
     def _begin(self, known: str | None) -> str:
         """Begins a run, or goes on with a known one, and returns its number."""
@@ -78,12 +99,14 @@ class _Tracker(Observer):
     def _log(self, values: Mapping[str, float], step: int) -> None:
         raise NotImplementedError
 
+    def _end(self) -> None:
+        raise NotImplementedError
+
 
 class MlflowLog(_Tracker):
     """A run of MLflow: the settings as parameters, and the figures of each epoch as metrics."""
 
     name = "mlflow"
-    _run: Any = None
 
     def _begin(self, known: str | None) -> str:
         mlflow = self._library
@@ -96,18 +119,14 @@ class MlflowLog(_Tracker):
     def _log(self, values: Mapping[str, float], step: int) -> None:
         self._library.log_metrics(dict(values), step=step)
 
-    def on_end(self) -> None:
-        """Ends the run."""
-        if self._run is not None:
-            self._library.end_run()
-            self._run = None
+    def _end(self) -> None:
+        self._library.end_run()
 
 
 class WandbLog(_Tracker):
     """A run of Weights & Biases: the settings as its configuration, and the figures of each epoch."""
 
     name = "wandb"
-    _run: Any = None
 
     def _begin(self, known: str | None) -> str:
         self._run = self._library.init(
@@ -115,6 +134,7 @@ class WandbLog(_Tracker):
             name=self._title,
             config=self._settings,
             id=known,
+            settings=self._library.Settings(console="off", disable_git=True),
             resume=None if known is None else "allow",
         )
         return str(self._run.id)
@@ -122,11 +142,8 @@ class WandbLog(_Tracker):
     def _log(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step=step)
 
-    def on_end(self) -> None:
-        """Ends the run."""
-        if self._run is not None:
-            self._run.finish()
-            self._run = None
+    def _end(self) -> None:
+        self._run.finish()
 
 
 TRACKERS: dict[str, Callable[[Path | None, str, Mapping[str, Any]], Observer]] = {

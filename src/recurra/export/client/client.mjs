@@ -160,7 +160,7 @@ export class Model {
     return texts.map((_, row) => {
       const p = probabilities.data.slice(row * names.length, (row + 1) * names.length);
       const label = answered && !answered.data[row]
-        ? "unsure"
+        ? this.signature.unsure
         : several
         ? names.filter((_, place) => predicted.data[row * names.length + place])
         : names[Number(predicted.data[row])];

@@ -147,7 +147,7 @@ class Model:
             several = np.ndim(chosen) > 0
             label = [names[place] for place in np.flatnonzero(chosen)] if several else names[chosen]
             if "answered" in found and not found["answered"][len(answers)]:
-                label = "unsure"
+                label = self.signature["unsure"]
             answers.append({"label": label, "probabilities": dict(zip(names, p, strict=True))})
         return answers
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from recurra.errors import ConfigError
 from recurra.measure.metrics import predicted_labels
-from recurra.tasks.answers import Answers
+from recurra.tasks.answers import MOST_CLASSES, Answers
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import UNSURE, Decision, unsure_name
 from recurra.tasks.classification.outputs import predict_texts
+from recurra.tasks.classification.settled import DECIMALS
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 from recurra.tasks.work import Records, Work, answered
 
@@ -24,7 +25,6 @@ __all__ = ["answers"]
 
 EMPTY, NO_WORDS = "empty text", "no known word"
 """The notes on a text that says nothing to the model."""
-MOST_CLASSES = 100  # up to here, an answer has the probabilities of all classes
 TOP = 5  # beyond, those of this many
 
 
@@ -100,7 +100,7 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
         labels = [names[c] for c in chosen]
         record["label"] = labels[0] if len(labels) == 1 else labels
         if sure is not None:
-            record["confidence"] = round(float(p[predicted[at]]), 6)
+            record["confidence"] = round(float(p[predicted[at]]), DECIMALS)
             if not sure[at]:
                 record["label"] = unsure
         if np.isin(ids, nothing).all() and not _ngrams(bundle, text):
@@ -109,7 +109,7 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
         if some:
             order = np.argsort(-p, kind="stable")
             shown = [*order[:TOP], *order[TOP:][np.isin(order[TOP:], chosen)]]
-        record["probabilities"] = {names[c]: round(float(p[c]), 6) for c in shown}
+        record["probabilities"] = {names[c]: round(float(p[c]), DECIMALS) for c in shown}
         if some:
             record["other_classes"] = len(names) - len(shown)
         answers.append([record])

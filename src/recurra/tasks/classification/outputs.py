@@ -72,7 +72,7 @@ def predict_texts(
 ) -> NDArray[np.float64]:
     """Returns the calibrated class probabilities of ``N`` texts, of shape (N, C).
 
-    The digits of an answer do not depend on the other texts: see `unsettled`.
+    The digits of an answer do not depend on the other texts, but for rare last ones: see `unsettled`.
 
     Args:
         bundle: the model.

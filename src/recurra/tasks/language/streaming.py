@@ -22,10 +22,13 @@ def stream(
     character; the pieces after the prompt make up the whole text.
 
     Raises:
-        ConfigError: the option ``generate`` is missing, or an option is out of its range.
+        ConfigError: the option ``generate`` is missing, or an option is out of its range or of another use.
     """
     if "generate" not in options:
         raise ConfigError("a language model streams the text that it generates", hint="set generate")
+    for name in ("next", "tokens"):
+        if options.get(name):
+            raise ConfigError(f"{name} is no text that is generated", hint="leave it out of a stream")
     count, sampling = sampling_of(options)
     prompt = inputs if isinstance(inputs, str) else "".join(inputs)
     texts = continuations(bundle, prompt, count, **sampling)
