@@ -18,7 +18,7 @@ import pytest
 from recurra.compare.arms import parse_arms
 from recurra.compare.pool import WORKER, Failed, run_all
 from recurra.compare.rounds import Study
-from recurra.compare.runs import Job, Run
+from recurra.compare.runs import Job, Run, Store, append_line
 from recurra.compare.study import compare_files, parse_sizes
 from recurra.engines import ENGINES, open_engine
 from tests.conftest import SMALL, Files
@@ -239,6 +239,32 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path:
     assert comparison["interrupted"]
     assert comparison["runs"] == done < 80
     assert "interrupted" in Page((out / "report.html").read_text(encoding="utf-8")).text
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_ctrl_c_between_two_writes_leaves_files_that_agree(
+    after: int, sample: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+
+    def add(store: Store, run: Run) -> None:
+        nonlocal written
+        append_line(store.folder / "runs.jsonl", run.model_dump_json())
+        written += 1
+        if written == after:  # the row is in the file, and not yet in memory
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "add", add)
+    out = tmp_path / "out"
+    options = {"valid": sample.valid, "test": sample.test, "jobs": 1, "engine": "inline"}
+    if after == 1:  # the baseline only: there is nothing to report
+        with pytest.raises(KeyboardInterrupt, match="1 finished run is kept: the same command resumes"):
+            compare_files(sample.train, study(), out, **options)  # type: ignore[arg-type]
+        assert not (out / "comparison.json").exists()
+        return
+    compared = compare_files(sample.train, study(), out, **options)  # type: ignore[arg-type]
+    assert compared.interrupted
+    assert compared.runs == (out / "runs.jsonl").read_bytes().count(b"\n") == after
 
 
 def test_sizes_are_read_in_order() -> None:

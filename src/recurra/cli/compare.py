@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from recurra.cli import options
+from recurra.cli.interrupts import saying_what_is_kept
 from recurra.cli.screen import Screen
 
 __all__ = ["compare"]
@@ -137,17 +138,19 @@ def compare(
         baseline=baseline,
     )
     screen = Screen(as_json, quiet=quiet)
-    comparison = compare_files(
-        data,
-        study,
-        out or options.default_out(data, "comparison"),
-        valid=valid,
-        test=test,
-        jobs=jobs,
-        engine=engine,
-        command=shlex.join(["recurra", *sys.argv[1:]]),
-        reporter=screen,
-    )
+    folder = out or options.default_out(data, "comparison")
+    with saying_what_is_kept(folder):
+        comparison = compare_files(
+            data,
+            study,
+            folder,
+            valid=valid,
+            test=test,
+            jobs=jobs,
+            engine=engine,
+            command=shlex.join(["recurra", *sys.argv[1:]]),
+            reporter=screen,
+        )
     screen.finish(comparison.as_json())
     if comparison.interrupted:
         raise typer.Exit(130)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 from recurra.compare.runs import Job, Run
 from recurra.engines import Call, Engine, RunError
@@ -35,13 +36,21 @@ def run_all(jobs: Sequence[Job], engine: Engine) -> Generator[Run | Failed]:
     Raises:
         RecurraError: If settings or files cannot be used by any run.
     """
-    futures = {engine.submit(Call(f"{WORKER}:run", job.model_dump(mode="json"))): job for job in jobs}
+    futures: dict[Future[Any], Job] = {}
+
+    def result(future: Future[Any]) -> Run | Failed:
+        job = futures.pop(future)
+        try:
+            return Run.model_validate(future.result())
+        except RunError as failed:
+            return Failed(job, str(failed))
+
     try:
-        for future in as_completed(futures):
-            try:
-                yield Run.model_validate(future.result())
-            except RunError as failed:
-                yield Failed(futures[future], str(failed))
+        for job in jobs:
+            futures[engine.submit(Call(f"{WORKER}:run", job.model_dump(mode="json")))] = job
+            # An engine may finish a run within `submit`: its result is not kept back until all are submitted.
+            yield from map(result, [future for future in futures if future.done()])
+        yield from map(result, as_completed(list(futures)))
     finally:
         for future in futures:
             future.cancel()

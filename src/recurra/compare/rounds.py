@@ -95,6 +95,11 @@ class Rounds:
         return len(self.study.arms) * self.study.seeds * len(self.sizes)
 
     @property
+    def networks(self) -> int:
+        """Number of finished runs, without those of the baseline."""
+        return sum(run.arm != self.task.baseline for run in self.done.values())
+
+    @property
     def measured(self) -> str:
         """Number and kind of the rows measured on."""
         kind = "test" if self.data.tested else "validation"
@@ -134,14 +139,13 @@ class Rounds:
         Raises:
             TrainingError: If no run was finished.
         """
-        networks = [run for run in self.done.values() if run.arm != self.task.baseline]
-        if not networks:
+        if not self.networks:
             reasons = f": {self.failed[0].reason}" if self.failed else ""
             raise TrainingError(f"not one run was finished{reasons}")
         names = {arm.key: arm.name for arm in self.study.arms}
         unfinished = [f"{failed.job} failed: {failed.reason}." for failed in self.failed]
         if interrupted:
-            unfinished.append(f"The study was interrupted after {len(networks)} of at most {self.most} runs.")
+            unfinished.append(f"The study was interrupted after {self.networks} of at most {self.most} runs.")
         arms = [self._figures(key, name, size) for size in self.sizes for key, name in names.items()]
         baselines = [self._figures(self.task.baseline, self.task.baseline_name, size) for size in self.sizes]
         return StudyFigures(

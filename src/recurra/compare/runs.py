@@ -217,7 +217,7 @@ class Store:
         hint = "choose another --out, or repeat the command as it was"
         if open_identified(self.folder / _STUDY, study, "comparison", hint):
             return {}
-        return {run.place: run for run in self._read()}
+        return self.finished()
 
     def forget(self) -> None:
         """Removes what `open` created, if no run has been made."""
@@ -234,6 +234,10 @@ class Store:
             OutputError: If it cannot be written.
         """
         append_line(self._runs, run.model_dump_json())
+
+    def finished(self) -> dict[tuple[str, int, int], Run]:
+        """Returns the finished runs by arm, size and seed."""
+        return {run.place: run for run in self._read()}
 
     def _read(self) -> Iterator[Run]:
         if not self._runs.is_file():

@@ -78,6 +78,7 @@ def compare_files(
 
     Raises:
         RecurraError: If data, settings or directory cannot be used.
+        KeyboardInterrupt: On Ctrl-C before the first run of an arm is finished.
     """
     reporter = reporter or Reporter()
     begun = time.perf_counter()
@@ -92,6 +93,9 @@ def compare_files(
                 task, functions, data, config, out / DATA, reporter, valid=valid, test=test
             )
             rounds = Rounds(study, study_data, functions, done)
+        except KeyboardInterrupt:
+            store.forget()
+            raise KeyboardInterrupt(_kept(len(done))) from None
         except BaseException:
             store.forget()
             raise
@@ -113,6 +117,9 @@ def compare_files(
                 rounds.go(lambda missing: run_all(missing, runs), store.add, reporter)
         except KeyboardInterrupt:
             interrupted = True
+            rounds.done.update(store.finished())  # one may have been written, and not yet added here
+            if not rounds.networks:
+                raise KeyboardInterrupt(_kept(len(rounds.done))) from None
             reporter.warn("interrupted: finished runs are kept, the same command resumes")
         figures = rounds.figures(interrupted)
         compared = Compared(out, figures, len(rounds.done), time.perf_counter() - begun, interrupted)
@@ -216,6 +223,13 @@ def _identity(study: Study, configs: dict[str, Config], files: Sequence[Path]) -
         **{name: getattr(study, name) for name in ("against", "seeds", "enough", "adaptive", "baseline")},
         "version_of_recurra": version("recurra"),
     }
+
+
+def _kept(runs: int) -> str:
+    """What Ctrl-C leaves if there is nothing to report."""
+    if not runs:
+        return "no run was finished"
+    return f"{runs} finished {'run is' if runs == 1 else 'runs are'} kept: the same command resumes"
 
 
 def _report(figures: StudyFigures, reporter: Reporter) -> None:
