@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from recurra.cli.main import main
-from recurra.compare.arms import parse_arms
+from recurra.comparison.arms import parse_arms
 from tests.conftest import ROOT
 
 GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))

@@ -13,6 +13,7 @@ from recurra.tasks.registry import TASKS
 if TYPE_CHECKING:
     from recurra import datasets, torch
     from recurra.cells import CellSpec, register_cell
+    from recurra.comparison.call import compare
     from recurra.config import Config
     from recurra.datasets import pad_sequences
     from recurra.errors import RecurraError
@@ -52,6 +53,7 @@ __all__ = [
     "TextClassifier",
     "accelerate",
     "build_config",
+    "compare",
     "compare_models",
     "continue_files",
     "datasets",
@@ -82,6 +84,7 @@ _HOMES = {
     "SimpleRNN": "recurra.layers",
     "accelerate": "recurra.torch",
     "build_config": "recurra.tasks.settings",
+    "compare": "recurra.comparison.call",
     "compare_models": "recurra.tasks.versus",
     "continue_files": "recurra.tasks.continuing",
     "decide_files": "recurra.tasks.deciding",

@@ -21,7 +21,7 @@ PARENT = """
 import sys, time
 from recurra.engines import processes
 engine = processes.Processes(1, 1)
-process = processes._Worker(engine._environment, ["recurra.compare.worker"])
+process = processes._Worker(engine._environment, ["recurra.comparison.worker"])
 print(process._process.pid, flush=True)
 time.sleep(float(sys.argv[1]))
 print("ready", flush=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.compare.runs import pack
+from recurra.comparison.runs import pack
 from recurra.tuning.worker import Result
 
 CONFIG: dict[str, Any] = {

@@ -107,9 +107,9 @@ def compare(
     if recipes is None:
         raise typer.BadParameter("give --recipes A,B, or two models and --data FILE", param_hint="--recipes")
     data = first
-    from recurra.compare.arms import parse_arms
-    from recurra.compare.rounds import Study
-    from recurra.compare.study import compare_files, parse_sizes
+    from recurra.comparison.arms import parse_arms
+    from recurra.comparison.rounds import Study
+    from recurra.comparison.study import compare_files, parse_sizes
     from recurra.config import load_recipe, merged_settings, read_settings
     from recurra.tasks.registry import task_of_file
     from recurra.tasks.settings import parse_assignment

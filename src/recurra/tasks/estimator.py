@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from recurra import store
-from recurra.config import Config
+from recurra.config import Config, merged_settings
 from recurra.errors import ConfigError
 from recurra.generators import initial_weights
 from recurra.layers.network import Network
@@ -313,20 +313,7 @@ class RecurrentEstimator(BaseEstimator):
         Raises:
             ConfigError: a parameter or one of ``settings`` is unknown or out of its range.
         """
-        further = {} if self.settings is None else self.settings
-        if not isinstance(further, dict):
-            raise ConfigError(f"{further!r} is not a dictionary of sections", where="parameter settings")
-        for key, own in (("recipe", self.recipe), ("task", self.task)):
-            if further.get(key, own) != own:
-                what = f"{key} is {further[key]!r} there, and {own!r} for this {type(self).__name__}"
-                raise ConfigError(what, where="parameter settings", hint="leave it out")
-        given: dict[str, Any] = {"task": self.task}
-        seed = _seed(self.random_state)
-        for name, section, key in self._parameter_settings():
-            value = seed if name == "random_state" else getattr(self, name)
-            if value is not None:
-                given.setdefault(section, {})[key] = _plain(value)
-        layers: tuple[dict[str, Any], ...] = ({"train": {"minutes": None}}, further, given)
+        layers = self._layers()
         try:
             recipe, info = str(self.recipe), task_info(self.task)
             if unlabeled and recipe == info.recipe and info.recipe_with_unlabeled is not None:
@@ -340,6 +327,37 @@ class RecurrentEstimator(BaseEstimator):
                 if getattr(self, name) is not None and names_it:
                     raise ConfigError(error.what, where=f"parameter {name}", hint=error.hint) from None
             raise
+
+    def _layers(self) -> tuple[dict[str, Any], ...]:
+        """Returns the layers of settings above the recipe."""
+        further = {} if self.settings is None else self.settings
+        if not isinstance(further, dict):
+            raise ConfigError(f"{further!r} is not a dictionary of sections", where="parameter settings")
+        for key, own in (("recipe", self.recipe), ("task", self.task)):
+            if further.get(key, own) != own:
+                what = f"{key} is {further[key]!r} there, and {own!r} for this {type(self).__name__}"
+                raise ConfigError(what, where="parameter settings", hint="leave it out")
+        given: dict[str, Any] = {"task": self.task}
+        seed = _seed(self.random_state)
+        for name, section, key in self._parameter_settings():
+            value = seed if name == "random_state" else getattr(self, name)
+            if value is not None:
+                given.setdefault(section, {})[key] = _plain(value)
+        return {"train": {"minutes": None}}, further, given
+
+    def as_settings(self) -> dict[str, Any]:
+        """Returns what `recurra.compare` takes over: the settings above the recipe, nested by section.
+
+        The seed and the settings of files are left out: a comparison sets them.
+
+        Raises:
+            ConfigError: a parameter or one of ``settings`` is unknown or out of its range.
+        """
+        self._config()
+        settings = merged_settings(*self._layers())
+        settings.pop("data", None)
+        settings["train"].pop("seed", None)
+        return settings
 
     @classmethod
     def _parameter_settings(cls) -> Iterator[tuple[str, str, str]]:

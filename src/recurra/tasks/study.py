@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "StudyData", "StudyFunctions", "draw_parquet", "drawn_rows", "nested_order", "text_chunks",
-    "write_parquet", "write_parts", "write_strata",
+    "OtherEstimators", "StudyData", "StudyFunctions", "checked_answers", "draw_parquet", "drawn_rows",
+    "fit_estimator", "nested_order", "text_chunks", "write_parquet", "write_parts", "write_strata",
 ]  # fmt: skip
 
 _ROWS_AT_ONCE = 1_000
@@ -67,6 +68,37 @@ B = TypeVar("B")
 
 
 @dataclass(frozen=True)
+class OtherEstimators(Generic[P]):
+    """How `recurra.compare` trains and measures an estimator of another library.
+
+    Attributes:
+        fit: Trains the estimator on the training part of prepared data.
+        score: Its scores on one part; raises DataError if its answers do not have the form of the rows.
+    """
+
+    fit: Callable[[Any, P], None]
+    score: Callable[[Any, P, Any], Scores]
+
+
+def fit_estimator(estimator: Any, X: Any, y: Any, validation: tuple[Any, Any]) -> None:
+    """Calls ``estimator.fit(X, y)``, with ``validation_data`` too if it takes them."""
+    accepted = signature(estimator.fit).parameters
+    estimator.fit(X, y, **({"validation_data": validation} if "validation_data" in accepted else {}))
+
+
+def checked_answers(found: Any, shape: tuple[int, ...], method: str) -> NDArray[Any]:
+    """Returns the answers of an estimator of another library as an array of that shape.
+
+    Raises:
+        DataError: If their number or form is another one.
+    """
+    answers = np.asarray(found)
+    if answers.size != np.prod(shape) or answers.shape[:1] != shape[:1]:
+        raise DataError(f"{method} returned an array of shape {answers.shape} in place of {shape}")
+    return answers.reshape(shape)
+
+
+@dataclass(frozen=True)
 class StudyFunctions(Generic[P, B]):
     """The functions of a task that `recurra compare` calls.
 
@@ -82,6 +114,7 @@ class StudyFunctions(Generic[P, B]):
             among those of a larger one. None if the task's rows cannot be drawn.
         shared: Settings that all arms must have in common, since they determine what is measured; a section
             or a dotted name.
+        others: How estimators of other libraries are trained and measured; None if they cannot be compared.
     """
 
     criterion: Criterion
@@ -92,6 +125,7 @@ class StudyFunctions(Generic[P, B]):
     score_baseline: Callable[[Any, P, Any], Scores]
     draw: Callable[[StudyData, int, int, Path], None] | None = None
     shared: tuple[str, ...] = ()
+    others: OtherEstimators[P] | None = None
 
 
 def write_parts(

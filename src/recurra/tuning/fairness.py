@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.compare.runs import unpack
+from recurra.comparison.runs import unpack
 from recurra.measure.study import Criterion, Judgement, Scores, crossed_mean, judge, ratio_values
 from recurra.tuning.worker import Result, higher_is_better
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recurra.compare.runs import DATA, open_identified
+from recurra.comparison.runs import DATA, open_identified
 from recurra.config import Config
 from recurra.errors import OutputError
 from recurra.io.cache import content_key

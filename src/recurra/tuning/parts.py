@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recurra.compare.study import prepare_study_data
+from recurra.comparison.study import prepare_study_data
 from recurra.config import Config, updated
 from recurra.tasks.base import Task
 from recurra.tasks.reporter import Reporter

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from recurra.compare.runs import DATA, append_line
+from recurra.comparison.runs import DATA, append_line
 from recurra.config import Config, merged_settings
 from recurra.directories import locked
 from recurra.engines import Call, Engine, RunError, open_engine, parallel_runs, threads_each

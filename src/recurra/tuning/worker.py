@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from recurra.compare.runs import pack
-from recurra.compare.worker import Watch
+from recurra.comparison.runs import pack
+from recurra.comparison.worker import Watch
 from recurra.engines import Report
 from recurra.errors import ConfigError
 from recurra.layers.summary import summarize
@@ -57,7 +57,7 @@ class Result(BaseModel):
     Attributes:
         value: the metric.
         score: value of the task's criterion.
-        scores: score of each row, as written by `recurra.compare.runs.pack`.
+        scores: score of each row, as written by `recurra.comparison.runs.pack`.
         sizes: units in each row, in the same form; None if each row is one unit.
         rows: number of rows measured on.
         wall: seconds of the whole run, with reading and measuring.

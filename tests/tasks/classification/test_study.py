@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recurra.compare.study import prepare_study_data
+from recurra.comparison.study import prepare_study_data
 from recurra.errors import DataError
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.classification.task import TASK

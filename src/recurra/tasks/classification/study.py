@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,12 @@ from recurra.tasks.classification.ngrams import NgramModel
 from recurra.tasks.classification.outputs import predict_part
 from recurra.tasks.classification.prepare import ClassifierData
 from recurra.tasks.study import (
+    OtherEstimators,
     StudyData,
     StudyFunctions,
+    checked_answers,
     draw_parquet,
+    fit_estimator,
     text_chunks,
     write_parquet,
     write_parts,
@@ -106,6 +109,41 @@ def _scores(
     return Scores(correct_rows(part.labels, predicted, kind, thresholds), log_loss=metrics.log_loss)
 
 
+def fit_other(estimator: Any, prepared: ClassifierData) -> None:
+    """Trains an estimator on texts and the names of their classes.
+
+    For several labels a row, ``y`` has zeros and ones, of shape ``(N, C)``, with the classes in sorted order.
+    """
+    labels = prepared.assets.labels
+    (X, y), validation = (
+        (list(part.texts(part.rows)), _targets(part, labels)) for part in (prepared.train, prepared.valid)
+    )
+    fit_estimator(estimator, X, y, validation)
+
+
+def _targets(part: Part, labels: Labels) -> NDArray[Any]:
+    if labels.label_kind == "multilabel":
+        return part.labels.astype(np.int64)
+    return np.array(labels.names)[part.labels.astype(np.int64)]
+
+
+def score_other(estimator: Any, prepared: ClassifierData, part: Part) -> Scores:
+    """Whether an estimator predicts each row right; with its log loss if it has ``predict_proba``."""
+    labels, texts, truth = prepared.assets.labels, list(part.texts(part.rows)), part.labels
+    predicted = checked_answers(estimator.predict(texts), truth.shape, "predict")
+    if labels.label_kind == "multilabel":
+        return Scores((predicted == truth).all(axis=1))
+    right = predicted.astype(str) == _targets(part, labels)
+    classes = [str(name) for name in getattr(estimator, "classes_", ())]
+    if not hasattr(estimator, "predict_proba") or not set(labels.names) >= set(classes) or not classes:
+        return Scores(right)
+    found = checked_answers(estimator.predict_proba(texts), (len(texts), len(classes)), "predict_proba")
+    shares = np.zeros((len(texts), len(labels.names)))
+    shares[:, [labels.names.index(name) for name in classes]] = found
+    metrics = classification_metrics(truth, shares, labels.names, labels.label_kind)
+    return Scores(right, log_loss=metrics.log_loss)
+
+
 STUDY: StudyFunctions[ClassifierData, ClassifierBundle] = StudyFunctions(
     criterion=Criterion(),
     baseline="n-grams",
@@ -114,4 +152,5 @@ STUDY: StudyFunctions[ClassifierData, ClassifierBundle] = StudyFunctions(
     draw=draw_parquet,
     score=score,
     score_baseline=score_baseline,
+    others=OtherEstimators(fit_other, score_other),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,15 @@ from recurra.tasks.forecasting.assess import forecasts_of
 from recurra.tasks.forecasting.baseline import RidgeBaseline, persistence
 from recurra.tasks.forecasting.blocks import block_length
 from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
-from recurra.tasks.forecasting.prepare import Part, SeriesData
+from recurra.tasks.forecasting.prepare import Part, SeriesData, windows_of
 from recurra.tasks.forecasting.series.reach import Reach
-from recurra.tasks.study import StudyData, StudyFunctions
+from recurra.tasks.study import (
+    OtherEstimators,
+    StudyData,
+    StudyFunctions,
+    checked_answers,
+    fit_estimator,
+)
 
 __all__ = ["STUDY"]
 
@@ -51,6 +58,29 @@ def score_baseline(baseline: RidgeBaseline, prepared: SeriesData, part: Part) ->
     return _scores(part, reach_of(prepared), baseline.predict(part))
 
 
+def fit_other(estimator: Any, prepared: SeriesData) -> None:
+    """Trains an estimator on windows: all inputs of a window as one row, and the targets in their unit.
+
+    ``X`` has shape ``(N, T * E)``, float32, and ``y`` shape ``(N, K)``, or ``(N,)`` for one target.
+    """
+    (X, y), validation = (_windows(part, prepared) for part in (prepared.train, prepared.valid))
+    fit_estimator(estimator, X, y, validation)
+
+
+def _windows(part: Part, prepared: SeriesData) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    windows = windows_of(part, prepared)
+    truth = part.truth(reach_of(prepared))
+    inputs = np.concatenate([batch.inputs.numpy().reshape(batch.size, -1) for batch in windows.epoch(1)])
+    return inputs, truth[:, 0] if truth.shape[1] == 1 else truth
+
+
+def score_other(estimator: Any, prepared: SeriesData, part: Part) -> Scores:
+    """Returns the absolute error of the forecasts of an estimator in each block of windows."""
+    inputs, truth = _windows(part, prepared)
+    found = checked_answers(estimator.predict(inputs), truth.shape, "predict").astype(np.float64)
+    return _scores(part, reach_of(prepared), found.reshape(len(inputs), -1))
+
+
 def _scores(part: Part, reach: Reach, forecasts: NDArray[np.float64]) -> Scores:
     """Sums over blocks of windows, since the errors of neighbouring windows are correlated.
 
@@ -80,5 +110,6 @@ STUDY: StudyFunctions[SeriesData, ForecasterBundle] = StudyFunctions(
     write=write,
     score=score,
     score_baseline=score_baseline,
+    others=OtherEstimators(fit_other, score_other),
     shared=tuple(f"series.{name}" for name in _MEASURED),
 )

@@ -6,6 +6,7 @@ Texts are not drawn: a smaller training set has a smaller vocabulary, and so a l
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,16 @@ from recurra.tasks.language.figures import BLOCKS
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
-from recurra.tasks.study import StudyData, StudyFunctions, text_chunks, write_parquet, write_parts
+from recurra.tasks.study import (
+    OtherEstimators,
+    StudyData,
+    StudyFunctions,
+    checked_answers,
+    fit_estimator,
+    text_chunks,
+    write_parquet,
+    write_parts,
+)
 from recurra.tasks.texts import Part
 
 __all__ = ["STUDY"]
@@ -47,10 +57,29 @@ def score_baseline(baseline: LanguageBaseline, prepared: LanguageData, part: Par
 def _scores(part: Part, log_probability: NDArray[np.floating]) -> Scores:
     """Sums over blocks of consecutive texts, which are nearly independent of one another."""
     starts = stream_of(part).starts
-    texts = len(starts) - 1
-    edges = starts[np.linspace(0, texts, min(BLOCKS, texts) + 1).astype(np.int64)]
+    edges = starts[_edges(len(starts) - 1)]
     nats = np.add.reduceat(-log_probability.astype(np.float64), edges[:-1])
     return Scores(nats, np.diff(edges).astype(np.float64))
+
+
+def _edges(texts: int) -> NDArray[np.int64]:
+    """The first text of each block, and the number of texts."""
+    return np.linspace(0, texts, min(BLOCKS, texts) + 1).astype(np.int64)
+
+
+def fit_other(estimator: Any, prepared: LanguageData) -> None:
+    """Trains an estimator on texts."""
+    train, valid = prepared.train, prepared.valid
+    fit_estimator(estimator, list(train.texts(train.rows)), None, (list(valid.texts(valid.rows)), None))
+
+
+def score_other(estimator: Any, prepared: LanguageData, part: Part) -> Scores:
+    """The negative log-likelihood of each block of texts, from the log-likelihoods of ``score_samples``."""
+    texts, starts = list(part.texts(part.rows)), stream_of(part).starts
+    found = checked_answers(estimator.score_samples(texts), (len(texts),), "score_samples")
+    edges = _edges(len(texts))
+    nats = np.add.reduceat(-found.astype(np.float64), edges[:-1])
+    return Scores(nats, np.diff(starts[edges]).astype(np.float64))
 
 
 STUDY: StudyFunctions[LanguageData, LanguageBundle] = StudyFunctions(
@@ -60,5 +89,6 @@ STUDY: StudyFunctions[LanguageData, LanguageBundle] = StudyFunctions(
     write=write,
     score=score,
     score_baseline=score_baseline,
+    others=OtherEstimators(fit_other, score_other),
     shared=("tokenizer",),
 )

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.errors import DataError
 from recurra.files import replacing
 from recurra.measure.study import Criterion, Scores
-from recurra.tasks.study import StudyData, StudyFunctions, drawn_rows, write_parts, write_strata
+from recurra.tasks.study import (
+    OtherEstimators,
+    StudyData,
+    StudyFunctions,
+    drawn_rows,
+    fit_estimator,
+    write_parts,
+    write_strata,
+)
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -73,6 +83,33 @@ def _scores(part: TaggedPart, predicted: NDArray[np.float64], names: tuple[str, 
     return Scores(np.add.reduceat(right, starts), lengths.astype(np.float64), metrics.log_loss)
 
 
+def fit_other(estimator: Any, prepared: TaggerData) -> None:
+    """Trains an estimator on lists of words and lists of their tags."""
+    (X, y), validation = (_words_and_tags(part) for part in (prepared.train, prepared.valid))
+    fit_estimator(estimator, X, y, validation)
+
+
+def _words_and_tags(part: TaggedPart) -> tuple[list[list[str]], list[list[str]]]:
+    words = [list(sentence.words) for sentence in part.sentences]
+    return words, [list(sentence.tags or ()) for sentence in part.sentences]
+
+
+def score_other(estimator: Any, prepared: TaggerData, part: TaggedPart) -> Scores:
+    """The words of each sentence that an estimator gives the right tag.
+
+    Raises:
+        DataError: If a sentence does not get as many tags as it has words.
+    """
+    words, tags = _words_and_tags(part)
+    predicted = list(estimator.predict(words))
+    if [len(row) for row in predicted] != [len(row) for row in words]:
+        raise DataError("predict did not return one tag for each word")
+    right = [
+        sum(str(a) == b for a, b in zip(*pair, strict=True)) for pair in zip(predicted, tags, strict=True)
+    ]
+    return Scores(np.array(right, np.float64), part.lengths.astype(np.float64))
+
+
 STUDY: StudyFunctions[TaggerData, TaggerBundle] = StudyFunctions(
     criterion=Criterion(rows="sentences", majority="most frequent tag"),
     baseline="usual-tag",
@@ -81,4 +118,5 @@ STUDY: StudyFunctions[TaggerData, TaggerBundle] = StudyFunctions(
     draw=draw,
     score=score,
     score_baseline=score_baseline,
+    others=OtherEstimators(fit_other, score_other),
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from recurra.compare.arms import Arm
-from recurra.compare.rounds import Rounds, Study
-from recurra.compare.runs import Run
+from recurra.comparison.arms import Arm
+from recurra.comparison.rounds import Rounds, Study
+from recurra.comparison.runs import Run
 from recurra.files import replacing
 from recurra.measure.report import Part, ReportData, framed, write_report
 from recurra.measure.study import Criterion
@@ -149,6 +149,8 @@ def _changed_settings(study: Study, arm: Arm) -> dict[str, Any]:
     """The settings of an arm that differ from the defaults of its task."""
     config = build_config(*study.layers(arm))
     default = build_config({"task": config.task}).plain()
+    if arm.estimator is not None:
+        return {"estimator": arm.estimator.shown}
     changed: dict[str, Any] = {"recipe": arm.recipe}
     for name, section in config.plain().items():
         if isinstance(section, dict):

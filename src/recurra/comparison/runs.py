@@ -63,6 +63,9 @@ class Job(Place):
         valid: File that chooses the epoch; None if it is a part of ``train``.
         test: File to measure on; None if it is a part of ``train``, or the validation rows are measured on.
         baseline: Whether to train the baseline instead of a network.
+        estimator: Name of the origin of an estimator of another library; None for a network or the baseline.
+        imports: Modules to import first, which register cells.
+        path: Directories from which modules are imported, besides those of the process.
     """
 
     rows: int
@@ -71,6 +74,9 @@ class Job(Place):
     valid: Path | None
     test: Path | None
     baseline: bool = False
+    estimator: str | None = None
+    imports: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
 
 
 class Run(Place):

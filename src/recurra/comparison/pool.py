@@ -7,12 +7,12 @@ from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from recurra.compare.runs import Job, Run
+from recurra.comparison.runs import Job, Run
 from recurra.engines import Call, Engine, RunError
 
 __all__ = ["WORKER", "Failed", "run_all"]
 
-WORKER = "recurra.compare.worker"
+WORKER = "recurra.comparison.worker"
 """The module of the function that makes a run."""
 
 

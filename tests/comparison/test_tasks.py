@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recurra.compare.arms import parse_arms
-from recurra.compare.rounds import Study
-from recurra.compare.runs import Run
-from recurra.compare.study import compare_files
+from recurra.comparison.arms import parse_arms
+from recurra.comparison.rounds import Study
+from recurra.comparison.runs import Run
+from recurra.comparison.study import compare_files
 from recurra.errors import ConfigError
 from recurra.tasks.fit import fit_files
 from recurra.tasks.reporter import Reporter

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
 import numpy as np
 import torch._dynamo  # noqa: F401 - torch loads it when an optimizer is created, which takes 2 s
 
-from recurra.compare.runs import Job, Run, pack
+from recurra.comparison.origins import created, import_modules
+from recurra.comparison.runs import Job, Run, pack
 from recurra.engines import Report
+from recurra.errors import DataError
 from recurra.generators import initial_weights
 from recurra.layers.summary import summarize
 from recurra.measure.study import Scores
@@ -38,6 +41,8 @@ def do(job: Job) -> Run:
         RecurraError: If settings or files cannot be used, or the training cannot go on.
         KeyboardInterrupt: Ctrl-C, in an engine without processes.
     """
+    sys.path.extend(folder for folder in job.path if folder not in sys.path)
+    import_modules(job.imports)
     config, pretrained = open_pretrained(build_config(*job.settings, {"train": {"seed": job.seed}}))
     task = task_named(config.task)
     study = task.study
@@ -51,6 +56,17 @@ def do(job: Job) -> Run:
         baseline = None if task.fit_baseline is None else task.fit_baseline(prepared, Reporter())
         watch.on_end()
         return _run(job, study.score_baseline(baseline, prepared, part), **watch.times)
+    if job.estimator is not None:
+        if study.others is None:
+            raise ValueError(f"estimators of other libraries are not compared in task {config.task}")
+        estimator = _seeded(created(job.estimator), job.seed)
+        try:
+            watch.on_start(1, 1, None)
+            study.others.fit(estimator, prepared)
+            watch.on_end()
+            return _run(job, study.others.score(estimator, prepared, part), **watch.times)
+        except DataError as error:
+            raise DataError(error.what, where=f"arm {job.arm}", hint=error.hint) from error
     _warm_up(task, prepared)
     trained = train_bundle(task, prepared, pretrained=pretrained, reporter=watch)
     if trained.outcome.stopped == "interrupted":
@@ -85,6 +101,14 @@ class Watch(Reporter, Observer):
         """Stops the clocks."""
         clock, processors = self._begun
         self.times = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - processors}
+
+
+def _seeded(estimator: Any, seed: int) -> Any:
+    """Sets each ``random_state`` of an estimator that has parameters, also within a pipeline."""
+    if not hasattr(estimator, "get_params"):
+        return estimator
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+    return estimator.set_params(**dict.fromkeys(names, seed)) if names else estimator
 
 
 def _warm_up(task: Task[Any, Any], prepared: Prepared[Any, Any, Any]) -> None:

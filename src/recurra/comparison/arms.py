@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recurra.comparison.origins import Origin
 from recurra.config import load_recipe
 from recurra.errors import ConfigError
 from recurra.tasks.settings import parse_assignment
 
-__all__ = ["Arm", "parse_arms"]
+__all__ = ["Arm", "parse_arm", "parse_arms", "require_several"]
 
 _RECIPES = {
     "simple-rnn": "SimpleRNN",
@@ -41,12 +43,14 @@ class Arm:
         name: Its display name, such as ``LSTM + recurrent dropout``.
         recipe: Name of the recipe.
         settings: Layers of settings that override the recipe, nested as in `Config`.
+        estimator: Where the estimator of another library comes from; None for a network of recurra.
     """
 
     key: str
     name: str
     recipe: str
     settings: tuple[dict[str, Any], ...]
+    estimator: Origin | None = None
 
 
 def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
@@ -66,7 +70,18 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
         ['LSTM + 2 layers', 'GRU + recurrent dropout + model.units=[3,6]']
     """
     keys = [key for part in _split(typed, ",") if (key := part.strip())]
-    arms = [_arm(key, pretrained) for key in keys]
+    arms = [parse_arm(key, pretrained) for key in keys]
+    require_several(arms)
+    return arms
+
+
+def require_several(arms: Sequence[Arm]) -> None:
+    """Checks that there are two arms or more, each once.
+
+    Raises:
+        ConfigError: If there are not.
+    """
+    keys = [arm.key for arm in arms]
     repeated = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
     if repeated is not None:
         raise ConfigError(f"{repeated} is named twice", where="--recipes", hint="name each arm once")
@@ -74,10 +89,14 @@ def parse_arms(typed: str, pretrained: Path | None = None) -> list[Arm]:
         raise ConfigError(
             "there is nothing to compare", where="--recipes", hint="name two recipes or more: lstm,gru"
         )
-    return arms
 
 
-def _arm(key: str, pretrained: Path | None) -> Arm:
+def parse_arm(key: str, pretrained: Path | None = None) -> Arm:
+    """Returns one arm of a list as `parse_arms` reads it.
+
+    Raises:
+        ConfigError: If a recipe or technique is unknown, or there are no vectors for ``+pretrained``.
+    """
     recipe, *techniques = (part.strip() for part in _split(key, "+"))
     load_recipe(recipe)
     names = [_RECIPES.get(recipe, recipe.replace("-", " ").capitalize())]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.compare.runs import Run, Store, pack, unpack
+from recurra.comparison.runs import Run, Store, pack, unpack
 from recurra.errors import OutputError
 
 STUDY = {"data": "abc", "seeds": 3, "arms": {"lstm": {"model": {"units": 4}}}}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recurra.compare.arms import parse_arms
+from recurra.comparison.arms import parse_arms
 from recurra.errors import ConfigError
 from recurra.tasks.settings import build_config, recipe_under
 

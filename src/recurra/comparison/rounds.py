@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recurra.compare.arms import Arm
-from recurra.compare.pool import Failed
-from recurra.compare.runs import Job, Run
+from recurra.comparison.arms import Arm
+from recurra.comparison.pool import Failed
+from recurra.comparison.runs import Job, Run
 from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.measure.study import Judgement, Mean, Scores, crossed_mean, judge, looks, ratio_values
 from recurra.measure.study_view import ArmFigures, StudyFigures
@@ -38,6 +38,8 @@ class Study:
         enough: Largest difference that does not matter.
         adaptive: Whether an arm gets no more seeds once its verdict is clear.
         baseline: Whether to measure the baseline too.
+        imports: Modules that each run imports first: they register cells.
+        path: Directories from which runs in other processes import modules, besides their own.
     """
 
     arms: Sequence[Arm]
@@ -48,6 +50,8 @@ class Study:
     enough: float = 0.005
     adaptive: bool = True
     baseline: bool = True
+    imports: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
 
     def layers(self, arm: Arm) -> tuple[dict[str, Any], ...]:
         """Returns the layers of settings of an arm: its recipe, those of all arms, its own."""
@@ -77,6 +81,10 @@ class Rounds:
     judged: dict[int, dict[str, Judgement]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.task.baseline in (arm.key for arm in self.study.arms):
+            raise ConfigError(
+                f"an arm has the name of the baseline, {self.task.baseline!r}", hint="give it another name"
+            )
         # A size of at least the number of rows is the whole training set.
         sizes = [size if size < self.data.rows else 0 for size in self.study.sizes]
         self.sizes = list(dict.fromkeys(sizes))
@@ -170,12 +178,15 @@ class Rounds:
                 if self.study.baseline and (size or seed == 1):
                     # The baseline has no pretrained weights, even if the first arm has.
                     layers = tuple({**layer, "train": {}} for layer in self.study.layers(self.study.arms[0]))
-                    yield from self._job(self.task.baseline, size, seed, layers)
+                    yield from self._job(self.task.baseline, size, seed, layers, baseline=True)
                 for arm in self.study.arms:
                     if arm.key in {*active, self.study.against}:
-                        yield from self._job(arm.key, size, seed, self.study.layers(arm))
+                        other = arm.estimator.name if arm.estimator else None
+                        yield from self._job(arm.key, size, seed, self.study.layers(arm), estimator=other)
 
-    def _job(self, arm: str, size: int, seed: int, layers: tuple[dict[str, Any], ...]) -> Iterator[Job]:
+    def _job(
+        self, arm: str, size: int, seed: int, layers: tuple[dict[str, Any], ...], **kind: Any
+    ) -> Iterator[Job]:
         if (arm, size, seed) in {*self.done, *(failure.job.place for failure in self.failed)}:
             return
         yield Job(
@@ -187,7 +198,9 @@ class Rounds:
             train=self._training_file(size, seed),
             valid=self.data.path(self.data.valid),
             test=self.data.path(self.data.test),
-            baseline=arm == self.task.baseline,
+            imports=self.study.imports,
+            path=self.study.path,
+            **kind,
         )
 
     def _training_file(self, size: int, seed: int) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurra.compare.arms import parse_arms
-from recurra.compare.pool import Failed
-from recurra.compare.rounds import Rounds, Study
-from recurra.compare.runs import Job, Run, pack
+from recurra.comparison.arms import parse_arms
+from recurra.comparison.pool import Failed
+from recurra.comparison.rounds import Rounds, Study
+from recurra.comparison.runs import Job, Run, pack
 from recurra.errors import DataError, TrainingError
 from recurra.measure.study_view import StudyFigures
 from recurra.tasks.classification.study import STUDY

@@ -10,10 +10,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from recurra.compare.pages import Compared, write_pages
-from recurra.compare.pool import WORKER, run_all
-from recurra.compare.rounds import Rounds, Study
-from recurra.compare.runs import DATA, Store
+from recurra.comparison.pages import Compared, write_pages
+from recurra.comparison.pool import WORKER, run_all
+from recurra.comparison.rounds import Rounds, Study
+from recurra.comparison.runs import DATA, Store
 from recurra.config import Config
 from recurra.directories import locked
 from recurra.engines import open_engine, parallel_runs, threads_each
@@ -197,6 +197,8 @@ def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunc
     task = task_named(first.task)
     if task.study is None:
         raise ConfigError(f"models of task {first.task} can't be compared", where="--recipes")
+    if task.study.others is None and any(arm.estimator for arm in study.arms):
+        raise ConfigError(f"estimators of other libraries can't be compared in task {first.task}")
     for name in task.study.shared:
         setting = attrgetter(name)
         for key, config in configs.items():
@@ -204,21 +206,23 @@ def _checked(study: Study) -> tuple[dict[str, Config], Task[Any, Any], StudyFunc
                 raise ConfigError(
                     f"{key} and {keys[0]} differ in {name}, which decides what is measured",
                     where="--recipes",
-                    hint="set it for all arms with --set",
+                    hint="set it for all arms with --set, in Python with settings=",
                 )
     return configs, task, task.study
 
 
 def _identity(study: Study, configs: dict[str, Config], files: Sequence[Path]) -> dict[str, Any]:
     """The description by which a study is recognized when it is resumed."""
-    arms = {key: config.plain() for key, config in configs.items()}
+    arms: dict[str, Any] = {key: config.plain() for key, config in configs.items()}
     pretrained = {settings["train"]["pretrained"] for settings in arms.values()} - {None}
     data = configs[study.arms[0].key].data
+    others = {arm.key: arm.estimator.shown for arm in study.arms if arm.estimator is not None}
     vectors = content_key(map(Path, sorted(pretrained))) if pretrained else None
     return {
         "data": content_key(files, data.model_dump_json()),
         "arms": json.loads(json.dumps(arms)),
         "pretrained_vectors": vectors,
+        **({"estimators": others} if others else {}),
         "sizes": list(study.sizes),
         **{name: getattr(study, name) for name in ("against", "seeds", "enough", "adaptive", "baseline")},
         "version_of_recurra": version("recurra"),

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
-from recurra.compare.arms import parse_arms
-from recurra.compare.pool import WORKER, Failed, run_all
-from recurra.compare.rounds import Study
-from recurra.compare.runs import Job, Run, Store, append_line
-from recurra.compare.study import compare_files, parse_sizes
+from recurra.comparison.arms import parse_arms
+from recurra.comparison.pool import WORKER, Failed, run_all
+from recurra.comparison.rounds import Study
+from recurra.comparison.runs import Job, Run, Store, append_line
+from recurra.comparison.study import compare_files, parse_sizes
 from recurra.engines import ENGINES, open_engine
 from tests.conftest import SMALL, Files
 from tests.conftest import Run as Command
