@@ -14,8 +14,10 @@ from recurra.comparison.arms import parse_arms
 from recurra.comparison.rounds import Study
 from recurra.comparison.runs import Run
 from recurra.comparison.study import compare_files
+from recurra.config import updated
 from recurra.errors import ConfigError
 from recurra.tasks.fit import fit_files
+from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 from recurra.tasks.use import evaluate_files
@@ -137,17 +139,37 @@ def test_arms_that_are_not_comparable_are_refused(
         compared(tmp_path, recipes, settings, None, tmp_path / "none.csv")
 
 
-def test_texts_of_a_language_model_are_not_drawn(tmp_path: Path) -> None:
-    train = write(tmp_path / "train.txt", "\n".join(sentences(300, 1)) + "\n")
+def test_fewer_texts_have_the_vocabulary_of_all(tmp_path: Path) -> None:
+    # Each text has words of its own, so that few texts alone would have a smaller vocabulary.
+    lines = [f"{line} word{number}" for number, line in enumerate(sentences(300, 1))]
+    train = write(tmp_path / "train.txt", "\n".join(lines) + "\n")
     settings = {"model": NETWORK, "language": {"bptt": 8, "output": "full"}, "train": TRAIN}
     recipes = "language-model,language-model+model.units=24"
-    with pytest.raises(ConfigError, match="texts of this task can't be drawn"):
-        compared(tmp_path, recipes, settings, None, train, sizes=(50, 0))
+    result, runs = compared(tmp_path, recipes, settings, None, train, sizes=(50, 0))
+    assert {(run.arm, run.size) for run in runs if run.size} == {
+        (arm, 50) for arm in (*recipes.split(","), "n-grams")
+    }
+    for arm in recipes.split(","):
+        of_arm = [run for run in runs if run.arm == arm]
+        assert len({run.parameters for run in of_arm}) == 1  # of the same vocabulary
+        assert {run.train_rows for run in of_arm} == {50, result["arms"][-1]["training_rows"]}
+        tokens = [run.row_scores.sizes for run in of_arm]
+        assert all(np.array_equal(sizes, tokens[0]) for sizes in tokens)
 
 
-def test_windows_are_not_drawn(tmp_path: Path) -> None:
+def test_fewer_windows_are_the_last_ones(tmp_path: Path) -> None:
     data = write(tmp_path / "hours.csv", "\n".join(hourly_lines(400)) + "\n")
-    settings = {"series": {"target": "temp", "lookback": "12h", "delay": "3h"}}
-    with pytest.raises(ConfigError, match="windows of this task can't be drawn"):
-        compared(tmp_path, "forecaster,forecaster-plain", settings, None, data, sizes=(50, 0))
-    assert not (tmp_path / "out").exists()
+    settings = {"series": {"target": "temp", "lookback": "12h", "delay": "3h"}, "model": {"units": 4}}
+    settings |= {"train": TRAIN}
+    _, runs = compared(tmp_path, "forecaster,forecaster-plain", settings, None, data, sizes=(50, 0))
+    scores = {(run.arm, run.size, run.seed): run.score for run in runs}
+    assert {run.train_rows for run in runs if run.size} == {50}
+    assert scores["ridge", 50, 1] == scores["ridge", 50, 2] != scores["ridge", 0, 1]
+    whole = build_config({"task": "forecast", **settings})
+    task = task_named("forecast")
+    every, last = (
+        task.prepare(data, config, Reporter())
+        for config in (whole, updated(whole, {"series": {"windows": 50}}))
+    )
+    assert last.train.rows.tolist() == every.train.rows[-50:].tolist()
+    assert np.array_equal(last.test.rows, every.test.rows)

@@ -88,7 +88,7 @@ class Rounds:
         # A size of at least the number of rows is the whole training set.
         sizes = [size if size < self.data.rows else 0 for size in self.study.sizes]
         self.sizes = list(dict.fromkeys(sizes))
-        if any(self.sizes) and self.task.draw is None:
+        if any(self.sizes) and self.task.draw is None and self.task.smaller is None:
             raise ConfigError(
                 f"{self.task.criterion.rows} of this task can't be drawn",
                 where="--sizes",
@@ -189,12 +189,13 @@ class Rounds:
     ) -> Iterator[Job]:
         if (arm, size, seed) in {*self.done, *(failure.job.place for failure in self.failed)}:
             return
+        smaller = self.task.smaller(self.data, size) if size and self.task.smaller is not None else {}
         yield Job(
             arm=arm,
             size=size,
             rows=size or self.data.rows,
             seed=seed,
-            settings=(*layers, self.data.settings),
+            settings=(*layers, self.data.settings, smaller),
             train=self._training_file(size, seed),
             valid=self.data.path(self.data.valid),
             test=self.data.path(self.data.test),

@@ -111,7 +111,9 @@ class StudyFunctions(Generic[P, B]):
         score_baseline: Scores of the baseline that the task's ``fit_baseline`` returned (None if the task has
             none) on one part of the prepared data.
         draw: Writes a number of training rows drawn by a seed to a path. The rows of a smaller number are
-            among those of a larger one. None if the task's rows cannot be drawn.
+            among those of a larger one. None if a run takes fewer rows of the same file by ``smaller``.
+        smaller: Settings of runs with a number of training rows, besides those of all runs. None without any;
+            a task without ``draw`` and ``smaller`` has no smaller training sets.
         shared: Settings that all arms must have in common, since they determine what is measured; a section
             or a dotted name.
         others: How estimators of other libraries are trained and measured; None if they cannot be compared.
@@ -124,6 +126,7 @@ class StudyFunctions(Generic[P, B]):
     score: Callable[[B, Any], Scores]
     score_baseline: Callable[[Any, P, Any], Scores]
     draw: Callable[[StudyData, int, int, Path], None] | None = None
+    smaller: Callable[[StudyData, int], dict[str, Any]] | None = None
     shared: tuple[str, ...] = ()
     others: OtherEstimators[P] | None = None
 

@@ -215,6 +215,7 @@ def tokenized_parts(
     valid: Path | None,
     test: Path | None,
     corpus: Corpus | None = None,
+    vocabulary: Source | None = None,
 ) -> tuple[TextTokenizer, tuple[Part, Part, Part | None], str]:
     """Returns a tokenizer learned from the training rows; the parts; and a fingerprint, see `Prepared.key`.
 
@@ -229,14 +230,21 @@ def tokenized_parts(
         valid: the validation file; if None, the second ``rows`` are used.
         test: the test file; None for no test part.
         corpus: texts without labels, whose words are learned too.
+        vocabulary: a file of texts, from all of which the words are learned in place of the training rows.
 
     Raises:
         DataError: a file can't be used.
     """
     reporter.step("Tokenizing")
     contents = contents_of(source)
-    tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer, reporter, corpus)
+    if vocabulary is None:
+        tokenizer = _learned_tokenizer(source, contents, rows[0], config.tokenizer, reporter, corpus)
+    else:
+        every = np.arange(sum(len(chunk) for chunk in read(vocabulary)))
+        of_file = contents_of(vocabulary)
+        tokenizer = _learned_tokenizer(vocabulary, of_file, every, config.tokenizer, reporter, corpus)
     used = "training part" if labels is None else "training rows"
+    used = used if vocabulary is None else f"texts of {vocabulary.path.name}"
     used = f"{used} only" if corpus is None else f"{used} and {len(corpus):,} unlabelled texts"
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used}"})
     with reporter.counting("tokenizing", sum(map(len, rows))) as tick:

@@ -454,3 +454,30 @@ def test_the_text_to_continue_is_checked(small: LanguageModel) -> None:
             call(["the"])
     with pytest.raises(ConfigError, match=r"^count is 0; give 1 or more$"):
         small.predict_next("the", 0)
+
+
+def test_the_vocabulary_of_another_file_is_used(run: Run, tmp_path: Path) -> None:
+    few, many = written(tmp_path / "few.txt", sentences(60, 1)), tmp_path / "many.txt"
+    written(many, [*sentences(60, 1), "unheard of words"])
+    setting = f"language.vocabulary={many}"
+    common = [
+        "--task",
+        "lm",
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "model.units=4",
+        "--set",
+        "model.embedding=4",
+    ]
+    assert run("fit", few, *common, "--set", setting, "--out", tmp_path / "a").code == 0
+    tokens = json.loads((tmp_path / "a" / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    assert {"unheard", "of", "words"} <= set(tokens)
+    ran = run(
+        "fit", few, *common, "--set", f"language.vocabulary={tmp_path / 'none.txt'}", "--out", tmp_path / "b"
+    )
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+    assert "none.txt" in ran.err
+    with pytest.raises(ConfigError, match="learned from these texts"):
+        LanguageModel(settings={"language": {"vocabulary": str(many)}}).fit(sentences(20, 1))

@@ -143,7 +143,10 @@ def prepare_tables(
             warnings += [f"{name} file: {warning}" for warning in parts[name].warnings]
         elif end > first:
             stride = series.stride if name == "training" else 1
-            parts[name] = _part(name, table.where, matrix, first, end, reach, stride)
+            part = _part(name, table.where, matrix, first, end, reach, stride)
+            if name == "training" and series.windows is not None:
+                part = replace(part, rows=part.rows[-series.windows :])
+            parts[name] = part
         first = end
     for warning in warnings:
         reporter.warn(warning)

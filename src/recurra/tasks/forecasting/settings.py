@@ -100,6 +100,9 @@ class SeriesConfig(Section):
     stride: Annotated[int, Field(ge=1)] = Field(
         1, description="rows between the ends of training windows; larger is faster for finely sampled series"
     )
+    windows: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="number of training windows, the last ones before the validation rows; null: all"
+    )
     valid_fraction: Share = Field(
         0.15, description="fraction of the rows, before the test rows, used for validation"
     )

@@ -48,6 +48,12 @@ def write(prepared: SeriesData, folder: Path) -> StudyData:
     )
 
 
+def smaller(data: StudyData, size: int) -> dict[str, Any]:
+    """Returns settings with which a run is trained on the last windows; scales are those of all rows."""
+    del data
+    return {"series": {"windows": size}}
+
+
 def score(bundle: ForecasterBundle, part: Part) -> Scores:
     """Returns the absolute error of each block of windows."""
     return _scores(part, reach_of(bundle), forecasts_of(bundle, part))
@@ -110,6 +116,7 @@ STUDY: StudyFunctions[SeriesData, ForecasterBundle] = StudyFunctions(
     write=write,
     score=score,
     score_baseline=score_baseline,
+    smaller=smaller,
     others=OtherEstimators(fit_other, score_other),
     shared=tuple(f"series.{name}" for name in _MEASURED),
 )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.config import updated
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 from recurra.tasks.base import Prepared
 from recurra.tasks.checks import many
 from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields
@@ -87,6 +87,11 @@ class LanguageModel(TextFields, RecurrentEstimator):
 
         def prepare(config: LanguageModelConfig, reporter: Reporter) -> LanguageData:
             check_settings(config)
+            if config.language.vocabulary is not None:
+                what = "the vocabulary of texts from Python is learned from these texts"
+                raise ConfigError(
+                    what, where="language.vocabulary", hint="leave it out, or train from a file"
+                )
             texts, columns = texts_of(X, config.data.text)
             if columns is not None:
                 config = updated(config, {"data": {"text": columns}})

@@ -89,7 +89,12 @@ def prepare(
     else:
         rows = np.arange(len(sizes)), np.empty(0, np.int64)
 
-    tokenizer, parts, key = tokenized_parts(source, rows, None, config, reporter, valid=valid, test=test)
+    vocabulary = None
+    if config.language.vocabulary is not None:
+        vocabulary = detect(Path(config.language.vocabulary), config.data, labelled=False, like=source)
+    tokenizer, parts, key = tokenized_parts(
+        source, rows, None, config, reporter, valid=valid, test=test, vocabulary=vocabulary
+    )
     if tokenizer.vocab_size <= len(SPECIALS):
         raise DataError("the texts have no words", where=data, hint="give a file of texts")
     _report_steps(parts[0], config, reporter)

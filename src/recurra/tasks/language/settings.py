@@ -36,6 +36,11 @@ class LanguageConfig(Section):
         None,
         description="frequency ranks at which clusters end (adaptive); null: a tenth and half of the words",
     )
+    vocabulary: str | None = Field(
+        None,
+        description="file of texts from which the vocabulary is learned; null: the training texts. Losses "
+        "are comparable only with the same vocabulary",
+    )
     ngram: Annotated[int, Field(ge=2, le=32)] | None = Field(
         None, description="order of the n-gram baseline; null: 5, and 9 for characters"
     )

@@ -1,6 +1,6 @@
 """Language models in `recurra compare`: rows are texts, scores are negative log-likelihoods in nats.
 
-Texts are not drawn: a smaller training set has a smaller vocabulary, and so a loss that is not comparable.
+Runs with fewer texts have the vocabulary of all training texts: losses with another one are not comparable.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from recurra.tasks.study import (
     StudyData,
     StudyFunctions,
     checked_answers,
+    draw_parquet,
     fit_estimator,
     text_chunks,
     write_parquet,
     write_parts,
+    write_strata,
 )
 from recurra.tasks.texts import Part
 
@@ -40,7 +42,15 @@ def write(prepared: LanguageData, folder: Path) -> StudyData:
         write_parquet(path, (pa.table({"text": texts}) for _, texts in text_chunks(part, part.rows)))
 
     settings = {"data": {"format": "parquet", "text": ["text"], "group": None}}
-    return write_parts(prepared, folder, ".parquet", write_part, settings=settings)
+    study_data = write_parts(prepared, folder, ".parquet", write_part, settings=settings)
+    write_strata(folder, np.zeros(study_data.rows, np.int64))
+    return study_data
+
+
+def smaller(data: StudyData, size: int) -> dict[str, Any]:
+    """Returns settings with which fewer texts have the vocabulary of all training texts."""
+    del size
+    return {"language": {"vocabulary": str((data.folder / data.train).absolute())}}
 
 
 def score(bundle: LanguageBundle, part: Part) -> Scores:
@@ -90,5 +100,7 @@ STUDY: StudyFunctions[LanguageData, LanguageBundle] = StudyFunctions(
     score=score,
     score_baseline=score_baseline,
     others=OtherEstimators(fit_other, score_other),
-    shared=("tokenizer",),
+    draw=draw_parquet,
+    smaller=smaller,
+    shared=("tokenizer", "language.vocabulary"),
 )
