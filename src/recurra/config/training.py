@@ -100,7 +100,9 @@ class TrainConfig(Section):
         1, description="seed of the initial weights, the dropout masks and the order of batches"
     )
     device: str = Field(
-        "cpu", description="cpu, cuda, or auto: a GPU if there is one (so far tested on the CPU only)"
+        "cpu",
+        description="cpu, cuda, or auto: a GPU if there is one. Cells, tasks and resuming have tests for a "
+        "GPU (tests/gpu), which so far have run on the CPU only",
     )
     pretrained: str | None = Field(
         None,
