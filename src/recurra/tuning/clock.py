@@ -8,7 +8,7 @@ from math import ceil, floor
 
 from recurra.tuning.search import Tried
 
-__all__ = ["Clock"]
+__all__ = ["MOST_SEEDS", "Clock"]
 
 _RUNS = 20
 """Runs one after another that would fill the time: more are shorter, fewer leave nothing to choose from."""
@@ -18,6 +18,8 @@ _SPARE = 1.1
 """Runs of the comparison take a bit longer than those of the search if other programs run."""
 _HELD_UP = 1.5
 """Longest time of a run that is expected of others, as a multiple of its limit."""
+MOST_SEEDS = 20
+"""Fresh seeds, unless more are asked for, after which the time is not used up."""
 _REPORT = 0.02
 """Share of the time for importances and the report."""
 
@@ -37,7 +39,7 @@ class Clock:
     Example:
         >>> clock = Clock(10, 0.0, 0.0, at_once=2, seeds=3, clock=lambda: 60.0)
         >>> clock.run_minutes, clock.spent(), clock.seeds_left(30.0)
-        (0.5, 60.0, 3)
+        (0.5, 60.0, 14)
     """
 
     def __init__(
@@ -76,14 +78,17 @@ class Clock:
         usual = min(sum(walls) / len(walls), longest) if walls else longest
         return self.spent() + usual + rest <= 60 * self._minutes
 
-    def seeds_left(self, longest: float) -> int:
-        """Returns the fresh seeds for which the time suffices.
+    def seeds_left(self, longest: float, done: int = 0) -> int:
+        """Returns the number of further fresh seeds for which the time suffices.
+
+        With a limit it may be more than were asked for: the time is used.
 
         Args:
             longest: seconds of a run.
+            done: fresh seeds so far.
         """
         if self._minutes is None:
-            return self._seeds
+            return max(0, self._seeds - done)
         left = 60 * self._minutes * (1 - _REPORT) - self.spent() - _FINAL * longest
         rounds = floor(left / (_SPARE * max(longest, 1e-3)))
-        return max(0, min(self._seeds, rounds * self._at_once // 2))
+        return max(0, min(max(self._seeds, MOST_SEEDS) - done, rounds * self._at_once // 2))

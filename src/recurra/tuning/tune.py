@@ -26,7 +26,7 @@ from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
 from recurra.tasks.study import StudyData, StudyFunctions
 from recurra.tasks.training import compile_cell, may_use_kernels
-from recurra.tuning.clock import Clock
+from recurra.tuning.clock import MOST_SEEDS, Clock
 from recurra.tuning.fairness import Fairness, compared, metric_criterion
 from recurra.tuning.folder import BEST, MODEL, RUNS, forget, identity, open_folder, read_runs
 from recurra.tuning.importance import importances
@@ -52,7 +52,8 @@ class TuneRequest:
         metric: the figure to search for on the validation rows; empty for the criterion of the task.
         minutes: time of everything; None without a limit.
         trials: maximum number of trials; None without one.
-        seeds: number of fresh seeds with which the winner is compared with the recipe.
+        seeds: number of fresh seeds with which the winner is compared with the recipe: more if time is left,
+            fewer if they do not suffice.
     """
 
     layers: Sequence[dict[str, Any]]
@@ -321,7 +322,11 @@ def _for_users(run: _Run, result: Result) -> dict[str, Any]:
 
 
 def _compare(run: _Run) -> Fairness | None:
-    """Trains winner and recipe with fresh seeds, as many as the time suffices for, and compares them."""
+    """Trains winner and recipe with fresh seeds, as many as the time suffices for, and compares them.
+
+    How many seeds there are depends on the time and not on their results, so the interval is that of any
+    number chosen beforehand.
+    """
     best, reporter = run.search.best(), run.reporter
     trials = {trial.number: result for trial, result in run.search.complete}
     if best is None or best[0].number == 0 or 0 not in trials:
@@ -331,32 +336,22 @@ def _compare(run: _Run) -> Fairness | None:
         return None
     first = run.config.train.seed + 1
     done = read_runs(run.folder, best[0].number)
-    asked = range(first, first + run.request.seeds)
-    made = [seed for seed in asked if ("winner", seed) in done and ("default", seed) in done]
-    left = [seed for seed in asked if seed not in made]
-    seeds = made + left[: run.clock.seeds_left(max(winner.wall, default.wall))]
-    if len(seeds) < 2:
-        reporter.note("no time is left for a comparison with fresh seeds")
-        return None
-    reporter.step("Comparing the winner with the recipe")
-    futures = {}
-    for seed in seeds:
-        for name, result in (("winner", winner), ("default", default)):
-            if (name, seed) not in done:
-                call = run.call(result.config, seed=seed, minutes=None, measure="test")
-                futures[run.engine.submit(call)] = (name, seed)
-    while futures:
-        for future in wait(futures, return_when=FIRST_COMPLETED)[0]:
-            name, seed = futures.pop(future)
-            try:
-                done[name, seed] = Result.model_validate(future.result())
-            except RunError as error:
-                reporter.warn(f"{name}, seed {seed}: {error}")
-                continue
-            record: dict[str, Any] = {"trial": best[0].number, "arm": name, "seed": seed}
-            record["result"] = done[name, seed].model_dump(mode="json")
-            append_line(run.folder / RUNS, json.dumps(record))
-            reporter.note(f"{name}, seed {seed}: {run.criterion.value(done[name, seed].value)}")
+    seeds: list[int] = []
+    while True:
+        walls = [winner.wall, default.wall, *(result.wall for result in done.values())]
+        more = run.clock.seeds_left(max(walls), len(seeds))
+        asked = range(first + len(seeds), first + max(run.request.seeds, len(seeds) + more))
+        known = [seed for seed in asked if ("winner", seed) in done and ("default", seed) in done]
+        chosen = [*known, *[seed for seed in asked if seed not in known][:more]]
+        if len(seeds) + len(chosen) < 2:
+            reporter.note("no time is left for a comparison with fresh seeds")
+            return None
+        if not chosen:
+            break
+        if not seeds:
+            reporter.step("Comparing the winner with the recipe")
+        _fresh_runs(run, best[0].number, {"winner": winner, "default": default}, chosen, done)
+        seeds += chosen
     seeds = [seed for seed in seeds if ("winner", seed) in done and ("default", seed) in done]
     found = compared(
         seeds,
@@ -372,10 +367,38 @@ def _compare(run: _Run) -> Fairness | None:
     return found
 
 
+def _fresh_runs(
+    run: _Run,
+    trial: int,
+    arms: dict[str, Result],
+    seeds: Sequence[int],
+    done: dict[tuple[str, int], Result],
+) -> None:
+    """Adds the runs of both arms with these seeds that are missing to ``done`` and to the file of runs."""
+    reporter, futures = run.reporter, {}
+    for seed in seeds:
+        for name, result in arms.items():
+            if (name, seed) not in done:
+                call = run.call(result.config, seed=seed, minutes=None, measure="test")
+                futures[run.engine.submit(call)] = (name, seed)
+    while futures:
+        for future in wait(futures, return_when=FIRST_COMPLETED)[0]:
+            name, seed = futures.pop(future)
+            try:
+                done[name, seed] = Result.model_validate(future.result())
+            except RunError as error:
+                reporter.warn(f"{name}, seed {seed}: {error}")
+                continue
+            record: dict[str, Any] = {"trial": trial, "arm": name, "seed": seed}
+            record["result"] = done[name, seed].model_dump(mode="json")
+            append_line(run.folder / RUNS, json.dumps(record))
+            reporter.note(f"{name}, seed {seed}: {run.criterion.value(done[name, seed].value)}")
+
+
 def _final(run: _Run, best: Result, command: str) -> Any:
     """Trains the winner with a seed of its own, tests it once, and saves it."""
     parts, limit = run.parts, run.clock.minutes_left()
-    seed = run.config.train.seed + run.request.seeds + 1
+    seed = run.config.train.seed + max(run.request.seeds, MOST_SEEDS) + 1  # of no run so far
     config = build_config(best.config, {"train": {"seed": seed, "minutes": limit}})
     return fit_files(
         parts.folder / parts.train,
