@@ -51,8 +51,8 @@ def tune(
         settings: settings that override the recipe and are not varied, nested by section.
         valid: validation file; None to hold out rows.
         test: test file; None to hold out rows.
-        seeds: number of fresh seeds to compare the winner with the recipe; up to 20 if minutes are left, 0 for
-            no comparison.
+        seeds: number of fresh seeds to compare the winner with the recipe; up to 20 if minutes are left; 0
+            for no comparison.
         jobs: number of parallel runs; None for one per processor.
         engine: ``processes`` or ``inline``.
         reporter: receives the steps; None for no output.
