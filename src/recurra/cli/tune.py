@@ -46,8 +46,8 @@ def tune(
         typer.Option(
             min=0,
             max=100,
-            help="Fresh seeds to compare the winner with the recipe, at least 2; more while minutes are left; "
-            "0 for none.",
+            help="Fresh seeds to compare the winner with the recipe, at least 2; more while minutes are "
+            "left; 0 for none.",
         ),
     ] = 3,
     jobs: options.Jobs = None,
