@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,17 @@ from numpy.typing import NDArray
 
 from recurra.io.usage import in_use
 
-__all__ = ["SEAL", "Arrays", "Column", "open_columns", "write_columns"]
+__all__ = [
+    "SEAL",
+    "Arrays",
+    "Column",
+    "open_columns",
+    "text_of",
+    "texts_of",
+    "to_bytes",
+    "to_texts",
+    "write_columns",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by the name of their column, in small letters."""
@@ -177,3 +188,31 @@ def _mapped(path: Path, sealed: dict[str, Any]) -> NDArray[Any]:
         # The mapping has a copy of the file's descriptor, and with it the lock, until it is freed.
         mapped = np.memmap(file, dtype, "r", offset=file.tell(), shape=shape)
         return np.asarray(mapped)
+
+
+def to_bytes(text: str) -> NDArray[np.uint8]:
+    """Returns a text as a column, which `text_of` reads."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+
+
+def text_of(column: NDArray[np.uint8]) -> str:
+    """Returns the text of a column that `to_bytes` made."""
+    return column.tobytes().decode("utf-8", "surrogatepass")
+
+
+def to_texts(texts: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns texts as two columns: their bytes, one text after the other, and the end of each.
+
+    Example:
+        >>> texts_of(*to_texts(["a", "", "\u6587"]))
+        ['a', '', '\u6587']
+    """
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), ends
+
+
+def texts_of(content: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[str]:
+    """Returns the texts of the columns that `to_texts` made."""
+    whole, begins = content.tobytes(), [0, *ends.tolist()]
+    return [whole[begin:end].decode("utf-8", "surrogatepass") for begin, end in itertools.pairwise(begins)]

@@ -87,11 +87,11 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
     """Evaluates ``bundle``, and the most frequent tag if ``options.baseline`` is set, on tagged sentences."""
     names, tags, lengths, words = bundle.assets.labels.names, part.tags, part.lengths, part.words
     name = network_name(bundle.config.model)
-    known = np.array([word in bundle.assets.counts.words for word in words], bool)
+    known = words.among(bundle.assets.counts.words)
     proba = probabilities_of(bundle, part.numbers)
     predicted = proba.argmax(axis=1)
     most_frequent = MostFrequentTag(bundle.assets.counts.words, names)
-    scheme = scheme_of(bundle.config, part.sentences).scheme
+    scheme = scheme_of(bundle.config, [part.sentences]).scheme
 
     def metrics(proba: NDArray[np.float64]) -> TaggingMetrics:
         spans = None if scheme is None else entity_figures(*tags_of(part, proba, names), scheme)
@@ -99,7 +99,7 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
 
     baseline = comparison = span_comparison = None
     if options.baseline:
-        baseline_proba = most_frequent.predict_proba(words)
+        baseline_proba = most_frequent.predict_part(words)
         baseline = metrics(baseline_proba)
         correct, baseline_correct = predicted == tags, baseline_proba.argmax(axis=1) == tags
         comparison = compare_words(correct, baseline_correct, lengths, name, BASELINE)
@@ -154,7 +154,7 @@ def tags_of(
     """Returns the true and the predicted tags of each sentence."""
     chosen = np.array(names, object)[proba.argmax(axis=1)]
     ends = np.cumsum(part.lengths)[:-1]
-    true: list[Sequence[str]] = [sentence.tags or () for sentence in part.sentences]
+    true: list[Sequence[str]] = [*part.sentences.tag_sequences()]
     return true, [tags.tolist() for tags in np.split(chosen, ends)]
 
 

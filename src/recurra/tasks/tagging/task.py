@@ -59,14 +59,14 @@ def vocabulary(prepared: TaggerData) -> Vocabulary:
 def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPart:
     """Opens a whole tagged file, and reports the scheme in which its spans are measured."""
     part = open_part("test", data, bundle.assets, bundle.config, reporter)
-    reporter.facts({"scheme": scheme_of(bundle.config, part.sentences).text})
+    reporter.facts({"scheme": scheme_of(bundle.config, [part.sentences]).text})
     return part
 
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each sentence, with the output of the character layer."""
     part = open_file(bundle, data, Reporter())
-    for row in range(len(part.numbers)):
+    for row in part.sentences.rows.tolist():
         words, _, *spelling = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0)).inputs
         # Not inside no_grad: the caller's code would also run without gradients.
         yield bundle.model.vectors(words, *spelling)[0].detach()
