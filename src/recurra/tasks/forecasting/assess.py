@@ -107,7 +107,8 @@ def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
     """Fits ridge regression on the windows that the network was trained on."""
     start = time.perf_counter()
     ridge = RidgeBaseline.fit(prepared.train, prepared.valid, reach_of(prepared))
-    reporter.note(f"{RIDGE}: {time.perf_counter() - start:.1f} s, penalty {ridge.model.alpha:g}")
+    note = f"; {ridge.note}" if ridge.note else ""
+    reporter.note(f"{RIDGE}: {time.perf_counter() - start:.1f} s, penalty {ridge.model.alpha:g}{note}")
     return ridge
 
 
@@ -131,6 +132,8 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
                 forecasts[f"the value {period} before"] = before
         if options.fitted is not None:
             forecasts[RIDGE] = options.fitted.predict(part)
+            if options.fitted.note:
+                note = "; ".join(filter(None, (note, f"{RIDGE}: {options.fitted.note}")))
     target = layout.target.name
     metrics = forecast_metrics(truth, forecasts, target=target, unit=unit_of(target), ahead=reach.ahead)
     times = None if stamps is None else stamps[part.rows[:, None] + reach.targets]

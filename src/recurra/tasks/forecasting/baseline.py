@@ -21,6 +21,7 @@ _MAX_FEATURES = 1_000
 _MAX_WINDOWS = 30_000
 _ALPHAS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 _CHUNK = 4_096
+_PREDICTED = 8 * _CHUNK  # windows whose features are in memory at once
 
 
 def persistence(part: Part, reach: Reach) -> NDArray[np.float64]:
@@ -47,20 +48,23 @@ class RidgeBaseline:
     Attributes:
         reach: rows of a window.
         model: the fitted regression.
+        note: a remark on the training, or an empty string.
     """
 
     reach: Reach
     model: Ridge
+    note: str = ""
 
     @classmethod
     def fit(cls, train: Part, valid: Part, reach: Reach) -> Self:
         """Fits on the training windows; if there are more than 30,000, on every n-th.
 
-        The penalty is the one of five with the lowest error on the validation windows.
+        The penalty is the one of five with the lowest error on the validation windows, of which as many are
+        used.
         """
         from sklearn.linear_model import Ridge
 
-        part = replace(train, rows=train.rows[:: max(1, -(-len(train.rows) // _MAX_WINDOWS))])
+        part, valid = _sampled(train), _sampled(valid)
         x, y = _features(part, reach), _changes(part, reach)
         valid_x, valid_y = _features(valid, reach), _changes(valid, reach)
 
@@ -68,12 +72,23 @@ class RidgeBaseline:
             return float(np.abs(model.predict(valid_x).reshape(valid_y.shape) - valid_y).mean())
 
         models = (Ridge(alpha=alpha, solver="cholesky").fit(x, y) for alpha in _ALPHAS)
-        return cls(reach, min(models, key=error))
+        note = ""
+        if len(part) < len(train):
+            note = f"trained on {len(part):,} of {len(train):,} windows, evenly spaced"
+        return cls(reach, min(models, key=error), note)
 
     def predict(self, part: Part) -> NDArray[Any]:
         """Returns forecasts of the windows in the unit of the target, of shape (N, K)."""
-        changes = self.model.predict(_features(part, self.reach)).reshape(len(part.rows), self.reach.horizon)
-        return np.asarray(changes + part.matrix.last[part.rows][:, None])
+        found = [np.zeros((0, self.reach.horizon))]
+        for start in range(0, len(part.rows), _PREDICTED):
+            some = replace(part, rows=part.rows[start : start + _PREDICTED])
+            found.append(self.model.predict(_features(some, self.reach)).reshape(len(some), -1))
+        return np.asarray(np.concatenate(found) + part.matrix.last[part.rows][:, None])
+
+
+def _sampled(part: Part) -> Part:
+    """At most 30,000 windows of a part, evenly spaced."""
+    return replace(part, rows=part.rows[:: max(1, -(-len(part.rows) // _MAX_WINDOWS))])
 
 
 def _changes(part: Part, reach: Reach) -> NDArray[np.float64]:
