@@ -13,7 +13,7 @@ from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -77,9 +77,11 @@ class TagAssessment:
         }
 
 
-def probabilities_of(bundle: TaggerBundle, sentences: TaggedSentences) -> NDArray[np.float64]:
+def probabilities_of(
+    bundle: TaggerBundle, sentences: TaggedSentences, tick: Tick = lambda rows: None
+) -> NDArray[np.float64]:
     """Returns calibrated tag probabilities, sentence after sentence, of shape (words, K)."""
-    logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH))
+    logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH), tick)
     return probabilities(logits, "multiclass", bundle.temperature)
 
 
@@ -88,7 +90,8 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
     names, tags, lengths, words = bundle.assets.labels.names, part.tags, part.lengths, part.words
     name = network_name(bundle.config.model)
     known = words.among(bundle.assets.counts.words)
-    proba = probabilities_of(bundle, part.numbers)
+    with options.counting("testing", len(part)) as tick:
+        proba = probabilities_of(bundle, part.numbers, tick)
     predicted = proba.argmax(axis=1)
     most_frequent = MostFrequentTag(bundle.assets.counts.words, names)
     scheme = scheme_of(bundle.config, [part.sentences]).scheme
