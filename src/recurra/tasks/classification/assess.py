@@ -284,9 +284,12 @@ def new_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArra
     same_file = part.examples is training.examples
     rows = training.rows if same_file else np.arange(len(training.examples))
     with counting("looking for training texts", len(rows) + len(part)) as tick:
-        known = {_digest(text) for text in counted(training.texts(rows), tick)}
-        texts = counted(part.texts(part.rows), tick)
-        return np.array([_digest(text) not in known for text in texts], bool)
+        # The part has fewer rows than the training file, whose digests are not kept.
+        digests = [_digest(text) for text in counted(part.texts(part.rows), tick)]
+        sought = set(digests)
+        texts = counted(training.texts(rows), tick)
+        known = {digest for digest in map(_digest, texts) if digest in sought}
+        return np.array([digest not in known for digest in digests], bool)
 
 
 def _texts_of(part: Part, rows: Iterable[int], counting: Counting) -> dict[int, str]:
