@@ -34,6 +34,7 @@ class Phases(Reporter):
         self.begun = self.last = self.since = time.monotonic()
         self.before = self.phase = "start"
         self.silences: list[tuple[float, str, str]] = []
+        self.ended: list[dict[str, Any]] = []
         self.cpu = time.process_time()
 
     def sign(self, what: str) -> None:
@@ -48,6 +49,8 @@ class Phases(Reporter):
         now, cpu = time.monotonic(), time.process_time()
         if now - self.since > 0.5:
             memory = (peak_memory() or 0) / 1e6
+            seconds = {"wall": round(now - self.since, 1), "cpu": round(cpu - self.cpu, 1)}
+            self.ended.append({"phase": self.phase, **seconds, "peak_mb": round(memory)})
             print(
                 f"{now - self.begun:7.1f} s  {now - self.since:6.1f} s wall {cpu - self.cpu:6.1f} s CPU  "
                 f"peak {memory:,.0f} MB  {self.phase}",

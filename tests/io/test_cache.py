@@ -21,13 +21,13 @@ from recurra.errors import DataError, OutputError
 from recurra.io import cache
 from recurra.io.cache import (
     Chunk,
-    Column,
     Examples,
     cache_folder,
     cached_examples,
     cached_text,
     content_key,
 )
+from recurra.io.columns import Column
 
 
 def chunk(ids: list[list[int]], first: int = 1, **other: Any) -> Chunk:
@@ -191,7 +191,7 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, harm: Callable[[Path], N
         "null",
         "{}",
         '{"format": 0, "columns": {}}',
-        '{"format": 1, "columns": {"../x": {}}}',
+        '{"format": 2, "columns": {"../x": {}}}',
         "[" * 9_999,
     ],
 )

@@ -1,4 +1,4 @@
-"""`recurra data` checks a data file or downloads a public data set; `recurra demo` trains on the sample."""
+"""`recurra data` checks a file, downloads a set or shows the cache; `recurra demo` trains on the sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from recurra.cli.screen import Screen
 
 __all__ = ["app", "demo"]
 
-app = typer.Typer(help="Check a data file, or download a public data set.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check a data file, download a public data set, or show the cache.", no_args_is_help=True
+)
 
 
 @app.command("check", cls=Grouped)
@@ -55,6 +57,18 @@ def fetch(
 
     screen = Screen(as_json, quiet=quiet)
     screen.finish(fetch_data(name, out, screen, url=url, local=local))
+
+
+@app.command("cache", cls=Grouped)
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all that no running process uses.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what the cache of read files holds, or clear it; RECURRA_CACHE_MB limits its size."""
+    from recurra.tasks.data import show_cache
+
+    screen = Screen(as_json)
+    screen.finish(show_cache(screen, clear=clear))
 
 
 def demo(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recurra.config import DataConfig
 from recurra.datasets.labelled import found
 from recurra.io.files import FileLines, look
-from recurra.tasks.forecasting.series.table import numbers_of, read_table
+from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.tagging.sentences.reading import detect_sentences, read_sentences
 from recurra.tasks.tagging.settings import TaggingConfig
 
@@ -151,6 +151,6 @@ def _columns(path: Path) -> Columns:
     """The columns of a table: numbers, or text if a cell is neither a number nor missing."""
     table, columns = read_table(path, DataConfig()), {}
     for name, cells in table.columns.items():
-        numbers = numbers_of(cells, table.decimal_comma)
+        numbers = table.numbers_in(name)
         columns[name] = np.array(cells.to_pylist()) if len(numbers.strange) else numbers.values
     return columns

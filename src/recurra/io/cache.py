@@ -1,21 +1,18 @@
-"""A cache of token ids on disk, under a key of the files' contents and the settings."""
+"""A cache of what was read from files, on disk, under a key of the files' contents and the settings."""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import hashlib
-import json
 import os
 import secrets
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,43 +20,90 @@ from numpy.typing import NDArray
 from recurra import runtime
 from recurra.errors import DataError, OutputError
 from recurra.files import is_abandoned, replacing
+from recurra.io.columns import Arrays, open_columns, write_columns
 from recurra.io.examples import Chunk, Examples
+from recurra.io.usage import limit, make_room, mark_used
 
-__all__ = ["Chunk", "Column", "Examples", "cache_folder", "cached_examples", "cached_text", "content_key"]
+__all__ = [
+    "Chunk",
+    "Examples",
+    "cache_folder",
+    "cached_columns",
+    "cached_examples",
+    "cached_text",
+    "content_key",
+    "replacing_cached",
+]
 
 _FORMAT = 1
-_SEAL = "cache.json"  # written last: the columns, their sizes and checksums
-_COLUMNS = {"ids", "offsets", "labels", "numbers", "groups", "full_lengths", "unknown"}
-_OPTIONAL = {"labels", "groups"}
-_BLOCK = 1 << 20
+T = TypeVar("T")
 
 
 def cached_examples(folder: Path, key: str, build: Callable[[], Iterable[Chunk]]) -> Examples:
-    """Returns the examples in ``folder / key``, mapped from disk, after building them if they are not there.
-
-    Chunks are written to disk one by one, so that memory holds a few of them. The folder is complete or
-    absent, so that several processes may build it at once. A cache that is truncated or changed is built
-    again. ``build`` is called only if the cache has to be built.
+    """Returns the examples in ``folder / key``, as `cached_columns` does, from chunks of texts.
 
     Raises:
         OutputError: the disk is full, or the folder can't be written.
         ValueError: chunks have different columns.
     """
+
+    def read(columns: dict[str, NDArray[Any]]) -> Examples:
+        return Examples(columns.pop("ids"), **columns)
+
+    return cached_columns(folder, key, lambda: _example_columns(build()), read)
+
+
+def cached_columns(
+    folder: Path,
+    key: str,
+    build: Callable[[], Iterable[Arrays]],
+    read: Callable[[dict[str, NDArray[Any]]], T],
+) -> T:
+    """Returns what ``read`` makes of the arrays in ``folder / key``, mapped from disk, after building them.
+
+    Chunks are written to disk one by one, so that memory holds a few of them. The folder is complete or
+    absent, so that several processes may build it at once. A cache that is truncated or changed is built
+    again. What was not used for the longest time is removed if the cache is larger than its limit.
+
+    Args:
+        folder: the folder of the cache.
+        key: the name of the arrays there.
+        build: arrays by name, see `write_columns`; called only if they are not in the cache.
+        read: makes an object of the arrays; with ValueError or TypeError, they are built again.
+
+    Raises:
+        OutputError: the disk is full, or the folder can't be written.
+        ConfigError: the limit of the cache is not a number.
+        ValueError: arrays don't fit together.
+    """
+    limit()  # a wrong one is refused before the work
     place = folder / key
-    examples = _open(place)
-    if examples is not None:
-        return examples
+    found = _opened(place, read)
+    if found is not None:
+        mark_used(place)
+        return found
     draft = _make_draft(folder, key)
     try:
-        _write(draft, build())
+        write_columns(draft, build(), lambda: _writing(folder))
         with _writing(place):
-            _publish(draft, place)
-        examples = _open(place)
+            _publish(draft, place, lambda: _opened(place, read) is not None)
+        found = _opened(place, read)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    if examples is None:
+    if found is None:
         raise OutputError("the token cache was changed while it was written", where=place, hint="try again")
-    return examples
+    make_room(folder, place)
+    return found
+
+
+def _opened(place: Path, read: Callable[[dict[str, NDArray[Any]]], T]) -> T | None:
+    columns = open_columns(place)
+    if columns is None:
+        return None
+    try:
+        return read(columns)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def cached_text(folder: Path, name: str, build: Callable[[], str]) -> str:
@@ -74,12 +118,22 @@ def cached_text(folder: Path, name: str, build: Callable[[], str]) -> str:
     with suppress(FileNotFoundError):
         digest, _, content = path.read_bytes().partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() == digest:
+            mark_used(path)
             return content.decode("utf-8")
     text = build()
     content = text.encode("utf-8")
-    with replacing(path) as draft:
+    with replacing_cached(path) as draft:
         draft.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     return text
+
+
+@contextmanager
+def replacing_cached(path: Path) -> Iterator[Path]:
+    """Context of `recurra.files.replacing` for a file of the cache, which then is brought to its limit."""
+    limit()
+    with replacing(path) as draft:
+        yield draft
+    make_room(path.parent, path)
 
 
 def cache_folder() -> Path:
@@ -158,102 +212,21 @@ def _writing(place: Path) -> Iterator[None]:
         raise OutputError(what, where=place, hint=hint) from error
 
 
-def _checksum(file: BinaryIO) -> tuple[int, int]:
-    """The number of bytes of a file, and their checksum."""
-    size = checksum = 0
-    file.seek(0)
-    while block := file.read(_BLOCK):
-        checksum = zlib.crc32(block, checksum)
-        size += len(block)
-    return size, checksum
-
-
-class Column:
-    """An array ``(n, *rest)`` in a .npy file, written row by row; n is not known before the end.
-
-    A column of uint16 becomes one of int32 when a value does not fit. ``path`` must not exist.
-    """
-
-    def __init__(self, path: Path, dtype: np.dtype[Any], rest: tuple[int, ...] = ()) -> None:
-        self.path = path
-        self.dtype = dtype
-        self.rest = rest
-        self.rows = 0
-        self._file = path.open("x+b")
-        self._file.write(self._header())
-
-    def append(self, values: NDArray[Any]) -> None:
-        """Appends ``values (n, *rest)``.
-
-        Raises:
-            ValueError: a row has another shape.
-            OSError: the file can't be written.
-        """
-        if values.shape[1:] != self.rest:
-            raise ValueError(f"a row of shape {values.shape[1:]}, before it {self.rest}")
-        if self.dtype == np.uint16 and len(values) and int(values.max()) > 0xFFFF:
-            self._widen()
-        self._file.write(np.ascontiguousarray(values, self.dtype).data)
-        self.rows += len(values)
-
-    def close(self) -> dict[str, int]:
-        """Completes the file on disk, and returns its number of rows and bytes and its checksum."""
-        self._file.seek(0)
-        self._file.write(self._header())
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        size, checksum = _checksum(self._file)
-        self._file.close()
-        return {"rows": self.rows, "bytes": size, "crc32": checksum}
-
-    def abandon(self) -> None:
-        """Closes the incomplete file."""
-        try:
-            self._file.close()
-        except OSError:
-            # The data that could not be flushed is not needed.
-            self._file.raw.close()
-
-    def _header(self) -> bytes:
-        """The header; numpy pads it, so that the number of rows can be replaced."""
-        header = BytesIO()
-        descr = np.lib.format.dtype_to_descr(self.dtype)
-        values = {"descr": descr, "fortran_order": False, "shape": (self.rows, *self.rest)}
-        np.lib.format.write_array_header_1_0(header, values)
-        return header.getvalue()
-
-    def _widen(self) -> None:
-        wider = Column(self.path.with_suffix(".wider"), np.dtype(np.int32), self.rest)
-        self._file.seek(len(self._header()))
-        while block := self._file.read(_BLOCK):
-            wider.append(np.frombuffer(block, self.dtype).astype(np.int32))
-        self._file.close()
-        wider.path.replace(self.path)
-        self._file, self.dtype = wider._file, wider.dtype
-
-
-class _Columns:
-    """The columns of one draft, opened with the first chunk that has them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.open: dict[str, Column] = {}
-        self.present: set[str] | None = None
-        self.tokens = 0
-        self.codes: dict[str, int] = {}
-
-    def add(self, chunk: Chunk) -> None:
+def _example_columns(chunks: Iterable[Chunk]) -> Iterator[Arrays]:
+    """The columns of `Examples`; those of no text if there is none."""
+    present: set[str] | None = None
+    tokens = 0
+    codes: dict[str, int] = {}
+    for chunk in chunks:
         lengths = np.array([len(ids) for ids in chunk.ids], np.int64)
         if len(lengths) == 0:
-            return
+            continue
         if lengths.min() == 0:
             raise ValueError("a text without any token")
         ids = np.concatenate(list(chunk.ids))
         if ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
             raise ValueError("a token id that is not between 0 and 2,147,483,647")
         values: dict[str, NDArray[Any]] = {
-            "ids": ids,
-            "offsets": self.tokens + np.cumsum(lengths),
             "numbers": np.asarray(chunk.numbers, np.int64),
             "full_lengths": np.asarray(chunk.full_lengths, np.int64),
             "unknown": np.asarray(chunk.unknown, np.int64),
@@ -262,58 +235,33 @@ class _Columns:
             whole = np.issubdtype(chunk.labels.dtype, np.integer)
             values["labels"] = chunk.labels.astype(np.int64 if whole else np.float32)
         if chunk.groups is not None:
-            codes = [self.codes.setdefault(name, len(self.codes)) for name in chunk.groups]
-            values["groups"] = np.array(codes, np.int64)
-        if self.present is None:
-            self.present = set(values)
-        if set(values) != self.present or any(
-            len(value) != len(lengths) for name, value in values.items() if name != "ids"
-        ):
+            numbers = [codes.setdefault(name, len(codes)) for name in chunk.groups]
+            values["groups"] = np.array(numbers, np.int64)
+        first = present is None
+        present = set(values) if present is None else present
+        if set(values) != present or any(len(value) != len(lengths) for value in values.values()):
             raise ValueError("chunks of different columns or sizes")
-        self.tokens += int(lengths.sum())
-        for name, value in values.items():
-            self._column(name, value).append(value)
-
-    def _column(self, name: str, value: NDArray[Any]) -> Column:
-        if name not in self.open:
-            dtype = np.dtype(np.uint16) if name == "ids" else value.dtype
-            self.open[name] = Column(self.folder / f"{name}.npy", dtype, value.shape[1:])
-            if name == "offsets":
-                self.open[name].append(np.zeros(1, np.int64))
-        return self.open[name]
-
-    def close(self) -> dict[str, Any]:
+        ends = tokens + np.cumsum(lengths)
+        small = ids.max() <= np.iinfo(np.uint16).max  # the column becomes one of int32 where they are not
+        yield {
+            "ids": ids.astype(np.uint16 if small else np.int32),
+            "offsets": np.concatenate([[0], ends]) if first else ends,
+            **values,
+        }
+        tokens = int(ends[-1])
+    if present is None:
         nothing = np.zeros(0, np.int64)
-        for name in sorted(_COLUMNS - _OPTIONAL):
-            self._column(name, nothing)
-        return {name: column.close() for name, column in self.open.items()}
-
-    def abandon(self) -> None:
-        for column in self.open.values():
-            column.abandon()
+        yield {"ids": nothing.astype(np.uint16), "offsets": np.zeros(1, np.int64)}
+        yield dict.fromkeys(("numbers", "full_lengths", "unknown"), nothing)
 
 
-def _write(draft: Path, chunks: Iterable[Chunk]) -> None:
-    """Writes the chunks into ``draft``. Only errors of the disk become `OutputError`."""
-    columns = _Columns(draft)
-    try:
-        for chunk in chunks:
-            with _writing(draft.parent):
-                columns.add(chunk)
-        with _writing(draft.parent):
-            seal = json.dumps({"format": _FORMAT, "columns": columns.close()}, indent=1)
-            (draft / _SEAL).write_text(seal, encoding="utf-8")
-    finally:
-        columns.abandon()
-
-
-def _publish(draft: Path, place: Path) -> None:
+def _publish(draft: Path, place: Path, is_valid: Callable[[], bool]) -> None:
     """Gives the draft its name, unless another process has built a valid cache there by now."""
     for _ in range(10):
         with suppress(OSError):
             draft.rename(place)
             return
-        if _open(place) is not None:
+        if is_valid():
             return
         damaged = draft.with_name(f"{draft.name}.damaged")
         with suppress(FileNotFoundError):  # another process may have moved it first
@@ -323,29 +271,3 @@ def _publish(draft: Path, place: Path) -> None:
         else:
             damaged.unlink(missing_ok=True)
     draft.rename(place)
-
-
-def _open(place: Path) -> Examples | None:
-    """The examples in ``place``, or None if they are absent, damaged or of another version."""
-    try:
-        seal = json.loads((place / _SEAL).read_text(encoding="utf-8"))
-        columns = seal["columns"]
-        names = set(columns)
-        if seal["format"] != _FORMAT or not _COLUMNS - _OPTIONAL <= names <= _COLUMNS:
-            return None
-        arrays = {name: _mapped(place / f"{name}.npy", columns[name]) for name in names}
-        return Examples(arrays.pop("ids"), **arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _mapped(path: Path, sealed: dict[str, Any]) -> NDArray[Any]:
-    """The array of one file, mapped from disk; ValueError if it is not the one that was written.
-
-    The checksum takes one read of the file (IMDB: 10 ms), which the first epoch needs in any case.
-    """
-    with path.open("rb") as file:
-        if _checksum(file) != (sealed["bytes"], sealed["crc32"]):
-            raise ValueError("truncated or changed")
-    array: NDArray[Any] = np.load(path, mmap_mode="r" if sealed["rows"] else None, allow_pickle=False)
-    return np.asarray(array)

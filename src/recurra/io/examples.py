@@ -93,6 +93,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the positions in ``flat`` of the tokens of texts ``rows``, of shape (n,)."""
+        lengths = self.lengths[rows].astype(np.int64)
+        shift = self.offsets[rows] - (np.cumsum(lengths) - lengths)
+        positions: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
+        return positions
+
     def ids(self, row: int) -> NDArray[np.int32]:
         """Returns the token ids ``(T,)`` of one text.
 

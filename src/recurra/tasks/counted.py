@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from recurra.io.formats import Rows
 from recurra.tasks.reporter import Tick
@@ -10,6 +11,7 @@ from recurra.tasks.reporter import Tick
 __all__ = ["counted", "counted_rows"]
 
 _TICK = 256
+T = TypeVar("T")
 
 
 def counted_rows(chunks: Iterable[Rows], tick: Tick) -> Iterator[Rows]:
@@ -19,9 +21,9 @@ def counted_rows(chunks: Iterable[Rows], tick: Tick) -> Iterator[Rows]:
         tick(len(rows.texts))
 
 
-def counted(texts: Iterable[str], tick: Tick) -> Iterator[str]:
-    """Yields texts and reports their number now and then."""
-    for number, text in enumerate(texts, 1):
-        yield text
+def counted(rows: Iterable[T], tick: Tick) -> Iterator[T]:
+    """Yields rows, such as texts, and reports their number now and then."""
+    for number, row in enumerate(rows, 1):
+        yield row
         if number % _TICK == 0:
             tick(_TICK)

@@ -22,6 +22,7 @@ from recurra.errors import BundleError, ConfigError
 from recurra.io.cache import cache_folder, cached_examples, content_key
 from recurra.io.examples import Chunk, Examples
 from recurra.io.tokenizer import TextTokenizer
+from recurra.io.usage import make_room, mark_used
 from recurra.store import AnyBundle
 from recurra.tasks.base import Prepared, Task
 from recurra.tasks.corpus import Corpus
@@ -105,8 +106,10 @@ def language_model(
             bundle = _trained(_prepared(config, tokenizer, examples, corpus.name, key), claim, reporter)
             store.save(bundle, claim)
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)
+            make_room(folder.parent, folder)
+        mark_used(folder)
+        bundle = load(folder)
     name = f"a language model of {corpus.name}"
-    bundle = load(folder)
     return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, with_layers=True)
 
 

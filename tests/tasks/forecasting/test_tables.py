@@ -16,7 +16,8 @@ from recurra.errors import DataError
 from recurra.tasks.forecasting.estimator import Forecaster
 from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.grid import even_grid
-from recurra.tasks.forecasting.series.table import Table, from_columns, numbers_of
+from recurra.tasks.forecasting.series.numbers import numbers_of
+from recurra.tasks.forecasting.series.table import Table, from_columns
 from recurra.tasks.forecasting.tables import table_of
 from recurra.tasks.reporter import Reporter
 

@@ -87,9 +87,9 @@ def test_an_epoch_goes_on_where_it_stopped(
 
 def test_the_places_of_a_sentence_are_those_of_its_words() -> None:
     found = made([[(1, 0), (2, 1)], [(3, 2)], [(4, 3), (5, 0), (6, 1)]])
-    assert found.places(np.array([2, 0])).tolist() == [3, 4, 5, 0, 1]
+    assert found.examples.places(np.array([2, 0])).tolist() == [3, 4, 5, 0, 1]
     assert found.tags is not None
-    assert found.tags[found.places(np.array([2, 0]))].tolist() == [3, 0, 1, 0, 1]
+    assert found.tags[found.examples.places(np.array([2, 0]))].tolist() == [3, 0, 1, 0, 1]
     assert made([[(1, 0)]], tagged=False).tags is None
     assert next(TaggedBatches(made([[(1, 0)]], tagged=False), None, 1).epoch(0)).tags is None
 

@@ -107,7 +107,7 @@ def test_logits_come_in_the_order_of_the_rows(lengths: list[int], data: st.DataO
     mixed = tag_logits(model, TaggedBatches(found, np.array(rows), 2))
     assert model.training
     straight = tag_logits(model, TaggedBatches(found, None, 3))
-    np.testing.assert_allclose(mixed, straight[found.places(np.array(rows))], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(mixed, straight[found.examples.places(np.array(rows))], rtol=1e-4, atol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_words_that_have_a_tag() -> None:

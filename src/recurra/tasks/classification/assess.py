@@ -67,7 +67,8 @@ class Assessment:
     plain average of two experts and with fitted weights. If texts of some rows occur in the training file,
     ``unseen`` and ``baseline_unseen`` are the metrics of the other rows. ``thresholds`` (C,), for
     multi-label, are the probabilities from which on labels are predicted. ``experts`` is None for a network
-    alone. ``headline`` is the first figure of the report (``predict.headline``).
+    alone. ``headline`` is the first figure of the report (``predict.headline``). ``baseline_note`` says on
+    how many of the training texts the n-grams were trained, if not on all.
     """
 
     part: str
@@ -86,6 +87,7 @@ class Assessment:
     experts: ExpertFigures | None = None
     headline: Figure | None = None
     decisions: Decisions | None = None
+    baseline_note: str = ""
 
     @property
     def columns(self) -> list[tuple[str, Metrics]]:
@@ -173,6 +175,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
     training: Part | None = options.train
     names, label_kind = bundle.assets.labels.names, bundle.assets.labels.label_kind
     experts, labels = bundle.assets.experts, part.labels
+    ngrams = baseline if experts is None else experts.ngrams
     network = network_name(bundle.config.model)
     name = network if experts is None else f"the {COMBINED}"
     outputs = outputs_of_part(bundle, part, options.counting, every=True)
@@ -266,6 +269,7 @@ def assess(bundle: ClassifierBundle, part: Part, options: AssessOptions) -> Asse
         experts=alone,
         headline=figure_of(headline, metrics, labels, chosen, calibrated),
         decisions=decisions_of(bundle.assets.decision, labels, calibrated, chosen, names),
+        baseline_note=ngrams.note if ngrams is not None else "",
     )
 
 
@@ -280,9 +284,12 @@ def new_rows(part: Part, training: Part, counting: Counting = _SILENT) -> NDArra
     same_file = part.examples is training.examples
     rows = training.rows if same_file else np.arange(len(training.examples))
     with counting("looking for training texts", len(rows) + len(part)) as tick:
-        known = {_digest(text) for text in counted(training.texts(rows), tick)}
-        texts = counted(part.texts(part.rows), tick)
-        return np.array([_digest(text) not in known for text in texts], bool)
+        # The part has fewer rows than the training file, whose digests are not kept.
+        digests = [_digest(text) for text in counted(part.texts(part.rows), tick)]
+        sought = set(digests)
+        texts = counted(training.texts(rows), tick)
+        known = {digest for digest in map(_digest, texts) if digest in sought}
+        return np.array([digest not in known for digest in digests], bool)
 
 
 def _texts_of(part: Part, rows: Iterable[int], counting: Counting) -> dict[int, str]:

@@ -18,9 +18,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from recurra.errors import BundleError
-from recurra.files import replacing
-from recurra.io.cache import cache_folder
+from recurra.io.cache import cache_folder, replacing_cached
 from recurra.io.labels import Labels
+from recurra.io.usage import mark_used
 from recurra.measure.calibration import fit_temperature, probabilities
 from recurra.measure.thresholds import fit_thresholds
 from recurra.tasks.base import Prepared
@@ -198,7 +198,7 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
         texts, kind, classes = train.texts(train.rows), labels.label_kind, len(labels.names)
         model.fit(key.read(texts), train.labels, kind, classes, reporter.counting)
         if prepared.key:
-            with replacing(key.path) as draft:
+            with replacing_cached(key.path) as draft:
                 safetensors.numpy.save_file(model.state(), draft)
     began = time.perf_counter()
     prepared.fitted.update({_NGRAMS: model, _LOGITS: _calibrate(model, prepared.valid, reporter)})
@@ -230,7 +230,9 @@ def _calibrate(model: NgramModel, valid: Part, reporter: Reporter) -> NDArray[np
 def _read_cached(path: Path) -> NgramModel | None:
     """Returns the model of a file of the cache; None if it is not there or damaged."""
     try:
-        return NgramModel.from_state(safetensors.numpy.load_file(path))
+        model = NgramModel.from_state(safetensors.numpy.load_file(path))
+        mark_used(path)
+        return model
     except (OSError, BundleError, safetensors.SafetensorError, KeyError, ValueError, TypeError):
         return None
 

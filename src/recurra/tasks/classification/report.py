@@ -164,6 +164,8 @@ def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
     if alone is not None:
         reads = "the network reads"
         shares = f"\n{experts_sentence(alone.fitted, alone.network_name)}\n"
+    if assessment.baseline_note:
+        shares += f"\nThe n-grams were {assessment.baseline_note}.\n"
     return model_card(
         bundle,
         title=f"{assessment.model_name.removeprefix('the ')}: {', '.join(labels.names[:12])}",

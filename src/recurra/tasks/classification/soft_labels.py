@@ -18,9 +18,9 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from recurra.files import replacing
-from recurra.io.cache import cache_folder, cached_examples, content_key
+from recurra.io.cache import cache_folder, cached_examples, content_key, replacing_cached
 from recurra.io.examples import Chunk, Examples
+from recurra.io.usage import mark_used
 from recurra.measure.calibration import probabilities
 from recurra.tasks.classification.assess import fit_baseline
 from recurra.tasks.classification.evidence import CLASSES
@@ -136,7 +136,7 @@ def _taught(prepared: ClassifierData, examples: Examples, reporter: Reporter, se
         p = probabilities(logits, kind).astype(np.float32)
         after = np.concatenate([before[:labelled], p[:, 1] if kind == "binary" else p])
         if path is not None:
-            with replacing(path) as draft:
+            with replacing_cached(path) as draft:
                 safetensors.numpy.save_file({"labels": after}, draft)
     groups = None
     if train.examples.groups is not None:  # rows of a group stay together; each other text is one of its own
@@ -166,6 +166,8 @@ def _read(path: Path | None, shape: tuple[int, ...]) -> NDArray[np.float32] | No
     """Returns the labels of a file of the cache; None if it is not there or damaged."""
     try:
         found = None if path is None else safetensors.numpy.load_file(path)["labels"]
+        if path is not None:
+            mark_used(path)
     except (OSError, KeyError, safetensors.SafetensorError):
         return None
     if found is None or found.shape != shape or not np.isfinite(found).all():

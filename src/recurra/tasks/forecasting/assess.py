@@ -18,7 +18,7 @@ from recurra.tasks.forecasting.figures import PERSISTENCE, ForecastMetrics, fore
 from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part, SeriesData, windows_of
 from recurra.tasks.forecasting.series.reach import rows_in_words
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 __all__ = ["ForecastAssessment", "assess", "fit_ridge", "forecasts_of", "report_assessment", "unit_of"]
 
@@ -98,16 +98,18 @@ def unit_of(target: str) -> str:
     return ""
 
 
-def forecasts_of(bundle: ForecasterBundle, part: Part) -> Values:
+def forecasts_of(bundle: ForecasterBundle, part: Part, tick: Tick = lambda rows: None) -> Values:
     """Returns the forecasts of the network in the unit of the target, of shape (N, K)."""
-    return bundle.assets.layout.target.in_unit(forecast_windows(bundle.model, windows_of(part, bundle)))
+    windows = windows_of(part, bundle)
+    return bundle.assets.layout.target.in_unit(forecast_windows(bundle.model, windows, tick))
 
 
 def fit_ridge(prepared: SeriesData, reporter: Reporter) -> RidgeBaseline:
     """Fits ridge regression on the windows that the network was trained on."""
     start = time.perf_counter()
-    ridge = RidgeBaseline.fit(prepared.train, prepared.valid, reach_of(prepared))
-    reporter.note(f"{RIDGE}: {time.perf_counter() - start:.1f} s, penalty {ridge.model.alpha:g}")
+    ridge = RidgeBaseline.fit(prepared.train, prepared.valid, reach_of(prepared), reporter.counting)
+    note = f"; {ridge.note}" if ridge.note else ""
+    reporter.note(f"{RIDGE}: {time.perf_counter() - start:.1f} s, penalty {ridge.model.alpha:g}{note}")
     return ridge
 
 
@@ -115,7 +117,8 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
     """Evaluates ``bundle`` on ``part``; ``options.fitted`` is the fitted regression, if any."""
     reach, layout, stamps = reach_of(bundle), bundle.assets.layout, part.matrix.stamps
     truth = part.truth(reach)
-    forecasts = {network_name(bundle.config.model): forecasts_of(bundle, part)}
+    with options.counting("testing", len(part)) as tick:
+        forecasts = {network_name(bundle.config.model): forecasts_of(bundle, part, tick)}
     note = ""
     if options.baseline:
         forecasts[PERSISTENCE] = persistence(part, reach)
@@ -130,7 +133,10 @@ def assess(bundle: ForecasterBundle, part: Part, options: AssessOptions) -> Fore
             else:
                 forecasts[f"the value {period} before"] = before
         if options.fitted is not None:
-            forecasts[RIDGE] = options.fitted.predict(part)
+            with options.counting("testing the baseline", len(part)) as tick:
+                forecasts[RIDGE] = options.fitted.predict(part, tick)
+            if options.fitted.note:
+                note = "; ".join(filter(None, (note, f"{RIDGE}: {options.fitted.note}")))
     target = layout.target.name
     metrics = forecast_metrics(truth, forecasts, target=target, unit=unit_of(target), ahead=reach.ahead)
     times = None if stamps is None else stamps[part.rows[:, None] + reach.targets]

@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from recurra.config import updated
 from recurra.errors import DataError
 from recurra.tasks.checks import listed, many, report_findings
+from recurra.tasks.forecasting.prepare import read_series
 from recurra.tasks.forecasting.series.clock import Clock, find_clock
 from recurra.tasks.forecasting.series.grid import Grid, even_grid
+from recurra.tasks.forecasting.series.numbers import counts_rows, words_of
 from recurra.tasks.forecasting.series.scale import sentinels_of
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, read_table, words_of
+from recurra.tasks.forecasting.series.table import Table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 __all__ = ["ColumnCheck", "PartCheck", "SeriesCheck", "check_files"]
 
@@ -122,8 +124,8 @@ def check_files(
     reporter.step("Data check")
     paths = {"train": data, "valid": valid, "test": test}
     config = updated(config, {"data": {"skip_bad_rows": True}})
-    read = {name: _opened(path, config) for name, path in paths.items() if path is not None}
-    parts = {name: _counted(each, config.series) for name, each in read.items()}
+    read = {name: _opened(path, config, reporter) for name, path in paths.items() if path is not None}
+    parts = {name: _counted(each, config.series, reporter) for name, each in read.items()}
     train = parts["train"]
     targets = [
         name for name, column in train.columns.items() if column.kind == "numbers" and not column.constant
@@ -143,13 +145,14 @@ def check_files(
     return report.model_dump(mode="json")
 
 
-def _opened(path: Path, config: ForecasterConfig) -> _Read:
+def _opened(path: Path, config: ForecasterConfig, reporter: Reporter) -> _Read:
     """Reads a file; what is wrong with its time becomes a warning, and its rows are taken as they are."""
-    table, series = read_table(path, config.data), config.series
+    table, series = read_series(path, config.data, reporter), config.series
     warnings = list(table.notes)
     try:
         clock = find_clock(table, series.time, series.time_format)
-        grid = even_grid(table, clock)
+        with reporter.counting("reading the times", len(table)) as tick:
+            grid = even_grid(table, clock, tick=tick)
     except DataError as error:
         place = "" if error.row is None else f"row {error.row:,}: "
         warnings.append(f"{place}{error.what}" + (f"; {error.hint}" if error.hint else ""))
@@ -159,10 +162,15 @@ def _opened(path: Path, config: ForecasterConfig) -> _Read:
     return _Read(table, clock, grid, [*warnings, *grid.warnings])
 
 
-def _counted(read: _Read, series: SeriesConfig) -> PartCheck:
+def _counted(read: _Read, series: SeriesConfig, reporter: Reporter) -> PartCheck:
     table, clock, grid = read.table, read.clock, read.grid
     time = () if clock is None else clock.columns
     stamps = None if grid.stamps is None else [str(grid.stamps[at].astype("datetime64[s]")) for at in (0, -1)]
+    names = [name for name in table.names if name not in time]
+    columns = {}
+    with reporter.counting("checking the columns", len(table) * len(names)) as tick:
+        for name in names:
+            columns[name] = _column(table, grid, name, series, tick)
     return PartCheck(
         file=table.where,
         rows=len(table),
@@ -171,12 +179,12 @@ def _counted(read: _Read, series: SeriesConfig) -> PartCheck:
         first=None if stamps is None else stamps[0].replace("T", " "),
         last=None if stamps is None else stamps[1].replace("T", " "),
         inserted=int((grid.source < 0).sum()),
-        columns={name: _column(table, grid, name, series) for name in table.names if name not in time},
+        columns=columns,
     )
 
 
-def _column(table: Table, grid: Grid, name: str, series: SeriesConfig) -> ColumnCheck:
-    numbers = numbers_of(table.columns[name], table.decimal_comma)
+def _column(table: Table, grid: Grid, name: str, series: SeriesConfig, tick: Tick) -> ColumnCheck:
+    numbers = table.numbers_in(name, tick)
     if not numbers.present:
         return ColumnCheck(kind="empty", missing=len(grid.source), longest=len(grid.source), values=0)
     if 2 * len(numbers.strange) >= numbers.present:

@@ -23,6 +23,7 @@ from recurra.layers.network import (
     recurrent_stack,
 )
 from recurra.tasks.forecasting.windows import WindowBatch, Windows
+from recurra.tasks.reporter import Tick
 
 __all__ = ["ForecastNetwork", "forecast_loss", "forecast_windows"]
 
@@ -109,11 +110,17 @@ def forecast_loss(kind: Literal["mae", "mse"]) -> Callable[[ForecastNetwork, Win
     return loss
 
 
-def forecast_windows(model: ForecastNetwork, windows: Windows) -> NDArray[np.float32]:
+def forecast_windows(
+    model: ForecastNetwork, windows: Windows, tick: Tick = lambda rows: None
+) -> NDArray[np.float32]:
     """Returns forecasts of all windows in standard deviations, of shape (N, K); windows must not be shuffled.
 
-    The model is in evaluation mode meanwhile. Without windows the shape is (0, 0).
+    The model is in evaluation mode meanwhile. Without windows the shape is (0, 0). ``tick`` is called with
+    the number of windows that are done.
     """
+    parts = []
     with measuring(model):
-        parts = [model.on(batch).float().cpu().numpy() for batch in windows.epoch(0)]
+        for batch in windows.epoch(0):
+            parts.append(model.on(batch).float().cpu().numpy())
+            tick(batch.size)
     return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)

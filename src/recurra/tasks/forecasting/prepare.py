@@ -19,15 +19,27 @@ from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode
 from recurra.tasks.forecasting.series.learn import learn_layout
+from recurra.tasks.forecasting.series.numbers import BLOCK
 from recurra.tasks.forecasting.series.reach import Reach, as_setting, find_reach, reach_in_words
+from recurra.tasks.forecasting.series.scale import Scale
 from recurra.tasks.forecasting.series.table import Table, read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig, SeriesConfig
 from recurra.tasks.forecasting.windows import Windows
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Counting, Reporter
 
-__all__ = ["Part", "SeriesData", "layout_facts", "open_series", "prepare", "prepare_tables", "windows_of"]
+__all__ = [
+    "Part",
+    "SeriesData",
+    "layout_facts",
+    "open_series",
+    "prepare",
+    "prepare_tables",
+    "read_series",
+    "windows_of",
+]
 
 _EVALUATION_BATCH = 512
+_SILENT = Reporter().counting
 _UNUSED = (
     *("text", "label", "group", "label_separator", "label_kind"),
     *("valid_fraction", "valid_rows", "split_seed"),
@@ -98,9 +110,15 @@ def prepare(
     reporter.step("Reading")
     given = {"training": data, "validation": valid, "test": test}
     paths = {name: path for name, path in given.items() if path is not None}
-    tables = {name: read_table(path, config.data) for name, path in paths.items()}
+    tables = {name: read_series(path, config.data, reporter) for name, path in paths.items()}
     settings = (config.series.model_dump_json(), config.data.model_dump_json())
     return prepare_tables(tables, config, content_key([*paths.values()], *settings), reporter)
+
+
+def read_series(path: Path, data: DataConfig, reporter: Reporter) -> Table:
+    """Returns the table of a file, as `read_table` does, and shows the progress."""
+    with reporter.counting(f"reading {path.name}") as tick:
+        return read_table(path, data, tick)
 
 
 def prepare_tables(
@@ -125,21 +143,22 @@ def prepare_tables(
             raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
-    grid = even_grid(table, clock)
+    with reporter.counting("reading the times", len(table)) as tick:
+        grid = even_grid(table, clock, tick=tick)
     reach = find_reach(series, grid.spacing)
     rows = len(grid.source)
     test = 0 if "test" in tables or not tested else round(rows * series.test_fraction)
     valid = 0 if "validation" in tables else round(rows * series.valid_fraction)
     ends = {"training": rows - test - valid, "validation": rows - test, "test": rows}
-    layout, layout_warnings = learn_layout(table, clock, grid, series, ends["training"])
+    layout, layout_warnings = learn_layout(table, clock, grid, series, ends["training"], reporter.counting)
     reporter.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
     warnings = [*table.notes, *grid.warnings, *layout_warnings]
-    matrix = encode(table, grid, layout)
+    matrix = encode(table, grid, layout, reporter.counting)
     parts: dict[str, Part] = {}
     first = 0
     for name, end in ends.items():
         if name in tables and name != "training":
-            parts[name] = open_series(name, tables[name], layout, reach)
+            parts[name] = open_series(name, tables[name], layout, reach, reporter.counting)
             warnings += [f"{name} file: {warning}" for warning in parts[name].warnings]
         elif end > first:
             stride = series.stride if name == "training" else 1
@@ -166,14 +185,15 @@ def prepare_tables(
     )
 
 
-def open_series(name: str, table: Table, layout: Layout, reach: Reach) -> Part:
-    """Returns all windows of a file.
+def open_series(name: str, table: Table, layout: Layout, reach: Reach, counting: Counting = _SILENT) -> Part:
+    """Returns all windows of a file; ``counting`` shows the progress.
 
     Raises:
         DataError: columns are missing, or there are too few rows.
     """
-    grid = even_grid(table, layout.clock, layout.spacing)
-    matrix = encode(table, grid, layout)
+    with counting("reading the times", len(table)) as tick:
+        grid = even_grid(table, layout.clock, layout.spacing, tick)
+    matrix = encode(table, grid, layout, counting)
     part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)
     return replace(part, warnings=[*table.notes, *grid.warnings])
 
@@ -189,8 +209,8 @@ def windows_of(
     scale, matrix = layout.target, part.matrix
     return Windows(
         matrix.inputs,
-        scale.normal(matrix.target).astype(np.float32),
-        scale.normal(matrix.last).astype(np.float32),
+        _normal(scale, matrix.target, part, reach),
+        _normal(scale, matrix.last, part, reach),
         part.rows,
         reach.behind[::-1] if series.reversed else reach.behind,
         reach.targets,
@@ -208,8 +228,12 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
     """
     rows = np.arange(max(first, reach.back), end - reach.ahead)
     if len(rows):
-        known = np.isfinite(matrix.target[rows[:, None] + reach.targets]).all(axis=1)
-        rows = rows[known & (matrix.numbers[rows] > 0)][::stride]
+        keep = np.zeros(len(rows), bool)
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            known = np.isfinite(matrix.target[some[:, None] + reach.targets]).all(axis=1)
+            keep[start : start + BLOCK] = known & (matrix.numbers[some] > 0)
+        rows = (rows if keep.all() else rows[keep])[::stride]
     if not len(rows):
         needed = max(0, reach.back - first) + 1 + reach.ahead
         size = f"the {name} part has {many(end - first, 'row', 'rows')}"
@@ -222,6 +246,17 @@ def _part(name: str, where: str, matrix: Matrix, first: int, end: int, reach: Re
             hint="give more rows, or a smaller series.lookback or series.delay",
         )
     return Part(name, where, matrix, rows, first, end)
+
+
+def _normal(scale: Scale, values: NDArray[np.float64], part: Part, reach: Reach) -> NDArray[np.float32]:
+    """Standardized values (M,) of the rows that the windows of a part read; 0 elsewhere takes no memory."""
+    result = np.zeros(len(values), np.float32)
+    first = int(part.rows[0]) - reach.back if len(part.rows) else 0
+    end = int(part.rows[-1]) + reach.ahead + 1 if len(part.rows) else 0
+    for start in range(max(0, first), min(end, len(values)), BLOCK):
+        rows = slice(start, min(start + BLOCK, end))
+        result[rows] = scale.normal(values[rows])
+    return result
 
 
 def _detected(series: SeriesConfig, layout: Layout, reach: Reach) -> dict[str, Any]:

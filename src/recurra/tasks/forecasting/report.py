@@ -88,7 +88,8 @@ def card(bundle: ForecasterBundle, assessment: ForecastAssessment) -> str:
         about=f"It forecasts {metrics.target}, {reach_in_words(reach, layout.spacing)}.\n",
         table=table,
         verdict=assessment.verdict.removesuffix("."),
-        note="\nSkill is how far the MAE is below that of persistence, which repeats the last known value.\n",
+        note="\nSkill is how far the MAE is below that of persistence, which repeats the last known value.\n"
+        + (f"\n{sentence(assessment.note)}.\n" if assessment.note else ""),
         use=f"""\
 {use_in_card(USE)}
 ROWS.csv has the columns of the training file: {columns}; a forecast needs its last

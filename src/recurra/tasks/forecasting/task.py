@@ -14,9 +14,15 @@ from recurra.tasks.forecasting.assess import assess, fit_ridge, report_assessmen
 from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, build, layout_of, reach_of
 from recurra.tasks.forecasting.check import check_files
 from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, forecast_windows
-from recurra.tasks.forecasting.prepare import Part, SeriesData, open_series, prepare, windows_of
+from recurra.tasks.forecasting.prepare import (
+    Part,
+    SeriesData,
+    open_series,
+    prepare,
+    read_series,
+    windows_of,
+)
 from recurra.tasks.forecasting.report import USE, card, fit_fields, report_fields
-from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.forecasting.streaming import stream
 from recurra.tasks.forecasting.study import STUDY
 from recurra.tasks.reporter import Reporter
@@ -33,7 +39,9 @@ def training_setup(prepared: SeriesData, model: nn.Module, reporter: Reporter) -
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, ForecastNetwork)  # noqa: S101  # the network of build()
-        errors = np.abs(forecast_windows(network, held_out).astype(np.float64) - truth)
+        with reporter.counting("validating", len(truth)) as tick:
+            found = forecast_windows(network, held_out, tick)
+        errors = np.abs(found.astype(np.float64) - truth)
         loss = (errors**2).mean() if loss_kind == "mse" else errors.mean()
         return {"loss": float(loss), "mae": float(errors.mean()) * std}
 
@@ -43,7 +51,8 @@ def training_setup(prepared: SeriesData, model: nn.Module, reporter: Reporter) -
 
 def open_file(bundle: ForecasterBundle, data: Path, reporter: Reporter) -> Part:
     """Returns all windows of a file with the columns of training."""
-    part = open_series("test", read_table(data, bundle.config.data), layout_of(bundle), reach_of(bundle))
+    table = read_series(data, bundle.config.data, reporter)
+    part = open_series("test", table, layout_of(bundle), reach_of(bundle), reporter.counting)
     for warning in part.warnings:
         reporter.warn(warning)
     return part

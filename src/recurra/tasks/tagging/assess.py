@@ -13,7 +13,7 @@ from recurra.measure.calibration import probabilities
 from recurra.measure.comparison import Comparison
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.tagging.baseline import MostFrequentTag
 from recurra.tasks.tagging.batches import TaggedBatches, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerBundle
@@ -77,9 +77,11 @@ class TagAssessment:
         }
 
 
-def probabilities_of(bundle: TaggerBundle, sentences: TaggedSentences) -> NDArray[np.float64]:
+def probabilities_of(
+    bundle: TaggerBundle, sentences: TaggedSentences, tick: Tick = lambda rows: None
+) -> NDArray[np.float64]:
     """Returns calibrated tag probabilities, sentence after sentence, of shape (words, K)."""
-    logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH))
+    logits = tag_logits(bundle.model, TaggedBatches(sentences, None, EVALUATION_BATCH), tick)
     return probabilities(logits, "multiclass", bundle.temperature)
 
 
@@ -87,11 +89,12 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
     """Evaluates ``bundle``, and the most frequent tag if ``options.baseline`` is set, on tagged sentences."""
     names, tags, lengths, words = bundle.assets.labels.names, part.tags, part.lengths, part.words
     name = network_name(bundle.config.model)
-    known = np.array([word in bundle.assets.counts.words for word in words], bool)
-    proba = probabilities_of(bundle, part.numbers)
+    known = words.among(bundle.assets.counts.words)
+    with options.counting("testing", len(part)) as tick:
+        proba = probabilities_of(bundle, part.numbers, tick)
     predicted = proba.argmax(axis=1)
     most_frequent = MostFrequentTag(bundle.assets.counts.words, names)
-    scheme = scheme_of(bundle.config, part.sentences).scheme
+    scheme = scheme_of(bundle.config, [part.sentences]).scheme
 
     def metrics(proba: NDArray[np.float64]) -> TaggingMetrics:
         spans = None if scheme is None else entity_figures(*tags_of(part, proba, names), scheme)
@@ -99,7 +102,7 @@ def assess(bundle: TaggerBundle, part: TaggedPart, options: AssessOptions) -> Ta
 
     baseline = comparison = span_comparison = None
     if options.baseline:
-        baseline_proba = most_frequent.predict_proba(words)
+        baseline_proba = most_frequent.predict_part(words)
         baseline = metrics(baseline_proba)
         correct, baseline_correct = predicted == tags, baseline_proba.argmax(axis=1) == tags
         comparison = compare_words(correct, baseline_correct, lengths, name, BASELINE)
@@ -154,7 +157,7 @@ def tags_of(
     """Returns the true and the predicted tags of each sentence."""
     chosen = np.array(names, object)[proba.argmax(axis=1)]
     ends = np.cumsum(part.lengths)[:-1]
-    true: list[Sequence[str]] = [sentence.tags or () for sentence in part.sentences]
+    true: list[Sequence[str]] = [*part.sentences.tag_sequences()]
     return true, [tags.tolist() for tags in np.split(chosen, ends)]
 
 

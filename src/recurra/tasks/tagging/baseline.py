@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
+from recurra.tasks.tagging.sentences import WordsOfTable
 
 __all__ = ["MostFrequentTag"]
 
@@ -54,3 +55,8 @@ class MostFrequentTag:
         """Returns the tag probabilities of ``N`` words, of shape (N, K)."""
         shares: NDArray[np.float64] = self._shares[[self._rows.get(word, -1) for word in words]]
         return shares
+
+    def predict_part(self, words: WordsOfTable) -> NDArray[np.float64]:
+        """Returns `predict_proba` of the words of a table, of which each form is looked up once."""
+        rows = np.array([-1, *(self._rows.get(form, -1) for form in words.table.forms)])
+        return np.asarray(self._shares[rows[words.numbers]])

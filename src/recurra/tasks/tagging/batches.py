@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recurra.errors import DataError
 from recurra.io.batcher import Batch, Batches
 from recurra.io.examples import Examples
 
@@ -50,29 +51,47 @@ class Forms:
 
 @dataclass(frozen=True)
 class TaggedSentences:
-    """N sentences as ids.
+    """N sentences as ids, some of those of a file, whose arrays may be mapped from disk.
 
-    ``examples`` has the form of each word, and the position of each sentence in its file. ``tags`` are the
-    tag ids of all words, of shape (words,), int64, with `IGNORED` for a tag that the model lacks; or None.
+    Attributes:
+        examples: the number of each word of the file, and the line of each sentence.
+        forms: the different words of these sentences.
+        tags: the number of the tag of each word of the file, of shape (words,); or None.
+        rows: the N sentences, by their position in ``examples``; None for all.
+        form_of: the form of each number in ``examples``, 0 for 0; None if the numbers are those of forms.
+        tag_of: the tag id of each number in ``tags``; None if the numbers are ids. The id of a tag that the
+            model lacks is `IGNORED`.
     """
 
     examples: Examples
     forms: Forms
-    tags: NDArray[np.int64] | None
+    tags: NDArray[Any] | None
+    rows: NDArray[np.int64] | None = None
+    form_of: NDArray[np.int64] | None = None
+    tag_of: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.examples.flat):
             raise ValueError(f"{len(self.examples.flat)} words, but {len(self.tags)} tags")
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.examples if self.rows is None else self.rows)
 
-    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the positions of the words of sentences ``rows`` in the flat arrays, of shape (n,)."""
-        lengths = self.examples.lengths[rows].astype(np.int64)
-        shift = self.examples.offsets[rows] - (np.cumsum(lengths) - lengths)
-        positions: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
-        return positions
+    def forms_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the forms of numbers in ``examples``."""
+        return numbers if self.form_of is None else self.form_of[numbers]
+
+    def tags_of(self, rows: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        """Returns the tag ids of the words of sentences ``rows``, None for all N, of shape (n,).
+
+        Raises:
+            DataError: the sentences have no tags.
+        """
+        if self.tags is None:
+            raise DataError("the sentences have no tags")
+        rows = self.rows if rows is None else rows
+        numbers = self.tags if rows is None else self.tags[self.examples.places(rows)]
+        return np.asarray(numbers if self.tag_of is None else self.tag_of[numbers], np.int64)
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,7 @@ class TaggedBatches:
         seed: int = 0,
     ) -> None:
         self.sentences = sentences
+        rows = sentences.rows if rows is None else rows
         self._batches = Batches(sentences.examples, rows, batch_size, shuffle=shuffle, seed=seed)
 
     @property
@@ -158,14 +178,14 @@ class TaggedBatches:
 
     def _spell(self, batch: Batch) -> TaggedBatch:
         forms = self.sentences.forms
-        tokens = batch.tokens.numpy()
+        tokens = self.sentences.forms_of(batch.tokens.numpy())
         distinct, spelled = np.unique(tokens, return_inverse=True)
         characters, lengths = forms.spell(distinct)
         tags = None
         if self.sentences.tags is not None:
             tags = np.full(tokens.shape, IGNORED, np.int64)
             # Row by row, in the order of the flat tags.
-            tags[tokens > 0] = self.sentences.tags[self.sentences.places(batch.rows)]
+            tags[tokens > 0] = self.sentences.tags_of(batch.rows)
         return TaggedBatch(
             words=torch.from_numpy(forms.words[tokens]),
             lengths=batch.lengths,

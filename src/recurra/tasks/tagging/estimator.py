@@ -31,7 +31,7 @@ from recurra.tasks.tagging.prepare import (
     scheme_of,
     with_scheme,
 )
-from recurra.tasks.tagging.sentences import Sentence
+from recurra.tasks.tagging.sentences import Sentence, table_of
 from recurra.tasks.tagging.settings import TaggerConfig
 from recurra.tasks.tagging.streaming import stream
 
@@ -105,9 +105,9 @@ class SequenceTagger(WordFields, RecurrentEstimator):
 
         def prepare(config: TaggerConfig, reporter: Reporter) -> TaggerData:
             check_settings(config)
-            training = sentences = _sentences(X, y)
+            training = sentences = table_of(_sentences(X, y))
             if validation_data is not None:
-                validation = _sentences(*pair_of(validation_data), "validation_data")
+                validation = table_of(_sentences(*pair_of(validation_data), "validation_data"))
             else:
                 training, validation = held_out(sentences, config, None)
             assets = learn(sentences, training, config)
@@ -176,7 +176,7 @@ class SequenceTagger(WordFields, RecurrentEstimator):
         predicted = self._tags(shares)
         accuracy = np.mean([a == b for a, b in zip(chain(*predicted), truth, strict=True)])
         found = {"loss": loss, "accuracy": float(accuracy)}
-        scheme = scheme_of(self.bundle_.config, sentences).scheme
+        scheme = scheme_of(self.bundle_.config, [table_of(sentences)]).scheme
         if scheme is not None:
             spans = entity_figures([sentence.tags or () for sentence in sentences], predicted, scheme)
             found |= {

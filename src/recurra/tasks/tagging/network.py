@@ -13,6 +13,7 @@ from recurra.errors import DataError
 from recurra.generators import generator
 from recurra.layers import Dropout, Embedding, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
+from recurra.tasks.reporter import Tick
 from recurra.tasks.tagging.batches import IGNORED, TaggedBatch, TaggedBatches
 from recurra.tasks.tagging.settings import TaggingConfig
 
@@ -158,10 +159,13 @@ def tagging_loss(model: Tagger, batch: TaggedBatch) -> Tensor:
     return functional.cross_entropy(logits.flatten(0, 1), tags, ignore_index=IGNORED)
 
 
-def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
+def tag_logits(
+    model: nn.Module, batches: TaggedBatches, tick: Tick = lambda rows: None
+) -> NDArray[np.float32]:
     """Returns the logits of all sentences in the order of ``batches.rows``, of shape (words, K).
 
-    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0).
+    The model is in evaluation mode meanwhile. Without rows the shape is (0, 0). ``tick`` is called with the
+    number of sentences that are done.
     """
     by_row: dict[int, NDArray[np.float32]] = {}
     with measuring(model) as device:
@@ -170,6 +174,7 @@ def tag_logits(model: nn.Module, batches: TaggedBatches) -> NDArray[np.float32]:
             lengths = batch.lengths.tolist()
             sentences = (sentence[:length] for sentence, length in zip(logits, lengths, strict=True))
             by_row.update(zip(batch.rows.tolist(), sentences, strict=True))
+            tick(len(batch.rows))
     if not by_row:
         return np.zeros((0, 0), np.float32)
     return np.concatenate([by_row[row] for row in batches.rows.tolist()])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,25 +15,27 @@ from numpy.typing import NDArray
 from recurra.config import DataConfig, ModelConfig, updated
 from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
-from recurra.io.examples import Examples
 from recurra.io.formats import Skipped
 from recurra.io.labels import Labels
 from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
 from recurra.tasks.tagging.bundle import TaggerAssets
 from recurra.tasks.tagging.schemes import SCHEMES, FoundScheme, find_scheme
 from recurra.tasks.tagging.sentences import (
     Sentence,
     SentenceSource,
+    SentenceTable,
     TagCounts,
+    WordsOfTable,
     WordVocabulary,
+    cached_sentences,
     detect_sentences,
-    read_sentences,
+    table_of,
 )
 from recurra.tasks.tagging.settings import TaggerConfig
-from recurra.tasks.texts import report_skipped
+from recurra.tasks.texts import counted, report_skipped
 
 __all__ = [
     "MANY_TAGS",
@@ -56,28 +60,28 @@ class TaggedPart:
 
     name: str
     where: str
-    sentences: list[Sentence]
+    sentences: SentenceTable
     numbers: TaggedSentences
 
     def __len__(self) -> int:
         return len(self.sentences)
 
-    @property
+    @cached_property
     def tags(self) -> NDArray[np.int64]:
         """True tag ids of all words, of shape (words,); `IGNORED` for a tag that the model lacks."""
         if self.numbers.tags is None:
             raise DataError("the sentences have no tags", where=self.where)
-        return self.numbers.tags
+        return self.numbers.tags_of(None)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Number of words of each sentence, of shape (sentences,)."""
-        return self.numbers.examples.lengths.astype(np.int64)
+        return self.sentences.lengths
 
     @property
-    def words(self) -> list[str]:
+    def words(self) -> WordsOfTable:
         """All words, sentence after sentence."""
-        return [word for sentence in self.sentences for word in sentence.words]
+        return self.sentences.words
 
 
 TaggerData: TypeAlias = Prepared[TaggerConfig, TaggerAssets, TaggedPart]
@@ -103,10 +107,10 @@ def prepare(
     source = detect_sentences(data, config.data, config.tagging)
     reporter.facts(source.describe())
     sentences = _read(source, reporter)
-    training, held = held_out(sentences, config, data) if valid is None else (sentences, [])
+    training, held = held_out(sentences, config, data) if valid is None else (sentences, sentences[:0])
     assets = learn(sentences, training, config, source)
     labels, vocabulary = assets.labels, assets.vocabulary
-    words = sum(len(sentence.words) for sentence in sentences)
+    words = len(sentences.words)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
     config = with_scheme(config, sentences, reporter)
     if valid is None:
@@ -117,7 +121,7 @@ def prepare(
         valid_part = open_part("validation", valid, assets, config, reporter)
     test_part = None if test is None else open_part("test", test, assets, config, reporter)
     measured = test_part or valid_part
-    unknown = np.mean([word not in assets.counts.words for word in measured.words])
+    unknown = (~measured.words.among(assets.counts.words)).mean()
     reporter.facts(
         {
             "vocabulary": f"{len(vocabulary.words):,} words and {len(vocabulary.characters):,} characters, "
@@ -136,8 +140,8 @@ def prepare(
 
 
 def held_out(
-    sentences: Sequence[Sentence], config: TaggerConfig, where: Path | None
-) -> tuple[list[Sentence], list[Sentence]]:
+    sentences: SentenceTable, config: TaggerConfig, where: Path | None
+) -> tuple[SentenceTable, SentenceTable]:
     """Returns the training sentences, and those held out for validation: at random, or the first ones.
 
     Raises:
@@ -148,7 +152,7 @@ def held_out(
         raise DataError(what, where=where, hint="give more, or validation data")
     strata = np.zeros(len(sentences), np.int64)
     training, held = divide(strata, config.data)
-    return [sentences[row] for row in training.tolist()], [sentences[row] for row in held.tolist()]
+    return sentences.take(training), sentences.take(held)
 
 
 def learn(
@@ -163,9 +167,10 @@ def learn(
         DataError: there is only one tag, or so many that they can't be tags.
     """
     where = source.path if source is not None else None
+    sentences = table_of(sentences)
     counts = TagCounts.learn(training)
-    names = TagCounts.learn(sentences).tags
-    words = sum(len(sentence.words) for sentence in sentences)
+    names = tuple(sorted(sentences.tag_counts))
+    words = len(sentences.words)
     if len(names) < 2:
         raise DataError(f"there is only one tag ({names[0]!r})", where=where, hint="a tagger needs two")
     if len(names) > MANY_TAGS and len(names) > words / 5:
@@ -175,14 +180,15 @@ def learn(
     return TaggerAssets(vocabulary, Labels(names, "multiclass"), counts, source)
 
 
-def with_scheme(config: TaggerConfig, sentences: Sequence[Sentence], reporter: Reporter) -> TaggerConfig:
+def with_scheme(config: TaggerConfig, sentences: SentenceTable, reporter: Reporter) -> TaggerConfig:
     """Returns the settings with the scheme of the tags, detected unless it is set, and reports it.
 
     Raises:
         ConfigError: the settings have a scheme, and the tags are not those of it.
     """
-    found = scheme_of(config, sentences)
-    tags = {tag for sentence in sentences for tag in sentence.tags or ()}
+    with reporter.counting("finding the scheme of the tags") as tick:
+        found = scheme_of(config, [sentences], tick)
+    tags = sentences.tag_counts
     if found.scheme is not None and (foreign := sorted(tag for tag in tags if not found.scheme.has(tag))):
         what = f"the tag {foreign[0][:40]!r} is not of the scheme {found.scheme.name}"
         raise ConfigError(what, where="tagging.scheme", hint="remove the setting: the scheme is detected")
@@ -190,11 +196,15 @@ def with_scheme(config: TaggerConfig, sentences: Sequence[Sentence], reporter: R
     return updated(config, {"tagging": {"scheme": found.setting}})
 
 
-def scheme_of(config: TaggerConfig, sentences: Sequence[Sentence]) -> FoundScheme:
+def scheme_of(
+    config: TaggerConfig, tables: Sequence[SentenceTable], tick: Tick = lambda rows: None
+) -> FoundScheme:
     """Returns the scheme of the settings, or that of the tags if the settings have none."""
     name = config.tagging.scheme
     if name == "auto":
-        return find_scheme(sentence.tags or () for sentence in sentences)
+        tags = {tag for table in tables for tag in table.tag_counts}
+        sequences = chain.from_iterable(table.tag_sequences() for table in tables)
+        return find_scheme(counted(sequences, tick), tags)
     return FoundScheme(SCHEMES.get(name))
 
 
@@ -218,7 +228,7 @@ def open_part(
 def numbered(
     name: str,
     where: str,
-    sentences: list[Sentence],
+    sentences: Sequence[Sentence],
     assets: TaggerAssets,
     config: TaggerConfig,
     *,
@@ -229,16 +239,18 @@ def numbered(
     Raises:
         DataError: a tag is not in the labels, and ``tagging.unknown_tags`` is ``refuse``.
     """
-    forms: dict[str, int] = {}
-    ids = [
-        np.array([forms.setdefault(word, len(forms) + 1) for word in sentence.words], np.int32)
-        for sentence in sentences
-    ]
-    examples = Examples.from_arrays(ids, numbers=np.array([sentence.row for sentence in sentences], np.int64))
+    table = table_of(sentences)
+    own = table.own_forms()
+    form_of = np.zeros(len(table.forms) + 1, np.int64)
+    form_of[own] = np.arange(1, len(own) + 1)
     words, spellings = assets.vocabulary.word_number, assets.vocabulary.character_numbers
-    table = Forms([words(form) for form in forms], [spellings(form) for form in forms])
-    tags = _tags(sentences, where, assets.labels, config.tagging.unknown_tags) if tagged else None
-    return TaggedPart(name, where, sentences, TaggedSentences(examples, table, tags))
+    texts = [table.forms[number - 1] for number in own.tolist()]
+    forms = Forms([words(form) for form in texts], [spellings(form) for form in texts])
+    tags, tag_of = None, None
+    if tagged:
+        tags, tag_of = table.tags, _tag_ids(table, where, assets.labels, config.tagging.unknown_tags)
+    numbers = TaggedSentences(table.examples, forms, tags, table.rows, form_of, tag_of)
+    return TaggedPart(name, where, table, numbers)
 
 
 def check_settings(config: TaggerConfig) -> None:
@@ -263,17 +275,18 @@ def check_settings(config: TaggerConfig) -> None:
         raise ConfigError(what, where="train.pretrained_layers", hint=hint)
 
 
-def _read(source: SentenceSource, reporter: Reporter) -> list[Sentence]:
+def _read(source: SentenceSource, reporter: Reporter) -> SentenceTable:
     skipped = Skipped()
-    sentences = list(read_sentences(source, skipped))
+    with reporter.counting("reading the sentences") as tick:
+        sentences = cached_sentences(source, skipped, tick)
     report_skipped(skipped, source.path, reporter)
     return sentences
 
 
-def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -> NDArray[np.int64]:
+def _tag_ids(sentences: SentenceTable, where: str, labels: Labels, unknown: str) -> NDArray[np.int64]:
+    """The id of each tag of a table."""
     index = {name: number for number, name in enumerate(labels.names)}
-    ids = [index.get(tag, IGNORED) for sentence in sentences for tag in sentence.tags or ()]
-    if unknown == "refuse" and IGNORED in ids:
+    if unknown == "refuse" and not index.keys() >= sentences.tag_counts.keys():
         row, word, tag = next(
             (sentence.row, word, tag)
             for sentence in sentences
@@ -284,7 +297,7 @@ def _tags(sentences: list[Sentence], where: str, labels: Labels, unknown: str) -
         what = f"the sentence has {tagged}, which is not among the {len(index)} tags of training"
         hint = "fix it, or pass --set tagging.unknown_tags=wrong to count such words as wrong"
         raise DataError(what, where=where, row=row, hint=hint)
-    return np.array(ids, np.int64)
+    return np.array([index.get(tag, IGNORED) for tag in sentences.names], np.int64)
 
 
 def _shorten(names: Sequence[str], count: int = 20) -> str:

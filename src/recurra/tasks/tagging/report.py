@@ -169,7 +169,7 @@ def _spans(entities: EntityFigures, comparison: SpanComparison | None) -> Sectio
 
 def _facts(part: TaggedPart, bundle: TaggerBundle) -> str:
     words = part.words
-    unknown = sum(word not in bundle.assets.counts.words for word in words) / len(words)
+    unknown = (~words.among(bundle.assets.counts.words)).mean()
     median = int(np.median(part.lengths))
     return f"{len(words):,} words, median {median:,} per sentence, {100 * unknown:.1f}% unknown"
 

@@ -7,7 +7,7 @@ of seqeval, with which the tests compare them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -175,8 +175,12 @@ class FoundScheme:
         return f"{self.scheme.name}: spans are measured{few}"
 
 
-def find_scheme(sentences: Iterable[Sequence[str]]) -> FoundScheme:
+def find_scheme(sentences: Iterable[Sequence[str]], tags: Collection[str] | None = None) -> FoundScheme:
     """Returns the scheme of the tags of sentences: of those that have their prefixes, the least broken one.
+
+    Args:
+        sentences: their tags, read once; not at all if no scheme has their tags.
+        tags: the tags that occur, if they are known; the sentences are then not kept in memory.
 
     Example:
         >>> found = find_scheme([["B-PER", "I-PER", "O"], ["O", "I-LOC"]])
@@ -185,18 +189,28 @@ def find_scheme(sentences: Iterable[Sequence[str]]) -> FoundScheme:
         >>> find_scheme([["NOUN", "VERB"]]).scheme is None
         True
     """
-    given = [list(tags) for tags in sentences]
-    tags = {tag for sentence in given for tag in sentence}
+    if tags is None:
+        sentences = [list(sentence) for sentence in sentences]
+        tags = {tag for sentence in sentences for tag in sentence}
     if not all(tag == "O" or _TAG.fullmatch(tag) for tag in tags):
         return FoundScheme(None)
     prefixes = {_parsed(tag)[0] for tag in tags}
-    best = FoundScheme(None)
-    for scheme in SCHEMES.values():
-        if prefixes <= set(scheme.prefixes) and any(prefixes >= set(group) for group in scheme.needs):
-            broken = sum(not scheme.follows(sentence) for sentence in given)
-            if best.scheme is None or broken < best.broken:
-                best = FoundScheme(scheme, broken, len(given))
-    return best
+    fitting = [
+        scheme
+        for scheme in SCHEMES.values()
+        if prefixes <= set(scheme.prefixes) and any(prefixes >= set(group) for group in scheme.needs)
+    ]
+    if not fitting:
+        return FoundScheme(None)
+    broken = dict.fromkeys(range(len(fitting)), 0)
+    count = 0
+    for sentence in sentences:
+        count += 1
+        spans = lenient(sentence)
+        for number, scheme in enumerate(fitting):
+            broken[number] += scheme.strict(sentence) != spans
+    least = min(broken, key=broken.__getitem__)  # the first of equals
+    return FoundScheme(fitting[least], broken[least], count)
 
 
 @lru_cache(maxsize=4096)

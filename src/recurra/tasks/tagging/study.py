@@ -71,7 +71,7 @@ def score(bundle: TaggerBundle, part: TaggedPart) -> Scores:
 def score_baseline(baseline: None, prepared: TaggerData, part: TaggedPart) -> Scores:
     """The words of each sentence whose most frequent tag in training is right."""
     names = prepared.assets.labels.names
-    predicted = MostFrequentTag(prepared.assets.counts.words, names).predict_proba(part.words)
+    predicted = MostFrequentTag(prepared.assets.counts.words, names).predict_part(part.words)
     return _scores(part, predicted, names)
 
 

@@ -35,14 +35,18 @@ def training_setup(prepared: TaggerData, model: nn.Module, reporter: Reporter) -
     numbers, settings = prepared.train.numbers, prepared.config.train
     batches = TaggedBatches(numbers, None, settings.batch_size, shuffle=True, seed=settings.seed)
     return TrainingSetup(
-        batches, StatelessLoss(tagging_loss), lambda network: _validation_metrics(network, prepared.valid)
+        batches,
+        StatelessLoss(tagging_loss),
+        lambda network: _validation_metrics(network, prepared.valid, reporter),
     )
 
 
 def calibrate(bundle: TaggerBundle, prepared: TaggerData, reporter: Reporter) -> TaggerBundle:
     """Returns the bundle with the temperature of the lowest loss on the validation words."""
     tags = prepared.valid.tags
-    logits = tag_logits(bundle.model, TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH))
+    with reporter.counting("calibrating", len(prepared.valid)) as tick:
+        batches = TaggedBatches(prepared.valid.numbers, None, EVALUATION_BATCH)
+        logits = tag_logits(bundle.model, batches, tick)
     temperature = fit_temperature(logits[tags >= 0], tags[tags >= 0], "multiclass")
     return replace(bundle, temperature=temperature)
 
@@ -59,24 +63,25 @@ def vocabulary(prepared: TaggerData) -> Vocabulary:
 def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPart:
     """Opens a whole tagged file, and reports the scheme in which its spans are measured."""
     part = open_part("test", data, bundle.assets, bundle.config, reporter)
-    reporter.facts({"scheme": scheme_of(bundle.config, part.sentences).text})
+    reporter.facts({"scheme": scheme_of(bundle.config, [part.sentences]).text})
     return part
 
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each sentence, with the output of the character layer."""
     part = open_file(bundle, data, Reporter())
-    for row in range(len(part.numbers)):
+    for row in part.sentences.rows.tolist():
         words, _, *spelling = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0)).inputs
         # Not inside no_grad: the caller's code would also run without gradients.
         yield bundle.model.vectors(words, *spelling)[0].detach()
 
 
-def _validation_metrics(model: nn.Module, part: TaggedPart) -> Mapping[str, float]:
+def _validation_metrics(model: nn.Module, part: TaggedPart, reporter: Reporter) -> Mapping[str, float]:
     """Returns loss, accuracy and macro-F1; a word with a tag that the model lacks counts as wrong."""
     from sklearn.metrics import f1_score
 
-    logits = tag_logits(model, TaggedBatches(part.numbers, None, EVALUATION_BATCH))
+    with reporter.counting("validating", len(part)) as tick:
+        logits = tag_logits(model, TaggedBatches(part.numbers, None, EVALUATION_BATCH), tick)
     tags, predicted = part.tags, logits.argmax(axis=1)
     rows = np.flatnonzero(tags >= 0)
     losses = -log_softmax(logits.astype(np.float64), axis=1)[rows, tags[rows]]

@@ -16,13 +16,11 @@ import pytest
 from recurra.config import DataConfig
 from recurra.errors import DataError, RecurraError
 from recurra.tasks.forecasting.series.clock import find_clock
+from recurra.tasks.forecasting.series.numbers import compound, numbers_of, words_of
 from recurra.tasks.forecasting.series.table import (
-    compound,
     from_columns,
-    numbers_of,
     read_lines,
     read_table,
-    words_of,
 )
 
 

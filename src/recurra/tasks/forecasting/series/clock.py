@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recurra.tasks.forecasting.series.numbers import BLOCK, numbers_of
 from recurra.tasks.forecasting.series.spelling import (
     Stamps,
     formats_of,
@@ -21,7 +22,8 @@ from recurra.tasks.forecasting.series.spelling import (
     shapes_of,
     share_of_times,
 )
-from recurra.tasks.forecasting.series.table import Table, numbers_of
+from recurra.tasks.forecasting.series.table import Table
+from recurra.tasks.reporter import Tick
 
 __all__ = ["ISO", "PARTS", "TIME_NAMES", "Clock", "find_clock", "has_offsets", "read_stamps"]
 
@@ -87,8 +89,8 @@ def find_clock(table: Table, columns: str | Sequence[str] | None, written: str |
     return clock
 
 
-def read_stamps(table: Table, clock: Clock) -> Stamps:
-    """Returns the time of each row ``(N,)``, datetime64[us].
+def read_stamps(table: Table, clock: Clock, tick: Tick = lambda rows: None) -> Stamps:
+    """Returns the time of each row ``(N,)``, datetime64[us]; ``tick`` gets the number of rows read.
 
     Raises:
         DataError: a column is missing, a cell is not a time, or it has an offset from UTC where `Clock.zoned`
@@ -98,7 +100,7 @@ def read_stamps(table: Table, clock: Clock) -> Stamps:
         if name not in table.columns:
             raise table.error(f"there is no time column {name!r}")
     _refuse_other_offsets(table, clock)
-    stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock, len(table))
+    stamps = _parts(table, clock.columns) if clock.format == PARTS else _parse(table, clock, len(table), tick)
     bad = np.flatnonzero(np.isnat(stamps))
     if len(bad):
         cells = [str(table.columns[name][int(bad[0])].as_py()) for name in clock.columns]
@@ -116,14 +118,16 @@ def has_offsets(table: Table, clock: Clock) -> bool | None:
         return None
     if clock.format != ISO:
         return "%z" in clock.format or clock.format.endswith("Z")
-    zoned, local = offsets_of(_joined(table, clock.columns, len(table)))
-    return bool(zoned.sum() > local.sum())
+    zoned = local = 0
+    for cells in _blocks(table, clock.columns, len(table)):
+        counts = [int(which.sum()) for which in offsets_of(cells)]
+        zoned, local = zoned + counts[0], local + counts[1]
+    return zoned > local
 
 
 def _refuse_other_offsets(table: Table, clock: Clock) -> None:
     """Raises DataError for the first time with an offset if training had none, or the reverse."""
-    zoned = has_offsets(table, clock)
-    if clock.zoned is None or zoned is None or not len(table):
+    if clock.zoned is None or not len(table) or (zoned := has_offsets(table, clock)) is None:
         return
     cells = _joined(table, clock.columns, len(table))
     if clock.format == ISO:
@@ -179,7 +183,7 @@ def _refuse_unread(table: Table, written: str | None) -> None:
     for name in table.names:
         if name.strip().lower() not in TIME_NAMES:
             continue
-        numbers = numbers_of(table.columns[name])
+        numbers = table.numbers_in(name)
         if 2 * len(numbers.strange) <= numbers.present:
             continue
         head = table.columns[name].slice(0, _SAMPLE)
@@ -214,7 +218,7 @@ def _try(table: Table, names: tuple[str, ...], written: str | None) -> Clock | N
     if share_of_times(read_iso(head)) > 0.9 and not plain:
         return Clock(names, ISO)
     if len(names) == 1 and named:
-        values = numbers_of(table.columns[names[0]]).values
+        values = table.numbers_in(names[0]).values
         for unit, least, most in _UNIX_UNITS:
             if len(values) and np.all((values >= least) & (values < most)):
                 return Clock(names, f"{UNIX} {unit}")
@@ -254,20 +258,36 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
     )
 
 
-def _parse(table: Table, clock: Clock, rows: int) -> Stamps:
+def _parse(table: Table, clock: Clock, rows: int, tick: Tick = lambda rows: None) -> Stamps:
     """The times of the first rows."""
-    cells = _joined(table, clock.columns, rows)
+    # Times with an offset and local ones can't be compared: those of the kind that fewer rows have are none.
+    zoned = has_offsets(table, clock) if clock.format == ISO and min(rows, len(table)) > BLOCK else None
+    blocks = []
+    for cells in _blocks(table, clock.columns, rows):
+        blocks.append(_parsed(cells, clock, zoned))
+        tick(len(cells))
+    return np.concatenate(blocks)
+
+
+def _blocks(table: Table, names: Sequence[str], rows: int) -> Iterator[pa.ChunkedArray]:
+    """The cells of `_joined`, in parts of bounded size, one at least."""
+    rows = min(rows, len(table))
+    for first in range(0, max(1, rows), BLOCK):
+        yield _joined(table, names, min(BLOCK, rows - first), first)
+
+
+def _parsed(cells: pa.ChunkedArray, clock: Clock, zoned: bool | None) -> Stamps:
     if clock.format.startswith(UNIX):
         scale = {"s": 1e6, "ms": 1e3, "us": 1.0}[clock.format.split()[1]]
         return np.round(numbers_of(cells).values * scale).astype("datetime64[us]")  # NaN becomes NaT
     if clock.format == QUARTERS:
         return read_quarters(cells)
-    return read_iso(cells) if clock.format == ISO else read_format(cells, clock.format)
+    return read_iso(cells, zoned) if clock.format == ISO else read_format(cells, clock.format)
 
 
 def _parts(table: Table, names: Sequence[str]) -> Stamps:
     """Times from columns of the year and, if present, month, day, hour, minute and second."""
-    columns = [numbers_of(table.columns[name]).values for name in names]
+    columns = [table.numbers_in(name).values for name in names]
     known = np.logical_and.reduce([np.isfinite(column) for column in columns])
     limits = ((1, 9999), (1, 12), (1, 31), (0, 24), (0, 59), (0, 60))
     whole = []
@@ -286,9 +306,9 @@ def _parts(table: Table, names: Sequence[str]) -> Stamps:
     return stamps
 
 
-def _joined(table: Table, names: Sequence[str], rows: int) -> pa.ChunkedArray:
-    """The first cells of one column, or of two with a space between."""
-    first, *others = [table.columns[name].slice(0, rows) for name in names]
+def _joined(table: Table, names: Sequence[str], rows: int, begin: int = 0) -> pa.ChunkedArray:
+    """The cells of one column, or of two with a space between, from row ``begin`` on."""
+    first, *others = [table.columns[name].slice(begin, rows) for name in names]
     if not others:
         return first
     texts = [pc.utf8_trim_whitespace(pc.cast(column, pa.string())) for column in (first, *others)]
@@ -306,5 +326,5 @@ def _is_day_and_time(table: Table, names: Sequence[str]) -> bool:
 
 def _has_years(table: Table, names: Sequence[str]) -> bool:
     """Whether one column is named and has years, such as 1998."""
-    values = numbers_of(table.columns[names[0]]).values
+    values = table.numbers_in(names[0]).values
     return len(names) == 1 and bool(((values >= 1000) & (values < 3000) & (values == np.floor(values))).all())

@@ -12,7 +12,8 @@ from recurra.config import DataConfig
 from recurra.errors import RecurraError
 from recurra.io.files import look
 from recurra.tasks.forecasting.series.clock import find_clock
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, read_lines, words_of
+from recurra.tasks.forecasting.series.numbers import counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.series.table import Table, read_lines
 
 __all__ = ["is_series"]
 

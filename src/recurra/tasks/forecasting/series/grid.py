@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recurra.tasks.forecasting.series.clock import Clock, read_stamps
+from recurra.tasks.forecasting.series.numbers import BLOCK, counts_rows, words_of
 from recurra.tasks.forecasting.series.spacing import Spacing, calendar_spacing, span
 from recurra.tasks.forecasting.series.spelling import Stamps
-from recurra.tasks.forecasting.series.table import Table, counts_rows, numbers_of, words_of
+from recurra.tasks.forecasting.series.table import Table
+from recurra.tasks.reporter import Tick
 
 __all__ = ["Grid", "even_grid"]
 
@@ -40,10 +44,30 @@ class Grid:
 
     def place(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
         """Returns values of a table's rows (N,) on the grid, of shape (M,); inserted rows get ``missing``."""
+        if self.is_whole and len(values) == len(self.source):
+            return values
         return np.where(self.source < 0, missing, values[np.maximum(self.source, 0)])
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the grid has all rows of the table that begin it, and no other."""
+        positions = np.arange(min(BLOCK, len(self.source)))
+        return all(
+            bool((self.source[first : first + BLOCK] == positions[: len(self.source) - first] + first).all())
+            for first in range(0, len(self.source), BLOCK)
+        )
 
-def even_grid(table: Table, clock: Clock | None, spacing: Spacing | None = None) -> Grid:
+    def blocks(self) -> Iterator[Grid]:
+        """Yields the grid in parts of bounded size, one at least."""
+        for first in range(0, max(1, len(self.source)), BLOCK):
+            rows = slice(first, first + BLOCK)
+            stamps = None if self.stamps is None else self.stamps[rows]
+            yield Grid(self.source[rows], stamps, self.spacing)
+
+
+def even_grid(
+    table: Table, clock: Clock | None, spacing: Spacing | None = None, tick: Tick = lambda rows: None
+) -> Grid:
     """Returns the rows of ``table`` on an even grid of times; without a clock all rows as they are.
 
     A row that is an exact copy of an earlier one (as in the Jena climate file) is left out. A time between
@@ -55,6 +79,7 @@ def even_grid(table: Table, clock: Clock | None, spacing: Spacing | None = None)
         table: the cells.
         clock: the columns and the format of the time; None if rows have no time.
         spacing: the distance of the rows in training; if None, it is detected.
+        tick: called with the number of rows whose time was read.
 
     Raises:
         DataError: a cell is not a time, rows are out of order, two rows of the same time differ, or times are
@@ -62,7 +87,7 @@ def even_grid(table: Table, clock: Clock | None, spacing: Spacing | None = None)
     """
     if clock is None:
         return Grid(np.arange(len(table)), None, None)
-    stamps = read_stamps(table, clock)
+    stamps = read_stamps(table, clock, tick)
     warnings: list[str] = []
     kept = _without_copies(table, stamps, warnings)
     times = stamps[kept].astype(np.int64)
@@ -118,10 +143,11 @@ def _even_places(
 ) -> tuple[Spacing, NDArray[np.int64]]:
     """The distance in seconds and the place of each row, rounded up: no value is known before its time."""
     steps = np.diff(times)
-    values, counts = np.unique(steps, return_counts=True)
+    even = bool((steps == steps[0]).all())
+    values, counts = np.unique(steps[:1] if even else steps, return_counts=True)
     usual = int(values[counts.argmax()])
     width = usual if spacing is None else round(spacing.seconds * 1e6)
-    if usual != width and 2 * counts.max() > len(steps):
+    if usual != width and (even or 2 * counts.max() > len(steps)):
         raise table.error(f"rows are {span(usual / 1e6)} apart, in training they are {span(width / 1e6)}")
     uneven = int((steps % width != 0).sum())
     if uneven > _UNEVEN * len(steps):
@@ -172,14 +198,16 @@ def _calendar_stamps(stamps: Stamps, source: NDArray[np.int64], spacing: Spacing
 
 def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArray[np.int64]:
     """The positions of the rows that are not copies of earlier ones ``(n,)``."""
+    if (stamps[1:] > stamps[:-1]).all():
+        return np.arange(len(stamps))
     _, first, inverse = np.unique(stamps, return_index=True, return_inverse=True)
     earlier = first[inverse.reshape(-1)]
     again = np.flatnonzero(earlier != np.arange(len(stamps)))
     if not len(again):
         return np.arange(len(stamps))
     same = np.ones(len(again), bool)
-    for column in table.columns.values():
-        if counts_rows(numbers_of(column).values):
+    for name, column in table.columns.items():
+        if counts_rows(table.numbers_in(name).values):
             continue  # a number of the row differs between copies
         later_cells, earlier_cells = (column.take(places) for places in (again, earlier[again]))
         equal = np.asarray(pc.fill_null(pc.equal(later_cells, earlier_cells), False))
@@ -188,9 +216,9 @@ def _without_copies(table: Table, stamps: Stamps, warnings: list[str]) -> NDArra
         at = int(again[~same][0])
         names = _names_of_series(table, stamps)
         if names is not None:
-            name, words = names
+            series, words = names
             raise table.error(
-                f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}: column {name!r} "
+                f"has the time of row {table.numbers[earlier[at]]:,}, {_text(stamps[at])}: column {series!r} "
                 f"names {len(words):,} series ({', '.join(words[:3])}{', ...' if len(words) > 3 else ''})",
                 position=at,
                 hint="give a file with the rows of one series",

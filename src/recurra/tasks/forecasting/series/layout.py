@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from recurra.io.cache import cache_folder, cached_columns, content_key
+from recurra.io.columns import Arrays, texts_of, to_texts
 from recurra.tasks.forecasting.series.clock import Clock
 from recurra.tasks.forecasting.series.grid import Grid
+from recurra.tasks.forecasting.series.numbers import BLOCK, words_of
 from recurra.tasks.forecasting.series.scale import Scale
 from recurra.tasks.forecasting.series.spacing import SavedSpacing
 from recurra.tasks.forecasting.series.spelling import Stamps
-from recurra.tasks.forecasting.series.table import Table, numbers_of, words_of
+from recurra.tasks.forecasting.series.table import Table
 from recurra.tasks.forecasting.settings import Period
+from recurra.tasks.reporter import Counting, Reporter, Tick
 
 __all__ = ["Category", "Layout", "Matrix", "calendar_columns", "encode", "filled"]
 
 _DAY = 86_400_000_000  # microseconds
+_SILENT = Reporter().counting
 
 
 class _Record(BaseModel):
@@ -145,8 +153,10 @@ def calendar_columns(stamps: Stamps, periods: list[Period]) -> NDArray[np.float6
     return np.stack(columns, axis=1) if columns else np.zeros((len(stamps), 0))
 
 
-def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
+def encode(table: Table, grid: Grid, layout: Layout, counting: Counting = _SILENT) -> Matrix:
     """Returns a table as the network reads it. Each row depends only on rows up to its time.
+
+    The arrays of a large table are mapped from the cache; ``counting`` shows the progress.
 
     A missing number is replaced by the last one before it, or by the training mean if there is none. A word
     that is missing, or not among those of training, is all zeros.
@@ -158,43 +168,113 @@ def encode(table: Table, grid: Grid, layout: Layout) -> Matrix:
     for name in layout.columns:
         if name not in table.columns:
             raise table.error(f"there is no column {name!r}")
-    gone: dict[str, NDArray[np.bool_]] = {}
+    numbers = {scale.name: _checked(table, scale) for scale in (*layout.numbers, layout.target)}
+    with counting("encoding the rows", len(grid.source)) as tick:
+        if table.is_large:
+            places = hashlib.sha256(grid.source.tobytes()).hexdigest()
+            key = content_key([], table.key, "series", layout.model_dump_json(), places)
+            return cached_columns(
+                cache_folder(),
+                key,
+                lambda: _encoded(table, grid, layout, numbers, tick),
+                lambda arrays: _matrix(arrays, grid, layout),
+            )
+        blocks = list(_encoded(table, grid, layout, numbers, tick))
+        names = dict.fromkeys(name for block in blocks for name in block)
+        arrays = {name: np.concatenate([block[name] for block in blocks if name in block]) for name in names}
+        return _matrix(arrays, grid, layout)
+
+
+def _encoded(
+    table: Table, grid: Grid, layout: Layout, numbers: Mapping[str, NDArray[np.float64]], tick: Tick
+) -> Iterator[Arrays]:
+    """The arrays of a matrix, some rows after the other, and at the end its unknown words."""
+    before = {scale.name: scale.mean for scale in layout.numbers}
+    last = layout.target.mean
+    unknown: dict[str, tuple[list[int], list[str]]] = {c.name: ([], []) for c in layout.categories}
+    first = 0
+    for rows in grid.blocks():
+        size = len(rows.source)
+        gone: dict[str, NDArray[np.bool_]] = {}
+        columns: list[NDArray[np.float64]] = []
+        for scale in layout.numbers:
+            values = scale.known(rows.place(numbers[scale.name], np.nan))
+            gone[scale.name] = np.isnan(values)
+            values = filled(values, before[scale.name])
+            before[scale.name] = float(values[-1]) if size else before[scale.name]
+            columns.append(scale.normal(values))
+        for group in layout.flags:
+            columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
+        for category in layout.categories:
+            words = _words(table.columns[category.name], rows)
+            columns += [(words == word).astype(np.float64) for word in category.words]
+            gone[category.name] = np.array([word is None for word in words.tolist()], bool)
+            new = np.flatnonzero(~gone[category.name] & ~np.isin(words.astype(str), category.words))
+            at, texts = unknown[category.name]
+            at += (new + first).tolist()
+            texts += words[new].tolist()
+        if rows.stamps is not None:
+            columns += list(calendar_columns(rows.stamps, layout.calendar).T)
+        target = layout.target.known(rows.place(numbers[layout.target.name], np.nan))
+        known = filled(target, last)
+        last = float(known[-1]) if size else last
+        yield {
+            "inputs": np.stack(columns, axis=1).astype(np.float32),
+            "target": target,
+            "last": known,
+            "numbers": rows.place(table.numbers, 0),
+            "missing": np.stack([*gone.values(), np.zeros(size, bool)], axis=1)[:, :-1],
+        }
+        first += size
+        tick(size)
+    for position, (at, texts) in enumerate(unknown.values()):
+        content, ends = to_texts(texts)
+        name = f"unknown{position}"
+        yield {name: np.array(at, np.int64), f"{name}_words": content, f"{name}_ends": ends}
+
+
+def _matrix(arrays: Mapping[str, NDArray[Any]], grid: Grid, layout: Layout) -> Matrix:
     unknown: dict[str, NDArray[np.object_]] = {}
-    columns: list[NDArray[np.float64]] = []
-    for scale in layout.numbers:
-        values = _column_values(table, grid, scale)
-        gone[scale.name] = np.isnan(values)
-        columns.append(scale.normal(filled(values, scale.mean)))
-    for group in layout.flags:
-        columns.append(np.logical_or.reduce([gone[name] for name in group]).astype(np.float64))
-    for category in layout.categories:
-        words = grid.place(words_of(table.columns[category.name]), None)
-        columns += [(words == word).astype(np.float64) for word in category.words]
-        gone[category.name] = np.array([word is None for word in words.tolist()], bool)
-        new = ~gone[category.name] & ~np.isin(words.astype(str), category.words)
-        if new.any():
-            unknown[category.name] = words.copy()
-            unknown[category.name][~new] = None
-    if grid.stamps is not None:
-        columns += list(calendar_columns(grid.stamps, layout.calendar).T)
-    target = _column_values(table, grid, layout.target)
-    inputs = np.stack(columns, axis=1).astype(np.float32)
-    last = filled(target, layout.target.mean)
-    missing = np.stack([*gone.values(), np.zeros(len(inputs), bool)], axis=1)[:, :-1]
-    return Matrix(inputs, target, last, grid.stamps, grid.place(table.numbers, 0), missing, unknown)
+    for position, category in enumerate(layout.categories):
+        name = f"unknown{position}"
+        if len(at := arrays[name]):
+            unknown[category.name] = np.full(len(grid.source), None, dtype=object)
+            unknown[category.name][at] = texts_of(arrays[f"{name}_words"], arrays[f"{name}_ends"])
+    return Matrix(
+        arrays["inputs"],
+        arrays["target"],
+        arrays["last"],
+        grid.stamps,
+        arrays["numbers"],
+        arrays["missing"],
+        unknown,
+    )
 
 
-def _column_values(table: Table, grid: Grid, scale: Scale) -> NDArray[np.float64]:
-    """A column of numbers on the grid, of shape (M,); NaN if a cell is missing or a row was inserted."""
-    numbers = numbers_of(table.columns[scale.name], table.decimal_comma)
+def _words(column: pa.ChunkedArray, rows: Grid) -> NDArray[np.object_]:
+    """The words of some rows of the grid, of which those from the file are in its order."""
+    given = rows.source[rows.source >= 0]
+    if not len(given):
+        return np.full(len(rows.source), None, dtype=object)
+    begin = int(given[0])
+    words = words_of(column.slice(begin, int(given[-1]) + 1 - begin))
+    placed = words[np.maximum(rows.source - begin, 0)]
+    placed[rows.source < 0] = None
+    return placed
+
+
+def _checked(table: Table, scale: Scale) -> NDArray[np.float64]:
+    """The numbers of a column of the file, of shape (N,), which are all numbers and not too far away."""
+    numbers = table.numbers_in(scale.name)
     if len(numbers.strange):
         raise table.not_a_number(scale.name, int(numbers.strange[0]))
-    values = scale.known(numbers.values)
-    far = scale.too_far(values)
-    if len(far):
-        value = float(values[far[0]])
-        training = f"{scale.low:g} to {scale.high:g} in the training rows"
-        what = f"{value:g} in column {scale.name!r} is too far from its values, {training}"
-        hint = f"fix the cell or leave it empty, or train with series.missing={value:g} or other columns"
-        raise table.error(what, int(far[0]), hint)
-    return grid.place(values, np.nan)
+    for first in range(0, len(numbers.values), BLOCK):
+        values = scale.known(numbers.values[first : first + BLOCK])
+        far = scale.too_far(values)
+        if len(far):
+            value = float(values[far[0]])
+            training = f"{scale.low:g} to {scale.high:g} in the training rows"
+            what = f"{value:g} in column {scale.name!r} is too far from its values, {training}"
+            hint = f"fix the cell or leave it empty, or train with series.missing={value:g} or other columns"
+            raise table.error(what, first + int(far[0]), hint)
+    return numbers.values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,27 @@ from recurra.errors import ConfigError
 from recurra.tasks.forecasting.series.clock import TIME_NAMES, Clock, has_offsets
 from recurra.tasks.forecasting.series.grid import Grid
 from recurra.tasks.forecasting.series.layout import Category, Layout
+from recurra.tasks.forecasting.series.numbers import Numbers, compound, counts_rows, words_of
 from recurra.tasks.forecasting.series.scale import LARGEST, SMALLEST, Scale, mean_and_std, sentinels_of
-from recurra.tasks.forecasting.series.table import (
-    Numbers,
-    Table,
-    compound,
-    counts_rows,
-    numbers_of,
-    words_of,
-)
+from recurra.tasks.forecasting.series.table import Table
 from recurra.tasks.forecasting.settings import Period, SeriesConfig
+from recurra.tasks.reporter import Counting, Reporter, Tick
 
 __all__ = ["learn_layout"]
 
 _MOST_WORDS = 50
 _PERIODS = {"day": 86_400, "week": 604_800, "year": 365 * 86_400}
+_SILENT = Reporter().counting
 _UNUSED = "the same, or missing, in all training rows"
 
 
 def learn_layout(
-    table: Table, clock: Clock | None, grid: Grid, config: SeriesConfig, rows: int
+    table: Table,
+    clock: Clock | None,
+    grid: Grid,
+    config: SeriesConfig,
+    rows: int,
+    counting: Counting = _SILENT,
 ) -> tuple[Layout, list[str]]:
     """Returns the layout of ``table``, with scales and words of the training rows, and its warnings.
 
@@ -43,6 +45,7 @@ def learn_layout(
         grid: the rows.
         config: target, inputs, calendar and numbers that mark missing values.
         rows: the number of training rows at the start of the grid.
+        counting: shows the progress over the cells.
 
     Raises:
         ConfigError: a named column does not exist, or the target must be named.
@@ -52,13 +55,13 @@ def learn_layout(
     time = [] if clock is None else list(clock.columns)
     left_out: dict[str, str] = {}
     warnings: list[str] = []
-    columns = _columns(table, grid, config, time, left_out)
+    with counting("reading the numbers", len(table) * len(table.columns)) as tick:
+        columns = _columns(table, config, time, left_out, tick)
     target = _target(table, columns, config, time)
-    values = columns.get(target)
-    if values is None:
-        values = _read(table, grid, target, numbers_of(table.columns[target], table.decimal_comma))
-    if values is None or values.dtype == object:
+    found = columns.get(target) or _read(table, target, table.numbers_in(target))
+    if found is None or found.are_words:
         raise table.error(f"the target {target!r} has no numbers")
+    values = found.on(grid)
     target_scale = _scale(table, grid, target, values, rows, config.missing, warnings)
     if target_scale is None:
         what = "the same" if np.isfinite(values[:rows]).any() else "missing"
@@ -78,8 +81,8 @@ def learn_layout(
     numbers: list[Scale] = []
     categories: list[Category] = []
     for name, column in columns.items():
-        if column.dtype == object:
-            words = sorted({word for word in column[:rows].tolist() if word is not None})
+        if column.are_words:
+            words = sorted({word for word in column.on(grid)[:rows] if word is not None})
             if len(words) < 2:
                 left_out[name] = _UNUSED
             elif len(words) > _MOST_WORDS:
@@ -89,7 +92,7 @@ def learn_layout(
         elif name == target:
             numbers.append(target_scale)
         else:
-            scale = _scale(table, grid, name, column, rows, config.missing, warnings)
+            scale = _scale(table, grid, name, column.on(grid), rows, config.missing, warnings)
             if scale is None:
                 left_out[name] = _UNUSED
             else:
@@ -102,7 +105,7 @@ def learn_layout(
         target=target_scale,
         numbers=numbers,
         categories=categories,
-        flags=_flags(numbers, columns, rows),
+        flags=_flags(numbers, columns, grid, rows),
         calendar=_calendar(config, grid, rows, left_out),
         left_out=left_out,
     )
@@ -112,9 +115,24 @@ def learn_layout(
     return layout, warnings
 
 
+@dataclass(frozen=True)
+class _Column:
+    """The cells of a column: numbers (N,) float64, or words, which are read when they are asked for."""
+
+    table: Table
+    name: str
+    are_words: bool
+
+    def on(self, grid: Grid) -> NDArray[Any]:
+        """Returns the cells on the grid: float64, or object for words."""
+        if self.are_words:
+            return grid.place(words_of(self.table.columns[self.name]), None)
+        return grid.place(self.table.numbers_in(self.name).values, np.nan)
+
+
 def _columns(
-    table: Table, grid: Grid, config: SeriesConfig, time: list[str], left_out: dict[str, str]
-) -> dict[str, NDArray[Any]]:
+    table: Table, config: SeriesConfig, time: list[str], left_out: dict[str, str], tick: Tick
+) -> dict[str, _Column]:
     """The columns that may be inputs, by name; the reasons for others are added to ``left_out``."""
     for name in config.inputs or []:
         if name not in table.columns:
@@ -123,11 +141,12 @@ def _columns(
     columns = {}
     for name in table.names if config.inputs is None else config.inputs:
         if name in time:
+            tick(len(table))
             continue
         if (what := compound(table.columns[name])) is not None:
             left_out[name] = f"holds {what}"
             continue
-        numbers = numbers_of(table.columns[name], table.decimal_comma)
+        numbers = table.numbers_in(name, tick)
         if config.inputs is None and name != config.target:
             if name.strip().lower() in parts:
                 left_out[name] = "a part of the time"
@@ -135,7 +154,7 @@ def _columns(
             if counts_rows(numbers.values):
                 left_out[name] = "it numbers the rows"
                 continue
-        column = _read(table, grid, name, numbers)
+        column = _read(table, name, numbers)
         if column is None:
             left_out[name] = "empty"
         else:
@@ -143,23 +162,23 @@ def _columns(
     return columns
 
 
-def _read(table: Table, grid: Grid, name: str, numbers: Numbers) -> NDArray[Any] | None:
-    """A column on the grid, as float64 or as words (object); None if all cells are missing."""
+def _read(table: Table, name: str, numbers: Numbers) -> _Column | None:
+    """A column of numbers or words; None if all cells are missing."""
     if not numbers.present:
         return None
     if not len(numbers.strange):
-        return grid.place(numbers.values, np.nan)
+        return _Column(table, name, are_words=False)
     if 2 * len(numbers.strange) < numbers.present:
         raise table.not_a_number(name, int(numbers.strange[0]))
-    return grid.place(words_of(table.columns[name]), None)
+    return _Column(table, name, are_words=True)
 
 
-def _target(table: Table, columns: dict[str, NDArray[Any]], config: SeriesConfig, time: list[str]) -> str:
+def _target(table: Table, columns: dict[str, _Column], config: SeriesConfig, time: list[str]) -> str:
     if config.target is not None:
         if config.target not in table.columns or config.target in time:
             raise table.no_column("target", config.target)
         return config.target
-    numeric = [name for name, column in columns.items() if column.dtype != object]
+    numeric = [name for name, column in columns.items() if not column.are_words]
     if len(numeric) == 1:
         return numeric[0]
     raise ConfigError(
@@ -209,11 +228,11 @@ def _scale(
     return scale
 
 
-def _flags(numbers: list[Scale], columns: dict[str, NDArray[Any]], rows: int) -> list[list[str]]:
+def _flags(numbers: list[Scale], columns: dict[str, _Column], grid: Grid, rows: int) -> list[list[str]]:
     """Columns with missing training rows, grouped if they are missing in the same rows."""
     groups: dict[bytes, list[str]] = {}
     for scale in numbers:
-        gone = np.isnan(scale.known(columns[scale.name][:rows]))
+        gone = np.isnan(scale.known(columns[scale.name].on(grid)[:rows]))
         if gone.any():
             groups.setdefault(np.packbits(gone).tobytes(), []).append(scale.name)
     return list(groups.values())

@@ -51,8 +51,11 @@ _OFFSET = r" ?(Z|[+-]\d{2}(:?\d{2})?)$"
 _QUARTER = r"^(?P<Y>\d{4})[- ]?[Qq](?P<q>[1-4])$"
 
 
-def read_iso(cells: pa.ChunkedArray) -> Stamps:
-    """Returns times of ISO 8601, of which all have an offset or none, and columns of times as they are."""
+def read_iso(cells: pa.ChunkedArray, with_offset: bool | None = None) -> Stamps:
+    """Returns times of ISO 8601, of which all have an offset or none, and columns of times as they are.
+
+    ``with_offset`` is whether they have one; if None, what most cells have.
+    """
     kind = cells.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _to_numpy(pc.cast(cells, pa.timestamp("us", getattr(kind, "tz", None)), safe=False))
@@ -63,7 +66,8 @@ def read_iso(cells: pa.ChunkedArray) -> Stamps:
     text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")  # the cast refuses nanoseconds
     text = pc.replace_substring_regex(text, r" (Z|[+-]\d{2}:?\d{2})$", r"\1")
     # A column is of one kind: local times and times with an offset can't be compared.
-    kind_of_most = zoned if zoned.sum() > local.sum() else local
+    with_offset = bool(zoned.sum() > local.sum()) if with_offset is None else with_offset
+    kind_of_most = zoned if with_offset else local
     text = pc.if_else(pa.array(kind_of_most), text, pa.scalar(None, text.type))
     return _cast(text, "UTC" if kind_of_most is zoned else None)
 

@@ -1,10 +1,12 @@
-"""A table of cells, from a file of any tabular format or from Python columns; columns as numbers or words."""
+"""A table of cells, from a file of any tabular format or from Python columns."""
 
 from __future__ import annotations
 
 import datetime
+import io
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recurra.config import DataConfig
 from recurra.errors import ConfigError, DataError
+from recurra.io.cache import cache_folder, cached_columns, content_key
+from recurra.io.columns import Arrays, text_of, to_bytes
 from recurra.io.files import FileLines, Lines, check_encoding, look, require_text
 from recurra.io.formats import Skipped, Source
 from recurra.io.formats.delimited import CSV, TSV, cells, find_dialect, parse_sample
@@ -26,25 +29,16 @@ from recurra.io.formats.parquet import PARQUET, named_once
 from recurra.io.formats.reading import refuser
 from recurra.io.formats.spec import Request, Start
 from recurra.io.formats.spreadsheet import SPREADSHEET, Sheet, cell_text, read_sheet
+from recurra.tasks.forecasting.series.numbers import BLOCK, Numbers, blocks_of, numbers_of
+from recurra.tasks.reporter import Tick
 
-__all__ = [
-    "Numbers",
-    "Table",
-    "compound",
-    "counts_rows",
-    "from_columns",
-    "numbers_of",
-    "read_lines",
-    "read_table",
-    "words_of",
-]
+__all__ = ["Table", "from_columns", "read_lines", "read_table"]
 
 _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
+_LARGE = 100_000
+"""Rows from which on what is computed of the columns of a file is kept in the cache, not in memory."""
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # a header has no numbers
-_MISSING = ["", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing"]
-_NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_COMMA = r"^[+-]?\d+,\d+$"
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,7 @@ class Table:
         numbers: number of each row in the file, from 1, of shape (N,), int64.
         decimal_comma: whether 3,5 is a number.
         notes: messages for the user about rows that were left out.
+        key: of the contents of the file, whose cells then are mapped from the cache; "" in memory.
     """
 
     where: str
@@ -64,9 +59,35 @@ class Table:
     numbers: NDArray[np.int64]
     decimal_comma: bool = False
     notes: list[str] = field(default_factory=list)
+    key: str = ""
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether arrays of the table are mapped from the cache instead of held in memory."""
+        return bool(self.key) and len(self) >= _LARGE
+
+    def numbers_in(self, name: str, tick: Tick = lambda rows: None) -> Numbers:
+        """Returns the numbers of a column; those of a large table are computed once, into the cache."""
+        column = self.columns[name]
+        if not self.is_large:
+            return numbers_of(column, self.decimal_comma, tick)
+
+        def build() -> Iterator[Arrays]:
+            begin = present = 0
+            for block in blocks_of(column, tick):
+                found = numbers_of(block, self.decimal_comma)
+                yield {"values": found.values, "strange": found.strange + begin}
+                begin, present = begin + len(block), present + found.present
+            yield {"present": np.array([present])}
+
+        def read(arrays: dict[str, NDArray[Any]]) -> Numbers:
+            return Numbers(arrays["values"], int(arrays["present"][0]), arrays["strange"])
+
+        key = content_key([], self.key, "numbers", name)
+        return cached_columns(cache_folder(), key, build, read)
 
     @property
     def names(self) -> list[str]:
@@ -93,8 +114,10 @@ class Table:
         return self.error(f"{short!r} in column {name!r} is not a number", position, hint)
 
 
-def read_table(path: Path, data: DataConfig) -> Table:
+def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None) -> Table:
     """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
+
+    They are read once, and mapped from the cache. ``tick`` is called with the number of rows that were read.
 
     Raises:
         DataError: the file is missing, empty, binary, damaged, or has a row with too many or too few fields
@@ -109,21 +132,119 @@ def read_table(path: Path, data: DataConfig) -> Table:
     start = Start(Source(path, "", gzip=head.gzip), Request())
     if head.data.startswith(SPREADSHEET.first_bytes) and SPREADSHEET.matches(start):
         return _of_sheet(path, read_sheet(path, head.gzip, data.sheet), data)
-    if head.data.startswith(PARQUET.first_bytes):
-        try:
-            with pq.ParquetFile(path) as file:
-                arrow = file.read()
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
-        names, notes = named_once(arrow.column_names)
-        columns = dict(zip(names, arrow.columns, strict=True))
-        return Table(str(path), columns, np.arange(1, arrow.num_rows + 1), notes=list(notes))
     tabs = data.format == TSV.name or path.name.lower().removesuffix(".gz").endswith(TSV.suffixes)
 
     def lines(forgiving: bool) -> Lines:
         return FileLines(path, head.gzip, data.encoding, forgiving)
 
-    return _read_cells(str(path), head.data, lines, data, "\t" if tabs else ",")
+    def blocks(facts: _Facts) -> Iterator[pa.RecordBatch]:
+        if head.data.startswith(PARQUET.first_bytes):
+            return _parquet_blocks(path, facts)
+        return _cell_blocks(str(path), head.data, lines, data, "\t" if tabs else ",", facts)
+
+    # The notes have the name of the file.
+    key = content_key([path], "cells", data.model_dump_json(), str(tabs), str(path))
+    return _cached_cells(str(path), key, blocks, tick)
+
+
+def _cached_cells(
+    where: str, key: str, blocks: Callable[[_Facts], Iterator[pa.RecordBatch]], tick: Tick
+) -> Table:
+    """Returns the table of cells in the cache, after writing them there block by block.
+
+    A column of the cache holds the bytes of an Arrow stream, of which the arrays of the table are parts.
+    """
+
+    def build() -> Iterator[Arrays]:
+        facts, sink = _Facts(), _Sink()
+        writer = None
+        for block in blocks(facts):
+            writer = pa.ipc.new_stream(pa.PythonFile(sink, "w"), block.schema) if writer is None else writer
+            writer.write_batch(block)
+            yield {"cells": sink.taken(), "numbers": np.array(facts.taken(block.num_rows), np.int64)}
+            tick(block.num_rows)
+        if writer is not None:
+            writer.close()
+            yield {"cells": sink.taken()}
+        yield {"facts": to_bytes(json.dumps([facts.names, facts.decimal_comma, facts.notes]))}
+
+    def read(arrays: dict[str, NDArray[Any]]) -> Table:
+        names, decimal_comma, notes = json.loads(text_of(arrays["facts"]))
+        arrow = pa.ipc.open_stream(pa.py_buffer(arrays["cells"])).read_all()
+        columns = dict(zip(names, arrow.columns, strict=True))
+        return Table(where, columns, arrays["numbers"], decimal_comma, notes, key)
+
+    return cached_columns(cache_folder(), key, build, read)
+
+
+@dataclass
+class _Facts:
+    """What a reader of cells finds out.
+
+    Attributes:
+        names: the columns.
+        decimal_comma: whether 3,5 is a number.
+        notes: messages for the user; complete when all blocks were read.
+        numbers: the numbers of the rows of the last block; None if rows are counted.
+        read: the number of rows before the last block.
+    """
+
+    names: tuple[str, ...] = ()
+    decimal_comma: bool = False
+    notes: list[str] = field(default_factory=list)
+    numbers: Sequence[int] | None = None
+    read: int = 0
+
+    def taken(self, rows: int) -> Sequence[int]:
+        """Returns the numbers of the rows of a block."""
+        self.read += rows
+        return range(self.read - rows + 1, self.read + 1) if self.numbers is None else self.numbers
+
+
+class _Sink(io.RawIOBase):
+    """A file that gives away what was written to it."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        part = bytes(content)
+        self._parts.append(part)
+        self._size += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._size
+
+    def taken(self) -> NDArray[np.uint8]:
+        """Returns what was written since the last call."""
+        content, self._parts = b"".join(self._parts), []
+        return np.frombuffer(content, np.uint8)
+
+
+def _parquet_blocks(path: Path, facts: _Facts) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, in one block at least."""
+    try:
+        with pq.ParquetFile(path) as file:
+            names, notes = named_once(file.schema_arrow.names)
+            facts.names, facts.notes = tuple(names), list(notes)
+            empty = True
+            for block in file.iter_batches(BLOCK):
+                empty = False
+                yield _numbered(block.columns)
+            if empty:
+                yield _numbered([pa.array([], kind) for kind in file.schema_arrow.types])
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"is not a whole Parquet file ({error})", where=path) from error
+
+
+def _numbered(columns: Sequence[pa.Array]) -> pa.RecordBatch:
+    """Columns named by their position, since names may be repeated."""
+    return pa.RecordBatch.from_arrays(list(columns), names=[str(at) for at in range(len(columns))])
 
 
 def _of_sheet(path: Path, sheet: Sheet, data: DataConfig) -> Table:
@@ -163,7 +284,14 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
     def lines(forgiving: bool) -> Lines:
         return Lines(iter(raw.splitlines(keepends=True)), where, data.encoding, forgiving)
 
-    return _read_cells(where, raw, lines, data, ",")
+    facts = _Facts()
+    chunks: list[pa.RecordBatch] = []
+    numbers: list[int] = []
+    for block in _cell_blocks(where, raw, lines, data, ",", facts):
+        chunks.append(block)
+        numbers += facts.taken(block.num_rows)
+    columns = dict(zip(facts.names, pa.Table.from_batches(chunks).columns, strict=True))
+    return Table(where, columns, np.array(numbers), facts.decimal_comma, facts.notes)
 
 
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:
@@ -210,10 +338,10 @@ def _times(values: Any) -> Any:
     return [getattr(value, "start_time", None) for value in values]
 
 
-def _read_cells(
-    where: str, head: bytes, lines: Callable[[bool], Lines], data: DataConfig, delimiter: str
-) -> Table:
-    """The table in a file with the first bytes ``head``.
+def _cell_blocks(
+    where: str, head: bytes, lines: Callable[[bool], Lines], data: DataConfig, delimiter: str, facts: _Facts
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file with the first bytes ``head``, in blocks, one at least.
 
     ``lines`` opens it from the start, forgiving (see `Lines`) or not. Its name suggests ``delimiter``.
     """
@@ -239,103 +367,14 @@ def _read_cells(
         quoted=dialect.quoted,
     )
     skipped = Skipped()
-    chunks: list[list[pa.Array]] = [[] for _ in names]
-    numbers: list[int] = []
+    facts.names, facts.decimal_comma, facts.notes = tuple(names), dialect.delimiter != ",", list(notes)
     records = cells(source, names, refuser(source, skipped), lines(data.skip_bad_rows))
     while block := list(islice(records, _CHUNK_ROWS)):  # few cells at a time are Python objects
-        numbers += [number for number, _ in block]
-        for chunk, column in zip(chunks, zip(*(fields for _, fields in block), strict=True), strict=True):
-            chunk.append(pa.array(column, pa.string()))
-    if not numbers:
+        facts.numbers = [number for number, _ in block]
+        columns = zip(*(fields for _, fields in block), strict=True)
+        yield _numbered([pa.array(column, pa.string()) for column in columns])
+    if facts.numbers is None:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
-    broken = "1 broken row is" if skipped.count == 1 else f"{skipped.count:,} broken rows are"
-    broken_rows = [f"{broken} left out, the first: {skipped.examples[0]}"] if skipped.count else []
-    columns = {name: pa.chunked_array(chunk) for name, chunk in zip(names, chunks, strict=True)}
-    return Table(where, columns, np.array(numbers), dialect.delimiter != ",", [*notes, *broken_rows])
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column as numbers.
-
-    Attributes:
-        values: ``(N,)`` float64, NaN if a cell is missing or not a number.
-        present: the number of cells that are not missing.
-        strange: the positions of those of them that are not numbers, in ascending order.
-    """
-
-    values: NDArray[np.float64]
-    present: int
-    strange: NDArray[np.int64]
-
-
-def numbers_of(column: pa.ChunkedArray, decimal_comma: bool = False) -> Numbers:
-    """Returns the numbers of a column; empty cells, NA, NaN, null, ``-`` and ``?`` are missing.
-
-    Args:
-        column: text, numbers or booleans.
-        decimal_comma: whether 3,5 is 3.5.
-
-    Example:
-        >>> numbers = numbers_of(pa.chunked_array([["1", " 2.5", "NA", "", "x"]]))
-        >>> numbers.values.tolist(), numbers.present, numbers.strange.tolist()
-        ([1.0, 2.5, nan, nan, nan], 3, [4])
-    """
-    kind = column.type
-    text = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_decimal(kind):
-        column, kind = pc.cast(column, pa.float64()), pa.float64()
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        missing, strange = np.asarray(pc.is_null(column, nan_is_null=True)), np.zeros(len(column), bool)
-    elif pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_null(text):
-        cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
-        missing = np.asarray(pc.or_(pc.is_null(cells), pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))))
-        if decimal_comma:
-            swapped = pc.replace_substring(cells, ",", ".")
-            cells = pc.if_else(pc.match_substring_regex(cells, _COMMA), swapped, cells)
-        fits = pc.fill_null(pc.match_substring_regex(cells, _NUMERAL), False)
-        column = pc.if_else(fits, cells, pa.scalar(None, pa.string()))
-        strange = ~np.asarray(fits) & ~missing
-    else:  # a time, a list, bytes
-        return Numbers(np.full(len(column), np.nan), len(column), np.arange(len(column)))
-    # A copy, since the memory of Arrow is read-only.
-    values = np.array(pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy(), np.float64)
-    infinite = np.isinf(values)  # such as 1e999
-    values[infinite] = np.nan
-    return Numbers(values, int((~missing).sum()), np.flatnonzero(strange | infinite))
-
-
-def compound(column: pa.ChunkedArray) -> str | None:
-    """Returns what a column holds if that is neither numbers, words nor times: lists, structs or bytes.
-
-    Example:
-        >>> compound(pa.chunked_array([[[1, 2]]])), compound(pa.chunked_array([[1, 2]]))
-        ('lists', None)
-    """
-    kind = column.type
-    if pa.types.is_nested(kind):
-        return "maps" if pa.types.is_map(kind) else "structs" if pa.types.is_struct(kind) else "lists"
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return "bytes" if binary or pa.types.is_fixed_size_binary(kind) else None
-
-
-def words_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Returns the words of a category ``(N,)``, None if a cell is missing or `compound`."""
-    if compound(column) is not None:
-        return np.full(len(column), None, dtype=object)
-    cells = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
-    missing = pc.is_in(pc.utf8_lower(cells), pa.array(_MISSING))
-    words = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
-    return np.array(words.to_pylist(), dtype=object)
-
-
-def counts_rows(values: NDArray[np.float64]) -> bool:
-    """Whether a column numbers the rows: each value is the previous one plus the same step.
-
-    Example:
-        >>> counts_rows(np.array([1.0, 2.0, 3.0])), counts_rows(np.array([1.0, 1.0, 1.0]))
-        (True, False)
-    """
-    with np.errstate(over="ignore"):  # a step of 1e308 and more is infinite, and not the same twice
-        steps = np.diff(values)
-    return len(steps) > 1 and bool(steps[0] != 0) and bool((steps == steps[0]).all())
+    if skipped.count:
+        broken = "1 broken row is" if skipped.count == 1 else f"{skipped.count:,} broken rows are"
+        facts.notes.append(f"{broken} left out, the first: {skipped.examples[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from recurra.errors import BundleError, DataError
 from recurra.io.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
 from recurra.tasks.tagging.sentences.formats import Sentence
+from recurra.tasks.tagging.sentences.table import table_of
 from recurra.tasks.tagging.settings import TaggingConfig
 
 __all__ = ["END", "PADDING", "START", "UNKNOWN", "TagCounts", "WordVocabulary", "split_words"]
@@ -145,19 +146,17 @@ class TagCounts:
     words: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def learn(cls, sentences: Iterable[Sentence]) -> TagCounts:
+    def learn(cls, sentences: Sequence[Sentence]) -> TagCounts:
         """Returns the counts of tagged sentences.
 
         Raises:
             DataError: a sentence has no tags.
         """
-        counts: dict[str, Counter[str]] = {}
-        for sentence in sentences:
-            if sentence.tags is None:
-                raise DataError("the sentence has no tags", row=sentence.row)
-            for word, tag in zip(sentence.words, sentence.tags, strict=True):
-                counts.setdefault(word, Counter())[tag] += 1
-        return cls({word: dict(tags) for word, tags in counts.items()})
+        table = table_of(sentences)
+        if table.tags is None:
+            row = next((sentence.row for sentence in sentences if sentence.tags is None), None)
+            raise DataError("the sentence has no tags", row=row)
+        return cls(table.counts())
 
     @property
     def tags(self) -> tuple[str, ...]:
