@@ -49,6 +49,7 @@ def tune(
     ] = 3,
     jobs: options.Jobs = None,
     engine: options.Engine = "processes",
+    address: options.Address = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory of the search and its model.  [default: NAME-search]")
     ] = None,
@@ -92,6 +93,7 @@ def tune(
             test=test,
             jobs=jobs,
             engine=engine,
+            address=address,
             command=shlex.join(["recurra", *sys.argv[1:]]),
             begun=begun,
             reporter=screen,

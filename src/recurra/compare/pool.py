@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 
-from recurra.compare.runs import Job, Run
+from recurra.compare.runs import Job, Run, files_read
 from recurra.engines import Call, Engine, RunError
 
 __all__ = ["WORKER", "Failed", "run_all"]
@@ -35,7 +35,7 @@ def run_all(jobs: Sequence[Job], engine: Engine) -> Generator[Run | Failed]:
     Raises:
         RecurraError: If settings or files cannot be used by any run.
     """
-    futures = {engine.submit(Call(f"{WORKER}:run", job.model_dump(mode="json"))): job for job in jobs}
+    futures = {engine.submit(_call(job)): job for job in jobs}
     try:
         for future in as_completed(futures):
             try:
@@ -45,3 +45,8 @@ def run_all(jobs: Sequence[Job], engine: Engine) -> Generator[Run | Failed]:
     finally:
         for future in futures:
             future.cancel()
+
+
+def _call(job: Job) -> Call:
+    files = files_read(job.settings, job.train, job.valid, job.test)
+    return Call(f"{WORKER}:run", job.model_dump(mode="json"), files)

@@ -31,6 +31,7 @@ def tune(
     seeds: int = 3,
     jobs: int | None = None,
     engine: str = "processes",
+    address: str | None = None,
     reporter: Reporter | None = None,
 ) -> Tuned:
     """Searches for better settings for a file, and trains and tests the final model, as ``recurra tune``.
@@ -53,7 +54,8 @@ def tune(
         test: test file; None to hold out rows.
         seeds: number of fresh seeds to compare the winner with the recipe.
         jobs: number of parallel runs; None for one per processor.
-        engine: ``processes`` or ``inline``.
+        engine: ``processes``, ``ray`` or ``inline``.
+        address: address of a Ray cluster; None to start one on this machine.
         reporter: receives the steps; None for no output.
 
     Returns:
@@ -79,5 +81,6 @@ def tune(
         test=None if test is None else Path(test),
         jobs=jobs,
         engine=engine,
+        address=address,
         reporter=reporter,
     )
