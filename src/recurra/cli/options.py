@@ -122,6 +122,13 @@ Engine = Annotated[
         "for debugging."
     ),
 ]
+ScoringEngine = Annotated[
+    _Engine | None,
+    typer.Option(
+        help="Where answers are computed: processes; ray, on the machines of a Ray cluster; inline.  "
+        "[default: processes, if there is more than one job]"
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(

@@ -284,7 +284,7 @@ class Ray(Engine):
                     raise RunError("it was ended")
                 if run in ready:
                     return dict(json.loads(ray.get(run)))
-                if said in ready and on_report is not None:
+                if said in ready and box is not None and on_report is not None:
                     number, record = ray.get(said)  # none is -1 before the end
                     box.reply.remote(number, bool(on_report(json.loads(record))))
                     said = box.next.remote(name)
