@@ -179,7 +179,7 @@ def test_a_run_that_diverges_does_not_take_the_others_along(sample: Files) -> No
         "train": {**TINY["train"], "optimizer": "sgd", "learning_rate": 100, "clip_norm": None, "epochs": 3}
     }
     wild["model"] = {**TINY["model"], "cell": "simple_rnn", "activation": "relu"}
-    with open_engine("processes", 1, 1, [WORKER]) as engine:
+    with open_engine("processes", 1, preload=[WORKER]) as engine:
         results = list(run_all([a_job(sample, **wild), a_job(sample)], engine))
     assert [type(result) for result in results] == [Failed, Run]
     assert isinstance(results[0], Failed)
@@ -187,8 +187,8 @@ def test_a_run_that_diverges_does_not_take_the_others_along(sample: Files) -> No
 
 
 def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recurra.engines.processes._WORKER", "import recurra.no_such_module")
-    with open_engine("processes", 1, 1) as engine:
+    monkeypatch.setattr("recurra.engines.workers._WORKER", "import recurra.no_such_module")
+    with open_engine("processes", 1) as engine:
         results = list(run_all([a_job(sample)], engine))
     assert isinstance(results[0], Failed)
     assert "no_such_module" in results[0].reason
@@ -197,7 +197,7 @@ def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.
 def test_every_engine_gives_the_same_run_to_the_byte(sample: Files) -> None:
     found = []
     for name in ENGINES:
-        with open_engine(name, 1, 1, [WORKER]) as engine:
+        with open_engine(name, 1, preload=[WORKER]) as engine:
             (result,) = run_all([a_job(sample)], engine)
         assert isinstance(result, Run)
         found.append(result.model_dump_json(exclude={"seconds", "cpu_seconds", "memory"}))

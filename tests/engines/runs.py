@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -10,12 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from recurra.engines import Report
-from recurra.errors import ConfigError, TrainingError
+from recurra.errors import ConfigError, DataError, TrainingError
 
 
 def half(argument: dict[str, Any], report: Report) -> dict[str, Any]:
     print("a library prints")
     return {"half": argument["number"] / 2, "threads": os.environ["RECURRA_THREADS"]}
+
+
+_made = 0
+
+
+def remembers(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    global _made
+    _made += 1
+    return {"runs": _made}
+
+
+def reads(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Returns contents and where they were; its file and its directory are the argument's."""
+    file, folder = Path(argument["file"]), Path(argument["folder"])
+    report({"at": argument["file"]})
+    inside = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    held = {name: (folder / name).read_text() for name in inside}
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"digest": digest, "name": file.name, "held": held, "asked": argument["file"], "at": f"<{file}>"}
+
+
+def misses(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    raise DataError("the file is empty", where=argument["file"])
+
+
+def slow(argument: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Notes that it has begun, and takes some seconds."""
+    with Path(argument["log"]).open("a") as log:
+        log.write(f"{argument['number']} {os.getpid()}\n")
+    time.sleep(argument["seconds"])
+    return {"number": argument["number"]}
 
 
 def counts(argument: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import ENGINES, Call, Engine, RunError, open_engine, parallel_runs
+from recurra.engines import ENGINES, Call, Engine, RunError, open_engine
 from recurra.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -22,15 +22,8 @@ forks = pytest.mark.skipif(not Path("/proc").exists(), reason="elsewhere no proc
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        with open_engine(request.param, 2, 3, [HERE]) as opened:
-            yield opened
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Engine]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        with open_engine("processes", 2, 1, [HERE]) as opened:
+        patch.setenv("RECURRA_THREADS", "3")
+        with open_engine(request.param, 2, preload=[HERE]) as opened:
             yield opened
 
 
@@ -74,12 +67,14 @@ def test_an_error_of_the_receiver_of_reports_is_that_of_the_run(engine: Engine) 
 
 
 @forks
-def test_a_run_that_dies_is_made_once_more(processes: Engine, tmp_path: Path) -> None:
+def test_a_run_that_dies_is_made_once_more(engine: Engine, tmp_path: Path) -> None:
+    if engine.at_once == 1:
+        pytest.skip("this process would die")
     once, always = (
-        processes.submit(Call(f"{HERE}:dies", {"file": str(tmp_path / name), "times": times}))
+        engine.submit(Call(f"{HERE}:dies", {"file": str(tmp_path / name), "times": times}))
         for name, times in (("once", 1), ("always", 9))
     )
-    other = processes.submit(Call(f"{HERE}:half", {"number": 1}))
+    other = engine.submit(Call(f"{HERE}:half", {"number": 1}))
     assert once.result() == {"done": 1}
     with pytest.raises(RunError, match="killed, perhaps because memory ran out"):
         always.result()
@@ -95,7 +90,7 @@ def test_the_reply_to_a_run_that_died_is_not_taken_for_a_call(monkeypatch: pytes
         time.sleep(0.5)  # the run is dead when its reply comes
         return True
 
-    with open_engine("processes", 1, 1, [HERE]) as engine:
+    with open_engine("processes", 1, preload=[HERE]) as engine:
         with pytest.raises(RunError):
             engine.submit(Call(f"{HERE}:dies_after_its_report", {"name": "X"}), slow).result()
         seen: list[Any] = []
@@ -112,7 +107,7 @@ def test_the_reply_to_a_run_that_died_is_not_taken_for_a_call(monkeypatch: pytes
 def test_closing_ends_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     begun = tmp_path / "begun"
-    with open_engine("processes", 1, 1, [HERE]) as engine:
+    with open_engine("processes", 1, preload=[HERE]) as engine:
         futures = [engine.submit(Call(f"{HERE}:sleeps", {"file": str(begun)})) for _ in range(3)]
         while not (begun.exists() and begun.read_text()):
             time.sleep(0.01)
@@ -125,10 +120,22 @@ def test_closing_ends_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_inline_makes_one_run_at_a_time() -> None:
-    assert [parallel_runs("inline", jobs) for jobs in (None, 4)] == [1, 1]
-    assert parallel_runs("processes", 4) == 4
+    for jobs in (None, 4):
+        with open_engine("inline", jobs) as engine:
+            assert engine.at_once == 1
+    with open_engine("processes", 4) as engine:
+        assert engine.at_once == 4
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose processes or inline"):
-        open_engine("threads", 1, 1)
+    with pytest.raises(ConfigError, match="choose processes or ray or inline"):
+        open_engine("threads")
+
+
+def test_a_lasting_worker_keeps_what_a_run_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    call = Call(f"{HERE}:remembers", {})
+    with open_engine("processes", 1, preload=[HERE], lasting=True) as engine:
+        assert [engine.submit(call).result() for _ in range(3)] == [{"runs": n} for n in (1, 2, 3)]
+    with open_engine("processes", 1, preload=[HERE]) as engine:
+        assert [engine.submit(call).result() for _ in range(2)] == [{"runs": 1}] * 2

@@ -18,10 +18,9 @@ from tests.conftest import Files, Run
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows does not tell when a parent ends")
 
 PARENT = """
-import sys, time
-from recurra.engines import processes
-engine = processes.Processes(1, 1)
-process = processes._Worker(engine._environment, ["recurra.comparison.worker"])
+import os, sys, time
+from recurra.engines import workers
+process = workers.WorkerProcess({**os.environ}, ["recurra.comparison.worker"])
 print(process._process.pid, flush=True)
 time.sleep(float(sys.argv[1]))
 print("ready", flush=True)

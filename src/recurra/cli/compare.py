@@ -65,6 +65,7 @@ def compare(
     ] = None,
     jobs: options.Jobs = None,
     engine: options.Engine = "processes",
+    address: options.Address = None,
     enough: Annotated[
         float,
         typer.Option(
@@ -148,6 +149,7 @@ def compare(
             test=test,
             jobs=jobs,
             engine=engine,
+            address=address,
             command=shlex.join(["recurra", *sys.argv[1:]]),
             reporter=screen,
         )

@@ -116,7 +116,25 @@ Jobs = Annotated[
     int | None, typer.Option(min=1, help="Number of parallel runs.  [default: one per processor]")
 ]
 Engine = Annotated[
-    _Engine, typer.Option(help="What makes the runs: processes, or inline, one by one, for debugging.")
+    _Engine,
+    typer.Option(
+        help="What makes the runs: processes; ray, on the machines of a Ray cluster; or inline, one by one, "
+        "for debugging."
+    ),
+]
+ScoringEngine = Annotated[
+    _Engine | None,
+    typer.Option(
+        help="Where answers are computed: processes; ray, on the machines of a Ray cluster; inline.  "
+        "[default: processes, if there is more than one job]"
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster, or auto for that of this machine.  [default: one that is started here]",
+    ),
 ]
 Continue = Annotated[
     Path | None,

@@ -52,6 +52,7 @@ def tune(
     ] = 3,
     jobs: options.Jobs = None,
     engine: options.Engine = "processes",
+    address: options.Address = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory of the search and its model.  [default: NAME-search]")
     ] = None,
@@ -95,6 +96,7 @@ def tune(
             test=test,
             jobs=jobs,
             engine=engine,
+            address=address,
             command=shlex.join(["recurra", *sys.argv[1:]]),
             begun=begun,
             reporter=screen,

@@ -45,13 +45,16 @@ def evaluate(
 
 def predict(
     model: options.Model,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A file of rows; - or none: stdin.")
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Files of rows; - or none: stdin.")
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text. Can be repeated.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write to this file (.csv, .tsv, .jsonl or .parquet) instead of stdout."),
+        typer.Option(
+            help="Write to this file (.csv, .tsv, .jsonl or .parquet) instead of stdout; for several files, "
+            "the directory of one file for each."
+        ),
     ] = None,
     form: Annotated[
         Literal["csv", "tsv", "jsonl", "parquet"] | None,
@@ -80,7 +83,15 @@ def predict(
             help='Answer "unsure" below this confidence (classify).  [default: that of the model]',
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Number of processes that compute answers.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of processes that compute answers.  [default: 1; with --engine one per processor]",
+        ),
+    ] = None,
+    engine: options.ScoringEngine = None,
+    address: options.Address = None,
     next_tokens: Annotated[
         int | None,
         typer.Option(
@@ -151,16 +162,19 @@ def predict(
 
     A language model (lm) scores each text: its log2-probability and its perplexity per word.
     """
-    if text and file:
+    if text and files:
         raise typer.BadParameter("give a file or --text, not both", param_hint="FILE")
     if text and keep:
         raise typer.BadParameter("a text has no columns", param_hint="--keep")
     if keep and not columns:
         raise typer.BadParameter("--keep and --no-columns exclude each other", param_hint="--keep")
-    from recurra.tasks.answer_files import BINARY, format_of, write_answers, write_file, write_parquet_answers
+    if files and len(files) > 1 and out is None:
+        raise typer.BadParameter("give the directory of the answers to several files", param_hint="--out")
+    from recurra.tasks.answer_files import BINARY, write_answers, write_parquet_answers
     from recurra.tasks.base import PredictRequest
-    from recurra.tasks.use import answers_for
-    from recurra.tasks.work import in_processes
+    from recurra.tasks.scoring import expected_rows, score, types_of
+    from recurra.tasks.use import answers_of, load
+    from recurra.tasks.work import computed
 
     screen = Screen(as_json, aside=True, quiet=quiet)
     task_options = options.given(
@@ -177,38 +191,49 @@ def predict(
     )
     described = options.file_settings(settings, skip_bad_rows)
     kept = tuple(name for names in keep for name in options.column_names(names)) if keep else columns
-    request = PredictRequest(file, text or [], task_options, described, kept)
-    answers = in_processes(answers_for(model, request), jobs)
-    known = [*answers.warnings]
-    for sentence in known:
-        screen.warn(sentence)
-    written_as = form or format_of(out)
-    on_terminal = out is None and sys.stdout.isatty()
+    each: list[Path | None] = [*files] if files else [None]
+    requests = [PredictRequest(file, text or [], task_options, described, kept) for file in each]
+    if out is not None:
+        scored = score(
+            model, requests, out, form=form, jobs=jobs, engine=engine, address=address, safe_csv=safe_csv,
+            reporter=screen,
+        )  # fmt: skip
+        screen.note(f"{scored.answers:,} answers in {out}")
+        screen.finish({"model": str(model), **scored.as_json()})
+        return
+    written_as, on_terminal, file = form or "csv", sys.stdout.isatty(), requests[0].file
     if written_as == BINARY and on_terminal:
         raise typer.BadParameter("Parquet is not text: give --out, or a pipe", param_hint="--format")
-    if text and on_terminal and form is None and not (as_json or safe_csv):
-        from recurra.cli.spoken import speak
+    bundle = load(model)
+    with computed(
+        model,
+        requests,
+        lambda request: answers_of(bundle, request),
+        jobs=jobs,
+        engine=engine,
+        address=address,
+    ) as found:
+        answers = next(found)
+        known = [*answers.warnings]
+        for sentence in known:
+            screen.warn(sentence)
+        if text and on_terminal and form is None and not (as_json or safe_csv):
+            from recurra.cli.spoken import speak
 
-        count = speak(answers, text, Screen())
-    elif on_terminal:  # no progress between the answers
-        count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
-    else:
-        from recurra.tasks.scoring import expected_rows, types_of
-
-        types = types_of(file) if written_as == BINARY and answers.columns else {}
-        with screen.counting("predicting", expected_rows(file)) as tick:
-            if out is not None:
-                count = write_file(answers, out, written_as, safe=safe_csv, tick=tick, types=types)
-            elif written_as == BINARY:
-                count = write_parquet_answers(answers, sys.stdout.buffer, tick=tick, types=types)
-            else:
-                count = write_answers(answers, sys.stdout, written_as, safe=safe_csv, tick=tick)
-    if out is not None:
-        screen.note(f"{count:,} answers in {out}")
-    for sentence in answers.warnings[len(known) :]:
-        screen.warn(sentence)
+            count = speak(answers, text, Screen())
+        elif on_terminal:  # no progress between the answers
+            count = write_answers(answers, sys.stdout, written_as, safe=safe_csv)
+        else:
+            with screen.counting("predicting", expected_rows(file)) as tick:
+                if written_as == BINARY:
+                    types = types_of(file) if answers.columns else {}
+                    count = write_parquet_answers(answers, sys.stdout.buffer, tick=tick, types=types)
+                else:
+                    count = write_answers(answers, sys.stdout, written_as, safe=safe_csv, tick=tick)
+        for sentence in answers.warnings[len(known) :]:
+            screen.warn(sentence)
     notes = {name: number for name, number in answers.counts.items() if name != "rows"}
-    screen.finish({"model": str(model), "rows": count, "notes": notes, "out": str(out) if out else None})
+    screen.finish({"model": str(model), "rows": count, "notes": notes, "out": None})
 
 
 def inspect(

@@ -7,7 +7,7 @@ from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from recurra.comparison.runs import Job, Run
+from recurra.comparison.runs import Job, Run, files_read
 from recurra.engines import Call, Engine, RunError
 
 __all__ = ["WORKER", "Failed", "run_all"]
@@ -47,10 +47,15 @@ def run_all(jobs: Sequence[Job], engine: Engine) -> Generator[Run | Failed]:
 
     try:
         for job in jobs:
-            futures[engine.submit(Call(f"{WORKER}:run", job.model_dump(mode="json")))] = job
+            futures[engine.submit(_call(job))] = job
             # An engine may finish a run within `submit`: its result is not kept back until all are submitted.
             yield from map(result, [future for future in futures if future.done()])
         yield from map(result, as_completed(list(futures)))
     finally:
         for future in futures:
             future.cancel()
+
+
+def _call(job: Job) -> Call:
+    files = files_read(job.settings, job.train, job.valid, job.test)
+    return Call(f"{WORKER}:run", job.model_dump(mode="json"), files)

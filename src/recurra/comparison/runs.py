@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from recurra.files import replacing
 from recurra.measure.study import Scores
 
 __all__ = [
-    "DATA", "Job", "Place", "Run", "Store", "append_line", "open_identified", "pack", "unpack",
+    "DATA", "Job", "Place", "Run", "Store", "append_line", "files_read", "open_identified", "pack", "unpack",
 ]  # fmt: skip
 
 DATA = "data"  # directory of the rows
@@ -117,6 +117,22 @@ class Run(Place):
         """The scores of the rows."""
         sizes = None if self.sizes is None else unpack(self.sizes, self.rows).astype(np.float64)
         return Scores(unpack(self.scores, self.rows), sizes, self.log_loss)
+
+
+def files_read(settings: Sequence[dict[str, Any]], *paths: Path | None) -> list[str]:
+    """Returns the paths of the files that a run reads, as they are written in its job.
+
+    Args:
+        settings: Its layers of settings, which may name pretrained weights.
+        paths: Its files of rows; None for those that it does not have.
+
+    Example:
+        >>> files_read([{"train": {"pretrained": "glove.txt"}}, {"model": {"units": 8}}], Path("a.csv"), None)
+        ['a.csv', 'glove.txt']
+    """
+    sections = [layer.get("train") or {} for layer in settings]
+    named = [section["pretrained"] for section in sections if section.get("pretrained")]
+    return list(dict.fromkeys([*(str(path) for path in paths if path is not None), *map(str, named)]))
 
 
 def pack(values: NDArray[np.bool_] | NDArray[np.float64]) -> str:

@@ -16,7 +16,7 @@ from recurra.comparison.rounds import Rounds, Study
 from recurra.comparison.runs import DATA, Store
 from recurra.config import Config
 from recurra.directories import locked
-from recurra.engines import open_engine, parallel_runs, threads_each
+from recurra.engines import open_engine
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.io.cache import content_key
@@ -57,6 +57,7 @@ def compare_files(
     test: Path | None = None,
     jobs: int | None = None,
     engine: str = "processes",
+    address: str | None = None,
     command: str = "",
     reporter: Reporter | None = None,
 ) -> Compared:
@@ -72,7 +73,8 @@ def compare_files(
         test: File to compare on. If None, the test part of ``data``, or the validation rows.
         jobs: Number of parallel runs. If None, the number of processors. The runs share the threads of the
             processors, or have as many each as ``RECURRA_THREADS``.
-        engine: What makes the runs: ``processes``, or ``inline`` for debugging.
+        engine: What makes the runs: ``processes``, ``ray``, or ``inline`` for debugging.
+        address: Address of a Ray cluster. If None, one is started on this machine.
         command: The command line, for the report.
         reporter: Receives the steps.
 
@@ -83,7 +85,7 @@ def compare_files(
     reporter = reporter or Reporter()
     begun = time.perf_counter()
     configs, task, functions = _checked(study)
-    with locked(out):
+    with locked(out), open_engine(engine, jobs, address=address, preload=[WORKER]) as runs:
         store = Store(out)
         files = [path for path in (data, valid, test) if path is not None]
         done = store.open(_identity(study, configs, files))
@@ -99,28 +101,26 @@ def compare_files(
         except BaseException:
             store.forget()
             raise
-        at_once = parallel_runs(engine, jobs)
-        threads = threads_each(at_once)
         reporter.step("Comparing")
         reporter.facts(
             {
                 "arms": ", ".join(arm.name for arm in study.arms),
                 "seeds": f"{'up to ' if len(rounds.looks) > 1 else ''}{study.seeds}",
                 "measured on": rounds.measured,
-                "runs": f"at most {rounds.most:,}, {at_once} at a time with {threads} "
-                f"{'thread' if threads == 1 else 'threads'} each; {len(done)} are done already",
+                "runs": f"at most {rounds.most:,}, {runs.at_once} at a time with {runs.threads} "
+                f"{'thread' if runs.threads == 1 else 'threads'} each; {len(done)} are done already",
             }
         )
         interrupted = False
         try:
-            with open_engine(engine, at_once, threads, [WORKER]) as runs:
-                rounds.go(lambda missing: run_all(missing, runs), store.add, reporter)
+            rounds.go(lambda missing: run_all(missing, runs), store.add, reporter)
         except KeyboardInterrupt:
             interrupted = True
             rounds.done.update(store.finished())  # one may have been written, and not yet added here
             if not rounds.networks:
                 raise KeyboardInterrupt(_kept(len(rounds.done))) from None
             reporter.warn("interrupted: finished runs are kept, the same command resumes")
+        runs.close()
         figures = rounds.figures(interrupted)
         compared = Compared(out, figures, len(rounds.done), time.perf_counter() - begun, interrupted)
         _report(figures, reporter)

@@ -1,7 +1,8 @@
 """Many independent runs through one interface: engines that execute functions named in calls.
 
-`compare` and `tune` make their runs with an `Engine`. A run is a `Call`: the name of a
-function, and its argument as JSON. So a run can be sent anywhere, and has the same result with every engine.
+`compare`, `tune` and the scoring of files make their runs with an `Engine`. A run is a `Call`: the name of a
+function, its argument as JSON, and the files that it reads. So a run can be sent anywhere, and has the same
+result with every engine.
 """
 
 from recurra.engines.base import (
@@ -12,8 +13,6 @@ from recurra.engines.base import (
     Report,
     RunError,
     open_engine,
-    parallel_runs,
-    threads_each,
 )
 
 __all__ = [
@@ -24,6 +23,4 @@ __all__ = [
     "Report",
     "RunError",
     "open_engine",
-    "parallel_runs",
-    "threads_each",
 ]

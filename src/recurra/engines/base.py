@@ -16,11 +16,11 @@ from recurra.errors import ConfigError, RecurraError
 from recurra.runtime import threads_asked
 
 __all__ = [
-    "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "cores", "function_named",
-    "open_engine", "parallel_runs", "result_of", "threads_each",
+    "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "cores", "end_of",
+    "function_named", "open_engine", "result_of", "threads_each",
 ]  # fmt: skip
 
-ENGINES = ("processes", "inline")
+ENGINES = ("processes", "ray", "inline")
 """Names of the engines, the default one first."""
 
 Report: TypeAlias = Callable[[dict[str, Any]], bool]
@@ -37,10 +37,13 @@ class Call:
         function: ``package.module:name`` of a function that takes the argument and a `Report`, and returns
             JSON values.
         argument: JSON values.
+        files: those texts in the argument, as they stand there, that are paths of files or directories which
+            the run reads. An engine on several machines takes them to the run.
     """
 
     function: str
     argument: dict[str, Any]
+    files: Sequence[str] = ()
 
 
 class RunError(Exception):
@@ -50,8 +53,16 @@ class RunError(Exception):
 class Engine(ABC):
     """Makes runs; a context, at whose end all runs that are not finished are ended.
 
-    A function must depend on its argument only, so that its result is the same with every engine.
+    A function must depend on its argument and the files of the call only, so that its result is the same with
+    every engine.
+
+    Attributes:
+        at_once: number of runs at the same time.
+        threads: number of threads of each run.
     """
+
+    def __init__(self, at_once: int, threads: int) -> None:
+        self.at_once, self.threads = at_once, threads
 
     @abstractmethod
     def submit(self, call: Call, on_report: OnReport | None = None) -> Future[Any]:
@@ -69,7 +80,7 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Ends all runs, and waits until they have ended."""
+        """Ends all runs, and waits until they have ended. Nothing happens if it was closed before."""
 
     def __enter__(self) -> Self:
         return self
@@ -80,27 +91,47 @@ class Engine(ABC):
         self.close()
 
 
-def open_engine(name: str, at_once: int, threads: int, preload: Sequence[str] = ()) -> Engine:
-    """Returns an engine.
+def open_engine(
+    name: str,
+    jobs: int | None = None,
+    *,
+    address: str | None = None,
+    preload: Sequence[str] = (),
+    lasting: bool = False,
+) -> Engine:
+    """Returns an engine. Each run has the threads of ``RECURRA_THREADS``, or its share of the processors.
 
     Args:
-        name: one of `ENGINES`: ``processes`` makes each run in a process of its own, ``inline`` in this
-            process, one after another.
-        at_once: number of runs at the same time.
-        threads: number of threads of each run.
+        name: one of `ENGINES`: ``processes`` makes each run in a process of its own, ``ray`` on the machines
+            of a Ray cluster, ``inline`` in this process, one after another.
+        jobs: number of runs at the same time; None for one per processor.
+        address: of a Ray cluster, such as ``10.0.0.5:6379``; None for that of the environment variable
+            ``RAY_ADDRESS``, or for one on this machine, which ends with the engine.
         preload: modules that a process loads once for all of its runs.
+        lasting: whether a process makes many runs, one after another, and keeps what they leave in memory.
+            Otherwise each run has a process of its own.
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine, or no cluster at the address.
+        DependencyError: the engine's library is not installed.
     """
+    if address is not None and name != "ray":
+        raise ConfigError(
+            "is only for --engine ray", where="--address", hint="leave it out, or add --engine ray"
+        )
     if name == "processes":
         from recurra.engines.processes import Processes
 
-        return Processes(at_once, threads, preload)
+        at_once = jobs or cores()
+        return Processes(at_once, threads_each(at_once), preload, lasting)
+    if name == "ray":
+        from recurra.engines.cluster import open_ray
+
+        return open_ray(jobs, address, preload, lasting)
     if name == "inline":
         from recurra.engines.inline import Inline
 
-        return Inline(threads)
+        return Inline(threads_each(1))
     raise ConfigError(f"there is no engine {name!r}", where="--engine", hint=f"choose {' or '.join(ENGINES)}")
 
 
@@ -110,19 +141,26 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def parallel_runs(engine: str, jobs: int | None) -> int:
-    """Returns how many runs an engine makes at the same time.
+def threads_each(at_once: int, processors: int | None = None) -> int:
+    """Returns the threads of each of several runs: ``RECURRA_THREADS``, or their share of the processors.
 
     Args:
-        engine: one of `ENGINES`.
-        jobs: the number asked for; None for one per processor.
+        at_once: number of runs at the same time.
+        processors: number of the processors; None for those of this machine.
     """
-    return 1 if engine == "inline" else jobs or cores()
+    return threads_asked() or max(1, (processors or cores()) // at_once)
 
 
-def threads_each(at_once: int) -> int:
-    """Returns the threads of each of several runs: ``RECURRA_THREADS``, or their share of the processors."""
-    return threads_asked() or max(1, cores() // at_once)
+def end_of(code: int) -> str:
+    """Returns in words how a process ended, given its exit code, which is negative for a signal.
+
+    Example:
+        >>> end_of(3), end_of(-11)
+        ('ended with exit code 3', 'was ended by signal 11')
+    """
+    if code == -9:
+        return "was killed, perhaps because memory ran out"
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def function_named(name: str) -> Callable[[dict[str, Any], Report], Any]:

@@ -25,6 +25,7 @@ class Inline(Engine):
     """
 
     def __init__(self, threads: int) -> None:
+        super().__init__(1, threads)
         self._before = os.environ.get(_THREADS)
         os.environ[_THREADS] = str(threads)
 

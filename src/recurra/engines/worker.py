@@ -2,7 +2,7 @@
 
 Each run has its own process, so that its peak memory can be measured and its crash does not affect other
 runs. On Linux it is a fork of this process, which has only loaded the libraries (3 s); elsewhere it is this
-process, which ends after one run.
+process, which ends after one run. A lasting worker makes all runs itself: they share what they have loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from recurra.engines.base import Call, answer_of
+from recurra.engines.base import Call, answer_of, end_of
 from recurra.runtime import end_with_parent
 
 __all__ = ["main"]
@@ -31,9 +31,13 @@ def main() -> None:
     # Output of libraries must not be mixed with the answers.
     out = os.dup(1)
     os.dup2(2, 1)
-    for name in sys.argv[2:]:
+    for name in sys.argv[3:]:
         importlib.import_module(name)
     calls = _Lines(0)
+    if sys.argv[2] == "lasting":
+        while (line := calls.next()) is not None:
+            _send(out, _answer(line, out, calls))
+        return
     if sys.platform != "linux":
         _send(out, _answer(calls.next(), out, calls))
         return
@@ -104,10 +108,7 @@ def _answer_in_fork(line: bytes, calls: _Lines, pass_on: Callable[[bytes], None]
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == 0:
         return answer
-    reason = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    if code == -9:
-        reason = "was killed, perhaps because memory ran out"
-    return json.dumps({"died": f"its process {reason}"}).encode()
+    return json.dumps({"died": f"its process {end_of(code)}"}).encode()
 
 
 def _relayed(

@@ -31,6 +31,7 @@ def tune(
     seeds: int = 3,
     jobs: int | None = None,
     engine: str = "processes",
+    address: str | None = None,
     reporter: Reporter | None = None,
 ) -> Tuned:
     """Searches for better settings for a file, and trains and tests the final model, as ``recurra tune``.
@@ -54,7 +55,8 @@ def tune(
         seeds: number of fresh seeds to compare the winner with the recipe; up to 20 if minutes are left; 0
             for no comparison.
         jobs: number of parallel runs; None for one per processor.
-        engine: ``processes`` or ``inline``.
+        engine: ``processes``, ``ray`` or ``inline``.
+        address: address of a Ray cluster; None to start one on this machine.
         reporter: receives the steps; None for no output.
 
     Returns:
@@ -80,5 +82,6 @@ def tune(
         test=None if test is None else Path(test),
         jobs=jobs,
         engine=engine,
+        address=address,
         reporter=reporter,
     )

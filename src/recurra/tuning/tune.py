@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from recurra.comparison.runs import DATA, append_line
+from recurra.comparison.runs import DATA, append_line, files_read
 from recurra.config import Config, merged_settings
 from recurra.directories import locked
-from recurra.engines import Call, Engine, RunError, open_engine, parallel_runs, threads_each
+from recurra.engines import Call, Engine, RunError, open_engine
 from recurra.errors import ConfigError, TrainingError
 from recurra.files import replacing
 from recurra.measure.study import Criterion
@@ -75,7 +75,6 @@ class _Run:
     search: Search
     clock: Clock
     engine: Engine
-    at_once: int
     folder: Path
     reporter: Reporter
     criterion: Criterion = field(init=False)
@@ -97,7 +96,8 @@ class _Run:
                 "measure": measure,
             }
         )
-        return Call(f"{WORKER}:run", job.model_dump(mode="json"))
+        files = files_read(job.settings, job.train, job.valid, job.test)
+        return Call(f"{WORKER}:run", job.model_dump(mode="json"), files)
 
 
 def tune_files(
@@ -109,6 +109,7 @@ def tune_files(
     test: Path | None = None,
     jobs: int | None = None,
     engine: str = "processes",
+    address: str | None = None,
     command: str = "",
     begun: float | None = None,
     reporter: Reporter | None = None,
@@ -124,7 +125,8 @@ def tune_files(
         valid: validation file, on which the trials are compared. If None, rows are held out.
         test: test file. If None, rows are held out, or those that the task tests on.
         jobs: number of parallel runs. If None, the number of processors.
-        engine: what makes the runs.
+        engine: what makes the runs: ``processes``, ``ray``, or ``inline`` for debugging.
+        address: address of a Ray cluster. If None, one is started on this machine.
         command: the command line, for the report.
         begun: value of `time.monotonic` when the minutes began; None for now.
         reporter: receives the steps.
@@ -148,23 +150,19 @@ def tune_files(
         raise ConfigError(f"models of task {config.task} can't be compared", where="recurra tune")
     fixed = [name for layer in request.layers[1:] for name in names_in(layer)]
     space = space_of(config.task, config, fixed)
-    at_once = parallel_runs(engine, jobs)
-    with locked(out):
+    with locked(out), open_engine(engine, jobs, address=address, preload=[WORKER]) as runs:
         files = [path for path in (data, valid, test) if path is not None]
         created = open_folder(out, identity(config, space, request.metric, files))
         try:
             parts = split(task, task.study, data, config, out / DATA, reporter, valid=valid, test=test)
             search = Search(out, space, config.train.seed, _higher(request.metric, task.study.criterion))
             clock = Clock(
-                request.minutes, started, search.remembered("seconds", 0.0), at_once, request.seeds,
+                request.minutes, started, search.remembered("seconds", 0.0), runs.at_once, request.seeds,
                 search.remembered("run_minutes"),
             )  # fmt: skip
             search.remember("run_minutes", clock.run_minutes)
-            with open_engine(engine, at_once, threads_each(at_once), [WORKER]) as runs:
-                run = _Run(
-                    request, config, task.study, parts, space, search, clock, runs, at_once, out, reporter
-                )
-                tuned = _tuned(run, command)
+            run = _Run(request, config, task.study, parts, space, search, clock, runs, out, reporter)
+            tuned = _tuned(run, command)
         except BaseException:
             if created and not (out / BEST).is_file():  # no trial was finished
                 forget(out)
@@ -237,7 +235,7 @@ def _search(run: _Run) -> None:
         {
             "varied": ", ".join(run.space),
             "chosen by": f"{run.criterion.name} on the validation rows",
-            "runs": f"{run.at_once} at a time, {limit}; {len(search.tried)} trials are done already",
+            "runs": f"{run.engine.at_once} at a time, {limit}; {len(search.tried)} trials are done already",
         }
     )
     if may_use_kernels(run.config):  # not within the time of the first runs, which would be trained less
@@ -264,7 +262,7 @@ def _search(run: _Run) -> None:
     begun = len(search.tried)
     while True:
         while (
-            len(waiting) < run.at_once
+            len(waiting) < run.engine.at_once
             and clock.may_begin(search.tried)
             and begun < (request.trials or math.inf)
         ):

@@ -86,8 +86,16 @@ def _answers(
         ([{"sentence": sentence.number} for sentence in batch], batch)
         for batch in _batches(sentences, waiting)
     )
-    work = Work(bundle, parts, _tagged, watch)
+    work = Work(bundle, parts, _tagged, watch, _packed, _unpacked)
     return Answers(FIELDS, answered(work), warnings=warnings, work=work)
+
+
+def _packed(sentences: list[Sentence]) -> list[list[Any]]:
+    return [[sentence.words, sentence.row, sentence.number] for sentence in sentences]
+
+
+def _unpacked(rows: list[list[Any]]) -> list[Sentence]:
+    return [Sentence(tuple(words), None, row, number) for words, row, number in rows]
 
 
 def _batches(sentences: Iterator[Sentence], waiting: Callable[[], bool]) -> Iterator[list[Sentence]]:

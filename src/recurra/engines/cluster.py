@@ -1,0 +1,362 @@
+"""The engine of many machines: each run is a task of a Ray cluster, which asks for its processors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from recurra.engines import node
+from recurra.engines.base import Call, Engine, OnReport, RunError, cores, result_of, threads_each
+from recurra.errors import ConfigError, DataError, DependencyError, RecurraError
+
+__all__ = ["Ray", "open_ray"]
+
+_TRIES = 2  # of a run whose own process dies
+_LOST = 4  # of one whose node, or process of Ray, is lost
+_STORE = 256 << 20  # bytes of the object store of a cluster on this machine; the rest goes to its disk
+_PIECE = 32 << 20  # bytes of a file that are one object
+_REACH = 5.0  # seconds until a machine has answered
+_JOIN = 30.0  # seconds until a cluster has accepted this machine
+_LONGEST = 40  # characters of a folder for sockets, whose paths may have 107
+_SAME_RESULTS = ("RECURRA_CHECKED_KERNELS", "RECURRA_LANES", "RECURRA_TILES")
+_QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+_PROBE = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="CRITICAL")
+print("joined")
+"""
+
+
+def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], lasting: bool) -> Ray:
+    """Returns the engine of a Ray cluster, which is started on this machine if there is no address.
+
+    Arguments are those of `recurra.engines.open_engine`.
+
+    Raises:
+        ConfigError: there is no cluster at the address, or no node of it has processors for a run.
+        DependencyError: Ray is not installed.
+    """
+    ray = _library()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():  # by the program that calls
+        return _joined(ray, jobs, preload, lasting, own=False)
+    if address is None or address == "local":
+        at_once = jobs or cores()
+        threads = threads_each(at_once)
+        folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=_short_folder()))
+        try:
+            with _signals_kept():
+                ray.init(
+                    address="local",
+                    num_cpus=at_once * threads,
+                    include_dashboard=False,
+                    object_store_memory=_STORE,
+                    _temp_dir=str(folder),
+                    _node_ip_address="127.0.0.1",
+                    **_QUIET,
+                )
+            return Ray(ray, at_once, threads, preload, lasting, own=True, folder=folder)
+        except BaseException as error:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, Exception):
+                raise RecurraError(f"Ray can't be started ({_last_line(str(error))})") from error
+            raise
+    _check_address(address)
+    with _signals_kept():
+        ray.init(address=address, **_QUIET)
+    try:
+        return _joined(ray, jobs, preload, lasting, own=True)
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
+def _library() -> Any:
+    """Ray, without statistics on its use, which it would send."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
+    try:
+        import ray
+    except ImportError:
+        raise DependencyError("Ray is not installed", hint="pip install 'recurra[ray]'") from None
+    return ray
+
+
+def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *, own: bool) -> Ray:
+    """The engine of the cluster that this process is connected with."""
+    sizes = [int(each["Resources"].get("CPU", 0)) for each in ray.nodes() if each["Alive"]]
+    all_of_them, largest = sum(sizes), max(sizes, default=0)
+    threads = threads_each(jobs or max(1, all_of_them), all_of_them)
+    if jobs is not None and "RECURRA_THREADS" not in os.environ:
+        threads = max(1, min(threads, largest))
+    if threads > largest:
+        raise ConfigError(
+            f"a run has {threads} threads, and the largest node of the cluster {largest} processors",
+            where="RECURRA_THREADS",
+            hint="set it to fewer",
+        )
+    return Ray(ray, jobs or max(1, all_of_them // threads), threads, preload, lasting, own=own)
+
+
+def _check_address(address: str) -> None:
+    """Checks that a cluster is there, in a process of its own, since Ray would try for minutes.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    hint = "give HOST:PORT of its head node, as ray start --head prints it"
+    if "://" in address:
+        raise ConfigError(f"{address} is not the address of a Ray cluster", where="--address", hint=hint)
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_REACH).close()
+        except (OSError, ValueError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ConfigError(
+                f"no Ray cluster answers at {address} ({reason})", where="--address", hint=hint
+            ) from None
+    command = [sys.executable, "-c", _PROBE, address]
+    try:
+        probe = subprocess.run(  # noqa: S603 - Ray itself
+            command, capture_output=True, text=True, timeout=_JOIN, start_new_session=True, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"what answers at {address} is no Ray cluster", where="--address", hint=hint
+        ) from None
+    if "joined" not in probe.stdout:
+        reason = _last_line(probe.stderr)
+        raise ConfigError(f"can't join the Ray cluster at {address} ({reason})", where="--address", hint=hint)
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason is given")
+
+
+def _short_folder() -> str:
+    """A folder for temporary files with a path that is short enough for sockets."""
+    found = tempfile.gettempdir()
+    return found if len(os.fsencode(found)) <= _LONGEST else "/tmp"  # noqa: S108 - mkdtemp within it
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Context in which Ray may set its handlers of signals; those before are restored at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _speak(allowed: bool) -> None:
+    """Lets Ray print or not: a lost node is not an error here, and Ray tells of it on stdout.
+
+    ``log_to_driver`` does not concern these lines, and there is no public switch for them.
+    """
+    from ray._private import worker
+
+    worker._worker_logs_enabled = allowed
+
+
+class _Lost(Exception):  # noqa: N818 - not an error of the run
+    """A node or a process of Ray was lost."""
+
+
+class Ray(Engine):
+    """Makes each run as a task of a Ray cluster, in a worker process beside the process of Ray.
+
+    A run whose process dies is made once more; one whose node is lost, up to three times more. The files of a
+    call go to the object store once, and to each node that needs them once.
+
+    Args:
+        ray: the library, connected with the cluster.
+        at_once: number of runs at the same time.
+        threads: number of threads of each, and of processors that it asks for.
+        preload, lasting: as in `recurra.engines.open_engine`.
+        own: whether to disconnect when the engine is closed, which ends a cluster on this machine alone.
+        folder: of such a cluster, which is then removed.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        at_once: int,
+        threads: int,
+        preload: Sequence[str] = (),
+        lasting: bool = False,
+        *,
+        own: bool,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(at_once, threads)
+        self._ray, self._own, self._folder = ray, own, folder
+        variables = {name: os.environ[name] for name in _SAME_RESULTS if name in os.environ}
+        self._files = f"recurra-ray-{secrets.token_hex(8)}"
+        setup = node.Setup(self._files, threads, variables, tuple(preload), lasting, version("recurra"))
+        self._setup = setup.to_json()
+        self._make = ray.remote(num_cpus=threads, max_retries=0)(node.make)
+        self._pool = ThreadPoolExecutor(at_once)
+        self._lock = threading.Lock()
+        self._sent: dict[tuple[str, Any], node.SentPath] = {}
+        self._running: set[Any] = set()
+        self._mailbox: Any = None
+        self._closed = False
+        if own:
+            _speak(False)
+
+    def submit(self, call: Call, on_report: OnReport | None = None) -> Future[Any]:
+        """Sends the run to the cluster, which makes it when processors are free; see `Engine.submit`."""
+        return self._pool.submit(self._run, call, on_report)
+
+    def close(self) -> None:
+        """Ends all runs, removes their files from the nodes, and disconnects."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)  # a thread sees it within a second
+        if self._folder is None:
+            self._leave_nothing()
+        if self._own:
+            self._ray.shutdown()
+            _speak(True)
+        self._sent.clear()
+        if self._folder is not None:
+            node.forget(self._files)  # the nodes are this machine
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, call: Call, on_report: OnReport | None) -> Any:
+        died = lost = 0
+        while True:
+            try:
+                answer = self._made(call, on_report)
+            except _Lost as error:
+                lost += 1
+                answer = {"died": str(error)}
+            else:
+                died += "died" in answer
+            if "died" not in answer or self._closed or died == _TRIES or lost == _LOST:
+                return result_of(answer)
+
+    def _made(self, call: Call, on_report: OnReport | None) -> dict[str, Any]:
+        """Makes a run once, and returns its answer.
+
+        Raises:
+            _Lost: its node or process of Ray was lost.
+            RecurraError: no run can be made.
+        """
+        ray, name = self._ray, secrets.token_hex(8)
+        with self._lock:  # a file is sent once
+            sent = [self._sent_path(path) for path in call.files]
+            if on_report is not None and self._mailbox is None:
+                self._mailbox = self._new_mailbox()
+        asked = json.dumps({"function": call.function, "argument": call.argument})
+        box = None if on_report is None else self._mailbox
+        run = self._make.remote(self._setup, asked, sent, box, name)
+        self._running.add(run)
+        said = None if box is None else box.next.remote(name)
+        try:
+            while True:
+                ready, _ = ray.wait([run] if said is None else [run, said], timeout=0.5)
+                if self._closed:
+                    raise RunError("it was ended")
+                if run in ready:
+                    return dict(json.loads(ray.get(run)))
+                if said in ready and box is not None and on_report is not None:
+                    number, record = ray.get(said)  # none is -1 before the end
+                    box.reply.remote(number, bool(on_report(json.loads(record))))
+                    said = box.next.remote(name)
+        except ray.exceptions.RayTaskError as error:  # not of the function, whose errors are in its answer
+            raise RecurraError(
+                f"a node of the Ray cluster can't make runs ({_last_line(str(error))})"
+            ) from error
+        except ray.exceptions.RayError as error:
+            raise _Lost(f"its node or process of Ray was lost ({type(error).__name__})") from error
+        except BaseException:
+            self._cancel(run)
+            raise
+        finally:
+            self._running.discard(run)
+            if box is not None:
+                box.end.remote(name)
+
+    def _cancel(self, run: Any) -> None:
+        with suppress(self._ray.exceptions.RayError, ValueError):  # it has ended
+            self._ray.cancel(run, force=True)
+            if self._folder is None:  # otherwise its processes end with the cluster
+                self._ray.wait([run], timeout=_REACH)
+
+    def _new_mailbox(self) -> Any:
+        """The actor for reports, on the node of this process."""
+        ray = self._ray
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        options = {"num_cpus": 0, "scheduling_strategy": here, "max_concurrency": 10_000}
+        return ray.remote(node.Mailbox).options(**options).remote()
+
+    def _sent_path(self, path: str) -> node.SentPath:
+        """The file or directory in the object store, put there unless it was before."""
+        root = Path(path)
+        try:
+            files = [file for file in sorted(root.rglob("*")) if file.is_file()] if root.is_dir() else [root]
+            state = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+            if (path, state) not in self._sent:
+                digest = hashlib.sha256(root.name.encode("utf-8", "surrogatepass"))
+                parts = []
+                for file in files:
+                    within = "" if file == root else file.relative_to(root).as_posix()
+                    digest.update(f"\0{within}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
+                    parts.append((within, list(self._pieces(file, digest))))
+                self._sent[path, state] = node.SentPath(path, digest.hexdigest(), parts)
+            return self._sent[path, state]
+        except OSError as error:
+            raise DataError(f"can't be read ({error.strerror})", where=path) from error
+
+    def _pieces(self, file: Path, digest: Any) -> Iterator[Any]:
+        with file.open("rb") as opened:
+            while piece := opened.read(_PIECE):
+                digest.update(piece)
+                yield self._ray.put(piece)
+
+    def _leave_nothing(self) -> None:
+        """Ends the runs on a cluster that goes on, and removes their files from its nodes."""
+        ray = self._ray
+        with suppress(ray.exceptions.RayError):
+            if self._mailbox is not None:
+                ray.kill(self._mailbox)
+            forget, affinity = (
+                ray.remote(num_cpus=0, max_retries=0)(node.forget),
+                ray.util.scheduling_strategies,
+            )
+            alive = [each["NodeID"] for each in ray.nodes() if each["Alive"]]
+            asked = [
+                forget.options(
+                    scheduling_strategy=affinity.NodeAffinitySchedulingStrategy(each, soft=False)
+                ).remote(self._files)
+                for each in (alive if self._sent else ())
+            ]
+            if asked:
+                ray.wait(asked, num_returns=len(asked), timeout=10.0)
