@@ -241,7 +241,8 @@ def _train(
     with isolated_training(device), memory_errors_in_one_line():
         if device.type == "cpu":
             require_memory(task, prepared)
-        with initial_weights(config.train.seed):
+        # Also of the initial weights, the last bits depend on the number of threads.
+        with _threads(world.threads), initial_weights(config.train.seed):
             model = task.build(config, prepared.assets)
         # The settings that a resumed run must share; prepared.key covers those of the data.
         covered = ("recipe", "data", "tokenizer", "train", "set_by_rule")
@@ -259,7 +260,8 @@ def _train(
         fitted = parts = None
         begun = time.perf_counter()
         if world.leads:
-            _try_out(task, prepared, model, training_setup)
+            with _threads(world.threads):
+                _try_out(task, prepared, model, training_setup)
             begun = time.perf_counter()
             fitted = task.fit_baseline(prepared, reporter) if baseline and task.fit_baseline else None
         spent = time.perf_counter() - begun
