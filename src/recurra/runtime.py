@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "choose_device",
+    "computing_with",
     "deterministic",
     "end_with_parent",
     "facts",
@@ -30,6 +31,7 @@ __all__ = [
     "keep_freed_memory",
     "let_idle_threads_sleep",
     "peak_memory",
+    "processors",
     "threads",
     "threads_asked",
     "use_threads",
@@ -84,6 +86,34 @@ def use_threads() -> int:
     if of_torch != torch.get_num_threads():
         torch.set_num_threads(of_torch)
     return count
+
+
+@contextmanager
+def computing_with(count: int) -> Iterator[None]:
+    """Context in which torch and the kernels have ``count`` threads, unless ``RECURRA_THREADS`` is set.
+
+    Example:
+        >>> with computing_with(1):
+        ...     use_threads() == (threads_asked() or 1)
+        True
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if threads_asked() is None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if threads_asked() is None:
+            torch.set_num_threads(before)
+
+
+def processors() -> int:
+    """Returns the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _note_fork() -> None:

@@ -43,6 +43,7 @@ def fit(
     minutes: options.Minutes = None,
     risk: options.Risk = None,
     continued: options.Continue = None,
+    workers: options.Workers = 1,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -86,6 +87,7 @@ def fit(
                 baseline=baseline,
                 command=shlex.join(["recurra", *sys.argv[1:]]),
                 begun=begun,
+                workers=workers,
                 reporter=screen,
             )
         screen.finish({**gone_on.as_json(), "forgotten": gone_on.bundle.metrics["forgotten"]})
@@ -122,6 +124,7 @@ def fit(
             baseline=baseline,
             command=shlex.join(["recurra", *sys.argv[1:]]),
             begun=begun,
+            workers=workers,
             reporter=screen,
         )
     screen.finish(result.as_json())
@@ -145,6 +148,7 @@ def pretrain(
     unfreeze_after: options.UnfreezeAfter = None,
     layerwise_lr: options.LayerwiseRate = None,
     minutes: options.Minutes = None,
+    workers: options.Workers = 1,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -182,6 +186,7 @@ def pretrain(
             resume=resume,
             overwrite=overwrite,
             begun=begun,
+            workers=workers,
             reporter=screen,
         )
     screen.finish(result)

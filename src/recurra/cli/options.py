@@ -145,6 +145,15 @@ Continue = Annotated[
         rich_help_panel=PRETRAINED,
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Number of processes that train the network together. torchrun works too.",
+        rich_help_panel=RUN,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing model in --out.", rich_help_panel=RUN)

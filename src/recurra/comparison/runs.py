@@ -123,15 +123,16 @@ def files_read(settings: Sequence[dict[str, Any]], *paths: Path | None) -> list[
     """Returns the paths of the files that a run reads, as they are written in its job.
 
     Args:
-        settings: Its layers of settings, which may name pretrained weights.
+        settings: Its layers of settings, which may name pretrained weights and a file of the vocabulary.
         paths: Its files of rows; None for those that it does not have.
 
     Example:
         >>> files_read([{"train": {"pretrained": "glove.txt"}}, {"model": {"units": 8}}], Path("a.csv"), None)
         ['a.csv', 'glove.txt']
     """
-    sections = [layer.get("train") or {} for layer in settings]
-    named = [section["pretrained"] for section in sections if section.get("pretrained")]
+    places = (("train", "pretrained"), ("language", "vocabulary"))
+    found = [(layer.get(section) or {}).get(key) for layer in settings for section, key in places]
+    named = [path for path in found if path]
     return list(dict.fromkeys([*(str(path) for path in paths if path is not None), *map(str, named)]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from recurra.io.examples import Examples
 
-__all__ = ["Batch", "Batches"]
+__all__ = ["Batch", "Batches", "even_parts"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,48 @@ class Batch:
     def steps(self) -> int:
         """The number of tokens of all texts, without padding."""
         return int(self.lengths.sum())
+
+    def part(self, number: int, parts: int) -> Batch:
+        """Returns one of several parts with about the same number of tokens; see `even_parts`.
+
+        Example:
+            >>> texts = Examples.from_arrays([np.arange(1, n + 1) for n in (3, 1, 2)])
+            >>> batch = next(Batches(texts, None, 3).epoch(0))
+            >>> [batch.part(number, 2).tokens.tolist() for number in (0, 1)]
+            [[[1, 2, 3]], [[1, 0], [1, 2]]]
+        """
+        rows = torch.from_numpy(even_parts(self.lengths.numpy(), parts)[number])
+        lengths = self.lengths[rows]
+        width = int(lengths.max()) if len(rows) else 0
+        return Batch(
+            tokens=self.tokens[rows, :width],
+            lengths=lengths,
+            labels=None if self.labels is None else self.labels[rows],
+            rows=self.rows[rows.numpy()],
+            weights=None if self.weights is None else self.weights[rows],
+        )
+
+
+def even_parts(lengths: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
+    """Returns the positions of the rows of each part, ascending.
+
+    The rows are given out from the longest to the shortest, each to the part with the fewest tokens.
+
+    Args:
+        lengths: ``(B,)`` lengths of the rows.
+        parts: the number of parts; if there are fewer rows, some parts are empty.
+
+    Example:
+        >>> [part.tolist() for part in even_parts(np.array([9, 2, 5, 4, 4]), 2)]
+        [[0, 4], [1, 2, 3]]
+    """
+    positions: list[list[int]] = [[] for _ in range(parts)]
+    totals = [(0, part) for part in range(parts)]
+    for row in np.argsort(-lengths, kind="stable").tolist():
+        total, part = totals[0]
+        positions[part].append(row)
+        heapq.heapreplace(totals, (total + int(lengths[row]), part))
+    return [np.array(sorted(rows), np.int64) for rows in positions]
 
 
 class Batches:

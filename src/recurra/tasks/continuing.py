@@ -106,6 +106,7 @@ def continue_files(
     command: str = "",
     begun: float | None = None,
     baseline: bool = True,
+    workers: int = 1,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains a saved classifier further on new rows, and measures what it has forgotten.
@@ -122,7 +123,7 @@ def continue_files(
         settings: Settings of the sections train, data and predict, as a nested dictionary.
         valid, test: As those of `recurra.tasks.fit.fit_files`.
         overwrite: Whether a model in ``out`` may be replaced.
-        command, begun, baseline: As those of `fit_files`.
+        command, begun, baseline, workers: As those of `fit_files`.
         reporter: Receives the steps.
 
     Raises:
@@ -154,6 +155,7 @@ def continue_files(
         baseline=baseline,
         command=command,
         begun=begun,
+        workers=workers,
         continued=(folder, bundle),
         reporter=reporter,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,17 +19,19 @@ from recurra.layers import compile_ahead
 from recurra.layers.summary import summarize
 from recurra.measure.report import framed, render
 from recurra.store import AnyBundle
-from recurra.tasks.base import Assessment, AssessOptions
+from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task
 from recurra.tasks.card import began_from, fit_report, today
 from recurra.tasks.continuing import GoesOn, forgotten
 from recurra.tasks.minutes import Budget, Plan, spoken
 from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.training import Trained, may_use_kernels, train_bundle
-from recurra.tasks.transfer import open_pretrained
+from recurra.tasks.training import Trained, follow_training, may_use_kernels, train_bundle
+from recurra.tasks.transfer import Pretrained, open_pretrained
+from recurra.tasks.use import load
+from recurra.tasks.workers import Join, follower, gathered, under_torchrun
 from recurra.train.loop import Outcome
 
-__all__ = ["Fitted", "fit_files", "pretrain_files"]
+__all__ = ["Fitted", "fit_files", "follow_files", "pretrain_files"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,15 @@ def fit_files(
     command: str = "",
     begun: float | None = None,
     continued: tuple[Path, AnyBundle] | None = None,
+    workers: int = 1,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains on ``data``, tests, and saves the model with its report in ``out``.
 
     Under ``train.minutes`` all of this takes as many minutes at most (docs/decisions/0033-minutes.md).
+    Several processes train the network together (docs/decisions/0048-distributed.md); this one does
+    everything else. Under torchrun all of its processes call this function; the first one returns, and the
+    others end when the network is trained.
 
     Args:
         data: the training file.
@@ -108,17 +116,23 @@ def fit_files(
         continued: the directory and the bundle of a model whose training goes on with these rows, see
             `recurra.tasks.continuing`; None for a new one.
         begun: value of `time.monotonic` when ``train.minutes`` began; None for now.
+        workers: number of processes that train together. A resumed run must have as many.
         reporter: receives the steps.
 
     Raises:
         RecurraError: unusable input, settings or ``out``; no partial file is left.
+        TrainingError: one of several processes has ended; the last checkpoint is kept.
+        SystemExit: in a process of torchrun that is not the first one.
     """
+    files = _Files(data, valid, test, unlabeled, continued)
+    _end_if_follower(files, config, resume)
     reporter = reporter or Reporter()
     budget = Budget(config.train.minutes, begun)
-    with _claimed(out, resume, overwrite) as claim:
-        trained = _train_files(
-            data, config, claim, valid, test, resume, reporter, budget, baseline, unlabeled, continued
-        )
+    with (
+        _claimed(out, resume, overwrite) as claim,
+        gathered(workers, files.call(config, resume)) as join,
+    ):
+        trained = _train_files(files, config, claim, resume, reporter, budget, baseline, join)
         bundle, prepared = trained.bundle, trained.prepared
         reporter.step("Testing")
         if prepared.test is None:
@@ -152,6 +166,7 @@ def pretrain_files(
     resume: bool = False,
     overwrite: bool = False,
     begun: float | None = None,
+    workers: int = 1,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Trains a network to initialize others from, and saves it in ``out``.
@@ -164,9 +179,14 @@ def pretrain_files(
         raise ConfigError(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
+    files = _Files(data, valid)
+    _end_if_follower(files, config, resume)
     budget = Budget(config.train.minutes, begun)
-    with _claimed(out, resume, overwrite) as claim:
-        trained = _train_files(data, config, claim, valid, None, resume, reporter, budget, None)
+    with (
+        _claimed(out, resume, overwrite) as claim,
+        gathered(workers, files.call(config, resume)) as join,
+    ):
+        trained = _train_files(files, config, claim, resume, reporter, budget, None, join)
         bundle, record = trained.bundle, trained.record(data, valid)
         bundle.metrics = {"training": record}
         words, width = len(bundle.assets.words()), bundle.config.model.embedding
@@ -199,39 +219,104 @@ It answers as any model does, but was never tested: `recurra evaluate . DATA` me
 """
 
 
+@dataclass(frozen=True)
+class _Files:
+    """What a network is trained on; attributes are those of `fit_files`."""
+
+    data: Path
+    valid: Path | None = None
+    test: Path | None = None
+    unlabeled: Path | None = None
+    continued: tuple[Path, AnyBundle] | None = None
+
+    def call(self, config: Config, resume: bool) -> dict[str, Any]:
+        """Returns the arguments of `follow_files` as JSON values."""
+        files = {"data": self.data, "valid": self.valid, "test": self.test, "unlabeled": self.unlabeled}
+        if self.continued is not None:
+            files["continued"] = self.continued[0]
+        given = {name: str(path) for name, path in files.items() if path is not None}
+        return {**given, "config": config.model_dump(mode="json", exclude_unset=True), "resume": resume}
+
+    def read(
+        self, task: Task[Any, Any], config: Config, reporter: Reporter
+    ) -> tuple[Prepared[Any, Any, Any], Pretrained | None, GoesOn | None]:
+        """Returns the data, and what the weights begin from."""
+        pretrained, files = None, {"valid": self.valid, "test": self.test}
+        if self.continued is None:
+            config, pretrained = open_pretrained(config, unlabeled=self.unlabeled is not None)
+        if may_use_kernels(config):
+            compile_ahead(config.model.cell)
+        if self.continued is not None and task.continued is not None:
+            folder, before = self.continued
+            prepared = task.continued(before, self.data, config, reporter, **files)
+            return prepared, None, GoesOn.of(folder, before, len(prepared.assets.words()))
+        if self.unlabeled is None:
+            return task.prepare(self.data, config, reporter, **files), pretrained, None
+        if task.prepare_with_unlabeled is None:
+            hint = "leave it out, or pretrain a model of the texts for --pretrained"
+            raise ConfigError(
+                f"task {config.task} can't use unlabelled texts", where="--unlabeled", hint=hint
+            )
+        prepared = task.prepare_with_unlabeled(self.data, config, reporter, **files, unlabeled=self.unlabeled)
+        return prepared, pretrained, None
+
+
+def follow_files(
+    join: Join,
+    data: str,
+    config: dict[str, Any],
+    resume: bool,
+    valid: str | None = None,
+    test: str | None = None,
+    unlabeled: str | None = None,
+    continued: str | None = None,
+) -> None:
+    """Trains as one of several processes, which is not the first one; nothing is written or reported.
+
+    Args:
+        join: joins the processes; it returns when the first one has read the files, and what it has tokenized
+            is in the cache.
+        config: the settings that are set, as a nested dictionary.
+        data, resume, valid, test, unlabeled, continued: as those of `fit_files`.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process says when to stop
+    rest = [None if path is None else Path(path) for path in (valid, test, unlabeled)]
+    before = None if continued is None else (Path(continued), load(Path(continued)))
+    files = _Files(Path(data), rest[0], rest[1], rest[2], before)
+    settings = task_info(str(config["task"])).config_class().model_validate(config)
+    task = task_named(settings.task)
+    world = join(settings.train.device)
+    prepared, pretrained, goes_on = files.read(task, settings, Reporter())
+    budget = Budget(settings.train.minutes)
+    follow_training(
+        task, prepared, world, pretrained=pretrained, goes_on=goes_on, resume=resume, budget=budget
+    )
+
+
+def _end_if_follower(files: _Files, config: Config, resume: bool) -> None:
+    """In a process of torchrun that is not the first one: trains with the others, and ends."""
+    if under_torchrun()[0] == 0:
+        return
+    with follower() as join:
+        follow_files(join, **files.call(config, resume))
+    raise SystemExit(0)
+
+
 def _train_files(
-    data: Path,
+    files: _Files,
     config: Config,
     claim: Claim,
-    valid: Path | None,
-    test: Path | None,
     resume: bool,
     reporter: Reporter,
     budget: Budget,
     baseline: bool | None,
-    unlabeled: Path | None = None,
-    continued: tuple[Path, AnyBundle] | None = None,
+    join: Join,
 ) -> Trained[Any, Any]:
-    """Trains on ``data`` and saves the model; arguments and errors are those of `fit_files`."""
+    """Trains on files and saves the model; arguments and errors are those of `fit_files`."""
     task = task_named(config.task)
-    pretrained, goes_on = None, None
-    if continued is None:
-        config, pretrained = open_pretrained(config, unlabeled=unlabeled is not None)
-    if may_use_kernels(config):
-        compile_ahead(config.model.cell)
-    if continued is not None and task.continued is not None:
-        folder_before, before = continued
-        prepared = task.continued(before, data, config, reporter, valid=valid, test=test)
-        goes_on = GoesOn.of(folder_before, before, len(prepared.assets.words()))
-    elif unlabeled is None:
-        prepared = task.prepare(data, config, reporter, valid=valid, test=test)
-    elif task.prepare_with_unlabeled is not None:
-        prepared = task.prepare_with_unlabeled(
-            data, config, reporter, valid=valid, test=test, unlabeled=unlabeled
-        )
-    else:
-        hint = "leave it out, or pretrain a model of the texts for --pretrained"
-        raise ConfigError(f"task {config.task} can't use unlabelled texts", where="--unlabeled", hint=hint)
+    prepared, pretrained, goes_on = files.read(task, config, reporter)
+    world = join(config.train.device)
     folder = claim.folder / store.TRAINING
     try:
         trained = train_bundle(
@@ -244,6 +329,7 @@ def _train_files(
             resume=resume,
             budget=budget,
             baseline=baseline,
+            world=world,
         )
     except BaseException:
         if folder.is_dir() and not store.has_checkpoint(claim.folder):

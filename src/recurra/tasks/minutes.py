@@ -16,6 +16,7 @@ from recurra.files import replacing
 from recurra.layers.network import Network
 from recurra.tasks.base import Prepared, TrainingSetup
 from recurra.tasks.reporter import Reporter
+from recurra.train.distributed import ALONE, World
 from recurra.train.observer import Observer
 from recurra.train.state import EpochRecord
 from recurra.train.trial import seconds_per_epoch
@@ -274,6 +275,7 @@ def measured(
     *,
     others: float = 0.0,
     tested: bool = True,
+    world: World = ALONE,
 ) -> TimeLeft:
     """Trains on trial batches and returns the time left, as far as it is known before the first validation.
 
@@ -285,6 +287,7 @@ def measured(
         reporter: shows the progress over the trial batches.
         others: seconds that what is tested beside the network takes for a row: n-grams or a baseline.
         tested: whether the model is tested after training.
+        world: the processes that train together, all of which measure.
     """
     with reporter.counting("measuring the speed", None) as tick:
         epoch = seconds_per_epoch(
@@ -295,6 +298,7 @@ def measured(
             limit=min(_TRIAL_SECONDS, max(0.2, _TRIAL_SHARE * budget.left())),
             layers=model.layer_groups(),
             tick=tick,
+            world=world,
         )
     valid = max(1, len(prepared.valid))
     trained = max(1, len(prepared.train if prepared.soft is None else prepared.soft))

@@ -99,10 +99,10 @@ def language_model(
     reporter.facts(
         {"language model": f"of {count:,} texts, {len(examples.flat):,} tokens, {config.train.epochs} epochs"}
     )
-    with store.claimed(folder) as claim:
-        if store.is_bundle(folder):
-            reporter.note("this language model was trained before: it is taken from the cache")
-        else:
+    if store.is_bundle(folder):
+        reporter.note("this language model was trained before: it is taken from the cache")
+    else:
+        with store.claimed(folder) as claim:
             bundle = _trained(_prepared(config, tokenizer, examples, corpus.name, key), claim, reporter)
             store.save(bundle, claim)
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)

@@ -21,6 +21,7 @@ from recurra.errors import ConfigError, DataError, TrainingError
 from recurra.generators import Generators
 from recurra.train.adversary import Adversary
 from recurra.train.average import WeightAverage
+from recurra.train.distributed import ALONE, World
 from recurra.train.objective import AnyBatch, BatchSource, Objective
 from recurra.train.observer import Observer, Observers, TensorBoardLog
 from recurra.train.optimizers import (
@@ -62,6 +63,7 @@ def train(
     fingerprint: str = "",
     layers: Sequence[Iterable[nn.Parameter]] = (),
     time_left: Callable[[], float] | None = None,
+    world: World = ALONE,
 ) -> Outcome:
     """Trains ``model`` in place and leaves it in evaluation mode with the best weights.
 
@@ -93,9 +95,12 @@ def train(
         time_left: called after each batch; training ends when it returns 0 or less. A part of an epoch is
             then validated like a whole one, but the checkpoint is that before the validation: resuming
             continues the epoch.
+        world: the processes that train together. All of them call this function with the same batches and
+            settings; the first one validates and writes to ``folder``, and of the others ``validate``,
+            ``folder`` and ``time_left`` are not used. Each computes its share of every batch.
 
     Raises:
-        DataError: there are no training examples, or they have no labels.
+        DataError: there are no training examples, they have no labels, or the processes have other ones.
         ConfigError: the checkpoint was made with other settings, or validation lacks the monitored metric.
         BundleError: the checkpoint to resume from is missing or damaged.
         TrainingError: the loss, a gradient or a weight is not finite; the last good checkpoint is kept.
@@ -111,30 +116,38 @@ def train(
     weights = [w for w in model.parameters() if w.requires_grad or frozen_epochs]
     if len(batches) == 0:
         raise DataError("there is no training example")
+    if world.told([fingerprint, len(batches)]) != [fingerprint, len(batches)]:
+        raise DataError(
+            "this process of the training has other data than the first", hint="give all the same"
+        )
     total_steps = config.epochs * len(batches)
     shares = None if config.layerwise_lr is None else layer_shares(layers, config.layerwise_lr)
     optimizer = make_optimizer(weights, config, shares)
     state = TrainState(EarlyStopping(config.monitor, config.patience))
-    generators = Generators(config.seed)
+    generators = Generators(world.seed(config.seed))
+    world.copy_weights(model)
     adversary = Adversary(model, config.adversarial) if config.adversarial else None
-    average = WeightAverage(model, config.average * len(batches)) if config.average else None
+    average = WeightAverage(model, config.average * len(batches)) if config.average and world.leads else None
     checkpoints = Checkpoints(
-        folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average
+        folder, model, optimizer, objective, generators, config, len(batches), fingerprint, average, world
     )
 
-    out_of_time = False
+    was_interrupted = out_of_time = False
     with generators.in_use(), _deferred_interrupts() as interrupted:
         if resume:
             checkpoints.restore(state)
             _write_history(folder, state)  # the run may have been killed between its checkpoint and this file
         else:
             checkpoints.save(state)  # also checks before the first epoch that the folder can be written
-        observer = _with_tensorboard(observer, config, folder, state.step)
+        if world.leads:
+            observer = _with_tensorboard(observer, config, folder, state.step)
+        observer = observer or Observer()
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
 
             while state.epoch <= config.epochs and not state.stopping.exhausted:
-                if interrupted.is_set() or out_of_time:
+                was_interrupted, out_of_time = world.agree(interrupted.is_set(), out_of_time)
+                if was_interrupted or out_of_time:
                     break
                 for weight in later:
                     weight.requires_grad_(state.epoch > frozen_epochs)
@@ -143,27 +156,32 @@ def train(
                 for batch in batches.epoch(state.epoch, start=state.batch):
                     rate = learning_rate(config, state.step, total_steps)
                     set_learning_rate(optimizer, rate)
-                    value = _step(model, batch, objective, optimizer, weights, config, state, adversary)
+                    value = _step(
+                        model, batch, objective, optimizer, weights, config, state, adversary, world
+                    )
                     steps, seconds = batch.steps, time.perf_counter() - clock
                     state.count(value, batch.size, steps, seconds)
                     if average is not None:
                         average.update(state.step)
                     observer.on_batch(state.epoch, state.batch, value, steps, seconds)
                     out_of_time = time_left is not None and time_left() <= 0
-                    stopping = interrupted.is_set() or out_of_time
-                    if state.batch < len(batches) and (stopping or checkpoints.due):
+                    was_interrupted, out_of_time, due = world.agree(
+                        interrupted.is_set(), out_of_time, checkpoints.due
+                    )
+                    stopping = was_interrupted or out_of_time
+                    if state.batch < len(batches) and (stopping or due):
                         checkpoints.save(state)
                         if stopping:
                             break
                     clock = time.perf_counter()
                 whole = state.batch == len(batches)
-                if whole or not interrupted.is_set():
+                if whole or not was_interrupted:
                     model.eval()
                     with nullcontext() if average is None else average.in_place():
                         with torch.no_grad():
-                            metrics = validate(model)
+                            metrics = world.told(_floats(validate(model)) if world.leads else None)
                         improved = bool(metrics) and state.stopping.update(state.epoch, metrics)
-                        if improved:
+                        if improved and world.leads:
                             weights_now = model.state_dict()
                             state.best_weights = {n: t.detach().cpu().clone() for n, t in weights_now.items()}
                     record = state.end_epoch(rate, metrics)
@@ -181,13 +199,17 @@ def train(
     elif average is not None:
         average.keep()
     model.eval()
-    stopped: Stopped = "interrupted" if interrupted.is_set() else "time"
+    stopped: Stopped = "interrupted" if interrupted.is_set() or was_interrupted else "time"
     if state.step % len(batches) == 0:
         if state.stopping.exhausted:
             stopped = "patience"
         elif state.epoch > config.epochs:
             stopped = "epochs"
     return Outcome(state.history, state.best_epoch, stopped)
+
+
+def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _write_history(folder: Path | None, state: TrainState) -> None:
@@ -204,6 +226,7 @@ def _step(
     config: TrainConfig,
     state: TrainState,
     adversary: Adversary | None,
+    world: World,
 ) -> float:
     """Trains on one batch (loss, gradients, clipping, optimizer step) and returns the loss.
 
@@ -211,20 +234,36 @@ def _step(
     """
     optimizer.zero_grad()
     carried = {} if adversary is None else dict(objective.state_dict())
-    value = objective(model, batch)
-    number = value.item()
+    number = _gradients(model, batch, objective, world)
     _require_finite("loss", number, config, state)
-    value.backward()  # type: ignore[no-untyped-call]
     if adversary is not None:
         with adversary.in_place() as perturbed:
             if perturbed:
                 objective.load_state_dict(carried)  # both losses are of the same batch
-                objective(model, batch).backward()  # type: ignore[no-untyped-call]
+                if not world.leads:
+                    optimizer.zero_grad()  # the first gradients are summed already, and are added once
+                _gradients(model, batch, objective, world)
     if config.clip_norm is not None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         _require_finite("gradient", clip_by_global_norm(gradients, config.clip_norm), config, state)
     optimizer.step()
     return number
+
+
+def _gradients(model: nn.Module, batch: AnyBatch, objective: Objective, world: World) -> float:
+    """Adds the gradients of the loss of a batch to those of the weights, and returns the loss.
+
+    Each process of ``world`` computes those of its part, as a share of the items of the batch.
+    """
+    part = world.share(batch)
+    number = 0.0
+    if part.size or part is batch:
+        value = objective(model, part)
+        if part is not batch:
+            value = value * (part.size / batch.size)
+        number = value.item()
+        value.backward()  # type: ignore[no-untyped-call]
+    return world.sum_gradients(model, number)
 
 
 def _require_finite(what: str, number: float, config: TrainConfig, state: TrainState) -> None:
@@ -240,14 +279,13 @@ def _require_finite(what: str, number: float, config: TrainConfig, state: TrainS
 
 def _with_tensorboard(
     observer: Observer | None, config: TrainConfig, folder: Path | None, steps_done: int
-) -> Observer:
+) -> Observer | None:
     """Returns the observer, combined with a TensorBoard log if ``config.tensorboard`` is set."""
-    observer = observer or Observer()
     if not config.tensorboard:
         return observer
     if folder is None:
         raise ConfigError("TensorBoard logs need a folder to write to", where="train.tensorboard")
-    return Observers(observer, TensorBoardLog(folder / "tensorboard", steps_done))
+    return Observers(observer or Observer(), TensorBoardLog(folder / "tensorboard", steps_done))
 
 
 @contextmanager

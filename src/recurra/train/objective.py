@@ -26,6 +26,12 @@ class AnyBatch(Protocol):
     def steps(self) -> int:
         """Number of time steps, padding not counted."""
 
+    def part(self, number: int, parts: int) -> AnyBatch:
+        """Returns the part of this number, from 0, of the batch in ``parts`` parts of about equal length.
+
+        A part may be empty; its ``size`` is then 0. In every batch of a stream the same rows are in a part.
+        """
+
 
 class BatchSource(Protocol):
     """The batches of every epoch."""

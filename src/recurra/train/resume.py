@@ -6,6 +6,7 @@ optimizer/N/KEY      the optimizer's state of the N-th trained weight
 average/NAME         the average of the weights, if there is one
 carried/NAME         the objective's state
 rng/cpu, rng/cuda    the states of the training's random generators, which draw the dropout masks
+N/carried, N/rng     the same of the N-th of several processes, from 1
 (JSON)               TrainState, and the settings that must be equal when training resumes
 """
 
@@ -25,6 +26,7 @@ from recurra.errors import BundleError, ConfigError, TrainingError
 from recurra.generators import Generators
 from recurra.train.average import WeightAverage
 from recurra.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from recurra.train.distributed import ALONE, World
 from recurra.train.objective import Objective
 from recurra.train.state import TrainState
 
@@ -51,6 +53,8 @@ class Checkpoints:
         fingerprint: describes what else training depends on (data, tokenizer, model). If it is a JSON
             object, an error names the entries that differ.
         average: saved, and restored in place.
+        world: the processes that train together. The first one reads and writes the file; the others send
+            what is theirs, and get what they need. Their number must equal that of the checkpoint.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Checkpoints:
         batches_per_epoch: int,
         fingerprint: str,
         average: WeightAverage | None = None,
+        world: World = ALONE,
     ) -> None:
         self.path = None if folder is None else folder / FILE_NAME
         self.model = model
@@ -71,12 +76,15 @@ class Checkpoints:
         self.objective = objective
         self.generators = generators
         self.average = average
+        self.world = world
         self.epochs = config.epochs
         self.settings: dict[str, Any] = {
             "train": config.model_dump(mode="json"),
             "batches_per_epoch": batches_per_epoch,
             "fingerprint": fingerprint,
         }
+        if world.size > 1:
+            self.settings["workers"] = world.size
         self._every = config.checkpoint_minutes * 60
         self._saved_at = time.monotonic()
 
@@ -93,13 +101,17 @@ class Checkpoints:
             TrainingError: a weight is not finite; the previous checkpoint is kept.
         """
         self._require_finite_weights(state)
+        own = self._own()
+        others = self.world.gathered(own)
         if self.path is None:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (state.best_weights or {}).items()}
         if self.average is not None:
             tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
-        tensors |= {f"carried/{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        tensors |= own
+        for rank, theirs in enumerate(others, 1):
+            tensors |= {f"{rank}/{name}": tensor for name, tensor in theirs.items()}
         values: dict[str, Any] = {}
         for index, entries in self.optimizer.state_dict()["state"].items():
             for key, value in entries.items():
@@ -107,8 +119,6 @@ class Checkpoints:
                     tensors[f"optimizer/{index}/{key}"] = value
                 else:
                     values[f"{index}/{key}"] = value
-        for device in self._devices():
-            tensors[f"rng/{device.type}"] = self.generators.on(device).get_state()
         save_checkpoint(
             self.path, tensors, {"settings": self.settings, "optimizer": values, "state": state.to_json()}
         )
@@ -121,26 +131,44 @@ class Checkpoints:
             BundleError: the checkpoint is missing or damaged.
             ConfigError: it was made with other settings, data or another model; the message says which.
         """
-        if self.path is None:
-            raise ConfigError("there is no folder to resume from", hint="pass the folder of the checkpoint")
-        tensors, saved = load_checkpoint(self.path)
+        tensors: dict[str, Tensor] = {}
+        saved: dict[str, Any] = {}
+        if self.world.leads:
+            if self.path is None:
+                raise ConfigError(
+                    "there is no folder to resume from", hint="pass the folder of the checkpoint"
+                )
+            tensors, saved = load_checkpoint(self.path)
         try:
-            self._require_same_settings(saved["settings"])
+            if self.world.leads:
+                self._require_same_settings(saved["settings"])
+                state.best_weights = _below(tensors, "best/") or None
+                if self.average is not None:
+                    self.average.load_state_dict(_below(tensors, "average/"))
+            saved = self.world.told(saved)
+            tensors = self.world.sent(
+                {name: each for name, each in tensors.items() if not name.startswith(("best/", "average/"))}
+            )
             self._load_weights(_below(tensors, "model/"))
             self._load_optimizer(_below(tensors, "optimizer/"), saved["optimizer"])
-            if self.average is not None:
-                self.average.load_state_dict(_below(tensors, "average/"))
-            self.objective.load_state_dict(_below(tensors, "carried/"))
             state.load_json(saved["state"])
-            state.best_weights = _below(tensors, "best/") or None
+            own = tensors if self.world.leads else _below(tensors, f"{self.world.rank}/")
+            self.objective.load_state_dict(_below(own, "carried/"))
             for device in self._devices():
                 name = f"rng/{device.type}"
-                if name in tensors or device.type == "cpu":  # the checkpoint may be of another device
-                    self.generators.on(device).set_state(tensors[name])
+                if name in own or device.type == "cpu":  # the checkpoint may be of another device
+                    self.generators.on(device).set_state(own[name])
         except KeyError as error:
             raise BundleError(
                 f"the checkpoint has no {error.args[0]}", where=self.path, hint="delete it and train again"
             ) from error
+
+    def _own(self) -> dict[str, Tensor]:
+        """What belongs to this process alone."""
+        own = {f"carried/{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        for device in self._devices():
+            own[f"rng/{device.type}"] = self.generators.on(device).get_state()
+        return own
 
     def _devices(self) -> set[torch.device]:
         """The devices whose generators a step may use."""
@@ -169,6 +197,14 @@ class Checkpoints:
         old, now = before["batches_per_epoch"], self.settings["batches_per_epoch"]
         if old != now and not differences:
             differences.append(f"an epoch had {old} batches, now {now}")
+        processes = before.get("workers", 1)
+        if processes != self.world.size:
+            raise ConfigError(
+                f"the checkpoint was made by {processes} processes, now there are {self.world.size}: "
+                "dropout and rounding depend on their number",
+                where=self.path,
+                hint=f"resume with --workers {processes}, or train without --resume",
+            )
         if differences:
             raise ConfigError(
                 f"the checkpoint was made with other settings: {', '.join(differences)}",

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from recurra.config import TrainConfig
+from recurra.train.distributed import ALONE, World
 from recurra.train.loop import train
 from recurra.train.objective import BatchSource, Objective
 from recurra.train.observer import Observer
@@ -55,6 +56,7 @@ def seconds_per_epoch(
     layers: Sequence[Iterable[nn.Parameter]] = (),
     clock: Callable[[], float] = time.perf_counter,
     tick: Callable[[int], object] = lambda batches: None,
+    world: World = ALONE,
 ) -> float:
     """Returns the seconds that one epoch over all batches takes, without validation.
 
@@ -62,7 +64,8 @@ def seconds_per_epoch(
     if the whole training takes less than 10 seconds. The first batch is not counted if there are others: it
     pays for memory and caches. Since batches have different lengths, the time of the others is scaled by
     their tokens. Afterwards weights and objective are as before, bit for bit; no generator of the training is
-    used. ``tick`` is called with 1 after each batch.
+    used. ``tick`` is called with 1 after each batch. All processes of ``world`` make the same steps, as many
+    as the first one asks for.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -87,6 +90,7 @@ def seconds_per_epoch(
             observer=stopwatch,
             layers=layers,
             time_left=stopwatch.time_left,
+            world=world,
         )
     finally:
         model.load_state_dict(weights)

@@ -10,11 +10,13 @@ level, a recurrent network, reads the first level's evidence word by word and no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from recurra.errors import DataError
 from recurra.io.batcher import Batch
+from recurra.io.cache import cache_folder, content_key, replacing_cached
 from recurra.io.examples import Examples
 from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.features import Features
@@ -33,7 +36,7 @@ from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part
 from recurra.train.objective import StatelessLoss, supervised
 
-__all__ = ["CLASSES", "Evidence", "encoded_texts", "fit_evidence", "with_evidence"]
+__all__ = ["CLASSES", "Evidence", "cached_evidence", "encoded_texts", "fit_evidence", "with_evidence"]
 
 CLASSES = 20
 """Classes up to which the network reads evidence: there are three features and five models of each."""
@@ -63,6 +66,32 @@ class Evidence:
     weights: NDArray[np.float32]
     model_of: NDArray[np.int64]
     scales: NDArray[np.float32]
+
+
+def cached_evidence(
+    key: str, train: Part, label_kind: str, classes: int, vocab_size: int, ngrams: int, reporter: Reporter
+) -> Evidence:
+    """Returns what `fit_evidence` does, of files from the cache if it is there.
+
+    So a resumed training does not fit it again, and of several processes that train together only one does.
+
+    Args:
+        key: the key of the data, `Prepared.key`; empty for texts from Python, which are not cached.
+        train, label_kind, classes, vocab_size, ngrams, reporter: as for `fit_evidence`.
+    """
+    if not key:
+        return fit_evidence(train, label_kind, classes, vocab_size, ngrams, reporter)
+    columns = [train.rows, _labels(train.examples), train.examples.groups]
+    digests = [hashlib.sha256(b"" if each is None else each.tobytes()).hexdigest() for each in columns]
+    settings = (label_kind, str(classes), str(vocab_size), str(ngrams), str(_WORK))
+    path = cache_folder() / f"{content_key([], key, *digests, *settings, 'evidence 1')}.evidence.safetensors"
+    try:
+        return Evidence(**safetensors.numpy.load_file(path))
+    except (OSError, TypeError, safetensors.SafetensorError):  # not there, or damaged
+        found = fit_evidence(train, label_kind, classes, vocab_size, ngrams, reporter)
+    with replacing_cached(path) as draft:
+        safetensors.numpy.save_file(dict(vars(found)), draft)
+    return found
 
 
 def fit_evidence(

@@ -38,7 +38,7 @@ from recurra.tasks.classification.check import check_files
 from recurra.tasks.classification.continued import CONTINUED, continued
 from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.ensemble import loss_of_members
-from recurra.tasks.classification.evidence import fit_evidence, with_evidence
+from recurra.tasks.classification.evidence import cached_evidence, with_evidence
 from recurra.tasks.classification.experts_view import experts_sentence, report_experts
 from recurra.tasks.classification.explaining import explain_text, label_log_odds
 from recurra.tasks.classification.fitted import fit_experts, fit_parts
@@ -127,7 +127,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"
     if key not in prepared.fitted:  # the same for every seed
-        prepared.fitted[key] = fit_evidence(rows, kind, len(labels.names), V, most, reporter)
+        prepared.fitted[key] = cached_evidence(prepared.key, rows, kind, len(labels.names), V, most, reporter)
     evidence = prepared.fitted[key]
     return TrainingSetup(batches, with_evidence(model.evidence, evidence, rows, loss), validate)
 

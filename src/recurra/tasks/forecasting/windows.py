@@ -38,6 +38,11 @@ class WindowBatch:
         """Number of time steps, ``B * T``."""
         return self.inputs.shape[0] * self.inputs.shape[1]
 
+    def part(self, number: int, parts: int) -> WindowBatch:
+        """Returns one of several parts with about the same number of windows."""
+        rows = slice(number * self.size // parts, (number + 1) * self.size // parts)
+        return WindowBatch(self.inputs[rows], self.present[rows], self.last[rows], self.targets[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:

@@ -113,6 +113,13 @@ class StreamBatch:
         """Number of time steps, equal to :attr:`size`."""
         return self.size
 
+    def part(self, number: int, parts: int) -> StreamBatch:
+        """Returns one of several parts, of neighbouring streams; the same ones in every window."""
+        B = len(self.tokens)
+        rows = slice(number * B // parts, (number + 1) * B // parts)
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return StreamBatch(self.tokens[rows], self.targets[rows], lengths, self.fresh)
+
 
 class _Windows:
     """Windows of ``bptt`` steps of parallel rows of a stream; rows may end at different steps.

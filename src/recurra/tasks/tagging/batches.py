@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from recurra.errors import DataError
-from recurra.io.batcher import Batch, Batches
+from recurra.io.batcher import Batch, Batches, even_parts
 from recurra.io.examples import Examples
 
 __all__ = ["IGNORED", "Forms", "TaggedBatch", "TaggedBatches", "TaggedSentences"]
@@ -123,13 +123,34 @@ class TaggedBatch:
 
     @property
     def size(self) -> int:
-        """Number of words, over which the loss is averaged."""
-        return int(self.lengths.sum())
+        """Number of words with a tag, over which the loss is averaged; without tags, of all words."""
+        return self.steps if self.tags is None else int((self.tags != IGNORED).sum())
 
     @property
     def steps(self) -> int:
-        """Number of time steps, equal to ``size``."""
-        return self.size
+        """Number of time steps: of all words."""
+        return int(self.lengths.sum())
+
+    def part(self, number: int, parts: int) -> TaggedBatch:
+        """Returns one of several parts with about the same number of words; see `even_parts`.
+
+        Its characters are those of its own words.
+        """
+        rows = even_parts(self.lengths.numpy(), parts)[number]
+        lengths = self.lengths[rows]
+        width = int(lengths.max()) if len(rows) else 0
+        used, spelled = np.unique(self.spelled[rows, :width].numpy(), return_inverse=True)
+        character_lengths = self.character_lengths[used]
+        longest = int(character_lengths.max()) if len(used) else 0
+        return TaggedBatch(
+            words=self.words[rows, :width],
+            lengths=lengths,
+            spelled=torch.from_numpy(spelled.reshape(len(rows), width)),
+            characters=self.characters[used, : max(1, longest)],
+            character_lengths=character_lengths,
+            tags=None if self.tags is None else self.tags[rows, :width],
+            rows=self.rows[rows],
+        )
 
 
 class TaggedBatches:
