@@ -28,6 +28,7 @@ KINDS = {
     "": "rows",
     ".tokenizer.json": "tokenizer",
     ".ngrams.safetensors": "n-grams",
+    ".evidence.safetensors": "n-grams of each word",
     ".soft-labels.safetensors": "labels of texts without labels",
     ".language-model": "language model",
 }

@@ -25,6 +25,7 @@ from torch import Tensor
 from recurra.errors import DataError
 from recurra.io.batcher import Batch
 from recurra.io.cache import cache_folder, content_key, replacing_cached
+from recurra.io.usage import mark_used
 from recurra.io.examples import Examples
 from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.features import Features
@@ -86,7 +87,9 @@ def cached_evidence(
     settings = (label_kind, str(classes), str(vocab_size), str(ngrams), str(_WORK))
     path = cache_folder() / f"{content_key([], key, *digests, *settings, 'evidence 1')}.evidence.safetensors"
     try:
-        return Evidence(**safetensors.numpy.load_file(path))
+        evidence = Evidence(**safetensors.numpy.load_file(path))
+        mark_used(path)
+        return evidence
     except (OSError, TypeError, safetensors.SafetensorError):  # not there, or damaged
         found = fit_evidence(train, label_kind, classes, vocab_size, ngrams, reporter)
     with replacing_cached(path) as draft:
