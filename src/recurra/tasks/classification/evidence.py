@@ -25,8 +25,8 @@ from torch import Tensor
 from recurra.errors import DataError
 from recurra.io.batcher import Batch
 from recurra.io.cache import cache_folder, content_key, replacing_cached
-from recurra.io.usage import mark_used
 from recurra.io.examples import Examples
+from recurra.io.usage import mark_used
 from recurra.layers.evidence import LONGEST, NgramEvidence, id_hashes
 from recurra.tasks.classification.ngrams.features import Features
 from recurra.tasks.classification.ngrams.keys import blocks, ngram_keys, passes
