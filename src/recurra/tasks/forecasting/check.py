@@ -151,7 +151,7 @@ def _opened(path: Path, config: ForecasterConfig, reporter: Reporter) -> _Read:
     warnings = list(table.notes)
     try:
         clock = find_clock(table, series.time, series.time_format)
-        with reporter.counting("reading the times", len(table)) as tick:
+        with reporter.counting("reading the times", 3 * len(table)) as tick:
             grid = even_grid(table, clock, tick=tick)
     except DataError as error:
         place = "" if error.row is None else f"row {error.row:,}: "
@@ -168,7 +168,7 @@ def _counted(read: _Read, series: SeriesConfig, reporter: Reporter) -> PartCheck
     stamps = None if grid.stamps is None else [str(grid.stamps[at].astype("datetime64[s]")) for at in (0, -1)]
     names = [name for name in table.names if name not in time]
     columns = {}
-    with reporter.counting("checking the columns", len(table) * len(names)) as tick:
+    with reporter.counting("checking the columns", 4 * len(table) * len(names)) as tick:
         for name in names:
             columns[name] = _column(table, grid, name, series, tick)
     return PartCheck(
@@ -198,6 +198,7 @@ def _column(table: Table, grid: Grid, name: str, series: SeriesConfig, tick: Tic
     markers = sentinels_of(values) if series.missing is None else list(series.missing)
     values = np.where(np.isin(values, markers), np.nan, values)
     known = values[np.isfinite(values)]
+    tick(len(table))
     strange = len(numbers.strange)
     missing = np.isnan(values)
     counts = {
@@ -210,11 +211,13 @@ def _column(table: Table, grid: Grid, name: str, series: SeriesConfig, tick: Tic
         return ColumnCheck(kind="empty", values=0, first_strange=first, markers=markers, **counts)
     scale = float(np.abs(known).max()) or 1.0  # so that squares of very large numbers are finite
     std = float((known / scale).std()) * scale
+    tick(len(table))
     quarter = len(values) // 4
     parts = [part[np.isfinite(part)] for part in (values[:quarter], values[len(values) - quarter :])]
     drift = None
     if std and all(len(part) for part in parts):
         drift = float(((parts[1] / scale).mean() - (parts[0] / scale).mean()) / (std / scale))
+    tick(len(table))
     return ColumnCheck(
         kind="row numbers" if counts_rows(numbers.values) else "numbers",
         first_strange=first,

@@ -143,7 +143,7 @@ def prepare_tables(
             raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     table, series = tables["training"], config.series
     clock = find_clock(table, series.time, series.time_format)
-    with reporter.counting("reading the times", len(table)) as tick:
+    with reporter.counting("reading the times", 3 * len(table)) as tick:
         grid = even_grid(table, clock, tick=tick)
     reach = find_reach(series, grid.spacing)
     rows = len(grid.source)
@@ -191,7 +191,7 @@ def open_series(name: str, table: Table, layout: Layout, reach: Reach, counting:
     Raises:
         DataError: columns are missing, or there are too few rows.
     """
-    with counting("reading the times", len(table)) as tick:
+    with counting("reading the times", 3 * len(table)) as tick:
         grid = even_grid(table, layout.clock, layout.spacing, tick)
     matrix = encode(table, grid, layout, counting)
     part = _part(name, table.where, matrix, 0, len(matrix), reach, 1)

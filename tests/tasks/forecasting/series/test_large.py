@@ -6,6 +6,7 @@ import gc
 import importlib
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from recurra.tasks.forecasting.series.clock import find_clock, read_stamps
 from recurra.tasks.forecasting.series.table import read_table
 from recurra.tasks.forecasting.settings import ForecasterConfig
 from recurra.tasks.forecasting.task import TASK
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 
 BLOCK = 70
 MODULES = ("series.numbers", "series.table", "series.clock", "series.grid", "series.layout", "prepare")
@@ -212,6 +213,54 @@ def test_regression_predicts_the_same_in_parts_and_says_what_it_was_trained_on(
         f"trained on {-(-len(data.train) // (-(-len(data.train) // 50)))} of {len(data.train)} windows"
     )
     assert sampled.note in notes[0]
+
+
+class Counted(Reporter):
+    """Notes the rows of each long step, and how many there should be."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[int, int | None]] = {}
+
+    @contextmanager
+    def counting(self, what: str, total: int | None = None) -> Iterator[Tick]:
+        rows = [0]
+
+        def tick(count: int) -> None:
+            rows[0] += count
+
+        yield tick
+        self.rows[what] = rows[0], total
+
+
+def test_every_long_step_counts_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_large(monkeypatch)
+    rows, reporter = 500, Counted()
+    path = written(tmp_path / "a.csv", rows, gaps=False)
+    data = prepare(path, config(), reporter)
+    assert TASK.fit_baseline is not None
+    TASK.fit_baseline(data, reporter)
+    assert TASK.check is not None
+    TASK.check(path, config(), reporter)
+    assert reporter.rows["reading a.csv"] == (0, None)  # the second time from the cache
+    assert reporter.rows["encoding the rows"] == (rows, rows)
+    numbers, total = reporter.rows["reading the numbers"]
+    assert (numbers, total) == (5 * rows, 5 * rows)
+    for what in ("reading the times", "fitting ridge regression"):
+        done, total = reporter.rows[what]
+        assert total is not None
+        assert 0.9 * total < done <= total
+    assert reporter.rows["checking the columns"][0] > rows
+
+
+def test_a_broken_row_is_refused_although_the_others_are_in_the_cache(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 100, gaps=False)
+    path.write_text(path.read_text() + "2020-02-01 00:00,1\n")
+    lenient = DataConfig(skip_bad_rows=True)
+    for _ in range(2):
+        assert len(read_table(path, lenient)) == 100
+        assert "1 broken row is left out" in read_table(path, lenient).notes[-1]
+        with pytest.raises(DataError, match="row 101: the row has 2 fields"):
+            read_table(path, DataConfig())
 
 
 def peak_of(path: Path) -> int:

@@ -112,7 +112,7 @@ def read_stamps(table: Table, clock: Clock, tick: Tick = lambda rows: None) -> S
     return stamps
 
 
-def has_offsets(table: Table, clock: Clock) -> bool | None:
+def has_offsets(table: Table, clock: Clock, tick: Tick = lambda rows: None) -> bool | None:
     """Returns whether times have an offset from UTC; None for Unix times, which are never local."""
     if clock.format.startswith(UNIX):
         return None
@@ -122,6 +122,7 @@ def has_offsets(table: Table, clock: Clock) -> bool | None:
     for cells in _blocks(table, clock.columns, len(table)):
         counts = [int(which.sum()) for which in offsets_of(cells)]
         zoned, local = zoned + counts[0], local + counts[1]
+        tick(len(cells))
     return zoned > local
 
 
@@ -261,7 +262,9 @@ def _agreeing(table: Table, names: tuple[str, ...], formats: list[str]) -> list[
 def _parse(table: Table, clock: Clock, rows: int, tick: Tick = lambda rows: None) -> Stamps:
     """The times of the first rows."""
     # Times with an offset and local ones can't be compared: those of the kind that fewer rows have are none.
-    zoned = has_offsets(table, clock) if clock.format == ISO and min(rows, len(table)) > BLOCK else None
+    zoned = None
+    if clock.format == ISO and min(rows, len(table)) > BLOCK:
+        zoned = has_offsets(table, clock, tick)
     blocks = []
     for cells in _blocks(table, clock.columns, rows):
         blocks.append(_parsed(cells, clock, zoned))

@@ -79,7 +79,7 @@ def even_grid(
         table: the cells.
         clock: the columns and the format of the time; None if rows have no time.
         spacing: the distance of the rows in training; if None, it is detected.
-        tick: called with the number of rows whose time was read.
+        tick: called with the number of rows whose time was read, three times for each row at most.
 
     Raises:
         DataError: a cell is not a time, rows are out of order, two rows of the same time differ, or times are
@@ -90,6 +90,7 @@ def even_grid(
     stamps = read_stamps(table, clock, tick)
     warnings: list[str] = []
     kept = _without_copies(table, stamps, warnings)
+    tick(len(kept) // 3)
     times = stamps[kept].astype(np.int64)
     steps = np.diff(times)
     disorder = np.flatnonzero(steps < 0)
@@ -107,6 +108,7 @@ def even_grid(
         width, places = found, _calendar_places(table, stamps[kept], found, warnings)
     else:
         width, places = _even_places(table, times, spacing, warnings)
+    tick(len(kept) // 3)
     last = np.append(np.diff(places) > 0, True)  # of several rows at one place the latest
     if not last.all():
         warnings.append(
@@ -124,6 +126,7 @@ def even_grid(
         )
     source = np.full(size, -1, np.int64)
     source[places] = kept
+    tick(len(kept) // 3)
     if size > len(places):
         warnings.append(_gaps(table, stamps, kept, places, width))
         begins = _summer_time(stamps, kept, places, width)

@@ -80,23 +80,25 @@ def learn_layout(
         ]
     numbers: list[Scale] = []
     categories: list[Category] = []
-    for name, column in columns.items():
-        if column.are_words:
-            words = sorted({word for word in column.on(grid)[:rows] if word is not None})
-            if len(words) < 2:
-                left_out[name] = _UNUSED
-            elif len(words) > _MOST_WORDS:
-                left_out[name] = f"{len(words):,} different words"
+    with counting("learning the scales", len(table) * len(columns)) as tick:
+        for name, column in columns.items():
+            if column.are_words:
+                words = sorted({word for word in column.on(grid)[:rows] if word is not None})
+                if len(words) < 2:
+                    left_out[name] = _UNUSED
+                elif len(words) > _MOST_WORDS:
+                    left_out[name] = f"{len(words):,} different words"
+                else:
+                    categories.append(Category(name=name, words=words))
+            elif name == target:
+                numbers.append(target_scale)
             else:
-                categories.append(Category(name=name, words=words))
-        elif name == target:
-            numbers.append(target_scale)
-        else:
-            scale = _scale(table, grid, name, column.on(grid), rows, config.missing, warnings)
-            if scale is None:
-                left_out[name] = _UNUSED
-            else:
-                numbers.append(scale)
+                scale = _scale(table, grid, name, column.on(grid), rows, config.missing, warnings)
+                if scale is None:
+                    left_out[name] = _UNUSED
+                else:
+                    numbers.append(scale)
+            tick(len(table))
     layout = Layout(
         time=time,
         time_format=clock.format if clock else "",

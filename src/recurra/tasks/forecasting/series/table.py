@@ -142,15 +142,18 @@ def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None) -> 
             return _parquet_blocks(path, facts)
         return _cell_blocks(str(path), head.data, lines, data, "\t" if tabs else ",", facts)
 
-    # The notes have the name of the file.
-    key = content_key([path], "cells", data.model_dump_json(), str(tabs), str(path))
-    return _cached_cells(str(path), key, blocks, tick)
+    # What has no broken row is read the same way. The notes have the name of the file.
+    lenient = data.model_copy(update={"skip_bad_rows": True})
+    key = content_key([path], "cells", lenient.model_dump_json(), str(tabs), str(path))
+    return _cached_cells(str(path), key, blocks, tick, refuse=not data.skip_bad_rows)
 
 
 def _cached_cells(
-    where: str, key: str, blocks: Callable[[_Facts], Iterator[pa.RecordBatch]], tick: Tick
+    where: str, key: str, blocks: Callable[[_Facts], Iterator[pa.RecordBatch]], tick: Tick, *, refuse: bool
 ) -> Table:
     """Returns the table of cells in the cache, after writing them there block by block.
+
+    If ``refuse``, cells of which broken rows were left out are read again, and the reader names the first.
 
     A column of the cache holds the bytes of an Arrow stream, of which the arrays of the table are parts.
     """
@@ -166,10 +169,12 @@ def _cached_cells(
         if writer is not None:
             writer.close()
             yield {"cells": sink.taken()}
-        yield {"facts": to_bytes(json.dumps([facts.names, facts.decimal_comma, facts.notes]))}
+        yield {"facts": to_bytes(json.dumps([facts.names, facts.decimal_comma, facts.notes, facts.broken]))}
 
     def read(arrays: dict[str, NDArray[Any]]) -> Table:
-        names, decimal_comma, notes = json.loads(text_of(arrays["facts"]))
+        names, decimal_comma, notes, broken = json.loads(text_of(arrays["facts"]))
+        if broken and refuse:
+            raise ValueError("broken rows")
         arrow = pa.ipc.open_stream(pa.py_buffer(arrays["cells"])).read_all()
         columns = dict(zip(names, arrow.columns, strict=True))
         return Table(where, columns, arrays["numbers"], decimal_comma, notes, key)
@@ -185,6 +190,7 @@ class _Facts:
         names: the columns.
         decimal_comma: whether 3,5 is a number.
         notes: messages for the user; complete when all blocks were read.
+        broken: the number of rows that were left out; complete when all blocks were read.
         numbers: the numbers of the rows of the last block; None if rows are counted.
         read: the number of rows before the last block.
     """
@@ -192,6 +198,7 @@ class _Facts:
     names: tuple[str, ...] = ()
     decimal_comma: bool = False
     notes: list[str] = field(default_factory=list)
+    broken: int = 0
     numbers: Sequence[int] | None = None
     read: int = 0
 
@@ -375,6 +382,7 @@ def _cell_blocks(
         yield _numbered([pa.array(column, pa.string()) for column in columns])
     if facts.numbers is None:
         raise DataError("there is a header and no row", where=where, hint="give a file with rows")
+    facts.broken = skipped.count
     if skipped.count:
         broken = "1 broken row is" if skipped.count == 1 else f"{skipped.count:,} broken rows are"
         facts.notes.append(f"{broken} left out, the first: {skipped.examples[0]}")
