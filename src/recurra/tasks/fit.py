@@ -235,7 +235,8 @@ class _Files:
         if self.continued is not None:
             files["continued"] = self.continued[0]
         given = {name: str(path) for name, path in files.items() if path is not None}
-        return {**given, "config": config.model_dump(mode="json", exclude_unset=True), "resume": resume}
+        settings = {"task": config.task, **config.model_dump(mode="json", exclude_unset=True)}
+        return {**given, "config": settings, "resume": resume}
 
     def read(
         self, task: Task[Any, Any], config: Config, reporter: Reporter

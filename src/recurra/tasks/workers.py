@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -92,6 +93,7 @@ def main() -> None:
     folder, rank = Path(given["folder"]), int(given["rank"])
 
     def join(device: str) -> World:
+        choose_device(device)  # fails before the first process waits for this one
         (folder / f"ready-{rank}").touch()
         return _joined(device, _left_alone, rank, given["size"], given["size"], rank, folder)
 
@@ -126,6 +128,7 @@ def _started(workers: int, call: Mapping[str, Any]) -> Iterator[Join]:
                 folder,
                 None if threads_asked() else share,
                 None if threads_asked() else alone,
+                others.check,
             )
 
         yield join
@@ -172,9 +175,13 @@ class _Others:
         """
         waiting = [self._folder / f"ready-{rank}" for rank in range(1, len(self._processes) + 1)]
         while not all(file.exists() for file in waiting):
-            if any(process.poll() is not None for process in self._processes):
-                raise self.lost()
+            self.check()
             time.sleep(0.02)
+
+    def check(self) -> None:
+        """Raises TrainingError if one of them has ended."""
+        if any(process.poll() is not None for process in self._processes):
+            raise self.lost()
 
     def lost(self) -> TrainingError:
         """Returns the error of the process that has ended first, in one line."""
@@ -236,10 +243,12 @@ def _joined(
     folder: Path | None,
     share: int | None = None,
     alone: int | None = None,
+    check: Callable[[], None] | None = None,
 ) -> World:
     """Joins a group of ``size`` processes, ``local`` of them on this machine, this one in ``place``.
 
-    They meet in a ``folder`` of this machine; if it is None, as the variables of torchrun say.
+    They meet in a ``folder`` of this machine; if it is None, as the variables of torchrun say. While they are
+    waited for, ``check`` is called again and again, which may raise an exception.
     """
     if torch.distributed.is_initialized():
         raise ConfigError("this process is in a process group of torch already", where="workers")
@@ -248,8 +257,10 @@ def _joined(
     store = None
     if folder is not None:
         store = torch.distributed.FileStore(str(folder / "store"), size)  # type: ignore[attr-defined]
-    try:
-        with nullcontext() if folder is None else _on_loopback():
+    failed: list[RuntimeError] = []
+
+    def begin() -> None:
+        try:
             torch.distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if nccl else "gloo",
                 store=store,
@@ -257,8 +268,19 @@ def _joined(
                 world_size=size if store is not None else -1,
                 timeout=_NO_LIMIT,
             )
-    except RuntimeError as error:
-        raise lost() from error
+        except RuntimeError as error:
+            failed.append(error)
+
+    with nullcontext() if folder is None else _on_loopback():
+        # In a thread of its own, since torch waits without an end for a process that has died.
+        thread = threading.Thread(target=begin, name="recurra-join", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+            if check is not None:
+                check()
+    if failed:
+        raise lost() from failed[0]
     return Group(lost, nccl=nccl, place=place, threads=share, threads_alone=alone)
 
 
