@@ -20,7 +20,7 @@ import pytest
 from recurra.engines import Call, Engine, open_engine
 from recurra.engines import cluster as engine_module
 from recurra.errors import ConfigError, DataError, DependencyError
-from tests.conftest import ROOT, Files
+from tests.conftest import ROOT, Files, Run
 
 HERE = "tests.engines.runs"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -210,7 +210,17 @@ def test_without_ray_its_installation_is_named(monkeypatch: pytest.MonkeyPatch) 
         open_engine("ray")
 
 
-SMALL = ["--seeds", "2", "--set", "train.epochs=1", "--set", "model.units=4", "--set", "model.embedding=4"]
+SMALL = [
+    "--seeds",
+    "2",
+    "--no-baseline",
+    "--set",
+    "train.epochs=1",
+    "--set",
+    "model.units=4",
+    "--set",
+    "model.embedding=4",
+]
 
 
 def command(sample: Files, out: Path, *more: str) -> list[str]:
@@ -230,21 +240,22 @@ def runs_in(out: Path) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda run: (run["arm"], run["seed"]))
 
 
-def test_a_comparison_on_a_cluster_is_that_of_processes(nodes: Any, sample: Files, tmp_path: Path) -> None:
-    environment = {**os.environ, "RECURRA_THREADS": "1"}
-    outputs = {}
-    for engine, more in (("processes", ()), ("ray", ("--address", nodes.address))):
-        ran = subprocess.run(
-            command(sample, tmp_path / engine, "--json", "--engine", engine, *more),
-            capture_output=True, text=True, env=environment, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.count("\n") == 1
-        lines = ran.stderr.replace(str(tmp_path / engine), "OUT").splitlines()
-        outputs[engine] = [line for line in lines if "in this round" not in line and "     " not in line]
-    assert runs_in(tmp_path / "ray") == runs_in(tmp_path / "processes")
-    assert outputs["ray"] == outputs["processes"]  # tables have times
-    assert len(runs_in(tmp_path / "ray")) == 5
+def test_a_comparison_on_a_cluster_is_that_of_one_process(
+    nodes: Any, sample: Files, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECURRA_THREADS", "1")
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert run(*command(sample, here, "--engine", "inline")[3:]).code == 0
+    ran = subprocess.run(
+        command(sample, there, "--json", "--engine", "ray", "--address", nodes.address),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert runs_in(there) == runs_in(here)
+    assert len(runs_in(there)) == 4
+    assert ran.stdout.count("\n") == 1
+    assert json.loads(ran.stdout)
+    assert "ray" not in ran.stderr.replace(str(tmp_path), "").lower(), "only recurra speaks"
 
 
 def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -> None:
