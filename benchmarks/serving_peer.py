@@ -52,7 +52,7 @@ def main() -> None:
     listening.bind(("127.0.0.1", 0))
     listening.listen(2_048)
     print(f"port {listening.getsockname()[1]}", flush=True)
-    config = uvicorn.Config(app, log_level="error", access_log=False, http="h11")
+    config = uvicorn.Config(app, log_level="error", access_log=False)
     uvicorn.Server(config).run(sockets=[listening])
 
 

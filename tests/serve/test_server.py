@@ -50,26 +50,24 @@ def command(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
 
 
 def test_a_signal_ends_the_server_when_the_running_requests_are_answered(trained: Fitted) -> None:
-    with command(trained.folder, "--wait", 1_000) as (process, client):
-        found: list[int] = []
-
-        def ask() -> None:
-            found.append(client.post("/predict", {"inputs": "a great film"}).status)
-
-        threads = [threading.Thread(target=ask) for _ in range(5)]
-        with socket.create_connection((client.host, client.port)) as unfinished:
-            head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
-            unfinished.sendall(head)  # the batch waits for this request
-            time.sleep(0.1)
-            for thread in threads:
-                thread.start()
-            time.sleep(0.4)
-            assert not found
-            process.send_signal(signal.SIGTERM)
-            for thread in threads:
-                thread.join()
+    body = b'{"inputs": "a great film"}'
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with command(trained.folder) as (process, client):
+        sockets = [socket.create_connection((client.host, client.port)) for _ in range(5)]
+        for asking in sockets:
+            asking.sendall(head + body[:5])
+        while f"in_progress {len(sockets) + 1}" not in client.get("/metrics").body.decode():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.4)
+        for asking in sockets:
+            asking.sendall(body[5:])
+        found = []
+        for asking in sockets:
+            with asking, asking.makefile("rb") as answer:
+                found.append(answer.read())  # to the end of the connection
         out, err = process.communicate(timeout=60)
-        assert found == [200] * 5
+        assert all(answer.startswith(b"HTTP/1.1 200 ") and b'"score"' in answer for answer in found)
         assert process.returncode == 0, err
         assert "all requests are answered" in out
         assert "Traceback" not in err
@@ -151,7 +149,7 @@ def test_what_cant_be_served_is_one_line(trained: Fitted, run: Run, tmp_path: Pa
         [trained.folder, trained.folder],
         [trained.folder, "--max-body", 3],
         [trained.folder, "--timeout", "nan"],
-        [trained.folder, "--wait", -1],
+        [trained.folder, "--batch", 0],
     ):
         refused = run("serve", *arguments, "--port", 0)
         assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err

@@ -67,14 +67,6 @@ def serve(
         int | None,
         typer.Option(help="Texts computed together.  [default: 64]", rich_help_panel=_LIMITS),
     ] = None,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MS",
-            help="Milliseconds that a batch waits for more texts.  [default: 2]",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Answer for saved models over HTTP, until Ctrl-C: Open Inference Protocol, plain JSON, and a page at /.
@@ -96,7 +88,6 @@ def serve(
             timeout=timeout,
             generate=generate,
             batch=batch,
-            wait=wait,
         )
     )
 

@@ -45,9 +45,12 @@ _WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
 _SHORT_WORD = f"{_LETTER}{{1,64}}(?:['’]{_LETTER}{{1,64}})?"
 # Words of texts that were tokenized before, which are also entries of every vocabulary.
 _RESERVED = r"(?<!\S)<(?:pad|start)>(?!\S)"
+# What the pattern of words matches in a text of ASCII alone, without control characters.
+_PLAIN = {"keep": re.compile(r"\w+(?:'\w+)*|[^\w ]", re.ASCII), "drop": re.compile(r"\w+(?:'\w+)*", re.ASCII)}
 _SPECIAL = re.compile(r"(?<!\S)<(?:pad|start|unk)>(?!\S)")
 _MARK = "▁"  # replaces a space, before the first piece of a word
 _HAN_GAP = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
+_PLAIN_LONGEST = 50_000  # characters of a text that is split here
 _AT_ONCE = 1_000_000  # characters passed to the library in one call
 _ALPHABET_SAMPLE = 20_000_000  # characters from which a subword tokenizer's alphabet is chosen
 _HINT = "take the file from the original model again"
@@ -67,6 +70,13 @@ class Encoded:
     ids: list[NDArray[np.int32]]
     full_lengths: NDArray[np.int64]
     unknown: NDArray[np.int64]
+
+
+class _Ids(dict[str, int]):
+    """The ids of a vocabulary; that of the unknown word for other words."""
+
+    def __missing__(self, word: str) -> int:
+        return TextTokenizer.unknown_id
 
 
 class TextTokenizer:
@@ -93,6 +103,7 @@ class TextTokenizer:
         self.vocab_size: int = tokenizer.get_vocab_size()
         self._segment = segmenter(config)
         self._words: list[str] | None = None
+        self._ids: _Ids | None = None
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> TextTokenizer:
@@ -135,17 +146,34 @@ class TextTokenizer:
         A text that is cut at its start keeps ``<start>`` and its last ``max_tokens - 1`` tokens. A text
         without tokens becomes ``<start>`` alone, or one ``<unk>`` if no start token is set.
         """
+        cleaned = [_cleaned(text, self.config) for text in texts]
+        whole = [self._plain_ids(text) for text in cleaned]
+        others = [row for row, found in enumerate(whole) if found is None]
+        encoded = self._encode_parts([cleaned[row] for row in others])
+        for place, group in itertools.groupby(encoded, key=operator.itemgetter(0)):
+            pieces = [part for _, part in group]
+            whole[others[place]] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         ids: list[NDArray[np.int32]] = []
         full_lengths = np.zeros(len(texts), np.int64)
         unknown = np.zeros(len(texts), np.int64)
-        encoded = self._encode_parts(texts)
-        for row, group in itertools.groupby(encoded, key=operator.itemgetter(0)):
-            pieces = [part for _, part in group]
-            whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            unknown[row] = np.count_nonzero(whole == self.unknown_id)
-            full_lengths[row] = max(1, len(whole) + self.config.start_token)
-            ids.append(self._cut(whole))
+        for row, found in enumerate(whole):
+            assert found is not None  # noqa: S101  # each text has a part
+            unknown[row] = np.count_nonzero(found == self.unknown_id)
+            full_lengths[row] = max(1, len(found) + self.config.start_token)
+            ids.append(self._cut(found))
         return Encoded(ids, full_lengths, unknown)
+
+    def _plain_ids(self, text: str) -> NDArray[np.int32] | None:
+        """Returns the ids of a short text of ASCII words, without ``<start>``; None for others.
+
+        They are those of the library, which takes several times as long to normalize and to split a text.
+        """
+        if self.config.level != "word" or len(text) > _PLAIN_LONGEST or not text.isascii():
+            return None
+        if self._ids is None:
+            self._ids = _Ids(self._tokenizer.get_vocab())
+        words = _PLAIN[self.config.punctuation].findall(text.lower() if self.config.lowercase else text)
+        return np.fromiter(map(self._ids.__getitem__, words), np.int32, len(words))
 
     def tokens(self, text: str) -> list[str]:
         """Returns the words of the ids that :meth:`encode` gives, unknown ones as ``<unk>``."""
@@ -157,7 +185,7 @@ class TextTokenizer:
         if self.config.level not in ("word", "whitespace"):
             return tokens
         normalize, split = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        parts = (normalize.normalize_str(part) for _, part in self._parts([text]))
+        parts = (normalize.normalize_str(part) for _, part in self._parts([_cleaned(text, self.config)]))
         words = [word for part in parts for word, _ in split.pre_tokenize_str(part)]
         shown = [START] * self.config.start_token + words[self._kept(len(words))]
         return shown if len(shown) == len(tokens) else tokens
@@ -259,18 +287,22 @@ class TextTokenizer:
             raise BundleError("was not made with the settings beside it", where=path, hint=_HINT)
         return cls(tokenizer, config)
 
-    def _parts(self, texts: Iterable[str]) -> Iterator[tuple[int, str]]:
-        """The row and the parts of each text: cleaned, segmented, and cut if it is long."""
-        for row, text in enumerate(texts):
-            for part in split_long(self._segment(_cleaned(text, self.config))):
+    def _parts(self, cleaned: Iterable[str]) -> Iterator[tuple[int, str]]:
+        """The row and the parts of each cleaned text: segmented, and cut if it is long."""
+        for row, text in enumerate(cleaned):
+            for part in split_long(self._segment(text)):
                 yield row, part
 
-    def _encode_parts(self, texts: Iterable[str]) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    def _encode_parts(self, cleaned: Iterable[str]) -> Iterator[tuple[int, NDArray[np.int32]]]:
         """The row and the ids of each part, without ``<start>``, a million characters at a time."""
-        remaining = self._parts(texts)
+        remaining = self._parts(cleaned)
         while batch := _take(remaining, _AT_ONCE, size=lambda pair: len(pair[1])):
             parts = [part for _, part in batch]
-            encodings = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
+            # A batch is divided among threads, which a single text would only wait for.
+            if len(parts) == 1:
+                encodings = [self._tokenizer.encode(parts[0], add_special_tokens=False)]
+            else:
+                encodings = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
             for (row, _), encoding in zip(batch, encodings, strict=True):
                 yield row, np.array(encoding.ids, np.int32)
 

@@ -13,10 +13,17 @@ from torch import Tensor
 from recurra.cells.spec import Activation, State, Weights
 from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
-from recurra.kernels.cpu import compile_ahead, compile_kernels, release_workspaces, to_be_compiled
+from recurra.kernels.cpu import (
+    can_prepare,
+    compile_ahead,
+    compile_kernels,
+    release_workspaces,
+    to_be_compiled,
+)
 from recurra.kernels.linear import Descent, rows_with
 from recurra.kernels.lookup import can_find_ngrams, find_ngrams, gather_ngrams
 from recurra.kernels.reference import gate_sums
+from recurra.kernels.rowwise import can_compute_rows, linear_of_rows, pool_rows
 from recurra.kernels.sphere import move_on_sphere
 from recurra.kernels.terms import (
     Call,
@@ -41,7 +48,9 @@ __all__ = [
     "Lookup",
     "Precision",
     "Prepared",
+    "can_compute_rows",
     "can_find_ngrams",
+    "can_prepare",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
@@ -53,7 +62,9 @@ __all__ = [
     "is_recorded",
     "is_transformed",
     "layer",
+    "linear_of_rows",
     "move_on_sphere",
+    "pool_rows",
     "prepare",
     "recurrence",
     "release_workspaces",

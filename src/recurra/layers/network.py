@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,10 +18,20 @@ from recurra.layers import (
     JoinedPooling,
     MaxPooling,
     MeanPooling,
+    OutputLayer,
     Recurrent,
 )
 
-__all__ = ["LayerInfo", "Network", "layer_info_of", "measuring", "pooled", "pooling_of", "recurrent_stack"]
+__all__ = [
+    "LayerInfo",
+    "Network",
+    "layer_info_of",
+    "measuring",
+    "pooled",
+    "pooling_of",
+    "recurrent_stack",
+    "rows_are_independent",
+]
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,21 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
     weight = next(model.parameters(), None)
     device = torch.device("cpu") if weight is None else weight.device
     was_training = model.training
-    model.eval()
+    if was_training:  # a saved model is not; to go through its modules takes as long as to read a short text
+        model.eval()
     try:
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        with torch.inference_mode(), _without_autocast(device.type):
             yield device
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Context without autocast; where there is none already, nothing, which takes no time."""
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
@@ -150,6 +169,21 @@ def pooled(
     last = (stack.last(finals),) if isinstance(pooling, JoinedPooling) else ()
     vector: Tensor = pooling(states, lengths, *last)
     return vector
+
+
+def rows_are_independent(stack: Recurrent, pooling: nn.Module | None, head: OutputLayer) -> bool:
+    """Whether, without gradients, a row's outputs have the same bits in every batch, and alone.
+
+    Attention is a product of all rows at once, as are cells and precisions without kernels of their own.
+    """
+    parts = pooling.parts if isinstance(pooling, JoinedPooling) else [pooling]
+    by_row = (type(None), nn.Identity, MeanPooling, MaxPooling)
+    return (
+        stack.has_independent_rows
+        and all(isinstance(part, by_row) for part in parts)
+        and head.weight.is_cpu
+        and head.weight.dtype is torch.float32
+    )
 
 
 def layer_info_of(stack: Recurrent, *, last_alone: bool, prefix: str = "") -> Iterable[LayerInfo]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.cells.spec import State
-from recurra.kernels.dispatch import Lookup, Prepared, is_transformed, prepare
+from recurra.kernels.dispatch import Lookup, Prepared, can_prepare, is_transformed, prepare
 from recurra.layers.stack import Stack
 
 __all__ = ["OneRow"]
@@ -29,6 +29,18 @@ class OneRow(Stack):
     dropout: float | list[float]
     recurrent_dropout: float | list[float]
     _prepared: Prepared | None = None
+
+    @property
+    def has_independent_rows(self) -> bool:
+        """Whether, without gradients, a row gets the same bits in every batch, and alone.
+
+        The kernels of SimpleRNN, LSTM and GRU add up each row's terms in one order.
+        """
+        return (
+            self.precision == "float32"
+            and self.backend in ("auto", "cpu")
+            and can_prepare(self.cell, self.activations, [*self.parameters()])
+        )
 
     def _one_row(
         self, x: Any, lengths: Tensor | None, state: Any, *, sequences: bool

@@ -1,16 +1,25 @@
 """Pooling: all states of a sequence to one vector, without the padded steps.
 
+Without gradients, means and maxima of a row have the same bits in every batch.
+
 Dimensions: ``B`` batch, ``T`` time, ``F`` features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from recurra.kernels.dispatch import has_no_values, is_recorded, is_transformed
+from recurra.kernels.dispatch import (
+    can_compute_rows,
+    has_no_values,
+    is_recorded,
+    is_transformed,
+    pool_rows,
+)
 
 __all__ = ["AttentionPooling", "JoinedPooling", "MaxPooling", "MeanPooling", "valid_positions"]
 
@@ -52,8 +61,12 @@ class MeanPooling(nn.Module):
         tensor([[2.]])
     """
 
+    kind: Final = "mean"
+
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Returns ``(B, F)`` means of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
+        if can_compute_rows(states):
+            return pool_rows(states, lengths, [self.kind])
         whole, rest, valid = _divided(states, lengths)
         total = rest.masked_fill(~valid, 0).sum(1)
         if whole.shape[1]:
@@ -70,8 +83,12 @@ class MaxPooling(nn.Module):
         tensor([[3.]])
     """
 
+    kind: Final = "max"
+
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Returns ``(B, F)`` maxima of ``(B, T, F)`` states and ``lengths`` ``(B,)`` from 0 to ``T``."""
+        if can_compute_rows(states):
+            return pool_rows(states, lengths, [self.kind])
         whole, rest, valid = _divided(states, lengths)
         parts = [whole] if whole.shape[1] else []
         if rest.shape[1]:
@@ -155,5 +172,8 @@ class JoinedPooling(nn.Module):
             lengths: ``(B,)`` integers from 0 to ``T``.
             last: ``(B, F)``, the last state of each row.
         """
+        kinds = [part.kind for part in self.parts if isinstance(part, MeanPooling | MaxPooling)]
+        if len({*kinds}) == len(kinds) == len(self.parts) and can_compute_rows(states):
+            return pool_rows(states, lengths, kinds)  # both in one pass
         pooled = [last if isinstance(part, nn.Identity) else part(states, lengths) for part in self.parts]
         return torch.cat(pooled, dim=1)

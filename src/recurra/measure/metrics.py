@@ -242,7 +242,9 @@ def predicted_labels(
     if label_kind == "multilabel":
         return np.asarray(p >= (0.5 if thresholds is None else thresholds)).astype(np.int64)
     if thresholds is not None:
-        p = p @ thresholds if thresholds.ndim == 2 else p / thresholds
+        # Class by class: a matrix product adds up in another order for other numbers of rows.
+        by_class = (p[:, c, None] * thresholds[c] for c in range(p.shape[1]))
+        p = sum(by_class, np.zeros_like(p)) if thresholds.ndim == 2 else p / thresholds
     return np.asarray(p.argmax(axis=1))
 
 

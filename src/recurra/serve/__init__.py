@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "create_app", "running", "serve"]
 
 _HOMES = {"Limits": "limits", "create_app": "app", "running": "server", "serve": "server"}
-_EXTRA = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
+_EXTRA = {"fastapi", "httptools", "prometheus_client", "starlette", "uvicorn"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from recurra.runtime import use_threads
 from recurra.serve.answering import Answered, answer_table, answer_texts
@@ -36,6 +37,7 @@ __all__ = ["create_app"]
 _LOG = logging.getLogger("recurra.serve")
 _EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _FORMS = {"application/x-ndjson": "jsonl", "application/jsonl": "jsonl", "text/csv": "csv"}
+_FAULT = AskError(500, "the server failed on this request; its log has the reason")
 T = TypeVar("T")
 
 
@@ -100,10 +102,12 @@ class Service:
         Raises:
             AskError: it failed, or takes too long (504).
         """
+        late = AskError(504, f"there was no answer within {self.limits.timeout:g} s")
+        timer = future.get_loop().call_later(self.limits.timeout, _refuse, future, late)
         try:
-            return await asyncio.wait_for(future, self.limits.timeout)
-        except TimeoutError:
-            raise AskError(504, f"there was no answer within {self.limits.timeout:g} s") from None
+            return await future
+        finally:
+            timer.cancel()
 
     def ask(self, model: Model, question: Question, options: dict[str, Any]) -> asyncio.Future[Answered]:
         """Returns the future answers to a question."""
@@ -144,7 +148,7 @@ def create_app(
             looking.cancel()
         await asyncio.to_thread(service.worker.close)
 
-    app = FastAPI(
+    app = _Application(
         title="recurra",
         version=installed("recurra"),
         description='Answers of recurrent networks. Errors are `{"error": "one line"}`.',
@@ -155,12 +159,61 @@ def create_app(
     app.state.service = service
     _add_pages(app, service)
     _add_protocol(app, service)
-    _add_predict(app, service)
+    predict = _add_predict(app, service)
     _add_errors(app)
-    app.add_middleware(
-        Guard, access=access, limits=limits, measures=service.measures, route_of=_route_names(app)
+    app.guard = Guard(
+        app.unguarded,
+        access=access,
+        limits=limits,
+        measures=service.measures,
+        route_of=_route_name,
+        direct=_direct(predict),
     )
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI behind a guard, which answers some requests itself."""
+
+    guard: Guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.guard(scope, receive, send)
+
+    async def unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request that the guard has let through."""
+        await super().__call__(scope, receive, send)
+
+
+def _direct(predict: Callable[..., Awaitable[Response]]) -> Callable[[Request], Awaitable[Response] | None]:
+    """Returns a function that answers ``POST /predict`` and ``POST /models/NAME/predict``; None for others.
+
+    FastAPI's routes do the same for these: its way to them takes as long as an answer.
+    """
+
+    async def answer(request: Request, *name: str) -> Response:
+        try:
+            return await predict(request, *name)
+        except AskError as refusal:
+            return refusal_response(refusal)
+        except Exception:  # noqa: BLE001 - written to the log; the request learns nothing of it
+            _LOG.exception("a request failed")
+            return refusal_response(_FAULT)
+
+    def direct(request: Request) -> Awaitable[Response] | None:
+        match request.scope["method"], request.scope["path"].split("/"):
+            case "POST", ["", "predict"]:
+                return answer(request)
+            case "POST", ["", "models", name, "predict"]:
+                return answer(request, name)
+        return None
+
+    return direct
+
+
+def _refuse(future: asyncio.Future[Any], error: AskError) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 async def _look(service: Service, seconds: float) -> None:
@@ -172,19 +225,17 @@ async def _look(service: Service, seconds: float) -> None:
             _LOG.exception("the directories of models can't be looked at")
 
 
-def _route_names(app: FastAPI) -> Callable[[str], str]:
-    """Returns a function from the path of a request to the first part of a known route."""
-    known = {"predict", "explain", "stream", "models", "metrics", "card", "openapi.json"}
+_ROUTES = {"predict", "explain", "stream", "models", "metrics", "card", "openapi.json"}
 
-    def name(path: str) -> str:
-        parts = path.strip("/").split("/")
-        if parts[0] == "v2":
-            return "/v2/infer" if parts[-1] == "infer" else "/v2"
-        if parts[0] == "models" and parts[-1] in known:
-            return f"/{parts[-1]}"
-        return f"/{parts[0]}" if parts[0] in known or path == "/" else "other"
 
-    return name
+def _route_name(path: str) -> str:
+    """Returns the first part of the route of a path; ``other`` where there is none."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "v2":
+        return "/v2/infer" if parts[-1] == "infer" else "/v2"
+    if parts[0] == "models" and parts[-1] in _ROUTES:
+        return f"/{parts[-1]}"
+    return f"/{parts[0]}" if parts[0] in _ROUTES or path == "/" else "other"
 
 
 def _add_pages(app: FastAPI, service: Service) -> None:
@@ -238,12 +289,10 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
         model = service.model(name, version)
-        with service.worker.arriving():
-            raw = await read_body(request, service.limits)
-            call = parse_call(raw, request.headers.get(HEADER_LENGTH), model, service.limits)
-            options = options_of(model.bundle.task, call.parameters, service.limits)
-            future = service.ask(model, Question(call.texts, call.table), options)
-        answered = await service.result(future)
+        raw = await read_body(request, service.limits)
+        call = parse_call(raw, request.headers.get(HEADER_LENGTH), model, service.limits)
+        options = options_of(model.bundle.task, call.parameters, service.limits)
+        answered = await service.result(service.ask(model, Question(call.texts, call.table), options))
         body, head = written_outputs(model, call, answered)
         if head is None:
             return Response(body, media_type="application/json")
@@ -255,20 +304,19 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
         app.post(f"{place}/infer", summary="The answers to tensors", openapi_extra=INFER)(infer)
 
 
-def _add_predict(app: FastAPI, service: Service) -> None:
+def _add_predict(app: FastAPI, service: Service) -> Callable[..., Awaitable[Response]]:
     async def predict(request: Request, name: str | None = None, version: str | None = None) -> Response:
         model = service.model(name, version)
-        with service.worker.arriving():
-            raw = await read_body(request, service.limits)
-            question = parse_question(raw, model.bundle.task, service.limits)
-            if not question.stream:
-                parameters, labels = with_known_names(model.bundle.task, question.parameters)
-                options = options_of(model.bundle.task, parameters, service.limits)
-                future = service.ask(model, question, options)
+        raw = await read_body(request, service.limits)
+        question = parse_question(raw, model.bundle.task, service.limits)
         if question.stream:
             return await streamed(model, question)
-        answered = await service.result(future)
         wanted = request.headers.get("accept", "").split(",")[0].partition(";")[0].strip()
+        parameters, labels = with_known_names(model.bundle.task, question.parameters)
+        if labels is not None and wanted not in _FORMS:
+            parameters.setdefault("all_classes", True)  # of which so many are returned as are asked for
+        options = options_of(model.bundle.task, parameters, service.limits)
+        answered = await service.result(service.ask(model, question, options))
         if wanted in _FORMS:
             return Response(answered.written(_FORMS[wanted]), media_type=wanted)
         return JSONResponse(in_client_form(model, question, answered, labels))
@@ -315,6 +363,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         app.post(f"{place}/explain", summary="The words that an answer hangs on", openapi_extra=PREDICT)(
             explain
         )
+    return predict
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -331,7 +380,7 @@ def _add_errors(app: FastAPI) -> None:
         )
 
     async def fault(request: Request, error: Exception) -> Response:
-        return refusal_response(AskError(500, "the server failed on this request; its log has the reason"))
+        return refusal_response(_FAULT)
 
     app.add_exception_handler(AskError, refused)
     app.add_exception_handler(Exception, fault)

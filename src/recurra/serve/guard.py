@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,13 @@ from recurra.serve.refusals import AskError
 __all__ = ["Access", "Guard", "is_loopback", "refusal_response"]
 
 _OPEN = {"/", "/v2/health/live", "/v2/health/ready"}  # without a token: no answers and no names of models
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "x-frame-options": "DENY",
-    "cross-origin-resource-policy": "same-origin",
-}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,6 +60,8 @@ class Guard:
         limits: those of the server.
         measures: counts requests.
         route_of: returns the name of a path in the figures, which has few values.
+        direct: answers the requests for which the way through the application would take longer than the
+            answer; returns None for others.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class Guard:
         limits: Limits,
         measures: Measures,
         route_of: Callable[[str], str],
+        direct: Callable[[Request], Awaitable[Response] | None] = lambda request: None,
     ) -> None:
         self._app, self._access, self._limits, self._measures = app, access, limits, measures
-        self._route_of = route_of
+        self._route_of, self._direct = route_of, direct
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,29 +95,34 @@ class Guard:
         self._active += 1
         self._measures.active.set(self._active)
         try:
-            self._check(Request(scope))
+            self._check(scope)
         except AskError as refusal:
             self._measures.refused.labels(_reason(refusal.status)).inc()
             await refusal_response(refusal)(scope, receive, noted)
         else:
-            await self._app(scope, receive, noted)
+            answer = self._direct(Request(scope, receive))
+            if answer is None:
+                await self._app(scope, receive, noted)
+            else:
+                await (await answer)(scope, receive, noted)
         finally:
             self._active -= 1
             self._measures.active.set(self._active)
             self._measures.requests.labels(route, status).inc()
             self._measures.seconds.labels(route).observe(time.monotonic() - begun)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, scope: Scope) -> None:
         """Raises the refusal of a request that may not ask."""
-        host = _name_of(request.headers.get("host", ""))
-        if self._access.hosts is not None and host not in self._access.hosts:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        called = headers.get(b"host", b"").decode("latin-1")
+        if self._access.hosts is not None and (host := _name_of(called)) not in self._access.hosts:
             # A page of another site whose name was made to point here would ask under its own name.
             raise AskError(421, f"this server is not called {host!r}")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1").partition("://")[2] != called:
             raise AskError(403, "pages of other sites may not ask this server")
-        path = request.url.path
-        if path not in _OPEN and not self._access.allows(request.headers.get("authorization", "")):
+        path, authorization = scope["path"], headers.get(b"authorization", b"").decode("latin-1")
+        if path not in _OPEN and not self._access.allows(authorization):
             raise AskError(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         # Liveness and figures are needed most when the server has too much to do.
         if self._active > self._limits.concurrency and path not in {*_OPEN, "/metrics"}:
@@ -150,9 +158,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _add_headers(message: MutableMapping[str, Any]) -> None:
-    present = {name.lower() for name, _ in message["headers"]}
-    own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-    message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in present)]
+    present = {name for name, _ in message["headers"]}
+    message["headers"] = [*message["headers"], *(pair for pair in _HEADERS if pair[0] not in present)]
 
 
 def _reason(status: int) -> str:

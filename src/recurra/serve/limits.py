@@ -34,7 +34,6 @@ class Limits(BaseModel):
     explain: int = Field(512, ge=1, description="Words of a text that is explained (400).")
     steps: int = Field(2_048, ge=1, description="Words or rows of a stream (400).")
     batch: int = Field(64, ge=1, le=4_096, description="Texts that are computed together.")
-    wait: float = Field(2.0, ge=0, le=1_000, description="Milliseconds that a batch waits for more texts.")
 
     @classmethod
     def of(cls, **values: Any) -> Self:

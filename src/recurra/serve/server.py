@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recurra.errors import ConfigError, OutputError
 from recurra.serve.app import create_app
@@ -28,18 +27,22 @@ __all__ = ["HEAD_SECONDS", "TOKEN", "running", "serve"]
 TOKEN = "RECURRA_TOKEN"  # noqa: S105  # the name of the variable
 _LEAST = 16  # characters of a token
 HEAD_SECONDS = 10.0  # within which the head of a request must have come
+_HEAD_BYTES = 65_536  # of a request that has not come as a whole
 _KEEP_ALIVE = 30  # seconds that a connection stays open between two requests
 _BACKLOG = 2_048
 _SWITCH = 2e-4  # seconds between two switches of Python's threads
 
 
-class _Protocol(H11Protocol):
+class _Protocol(HttpToolsProtocol):
     """HTTP/1.1 that closes a connection whose next request comes byte by byte, or not at all.
 
-    uvicorn itself waits without end for the rest of a head.
+    uvicorn itself waits without end for the rest of a head, however long it is.
     """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0  # of a head that is incomplete
+    _in_head = False
+    _whole = True  # whether the last request has come as a whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,10 +54,30 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        incomplete = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        if self.transport.is_closing():
+            return
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if self._head_bytes > _HEAD_BYTES:
+            self.send_400_response("The head of the request is too long.")
+            return
         # uvicorn drops the rest of a refused body, and each byte of it would keep the connection open.
-        refused = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
-        self._wait_for_head(incomplete or refused)
+        refused = self.cycle is not None and self.cycle.response_complete and not self._whole
+        self._wait_for_head(self._in_head or refused)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._whole = True, False
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1 and (names.count(b"host") or self.parser.get_http_version() == "1.1"):
+            raise ValueError("a request has one header Host")  # which the parser's caller answers with 400
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._whole = True
+        super().on_message_complete()
 
     def _wait_for_head(self, wait: bool) -> None:
         if wait and self._head_timer is None:

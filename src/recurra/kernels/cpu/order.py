@@ -7,17 +7,19 @@ come those of each part: a direction, or a half of one direction's units, which 
 
 from __future__ import annotations
 
-__all__ = ["CHUNK", "PART", "SHARED", "SIZE"]
+__all__ = ["CHUNK", "PART", "SCRATCH", "SHARED", "SIZE"]
 
 CHUNK = 24
 """Steps whose input's products are computed at once: a multiple of the rows of most tiles."""
+SCRATCH = 6
+"""Vectors of work memory after the sums: GRU's products of two vectors of units with the state."""
 
 # The places of the layer's numbers. Facts of the layer:
 CELL, RELU, E, H = range(4)
 LDH = 4  # H in whole vectors
 PARTS = 5  # 1 or 2
 COUPLED = 6  # whether the parts are halves of one direction
-FEW = 7  # steps up to which weights are read as they are
+FEW = 7  # steps from an initial state up to which weights are read as they are
 ITSELF = 8  # the order's address
 WIDTH = 9  # of a row of outputs
 # Facts of the call:

@@ -162,7 +162,7 @@ def run_order(
     order[o.PLACES], order[o.NEXT], order[o.OUT] = places, next_place, out
     order[o.CHANGED], order[o.OUTSIDE] = 0, 0
     coupled, parts = order[o.COUPLED] != 0, order[o.PARTS]
-    direct = order[o.FEW] >= T
+    direct = order[o.FEW] >= T and h0 != 0
     order[o.DIRECT] = 1 if direct else 0
     order[o.UNIT] = 1 if coupled else o.CHUNK
     units = (T + order[o.UNIT] - 1) // order[o.UNIT]

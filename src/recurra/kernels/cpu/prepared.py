@@ -28,7 +28,11 @@ from recurra.kernels.terms import Lookup
 __all__ = ["Prepared"]
 
 FEW_STEPS = 2
-"""Steps up to which weights are read as they are: to compare them takes as long as to multiply them twice."""
+"""Steps up to which weights are read as they are: to compare them takes as long as to multiply them twice.
+
+Only from an initial state, as where a sequence comes step by step: such sums are in another order than those
+of a batch, and a text of one word must get the same bits alone.
+"""
 DIVIDED = 16_000
 """Numbers of recurrent weights from which one direction is divided between two threads."""
 LEAST_TOGETHER = 200_000
@@ -234,7 +238,7 @@ class _Layer:
                 order.FIRST: first,
                 order.VECTORS: vectors,
                 order.LD: row_length(columns),
-                order.SUMS: self._allocate(order.CHUNK * row_length(columns)),
+                order.SUMS: self._allocate(order.CHUNK * row_length(columns) + order.SCRATCH * host().lanes),
                 order.INPUTS: self._allocate(order.CHUNK * (self.E + 1)),
                 order.STATES: states[d][0],
                 order.CELLS: states[d][1],

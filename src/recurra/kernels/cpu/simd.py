@@ -27,6 +27,7 @@ __all__ = [
     "keep_first",
     "load",
     "load_first",
+    "maximum",
     "pair",
     "prefetch",
     "restore_denormals",
@@ -255,6 +256,16 @@ def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
         return call_llvm(builder, f"llvm.fma.v{LANES}f32", *arguments)
 
     return vec(vec, vec, vec), generate
+
+
+@generated
+def maximum(typing: Any, x: Any, y: Any) -> Any:
+    """The larger of two numbers in each lane; NaN if one of them is."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return call_llvm(builder, f"llvm.maximum.v{LANES}f32", *arguments)
+
+    return vec(vec, vec), generate
 
 
 @generated

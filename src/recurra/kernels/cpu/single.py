@@ -26,6 +26,7 @@ GROUP = 4
 """Vectors of units in a group of SimpleRNN, which has one gate; with more gates it is one vector."""
 
 _four, _three, _two, _one = (row_of_tile(width) for width in (4, 3, 2, 1))
+_twice_four, _twice_three = (row_of_tile(width, 2) for width in (4, 3))
 
 
 @inlined
@@ -199,8 +200,11 @@ def lstm_step(
     L = LANES
     for v in range(vectors):
         p, j = s + v * 4 * L, first + v * L
-        if not ready:
-            _four(S, p, before, 0, U, v * 4 * L * H, H)
+        if not ready and v % 2 == 0:
+            if v + 1 < vectors:
+                _twice_four(S, p, before, 0, U, v * 4 * L * H, H)
+            else:
+                _four(S, p, before, 0, U, v * 4 * L * H, H)
         i, f, a, out = gates(load(S, p), load(S, p + L), load(S, p + 2 * L), load(S, p + 3 * L))
         cell = fma(f, load(c, j), i * a)
         store(c, j, cell)
@@ -209,23 +213,33 @@ def lstm_step(
 
 @inner
 def gru_step(
-    S: Floats, s: int, ld: int, U: Floats, before: Floats, d: Floats, after: Floats, first: int, vectors: int,
-    H: int, use_relu: bool, ready: bool,
+    S: Floats, s: int, ld: int, q: int, U: Floats, before: Floats, d: Floats, after: Floats, first: int,
+    vectors: int, H: int, use_relu: bool, ready: bool,
 ) -> None:  # fmt: skip
-    """The same for GRU; ``d`` is the bias of the state's product for n."""
+    """The same for GRU, whose products with the state are sums of their own, as in a batch.
+
+    They are in ``S`` from ``q``, for two vectors of units; ``d`` is the bias of the one for n.
+    """
     L = LANES
     for v in range(vectors):
-        p, j = s + v * 3 * L, first + v * L
+        p, j, at = s + v * 3 * L, first + v * L, q + v % 2 * 3 * L
         if ready:
-            of_input = load(S, p + ld + 2 * L)
+            r, z = load(S, p), load(S, p + L)
+            of_state, of_input = load(S, p + 2 * L), load(S, p + ld + 2 * L)
         else:
-            of_input = load(S, p + 2 * L)
-            store(S, p + 2 * L, load(d, v * L))
-            _three(S, p, before, 0, U, v * 3 * L * H, H)
-        r, z, _, _ = sigmoid_of_four(load(S, p), load(S, p + L), load(S, p), load(S, p + L))
-        total = fma(r, load(S, p + 2 * L), of_input)
+            if v % 2 == 0:
+                for n in range(6):
+                    store(S, q + n * L, broadcast(0.0))
+                if v + 1 < vectors:
+                    _twice_three(S, q, before, 0, U, v * 3 * L * H, H)
+                else:
+                    _three(S, q, before, 0, U, v * 3 * L * H, H)
+            r, z = load(S, p) + load(S, at), load(S, p + L) + load(S, at + L)
+            of_state, of_input = load(S, at + 2 * L) + load(d, v * L), load(S, p + 2 * L)
+        gate_r, gate_z, _, _ = sigmoid_of_four(r, z, r, z)
+        total = fma(gate_r, of_state, of_input)
         new = relu(total) if use_relu else tanh(total)
-        store(after, j, fma(z, load(before, j) - new, new))
+        store(after, j, fma(gate_z, load(before, j) - new, new))
 
 
 @inner
@@ -276,7 +290,7 @@ def compute(order: Integers, part: int, unit: int) -> None:
     columns, ld, ldh = vectors * gates_of(cell) * LANES, order[b + o.LD], order[o.LDH]
     if unit == 0 and not direct and changed(order, b):
         order[o.CHANGED] = 1
-    S = floats_at(order[b + o.SUMS], o.CHUNK * ld)
+    S = floats_at(order[b + o.SUMS], o.CHUNK * ld + o.SCRATCH * LANES)
     U = floats_at(order[b + o.U], columns * H)
     d = floats_at(order[b + o.LAST], vectors * LANES)
     c = floats_at(order[b + o.CELLS], ldh)
@@ -294,7 +308,7 @@ def compute(order: Integers, part: int, unit: int) -> None:
         if cell == LSTM:
             lstm_step(S, row, U, before, c, after, first, vectors, H, direct)
         elif cell == GRU:
-            gru_step(S, row, ld, U, before, d, after, first, vectors, H, use_relu, direct)
+            gru_step(S, row, ld, o.CHUNK * ld, U, before, d, after, first, vectors, H, use_relu, direct)
         else:
             simple_step(S, row, U, before, after, first, vectors, H, use_relu, direct)
         if order[o.OUT]:

@@ -8,11 +8,14 @@ Its operands are
 
 With ``step = 1`` that is ``C = A B`` (the input and the recurrent product, forwards and backwards); with
 ``row = 1`` it is ``C = A' B`` (the gradient of the weights, a sum over rows).
+
+A sum adds its terms one after another in a tile of any size: a row gets the same bits in every batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -27,8 +30,6 @@ __all__ = ["column_of_tiles", "row_of_tile", "tile_width"]
 INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
 BYTE = ir.IntType(8)
-LEAST_SUMS = 8
-"""Sums that must run at once: 2 multiplications start in a cycle, and each takes 4."""
 UNROLLED = 2
 """Terms in a round of the loop, which takes 3 instructions itself."""
 
@@ -96,10 +97,12 @@ def column_of_tiles(width: int, *, pairs: bool = False) -> Any:
     return product
 
 
-def row_of_tile(width: int) -> Any:
-    """The intrinsic that adds the product of one row and ``width`` vectors of columns.
+def row_of_tile(width: int, panels: int = 1) -> Any:
+    """The intrinsic that adds the product of one row and ``panels`` times ``width`` vectors of columns.
 
-    Called as ``(C, c, A, a, B, b, terms)``; the vectors of a term follow those of the term before.
+    Called as ``(C, c, A, a, B, b, terms)``; in a panel of ``B``, the vectors of a term follow those of the
+    term before, and the panels follow each other. Each multiplication takes 4 cycles, and 2 may start in a
+    cycle: 8 sums keep a processor busy.
     """
 
     @generated
@@ -114,7 +117,7 @@ def row_of_tile(width: int) -> Any:
             none, step, stride = (ir.Constant(INDEX, 4 * n) for n in (0, 1, width * LANES))
             fresh = ir.Constant(ir.IntType(1), 0)
             operands = _Operands(places[0], none, places[1], none, step, places[2], stride, terms, fresh)
-            _tile(builder, 1, width, operands, _add)
+            _tile(builder, 1, width, operands, _add, panels)
             return context.get_dummy_value()
 
         n = types.intp
@@ -149,8 +152,10 @@ def _all_rows(builder: Any, width: int, rows: Any, operands: _Operands, add: Cal
     builder.position_at_end(after)
 
 
-def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callable[..., Any]) -> None:
-    """One tile of ``rows`` rows and ``width`` vectors."""
+def _tile(
+    builder: Any, rows: int, width: int, operands: _Operands, add: Callable[..., Any], panels: int = 1
+) -> None:
+    """One tile of ``rows`` rows and ``panels`` times ``width`` vectors."""
 
     def vector_at(place: Any, column: int) -> Any:
         moved = builder.gep(place, [ir.Constant(INDEX, 4 * LANES * column)])
@@ -164,51 +169,41 @@ def _tile(builder: Any, rows: int, width: int, operands: _Operands, add: Callabl
     def row_of(base: Any, distance: Any) -> list[Any]:
         return [builder.gep(base, [builder.mul(ir.Constant(INDEX, i), distance)]) for i in range(rows)]
 
-    starts = row_of(operands.A, operands.row)
-    results = [vector_at(place, v) for place in row_of(operands.C, operands.ldc) for v in range(width)]
-    count = len(results)
+    starts, across = row_of(operands.A, operands.row), width * panels
+    results = [vector_at(place, v) for place in row_of(operands.C, operands.ldc) for v in range(across)]
+    panel = builder.mul(operands.terms, operands.stride)
 
-    def term(offset: Any, place: Any, sums: list[Any]) -> list[Any]:
-        columns = [load(vector_at(place, v)) for v in range(width)]
+    def term(offset: Any, places: list[Any], sums: list[Any]) -> list[Any]:
+        columns = [load(vector_at(place, v)) for place in places for v in range(width)]
         added = []
         for i, start in enumerate(starts):
             number = load(builder.bitcast(builder.gep(start, [offset]), FLOAT.as_pointer()))
             spread = splat(builder, number)
-            added += [add(builder, spread, columns[v], sums[i * width + v]) for v in range(width)]
+            added += [add(builder, spread, columns[v], sums[i * across + v]) for v in range(across)]
         return added
 
-    # With too few sums at once, consecutive terms are summed separately.
-    parts = min(4, -(-LEAST_SUMS // count))
-    unrolled = max(parts, UNROLLED)
-
-    def body(carried: list[Any], terms: int) -> list[Any]:
-        offset, place, *sums = carried
-        for n in range(terms):
-            first = n % parts * count
-            sums[first : first + count] = term(offset, place, sums[first : first + count])
-            offset, place = builder.add(offset, operands.step), builder.gep(place, [operands.stride])
-        return [offset, place, *sums]
+    def body(terms: int, done: Any, carried: list[Any]) -> list[Any]:
+        offset, places, sums = carried[0], carried[1 : 1 + panels], carried[1 + panels :]
+        for _ in range(terms):
+            sums = term(offset, places, sums)
+            offset = builder.add(offset, operands.step)
+            places = [builder.gep(place, [operands.stride]) for place in places]
+        return [offset, *places, *sums]
 
     sums = _either(
         builder,
         operands.fresh,
-        lambda: [constant(0.0)] * count,
+        lambda: [constant(0.0)] * len(results),
         lambda: [load(place) for place in results],
     )
-    sums += [constant(0.0)] * (count * (parts - 1))
-    zero = ir.Constant(INDEX, 0)
-    done, *carried = _loop(
-        builder, operands.terms, unrolled, zero, [zero, operands.B, *sums],
-        lambda _, carried: body(carried, unrolled),
-    )  # fmt: skip
-    offset, place, *sums = carried
-    totals = sums[:count]
-    for part in range(1, parts):
-        totals = [builder.fadd(*pair) for pair in zip(totals, sums[part * count :], strict=False)]
-    _, _, _, *sums = _loop(
-        builder, operands.terms, 1, done, [offset, place, *totals], lambda _, carried: body(carried, 1)
-    )
-    for value, result in zip(sums, results, strict=True):
+    zero, places = ir.Constant(INDEX, 0), [operands.B]
+    for _ in range(panels - 1):
+        places.append(builder.gep(places[-1], [panel]))
+    carried = [zero, *places, *sums]
+    done = zero
+    for terms in (UNROLLED, 1):
+        done, *carried = _loop(builder, operands.terms, terms, done, carried, partial(body, terms))
+    for value, result in zip(carried[1 + panels :], results, strict=True):
         builder.store(value, result).align = 4
 
 

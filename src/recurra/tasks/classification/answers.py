@@ -17,7 +17,6 @@ from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import UNSURE, Decision, unsure_name
 from recurra.tasks.classification.outputs import predict_texts
-from recurra.tasks.classification.settled import DECIMALS
 from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
 from recurra.tasks.work import Records, Work, answered
 
@@ -25,6 +24,7 @@ __all__ = ["answers"]
 
 EMPTY, NO_WORDS = "empty text", "no known word"
 """The notes on a text that says nothing to the model."""
+DECIMALS = 6  # of a probability
 TOP = 5  # beyond, those of this many
 
 
@@ -86,7 +86,7 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
     names, multilabel = bundle.assets.labels.names, bundle.assets.labels.label_kind == "multilabel"
     tokenizer, limits = bundle.assets.tokenizer, bundle.assets.limits
     decision, unsure = bundle.assets.decision or Decision(), unsure_name(names)
-    nothing = np.array((tokenizer.start_id, tokenizer.unknown_id))
+    nothing = (tokenizer.start_id, tokenizer.unknown_id)
     encoded = tokenizer.encode(texts)
     probabilities = predict_texts(bundle, texts, encoded.ids)
     predicted = predicted_labels(probabilities, bundle.assets.labels.label_kind, limits)
@@ -103,7 +103,7 @@ def _answered(bundle: ClassifierBundle, texts: Sequence[str], *, some: bool) -> 
             record["confidence"] = round(float(p[predicted[at]]), DECIMALS)
             if not sure[at]:
                 record["label"] = unsure
-        if np.isin(ids, nothing).all() and not _ngrams(bundle, text):
+        if all(id in nothing for id in ids.tolist()) and not _ngrams(bundle, text):
             record["note"] = NO_WORDS if unknown else EMPTY
         shown: Sequence[int] = range(len(names))
         if some:

@@ -15,7 +15,7 @@ from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.batcher import Batches
 from recurra.io.tokenizer import SPECIALS, TextTokenizer
-from recurra.layers import BigramEmbedding, Dropout, Embedding, TrainedRows, WordDropout
+from recurra.layers import BigramEmbedding, Dropout, Embedding, OutputLayer, TrainedRows, WordDropout
 from recurra.layers.evidence import NgramEvidence
 from recurra.layers.network import (
     LayerInfo,
@@ -25,9 +25,10 @@ from recurra.layers.network import (
     pooled,
     pooling_of,
     recurrent_stack,
+    rows_are_independent,
 )
 
-__all__ = ["BATCH", "Classifier", "classification_loss", "predict_logits"]
+__all__ = ["BATCH", "Classifier", "classification_loss", "logits_of_ids", "predict_logits"]
 
 BATCH = 64
 """Number of texts that are evaluated at once: the states of as many reviews stay in the cache, and texts of a
@@ -78,9 +79,7 @@ class Classifier(Network):
         self.pooling = pooling_of(config, self.recurrent.output_size)
         features = len(config.poolings) * self.recurrent.output_size
         self.head_dropout = Dropout(config.head_dropout)
-        self.head = nn.Linear(features, outputs)
-        nn.init.xavier_uniform_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = OutputLayer(features, outputs)
 
     def expect(self, shares: NDArray[np.float64]) -> None:
         """Sets the bias of the outputs so that untrained probabilities are the shares (C,) of the labels.
@@ -167,6 +166,11 @@ class Classifier(Network):
         logits: Tensor = self.head(self.head_dropout(vector))
         return logits
 
+    @property
+    def has_independent_rows(self) -> bool:
+        """Whether, without gradients and dropout, a row's logits have the same bits in every batch."""
+        return rows_are_independent(self.recurrent, self.pooling, self.head)
+
 
 def classification_loss(
     label_kind: str, class_weights: Sequence[float] | NDArray[Any] | Tensor | None = None
@@ -244,3 +248,28 @@ def predict_logits(
     # Sorted by row on both sides.
     ordered[np.argsort(batches.rows, kind="stable")] = batch_logits[np.argsort(batch_rows, kind="stable")]
     return ordered
+
+
+def logits_of_ids(model: nn.Module, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+    """Returns the logits of one or more texts, of shape (N, C), from the ids of the tokens of each.
+
+    The bits of a row do not depend on the other texts: where a batch has an influence on them, each text is
+    one.
+    """
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    size = BATCH if len(ids) > 1 and getattr(model, "has_independent_rows", False) else 1
+    parts: list[NDArray[np.float32]] = []
+    with measuring(model) as device:
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            lengths = [len(ids[row]) for row in rows]
+            tokens = np.zeros((len(rows), lengths[-1]), np.int64)
+            for line, row, length in zip(tokens, rows, lengths, strict=True):
+                line[:length] = ids[row]
+            output = model(torch.from_numpy(tokens).to(device), torch.tensor(lengths, device=device))
+            parts.append(output.float().cpu().numpy())
+    if len(parts) == 1 and size == 1:
+        return parts[0]
+    logits = np.empty((len(ids), parts[0].shape[1]), np.float32)
+    logits[order] = np.concatenate(parts)
+    return logits

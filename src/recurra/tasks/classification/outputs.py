@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.io.batcher import Batches
-from recurra.io.examples import Examples
 from recurra.measure.calibration import probabilities
 from recurra.tasks.classification.assets import ClassifierBundle
-from recurra.tasks.classification.network import BATCH, predict_logits
-from recurra.tasks.classification.settled import unsettled
+from recurra.tasks.classification.network import BATCH, logits_of_ids, predict_logits
 from recurra.tasks.reporter import Counting, Reporter, Tick
 from recurra.tasks.texts import Part
 
@@ -72,7 +70,7 @@ def predict_texts(
 ) -> NDArray[np.float64]:
     """Returns the calibrated class probabilities of ``N`` texts, of shape (N, C).
 
-    The digits of an answer do not depend on the other texts, but for rare last ones: see `unsettled`.
+    The digits of an answer do not depend on the other texts.
 
     Args:
         bundle: the model.
@@ -85,13 +83,7 @@ def predict_texts(
     recurrent = ngrams = None
     if experts is None or experts.network_used:
         ids = bundle.assets.tokenizer.encode(texts).ids if ids is None else ids
-        recurrent = predict_logits(bundle.model, Batches(Examples.from_arrays(ids), None, BATCH))
+        recurrent = logits_of_ids(bundle.model, ids)
     if experts is not None and experts.ngrams_used:
         ngrams = experts.ngrams.logits(texts)
-    p = together(bundle, Outputs(recurrent, ngrams))
-    if ids is not None and recurrent is not None and len(texts) > 1:
-        assets = bundle.assets
-        abstain = None if assets.decision is None else assets.decision.abstain
-        for row in unsettled(p, assets.labels.label_kind, assets.limits, abstain).tolist():
-            p[row] = predict_texts(bundle, [texts[row]], [ids[row]])[0]
-    return p
+    return together(bundle, Outputs(recurrent, ngrams))
