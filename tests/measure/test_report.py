@@ -183,6 +183,13 @@ def test_every_line_has_its_own_look() -> None:
     assert all(f">{name}<" in drawn for name in lines)
 
 
+def test_times_over_any_range_have_ticks() -> None:
+    first = datetime(2020, 1, 1)
+    for minutes in (1, 40, 250, 290, 350, 1_400, 5_000, 60_000, 110_000, 900_000, 9_000_000):
+        times = [first, first + timedelta(minutes=minutes)]
+        line_chart(times, {"a": [1.0, 2.0]}, title="t", name="n")  # a missing interval is a warning
+
+
 def test_a_logarithmic_axis_names_its_places() -> None:
     drawn = line_chart(
         [250, 1000, 6920], {"a": [0.5, 0.6, 0.7]}, title="t", name="n", log_x=True, percent=True

@@ -255,7 +255,8 @@ def _x_axis(axes: Axes, x: Sequence[float] | Sequence[datetime], log: bool) -> N
             axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
     else:
         # Short dates with year and month only once: complete dates would overlap.
-        ticks = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        # With 3 ticks at least, every range has an interval with 8 at most; with 5, 290 minutes have none.
+        ticks = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(ticks)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(ticks))  # type: ignore[no-untyped-call]
 

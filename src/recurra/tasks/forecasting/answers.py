@@ -49,7 +49,7 @@ def answer(bundle: ForecasterBundle, request: PredictRequest) -> Answers:
     elif request.file is None or str(request.file) == "-":
         table = read_lines(sys.stdin.buffer.read(), "standard input", data)
     else:
-        table = read_table(request.file, data)
+        table = read_table(request.file, data, cached=False)
     # A table of a series may be wide, so its columns are repeated if they are asked for.
     keep = kept_columns(tuple(table.columns), request.keep) if isinstance(request.keep, tuple) else ()
     return table_answers(bundle, table, bool(request.options.get("all")), keep)

@@ -114,11 +114,12 @@ def check_files(
     for name, file in files.items():
         with reporter.counting(f"checking {file.path.name}", len(file.sentences)) as tick:
             keys[name] = _keys(file.sentences, tick)
-    parts = {
-        name: _counted(file, keys[name], None if name == "train" else keys["train"])
-        for name, file in files.items()
-    }
-    held, unknown = _unknown(files, config)
+    parts: dict[str, PartCheck] = {}
+    for name, file in files.items():
+        with reporter.counting("counting the words", len(file.sentences)) as tick:
+            parts[name] = _counted(file, keys[name], None if name == "train" else keys["train"], tick)
+    with reporter.counting("looking for unknown words", len(files["train"].sentences)) as tick:
+        held, unknown = _unknown(files, config, tick)
     report = TaggingCheck(
         parts=parts,
         scheme=found.setting,
@@ -162,7 +163,9 @@ def _keys(sentences: SentenceTable, tick: Tick) -> NDArray[np.uint64]:
     return keys
 
 
-def _counted(file: _File, keys: NDArray[np.uint64], train: NDArray[np.uint64] | None) -> PartCheck:
+def _counted(
+    file: _File, keys: NDArray[np.uint64], train: NDArray[np.uint64] | None, tick: Tick
+) -> PartCheck:
     """The counts of a file with the `_keys` of its sentences and, of a held-out file, those of training."""
     words, tags = keys.T
     _, first, which = np.unique(words, return_index=True, return_inverse=True)
@@ -170,7 +173,7 @@ def _counted(file: _File, keys: NDArray[np.uint64], train: NDArray[np.uint64] | 
     repeated = earlier < np.arange(len(words))
     lengths = file.sentences.lengths
     seen = np.zeros(len(words), bool) if train is None else np.isin(words, train[:, 0])
-    by_word = file.sentences.counts()
+    by_word = file.sentences.counts(tick)
     quantiles = np.percentile(lengths, _QUANTILES, method="nearest").astype(int).tolist()
     several = sum(sum(counts.values()) for counts in by_word.values() if len(counts) > 1)
     return PartCheck(
@@ -189,7 +192,7 @@ def _counted(file: _File, keys: NDArray[np.uint64], train: NDArray[np.uint64] | 
     )
 
 
-def _unknown(files: Mapping[str, _File], config: TaggerConfig) -> tuple[str, float | None]:
+def _unknown(files: Mapping[str, _File], config: TaggerConfig, tick: Tick) -> tuple[str, float | None]:
     """The held-out sentences by name, and the share of their words that do not occur in the training ones."""
     train = files["train"].sentences
     name = next((name for name in ("test", "valid") if name in files), "")
@@ -199,7 +202,7 @@ def _unknown(files: Mapping[str, _File], config: TaggerConfig) -> tuple[str, flo
         return "nothing", None
     else:
         train, held = held_out(train, config, files["train"].path)
-    known = {train.forms[number - 1] for number in train.own_forms().tolist()}
+    known = {train.forms[number - 1] for number in train.own_forms(tick).tolist()}
     unknown = float((~held.words.among(known)).mean())
     return name or f"{len(held):,} sentences held out", unknown
 

@@ -108,7 +108,8 @@ def prepare(
     reporter.facts(source.describe())
     sentences = _read(source, reporter)
     training, held = held_out(sentences, config, data) if valid is None else (sentences, sentences[:0])
-    assets = learn(sentences, training, config, source)
+    with reporter.counting("learning the words", len(training)) as tick:
+        assets = learn(sentences, training, config, source, tick)
     labels, vocabulary = assets.labels, assets.vocabulary
     words = len(sentences.words)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
@@ -135,7 +136,8 @@ def prepare(
         vocabulary.to_json(),
         labels.to_json(),
     )
-    train_part = numbered("training", str(data), training, assets, config)
+    with reporter.counting("numbering the words", len(training)) as tick:
+        train_part = numbered("training", str(data), training, assets, config, tick=tick)
     return Prepared(config, assets, train_part, valid_part, test_part, key)
 
 
@@ -160,15 +162,18 @@ def learn(
     training: Sequence[Sentence],
     config: TaggerConfig,
     source: SentenceSource | None = None,
+    tick: Tick = lambda rows: None,
 ) -> TaggerAssets:
     """Returns the tags of all sentences, and tag counts and vocabulary of the training sentences.
+
+    ``source`` is their file, if there is one; ``tick`` is called with the number of sentences counted.
 
     Raises:
         DataError: there is only one tag, or so many that they can't be tags.
     """
     where = source.path if source is not None else None
     sentences = table_of(sentences)
-    counts = TagCounts.learn(training)
+    counts = TagCounts.learn(training, tick)
     names = tuple(sorted(sentences.tag_counts))
     words = len(sentences.words)
     if len(names) < 2:
@@ -233,14 +238,15 @@ def numbered(
     config: TaggerConfig,
     *,
     tagged: bool = True,
+    tick: Tick = lambda rows: None,
 ) -> TaggedPart:
-    """Converts sentences, with their tags if ``tagged``, to ids.
+    """Converts sentences, with their tags if ``tagged``, to ids; ``tick`` is called with their number.
 
     Raises:
         DataError: a tag is not in the labels, and ``tagging.unknown_tags`` is ``refuse``.
     """
     table = table_of(sentences)
-    own = table.own_forms()
+    own = table.own_forms(tick)
     form_of = np.zeros(len(table.forms) + 1, np.int64)
     form_of[own] = np.arange(1, len(own) + 1)
     words, spellings = assets.vocabulary.word_number, assets.vocabulary.character_numbers

@@ -263,6 +263,18 @@ def test_a_broken_row_is_refused_although_the_others_are_in_the_cache(tmp_path: 
             read_table(path, DataConfig())
 
 
+def test_rows_to_forecast_leave_nothing_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    path = written(tmp_path / "a.csv", 100)
+    plain = read_table(path, DataConfig(), cached=False)
+    assert not cache.exists()
+    kept = read_table(path, DataConfig())
+    assert len(list(cache.iterdir())) == 1
+    assert {name: column.to_pylist() for name, column in plain.columns.items()} == {
+        name: column.to_pylist() for name, column in kept.columns.items()
+    }
+    assert plain.numbers.tolist() == kept.numbers.tolist()
+
+
 def peak_of(path: Path) -> int:
     """The bytes at most that preparing a file and one epoch take."""
     gc.collect()

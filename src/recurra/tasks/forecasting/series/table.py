@@ -114,10 +114,11 @@ class Table:
         return self.error(f"{short!r} in column {name!r} is not a number", position, hint)
 
 
-def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None) -> Table:
+def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None, *, cached: bool = True) -> Table:
     """Returns the cells of a file; delimiter, quotes and header are detected if ``data`` does not set them.
 
-    They are read once, and mapped from the cache. ``tick`` is called with the number of rows that were read.
+    If ``cached``, they are read once, and mapped from the cache; a file of rows to forecast is read only
+    once anyway. ``tick`` is called with the number of rows that were read.
 
     Raises:
         DataError: the file is missing, empty, binary, damaged, or has a row with too many or too few fields
@@ -142,6 +143,9 @@ def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None) -> 
             return _parquet_blocks(path, facts)
         return _cell_blocks(str(path), head.data, lines, data, "\t" if tabs else ",", facts)
 
+    if not cached:
+        facts = _Facts()
+        return _collected(str(path), blocks(facts), facts)
     # What has no broken row is read the same way. The notes have the name of the file.
     lenient = data.model_copy(update={"skip_bad_rows": True})
     key = content_key([path], "cells", lenient.model_dump_json(), str(tabs), str(path))
@@ -292,13 +296,18 @@ def read_lines(raw: bytes, where: str, data: DataConfig) -> Table:
         return Lines(iter(raw.splitlines(keepends=True)), where, data.encoding, forgiving)
 
     facts = _Facts()
+    return _collected(where, _cell_blocks(where, raw, lines, data, ",", facts), facts)
+
+
+def _collected(where: str, blocks: Iterator[pa.RecordBatch], facts: _Facts) -> Table:
+    """The table of blocks, in memory."""
     chunks: list[pa.RecordBatch] = []
     numbers: list[int] = []
-    for block in _cell_blocks(where, raw, lines, data, ",", facts):
+    for block in blocks:
         chunks.append(block)
         numbers += facts.taken(block.num_rows)
     columns = dict(zip(facts.names, pa.Table.from_batches(chunks).columns, strict=True))
-    return Table(where, columns, np.array(numbers), facts.decimal_comma, facts.notes)
+    return Table(where, columns, np.array(numbers, np.int64), facts.decimal_comma, facts.notes)
 
 
 def from_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]], where: str = "the table") -> Table:

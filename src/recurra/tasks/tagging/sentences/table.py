@@ -103,10 +103,12 @@ class SentenceTable(Sequence[Sentence]):
         """All words, sentence after sentence."""
         return WordsOfTable(self)
 
-    def flat(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def flat(self, tick: Tick = lambda rows: None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yields numbers of words, and positions of tags (0 without tags), of some sentences after others."""
         for first in range(0, len(self), _CHUNK):
-            places = self.examples.places(self.rows[first : first + _CHUNK])
+            rows = self.rows[first : first + _CHUNK]
+            places = self.examples.places(rows)
+            tick(len(rows))
             forms = self.examples.flat[places].astype(np.int64)
             yield (
                 forms,
@@ -132,11 +134,11 @@ class SentenceTable(Sequence[Sentence]):
                 counts += np.bincount(tags, minlength=len(counts))
         return {name: count for name, count in zip(self.names, counts.tolist(), strict=False) if count}
 
-    def counts(self) -> Counts:
+    def counts(self, tick: Tick = lambda rows: None) -> Counts:
         """Returns the number of times that each word has each tag, in the order in which they occur."""
         width = max(1, len(self.names))
         found: dict[int, int] = {}
-        for forms, tags in self.flat():
+        for forms, tags in self.flat(tick):
             pairs, first, counts = np.unique(forms * width + tags, return_index=True, return_counts=True)
             order = np.argsort(first)
             for pair, count in zip(pairs[order].tolist(), counts[order].tolist(), strict=True):
@@ -147,11 +149,11 @@ class SentenceTable(Sequence[Sentence]):
             result.setdefault(self.forms[form - 1], {})[self.names[tag]] = count
         return result
 
-    def own_forms(self) -> NDArray[np.int64]:
+    def own_forms(self, tick: Tick = lambda rows: None) -> NDArray[np.int64]:
         """Returns the numbers of the different words of these sentences, in the order in which they occur."""
         seen = np.zeros(len(self.forms) + 1, bool)
         parts = [np.zeros(0, np.int64)]
-        for forms, _ in self.flat():
+        for forms, _ in self.flat(tick):
             new, first = np.unique(forms[~seen[forms]], return_index=True)
             seen[new] = True
             parts.append(new[np.argsort(first)])

@@ -15,6 +15,7 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from recurra.errors import BundleError, DataError
 from recurra.io.tokenizer import UNKNOWN as SPECIAL_UNKNOWN
+from recurra.tasks.reporter import Tick
 from recurra.tasks.tagging.sentences.formats import Sentence
 from recurra.tasks.tagging.sentences.table import table_of
 from recurra.tasks.tagging.settings import TaggingConfig
@@ -146,8 +147,8 @@ class TagCounts:
     words: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def learn(cls, sentences: Sequence[Sentence]) -> TagCounts:
-        """Returns the counts of tagged sentences.
+    def learn(cls, sentences: Sequence[Sentence], tick: Tick = lambda rows: None) -> TagCounts:
+        """Returns the counts of tagged sentences; ``tick`` is called with the number of those counted.
 
         Raises:
             DataError: a sentence has no tags.
@@ -156,7 +157,7 @@ class TagCounts:
         if table.tags is None:
             row = next((sentence.row for sentence in sentences if sentence.tags is None), None)
             raise DataError("the sentence has no tags", row=row)
-        return cls(table.counts())
+        return cls(table.counts(tick))
 
     @property
     def tags(self) -> tuple[str, ...]:
