@@ -111,8 +111,8 @@ def test_words_without_a_tag_do_not_count_in_the_share_of_a_part() -> None:
 LANGUAGE = (
     "--recipe", "language-model", "--no-baseline",
     "--set", "model.units=24", "--set", "model.embedding=8", "--set", "model.dropout=0.2",
-    "--set", "train.epochs=20", "--set", "train.batch_size=4", "--set", "language.bptt=5",
-    "--set", "train.patience=20", "--set", "train.checkpoint_minutes=0.0002",
+    "--set", "train.epochs=12", "--set", "train.batch_size=4", "--set", "language.bptt=5",
+    "--set", "train.patience=12", "--set", "train.checkpoint_minutes=0.0002",
 )  # fmt: skip
 
 
@@ -245,6 +245,8 @@ def test_a_process_that_dies_before_it_is_connected_ends_the_run(tmp_path: Path)
 
 @pytest.mark.parametrize(("workers", "size"), [(0, 1), (3, 2)])
 def test_an_impossible_number_of_processes(workers: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", str(size))
+    variables = {"RANK": "0", "WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="processes are asked for"), gathered(workers, {}):
         pass

@@ -81,7 +81,12 @@ def follower() -> Iterator[Join]:
 
 
 def under_torchrun() -> tuple[int, int]:
-    """Returns the rank of this process and the number of processes that torchrun has started, or 0 and 1."""
+    """Returns the rank of this process and the number of processes that torchrun has started, or 0 and 1.
+
+    They are those of the variables that torchrun sets; another program that sets them will do.
+    """
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return 0, 1
     return _number("RANK", 0), _number("WORLD_SIZE", 1)
 
 
@@ -98,7 +103,8 @@ def main() -> None:
         return _joined(device, _left_alone, rank, given["size"], given["size"], rank, folder)
 
     try:
-        follow_files(join, **given["call"])
+        with _left():
+            follow_files(join, **given["call"])
     except RecurraError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -131,9 +137,9 @@ def _started(workers: int, call: Mapping[str, Any]) -> Iterator[Join]:
                 others.check,
             )
 
-        yield join
+        with _left():
+            yield join
     finally:
-        _leave()
         others.end()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -227,10 +233,8 @@ def _of_torchrun() -> Iterator[Join]:
     def lost() -> BaseException:
         return _left_alone() if rank else TrainingError("a process of the training has ended", hint=_HINT)
 
-    try:
+    with _left():
         yield lambda device: _joined(device, lost, rank, size, local, place, None, share, all_threads)
-    finally:
-        _leave()
 
 
 def _joined(
@@ -257,7 +261,7 @@ def _joined(
     store = None
     if folder is not None:
         store = torch.distributed.FileStore(str(folder / "store"), size)  # type: ignore[attr-defined]
-    failed: list[RuntimeError] = []
+    failed: list[Exception] = []
 
     def begin() -> None:
         try:
@@ -268,7 +272,7 @@ def _joined(
                 world_size=size if store is not None else -1,
                 timeout=_NO_LIMIT,
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # ValueError: of a variable of torchrun
             failed.append(error)
 
     with nullcontext() if folder is None else _on_loopback():
@@ -301,9 +305,15 @@ def _on_loopback() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _leave() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+@contextmanager
+def _left() -> Iterator[None]:
+    """Context at whose end this process leaves the group that it has joined in it."""
+    before = torch.distributed.is_initialized()
+    try:
+        yield
+    finally:
+        if torch.distributed.is_initialized() and not before:
+            torch.distributed.destroy_process_group()
 
 
 def _left_alone() -> BaseException:
