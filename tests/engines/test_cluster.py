@@ -263,7 +263,7 @@ def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -
     ran = subprocess.Popen(
         command(sample, out, "--engine", "ray", "--jobs", "2", "--seeds", "50", "--no-stop-early"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "TMPDIR": str(place)},
+        env={**os.environ, "TMPDIR": str(place), "HOME": str(tmp_path)},
     )  # fmt: skip
     wait_until(lambda: (out / "runs.jsonl").exists() or ran.poll() is not None)
     mine = [each for each in processes() if str(place).encode() in command_of(each)]
@@ -275,4 +275,5 @@ def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -
     assert "ray" not in said.lower().replace("--engine ray", "").replace(str(tmp_path).lower(), "")
     wait_until(lambda: not any(map(exists, mine)))
     assert not list(place.iterdir())
+    assert not (tmp_path / ".ray").exists(), "Ray writes a token there, unless it has one"
     place.rmdir()

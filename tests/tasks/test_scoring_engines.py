@@ -29,6 +29,14 @@ TEXTS = ["a great film, moving and funny", "dull\nand far too long", "", "zzz\ud
 ROWS = 9_000  # parts have 1,024
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads in one process as in each of several: the last digit of a rare answer depends on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECURRA_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows whose order shows in their numbers, in row groups of other sizes than the parts."""

@@ -52,8 +52,8 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         ConfigError: there is no cluster at the address, or no node of it has processors for a run.
         DependencyError: Ray is not installed.
     """
-    ray = _library()
     address = address or os.environ.get("RAY_ADDRESS")
+    ray = _library(address is None or address == "local")
     if ray.is_initialized():  # by the program that calls
         return _joined(ray, jobs, preload, lasting, own=False)
     if address is None or address == "local":
@@ -88,8 +88,18 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         raise
 
 
-def _library() -> Any:
-    """Ray, without statistics on its use, which it would send."""
+def _library(alone: bool = True) -> Any:
+    """Ray, without statistics on its use, which it would send, and with the token that is to be used.
+
+    For a cluster of this machine ``alone`` that is one of this process, unless the user has one: Ray would
+    write its own to the user's home directory.
+    """
+    home = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() and not home.is_file():
+        if alone:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif not alone:  # as ray start does
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
     try:
@@ -144,6 +154,9 @@ def _check_address(address: str) -> None:
         ) from None
     if "joined" not in probe.stdout:
         reason = _last_line(probe.stderr)
+        if "InvalidAuthToken" in probe.stderr:
+            reason = "it wants another token"
+            hint = "copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
         raise ConfigError(f"can't join the Ray cluster at {address} ({reason})", where="--address", hint=hint)
 
 
