@@ -1,16 +1,18 @@
 """Load tests of `recurra serve`: requests a second and latencies, and ten minutes with hostile requests.
 
-    python -m benchmarks.serving load --model MODEL --texts FILE --seconds 10   # at 1, 16 and 64 clients
-    python -m benchmarks.serving soak --model MODEL --texts FILE --minutes 10
-    python -m benchmarks.serving table                                          # of the results so far
+    python -m benchmarks.serving load                       # at 1, 16 and 64 clients, some four minutes
+    python -m benchmarks.serving soak --minutes 10
+    python -m benchmarks.serving table                      # of the results so far
 
-FILE has one text a line. The clients are one process with connections that stay open; each sends its next
-request when it has the answer to the last one, so that 1 client measures the latency of a server at rest. The
-peer is the same model, exported by `recurra export --to onnx`, in ONNX Runtime behind FastAPI and uvicorn; it
-answers each request alone, in the thread pool of FastAPI. Servers are measured in turns, in processes of
-their own, without access logs. On a machine that others use too, the processor's time for a request says
-more than the rate: a server with more threads gets a larger share of the cores. The peer joins if
-`recurra.export` and onnxruntime can be imported.
+`--model MODEL --texts FILE` gives another model, and texts for it, one a line. Without them, a bidirectional
+LSTM is trained on the sentences of SST-2 in `RECURRA_DATA`, and its test sentences are sent. The clients are
+one process with connections that stay open; each sends its next request when it has the answer to the last
+one, so that 1 client measures the latency of a server at rest. The peer is the same model, exported by
+`recurra export --to onnx`, in ONNX Runtime behind FastAPI and uvicorn; it answers each request alone, in the
+thread pool of FastAPI. Servers are measured in turns, in processes of their own, without access logs. On a
+machine that others use too, the processor's time for a request says more than the rate: a server with more
+threads gets a larger share of the cores. The peer joins if `recurra.export` and onnxruntime can be imported;
+the rows have the largest difference of its probabilities from those of `recurra serve`.
 
 The soak test asks for texts and at the same time sends what is broken, too large, too slow or cut off. It
 fails if an answer is lost or is not that which the text got at first, or if the server's memory grows.
@@ -128,6 +130,43 @@ def texts_of(path: Path, most: int = 2_000) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:most]
 
 
+def of_sst2(folder: Path) -> tuple[Path, Path]:
+    """Returns a model of the sentences of SST-2, trained in a folder, and a file of test sentences."""
+    data, model, texts = Path(os.environ["RECURRA_DATA"]) / "sst2", folder / "model", folder / "texts.txt"
+    command = [
+        sys.executable,
+        "-m",
+        "recurra",
+        "fit",
+        str(data / "train.tsv"),
+        "--valid",
+        str(data / "dev.tsv"),
+    ]
+    chosen = ["--recipe", "bi-lstm", "--set", "train.epochs=2", "--out", str(model), "--quiet"]
+    subprocess.run([*command, *chosen], check=True)
+    rows = (data / "test.tsv").read_text(encoding="utf-8").splitlines()
+    texts.write_text("\n".join(row.rpartition("\t")[0] for row in rows), encoding="utf-8")
+    return model, texts
+
+
+async def probabilities(port: int, bodies: Sequence[bytes]) -> list[dict[str, float]]:
+    """Returns the probabilities of the classes of each text, from a server or from the peer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    found = []
+    for body in bodies:
+        status, answer = await ask(reader, writer, body, "application/x-ndjson")
+        assert status == 200, status
+        value = json.loads(answer)
+        found.append((value[0] if isinstance(value, list) else value)["probabilities"])
+    writer.close()
+    return found
+
+
+def difference(first: Sequence[dict[str, float]], second: Sequence[dict[str, float]]) -> float:
+    """The largest difference of two servers' probabilities."""
+    return max(abs(one[name] - two[name]) for one, two in zip(first, second, strict=True) for name in one)
+
+
 def bodies_of(texts: Sequence[str]) -> list[bytes]:
     """A request for each text."""
     return [json.dumps({"inputs": text}).encode() for text in texts]
@@ -157,10 +196,13 @@ def measure(model: Path, texts: Sequence[str], seconds: float, rounds: int) -> l
             servers["ONNX Runtime behind FastAPI"] = lambda: peer_server(export)
         taken: dict[tuple[str, int], list[tuple[list[float], float]]] = {}
         used: dict[tuple[str, int], float] = {}
+        answers: dict[str, list[dict[str, float]]] = {}
         for _ in range(rounds):
             for name, run in servers.items():
                 with run() as (process, port):
                     asyncio.run(loaded(port, bodies, 4, 1.0))
+                    if name not in answers:
+                        answers[name] = asyncio.run(probabilities(port, bodies[:200]))
                     for clients in CLIENTS:
                         before, case = processor_seconds(process.pid), (name, clients)
                         found = asyncio.run(loaded(port, bodies, clients, seconds))
@@ -180,6 +222,8 @@ def measure(model: Path, texts: Sequence[str], seconds: float, rounds: int) -> l
             "words": round(float(np.mean([len(text.split()) for text in texts])), 1),
             "seconds": seconds,
         }
+        if len(answers) > 1:
+            row["largest_difference"] = difference(*answers.values())
         rows.append({**row, **about})
     return rows
 
@@ -334,17 +378,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("what", choices=("load", "soak", "table"))
     parser.add_argument("--model", type=Path)
     parser.add_argument("--texts", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args(arguments)
     if chosen.what != "table":
-        texts = texts_of(chosen.texts)
-        if chosen.what == "load":
-            rows = measure(chosen.model, texts, chosen.seconds, chosen.rounds)
-        else:
-            rows = [soak(chosen.model, texts, chosen.minutes)]
+        if (chosen.model is None) != (chosen.texts is None):
+            parser.error("give both --model and --texts, or none of them")
+        with tempfile.TemporaryDirectory() as folder:
+            model, path = (chosen.model, chosen.texts) if chosen.model else of_sst2(Path(folder))
+            texts = texts_of(path)
+            if chosen.what == "load":
+                rows = measure(model, texts, chosen.seconds, chosen.rounds)
+            else:
+                rows = [soak(model, texts, chosen.minutes)]
         with chosen.results.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         print(table(rows))

@@ -333,3 +333,21 @@ def test_surfaces_show_unknown_words_of_the_text(cut: Any, start: bool) -> None:
         assert len(shown) == len(tokens)
         assert all(a == b or b == "<unk>" for a, b in zip(shown, tokens, strict=True))
     assert tokenizer.surfaces("Good zebra, film!")[-3:] == ["good", "zebra", "film"]
+
+
+@given(
+    texts=st.lists(
+        st.text(st.characters(max_codepoint=127) | st.sampled_from("'<>&#;_ 9aZ"), max_size=60), min_size=1
+    ),
+    punctuation=st.sampled_from(["keep", "drop"]),
+    lowercase=st.booleans(),
+)
+def test_ascii_texts_get_the_ids_of_the_library(texts: list[str], punctuation: Any, lowercase: bool) -> None:
+    config = TokenizerConfig(punctuation=punctuation, lowercase=lowercase, vocab_size=40)
+    tokenizer = TextTokenizer.train([*texts, "it's a film, isn't it? <pad> <start>"], config)
+    fast = tokenizer.encode(texts)
+    tokenizer._plain_ids = lambda text: None  # type: ignore[method-assign]
+    slow = tokenizer.encode(texts)
+    assert [ids.tolist() for ids in fast.ids] == [ids.tolist() for ids in slow.ids]
+    assert fast.unknown.tolist() == slow.unknown.tolist()
+    assert fast.full_lengths.tolist() == slow.full_lengths.tolist()

@@ -75,6 +75,26 @@ class Client:
         return self("POST", path, raw, {"Content-Type": "application/json", **headers})
 
 
+async def ask_app(app: Any, path: str, value: Any = None) -> tuple[int, bytes]:
+    """Asks an application without a socket: POST with a value, else GET; returns the status and the body."""
+    raw = b"" if value is None else json.dumps(value).encode()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": raw, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET" if value is None else "POST", "path": path,
+        "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
+        "headers": [(b"host", b"localhost")], "server": ("localhost", 80), "client": ("localhost", 1),
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
 def series(rows: int = 200) -> dict[str, list[Any]]:
     time = np.arange(rows)
     return {

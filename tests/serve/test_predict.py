@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import InferenceClient
 
 from recurra.io.sample import sample_rows
+from recurra.serve import answering, create_app
 from tests.conftest import Run
-from tests.serve.conftest import SENTENCES, Client, series
+from tests.serve.conftest import SENTENCES, Client, ask_app, series
 
 NDJSON = {"Accept": "application/x-ndjson"}
 TEXTS = [row.text for row, _ in zip(sample_rows("en")["test"], range(40), strict=False)]
@@ -48,18 +52,42 @@ def test_requests_that_are_answered_together_get_the_bytes_that_they_get_alone(
     assert bodies[0].decode() == lines
 
 
-def test_a_batch_holds_the_texts_of_several_requests(client: Client) -> None:
-    def batches() -> tuple[float, float]:
-        lines = client.get("/metrics").body.decode().splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("recurra_batch_texts_"))
-        return float(found["recurra_batch_texts_sum"]), float(found["recurra_batch_texts_count"])
+def test_a_batch_holds_the_texts_of_several_requests(models: Path) -> None:
+    app = create_app([models / "reviews"], refresh=0)
 
-    texts_before, batches_before = batches()
-    with ThreadPoolExecutor(32) as pool:
-        list(pool.map(lambda text: client.post("/models/reviews/predict", {"inputs": text}), TEXTS * 3))
-    texts, count = batches()
-    assert texts - texts_before == len(TEXTS) * 3
-    assert count - batches_before < len(TEXTS) * 3
+    async def answers() -> tuple[list[tuple[int, bytes]], str]:
+        async with app.router.lifespan_context(app):
+            found = await asyncio.gather(*(ask_app(app, "/predict", {"inputs": text}) for text in TEXTS))
+            return found, (await ask_app(app, "/metrics"))[1].decode()
+
+    found, figures = asyncio.run(answers())
+    assert [status for status, _ in found] == [200] * len(TEXTS)
+    assert f"recurra_batch_texts_sum {len(TEXTS)}.0" in figures
+    assert "recurra_batch_texts_count 1.0" in figures
+
+
+def test_short_batches_are_computed_by_the_loop_and_long_ones_by_the_thread(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app([models / "reviews"], refresh=0)
+    threads: list[str] = []
+    compute = answering.answer_texts
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return compute(*arguments, **options)
+
+    async def answers() -> list[tuple[int, bytes]]:
+        async with app.router.lifespan_context(app):
+            texts = ["a film"] * 60 + ["a film " * 100_000]
+            return [await ask_app(app, "/predict", {"inputs": text}) for text in texts]
+
+    monkeypatch.setattr("recurra.serve.worker.answer_texts", noted)
+    found = asyncio.run(answers())
+    assert [status for status, _ in found] == [200] * 61
+    assert found[:60] == found[:1] * 60
+    assert threads[0] == threads[-1] == "recurra-worker"
+    assert threading.current_thread().name in threads
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

@@ -43,8 +43,10 @@ class Agreement:
         )
 
 
-def compared(run: Run, probes: Iterable[Probe]) -> Agreement:
+def compared(run: Run, probes: Iterable[Probe], *, choices: bool = True) -> Agreement:
     """Returns the largest difference of the outputs from the answers of recurra; infinite for NaN.
+
+    With ``choices``, what is chosen by the answers is compared, too, where the model has it as an output.
 
     Raises:
         OutputError: an output has another shape, or the model can't be run.
@@ -56,7 +58,8 @@ def compared(run: Run, probes: Iterable[Probe]) -> Agreement:
         except Exception as error:  # ONNX Runtime raises nothing narrower
             raise OutputError(f"the exported model can't be run ({error})") from error
         shapes.append(next(iter(probe.inputs.values())).shape)
-        for name, answer in probe.answers.items():
+        chosen = {name: value for name, value in probe.choices.items() if choices and name in found}
+        for name, answer in {**probe.answers, **chosen}.items():
             if found[name].shape != answer.shape:
                 what = f"output {name} has the shape {found[name].shape} instead of {answer.shape}"
                 raise OutputError(f"the exported model gives other answers: {what}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.export import layers
+from recurra.export.agreement import TOLERANCE
 from recurra.export.graph import Graph, Value
 from recurra.export.ngrams import ngram_logits, word_hashes
 from recurra.export.plan import Arrays, Measure, Plan, Probe, Run, described
@@ -20,6 +21,7 @@ from recurra.export.programs import ClassifierProgram
 from recurra.export.recurrent import last, recurrent
 from recurra.export.texts import padded, probe_texts, tokenizer_file, tokenizer_signature
 from recurra.io.tokenizer import SPECIALS, TextTokenizer
+from recurra.measure.metrics import predicted_labels
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import unsure_name
 from recurra.tasks.classification.network import Classifier
@@ -150,7 +152,26 @@ def _probes(bundle: ClassifierBundle, random: np.random.Generator) -> Iterator[P
         phrases = [ngram for pairs in found.values() for ngram, _ in pairs]
     for texts in probe_texts(bundle.assets.tokenizer, phrases, random):
         p = predict_texts(bundle, texts)
-        yield Probe(_feeds(bundle, texts), {"probabilities": p})
+        yield Probe(_feeds(bundle, texts), {"probabilities": p}, _choices(bundle, p))
+
+
+def _choices(bundle: ClassifierBundle, p: NDArray[np.float64]) -> Arrays:
+    """Returns what recurra chooses by probabilities (N, C); NaN where a rounding error could decide."""
+    labels, limits = bundle.assets.labels, bundle.assets.limits
+    predicted = predicted_labels(p, labels.label_kind, limits)
+    if labels.label_kind == "multilabel":
+        near = np.abs(p - (0.5 if limits is None else limits)) <= TOLERANCE
+        return {"predicted": np.where(near, np.nan, predicted)}
+    gains, least = decided(bundle)
+    scores = p if gains is None else p @ gains
+    best = np.partition(scores, -2, axis=1)[:, -2:]
+    near = best[:, 1] - best[:, 0] <= 2 * TOLERANCE * (1.0 if gains is None else np.abs(gains).sum(0).max())
+    choices: Arrays = {"predicted": np.where(near, np.nan, predicted)}
+    if least is not None:
+        confidence = p[np.arange(len(p)), predicted]
+        near |= np.abs(confidence - least) <= TOLERANCE
+        choices["answered"] = np.where(near, np.nan, confidence >= least)
+    return choices
 
 
 def _measure(bundle: ClassifierBundle, part: Part, run: Run) -> Measure:

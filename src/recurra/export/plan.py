@@ -27,10 +27,12 @@ class Probe:
     Attributes:
         inputs: the inputs by name.
         answers: outputs that must agree, by name; NaN where a value is not defined, as at padding.
+        choices: what is chosen by them, such as labels, likewise; NaN where a rounding error could decide.
     """
 
     inputs: Arrays
     answers: Arrays
+    choices: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from recurra.layers.summary import summarize
 from recurra.serve.models import Model
+from recurra.tasks.answer_files import finite
 from recurra.tasks.registry import task_info
 
 __all__ = ["card_of"]
@@ -31,18 +31,9 @@ def card_of(model: Model) -> dict[str, Any]:
         "options": sorted(task_info(bundle.task).options),
         "classes": None if labels is None else list(labels.names),
         "card": model.card,
-        "figures": _finite({name: value for name, value in bundle.metrics.items() if name not in _PRIVATE}),
+        "figures": finite({name: value for name, value in bundle.metrics.items() if name not in _PRIVATE}),
     }
     if layout is not None:
         about["columns"] = layout.columns
         about["target"] = layout.target.name
     return about
-
-
-def _finite(value: Any) -> Any:
-    """The value with null in place of numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {str(name): _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from recurra.io.text import HAN
 from recurra.serve.bodies import Question
 from recurra.serve.limits import Limits
 from recurra.serve.models import Model
@@ -11,6 +13,8 @@ from recurra.serve.refusals import AskError
 from recurra.tasks.use import explanation_of
 
 __all__ = ["explained"]
+
+_WORD = re.compile(f"[{HAN}]|[^\\s{HAN}]+")  # a Chinese character counts as a word, as spaces don't part them
 
 
 def explained(model: Model, question: Question, limits: Limits) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def explained(model: Model, question: Question, limits: Limits) -> dict[str, Any
     """
     if len(question.texts) != 1:
         raise AskError(400, "give one text to explain")
-    words = len(question.texts[0].split())
+    words = len(_WORD.findall(question.texts[0]))
     if words > limits.explain:
         raise AskError(400, f"the text has {words:,} words; give {limits.explain:,} at most to explain")
     found = explanation_of(model.bundle, question.texts[0])

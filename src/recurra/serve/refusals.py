@@ -55,7 +55,7 @@ def parse_json(raw: bytes) -> Any:
     """
     try:
         text = raw.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_number)
         _check_depth(value)
         if "\\u" in text:
             _check_characters(value)
@@ -93,7 +93,7 @@ def _no_number(name: str) -> NoReturn:
     raise AskError(400, f"the JSON has {name}, which is no JSON number")
 
 
-def _finite(digits: str) -> float:
+def _number(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
         raise AskError(400, f"the number {digits} is too large")

@@ -21,7 +21,15 @@ from recurra.tasks.reporter import Tick
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ANSWER_FORMATS", "BINARY", "format_of", "write_answers", "write_file", "write_parquet_answers"]
+__all__ = [
+    "ANSWER_FORMATS",
+    "BINARY",
+    "finite",
+    "format_of",
+    "write_answers",
+    "write_file",
+    "write_parquet_answers",
+]
 
 BINARY = "parquet"
 """The format of answers that is not text."""
@@ -76,7 +84,12 @@ def _other(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Returns a value with None in place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -91,7 +104,7 @@ def _jsonl(answers: Answers, file: TextIO, safe: bool) -> Write:
             line[answers.name_of(answers.fields[0])] = record[answers.fields[0]]
         if answers.columns:
             given = record["input"]
-            line |= {name: _finite(given[name]) for name in answers.columns if name in given}
+            line |= {name: finite(given[name]) for name in answers.columns if name in given}
         for name, value in record.items():
             if name not in left_out:
                 line[names.setdefault(name, answers.name_of(name))] = value

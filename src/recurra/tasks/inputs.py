@@ -8,9 +8,8 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +30,12 @@ __all__ = [
     "written",
 ]
 
-Frame = nw.DataFrame[Any]
+if TYPE_CHECKING:
+    import narwhals as nw
+
+    Frame: TypeAlias = nw.DataFrame[Any]
+else:  # narwhals is imported where Python gives data: the command line has files
+    Frame = Any
 
 
 def frame_of(values: Any, name: str) -> Frame | None:
@@ -40,6 +44,8 @@ def frame_of(values: Any, name: str) -> Frame | None:
     Raises:
         DataError: two columns have the same name.
     """
+    import narwhals as nw
+
     columns = getattr(values, "columns", ()) if hasattr(values, "set_axis") else ()  # of pandas
     if not all(isinstance(column, str) for column in columns):
         values = values.set_axis([str(column) for column in columns], axis=1)
@@ -80,6 +86,8 @@ def listed(values: Any, name: str) -> list[Any]:
             raise DataError(f"the data frame has {len(frame.columns)} columns ({columns})", where=name,
                             hint="give one of them")  # fmt: skip
         return list(frame.get_column(frame.columns[0]).to_list())
+    import narwhals as nw
+
     series = nw.from_native(values, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         return list(series.to_list())

@@ -21,7 +21,6 @@ from recurra.runtime import use_threads
 from recurra.store import AnyBundle, Bundle
 from recurra.tasks.answers import Answers
 from recurra.tasks.base import AssessOptions, PredictRequest, Prepared, Task, outline
-from recurra.tasks.card import evaluation_report
 from recurra.tasks.inputs import one_text, whole_number
 from recurra.tasks.registry import refuse_foreign_options, refuse_other_settings, task_named
 from recurra.tasks.reporter import Reporter, report_summary
@@ -147,6 +146,7 @@ def evaluate_files(
         RecurraError: there is no model, or the data can't be used.
     """
     from recurra.measure.report import write_report
+    from recurra.tasks.card import evaluation_report
 
     use_threads()
     bundle = load(model)
