@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -230,12 +230,23 @@ def _hash(text: str) -> int:
 
 
 def part_of(
-    source: Source, figures: Figures, codes: dict[tuple[str, ...], int], max_tokens: int
+    source: Source,
+    figures: Figures,
+    codes: dict[tuple[str, ...], int],
+    max_tokens: int,
+    tick: Callable[[int], object] = lambda rows: None,
 ) -> PartCheck:
-    """Returns the counts of a file as a record, with the label codes that `Figures.add` extended."""
+    """Returns the counts of a file as a record, with the label codes that `Figures.add` extended.
+
+    ``tick`` is called with the number of rows, three times, as repeated rows are found.
+    """
     label_codes = np.asarray(figures.codes)
     again = repeats(figures.exact, figures.numbers)
+    tick(figures.rows)
     differing = conflicts(figures.exact, label_codes, figures.numbers)
+    tick(figures.rows)
+    again_loose = repeats(figures.loose, figures.numbers)
+    tick(figures.rows)
     lengths = np.asarray(figures.lengths)
     quantiles = np.percentile(lengths, _QUANTILES, method="nearest").astype(int)
     classes: Counter[str] = Counter()
@@ -252,7 +263,7 @@ def part_of(
         empty=figures.empty,
         empty_rows=figures.empty_rows,
         duplicates=again.count,
-        duplicates_loose=repeats(figures.loose, figures.numbers).count,
+        duplicates_loose=again_loose.count,
         duplicate_rows=again.first,
         conflicts=differing.count,
         conflict_rows=differing.first,

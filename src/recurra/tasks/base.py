@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from recurra.tasks.reporter import Counting, Reporter
+from recurra.tasks.reporter import Counting, Reporter, Tick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -304,7 +304,7 @@ class Task(Generic[P, B]):
             part that was not trained on: bundle, part, reporter. The part is None where nothing needs rows.
             None if there is nothing to decide.
         profile: returns what is known without labels of a part, for ``recurra monitor``; the assets save it
-            as ``profile``.
+            as ``profile``: bundle, part, and what is called with the number of rows that were read.
         profile_file: the same of the rows of a request.
         continued: returns new rows with the classes of a model, and with its vocabulary and more, for
             ``recurra fit --continue``: bundle, file, settings, reporter, other files as for ``prepare``.
@@ -345,7 +345,7 @@ class Task(Generic[P, B]):
     study: StudyFunctions[P, B] | None = None
     prepare_with_unlabeled: PrepareWithUnlabeled[P] | None = None
     decide: Callable[[B, Any, Reporter], B] | None = None
-    profile: Callable[[B, Any], Profile] | None = None
+    profile: Callable[[B, Any, Tick], Profile] | None = None
     profile_file: Callable[[B, PredictRequest], Profile] | None = None
     continued: Callable[..., P] | None = None
     answered_labels: Callable[[B, list[str]], list[str]] | None = None

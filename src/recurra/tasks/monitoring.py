@@ -109,7 +109,8 @@ def monitor_files(
                 "the model has no statistics of its training, and the training file is gone",
                 hint="fit it anew",
             )
-        before = task.profile(bundle, prepared.valid)
+        with reporter.counting("statistics of the validation rows") as tick:
+            before = task.profile(bundle, prepared.valid, tick)
     after = task.profile_file(bundle, PredictRequest(data, settings=dict(settings or {}), keep=False))
     found = Monitoring(before, after, shifts(before, after))
     header = (f"{after.rows:,} rows", "training", "here", "effect", "p", "")

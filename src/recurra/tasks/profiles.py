@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recurra.io.tokenizer import Encoded, TextTokenizer
 from recurra.measure.shift import Profile
+from recurra.tasks.counted import counted
+from recurra.tasks.reporter import Tick
 from recurra.tasks.texts import Part
 
 __all__ = ["Answered", "sampled", "text_profile"]
@@ -21,12 +23,12 @@ MOST = 5_000
 _CHUNK = 1_024
 
 
-def sampled(part: Part) -> Iterator[Sequence[str]]:
+def sampled(part: Part, tick: Tick) -> Iterator[Sequence[str]]:
     """Yields the texts of a part in chunks; of more than 5,000, those of a random sample."""
     rows = part.rows
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
-    texts = part.texts(rows)
+    texts = counted(part.texts(rows), tick)
     while chunk := list(islice(texts, _CHUNK)):
         yield chunk
 

@@ -169,7 +169,8 @@ def train_bundle(
     if task.calibrate is not None:
         bundle = task.calibrate(bundle, prepared, reporter)
     if task.profile is not None and len(prepared.valid):
-        profile = task.profile(bundle, prepared.valid)
+        with reporter.counting("statistics of the validation rows") as tick:
+            profile = task.profile(bundle, prepared.valid, tick)
         bundle = replace(bundle, assets=replace(bundle.assets, profile=profile))
     trained = Trained(bundle, prepared, outcome, run.seconds, run.baseline, run.plan, world.size)
     if trained.still_improving:

@@ -127,7 +127,8 @@ def test_each_pass_counts_its_rows(tmp_path: Path) -> None:
 
     train, test = [("it is here", str(i % 2)) for i in range(30)], [("it is", "0")] * 7
     check(put(tmp_path / "a.tsv", train), None, put(tmp_path / "b.tsv", test), SMALL, counting)
-    assert counted == {"learning the vocabulary": 30, "checking a.tsv": 30, "checking b.tsv": 7}
+    passes = {"learning the vocabulary": 30, "checking a.tsv": 30, "checking b.tsv": 7}
+    assert counted == {**passes, "looking for repeated texts": 3 * 37}
 
 
 def test_sorted_rows_and_rare_classes_are_reported(tmp_path: Path) -> None:

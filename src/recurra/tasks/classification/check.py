@@ -133,7 +133,13 @@ def check(
     codes: dict[tuple[str, ...], int] = {}
     figures = {name: _count(source, tokenizer, codes, alone, counting) for name, source in sources.items()}
     max_tokens = config.tokenizer.max_tokens
-    parts = {name: part_of(sources[name], counted, codes, max_tokens) for name, counted in figures.items()}
+    with counting(
+        "looking for repeated texts", 3 * sum(counted.rows for counted in figures.values())
+    ) as tick:
+        parts = {
+            name: part_of(sources[name], counted, codes, max_tokens, tick)
+            for name, counted in figures.items()
+        }
     leaks = [
         leak_of(part, seen, figures)
         for part, seen in (("valid", "train"), ("test", "train"), ("test", "valid"))

@@ -52,7 +52,7 @@ from recurra.tasks.classification.soft_labels import with_soft_labels
 from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.profiles import Answered, sampled, text_profile
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
 from recurra.train.objective import supervised
 
@@ -164,9 +164,9 @@ def calibrate(bundle: ClassifierBundle, prepared: ClassifierData, reporter: Repo
     return replace(bundle, temperature=temperature, assets=replace(assets, decision=decision))
 
 
-def profile(bundle: ClassifierBundle, part: Part) -> Profile:
+def profile(bundle: ClassifierBundle, part: Part, tick: Tick) -> Profile:
     """Returns what is known of a part without its labels."""
-    return text_profile(sampled(part), bundle.assets.tokenizer, functools.partial(_profiled, bundle))
+    return text_profile(sampled(part, tick), bundle.assets.tokenizer, functools.partial(_profiled, bundle))
 
 
 def profile_file(bundle: ClassifierBundle, request: PredictRequest) -> Profile:

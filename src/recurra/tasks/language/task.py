@@ -31,7 +31,7 @@ from recurra.tasks.language.streaming import stream
 from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.profiles import Answered, sampled, text_profile
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
 
 __all__ = ["TASK"]
@@ -73,9 +73,9 @@ def sequences(bundle: LanguageBundle, data: Path) -> Iterator[Tensor]:
         yield table[torch.from_numpy(stream.read(begin, min(begin + _CHUNK, len(stream))))]
 
 
-def profile(bundle: LanguageBundle, part: Part) -> Profile:
+def profile(bundle: LanguageBundle, part: Part, tick: Tick) -> Profile:
     """Returns what is known of the texts of a part, for ``recurra monitor``."""
-    return text_profile(sampled(part), bundle.assets.tokenizer, functools.partial(_surprise, bundle))
+    return text_profile(sampled(part, tick), bundle.assets.tokenizer, functools.partial(_surprise, bundle))
 
 
 def profile_file(bundle: LanguageBundle, request: PredictRequest) -> Profile:

@@ -14,7 +14,8 @@ from recurra.io.tokenizer import Vocabulary
 from recurra.measure.calibration import fit_temperature
 from recurra.measure.shift import Profile
 from recurra.tasks.base import Task, TrainingSetup
-from recurra.tasks.reporter import Reporter
+from recurra.tasks.counted import counted
+from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.tagging.answers import answers, profile_file, profile_of
 from recurra.tasks.tagging.assess import EVALUATION_BATCH, assess, report_assessment
 from recurra.tasks.tagging.batches import TaggedBatches
@@ -91,9 +92,9 @@ def _validation_metrics(model: nn.Module, part: TaggedPart, reporter: Reporter) 
     return {"loss": float(losses.mean()), "accuracy": accuracy, "macro_f1": float(f1)}
 
 
-def profile(bundle: TaggerBundle, part: TaggedPart) -> Profile:
+def profile(bundle: TaggerBundle, part: TaggedPart, tick: Tick) -> Profile:
     """Returns what is known of the first 2,000 sentences of a part without their tags."""
-    return profile_of(bundle, part.sentences[:2_000])
+    return profile_of(bundle, counted(part.sentences[:2_000], tick))
 
 
 TASK: Task[TaggerData, TaggerBundle] = Task(

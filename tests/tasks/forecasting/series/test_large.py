@@ -263,6 +263,19 @@ def test_a_broken_row_is_refused_although_the_others_are_in_the_cache(tmp_path: 
             read_table(path, DataConfig())
 
 
+def test_a_table_of_very_many_columns_stays_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_large(monkeypatch)
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(200, 1_100)).round(2).astype(str)
+    names = ["y", *(f"x{n}" for n in range(1_099))]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join(map(",".join, [names, *rows])))
+    data = prepare(path, config(lookback=3), Reporter())  # more columns than files can be open
+    assert data.train.matrix.inputs.shape == (200, 1_100)
+
+
 def test_rows_to_forecast_leave_nothing_in_the_cache(tmp_path: Path, cache: Path) -> None:
     path = written(tmp_path / "a.csv", 100)
     plain = read_table(path, DataConfig(), cached=False)

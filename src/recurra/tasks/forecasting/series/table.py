@@ -38,6 +38,8 @@ _SAMPLE_LINES = 1_000
 _CHUNK_ROWS = 8_192
 _LARGE = 100_000
 """Rows from which on what is computed of the columns of a file is kept in the cache, not in memory."""
+_WIDE = 256
+"""Columns up to which it is: a mapped one takes a file descriptor, of which a process has some 1,000."""
 _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")  # a header has no numbers
 
 
@@ -67,7 +69,7 @@ class Table:
     @property
     def is_large(self) -> bool:
         """Whether arrays of the table are mapped from the cache instead of held in memory."""
-        return bool(self.key) and len(self) >= _LARGE
+        return bool(self.key) and len(self) >= _LARGE and len(self.columns) <= _WIDE
 
     def numbers_in(self, name: str, tick: Tick = lambda rows: None) -> Numbers:
         """Returns the numbers of a column; those of a large table are computed once, into the cache."""
