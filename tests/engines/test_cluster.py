@@ -36,6 +36,7 @@ _FAST = {
 def nodes() -> Iterator[Any]:
     """A cluster of three node processes on this machine, the first without processors."""
     ray = engine_module._library()
+    engine_module._use_own_token()
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:

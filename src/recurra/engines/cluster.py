@@ -36,6 +36,7 @@ _JOIN = 30.0  # seconds until a cluster has accepted this machine
 _LONGEST = 40  # characters of a folder for sockets, whose paths may have 107
 _SAME_RESULTS = ("RECURRA_CHECKED_KERNELS", "RECURRA_LANES", "RECURRA_TILES")
 _QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+_REFUSED = "InvalidAuthToken"
 _PROBE = """
 import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level="CRITICAL")
@@ -53,15 +54,20 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         DependencyError: Ray is not installed.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    ray = _library(address is None or address == "local")
-    if ray.is_initialized():  # by the program that calls
+    if "ray" in sys.modules and (ray := _library()).is_initialized():  # by the program that calls
         return _joined(ray, jobs, preload, lasting, own=False)
-    if address is None or address == "local":
+    alone = address is None or address == "local"
+    if alone:
+        _use_own_token()
+    else:
+        _check_address(str(address))
+    ray = _library()  # after what its import may read was set
+    if alone:
         at_once = jobs or cores()
         threads = threads_each(at_once)
         folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=_short_folder()))
         try:
-            with _signals_kept():
+            with _signals_kept(), _on_loopback():
                 ray.init(
                     address="local",
                     num_cpus=at_once * threads,
@@ -78,7 +84,6 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
             if isinstance(error, Exception):
                 raise RecurraError(f"Ray can't be started ({_last_line(str(error))})") from error
             raise
-    _check_address(address)
     with _signals_kept():
         ray.init(address=address, **_QUIET)
     try:
@@ -88,25 +93,29 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         raise
 
 
-def _library(alone: bool = True) -> Any:
-    """Ray, without statistics on its use, which it would send, and with the token that is to be used.
+def _use_own_token() -> None:
+    """Makes a token of this process that of its clusters, unless the user has one.
 
-    For a cluster of this machine ``alone`` that is one of this process, unless the user has one: Ray would
-    write its own to the user's home directory.
+    Otherwise Ray writes one to the user's home directory.
     """
     home = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() and not home.is_file():
-        if alone:
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif not alone:  # as ray start does
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _library() -> Any:
+    """Ray, without statistics on its use, which it would send."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
     try:
         import ray
     except ImportError:
-        raise DependencyError("Ray is not installed", hint="pip install 'recurra[ray]'") from None
+        raise _missing() from None
     return ray
+
+
+def _missing() -> DependencyError:
+    return DependencyError("Ray is not installed", hint="pip install 'recurra[ray]'")
 
 
 def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *, own: bool) -> Ray:
@@ -143,25 +152,53 @@ def _check_address(address: str) -> None:
             raise ConfigError(
                 f"no Ray cluster answers at {address} ({reason})", where="--address", hint=hint
             ) from None
-    command = [sys.executable, "-c", _PROBE, address]
-    try:
-        probe = subprocess.run(  # noqa: S603 - Ray itself
-            command, capture_output=True, text=True, timeout=_JOIN, start_new_session=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(
-            f"what answers at {address} is no Ray cluster", where="--address", hint=hint
-        ) from None
-    if "joined" not in probe.stdout:
-        reason = _last_line(probe.stderr)
-        if "InvalidAuthToken" in probe.stderr:
-            reason = "it wants another token"
-            hint = "copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
-        raise ConfigError(f"can't join the Ray cluster at {address} ({reason})", where="--address", hint=hint)
+    said, code = _probe(address)
+    if _REFUSED in said and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"  # the cluster has a token, and this is how Ray is told
+        said, code = _probe(address)
+    if "joined" in said:
+        return
+    if _REFUSED in said or "AuthenticationError" in said:
+        what = f"the Ray cluster at {address} wants its token"
+        hint = "copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+    elif "No module named 'ray'" in said:
+        raise _missing()
+    elif code == -signal.SIGKILL:
+        what = f"what answers at {address} is no Ray cluster"
+    else:
+        what = f"can't join the Ray cluster at {address} ({_last_line(said)})"
+    raise ConfigError(what, where="--address", hint=hint)
+
+
+def _probe(address: str) -> tuple[str, int]:
+    """Joins a cluster in another process, and returns what that says and its exit code."""
+    process = subprocess.Popen(  # noqa: S603 - Ray itself
+        [sys.executable, "-c", _PROBE, address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    timer = threading.Timer(_JOIN, process.kill)
+    timer.start()
+    said = []
+    with process:
+        for line in process.stdout or ():
+            said.append(line)
+            if _REFUSED in line:  # it would try again for 20 seconds
+                process.kill()
+    timer.cancel()
+    return "".join(said), process.returncode
 
 
 def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason is given")
+
+
+def _reason(said: str) -> str:
+    """The line of an error of Ray that names an exception of Python, or the last one."""
+    lines = [line.strip() for line in said.splitlines()]
+    return next((line for line in lines if line.startswith("ModuleNotFoundError")), _last_line(said))
 
 
 def _short_folder() -> str:
@@ -192,6 +229,22 @@ def _speak(allowed: bool) -> None:
     from ray._private import worker
 
     worker._worker_logs_enabled = allowed
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Context in which a cluster that is started listens on loopback only.
+
+    Ray does so on macOS and Windows; on Linux it replaces 127.0.0.1 by the address of the machine.
+    """
+    from ray._private import ray_constants
+
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class _Lost(Exception):  # noqa: N818 - not an error of the run
@@ -301,11 +354,14 @@ class Ray(Engine):
                     number, record = ray.get(said)  # none is -1 before the end
                     box.reply.remote(number, bool(on_report(json.loads(record))))
                     said = box.next.remote(name)
-        except ray.exceptions.RayTaskError as error:  # not of the function, whose errors are in its answer
-            raise RecurraError(
-                f"a node of the Ray cluster can't make runs ({_last_line(str(error))})"
-            ) from error
         except ray.exceptions.RayError as error:
+            said = str(error)
+            if isinstance(error, ray.exceptions.RayTaskError) or "No module named" in said:
+                # Errors of the function are in its answer: this is one of all runs.
+                what = f"a node of the Ray cluster can't make runs ({_reason(said)})"
+                raise RecurraError(what, hint="install the same version of recurra on each") from error
+            if isinstance(error, ray.exceptions.RayActorError):
+                self._mailbox = None  # the next run makes another
             raise _Lost(f"its node or process of Ray was lost ({type(error).__name__})") from error
         except BaseException:
             self._cancel(run)
