@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import Call, Engine, open_engine
+from recurra.engines import Call, Engine, joining, open_engine
 from recurra.engines import cluster as engine_module
 from recurra.errors import ConfigError, DataError, DependencyError
 from tests.conftest import ROOT, Files, Run
@@ -35,8 +35,8 @@ _FAST = {
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     """A cluster of three node processes on this machine, the first without processors."""
-    ray = engine_module._library()
-    engine_module._use_own_token()
+    ray = joining.library()
+    joining.use_own_token()
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +179,7 @@ def test_closing_leaves_no_process_and_no_file(nodes: Any, tmp_path: Path) -> No
 
 
 def test_addresses_that_are_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_JOIN", 2.0)
+    monkeypatch.setattr(joining, "_JOIN", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(

@@ -8,22 +8,30 @@ import logging
 import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from recurra.engines import node
 from recurra.engines.base import Call, Engine, OnReport, RunError, cores, result_of, threads_each
-from recurra.errors import ConfigError, DataError, DependencyError, RecurraError
+from recurra.engines.joining import (
+    check_address,
+    last_line,
+    let_speak,
+    library,
+    on_loopback,
+    reason_of,
+    short_folder,
+    signals_kept,
+    use_own_token,
+)
+from recurra.errors import ConfigError, DataError, RecurraError
 
 __all__ = ["Ray", "open_ray"]
 
@@ -32,16 +40,8 @@ _LOST = 4  # of one whose node, or process of Ray, is lost
 _STORE = 256 << 20  # bytes of the object store of a cluster on this machine; the rest goes to its disk
 _PIECE = 32 << 20  # bytes of a file that are one object
 _REACH = 5.0  # seconds until a machine has answered
-_JOIN = 30.0  # seconds until a cluster has accepted this machine
-_LONGEST = 40  # characters of a folder for sockets, whose paths may have 107
 _SAME_RESULTS = ("RECURRA_CHECKED_KERNELS", "RECURRA_LANES", "RECURRA_TILES")
 _QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-_REFUSED = "InvalidAuthToken"
-_PROBE = """
-import sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="CRITICAL")
-print("joined")
-"""
 
 
 def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], lasting: bool) -> Ray:
@@ -54,20 +54,20 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         DependencyError: Ray is not installed.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    if "ray" in sys.modules and (ray := _library()).is_initialized():  # by the program that calls
+    if "ray" in sys.modules and (ray := library()).is_initialized():  # by the program that calls
         return _joined(ray, jobs, preload, lasting, own=False)
     alone = address is None or address == "local"
     if alone:
-        _use_own_token()
+        use_own_token()
     else:
-        _check_address(str(address))
-    ray = _library()  # after what its import may read was set
+        check_address(str(address))
+    ray = library()  # after what its import may read was set
     if alone:
         at_once = jobs or cores()
         threads = threads_each(at_once)
-        folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=_short_folder()))
+        folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=short_folder()))
         try:
-            with _signals_kept(), _on_loopback():
+            with signals_kept(), on_loopback():
                 ray.init(
                     address="local",
                     num_cpus=at_once * threads,
@@ -82,40 +82,15 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, Exception):
-                raise RecurraError(f"Ray can't be started ({_last_line(str(error))})") from error
+                raise RecurraError(f"Ray can't be started ({last_line(str(error))})") from error
             raise
-    with _signals_kept():
+    with signals_kept():
         ray.init(address=address, **_QUIET)
     try:
         return _joined(ray, jobs, preload, lasting, own=True)
     except BaseException:
         ray.shutdown()
         raise
-
-
-def _use_own_token() -> None:
-    """Makes a token of this process that of its clusters, unless the user has one.
-
-    Otherwise Ray writes one to the user's home directory.
-    """
-    home = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() and not home.is_file():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _library() -> Any:
-    """Ray, without statistics on its use, which it would send."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
-    try:
-        import ray
-    except ImportError:
-        raise _missing() from None
-    return ray
-
-
-def _missing() -> DependencyError:
-    return DependencyError("Ray is not installed", hint="pip install 'recurra[ray]'")
 
 
 def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *, own: bool) -> Ray:
@@ -132,119 +107,6 @@ def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *
             hint="set it to fewer",
         )
     return Ray(ray, jobs or max(1, all_of_them // threads), threads, preload, lasting, own=own)
-
-
-def _check_address(address: str) -> None:
-    """Checks that a cluster is there, in a process of its own, since Ray would try for minutes.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    hint = "give HOST:PORT of its head node, as ray start --head prints it"
-    if "://" in address:
-        raise ConfigError(f"{address} is not the address of a Ray cluster", where="--address", hint=hint)
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=_REACH).close()
-        except (OSError, ValueError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise ConfigError(
-                f"no Ray cluster answers at {address} ({reason})", where="--address", hint=hint
-            ) from None
-    said, code = _probe(address)
-    if _REFUSED in said and "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"  # the cluster has a token, and this is how Ray is told
-        said, code = _probe(address)
-    if "joined" in said:
-        return
-    if _REFUSED in said or "AuthenticationError" in said:
-        what = f"the Ray cluster at {address} wants its token"
-        hint = "copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
-    elif "No module named 'ray'" in said:
-        raise _missing()
-    elif code == -signal.SIGKILL:
-        what = f"what answers at {address} is no Ray cluster"
-    else:
-        what = f"can't join the Ray cluster at {address} ({_last_line(said)})"
-    raise ConfigError(what, where="--address", hint=hint)
-
-
-def _probe(address: str) -> tuple[str, int]:
-    """Joins a cluster in another process, and returns what that says and its exit code."""
-    process = subprocess.Popen(  # noqa: S603 - Ray itself
-        [sys.executable, "-c", _PROBE, address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    timer = threading.Timer(_JOIN, process.kill)
-    timer.start()
-    said = []
-    with process:
-        for line in process.stdout or ():
-            said.append(line)
-            if _REFUSED in line:  # it would try again for 20 seconds
-                process.kill()
-    timer.cancel()
-    return "".join(said), process.returncode
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason is given")
-
-
-def _reason(said: str) -> str:
-    """The line of an error of Ray that names an exception of Python, or the last one."""
-    lines = [line.strip() for line in said.splitlines()]
-    return next((line for line in lines if line.startswith("ModuleNotFoundError")), _last_line(said))
-
-
-def _short_folder() -> str:
-    """A folder for temporary files with a path that is short enough for sockets."""
-    found = tempfile.gettempdir()
-    return found if len(os.fsencode(found)) <= _LONGEST else "/tmp"  # noqa: S108 - mkdtemp within it
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Context in which Ray may set its handlers of signals; those before are restored at the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _speak(allowed: bool) -> None:
-    """Lets Ray print or not: a lost node is not an error here, and Ray tells of it on stdout.
-
-    ``log_to_driver`` does not concern these lines, and there is no public switch for them.
-    """
-    from ray._private import worker
-
-    worker._worker_logs_enabled = allowed
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Context in which a cluster that is started listens on loopback only.
-
-    Ray does so on macOS and Windows; on Linux it replaces 127.0.0.1 by the address of the machine.
-    """
-    from ray._private import ray_constants
-
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class _Lost(Exception):  # noqa: N818 - not an error of the run
@@ -291,7 +153,7 @@ class Ray(Engine):
         self._mailbox: Any = None
         self._closed = False
         if own:
-            _speak(False)
+            let_speak(False)
 
     def submit(self, call: Call, on_report: OnReport | None = None) -> Future[Any]:
         """Sends the run to the cluster, which makes it when processors are free; see `Engine.submit`."""
@@ -307,7 +169,7 @@ class Ray(Engine):
             self._leave_nothing()
         if self._own:
             self._ray.shutdown()
-            _speak(True)
+            let_speak(True)
         self._sent.clear()
         if self._folder is not None:
             node.forget(self._files)  # the nodes are this machine
@@ -358,7 +220,7 @@ class Ray(Engine):
             said = str(error)
             if isinstance(error, ray.exceptions.RayTaskError) or "No module named" in said:
                 # Errors of the function are in its answer: this is one of all runs.
-                what = f"a node of the Ray cluster can't make runs ({_reason(said)})"
+                what = f"a node of the Ray cluster can't make runs ({reason_of(said)})"
                 raise RecurraError(what, hint="install the same version of recurra on each") from error
             if isinstance(error, ray.exceptions.RayActorError):
                 self._mailbox = None  # the next run makes another
