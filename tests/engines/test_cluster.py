@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import Call, Engine, open_engine
+from recurra.engines import Call, Engine, joining, open_engine
 from recurra.engines import cluster as engine_module
 from recurra.errors import ConfigError, DataError, DependencyError
 from tests.conftest import ROOT, Files, Run
@@ -35,7 +35,8 @@ _FAST = {
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     """A cluster of three node processes on this machine, the first without processors."""
-    ray = engine_module._library()
+    ray = joining.library()
+    joining.use_own_token()
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +60,7 @@ def engine(nodes: Any) -> Iterator[Engine]:
 
 
 def wait_until(holds: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.05)
@@ -178,7 +179,7 @@ def test_closing_leaves_no_process_and_no_file(nodes: Any, tmp_path: Path) -> No
 
 
 def test_addresses_that_are_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_JOIN", 2.0)
+    monkeypatch.setattr(joining, "_JOIN", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(
@@ -265,7 +266,9 @@ def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "TMPDIR": str(place), "HOME": str(tmp_path)},
     )  # fmt: skip
-    wait_until(lambda: (out / "runs.jsonl").exists() or ran.poll() is not None)
+    runs = out / "runs.jsonl"
+    # The last line may be that of a run which is not counted yet.
+    wait_until(lambda: (runs.exists() and runs.read_bytes().count(b"\n") >= 2) or ran.poll() is not None)
     mine = [each for each in processes() if str(place).encode() in command_of(each)]
     assert len(mine) > 2
     os.killpg(ran.pid, signal.SIGINT)

@@ -8,22 +8,30 @@ import logging
 import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from recurra.engines import node
 from recurra.engines.base import Call, Engine, OnReport, RunError, cores, result_of, threads_each
-from recurra.errors import ConfigError, DataError, DependencyError, RecurraError
+from recurra.engines.joining import (
+    check_address,
+    last_line,
+    let_speak,
+    library,
+    on_loopback,
+    reason_of,
+    short_folder,
+    signals_kept,
+    use_own_token,
+)
+from recurra.errors import ConfigError, DataError, RecurraError
 
 __all__ = ["Ray", "open_ray"]
 
@@ -32,15 +40,8 @@ _LOST = 4  # of one whose node, or process of Ray, is lost
 _STORE = 256 << 20  # bytes of the object store of a cluster on this machine; the rest goes to its disk
 _PIECE = 32 << 20  # bytes of a file that are one object
 _REACH = 5.0  # seconds until a machine has answered
-_JOIN = 30.0  # seconds until a cluster has accepted this machine
-_LONGEST = 40  # characters of a folder for sockets, whose paths may have 107
 _SAME_RESULTS = ("RECURRA_CHECKED_KERNELS", "RECURRA_LANES", "RECURRA_TILES")
 _QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-_PROBE = """
-import sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="CRITICAL")
-print("joined")
-"""
 
 
 def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], lasting: bool) -> Ray:
@@ -53,15 +54,20 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         DependencyError: Ray is not installed.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    ray = _library(address is None or address == "local")
-    if ray.is_initialized():  # by the program that calls
+    if "ray" in sys.modules and (ray := library()).is_initialized():  # by the program that calls
         return _joined(ray, jobs, preload, lasting, own=False)
-    if address is None or address == "local":
+    alone = address is None or address == "local"
+    if alone:
+        use_own_token()
+    else:
+        check_address(str(address))
+    ray = library()  # after what its import may read was set
+    if alone:
         at_once = jobs or cores()
         threads = threads_each(at_once)
-        folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=_short_folder()))
+        folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=short_folder()))
         try:
-            with _signals_kept():
+            with signals_kept(), on_loopback():
                 ray.init(
                     address="local",
                     num_cpus=at_once * threads,
@@ -76,37 +82,15 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, Exception):
-                raise RecurraError(f"Ray can't be started ({_last_line(str(error))})") from error
+                raise RecurraError(f"Ray can't be started ({last_line(str(error))})") from error
             raise
-    _check_address(address)
-    with _signals_kept():
+    with signals_kept():
         ray.init(address=address, **_QUIET)
     try:
         return _joined(ray, jobs, preload, lasting, own=True)
     except BaseException:
         ray.shutdown()
         raise
-
-
-def _library(alone: bool = True) -> Any:
-    """Ray, without statistics on its use, which it would send, and with the token that is to be used.
-
-    For a cluster of this machine ``alone`` that is one of this process, unless the user has one: Ray would
-    write its own to the user's home directory.
-    """
-    home = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() and not home.is_file():
-        if alone:
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif not alone:  # as ray start does
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
-    try:
-        import ray
-    except ImportError:
-        raise DependencyError("Ray is not installed", hint="pip install 'recurra[ray]'") from None
-    return ray
 
 
 def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *, own: bool) -> Ray:
@@ -123,75 +107,6 @@ def _joined(ray: Any, jobs: int | None, preload: Sequence[str], lasting: bool, *
             hint="set it to fewer",
         )
     return Ray(ray, jobs or max(1, all_of_them // threads), threads, preload, lasting, own=own)
-
-
-def _check_address(address: str) -> None:
-    """Checks that a cluster is there, in a process of its own, since Ray would try for minutes.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    hint = "give HOST:PORT of its head node, as ray start --head prints it"
-    if "://" in address:
-        raise ConfigError(f"{address} is not the address of a Ray cluster", where="--address", hint=hint)
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=_REACH).close()
-        except (OSError, ValueError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise ConfigError(
-                f"no Ray cluster answers at {address} ({reason})", where="--address", hint=hint
-            ) from None
-    command = [sys.executable, "-c", _PROBE, address]
-    try:
-        probe = subprocess.run(  # noqa: S603 - Ray itself
-            command, capture_output=True, text=True, timeout=_JOIN, start_new_session=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(
-            f"what answers at {address} is no Ray cluster", where="--address", hint=hint
-        ) from None
-    if "joined" not in probe.stdout:
-        reason = _last_line(probe.stderr)
-        if "InvalidAuthToken" in probe.stderr:
-            reason = "it wants another token"
-            hint = "copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
-        raise ConfigError(f"can't join the Ray cluster at {address} ({reason})", where="--address", hint=hint)
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason is given")
-
-
-def _short_folder() -> str:
-    """A folder for temporary files with a path that is short enough for sockets."""
-    found = tempfile.gettempdir()
-    return found if len(os.fsencode(found)) <= _LONGEST else "/tmp"  # noqa: S108 - mkdtemp within it
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Context in which Ray may set its handlers of signals; those before are restored at the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _speak(allowed: bool) -> None:
-    """Lets Ray print or not: a lost node is not an error here, and Ray tells of it on stdout.
-
-    ``log_to_driver`` does not concern these lines, and there is no public switch for them.
-    """
-    from ray._private import worker
-
-    worker._worker_logs_enabled = allowed
 
 
 class _Lost(Exception):  # noqa: N818 - not an error of the run
@@ -238,7 +153,7 @@ class Ray(Engine):
         self._mailbox: Any = None
         self._closed = False
         if own:
-            _speak(False)
+            let_speak(False)
 
     def submit(self, call: Call, on_report: OnReport | None = None) -> Future[Any]:
         """Sends the run to the cluster, which makes it when processors are free; see `Engine.submit`."""
@@ -254,7 +169,7 @@ class Ray(Engine):
             self._leave_nothing()
         if self._own:
             self._ray.shutdown()
-            _speak(True)
+            let_speak(True)
         self._sent.clear()
         if self._folder is not None:
             node.forget(self._files)  # the nodes are this machine
@@ -301,11 +216,14 @@ class Ray(Engine):
                     number, record = ray.get(said)  # none is -1 before the end
                     box.reply.remote(number, bool(on_report(json.loads(record))))
                     said = box.next.remote(name)
-        except ray.exceptions.RayTaskError as error:  # not of the function, whose errors are in its answer
-            raise RecurraError(
-                f"a node of the Ray cluster can't make runs ({_last_line(str(error))})"
-            ) from error
         except ray.exceptions.RayError as error:
+            said = str(error)
+            if isinstance(error, ray.exceptions.RayTaskError) or "No module named" in said:
+                # Errors of the function are in its answer: this is one of all runs.
+                what = f"a node of the Ray cluster can't make runs ({reason_of(said)})"
+                raise RecurraError(what, hint="install the same version of recurra on each") from error
+            if isinstance(error, ray.exceptions.RayActorError):
+                self._mailbox = None  # the next run makes another
             raise _Lost(f"its node or process of Ray was lost ({type(error).__name__})") from error
         except BaseException:
             self._cancel(run)
