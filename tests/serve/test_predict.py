@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from huggingface_hub import InferenceClient
 
+from recurra import TextClassifier
 from recurra.io.sample import sample_rows
 from recurra.serve import answering, create_app
 from tests.conftest import Run
@@ -152,3 +153,26 @@ def test_words_are_explained(client: Client, models: Path, run: Run) -> None:
     refused = client.post("/models/words/explain", {"inputs": "the cat"})
     assert refused.status == 400
     assert "can't be explained" in refused.error
+
+
+def test_as_many_labels_as_are_asked_for_of_many_classes(tmp_path: Path) -> None:
+    words = [f"word{at}" for at in range(120)]
+    many = TextClassifier("lstm", units=4, embedding=4, epochs=1).fit(words * 2, [*map(str, range(120))] * 2)
+    many.save(tmp_path / "many")
+    app = create_app([tmp_path / "many"], refresh=0)
+
+    async def labels(**parameters: Any) -> int:
+        status, body = await ask_app(app, "/predict", {"inputs": "word7", "parameters": parameters})
+        assert status == 200
+        return len(json.loads(body)[0])
+
+    async def every() -> list[int]:
+        async with app.router.lifespan_context(app):
+            return [
+                await labels(),
+                await labels(top_k=20),
+                await labels(top_k=3),
+                await labels(all_classes=True),
+            ]
+
+    assert asyncio.run(every()) == [5, 20, 3, 120]

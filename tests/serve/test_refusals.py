@@ -146,6 +146,8 @@ def test_a_small_body_that_becomes_a_large_one_is_refused(client: Client) -> Non
 def test_too_many_texts_are_refused(client: Client) -> None:
     found = client.post(PREDICT, {"inputs": ["a"] * 65})
     assert (found.status, "give 64 at most" in found.error) == (413, True)
+    for text in ("a " * 81, "电" * 81):
+        assert "81 words" in client.post("/models/reviews/explain", {"inputs": text}).error
     found = client.post("/models/reviews/explain", {"inputs": "a " * 81})
     assert (found.status, "give 80 at most" in found.error) == (400, True)
 

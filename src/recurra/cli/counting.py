@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from math import ceil
 
 from rich.console import Console
 from rich.errors import LiveError
@@ -15,7 +17,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -28,10 +29,25 @@ PATIENCE = 1.0
 
 
 class _Speed(ProgressColumn):
-    """Rows per second."""
+    """Rows per second since the beginning: rows are finished many at once, and the last ones say little."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} rows/s" if task.speed else "", style="progress.data.speed")
+        return Text(f"{speed:,.0f} rows/s" if (speed := _mean(task)) else "", style="progress.data.speed")
+
+
+class _Left(ProgressColumn):
+    """The time that the other rows take at that speed."""
+
+    def render(self, task: Task) -> Text:
+        speed = _mean(task)
+        if not speed or task.remaining is None:
+            return Text("-:--:--", style="progress.remaining")
+        return Text(str(timedelta(seconds=ceil(task.remaining / speed))), style="progress.remaining")
+
+
+def _mean(task: Task) -> float:
+    """Rows per second."""
+    return task.completed / task.elapsed if task.elapsed else 0.0
 
 
 @contextmanager
@@ -42,7 +58,7 @@ def counting(console: Console, what: str, total: int | None) -> Iterator[Tick]:
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
-        TimeRemainingColumn(),
+        _Left(),
         console=console,
         transient=True,
     )

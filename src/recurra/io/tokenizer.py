@@ -20,6 +20,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from recurra.config import TokenizerConfig
 from recurra.errors import BundleError
 from recurra.files import replacing
+from recurra.io.plain import PlainIds, is_plain
 from recurra.io.text import HAN, clean, segmenter, split_long
 
 __all__ = [
@@ -45,12 +46,9 @@ _WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
 _SHORT_WORD = f"{_LETTER}{{1,64}}(?:['’]{_LETTER}{{1,64}})?"
 # Words of texts that were tokenized before, which are also entries of every vocabulary.
 _RESERVED = r"(?<!\S)<(?:pad|start)>(?!\S)"
-# What the pattern of words matches in a text of ASCII alone, without control characters.
-_PLAIN = {"keep": re.compile(r"\w+(?:'\w+)*|[^\w ]", re.ASCII), "drop": re.compile(r"\w+(?:'\w+)*", re.ASCII)}
 _SPECIAL = re.compile(r"(?<!\S)<(?:pad|start|unk)>(?!\S)")
 _MARK = "▁"  # replaces a space, before the first piece of a word
 _HAN_GAP = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
-_PLAIN_LONGEST = 50_000  # characters of a text that is split here
 _AT_ONCE = 1_000_000  # characters passed to the library in one call
 _ALPHABET_SAMPLE = 20_000_000  # characters from which a subword tokenizer's alphabet is chosen
 _HINT = "take the file from the original model again"
@@ -70,13 +68,6 @@ class Encoded:
     ids: list[NDArray[np.int32]]
     full_lengths: NDArray[np.int64]
     unknown: NDArray[np.int64]
-
-
-class _Ids(dict[str, int]):
-    """The ids of a vocabulary; that of the unknown word for other words."""
-
-    def __missing__(self, word: str) -> int:
-        return TextTokenizer.unknown_id
 
 
 class TextTokenizer:
@@ -103,7 +94,7 @@ class TextTokenizer:
         self.vocab_size: int = tokenizer.get_vocab_size()
         self._segment = segmenter(config)
         self._words: list[str] | None = None
-        self._ids: _Ids | None = None
+        self._ids: PlainIds | None = None
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> TextTokenizer:
@@ -164,16 +155,12 @@ class TextTokenizer:
         return Encoded(ids, full_lengths, unknown)
 
     def _plain_ids(self, text: str) -> NDArray[np.int32] | None:
-        """Returns the ids of a short text of ASCII words, without ``<start>``; None for others.
-
-        They are those of the library, which takes several times as long to normalize and to split a text.
-        """
-        if self.config.level != "word" or len(text) > _PLAIN_LONGEST or not text.isascii():
+        """Returns the ids of a short text of ASCII words, without ``<start>``; None for others."""
+        if self.config.level != "word" or not is_plain(text):
             return None
         if self._ids is None:
-            self._ids = _Ids(self._tokenizer.get_vocab())
-        words = _PLAIN[self.config.punctuation].findall(text.lower() if self.config.lowercase else text)
-        return np.fromiter(map(self._ids.__getitem__, words), np.int32, len(words))
+            self._ids = PlainIds(self._tokenizer.get_vocab(), self.config, self.unknown_id)
+        return self._ids.of(text)
 
     def tokens(self, text: str) -> list[str]:
         """Returns the words of the ids that :meth:`encode` gives, unknown ones as ``<unk>``."""
