@@ -76,6 +76,7 @@ LEFT_OUT = {
     },
     LanguageModel: {
         *OF_A_FOLDER,
+        "language.vocabulary",
         "model.bidirectional",
         "model.merge_mode",
         "model.pooling",

@@ -48,7 +48,7 @@ def pool_rows(states: Tensor, lengths: Tensor, kinds: Sequence[str]) -> Tensor:
     steps = lengths.to(device="cpu", dtype=torch.int64).contiguous()
     if B and not 0 <= int(steps.min()) <= int(steps.max()) <= T:
         raise ValueError(f"a length is not from 0 to {T}")
-    pooled = torch.empty(B, len(kinds) * F)
+    pooled = torch.empty(B, len(kinds) * F, dtype=torch.float32, device="cpu")
     mean, largest = (kinds.index(kind) * F if kind in kinds else -1 for kind in ("mean", "max"))
     rowwise.pool(
         states.contiguous().view(-1).numpy(), steps.numpy(), B, T, F, mean, largest, pooled.shape[1],
@@ -67,7 +67,7 @@ def linear_of_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     from recurra.kernels.cpu import rowwise
 
     (B, F), C = x.shape, len(weight)
-    outputs = torch.empty(B, C)
+    outputs = torch.empty(B, C, dtype=torch.float32, device="cpu")
     rowwise.linear(
         x.contiguous().view(-1).numpy(), weight.detach().contiguous().view(-1).numpy(),
         bias.detach().numpy(), B, F, C, outputs.view(-1).numpy(),

@@ -107,8 +107,8 @@ def language_model(
             store.save(bundle, claim)
             shutil.rmtree(claim.folder / store.TRAINING, ignore_errors=True)
             make_room(folder.parent, folder)
-        mark_used(folder)
-        bundle = load(folder)
+    mark_used(folder)
+    bundle = load(folder)
     name = f"a language model of {corpus.name}"
     return Pretrained(name, store.weights_digest(folder), config.model.embedding, bundle, with_layers=True)
 

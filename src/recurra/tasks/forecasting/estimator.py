@@ -78,6 +78,7 @@ class Forecaster(RegressorMixin, RecurrentEstimator):
     relative: bool | None = setting("series")
     loss: str | None = setting("series")
     stride: int | None = setting("series")
+    windows: int | None = setting("series")
     validation_fraction: float = setting(
         "series.valid_fraction",
         default=0.15,

@@ -149,8 +149,8 @@ def read_table(path: Path, data: DataConfig, tick: Tick = lambda rows: None, *, 
         facts = _Facts()
         return _collected(str(path), blocks(facts), facts)
     # What has no broken row is read the same way. The notes have the name of the file.
-    lenient = data.model_copy(update={"skip_bad_rows": True})
-    key = content_key([path], "cells", lenient.model_dump_json(), str(tabs), str(path))
+    lenient = json.dumps({**data.model_dump(mode="json"), "skip_bad_rows": True}, sort_keys=True)
+    key = content_key([path], "cells", lenient, str(tabs), str(path))
     return _cached_cells(str(path), key, blocks, tick, refuse=not data.skip_bad_rows)
 
 
