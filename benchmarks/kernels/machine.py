@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from recurra.kernels.cpu.host import host
+from recurra.runtime import processors as cores
 
 __all__ = ["busy_seconds", "commit", "cores", "lanes", "versions"]
 
@@ -47,11 +47,6 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return run.stdout.strip()
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lanes() -> int:

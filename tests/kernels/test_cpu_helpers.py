@@ -30,7 +30,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[subp
     """The helpers that a test begins, with a cache in ``tmp_path``; it ends without any."""
     monkeypatch.setenv("RECURRA_KERNEL_CACHE", str(tmp_path))
     monkeypatch.setattr(helpers, "_begun", set())
-    monkeypatch.setattr(helpers, "_processors", lambda: 2)
+    monkeypatch.setattr(helpers, "processors", lambda: 2)
     assert helpers._running == []
     yield helpers._running
     helpers.stop()
@@ -94,7 +94,7 @@ def test_a_second_helper_of_a_number_leaves_the_first_alone(tmp_path: Path) -> N
 def test_there_is_no_helper_on_one_processor_or_without_a_cache(
     begun: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(helpers, "_processors", lambda: 1)
+    monkeypatch.setattr(helpers, "processors", lambda: 1)
     helpers.begin("simple_rnn", tmp_path)
     monkeypatch.undo()
     monkeypatch.setattr(compiled, "cache_folder", lambda: None)
@@ -120,7 +120,7 @@ import os, signal, sys, time
 from pathlib import Path
 from recurra.kernels.cpu import compiled, helpers
 
-helpers._processors = lambda: 2
+helpers.processors = lambda: 2
 folder = compiled.cache_folder()
 helpers.begin("engine", folder, count=2)
 while not list(folder.glob("**/*.lock")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,10 +12,10 @@ from typing import Any, Self, TypeAlias
 
 from recurra import errors
 from recurra.errors import ConfigError, RecurraError
-from recurra.runtime import threads_asked
+from recurra.runtime import processors, threads_asked
 
 __all__ = [
-    "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "cores", "end_of",
+    "ENGINES", "Call", "Engine", "OnReport", "Report", "RunError", "answer_of", "end_of",
     "function_named", "open_engine", "result_of", "threads_each",
 ]  # fmt: skip
 
@@ -122,7 +121,7 @@ def open_engine(
     if name == "processes":
         from recurra.engines.processes import Processes
 
-        at_once = jobs or cores()
+        at_once = jobs or processors()
         return Processes(at_once, threads_each(at_once), preload, lasting)
     if name == "ray":
         from recurra.engines.cluster import open_ray
@@ -135,20 +134,14 @@ def open_engine(
     raise ConfigError(f"there is no engine {name!r}", where="--engine", hint=f"choose {' or '.join(ENGINES)}")
 
 
-def cores() -> int:
-    """Returns the number of processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def threads_each(at_once: int, processors: int | None = None) -> int:
+def threads_each(at_once: int, among: int | None = None) -> int:
     """Returns the threads of each of several runs: ``RECURRA_THREADS``, or their share of the processors.
 
     Args:
         at_once: number of runs at the same time.
-        processors: number of the processors; None for those of this machine.
+        among: number of the processors; None for those of this machine.
     """
-    return threads_asked() or max(1, (processors or cores()) // at_once)
+    return threads_asked() or max(1, (among or processors()) // at_once)
 
 
 def end_of(code: int) -> str:

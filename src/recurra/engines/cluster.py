@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra.engines import node
-from recurra.engines.base import Call, Engine, OnReport, RunError, cores, result_of, threads_each
+from recurra.engines.base import Call, Engine, OnReport, RunError, result_of, threads_each
 from recurra.engines.joining import (
     check_address,
     last_line,
@@ -32,6 +32,7 @@ from recurra.engines.joining import (
     use_own_token,
 )
 from recurra.errors import ConfigError, DataError, RecurraError
+from recurra.runtime import processors
 
 __all__ = ["Ray", "open_ray"]
 
@@ -63,7 +64,7 @@ def open_ray(jobs: int | None, address: str | None, preload: Sequence[str], last
         check_address(str(address))
     ray = library()  # after what its import may read was set
     if alone:
-        at_once = jobs or cores()
+        at_once = jobs or processors()
         threads = threads_each(at_once)
         folder = Path(tempfile.mkdtemp(prefix="recurra-", dir=short_folder()))
         try:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from recurra.runtime import processors
+
 __all__ = ["begin", "stop"]
 
 _running: list[subprocess.Popen[bytes]] = []
@@ -37,7 +39,7 @@ def begin(entry: str, folder: Path, count: int = 1) -> None:
             return
         _begun.add(entry)
     # A program that was frozen into one file would start itself.
-    if _processors() == 1 or not sys.executable or getattr(sys, "frozen", False):
+    if processors() == 1 or not sys.executable or getattr(sys, "frozen", False):
         return
     for number in range(count):
         arguments = (entry, str(number), str(folder), str(os.getpid()))
@@ -59,10 +61,6 @@ def stop() -> None:
         helper = _running.pop()
         helper.kill()
         helper.wait()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 atexit.register(stop)
