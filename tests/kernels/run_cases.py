@@ -49,7 +49,7 @@ def worst(precision: str = "float32") -> float:
 
 def main() -> None:
     from recurra.kernels.cpu.backward import backward
-    from recurra.kernels.cpu.compiled import CHECKED, cache_folder
+    from recurra.kernels.cpu.folder import CHECKED, cache_folder
     from recurra.kernels.cpu.forward import forward
     from recurra.kernels.cpu.host import host
 

@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("numba")
 
 from recurra.kernels.cpu import cache, compiled
-from recurra.kernels.cpu.cache import cached_functions, folder_name, remove_abandoned, remove_former
+from recurra.kernels.cpu import folder as folders
+from recurra.kernels.cpu.folder import cached_functions, folder_name, remove_abandoned, remove_former
 
 
 def add(a: int, b: int) -> int:
@@ -135,7 +136,7 @@ def test_the_folder_of_kernels_removes_former_ones(tmp_path: Path, monkeypatch: 
     old = tmp_path / "kernels-0123456789abcdef"
     old.mkdir()
     os.utime(old, (0, 0))
-    found = compiled.cache_folder.__wrapped__()
+    found = folders.cache_folder.__wrapped__()
     assert found is not None
     assert list(tmp_path.iterdir()) == [found]
 

@@ -19,6 +19,7 @@ from recurra.errors import BackendError
 from recurra.kernels import cpu, dispatch
 from recurra.kernels.cpu import compiled as compiling
 from recurra.kernels.cpu import engine
+from recurra.kernels.cpu import folder as folders
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.host import host, unavailable_reason
 
@@ -36,7 +37,7 @@ def run_cases(**settings: str) -> dict[str, Any]:
 def test_a_second_process_loads_what_the_first_compiled() -> None:
     assert engine  # which compiled, or loaded, what it needs
     facts = run_cases()
-    assert facts["folder"] == str(compiling.cache_folder())
+    assert facts["folder"] == str(folders.cache_folder())
     assert facts["loaded"] == 2
     assert facts["compiled"] == 0
     assert facts["worst"] < 5e-6
@@ -125,7 +126,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     for name in ("RECURRA_KERNEL_CACHE", "RECURRA_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    return compiling.cache_folder.__wrapped__
+    return folders.cache_folder.__wrapped__
 
 
 def test_the_folder_of_kernels(asked: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_folder_that_can_not_be_written_gives_way_to_a_temporary_one(
     # a stranger who owns the folder could put code there
     stranger = os.getuid() + 1
     (tmp_path / "temporary" / f"recurra-{stranger}").mkdir()
-    monkeypatch.setattr(compiling.os, "getuid", lambda: stranger)
+    monkeypatch.setattr(folders.os, "getuid", lambda: stranger)
     assert asked() is None
     # nor need there be a place for temporary files
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))

@@ -14,7 +14,7 @@ __all__ = ["can_find_ngrams", "find_ngrams", "gather_ngrams"]
 def can_find_ngrams(tokens: Tensor, keys: Tensor) -> bool:
     """Whether compiled loops can read these tensors: on the CPU, with values, in no graph or transform."""
     return (
-        cpu.unavailable_reason() is None
+        cpu.has_functions()
         and tokens.is_cpu
         and keys.is_cpu
         and tokens.dtype is torch.int64
@@ -40,15 +40,16 @@ def find_ngrams(tokens: Tensor, hashes: Tensor, keys: Tensor, starts: Tensor, sh
     Raises:
         IndexError: a token is not below V.
     """
-    from recurra.kernels.cpu import lookup
+    from recurra.kernels.cpu.machine_code import functions
 
     B, T = tokens.shape
     places = torch.empty(3, B, T, dtype=torch.int64)
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(hashes):
         raise IndexError(f"a token is not below {len(hashes)}")
-    lookup.find(
-        tokens.contiguous().view(-1).numpy(), B, T, hashes.numpy(), keys.numpy(), starts.numpy(), shift,
-        places.view(-1).numpy(),
+    tokens, hashes, keys, starts = (each.contiguous() for each in (tokens, hashes, keys, starts))
+    functions().find(
+        tokens.data_ptr(), B, T, hashes.data_ptr(), len(hashes), keys.data_ptr(), len(keys),
+        starts.data_ptr(), len(starts) - 1, shift, places.data_ptr(),
     )  # fmt: skip
     return places
 
@@ -58,12 +59,12 @@ def gather_ngrams(places: Tensor, weights: Tensor, scales: Tensor) -> Tensor:
 
     The rows of places of -1 are zeros.
     """
-    from recurra.kernels.cpu import lookup
+    from recurra.kernels.cpu.machine_code import functions
 
     _, B, T = places.shape
     features = torch.empty(B, T, len(scales))
-    lookup.gather(
-        places.view(-1).numpy(), B * T, weights.contiguous().view(-1).numpy(), scales.numpy(),
-        weights.shape[1], features.view(-1).numpy(),
-    )  # fmt: skip
+    places, weights, scales = places.contiguous(), weights.contiguous(), scales.contiguous()
+    functions().gather(
+        places.data_ptr(), B * T, weights.data_ptr(), *weights.shape, scales.data_ptr(), features.data_ptr()
+    )
     return features

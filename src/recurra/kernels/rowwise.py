@@ -16,7 +16,7 @@ __all__ = ["can_compute_rows", "linear_of_rows", "pool_rows"]
 def can_compute_rows(*tensors: Tensor) -> bool:
     """Whether compiled loops can compute with these tensors: float32 on the CPU, no gradients, no graph."""
     return (
-        cpu.unavailable_reason() is None
+        cpu.has_functions()
         and not torch.is_grad_enabled()
         and not is_recorded()
         and not is_transformed()
@@ -42,7 +42,7 @@ def pool_rows(states: Tensor, lengths: Tensor, kinds: Sequence[str]) -> Tensor:
         >>> pool_rows(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]), ["mean", "max"])
         tensor([[2., 3.]])
     """
-    from recurra.kernels.cpu import rowwise
+    from recurra.kernels.cpu.machine_code import functions
 
     B, T, F = states.shape
     steps = lengths.to(device="cpu", dtype=torch.int64).contiguous()
@@ -50,10 +50,10 @@ def pool_rows(states: Tensor, lengths: Tensor, kinds: Sequence[str]) -> Tensor:
         raise ValueError(f"a length is not from 0 to {T}")
     pooled = torch.empty(B, len(kinds) * F, dtype=torch.float32, device="cpu")
     mean, largest = (kinds.index(kind) * F if kind in kinds else -1 for kind in ("mean", "max"))
-    rowwise.pool(
-        states.contiguous().view(-1).numpy(), steps.numpy(), B, T, F, mean, largest, pooled.shape[1],
-        pooled.view(-1).numpy(),
-    )  # fmt: skip
+    states = states.contiguous()
+    functions().pool(
+        states.data_ptr(), steps.data_ptr(), B, T, F, mean, largest, pooled.shape[1], pooled.data_ptr()
+    )
     return pooled
 
 
@@ -64,12 +64,10 @@ def linear_of_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         >>> linear_of_rows(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([5.0]))
         tensor([[16.]])
     """
-    from recurra.kernels.cpu import rowwise
+    from recurra.kernels.cpu.machine_code import functions
 
     (B, F), C = x.shape, len(weight)
     outputs = torch.empty(B, C, dtype=torch.float32, device="cpu")
-    rowwise.linear(
-        x.contiguous().view(-1).numpy(), weight.detach().contiguous().view(-1).numpy(),
-        bias.detach().numpy(), B, F, C, outputs.view(-1).numpy(),
-    )  # fmt: skip
+    x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
+    functions().linear(x.data_ptr(), weight.data_ptr(), bias.data_ptr(), B, F, C, outputs.data_ptr())
     return outputs

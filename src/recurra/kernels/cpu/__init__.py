@@ -25,6 +25,7 @@ __all__ = [
     "can_prepare",
     "compile_ahead",
     "compile_kernels",
+    "has_functions",
     "release_workspaces",
     "run",
     "to_be_compiled",
@@ -66,7 +67,7 @@ def unsupported_reason(call: Call) -> str | None:
 def can_prepare(cell: str, activations: Sequence[Activation], weights: Sequence[Any]) -> bool:
     """Whether a stack of layers with these weights can be prepared for one row at a time."""
     return (
-        unavailable_reason() is None
+        has_functions()
         and cell in layout.CODES
         and all(each in layout.ACTIVATIONS[cell] for each in activations)
         and all(
@@ -77,6 +78,13 @@ def can_prepare(cell: str, activations: Sequence[Activation], weights: Sequence[
             for each in weights
         )
     )
+
+
+def has_functions() -> bool:
+    """Whether there are functions for one row, pooling, outputs and n-grams, or they can be compiled."""
+    from recurra.kernels.cpu import machine_code
+
+    return machine_code.available() or unavailable_reason() is None
 
 
 def run(calls: Sequence[Call], *, sequences: bool) -> tuple[Tensor, tuple[State, ...]]:
@@ -143,7 +151,7 @@ def compile_ahead(cell: str) -> None:
     if (entry := _entry(cell)) is None or not to_be_compiled(cell):
         return
     from recurra.kernels.cpu import helpers
-    from recurra.kernels.cpu.compiled import cache_folder
+    from recurra.kernels.cpu.folder import cache_folder
 
     if (folder := cache_folder()) is not None:
         helpers.begin(entry, folder, count=2)
@@ -153,11 +161,10 @@ def to_be_compiled(cell: str) -> int:
     """The number of functions of a cell's kernels that are neither loaded nor in the cache."""
     if (entry := _entry(cell)) is None or f"{__name__}.{entry}" in sys.modules:
         return 0
-    from recurra.kernels.cpu.cache import cached_functions
-    from recurra.kernels.cpu.compiled import cache_folder
+    from recurra.kernels.cpu.folder import cache_folder, cached_functions
     from recurra.kernels.cpu.plan import plan_for
 
-    return len(set(plan_for(entry).functions) - cached_functions(cache_folder()))
+    return len(set(plan_for(entry, "addressed").functions) - cached_functions(cache_folder()))
 
 
 def compile_kernels(cell: str, tick: Callable[[int], object]) -> None:
@@ -169,13 +176,14 @@ def compile_kernels(cell: str, tick: Callable[[int], object]) -> None:
     """
     if (entry := _entry(cell)) is None:
         return
-    from recurra.kernels.cpu import compiled, helpers
-    from recurra.kernels.cpu.cache import cached_functions
+    from recurra.kernels.cpu import compiled, helpers, machine_code
+    from recurra.kernels.cpu.folder import cache_folder, cached_functions
 
-    cached = cached_functions(compiled.cache_folder())
+    cached = cached_functions(cache_folder())
     compiled.listeners.append(lambda name: tick(1) if name not in cached else None)
     try:
         importlib.import_module(f"{__name__}.{entry}")
+        machine_code.functions()
     finally:
         compiled.listeners.pop()
         helpers.stop()

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-import re
-import shutil
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,14 +14,10 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["VerifiedCache", "cached_functions", "folder_name", "remove_abandoned", "remove_former"]
+__all__ = ["VerifiedCache"]
 
 _DIGEST = hashlib.sha256().digest_size
-_ABANDONED = 3600  # seconds after which a file that was to be renamed is that of a killed process
-_PYTHON = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
 _PATIENCE = 0.04  # seconds of waiting for a lock, after which a process looks for what the other compiled
-_UNUSED = 7 * 24 * 3600  # seconds after which a folder is not kept any more
-_FOLDER = re.compile("kernels-(?:(?P<machine>[0-9a-f]{8})-)?[0-9a-f]{16}")  # the first ones named none
 
 
 class VerifiedCache(FunctionCache):
@@ -37,6 +28,12 @@ class VerifiedCache(FunctionCache):
         stamp = self._impl.locator.get_source_stamp()
         base = self._impl.filename_base
         self._cache_file = _VerifiedFile(self._cache_path, base, stamp)  # type: ignore[no-untyped-call]
+
+    @property
+    def object_file(self) -> bytes:
+        """The machine code of the function, which was compiled or loaded."""
+        file: Any = self._cache_file
+        return bytes(file.object_file)
 
     @property
     def is_empty(self) -> bool:
@@ -72,8 +69,11 @@ class _VerifiedFile(IndexDataCacheFile):
     Numba unpickles what it finds, and runs the machine code in it: a cut or changed file ended the process.
     """
 
+    object_file = b""
+
     def save(self, key: Any, data: Any) -> None:
         """Writes a function, and only then that it is there: other processes may read at any time."""
+        self.object_file = _object_file(data)
         names = self._load_index()
         name = names.get(key, self._data_name(len(names) + 1))  # type: ignore[no-untyped-call]
         self._save_data(name, data)  # type: ignore[no-untyped-call]
@@ -102,10 +102,18 @@ class _VerifiedFile(IndexDataCacheFile):
 
     def _load_data(self, name: str) -> Any:
         try:
-            return pickle.loads(_verified(Path(self._cache_path) / name))  # noqa: S301
+            data = pickle.loads(_verified(Path(self._cache_path) / name))  # noqa: S301
         except OSError as error:  # numba compiles the function again
             _say_once(error)
             raise
+        self.object_file = _object_file(data)
+        return data
+
+
+def _object_file(data: Any) -> bytes:
+    """Returns the machine code in what Numba keeps of a function."""
+    (_, _, (machine_code, _)), *_ = data
+    return bytes(machine_code)
 
 
 def _verified(path: Path) -> bytes:
@@ -128,49 +136,3 @@ def _say_once(error: OSError) -> None:
     if not _said:
         _said = True
         warnings.warn(f"the cache of compiled kernels is damaged ({error}): compiling anew", stacklevel=2)
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Removes files that killed processes did not finish."""
-    for path in folder.glob("**/*.tmp.*"):
-        with suppress(FileNotFoundError):  # its process may just have renamed it
-            if time.time() - path.stat().st_mtime > _ABANDONED:
-                path.unlink()
-
-
-def cached_functions(folder: Path | None) -> set[str]:
-    """The functions that a folder has, as ``module.function``."""
-    if folder is None:
-        return set()
-    # Numba names an index by module, function, line and version of Python: tile.f-12.py311.nbi
-    return {path.name.rpartition("-")[0] for path in folder.glob(f"**/*.{_PYTHON}.nbi")}
-
-
-def folder_name(machine: str, version: str) -> str:
-    """The name of the folder of the kernels of a version, compiled for a kind of machine."""
-    digests = (hashlib.sha256(text.encode()).hexdigest() for text in (machine, version))
-    return "kernels-{:.8}-{:.16}".format(*digests)
-
-
-def remove_former(folder: Path) -> None:
-    """Marks a folder of kernels as used now, and removes old ones beside it.
-
-    Kept are those that were used within an hour, which a process may be using, and, of those that were used
-    within a week, the last one of another version for this machine, since two installations take turns, and
-    those of other machines, which share the home directory.
-    """
-    used: list[tuple[float, Path, bool]] = []
-    with suppress(OSError):  # a folder that can be read, but not changed
-        os.utime(folder)
-        for path in folder.parent.iterdir():
-            match = _FOLDER.fullmatch(path.name)
-            if match and path != folder and path.is_dir() and not path.is_symlink():
-                machine = match["machine"]
-                former = machine is None or folder.name.startswith(f"kernels-{machine}-")
-                used.append((path.stat().st_mtime, path, former))
-    kept = 0
-    for last, path, former in sorted(used, reverse=True):
-        age = time.time() - last
-        kept += former
-        if age > _UNUSED or (age > _ABANDONED and former and kept > 1):
-            shutil.rmtree(path, ignore_errors=True)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 from zlib import crc32
 
 import numba
 import numpy as np
-from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba import types
 from numba.core import config as numba_config
 from numba.core.bytecode import FunctionIdentity
@@ -24,26 +19,24 @@ from numba.core.typeinfer import register_dispatcher
 from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 
-from recurra import runtime
 from recurra.kernels.cpu import helpers
-from recurra.kernels.cpu.cache import VerifiedCache, folder_name, remove_abandoned, remove_former
-from recurra.kernels.cpu.host import host
+from recurra.kernels.cpu.cache import VerifiedCache
+from recurra.kernels.cpu.folder import CHECKED, cache_folder
 
 __all__ = [
-    "CHECKED",
-    "cache_folder",
     "compiled",
     "compiled_loosely",
     "generated",
     "inlined",
     "inner",
     "listeners",
+    "machine_address",
+    "object_files",
+    "symbol",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-CHECKED = os.environ.get("RECURRA_CHECKED_KERNELS", "") not in ("", "0")
-"""Whether every load and store is checked against the bounds of its array: slow, for tests."""
 _OPTIONS: dict[str, Any] = {
     "_nrt": False,  # kernels allocate nothing; counting references took half of QRNN's training step
     "nogil": True,
@@ -53,8 +46,10 @@ _OPTIONS: dict[str, Any] = {
 }
 _LOOSE: dict[str, Any] = {**_OPTIONS, "fastmath": True}
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
-ENTRIES = ("autograd", "scan")
+ENTRIES = ("autograd", "scan", "addressed")
 """The modules through which kernels are reached; while one is imported, helpers may compile for it."""
+_dispatchers: dict[str, Any] = {}
+"""What was compiled or loaded, by ``module.function``."""
 
 listeners: list[Callable[[str], object]] = []
 """Each is called with ``module.function`` when a function was compiled or loaded."""
@@ -77,9 +72,9 @@ def compiled_loosely(function: Function) -> Function:
 
 
 def inner(function: Function) -> Function:
-    """The same for a function that Python does not call: without the conversion of Python's arguments.
+    """The same for a function that Python does not call, or by its address only (`machine_code`).
 
-    That takes a quarter of the time of all functions.
+    The conversion of Python's arguments takes a quarter of the time of all functions.
     """
     return _compiled(function, _INNER)
 
@@ -101,9 +96,31 @@ def _compiled(function: Function, options: dict[str, Any]) -> Function:
             dispatcher.compile(signature)
         dispatcher.disable_compile()
     _generate_once(dispatcher)
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+    _dispatchers[name] = dispatcher
     for listener in listeners:
-        listener(f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}")
+        listener(name)
     return cast(Function, dispatcher)
+
+
+def symbol(function: Callable[..., Any]) -> str:
+    """Returns the name of a compiled function's machine code in its object file."""
+    return str(_overload(function).fndesc.llvm_func_name)
+
+
+def machine_address(function: Callable[..., Any]) -> int:
+    """Returns the address of a compiled function's machine code in this process."""
+    return int(_overload(function).library.get_pointer_to_function(symbol(function)))
+
+
+def object_files(names: Iterable[str]) -> list[bytes]:
+    """Returns the object files of compiled functions, given as ``module.function``; there must be a cache."""
+    return [_dispatchers[name]._cache.object_file for name in names]
+
+
+def _overload(dispatcher: Any) -> Any:
+    (found,) = dispatcher.overloads.values()
+    return found
 
 
 @contextmanager
@@ -130,8 +147,7 @@ def _generate_once(dispatcher: Any) -> None:
     Numba links a function's intermediate code into each of its callers, and generates machine code for each
     copy: 11.2 s for all functions, and 8.7 s without.
     """
-    (overload,) = dispatcher.overloads.values()
-    for part in overload.library._get_module_for_linking().functions:
+    for part in _overload(dispatcher).library._get_module_for_linking().functions:
         if not part.is_declaration:
             part.linkage = "available_externally"
 
@@ -165,46 +181,6 @@ def inlined(function: Function) -> Function:
 def generated(function: Callable[..., Any]) -> Callable[..., Any]:
     """An operation for compiled functions, defined by a generator of LLVM code (Numba's ``intrinsic``)."""
     return cast(Callable[..., Any], intrinsic(function))
-
-
-@cache
-def cache_folder() -> Path | None:
-    """The folder of compiled kernels: in recurra's cache, else a temporary folder; None if neither is usable.
-
-    ``RECURRA_KERNEL_CACHE`` sets another folder. Numba detects a change by the date of one file, but a kernel
-    consists of several files. Each version of the kernels' sources therefore has its own folder; old ones are
-    removed.
-    """
-    sources = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(source.read_bytes())
-    processor = f"{get_host_cpu_name()} {get_host_cpu_features().flatten()}"
-    name = folder_name(f"{host()} {CHECKED} {processor}", f"{numba.__version__} {sources.hexdigest()}")
-    asked = os.environ.get("RECURRA_KERNEL_CACHE")
-    folder = Path(asked) if asked else runtime.user_cache()
-    if folder is not None and _usable(folder / name):
-        remove_abandoned(folder / name)
-        remove_former(folder / name)
-        return folder / name
-    try:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        shared = Path(tempfile.gettempdir()) / f"recurra-{user}"
-    except FileNotFoundError:  # no temporary folder is writable
-        return None
-    # a folder for each user, at both levels: other users cannot place code that this user would run
-    return shared / name if _usable(shared) and _usable(shared / name) else None
-
-
-def _usable(folder: Path) -> bool:
-    """Whether a folder, created if necessary, belongs to this user and is writable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            return False
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -36,6 +36,11 @@ LINE = 16
 """Numbers in a cache line."""
 
 
+def padded(columns: int) -> int:
+    """``columns`` rounded up to whole vectors."""
+    return -(-columns // host().lanes) * host().lanes
+
+
 def row_length(columns: int) -> int:
     """``columns`` rounded up to an odd number of cache lines.
 

@@ -7,10 +7,12 @@ come those of each part: a direction, or a half of one direction's units, which 
 
 from __future__ import annotations
 
-__all__ = ["CHUNK", "PART", "SCRATCH", "SHARED", "SIZE"]
+__all__ = ["CHUNK", "GROUP", "PART", "SCRATCH", "SHARED", "SIZE"]
 
 CHUNK = 24
 """Steps whose input's products are computed at once: a multiple of the rows of most tiles."""
+GROUP = 4
+"""Vectors of units in a group of SimpleRNN, which has one gate; with more gates it is one vector."""
 SCRATCH = 6
 """Vectors of work memory after the sums: GRU's products of two vectors of units with the state."""
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from recurra.kernels.cpu import layout, weights
 from recurra.kernels.cpu.bf16 import pack_pairs
-from recurra.kernels.cpu.layout import Floats, nothing
-from recurra.kernels.cpu.products import packed_size, padded
+from recurra.kernels.cpu.layout import Floats, nothing, padded
+from recurra.kernels.cpu.products import packed_size
 from recurra.kernels.cpu.workspace import borrow
 
 __all__ = ["FEW_ROWS", "Packed", "pack", "pack_or_keep", "pack_terms", "release"]

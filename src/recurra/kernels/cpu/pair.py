@@ -5,27 +5,34 @@ part's former unit and, where the parts are halves of one direction, after the o
 thread prefers part 1. The caller computes whatever is not claimed, so that nothing depends on when the second
 thread comes, or whether it does; what is computed is the same in any case.
 
-The mail is an array that both threads know. A claim holds the number of the job, so that a thread that was
-interrupted can't claim a unit of a later job, and reads an order only after it has claimed a unit of it.
+A claim holds the number of the job, so that a thread that was interrupted can't claim a unit of a later job,
+and reads an order only after it has claimed a unit of it.
 """
 
 from __future__ import annotations
 
 from recurra.kernels.cpu import order as o
 from recurra.kernels.cpu.atomic import exchange, floats_at, integers_at, offer_core, pause, read, write
-from recurra.kernels.cpu.compiled import compiled, inlined, inner
+from recurra.kernels.cpu.compiled import inlined, inner
 from recurra.kernels.cpu.layout import LSTM, Integers
+from recurra.kernels.cpu.mail import (
+    AWAKE,
+    BITS,
+    CLAIM,
+    COUPLED,
+    DONE,
+    JOB,
+    LAST_JOB,
+    MAIL,
+    ORDER,
+    PRESENT,
+    UNITS,
+)
 from recurra.kernels.cpu.simd import flush_denormals, restore_denormals
 from recurra.kernels.cpu.single import compute
 
-__all__ = ["AWAKE", "MAIL", "MOST_UNITS", "attend", "run_order"]
+__all__ = ["attend", "run_order"]
 
-# places in the mail, each in a cache line of its own
-JOB, AWAKE, PRESENT, LAST_JOB, ORDER, UNITS, COUPLED, CLAIM, DONE = 0, 8, 16, 24, 32, 40, 48, 56, 72
-MAIL = 88
-"""Numbers in the mail."""
-BITS = 24
-MOST_UNITS = 1 << BITS
 PATIENCE = 300
 """Turns, some 10 us, after which a thread computes what the other should."""
 
@@ -65,21 +72,22 @@ def share(mail: Integers, role: int, job: int) -> None:
             offer_core()
 
 
-@compiled
-def attend(counter: Integers, value: int, turns: int, mail: Integers) -> None:
-    """Waits until ``counter[0]`` is at least ``value``, or for so many turns; meanwhile takes part in jobs.
+@inner
+def attend(counter_at: int, value: int, turns: int, mail_at: int) -> None:
+    """Waits until a counter is at least ``value``, or for so many turns; meanwhile takes part in jobs.
 
     Args:
-        counter: what is waited for.
+        counter_at: address of what is waited for.
         value: likewise.
         turns: of some 0.3 us.
-        mail: of the jobs; empty if another thread takes part in them.
+        mail_at: address of the mail of the jobs; 0 if another thread takes part in them.
     """
     done, n = 0, 0
-    if mail.size:
+    counter, mail = integers_at(counter_at, 1), integers_at(mail_at, MAIL)
+    if mail_at:
         write(mail, AWAKE, 1)
-    while n < turns and counter[0] < value:
-        if mail.size:
+    while n < turns and read(counter, 0) < value:
+        if mail_at:
             job = read(mail, JOB)
             if job != 0 and job != done:
                 mode = flush_denormals()
@@ -89,7 +97,7 @@ def attend(counter: Integers, value: int, turns: int, mail: Integers) -> None:
                 done, n = job, 0
         offer_core()
         n += 1
-    if mail.size:
+    if mail_at:
         write(mail, AWAKE, 0)
 
 
@@ -126,11 +134,11 @@ def set_address(order: Integers, part: int, field: int, address: int) -> None:
     order[o.SHARED + part * o.PART + field] = address
 
 
-@compiled
+@inner
 def run_order(
     order_at: int, mail_at: int, T: int, x: int, step: int, table_rows: int, places: int, next_place: int,
     out: int, h0: int, c0: int, h1: int, c1: int, h0_last: int, c0_last: int, h1_last: int, c1_last: int,
-) -> int:  # fmt: skip
+) -> None:  # fmt: skip
     """Runs one layer over one row.
 
     Args:
@@ -152,9 +160,8 @@ def run_order(
         h1_last: of the second direction.
         c1_last: likewise.
 
-    Returns:
-        0; 1 if the weights are others than those that were packed, 2 if a token is not in the table. What is
-        computed is not to be used then.
+    What is computed is not to be used if the order says afterwards that the weights are others than those
+    that were packed, or that a token is not in the table.
     """
     mode = flush_denormals()
     order = integers_at(order_at, o.SIZE)
@@ -197,4 +204,3 @@ def run_order(
     if parts == 2 and not coupled:
         store_states(order, 1)
     restore_denormals(mode)
-    return 1 if order[o.CHANGED] else 2 if order[o.OUTSIDE] else 0

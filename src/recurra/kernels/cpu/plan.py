@@ -40,10 +40,11 @@ class _Module(NamedTuple):
 
 
 @cache
-def plan_for(entry: str) -> Plan:
-    """Returns what importing ``recurra.kernels.cpu.<entry>`` compiles if nothing is cached."""
+def plan_for(*entries: str) -> Plan:
+    """Returns what importing the modules ``recurra.kernels.cpu.<entry>`` compiles if nothing is cached."""
     depths: dict[str, int] = {}
-    _visit(entry, depths)
+    for entry in entries:
+        _visit(entry, depths)
     modules = [name for name in depths if _read(name).functions]
     opposite = modules[::-1]
     opposite.sort(key=lambda name: (depths[name], 0 if depths[name] else -_read(name).length))

@@ -6,7 +6,7 @@ The general way into the kernels takes 130 us of Python, more than the recurrenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -18,10 +18,9 @@ from recurra import runtime
 from recurra.cells.spec import Activation, State
 from recurra.kernels.cpu import layout, order
 from recurra.kernels.cpu.host import host
-from recurra.kernels.cpu.layout import LINE, Floats, Integers, nothing, row_length
-from recurra.kernels.cpu.pair import MOST_UNITS, run_order
-from recurra.kernels.cpu.products import padded
-from recurra.kernels.cpu.single import GROUP, pack_groups
+from recurra.kernels.cpu.layout import LINE, Floats, nothing, padded, row_length
+from recurra.kernels.cpu.machine_code import address, functions
+from recurra.kernels.cpu.mail import MOST_UNITS
 from recurra.kernels.cpu.threads import partner_mail
 from recurra.kernels.terms import Lookup
 
@@ -40,7 +39,6 @@ LEAST_TOGETHER = 200_000
 
 _partner = Lock()
 """Held by the call in which the second thread takes part."""
-_run_order: Callable[..., int] = run_order
 empty_like = torch.empty_like
 _NO_STATE = (0, 0, 0, 0)
 
@@ -142,7 +140,9 @@ class Prepared:
                 final = [(empty_like(row), empty_like(row)) for row in layer.rows]
             else:
                 final = [(empty_like(row),) for row in layer.rows]
-            if layer.run(T, at, step, table_rows, places, following, out, *initial, *layer.addresses(final)):
+            if not layer.run(
+                T, at, step, table_rows, places, following, out, *initial, *layer.addresses(final)
+            ):
                 return None
             last += final
             at, step, table_rows, places, following = out, layer.width, 0, 0, 0
@@ -169,7 +169,9 @@ class _Layer:
         self._parts = self._divide()
         self._two = len(self._parts) == 2
         self._order = np.zeros(order.SIZE, np.int64)
-        self._address = _address(self._order)
+        self._address = address(self._order)
+        self._found = self._order[order.CHANGED : order.OUTSIDE + 1]
+        self._run_order = functions().run_order
         self._memory: list[Floats] = []
         self._fill(use_relu)
         self._packed: list[Floats] = []
@@ -184,20 +186,21 @@ class _Layer:
             return h.data_ptr(), c.data_ptr(), 0, 0
         return h.data_ptr(), c.data_ptr(), states[1][0].data_ptr(), states[1][1].data_ptr()
 
-    def run(self, T: int, *rest: int) -> int:
-        """Runs the layer as ``run_order`` does; returns 0, or 2 if a token is not in the table."""
+    def run(self, T: int, *rest: int) -> bool:
+        """Runs the layer as ``run_order`` does; returns whether each token is in the table."""
         if self._two and T * self._work >= LEAST_TOGETHER and _partner.acquire(blocking=False):
             try:
                 mail = partner_mail(runtime.threads(), T * self._work)
-                found = _run_order(self._address, mail, T, *rest)
+                self._run_order(self._address, mail, T, *rest)
             finally:
                 _partner.release()
         else:
-            found = _run_order(self._address, 0, T, *rest)
-        if found == 1:
+            self._run_order(self._address, 0, T, *rest)
+        changed, outside = self._found.tolist()
+        if changed:
             self._pack()
             return self.run(T, *rest)
-        return found
+        return not outside
 
     def _divide(self) -> list[tuple[int, int, int]]:
         """The direction, the first vector of units and the number of vectors of each part."""
@@ -205,7 +208,7 @@ class _Layer:
         if not self._coupled:
             return [(d, 0, vectors) for d in range(self.D)]
         # no two threads write to one cache line
-        unit = GROUP if self._code == layout.SIMPLE_RNN else LINE // host().lanes
+        unit = order.GROUP if self._code == layout.SIMPLE_RNN else LINE // host().lanes
         half = -(-vectors // (2 * unit)) * unit
         if half >= vectors:
             self._coupled = False
@@ -247,7 +250,7 @@ class _Layer:
                 order.SHARES: 2 if self._coupled else 1,
             }
             fields = (order.WEIGHT_IH, order.WEIGHT_HH, order.BIAS_IH, order.BIAS_HH)
-            facts |= dict(zip(fields, map(_address, self._sources[d]), strict=False))
+            facts |= dict(zip(fields, map(address, self._sources[d]), strict=False))
             self._set(p, facts)
 
     def _pack(self) -> None:
@@ -267,11 +270,12 @@ class _Layer:
                 last[: len(own)] = own
             columns = vectors * self._gates * host().lanes
             W, U = (_aligned(columns * terms) for terms in (self.E + 1, self.H))
-            pack_groups(W, weight_ih, self._code, self.H, self.E, bias, first, vectors)
-            pack_groups(U, weight_hh, self._code, self.H, self.H, nothing(), first, vectors)
+            pack = functions().pack_groups
+            pack(address(W), address(weight_ih), self._code, self.H, self.E, address(bias), first, vectors)
+            pack(address(U), address(weight_hh), self._code, self.H, self.H, 0, first, vectors)
             self._packed += [copy, W, U, last]
             fields = (order.COPY, order.W, order.U, order.LAST)
-            self._set(p, dict(zip(fields, map(_address, (copy, W, U, last)), strict=True)))
+            self._set(p, dict(zip(fields, map(address, (copy, W, U, last)), strict=True)))
 
     def _set(self, part: int, facts: dict[int, int]) -> None:
         for field, value in facts.items():
@@ -280,16 +284,11 @@ class _Layer:
     def _allocate(self, count: int) -> int:
         """The address of new memory."""
         self._memory.append(_aligned(count))
-        return _address(self._memory[-1])
+        return address(self._memory[-1])
 
 
 def _aligned(count: int) -> Floats:
     """Zeros that begin at a cache line."""
     room = np.zeros(count + LINE, np.float32)
-    ahead = -_address(room) % (4 * LINE) // 4
+    ahead = -address(room) % (4 * LINE) // 4
     return room[ahead : ahead + count]
-
-
-def _address(array: Floats | Integers) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address

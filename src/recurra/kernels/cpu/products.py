@@ -7,8 +7,9 @@ ones narrower; the numbers of a panel lie in the order in which a tile reads the
 
 from __future__ import annotations
 
-from recurra.kernels.cpu.compiled import CHECKED, inlined, inner
-from recurra.kernels.cpu.layout import Floats
+from recurra.kernels.cpu.compiled import inlined, inner
+from recurra.kernels.cpu.folder import CHECKED
+from recurra.kernels.cpu.layout import Floats, padded
 from recurra.kernels.cpu.simd import LANES
 from recurra.kernels.cpu.tile import column_of_tiles, tile_width
 
@@ -19,7 +20,6 @@ __all__ = [
     "multiply",
     "multiply_transposed",
     "packed_size",
-    "padded",
     "panel_width",
 ]
 
@@ -27,11 +27,6 @@ WIDTH = tile_width()
 PANEL = WIDTH * LANES
 
 _four, _three, _two, _one = (column_of_tiles(width) for width in (4, 3, 2, 1))
-
-
-def padded(columns: int) -> int:
-    """``columns`` rounded up to whole vectors."""
-    return -(-columns // LANES) * LANES
 
 
 def packed_size(terms: int, columns: int) -> int:

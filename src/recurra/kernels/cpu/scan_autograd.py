@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import BackendError
-from recurra.kernels.cpu.layout import Floats, Integers, Outputs, nothing
-from recurra.kernels.cpu.products import padded
+from recurra.kernels.cpu.layout import Floats, Integers, Outputs, nothing, padded
 from recurra.kernels.cpu.scan_kernel import backward_of, forward_of
 from recurra.kernels.cpu.scan_layout import CODES, GATED, NAMES, Carried, Scan, Steps, Sums
 from recurra.kernels.cpu.threads import run_all

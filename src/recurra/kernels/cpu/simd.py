@@ -16,7 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
-from recurra.kernels.cpu.compiled import CHECKED, generated, inlined
+from recurra.kernels.cpu.compiled import generated, inlined
+from recurra.kernels.cpu.folder import CHECKED
 from recurra.kernels.cpu.host import host
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from recurra.kernels.cpu import order as o
 from recurra.kernels.cpu.activations import relu, sigmoid_of_four, tanh, tanh_of_four
 from recurra.kernels.cpu.atomic import Words, floats_at, integers_at, words_at
-from recurra.kernels.cpu.compiled import compiled, inlined, inner
+from recurra.kernels.cpu.compiled import inlined, inner
 from recurra.kernels.cpu.layout import GRU, LSTM, SIMPLE_RNN, Floats, Integers
 from recurra.kernels.cpu.lstm import gates
 from recurra.kernels.cpu.products import WIDTH, column
@@ -21,9 +21,6 @@ from recurra.kernels.cpu.simd import LANES, broadcast, fma, load, load_first, st
 from recurra.kernels.cpu.tile import row_of_tile
 
 __all__ = ["compute", "pack_groups"]
-
-GROUP = 4
-"""Vectors of units in a group of SimpleRNN, which has one gate; with more gates it is one vector."""
 
 _four, _three, _two, _one = (row_of_tile(width) for width in (4, 3, 2, 1))
 _twice_four, _twice_three = (row_of_tile(width, 2) for width in (4, 3))
@@ -38,27 +35,29 @@ def gates_of(cell: int) -> int:
 @inlined
 def group_size(cell: int, left: int) -> int:
     """Vectors of units in a group, of the ``left`` that are left."""
-    return min(GROUP, left) if cell == SIMPLE_RNN else 1
+    return min(o.GROUP, left) if cell == SIMPLE_RNN else 1
 
 
-@compiled
+@inner
 def pack_groups(
-    to: Floats, matrix: Floats, cell: int, H: int, terms: int, last: Floats, first: int, vectors: int
+    to_at: int, matrix_at: int, cell: int, H: int, terms: int, last_at: int, first: int, vectors: int
 ) -> None:
     """Packs the columns of some vectors of units of the transpose of a ``(gates * H, terms)`` matrix.
 
     Args:
-        to: out, for each group its columns, term by term.
-        matrix: in torch's layout.
+        to_at: address of the result, for each group its columns, term by term.
+        matrix_at: address of the matrix, in torch's layout.
         cell: its number.
         H: hidden units.
-        terms: columns of ``matrix``.
-        last: ``(gates * H,)``, one more term; or empty.
+        terms: columns of the matrix.
+        last_at: address of one more term, ``(gates * H,)``; 0 if there is none.
         first: the first vector of units.
         vectors: their number.
     """
-    height = terms + (1 if last.size else 0)
     v, at, G = 0, 0, gates_of(cell)
+    height = terms + (1 if last_at else 0)
+    to, matrix = floats_at(to_at, vectors * G * LANES * height), floats_at(matrix_at, G * H * terms)
+    last = floats_at(last_at, G * H)
     while v < vectors:
         count = group_size(cell, vectors - v)
         width = G * count * LANES
@@ -250,7 +249,7 @@ def simple_step(
     """The same for SimpleRNN."""
     L, v = LANES, 0
     while v < vectors:
-        count, p, j = min(GROUP, vectors - v), s + v * L, first + v * L
+        count, p, j = min(o.GROUP, vectors - v), s + v * L, first + v * L
         if not ready:
             u = v * L * H
             if count == 4:

@@ -21,8 +21,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from recurra.kernels.cpu.layout import Integers, nothing
-from recurra.kernels.cpu.pair import AWAKE, MAIL, attend
+from recurra.kernels.cpu.layout import Integers
+from recurra.kernels.cpu.machine_code import address, functions
+from recurra.kernels.cpu.mail import AWAKE, MAIL
 
 __all__ = ["partner_mail", "run_all"]
 
@@ -45,7 +46,7 @@ class _Pool:
         self._threads = [
             Thread(
                 target=self._work,
-                args=(nothing(np.int64) if n else _mail,),
+                args=(0 if n else _mail_address,),
                 name=f"recurra-kernel_{n}",
                 daemon=True,
             )
@@ -67,13 +68,14 @@ class _Pool:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, mail: Integers) -> None:
+    def _work(self, mail_at: int) -> None:
+        attend, given_at = functions().attend, address(self._given)
         while True:
             given = int(self._given[0])
             try:
                 item = self._queue.get_nowait()
             except Empty:
-                attend(self._given, given + 1, TURNS, mail)
+                attend(given_at, given + 1, TURNS, mail_at)
                 try:
                     item = self._queue.get_nowait()
                 except Empty:
@@ -94,7 +96,7 @@ class _Pool:
 
 _lock = Lock()
 _mail: Integers = np.zeros(MAIL, np.int64)
-_mail_address = int(_mail.__array_interface__["data"][0])
+_mail_address = address(_mail)
 _missed = 0
 _pools: dict[int, _Pool] = {}
 
@@ -119,7 +121,7 @@ def run_all(tasks: Sequence[Task], threads: int) -> None:
         for task in own:
             task()
     finally:
-        attend(ended, len(others), TURNS, nothing(np.int64))
+        functions().attend(address(ended), len(others), TURNS, 0)
         errors = [result.get() for result in results]
     for error in errors:
         if error is not None:
