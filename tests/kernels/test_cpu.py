@@ -48,7 +48,7 @@ def truth(p: Any, **options: Any) -> tuple[dict[str, torch.Tensor], float]:
 
     Where a gradient grows over the steps it takes rounding with it: the reference's own loops in float32 show
     how much. They add up the gradient of a weight in pairs. A sum of n numbers one after another is off by
-    about sqrt(n) halves of the last bit (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
+    about sqrt(n) halves of the last bit (Higham, Accuracy and Stability of Numerical Algorithms, 4.2).
     """
     expected = loops(p.double(), **options)
     rounding = 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import unsure_name
 from recurra.tasks.classification.network import Classifier
 from recurra.tasks.classification.outputs import predict_texts
+from recurra.tasks.reporter import Tick
 from recurra.tasks.texts import Part
 
 __all__ = ["plan"]
 
 _BATCH = 64
+_CHUNK = 32 * _BATCH
 
 
 def plan(bundle: ClassifierBundle) -> Plan:
@@ -174,15 +177,18 @@ def _choices(bundle: ClassifierBundle, p: NDArray[np.float64]) -> Arrays:
     return choices
 
 
-def _measure(bundle: ClassifierBundle, part: Part, run: Run) -> Measure:
+def _measure(bundle: ClassifierBundle, part: Part, run: Run, tick: Tick) -> Measure:
     """Returns the share of texts whose labels are right; for multi-label, those whose labels all are."""
-    right: list[NDArray[np.bool_]] = []
-    for first in range(0, len(part), _BATCH):
-        rows = part.rows[first : first + _BATCH]
-        found = run(_feeds(bundle, list(part.texts(rows))))["predicted"]
-        same = found == part.labels[first : first + _BATCH]
-        right.append(same.all(axis=1) if same.ndim == 2 else same)
-    values = np.concatenate(right).astype(np.float64)
+    labels, texts, first = part.labels, part.texts(part.rows), 0  # each call of `texts` reads the file anew
+    values = np.zeros(len(part))
+    while chunk := list(islice(texts, _CHUNK)):
+        order = np.argsort([len(text) for text in chunk])  # similar lengths have little padding
+        for places in np.split(order, range(_BATCH, len(chunk), _BATCH)):
+            found = run(_feeds(bundle, [chunk[place] for place in places]))["predicted"]
+            same = found == labels[first + places]
+            values[first + places] = same.all(axis=1) if same.ndim == 2 else same
+            tick(len(places))
+        first += len(chunk)
     several = bundle.assets.labels.label_kind == "multilabel"
     return Measure("all labels right" if several else "accuracy", float(values.mean()), len(values), values)
 

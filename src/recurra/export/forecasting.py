@@ -21,6 +21,7 @@ from recurra.tasks.forecasting.bundle import ForecasterBundle, reach_of
 from recurra.tasks.forecasting.network import forecast_windows
 from recurra.tasks.forecasting.prepare import Part
 from recurra.tasks.forecasting.windows import Windows
+from recurra.tasks.reporter import Tick
 
 __all__ = ["plan", "scales_of"]
 
@@ -115,7 +116,7 @@ def _probes(bundle: ForecasterBundle, random: np.random.Generator) -> Iterator[P
         yield Probe({"rows": rows, "last": known}, {"forecasts": found})
 
 
-def _measure(bundle: ForecasterBundle, part: Part, run: Run) -> Measure:
+def _measure(bundle: ForecasterBundle, part: Part, run: Run, tick: Tick) -> Measure:
     """Returns the mean absolute error in the unit of the target."""
     reach = reach_of(bundle)
     means, deviations = scales_of(bundle)
@@ -126,6 +127,7 @@ def _measure(bundle: ForecasterBundle, part: Part, run: Run) -> Measure:
         rows = part.matrix.inputs[places].astype(np.float64) * deviations + means
         found = run({"rows": rows, "last": part.matrix.last[ends]})["forecasts"]
         errors.append(np.abs(found - part.matrix.target[ends[:, None] + reach.targets]).mean(axis=1))
+        tick(len(ends))
     values = np.concatenate(errors)
     return Measure("mean absolute error", float(values.mean()), len(values), values, "windows")
 

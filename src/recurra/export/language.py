@@ -24,6 +24,7 @@ from recurra.layers import States
 from recurra.layers.network import measuring
 from recurra.tasks.language.network import LanguageBundle, LanguageNetwork
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Softmax
+from recurra.tasks.reporter import Tick
 from recurra.tasks.texts import Part
 
 __all__ = ["plan"]
@@ -125,7 +126,7 @@ def _probes(bundle: LanguageBundle, random: np.random.Generator) -> Iterator[Pro
             )
 
 
-def _measure(bundle: LanguageBundle, part: Part, run: Run) -> Measure:
+def _measure(bundle: LanguageBundle, part: Part, run: Run, tick: Tick) -> Measure:
     """Returns the bits per token, over the tokens of all texts."""
     states = _states(bundle.model)
     bits: list[float] = []
@@ -145,6 +146,7 @@ def _measure(bundle: LanguageBundle, part: Part, run: Run) -> Measure:
             feeds = {name: found[f"next_{name}"] for name, _ in states}
         bits += (-sums / np.log(2) / (lengths - 1)).tolist()
         tokens += (lengths - 1).tolist()
+        tick(len(rows))
     values, sizes = np.array(bits), np.array(tokens, np.float64)
     value = float(np.average(values, weights=sizes))
     return Measure("bits per token", value, len(values), values, "texts", sizes)

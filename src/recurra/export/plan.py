@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recurra.export.graph import Graph
+from recurra.tasks.reporter import Tick
 
 __all__ = ["Arrays", "Measure", "Plan", "Probe", "Run", "described"]
 
@@ -66,7 +67,7 @@ class Plan:
         signature: a description of inputs, outputs and settings as JSON values.
         files: text files to write beside, by name.
         probes: yields inputs of several sizes and lengths with the answers of recurra.
-        measure: computes the quality of the outputs for the rows of a file.
+        measure: computes the quality of the outputs for the rows of a file; calls back with finished rows.
         notes: sentences on what is not as in recurra.
     """
 
@@ -75,7 +76,7 @@ class Plan:
     signature: Mapping[str, Any]
     files: Mapping[str, str]
     probes: Callable[[np.random.Generator], Iterator[Probe]]
-    measure: Callable[[Any, Run], Measure]
+    measure: Callable[[Any, Run, Tick], Measure]
     notes: tuple[str, ...] = ()
 
 

@@ -18,6 +18,7 @@ from recurra.export.programs import TaggerProgram
 from recurra.export.recurrent import last, recurrent
 from recurra.export.texts import padded
 from recurra.layers import Recurrent
+from recurra.tasks.reporter import Tick
 from recurra.tasks.tagging.assess import probabilities_of
 from recurra.tasks.tagging.bundle import TaggerBundle
 from recurra.tasks.tagging.prepare import TaggedPart, numbered
@@ -122,7 +123,7 @@ def _probes(bundle: TaggerBundle, random: np.random.Generator) -> Iterator[Probe
         yield Probe(_feeds(bundle, sentences), {"probabilities": answers})
 
 
-def _measure(bundle: TaggerBundle, part: TaggedPart, run: Run) -> Measure:
+def _measure(bundle: TaggerBundle, part: TaggedPart, run: Run, tick: Tick) -> Measure:
     """Returns the share of words whose tag is right."""
     right = []
     ends = np.cumsum(part.lengths)
@@ -132,6 +133,7 @@ def _measure(bundle: TaggerBundle, part: TaggedPart, run: Run) -> Measure:
         for row, words in enumerate(sentences):
             end = int(ends[first + row])
             right.append(predicted[row, : len(words)] == part.tags[end - len(words) : end])
+        tick(len(sentences))
     values = np.concatenate(right).astype(np.float64)
     return Measure("accuracy", float(values.mean()), len(values), values, "words")
 

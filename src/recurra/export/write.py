@@ -168,9 +168,9 @@ def _measured(
 
         reader = replace(bundle, config=updated(bundle.config, settings))
     part = task_named(bundle.task).open_file(reader, Path(data), reporter)
-    with reporter.counting("testing", None):
+    with reporter.counting("testing", len(part) * len(runs)) as tick:
         for name, run in runs.items():
-            found[name] = plan.measure(part, run)
+            found[name] = plan.measure(part, run, tick)
     first = next(iter(found.values()))
     rows = [(name, f"{measure.value:.4f}") for name, measure in found.items()]
     reporter.table("", (f"{first.rows:,} {first.unit}", first.name), rows)
