@@ -21,6 +21,7 @@ from recurra.layers import (
     OutputLayer,
     Recurrent,
 )
+from recurra.precision import float32_products
 
 __all__ = [
     "LayerInfo",
@@ -78,7 +79,7 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[torch.device]:
-    """Switches dropout, gradients and autocast off for the ``with`` block, and restores the model's mode.
+    """Switches dropout, gradients, autocast and TF32 off for a block, and restores the model's mode.
 
     Yields:
         The device of the model's parameters.
@@ -97,7 +98,7 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
     if was_training:  # a saved model is not; to go through its modules takes as long as to read a short text
         model.eval()
     try:
-        with torch.inference_mode(), _without_autocast(device.type):
+        with torch.inference_mode(), _without_autocast(device.type), float32_products(device):
             yield device
     finally:
         if was_training:

@@ -1,19 +1,43 @@
-"""The linear layer of a network's outputs."""
+"""The linear layers of a network's outputs."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from recurra.kernels.dispatch import can_compute_rows, linear_of_rows
+from recurra.precision import autocast_dtype
 
-__all__ = ["OutputLayer"]
+__all__ = ["Head", "OutputLayer"]
 
 
-class OutputLayer(nn.Linear):
-    """``nn.Linear`` with a bias, whose rows have the same bits in every batch where no gradient is recorded.
+class Head(nn.Linear):
+    """``nn.Linear`` that computes in the dtype of its weights, under ``torch.autocast`` too.
+
+    The product is small, and bfloat16 would leave three digits of each output.
 
     Example:
-        >>> import torch
+        >>> layer, x = Head(3, 2), torch.randn(4, 3)
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     layer(x).dtype
+        torch.float32
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns ``(..., C)`` outputs of ``(..., F)`` inputs."""
+        device = input.device.type
+        if autocast_dtype(device) is None:
+            return super().forward(input)
+        with torch.autocast(device, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
+class OutputLayer(Head):
+    """A head with Keras's initial values.
+
+    Where no gradient is recorded, its rows have the same bits in every batch.
+
+    Example:
         >>> layer, x = OutputLayer(70, 3), torch.randn(9, 70)
         >>> with torch.no_grad():
         ...     print(torch.equal(layer(x)[4:5], layer(x[4:5])))

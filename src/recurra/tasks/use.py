@@ -295,7 +295,7 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
     if row is None:
         what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
         raise DataError(f"{word!r} {what}", where=where, hint="give one word of the training texts")
-    table = bundle.model.embedding.weight.detach().numpy()
+    table = bundle.model.embedding.weight.detach().cpu().numpy()
     candidates = np.array(sorted(rows.values()), np.int64)
     return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
 
