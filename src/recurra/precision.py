@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 
-__all__ = ["autocast_dtype", "float32_products"]
+__all__ = ["autocast_dtype", "float32_products", "without_autocast"]
 
 
 @contextmanager
@@ -23,7 +23,6 @@ def float32_products(device: torch.device, *, tf32: bool = False) -> Iterator[No
         tf32: whether factors may be rounded to TF32.
 
     Example:
-        >>> import torch
         >>> with float32_products(torch.device("cuda")):
         ...     torch.backends.cuda.matmul.allow_tf32
         False
@@ -51,7 +50,6 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
     """Returns the dtype to which ``torch.autocast`` converts factors on a kind of device; None outside it.
 
     Example:
-        >>> import torch
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     autocast_dtype("cpu")
         torch.bfloat16
@@ -61,3 +59,16 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
     if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
         return torch.get_autocast_dtype(device_type)
     return None
+
+
+def without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Returns a context without autocast; where there is none already, one that does and costs nothing.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16), without_autocast("cpu"):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.float32
+    """
+    if autocast_dtype(device_type) is None:
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ from recurra.layers import (
     OutputLayer,
     Recurrent,
 )
-from recurra.precision import float32_products
+from recurra.precision import float32_products, without_autocast
 
 __all__ = [
     "LayerInfo",
@@ -98,18 +98,11 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
     if was_training:  # a saved model is not; to go through its modules takes as long as to read a short text
         model.eval()
     try:
-        with torch.inference_mode(), _without_autocast(device.type), float32_products(device):
+        with torch.inference_mode(), without_autocast(device.type), float32_products(device):
             yield device
     finally:
         if was_training:
             model.train()
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Context without autocast; where there is none already, nothing, which takes no time."""
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from recurra.kernels.dispatch import can_compute_rows, linear_of_rows
-from recurra.precision import autocast_dtype
+from recurra.precision import autocast_dtype, without_autocast
 
 __all__ = ["Head", "OutputLayer"]
 
@@ -17,6 +16,7 @@ class Head(nn.Linear):
     The product is small, and bfloat16 would leave three digits of each output.
 
     Example:
+        >>> import torch
         >>> layer, x = Head(3, 2), torch.randn(4, 3)
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     layer(x).dtype
@@ -25,10 +25,9 @@ class Head(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns ``(..., C)`` outputs of ``(..., F)`` inputs."""
-        device = input.device.type
-        if autocast_dtype(device) is None:
+        if autocast_dtype(input.device.type) is None:
             return super().forward(input)
-        with torch.autocast(device, enabled=False):
+        with without_autocast(input.device.type):
             return super().forward(input.to(self.weight.dtype))
 
 
@@ -38,6 +37,7 @@ class OutputLayer(Head):
     Where no gradient is recorded, its rows have the same bits in every batch.
 
     Example:
+        >>> import torch
         >>> layer, x = OutputLayer(70, 3), torch.randn(9, 70)
         >>> with torch.no_grad():
         ...     print(torch.equal(layer(x)[4:5], layer(x[4:5])))

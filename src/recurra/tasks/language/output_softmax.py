@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from recurra.generators import generator
 from recurra.layers import Embedding
-from recurra.precision import autocast_dtype
+from recurra.precision import autocast_dtype, without_autocast
 
 __all__ = ["AdaptiveSoftmax", "Output", "Proposal", "Softmax"]
 
@@ -202,7 +202,7 @@ class AdaptiveSoftmax(Output):
 
     def _clusters(self, states: Tensor, targets: Tensor) -> Any:
         """Log-probabilities and loss; in float32 under autocast too, as torch's module needs one dtype."""
-        with torch.autocast(states.device.type, enabled=False):
+        with without_autocast(states.device.type):
             return self.clusters(states, targets - 1)
 
 
@@ -216,7 +216,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, rows: int) -> Tensor:
         dtype = autocast_dtype(states.device.type) or weight.dtype
-        with torch.autocast(states.device.type, enabled=False):
+        with without_autocast(states.device.type):
             return _CrossEntropy._forward(ctx, states, weight, bias, targets, rows, dtype)
 
     @staticmethod
