@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,17 @@ from recurra.config import ModelConfig, TrainConfig
 from recurra.generators import Generators, initial_weights
 from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
+from recurra.kernels import cpu
+from recurra.kernels.cpu.host import host
 from recurra.layers import Head
 from recurra.layers.network import measuring
+from recurra.tasks.classification.estimator import TextClassifier
 from recurra.tasks.classification.network import Classifier, classification_loss
 from recurra.tasks.language.network import LanguageNetwork, StreamObjective
 from recurra.tasks.language.settings import LanguageConfig
 from recurra.tasks.language.streams import StreamBatch
 from recurra.tasks.training import is_mixed
+from recurra.tasks.use import load
 from recurra.train.loop import train
 from recurra.train.objective import MixedPrecision, Objective, supervised
 
@@ -191,3 +196,19 @@ def test_a_head_is_computed_in_the_dtype_of_its_weights() -> None:
         found = head(x)
     assert (found.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
     assert torch.equal(found, head(x))
+
+
+def test_a_model_of_a_gpu_is_used_on_a_cpu_without_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TextClassifier(
+        recipe="lstm", units=4, epochs=1, backend="torch", precision="bfloat16", vocab_size=20
+    )
+    model.fit(["good film", "bad film"] * 8, [1, 0] * 8).save(tmp_path / "model")
+    rounded = model.predict_proba(["good film"])
+    monkeypatch.setattr(cpu, "host", lambda: host()._replace(bf16=None))
+    loaded = load(tmp_path / "model")
+    assert loaded.model.recurrent.precision == "float32"
+    assert loaded.config.model.precision == "bfloat16"
+    found = TextClassifier.load(tmp_path / "model").predict_proba(["good film"])
+    np.testing.assert_allclose(found, rounded, atol=BOUND)

@@ -15,6 +15,7 @@ from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import (
     can_prepare,
+    can_round,
     compile_ahead,
     compile_kernels,
     release_workspaces,
@@ -51,6 +52,7 @@ __all__ = [
     "can_compute_rows",
     "can_find_ngrams",
     "can_prepare",
+    "can_round",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",

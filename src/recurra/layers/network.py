@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
-from recurra.kernels.dispatch import Lookup
+from recurra.kernels.dispatch import Lookup, can_round
 from recurra.layers import (
     AttentionPooling,
     Embedding,
@@ -30,6 +30,7 @@ __all__ = [
     "measuring",
     "pooled",
     "pooling_of",
+    "precision_of_this_machine",
     "recurrent_stack",
     "rows_are_independent",
 ]
@@ -126,6 +127,22 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
         precision=config.precision,
         initial_weights=config.initial_weights,
     )
+
+
+def precision_of_this_machine(model: nn.Module) -> None:
+    """Lets recurrent layers on a CPU without products of bfloat16 compute in float32, which rounds less.
+
+    A model may have been trained elsewhere, such as on a GPU.
+
+    Example:
+        >>> model = nn.ModuleList([Recurrent(3, 4, cell="lstm", precision="bfloat16")])
+        >>> precision_of_this_machine(model)
+        >>> model[0].precision == ("bfloat16" if can_round() else "float32")
+        True
+    """
+    for layer in model.modules():
+        if isinstance(layer, Recurrent) and layer.precision != "float32" and not can_round():
+            layer.precision = "float32"
 
 
 def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:

@@ -14,6 +14,7 @@ from recurra.config import updated
 from recurra.errors import BundleError, ConfigError, DataError, OutputError
 from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
+from recurra.layers.network import precision_of_this_machine
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
 from recurra.printable import shortened
@@ -91,6 +92,7 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
     with initial_weights(config.train.seed):
         model = functions.build(config, assets)
     saved.load_weights(model)
+    precision_of_this_machine(model)
     if saved.pretrained is not None and config.train.freeze:
         model.freeze(1 + saved.pretrained["layers"])
     return Bundle(
