@@ -102,7 +102,8 @@ class TrainConfig(Section):
     device: str = Field(
         "cpu",
         description="cpu, cuda, or auto: a GPU if there is one. Nothing was run on a GPU so far: the tests "
-        "for one (tests/gpu) have run on the CPU, and on a device that is pretended there (docs/guide/gpu.md)",
+        "for one (tests/gpu) have run on the CPU, and on a device that is pretended there "
+        "(docs/guide/gpu.md)",
     )
     pretrained: str | None = Field(
         None,
