@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from recurra.errors import ConfigError
 
@@ -157,16 +157,26 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 @contextmanager
-def isolated_training(device: torch.device) -> Iterator[None]:
+def isolated_training(
+    device: torch.device, precision: Literal["float32", "bfloat16"] = "float32"
+) -> Iterator[None]:
     """Context for training that does not depend on the caller's torch modes, which are restored on exit.
 
-    Gradients are recorded, also inside the caller's ``torch.no_grad()`` or ``torch.inference_mode()``, and
-    the caller's ``torch.autocast()`` has no effect.
+    Gradients are recorded, also inside the caller's ``torch.no_grad()`` or ``torch.inference_mode()``; the
+    caller's ``torch.autocast()`` and settings of TF32 have no effect.
+
+    Args:
+        device: that of the training.
+        precision: of the network's products. With ``"bfloat16"``, a GPU may round the factors of the products
+            that remain in float32 to TF32, which has 11 bits: those rounded to 8 already stay the same.
     """
     import torch
 
+    from recurra.precision import float32_products
+
     no_autocast = torch.autocast(device.type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), no_autocast:
+    products = float32_products(device, tf32=precision == "bfloat16")
+    with torch.inference_mode(False), torch.enable_grad(), no_autocast, products:
         yield
 
 

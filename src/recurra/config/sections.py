@@ -220,7 +220,8 @@ class ModelConfig(Section):
     precision: Precision = Field(
         "float32",
         description="bfloat16 rounds the factors of the recurrent layers' matrix products, forward and "
-        "backward",
+        "backward; with torch's kernels, as on a GPU, their states too, and training is under "
+        "torch.autocast. float32 on a GPU is without TF32",
     )
 
     @model_validator(mode="before")

@@ -101,8 +101,9 @@ class TrainConfig(Section):
     )
     device: str = Field(
         "cpu",
-        description="cpu, cuda, or auto: a GPU if there is one. Cells, tasks and resuming have tests for a "
-        "GPU (tests/gpu), which so far have run on the CPU only",
+        description="cpu, cuda, or auto: a GPU if there is one. Nothing was run on a GPU so far: the tests "
+        "for one (tests/gpu) have run on the CPU, and on a device that is pretended there "
+        "(docs/guide/gpu.md)",
     )
     pretrained: str | None = Field(
         None,

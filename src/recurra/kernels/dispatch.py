@@ -15,6 +15,7 @@ from recurra.errors import BackendError
 from recurra.kernels import cpu, reference, torch_native
 from recurra.kernels.cpu import (
     can_prepare,
+    can_round,
     compile_ahead,
     compile_kernels,
     release_workspaces,
@@ -51,6 +52,7 @@ __all__ = [
     "can_compute_rows",
     "can_find_ngrams",
     "can_prepare",
+    "can_round",
     "check_lengths",
     "compile_ahead",
     "compile_kernels",
@@ -189,17 +191,23 @@ def prepare(
 def fastest(call: Call) -> str:
     """Returns the backend that ``auto`` chooses for a call.
 
+    On a GPU, ``precision="bfloat16"`` is left to cuDNN where it has the cell. On the CPU it is not left to
+    torch, which would round the states too, and take longer than in float32.
+
     Raises:
-        BackendError: no backend but the reference supports the call's precision.
+        BackendError: on the CPU, no backend rounds the factors alone and is as fast as in float32.
     """
     reason = _TRANSFORMS if is_transformed() else cpu.unsupported_reason(call)
     if reason is None:
         return "cpu"
-    if call.precision != "float32":  # the reference takes a hundred times as long: only if chosen by name
-        raise BackendError(f"no backend but 'reference' has {reason}", hint="use precision 'float32'")
+    on_cpu, rounded = call.x.device.type == "cpu", call.precision != "float32"
+    if rounded and (reason == _TRANSFORMS or on_cpu):
+        if reason == _TRANSFORMS or fastest(call._replace(precision="float32")) != "reference":
+            raise BackendError(f"no backend but 'reference' has {reason}", hint="use precision 'float32'")
+        return "reference"
     if reason == _TRANSFORMS:
         return "reference"
-    if cpu.unavailable_reason() is not None and call.x.device.type == "cpu":
+    if on_cpu and cpu.unavailable_reason() is not None:
         _warn_once(cpu.unavailable_reason())
     return "torch" if torch_native.unsupported_reason(call) is None else "reference"
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from recurra.cells import cell_named
 from recurra.cells.spec import Inputs, Ops, Product, State, activation_function
 from recurra.kernels.terms import Call, Precision, check_lengths, valid_steps
+from recurra.precision import autocast_dtype
 
 __all__ = ["gate_sums", "product_of", "run"]
 
@@ -29,7 +30,7 @@ def run(call: Call, *, seen: list[dict[str, Tensor]] | None = None) -> tuple[Ten
         ValueError: the cell's step returned state parts of other shapes than it was given.
     """
     device = call.x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if autocast_dtype(device) is not None:
         # Without this, products and states of a step would have different dtypes.
         with torch.autocast(device, enabled=False):
             return run(_in_dtype_of_weights(call), seen=seen)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from recurra.cells import cell_named
 from recurra.cells.spec import State
 from recurra.kernels.terms import Call, valid_steps
+from recurra.precision import autocast_dtype
 
 __all__ = ["run", "unsupported_reason"]
 
@@ -33,8 +34,6 @@ _FUNCTIONS: dict[tuple[Any, Any], Callable[..., Any]] = {
 
 def unsupported_reason(call: Call) -> str | None:
     """Returns what this backend lacks for a call, or None if it supports it."""
-    if call.precision != "float32":
-        return f"products of {call.precision}"
     if call.recurrent_mask is not None:
         return "recurrent dropout"
     module = cell_named(call.cell).torch_module
@@ -45,7 +44,11 @@ def unsupported_reason(call: Call) -> str | None:
 
 
 def run(call: Call) -> tuple[Tensor, State]:
-    """Outputs ``(T, B, H)``, zero past each length, and the last state."""
+    """Outputs ``(T, B, H)``, zero past each length, and the last state.
+
+    With ``precision="bfloat16"`` inputs, weights and states are rounded, and what is returned has the dtype
+    of the inputs. Under autocast it has that of autocast, as torch's own modules have.
+    """
     function = _FUNCTIONS[cell_named(call.cell).torch_module, call.activation]
     x = call.inputs()
     if call.lengths is None:
@@ -80,7 +83,8 @@ def _native(call: Call, function: Callable[..., Any], x: Tensor, weight_ih: Tens
     weights = call.weights
     bias_hh = weights["bias_hh"] if "bias_hh" in weights else torch.zeros_like(weights.bias_ih)
     parameters = [weight_ih, weights.weight_hh, weights.bias_ih, bias_hh]
-    state = [part[None] for part in call.initial()]
+    # cuDNN takes no other states than contiguous ones
+    state = [part[None].contiguous() for part in call.initial()]
     options: dict[str, Any] = {
         "has_biases": True,
         "num_layers": 1,
@@ -89,29 +93,38 @@ def _native(call: Call, function: Callable[..., Any], x: Tensor, weight_ih: Tens
         "bidirectional": False,
         "batch_first": False,
     }
-    half = _half_without_lstm(x) if function is torch.lstm else None
+    given = x.dtype
+    half = torch.bfloat16 if call.precision == "bfloat16" else _half_of_autocast(function, x)
     if half is not None:
         x, state, parameters = x.to(half), [part.to(half) for part in state], [p.to(half) for p in parameters]
     with ExitStack() as stack:
         if half is not None:
-            stack.enter_context(torch.autocast("cpu", enabled=False))
+            stack.enter_context(torch.autocast(x.device.type, enabled=False))
         if x.is_cuda:
             stack.enter_context(
                 warnings.catch_warnings()
             )  # cuDNN warns if the parameters are not in one piece; the copy is small
             warnings.filterwarnings("ignore", message=".*single contiguous chunk of memory")
         outputs, *last = function(x, state if len(state) > 1 else state[0], parameters, **options)
+    if call.precision == "bfloat16":
+        outputs, last = outputs.to(given), [part.to(given) for part in last]
     return outputs, tuple(part[0] for part in last)
 
 
-def _half_without_lstm(x: Tensor) -> torch.dtype | None:
-    """The dtype of autocast, if oneDNN has no LSTM of it on this processor; torch raises an error then.
+def _half_of_autocast(function: Callable[..., Any], x: Tensor) -> torch.dtype | None:
+    """The dtype of autocast, if tensors must be converted here; None if torch does it, or outside autocast.
 
-    Outside autocast torch uses other kernels, which every processor has.
+    For cuDNN torch converts them to float16, whatever the dtype of autocast. On the CPU it raises an error if
+    oneDNN has no LSTM of it on this processor; outside autocast torch uses other kernels, which every
+    processor has.
     """
-    if x.device.type != "cpu" or x.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
-        return None  # autocast leaves float64 as it is
-    dtype = torch.get_autocast_dtype("cpu")
+    dtype = autocast_dtype(x.device.type)
+    if dtype is None or x.dtype == torch.float64:  # which autocast leaves as it is
+        return None
+    if x.device.type != "cpu":
+        return dtype
+    if function is not torch.lstm:
+        return None
     if dtype == torch.bfloat16:
         supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     else:

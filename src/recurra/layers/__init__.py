@@ -15,7 +15,7 @@ from recurra.layers.dropout import Dropout, WordDropout
 from recurra.layers.embedding import Embedding, TrainedRows
 from recurra.layers.inputs import States, sequence_mask
 from recurra.layers.keras import load_keras
-from recurra.layers.output import OutputLayer
+from recurra.layers.output import Head, OutputLayer
 from recurra.layers.pooling import AttentionPooling, JoinedPooling, MaxPooling, MeanPooling
 from recurra.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 
@@ -27,6 +27,7 @@ __all__ = [
     "Descent",
     "Dropout",
     "Embedding",
+    "Head",
     "JoinedPooling",
     "MaxPooling",
     "MeanPooling",

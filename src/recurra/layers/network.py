@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
-from recurra.kernels.dispatch import Lookup
+from recurra.kernels.dispatch import Lookup, can_round
 from recurra.layers import (
     AttentionPooling,
     Embedding,
@@ -21,6 +21,7 @@ from recurra.layers import (
     OutputLayer,
     Recurrent,
 )
+from recurra.precision import float32_products, without_autocast
 
 __all__ = [
     "LayerInfo",
@@ -29,6 +30,7 @@ __all__ = [
     "measuring",
     "pooled",
     "pooling_of",
+    "precision_of_this_machine",
     "recurrent_stack",
     "rows_are_independent",
 ]
@@ -78,7 +80,7 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[torch.device]:
-    """Switches dropout, gradients and autocast off for the ``with`` block, and restores the model's mode.
+    """Switches dropout, gradients, autocast and TF32 off for a block, and restores the model's mode.
 
     Yields:
         The device of the model's parameters.
@@ -97,18 +99,11 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
     if was_training:  # a saved model is not; to go through its modules takes as long as to read a short text
         model.eval()
     try:
-        with torch.inference_mode(), _without_autocast(device.type):
+        with torch.inference_mode(), without_autocast(device.type), float32_products(device):
             yield device
     finally:
         if was_training:
             model.train()
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Context without autocast; where there is none already, nothing, which takes no time."""
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
 
 
 def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: bool) -> Recurrent:
@@ -132,6 +127,22 @@ def recurrent_stack(config: ModelConfig, input_size: int, *, return_sequences: b
         precision=config.precision,
         initial_weights=config.initial_weights,
     )
+
+
+def precision_of_this_machine(model: nn.Module) -> None:
+    """Lets recurrent layers on a CPU without products of bfloat16 compute in float32, which rounds less.
+
+    A model may have been trained elsewhere, such as on a GPU.
+
+    Example:
+        >>> model = nn.ModuleList([Recurrent(3, 4, cell="lstm", precision="bfloat16")])
+        >>> precision_of_this_machine(model)
+        >>> model[0].precision == ("bfloat16" if can_round() else "float32")
+        True
+    """
+    for layer in model.modules():
+        if isinstance(layer, Recurrent) and layer.precision != "float32" and not can_round():
+            layer.precision = "float32"
 
 
 def pooling_of(config: ModelConfig, features: int) -> nn.Module | None:

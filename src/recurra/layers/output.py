@@ -1,16 +1,40 @@
-"""The linear layer of a network's outputs."""
+"""The linear layers of a network's outputs."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from recurra.kernels.dispatch import can_compute_rows, linear_of_rows
+from recurra.precision import autocast_dtype, without_autocast
 
-__all__ = ["OutputLayer"]
+__all__ = ["Head", "OutputLayer"]
 
 
-class OutputLayer(nn.Linear):
-    """``nn.Linear`` with a bias, whose rows have the same bits in every batch where no gradient is recorded.
+class Head(nn.Linear):
+    """``nn.Linear`` that computes in the dtype of its weights, under ``torch.autocast`` too.
+
+    The product is small, and bfloat16 would leave three digits of each output.
+
+    Example:
+        >>> import torch
+        >>> layer, x = Head(3, 2), torch.randn(4, 3)
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     layer(x).dtype
+        torch.float32
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns ``(..., C)`` outputs of ``(..., F)`` inputs."""
+        if autocast_dtype(input.device.type) is None:
+            return super().forward(input)
+        with without_autocast(input.device.type):
+            return super().forward(input.to(self.weight.dtype))
+
+
+class OutputLayer(Head):
+    """A head with Keras's initial values.
+
+    Where no gradient is recorded, its rows have the same bits in every batch.
 
     Example:
         >>> import torch

@@ -137,7 +137,8 @@ class AttentionPooling(nn.Module):
             lengths: ``(B,)`` integers from 0 to ``T``.
         """
         valid = valid_positions(lengths, states.shape[1])
-        scores = self.score(torch.tanh(self.projection(states)))
+        # under autocast the products are rounded, the softmax is not
+        scores = self.score(torch.tanh(self.projection(states))).to(states.dtype)
         # a finite fill and a product after it, so that a row without steps gives zeros, not NaN
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=1) * valid

@@ -60,7 +60,8 @@ class Recurrent(OneRow):
             needs them.
         backend: ``"cpu"`` (Numba kernels), ``"torch"`` (torch's own), ``"reference"`` (plain loops), or
             ``"auto"``, the fastest that can compute the call.
-        precision: ``"bfloat16"`` rounds the factors of the matrix products to bfloat16, in both passes.
+        precision: ``"bfloat16"`` rounds the factors of the matrix products to bfloat16, in both passes. With
+            backend ``"torch"``, as on a GPU, states are rounded too. Outputs have the parameters' dtype.
         initial_weights: ``"keras"``: Glorot-uniform input weights, orthogonal recurrent weights, zero biases,
             but 1 for LSTM's forget gate. ``"torch"``: all uniform within ``1 / sqrt(H)``.
         state_form: Form of the returned state. ``"layers"``: a tuple ``(h,)`` or ``(h, c)`` of shape

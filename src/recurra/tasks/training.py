@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from recurra.config import Config, updated
+from recurra.config import Config, ModelConfig, updated
 from recurra.generators import Generators, initial_weights
 from recurra.layers import compile_kernels, to_be_compiled
 from recurra.layers.network import Network
@@ -36,11 +36,12 @@ from recurra.tasks.reporter import Reporter, report_summary
 from recurra.tasks.transfer import Pretrained, Start, start_from
 from recurra.train.distributed import ALONE, World
 from recurra.train.loop import Outcome, train
+from recurra.train.objective import MixedPrecision
 from recurra.train.observer import Observers
 from recurra.train.trackers import trackers
 from recurra.train.trial import Portion
 
-__all__ = ["Trained", "compile_cell", "follow_training", "may_use_kernels", "train_bundle"]
+__all__ = ["Trained", "compile_cell", "follow_training", "is_mixed", "may_use_kernels", "train_bundle"]
 
 P = TypeVar("P", bound=Prepared[Any, Any, Any])
 B = TypeVar("B", bound=AnyBundle)
@@ -106,6 +107,19 @@ class Trained(Generic[P, B]):
 def may_use_kernels(config: Config) -> bool:
     """Whether training runs on the CPU with recurra's own kernels, if they have the cell."""
     return config.model.backend in ("auto", "cpu") and choose_device(config.train.device).type == "cpu"
+
+
+def is_mixed(config: ModelConfig, device: torch.device) -> bool:
+    """Whether training computes all products of the network in bfloat16, by ``torch.autocast``.
+
+    The kernels of recurra, which run on the CPU, round the factors of the recurrent layers alone.
+
+    Example:
+        >>> config = ModelConfig(precision="bfloat16")
+        >>> is_mixed(config, torch.device("cuda")), is_mixed(config, torch.device("cpu"))
+        (True, False)
+    """
+    return config.precision == "bfloat16" and (device.type != "cpu" or config.backend == "torch")
 
 
 def compile_cell(cell: str, reporter: Reporter) -> None:
@@ -239,7 +253,7 @@ def _train(
         start = start_from(pretrained, config, vocabulary, reporter)
     reporter.step("Training")
     device = world.device(choose_device(config.train.device))
-    with isolated_training(device), memory_errors_in_one_line():
+    with isolated_training(device, config.model.precision), memory_errors_in_one_line():
         if device.type == "cpu":
             require_memory(task, prepared)
         # Also of the initial weights, the last bits depend on the number of threads.
@@ -258,6 +272,9 @@ def _train(
                 compile_cell(config.model.cell, reporter)
             model.to(device)
             training_setup = task.training_setup(prepared, model, reporter)
+            if is_mixed(config.model, device):
+                mixed = MixedPrecision(training_setup.objective, device)
+                training_setup = replace(training_setup, objective=mixed)
         fitted = parts = None
         begun = time.perf_counter()
         if world.leads:

@@ -52,7 +52,7 @@ class Pretrained:
         """
         if isinstance(self.source, VectorFile):
             return read_vectors(self.source, words)
-        table = self.source.model.embedding.weight.detach().numpy()
+        table = self.source.model.embedding.weight.detach().cpu().numpy()
         known = self.source.assets.words()
         return {word: table[id] for id, word in enumerate(known) if word and word in words}
 

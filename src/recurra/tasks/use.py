@@ -14,6 +14,7 @@ from recurra.config import updated
 from recurra.errors import BundleError, ConfigError, DataError, OutputError
 from recurra.generators import initial_weights
 from recurra.io.tokenizer import SPECIALS, spellings
+from recurra.layers.network import precision_of_this_machine
 from recurra.layers.summary import summarize
 from recurra.measure import neighbours
 from recurra.printable import shortened
@@ -91,6 +92,7 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
     with initial_weights(config.train.seed):
         model = functions.build(config, assets)
     saved.load_weights(model)
+    precision_of_this_machine(model)
     if saved.pretrained is not None and config.train.freeze:
         model.freeze(1 + saved.pretrained["layers"])
     return Bundle(
@@ -295,7 +297,7 @@ def nearest(model: Any, word: str, n: int = 10) -> list[Neighbour]:
     if row is None:
         what = "is not one word" if len(word.split()) != 1 else "is not in the vocabulary"
         raise DataError(f"{word!r} {what}", where=where, hint="give one word of the training texts")
-    table = bundle.model.embedding.weight.detach().numpy()
+    table = bundle.model.embedding.weight.detach().cpu().numpy()
     candidates = np.array(sorted(rows.values()), np.int64)
     return [Neighbour(known[id], cosine) for id, cosine in neighbours.nearest(table, row, candidates, n)]
 

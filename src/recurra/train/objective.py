@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from recurra.errors import DataError
@@ -12,7 +13,7 @@ from recurra.errors import DataError
 if TYPE_CHECKING:
     from recurra.io.batcher import Batch
 
-__all__ = ["AnyBatch", "BatchSource", "Objective", "StatelessLoss", "supervised"]
+__all__ = ["AnyBatch", "BatchSource", "MixedPrecision", "Objective", "StatelessLoss", "supervised"]
 
 
 class AnyBatch(Protocol):
@@ -76,6 +77,46 @@ class StatelessLoss:
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Does nothing."""
+
+
+class MixedPrecision:
+    """An objective that is computed under ``torch.autocast`` in bfloat16.
+
+    Weights, their gradients, the optimizer's state and the loss stay in float32. No loss is scaled: bfloat16
+    has the exponents of float32.
+
+    Args:
+        objective: computes the loss; its state is that of this objective.
+        device: that of the model.
+
+    Example:
+        >>> def loss(model, x):
+        ...     y = model(x)
+        ...     print(y.dtype)
+        ...     return y.square().mean()
+        >>> model, objective = nn.Linear(3, 1), MixedPrecision(StatelessLoss(loss), torch.device("cpu"))
+        >>> objective(model, torch.ones(2, 3)).backward()
+        torch.bfloat16
+        >>> model.weight.grad.dtype
+        torch.float32
+    """
+
+    def __init__(self, objective: Objective, device: torch.device) -> None:
+        self._objective = objective
+        self._device = device
+
+    def __call__(self, model: nn.Module, batch: Any) -> Tensor:
+        """Returns the loss of one batch."""
+        with torch.autocast(self._device.type, torch.bfloat16):
+            return self._objective(model, batch).float()
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Returns the state of the objective."""
+        return self._objective.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Restores what ``state_dict`` returned."""
+        self._objective.load_state_dict(state_dict)
 
 
 def supervised(

@@ -23,6 +23,7 @@ from recurra.kernels.terms import Call, Lookup
 
 __all__ = [
     "can_prepare",
+    "can_round",
     "compile_ahead",
     "compile_kernels",
     "has_functions",
@@ -62,6 +63,11 @@ def unsupported_reason(call: Call) -> str | None:
     if any(mask.requires_grad for mask in masks):
         return "gradients of masks"
     return None
+
+
+def can_round() -> bool:
+    """Whether this machine has kernels for products of bfloat16."""
+    return unavailable_reason() is None and host().bf16 is not None
 
 
 def can_prepare(cell: str, activations: Sequence[Activation], weights: Sequence[Any]) -> bool:

@@ -294,11 +294,11 @@ def _texts(data: Path, config: ClassifierConfig, like: Source | None = None) -> 
 
 def _vectors(bundle: ClassifierBundle, texts: Iterator[str]) -> Iterator[Tensor]:
     """Yields what the recurrent layers read of each text, (T, E)."""
-    model = bundle.model
+    model, device = bundle.model, bundle.model.embedding.weight.device
     while chunk := list(islice(texts, _TEXTS_CHUNK)):
         for ids in bundle.assets.tokenizer.encode(chunk).ids:
             with torch.no_grad():
-                vectors = model.vectors(torch.from_numpy(ids.astype(np.int64))[None])[0]
+                vectors = model.vectors(torch.from_numpy(ids.astype(np.int64)).to(device)[None])[0]
             yield vectors  # not inside no_grad: the caller's code would also run without gradients
 
 

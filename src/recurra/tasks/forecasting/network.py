@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.config import ModelConfig
-from recurra.layers import Dropout
+from recurra.layers import Dropout, Head
 from recurra.layers.network import (
     LayerInfo,
     Network,
@@ -56,7 +56,7 @@ class ForecastNetwork(Network):
         self.pooling = pooling_of(config, self.recurrent.output_size)
         self.head_dropout = Dropout(config.head_dropout)
         self._width = len(config.poolings) * self.recurrent.output_size
-        self.head = nn.Linear(self._width + present * features, horizon)
+        self.head = Head(self._width + present * features, horizon)
         if residual:
             nn.init.zeros_(self.head.weight)
         else:

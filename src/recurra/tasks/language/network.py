@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from recurra.config import ModelConfig
@@ -153,11 +154,17 @@ class StreamObjective:
         """Returns the loss of one window of `Streams` and keeps its last states for the next one."""
         assert isinstance(model, LanguageNetwork)  # noqa: S101  # only this network has such batches
         device = model.embedding.weight.device
-        state = None if batch.fresh else self._states
+        state = None if batch.fresh else self._on(device)
         states, last = model(batch.tokens.to(device), None, state)
         self._states = tuple(tuple(part.detach() for part in layer) for layer in last)
         targets = batch.targets.to(device)
         return model.output.loss(states.reshape(targets.numel(), -1), targets.reshape(-1))
+
+    def _on(self, device: torch.device) -> States | None:
+        """The last states; those of a checkpoint are on the CPU at first."""
+        if self._states is None:
+            return None
+        return tuple(tuple(part.to(device) for part in layer) for layer in self._states)
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Returns the states after the last window by layer and part: ``0/h``, ``0/c``, ``0/2`` ..."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from recurra.generators import generator
 from recurra.layers import Embedding
+from recurra.precision import autocast_dtype, without_autocast
 
 __all__ = ["AdaptiveSoftmax", "Output", "Proposal", "Softmax"]
 
@@ -153,7 +154,8 @@ class Softmax(Output):
         return self._tied[0].weight[1:] if self.weight is None else self.weight
 
     def _projected(self, states: Tensor) -> Tensor:
-        return states if self.projection is None else self.projection(states)
+        # under autocast the product is rounded, the dtype of states stays
+        return states if self.projection is None else self.projection(states).to(states.dtype)
 
     def _log_p(self, states: Tensor) -> Tensor:
         logits = functional.linear(self._projected(states), self._weight(), self.bias)
@@ -187,7 +189,7 @@ class AdaptiveSoftmax(Output):
 
     def loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """See :class:`Output`."""
-        loss: Tensor = self.clusters(states, targets - 1).loss
+        loss: Tensor = self._clusters(states, targets).loss
         return loss
 
     def _log_p(self, states: Tensor) -> Tensor:
@@ -195,27 +197,42 @@ class AdaptiveSoftmax(Output):
         return log_p
 
     def _target_log_p(self, states: Tensor, targets: Tensor) -> Tensor:
-        log_p: Tensor = self.clusters(states, targets - 1).output
+        log_p: Tensor = self._clusters(states, targets).output
         return log_p
+
+    def _clusters(self, states: Tensor, targets: Tensor) -> Any:
+        """Log-probabilities and loss; in float32 under autocast too, as torch's module needs one dtype."""
+        with without_autocast(states.device.type):
+            return self.clusters(states, targets - 1)
 
 
 class _CrossEntropy(torch.autograd.Function):
     """Mean cross entropy of ``softmax(W s + b)`` that also computes its gradients in the forward pass.
 
-    Rows are processed in chunks: all logits and their gradients would be twice ``N * V`` numbers.
+    Rows are processed in chunks: all logits and their gradients would be twice ``N * V`` numbers. Under
+    autocast the factors of products are rounded; logits, softmax and sums over chunks are not.
     """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, rows: int) -> Tensor:
+        dtype = autocast_dtype(states.device.type) or weight.dtype
+        with without_autocast(states.device.type):
+            return _CrossEntropy._forward(ctx, states, weight, bias, targets, rows, dtype)
+
+    @staticmethod
+    def _forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, rows: int, dtype: torch.dtype
+    ) -> Tensor:
         N = len(targets)
+        factor = weight.to(dtype)
         needs_gradient = any(ctx.needs_input_grad[:3])
         gradients: list[Tensor] = []
         if needs_gradient:
-            gradients = [torch.empty_like(states), torch.zeros_like(weight), torch.zeros_like(bias)]
+            gradients = [torch.zeros_like(states), torch.zeros_like(weight), torch.zeros_like(bias)]
         total = torch.zeros((), dtype=torch.float64, device=states.device)
         for start in range(0, N, rows):
             chunk, classes = states[start : start + rows], targets[start : start + rows, None]
-            logits = torch.addmm(bias, chunk, weight.t())
+            logits = torch.addmm(bias.to(dtype), chunk.to(dtype), factor.t()).to(bias.dtype)
             logits -= logits.amax(dim=1, keepdim=True)
             target_logits = logits.gather(1, classes)
             logits.exp_()
@@ -224,8 +241,8 @@ class _CrossEntropy(torch.autograd.Function):
             if needs_gradient:
                 logits /= sums * N  # becomes the gradient: (p - [target]) / N
                 logits.scatter_add_(1, classes, logits.new_full(classes.shape, -1.0 / N))
-                torch.mm(logits, weight, out=gradients[0][start : start + rows])
-                gradients[1].addmm_(logits.t(), chunk)
+                _add_product(gradients[0][start : start + rows], logits.to(dtype), factor)
+                _add_product(gradients[1], logits.to(dtype).t(), chunk.to(dtype))
                 gradients[2] += logits.sum(dim=0)
         ctx.save_for_backward(*gradients)
         return (total / N).to(states.dtype)
@@ -238,6 +255,14 @@ class _CrossEntropy(torch.autograd.Function):
             for saved, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
         ]
         return (*gradients, None, None)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Adds a product to a matrix, whose dtype it may not have."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(a @ b)
 
 
 def _sampled_loss(

@@ -11,7 +11,7 @@ from torch.nn import functional
 from recurra.config import ModelConfig
 from recurra.errors import DataError
 from recurra.generators import generator
-from recurra.layers import Dropout, Embedding, TrainedRows
+from recurra.layers import Dropout, Embedding, Head, TrainedRows
 from recurra.layers.network import LayerInfo, Network, layer_info_of, measuring, recurrent_stack
 from recurra.tasks.reporter import Tick
 from recurra.tasks.tagging.batches import IGNORED, TaggedBatch, TaggedBatches
@@ -59,7 +59,7 @@ class Tagger(Network):
             features += self.spelling.recurrent.output_size
         self.recurrent = recurrent_stack(config, features, return_sequences=True)
         self.head_dropout = Dropout(config.head_dropout)
-        self.head = nn.Linear(self.recurrent.output_size, tags)
+        self.head = Head(self.recurrent.output_size, tags)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

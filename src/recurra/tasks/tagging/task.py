@@ -70,9 +70,10 @@ def open_file(bundle: TaggerBundle, data: Path, reporter: Reporter) -> TaggedPar
 
 def sequences(bundle: TaggerBundle, data: Path) -> Iterator[Tensor]:
     """Yields the word vectors of each sentence, with the output of the character layer."""
-    part = open_file(bundle, data, Reporter())
+    part, device = open_file(bundle, data, Reporter()), bundle.model.embedding.weight.device
     for row in part.sentences.rows.tolist():
-        words, _, *spelling = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0)).inputs
+        batch = next(TaggedBatches(part.numbers, np.array([row]), 1).epoch(0))
+        words, _, *spelling = (tensor.to(device) for tensor in batch.inputs)
         # Not inside no_grad: the caller's code would also run without gradients.
         yield bundle.model.vectors(words, *spelling)[0].detach()
 
