@@ -6,9 +6,10 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
-# The CPU build of PyTorch is several gigabytes smaller.
+# The CPU build of PyTorch is several gigabytes smaller. Another index: --build-arg TORCH_INDEX=URL.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN python -m venv /opt/recurra \
- && /opt/recurra/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
+ && /opt/recurra/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" \
         "$(grep '^torch==' constraints.txt)" \
  && /opt/recurra/bin/pip install --no-cache-dir -c constraints.txt '.[serve]'
 
