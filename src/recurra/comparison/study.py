@@ -108,7 +108,8 @@ def compare_files(
                 "seeds": f"{'up to ' if len(rounds.looks) > 1 else ''}{study.seeds}",
                 "measured on": rounds.measured,
                 "runs": f"at most {rounds.most:,}, {runs.at_once} at a time with {runs.threads} "
-                f"{'thread' if runs.threads == 1 else 'threads'} each; {len(done)} are done already",
+                f"{'thread' if runs.threads == 1 else 'threads'} each"
+                + (f"; {len(done)} are done already" if done else ""),
             }
         )
         interrupted = False

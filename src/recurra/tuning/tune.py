@@ -231,11 +231,12 @@ def _search(run: _Run) -> None:
     seed = run.config.train.seed
     reporter.step("Searching")
     limit = "no limit" if clock.run_minutes is None else f"{60 * clock.run_minutes:.0f} s each"
+    resumed = f"; {len(search.tried)} trials are done already" if search.tried else ""
     reporter.facts(
         {
             "varied": ", ".join(run.space),
             "chosen by": f"{run.criterion.name} on the validation rows",
-            "runs": f"{run.engine.at_once} at a time, {limit}; {len(search.tried)} trials are done already",
+            "runs": f"{run.engine.at_once} at a time, {limit}{resumed}",
         }
     )
     if may_use_kernels(run.config):  # not within the time of the first runs, which would be trained less
