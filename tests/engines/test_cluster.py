@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import Call, Engine, joining, open_engine
-from recurra.engines import cluster as engine_module
+from recurra.engines import Call, Engine, joining, node, open_engine
 from recurra.errors import ConfigError, DataError, DependencyError
 from tests.conftest import ROOT, Files, Run
 
@@ -99,7 +98,7 @@ def folders() -> set[Path]:
 def test_files_go_to_the_nodes_and_paths_come_back(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_PIECE", 1000)
+    monkeypatch.setattr(node, "_PIECE", 1000)
     file, folder, before = tmp_path / "a b.csv", tmp_path / "model", folders()
     file.write_bytes(os.urandom(2500))
     (folder / "in").mkdir(parents=True)

@@ -144,6 +144,8 @@ def train(
         observer = observer or Observer()
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
+            if not resume:
+                observer.on_checkpoint()  # of the weights before the first step
 
             while state.epoch <= config.epochs and not state.stopping.exhausted:
                 was_interrupted, out_of_time = world.agree(interrupted.is_set(), out_of_time)
@@ -171,6 +173,7 @@ def train(
                     stopping = was_interrupted or out_of_time
                     if state.batch < len(batches) and (stopping or due):
                         checkpoints.save(state)
+                        observer.on_checkpoint()
                         if stopping:
                             break
                     clock = time.perf_counter()
@@ -190,6 +193,8 @@ def train(
                     if whole:
                         checkpoints.save(state)
                     _write_history(folder, state)
+                    if whole:
+                        observer.on_checkpoint()
                     observer.on_epoch(record, improved)
         finally:
             observer.on_end()
