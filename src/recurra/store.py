@@ -272,12 +272,9 @@ def pages(folder: Path) -> dict[str, str]:
     Raises:
         BundleError: there is no model.
     """
-    files = {_MANIFEST, *_read_manifest(folder)["files"]}
-    return {
-        path.name: path.read_text(encoding="utf-8")
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.name not in files
-    }
+    others = {_MANIFEST, *_read_manifest(folder)["files"]}
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in others]
+    return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 
 def read(folder: Path) -> Saved:

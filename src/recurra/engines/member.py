@@ -63,6 +63,7 @@ class Member:
         threads: number of threads of each process.
         gpu: whether each has a GPU.
         unreachable: whether another process could not be reached.
+        users: by paths on this node, those of the user, for messages; `places` adds those of the files.
     """
 
     def __init__(self, common: Common, sent: Sequence[SentPath], mailbox: Any) -> None:
@@ -74,12 +75,7 @@ class Member:
         self.threads, self.gpu, self.unreachable = common.threads, common.gpu, False
         self._common, self._mailbox = common, mailbox
         self._sent = {each.path: each for each in sent}
-        self._places: dict[str, str] = {}
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """The paths of the user by those on this node."""
-        return {place: path for path, place in self._places.items()}
+        self.users: dict[str, str] = {}
 
     def places(self, leave_out: Sequence[str] = ()) -> dict[str, str]:
         """Returns where the files of the call are on this node, by their paths in the argument.
@@ -90,13 +86,16 @@ class Member:
         Raises:
             TrainingError: the node can't store them.
         """
-        for path in self._sent.keys() - self._places.keys() - set(leave_out):
+        wanted = {path: sent for path, sent in self._sent.items() if path not in leave_out}
+        found = {}
+        for path, sent in wanted.items():
             try:
-                self._places[path] = str(place(self._sent[path], self._common.folder))
+                found[path] = str(place(sent, self._common.folder))
             except OSError as error:
                 what = f"a node can't store the files of the training ({error.strerror or error})"
                 raise TrainingError(what) from error
-        return self._places
+        self.users |= {place: path for path, place in found.items()}
+        return found
 
     def folder(self) -> Path:
         """Returns a folder on this node for what this process writes; it is removed at the end."""
@@ -135,7 +134,7 @@ def take_part(given: dict[str, Any]) -> None:
     ended = threading.Event()
     threading.Thread(target=_end_with, args=(given["mailbox"], ended), daemon=True).start()
     member = Member(common, given["sent"], given["mailbox"])
-    answer = restored(answer_of(Call(common.function, common.argument), member), member.origins)
+    answer = restored(answer_of(Call(common.function, common.argument), member), member.users)
     ended.set()
     if member.unreachable:
         _send(given["mailbox"], common.run, {"unreachable": True})

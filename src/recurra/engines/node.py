@@ -22,7 +22,7 @@ from recurra.engines.workers import WorkerProcess, thread_variables
 
 __all__ = [
     "Mailbox", "Parts", "SentPath", "Setup", "folder_of", "forget", "get_pieces", "make", "other_version",
-    "place", "put_pieces", "replaced", "restored",
+    "place", "put_pieces", "replaced", "restored", "shown",
 ]  # fmt: skip
 
 _PIECE = 32 << 20  # bytes of a file that are one object
@@ -200,11 +200,26 @@ def replaced(value: Any, names: Mapping[str, str]) -> Any:
     return [replaced(each, names) for each in value] if isinstance(value, list) else value
 
 
+def shown(value: Any, names: Mapping[str, str]) -> Any:
+    """Returns JSON values in which each key of ``names`` is replaced, also within texts.
+
+    Example:
+        >>> shown(["in /tmp/x/b.csv: row 3", 1], {"/tmp/x/b.csv": "b.csv"})
+        ['in b.csv: row 3', 1]
+    """
+    if isinstance(value, str):
+        for place in sorted(names, key=len, reverse=True):  # a longer path may begin with a shorter one
+            value = value.replace(place, names[place])
+        return value
+    if isinstance(value, dict):
+        return {key: shown(each, names) for key, each in value.items()}
+    return [shown(each, names) for each in value] if isinstance(value, list) else value
+
+
 def restored(answer: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
     """Returns an answer with the paths of the user, also within the texts of errors."""
     for name in {"error", "failed", "died"} & answer.keys():
-        for place, path in origins.items():
-            answer[name] = answer[name].replace(place, path)
+        answer[name] = shown(answer[name], origins)
     return dict(replaced(answer, origins))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra import store
 from recurra.engines.member import Member
-from recurra.engines.node import replaced
+from recurra.engines.node import replaced, shown
 from recurra.runtime import computing_with
 from recurra.tasks.fit import fit_files, follow_files, pretrain_files
 from recurra.tasks.reporter import Reporter, Tick
@@ -47,8 +47,8 @@ def train(argument: dict[str, Any], member: Member) -> dict[str, Any] | None:
     if member.rank:
         follow_files(join, **call)
         return None
-    shown = argument["out"]
-    out = member.folder() / Path(shown).name
+    named = argument["out"]
+    out = member.folder() / Path(named).name
     if checkpoint is not None:
         shutil.copytree(places[checkpoint], out / store.TRAINING)
     resume = call.pop("resume")
@@ -56,8 +56,8 @@ def train(argument: dict[str, Any], member: Member) -> dict[str, Any] | None:
     if files.continued is not None:  # where the rows are that the model was trained on
         before = files.continued[1]
         before.metrics = replaced(before.metrics, places)
-    prefix = shown[: len(shown) - len(Path(shown).name)]
-    reporter = _Forwarding(member, out, {**member.origins, f"{out.parent}/": prefix})
+    member.users[f"{out.parent}/"] = named[: len(named) - len(out.name)]
+    reporter = _Forwarding(member, out)
     common: dict[str, Any] = {
         "valid": files.valid,
         "resume": resume,
@@ -91,27 +91,16 @@ class _Forwarding(Reporter):
     Args:
         member: this process.
         out: the directory of the model on this node.
-        shown: by each path on this node, the user's.
     """
 
-    def __init__(self, member: Member, out: Path, shown: Mapping[str, str]) -> None:
+    def __init__(self, member: Member, out: Path) -> None:
         self._member, self._out = member, out
-        self._shown = sorted(shown.items(), key=lambda pair: -len(pair[0]))
         self._sent: dict[str, tuple[int, int]] = {}
         self._counts = 0
 
     def tell(self, event: str, *values: Any, files: Mapping[str, Path] | None = None) -> Any:
         """Sends an event with JSON values and files; returns the reply."""
-        return self._member.tell({"event": event, "values": self._as_shown(list(values))}, files)
-
-    def _as_shown(self, value: Any) -> Any:
-        if isinstance(value, str):
-            for place, path in self._shown:
-                value = value.replace(place, path)
-            return value
-        if isinstance(value, dict):
-            return {key: self._as_shown(each) for key, each in value.items()}
-        return [self._as_shown(each) for each in value] if isinstance(value, list | tuple) else value
+        return self._member.tell({"event": event, "values": shown(list(values), self._member.users)}, files)
 
     def step(self, title: str) -> None:
         """Sends the start of a step."""
@@ -166,8 +155,7 @@ class _Forwarding(Reporter):
         """Sends the model."""
         self.keep()
         files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-        absolute = {place: str(Path(path).absolute()) for place, path in self._shown}
-        self._member.tell({"event": "saved", "values": [dict(self._shown), absolute]}, files)
+        self._member.tell({"event": "saved", "values": [self._member.users]}, files)
 
     def observer(self) -> Observer:
         """Returns an observer that sends what it observes, and the checkpoints."""

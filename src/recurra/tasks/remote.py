@@ -6,18 +6,20 @@ it sends into the user's directory.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from recurra import store
-from recurra.config import Config, updated
+from recurra.config import Config
 from recurra.directories import Claim
 from recurra.engines import Call
-from recurra.engines.node import Parts, get_pieces, replaced
+from recurra.engines.node import Parts, get_pieces, shown
 from recurra.errors import ConfigError
 from recurra.files import replacing
 from recurra.store import AnyBundle
@@ -25,7 +27,7 @@ from recurra.tasks.fitted import Figures, Fitted
 from recurra.tasks.minutes import Budget, Plan
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.training_files import TrainingFiles
-from recurra.tasks.use import load
+from recurra.tasks.use import built
 from recurra.tasks.workers import under_torchrun
 from recurra.train.loop import Outcome
 from recurra.train.observer import Observer
@@ -70,7 +72,6 @@ class Remote:
     def __init__(self, claim: Claim, out: Path, resume: bool, budget: Budget, reporter: Reporter) -> None:
         self._claim, self._out, self._budget, self._reporter = claim, out, budget, reporter
         self._kept = resume  # whether the checkpoint there is of this training
-        self._config: Config
         self._bundle: AnyBundle | None = None
         self._observer = Observer()
         self._ticks: dict[int, tuple[ExitStack, Tick]] = {}
@@ -99,8 +100,7 @@ class Remote:
         """
         from recurra.engines.ray_train import call_together
 
-        self._config, checkpoint = config, None
-        paths = files.paths(config)
+        paths, checkpoint = files.paths(config), None
         if self._kept:
             checkpoint = str(self._claim.folder / store.TRAINING)
             paths.append(checkpoint)
@@ -181,18 +181,24 @@ class Remote:
             with replacing(folder / within) as temporary:
                 get_pieces(pieces, temporary)
 
-    def _keep_model(self, files: Parts, shown: Mapping[str, str], absolute: Mapping[str, str]) -> None:
+    def _keep_model(self, files: Parts, users: Mapping[str, str]) -> None:
         """Saves the model, with the paths of the user in place of those of the node."""
         with tempfile.TemporaryDirectory(prefix="recurra-model-") as folder:
             for within, pieces in files:
                 get_pieces(pieces, Path(folder, within))
-            bundle, pages = load(Path(folder)), store.pages(Path(folder))
-        bundle.metrics = replaced(bundle.metrics, absolute)
-        if self._config.train.pretrained is not None:
-            bundle.config = updated(bundle.config, {"train": {"pretrained": self._config.train.pretrained}})
-        for name, text in pages.items():
-            for place, path in shown.items():
-                text = text.replace(place, path)
-            pages[name] = text
-        store.save(bundle, self._claim, pages)
-        self._bundle = bundle
+            saved, pages = store.read(Path(folder)), store.pages(Path(folder))
+        saved = replace(
+            saved,
+            settings=shown(saved.settings, users),
+            files={name: _of_user(name, file, users) for name, file in saved.files.items()},
+            metrics=shown(saved.metrics, {place: str(Path(users[place]).absolute()) for place in users}),
+        )
+        self._bundle = built(saved)
+        store.save(self._bundle, self._claim, shown(pages, users))
+
+
+def _of_user(name: str, file: Any, users: Mapping[str, str]) -> Any:
+    """A file of the assets with the paths of the user; only JSON has some."""
+    if not name.endswith(".json") or not any(place in file for place in users):
+        return file
+    return json.dumps(shown(json.loads(file), users), ensure_ascii=False)
