@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import tempfile
 import threading
@@ -172,8 +173,10 @@ def _reason(failed: list[Exception]) -> RecurraError:
     ended = [rank for rank, each in sorted(failures.items()) if hasattr(each, "health_check_failure")]
     if ended or "actor died" in said:
         which = f"process {ended[0]}" if ended else "a process"
+        place = re.search(r"node_ip='([^']+)'", str(failures[ended[0]])) if ended else None
+        node = f", on {place[1]}," if place else ""
         why = "it was killed, perhaps because memory ran out, or its node was lost"
-        what = f"{which} of the training has ended: {why}"
+        what = f"{which} of the training{node} has ended: {why}"
         return TrainingError(what, hint=_HINT)
     return TrainingError(f"Ray Train has ended the training ({last_line(said)})", hint=_HINT)
 
