@@ -144,7 +144,7 @@ def train(
         observer = observer or Observer()
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
-            if not resume:
+            if folder is not None and not resume:
                 observer.on_checkpoint()  # of the weights before the first step
 
             while state.epoch <= config.epochs and not state.stopping.exhausted:
@@ -172,8 +172,7 @@ def train(
                     )
                     stopping = was_interrupted or out_of_time
                     if state.batch < len(batches) and (stopping or due):
-                        checkpoints.save(state)
-                        observer.on_checkpoint()
+                        _save(checkpoints, state, observer)
                         if stopping:
                             break
                     clock = time.perf_counter()
@@ -191,10 +190,8 @@ def train(
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
                     if whole:
-                        checkpoints.save(state)
+                        _save(checkpoints, state, observer)
                     _write_history(folder, state)
-                    if whole:
-                        observer.on_checkpoint()
                     observer.on_epoch(record, improved)
         finally:
             observer.on_end()
@@ -215,6 +212,12 @@ def train(
 
 def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _save(checkpoints: Checkpoints, state: TrainState, observer: Observer) -> None:
+    checkpoints.save(state)
+    if checkpoints.path is not None:
+        observer.on_checkpoint()
 
 
 def _write_history(folder: Path | None, state: TrainState) -> None:
