@@ -39,7 +39,8 @@ _END = 30.0  # seconds in which Ray Train ends the processes
 _TRAIN = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # otherwise a process that has ended is noticed after 2
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(_NO_LIMIT),  # while others use the processors
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "3600",  # Python can't answer within a long call
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # would begin the training again
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -111,8 +112,10 @@ def _called(cluster: Cluster, call: Call, workers: int, threads: int, gpu: bool,
         "mailbox": mailbox,
     }
     failed: list[Exception] = []
+    resources = {"CPU": threads, **({"GPU": 1} if gpu else {})}
+    _wait_for_room(ray, [resources] * workers)
     with tempfile.TemporaryDirectory(prefix="recurra-ray-train-") as storage, _set(_TRAIN):
-        trainer = _trainer(given, workers, threads, gpu, storage, cluster.alone)
+        trainer = _trainer(given, workers, resources, storage, cluster.alone)
 
         def fit() -> None:
             try:
@@ -135,6 +138,19 @@ def _called(cluster: Cluster, call: Call, workers: int, threads: int, gpu: bool,
             raise
         finally:
             thread.join(_END)
+
+
+def _wait_for_room(ray: Any, bundles: list[dict[str, int]]) -> None:
+    """Returns when nobody else uses the processors.
+
+    Ray Train would wait for them too, but in a process of its own, which Ctrl-C does not reach.
+    """
+    group = ray.util.placement_group(bundles)
+    try:
+        while not group.wait(1):
+            pass
+    finally:
+        ray.util.remove_placement_group(group)
 
 
 def _listen(
@@ -181,8 +197,11 @@ def _reason(failed: list[Exception]) -> RecurraError:
     return TrainingError(f"Ray Train has ended the training ({last_line(said)})", hint=_HINT)
 
 
-def _trainer(given: dict[str, Any], workers: int, threads: int, gpu: bool, storage: str, alone: bool) -> Any:
+def _trainer(
+    given: dict[str, Any], workers: int, resources: Mapping[str, int], storage: str, alone: bool
+) -> Any:
     """The trainer; nothing is begun."""
+    gpu = "GPU" in resources
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's of its own settings
         try:
@@ -199,17 +218,18 @@ def _trainer(given: dict[str, Any], workers: int, threads: int, gpu: bool, stora
         known = {field.name for field in fields(FailureConfig)}
         variables = {**same_results(), "OMP_WAIT_POLICY": "PASSIVE"}
         if threads_asked() is not None:
-            variables["RECURRA_THREADS"] = str(threads)
+            variables["RECURRA_THREADS"] = str(resources["CPU"])
         if not gpu:
             variables["CUDA_VISIBLE_DEVICES"] = ""  # those of others
         if alone and (name := loopback_interface()) is not None:
             variables["GLOO_SOCKET_IFNAME"] = name
-        resources = {"CPU": threads, **({"GPU": 1} if gpu else {})}
         return TorchTrainer(
             take_part,
             train_loop_config=given,
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo", timeout_s=_NO_LIMIT),
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker=resources),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=gpu, resources_per_worker={**resources}
+            ),
             run_config=RunConfig(
                 storage_path=storage,
                 failure_config=FailureConfig(**{name: 0 for name in never if name in known}),
