@@ -82,3 +82,29 @@ def test_an_end_is_one_line_with_its_cause(error: Exception, said: str) -> None:
     found = str(ray_train._reason([error]))
     assert found.startswith(said)
     assert "\n" not in found
+
+
+class Busy:
+    """Ray whose processors others use for a while; the group that is reserved is this object too."""
+
+    def __init__(self, waits: int) -> None:
+        self.util, self.waits, self.removed = self, waits, False
+
+    def placement_group(self, bundles: list[dict[str, int]]) -> Busy:
+        return self
+
+    def wait(self, seconds: float) -> bool:
+        self.waits -= 1
+        return self.waits < 0
+
+    def remove_placement_group(self, group: Busy) -> None:
+        self.removed = group is self
+
+
+@pytest.mark.parametrize(("waits", "said"), [(0, 0), (1, 1), (5, 1)])
+def test_waiting_for_processors_is_told_once_and_they_are_given_back(waits: int, said: int) -> None:
+    told: list[int] = []
+    ray: Any = Busy(waits)
+    ray_train._wait_for_room(ray, [{"CPU": 1}], lambda: told.append(1))
+    assert len(told) == said
+    assert ray.removed

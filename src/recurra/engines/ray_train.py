@@ -35,6 +35,7 @@ OnTold: TypeAlias = Callable[[dict[str, Any], Parts], Any]
 
 _HINT = "run the same command again, with --resume if steps were made"
 _NO_LIMIT = 365 * 24 * 3600  # seconds that a process waits for another one, which may validate for hours
+_AT_ONCE = 3  # seconds in which a cluster reserves processors that nobody uses
 _END = 30.0  # seconds in which Ray Train ends the processes
 _TRAIN = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -50,7 +51,14 @@ _TRAIN = {
 }
 
 
-def call_together(call: Call, workers: int, address: str | None, device: str, on_told: OnTold) -> Any:
+def call_together(
+    call: Call,
+    workers: int,
+    address: str | None,
+    device: str,
+    on_told: OnTold,
+    on_wait: Callable[[], object] = lambda: None,
+) -> Any:
     """Calls a function in several processes of a Ray cluster at once; returns what the first one's returned.
 
     The function gets the argument and a `recurra.engines.member.Member`, and the processes are joined as
@@ -63,6 +71,7 @@ def call_together(call: Call, workers: int, address: str | None, device: str, on
         device: the setting ``train.device``: ``cuda`` gives each process a GPU, and so does ``auto`` if the
             cluster has enough of them.
         on_told: called with what the processes tell.
+        on_wait: called once if others use the processors, so that the processes can't begin yet.
 
     Raises:
         ConfigError: there is no cluster at the address, or it has too few processors or GPUs.
@@ -73,7 +82,9 @@ def call_together(call: Call, workers: int, address: str | None, device: str, on
     cluster, _, threads = connect(workers, address)
     try:
         threads, gpu = _reserved(cluster, workers, threads, device)
-        return _called(cluster, call, workers, threads, gpu, on_told)
+        resources = {"CPU": threads, **({"GPU": 1} if gpu else {})}
+        _wait_for_room(cluster.ray, [resources] * workers, on_wait)
+        return _called(cluster, call, workers, resources, on_told)
     finally:
         cluster.close()
 
@@ -102,9 +113,10 @@ def _room(sizes: list[int], threads: int) -> int:
     return sum(size // threads for size in sizes)
 
 
-def _called(cluster: Cluster, call: Call, workers: int, threads: int, gpu: bool, on_told: OnTold) -> Any:
-    ray, run = cluster.ray, secrets.token_hex(8)
-    common = Common(call.function, call.argument, run, cluster.files, version("recurra"), threads, gpu)
+def _called(cluster: Cluster, call: Call, workers: int, resources: Mapping[str, int], on_told: OnTold) -> Any:
+    ray, run, threads = cluster.ray, secrets.token_hex(8), resources["CPU"]
+    release, gpu = version("recurra"), "GPU" in resources
+    common = Common(call.function, call.argument, run, cluster.files, release, threads, gpu)
     mailbox = cluster.mailbox()
     given = {
         "common": common.to_json(),
@@ -112,8 +124,6 @@ def _called(cluster: Cluster, call: Call, workers: int, threads: int, gpu: bool,
         "mailbox": mailbox,
     }
     failed: list[Exception] = []
-    resources = {"CPU": threads, **({"GPU": 1} if gpu else {})}
-    _wait_for_room(ray, [resources] * workers)
     with tempfile.TemporaryDirectory(prefix="recurra-ray-train-") as storage, _set(_TRAIN):
         trainer = _trainer(given, workers, resources, storage, cluster.alone)
 
@@ -140,15 +150,17 @@ def _called(cluster: Cluster, call: Call, workers: int, threads: int, gpu: bool,
             thread.join(_END)
 
 
-def _wait_for_room(ray: Any, bundles: list[dict[str, int]]) -> None:
+def _wait_for_room(ray: Any, bundles: list[dict[str, int]], on_wait: Callable[[], object]) -> None:
     """Returns when nobody else uses the processors.
 
     Ray Train would wait for them too, but in a process of its own, which Ctrl-C does not reach.
     """
     group = ray.util.placement_group(bundles)
     try:
-        while not group.wait(1):
-            pass
+        if not group.wait(_AT_ONCE):
+            on_wait()
+            while not group.wait(1):
+                pass
     finally:
         ray.util.remove_placement_group(group)
 

@@ -113,7 +113,9 @@ class Remote:
         }
         call = Call("recurra.tasks.on_node:train", argument, paths)
         try:
-            found: dict[str, Any] = call_together(call, workers, address, config.train.device, self._told)
+            found: dict[str, Any] = call_together(
+                call, workers, address, config.train.device, self._told, self._waits
+            )
         finally:
             for stack, _ in self._ticks.values():
                 stack.close()
@@ -128,6 +130,9 @@ class Remote:
         plan = None if answer["plan"] is None else Plan.model_validate(answer["plan"])
         figures = Figures(answer["assessment"])
         return Fitted(self._bundle, self._out, outcome, figures, self._budget.spent(), plan)
+
+    def _waits(self) -> None:
+        self._reporter.note("Waiting for processors of the cluster, which others use.")
 
     def _told(self, told: dict[str, Any], files: Parts) -> Any:
         """Does what an event asks for, and returns the reply."""
