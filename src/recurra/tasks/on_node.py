@@ -43,7 +43,7 @@ def train(argument: dict[str, Any], member: Member) -> dict[str, Any] | None:
     """
     checkpoint = argument["checkpoint"]
     places = member.places([] if member.rank == 0 or checkpoint is None else [checkpoint])
-    call, join = replaced(argument["call"], places), joined_by_ray(member)
+    call, join = _placed(argument["call"], places), joined_by_ray(member)
     if member.rank:
         follow_files(join, **call)
         return None
@@ -83,6 +83,20 @@ def train(argument: dict[str, Any], member: Member) -> dict[str, Any] | None:
         "assessment": fitted.assessment.as_json(),
         "plan": None if fitted.plan is None else fitted.plan.model_dump(),
     }
+
+
+def _placed(call: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """The call with paths of this node; a text of a setting that is spelled like a path is left."""
+    here = {
+        name: places[call[name]]
+        for name in ("data", "valid", "test", "unlabeled", "continued")
+        if name in call
+    }
+    config = dict(call["config"])
+    begins = config.get("train", {}).get("pretrained")
+    if begins is not None:
+        config["train"] = {**config["train"], "pretrained": places[begins]}
+    return {**call, **here, "config": config}
 
 
 class _Forwarding(Reporter):
