@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import platform
+import socket
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ __all__ = [
     "isolated_training",
     "keep_freed_memory",
     "let_idle_threads_sleep",
+    "loopback_interface",
     "peak_memory",
     "processors",
     "threads",
@@ -115,6 +117,12 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def loopback_interface() -> str | None:
+    """Returns the name of the loopback interface, if it is a usual one."""
+    found = {each for _, each in socket.if_nameindex()} & {"lo", "lo0"}
+    return found.pop() if found else None
 
 
 def _note_fork() -> None:

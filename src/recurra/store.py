@@ -45,6 +45,7 @@ __all__ = [
     "fingerprint",
     "has_checkpoint",
     "is_bundle",
+    "pages",
     "read",
     "save",
     "stamp",
@@ -263,6 +264,17 @@ def _written(path: Path) -> Iterator[Path]:
         path.chmod(0o644)
     except safetensors.SafetensorError as error:
         raise OutputError(f"can't be written ({error})", where=path) from error
+
+
+def pages(folder: Path) -> dict[str, str]:
+    """Returns the files for people in a model's directory, by name, as `save` takes them.
+
+    Raises:
+        BundleError: there is no model.
+    """
+    others = {_MANIFEST, *_read_manifest(folder)["files"]}
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in others]
+    return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 
 def read(folder: Path) -> Saved:

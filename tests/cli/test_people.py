@@ -242,7 +242,7 @@ def test_ctrl_c_says_what_is_kept(
         assert f"the trained model is in {tmp_path / 'm'}, without its report" in ran.err
     assert run("predict", tmp_path / "m", "--text", "It was great").code == 0
     with monkeypatch.context() as patch:
-        patch.setattr("recurra.tasks.fit.open_pretrained", interrupted)
+        patch.setattr("recurra.tasks.training_files.open_pretrained", interrupted)
         ran = run(*fit, "--overwrite")
         assert ran.code == 130
     assert run("predict", tmp_path / "m", "--text", "It was great").code == 0

@@ -17,9 +17,15 @@ from typing import Any
 
 import pytest
 
-from recurra.engines import Call, Engine, joining, open_engine
-from recurra.engines import cluster as engine_module
-from recurra.errors import ConfigError, DataError, DependencyError
+from recurra.config import Config, updated
+from recurra.engines import Call, Engine, joining, node, open_engine
+from recurra.errors import ConfigError, DataError, DependencyError, TrainingError
+from recurra.tasks.fit import Fitted, fit_files
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.use import load
+from recurra.train.checkpoint import load_checkpoint
+from recurra.train.observer import Observer
+from recurra.train.state import EpochRecord
 from tests.conftest import ROOT, Files, Run
 
 HERE = "tests.engines.runs"
@@ -51,6 +57,16 @@ def nodes() -> Iterator[Any]:
             yield cluster
             ray.shutdown()
             cluster.shutdown()
+
+
+@pytest.fixture
+def connected(nodes: Any) -> Iterator[None]:
+    """This process is connected with the cluster already, as a program may be that calls recurra."""
+    ray = joining.library()
+    ray.init(address=nodes.address, log_to_driver=False, logging_level="CRITICAL")
+    yield
+    assert ray.is_initialized()
+    ray.shutdown()
 
 
 @pytest.fixture
@@ -99,7 +115,7 @@ def folders() -> set[Path]:
 def test_files_go_to_the_nodes_and_paths_come_back(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_PIECE", 1000)
+    monkeypatch.setattr(node, "_PIECE", 1000)
     file, folder, before = tmp_path / "a b.csv", tmp_path / "model", folders()
     file.write_bytes(os.urandom(2500))
     (folder / "in").mkdir(parents=True)
@@ -257,6 +273,77 @@ def test_a_comparison_on_a_cluster_is_that_of_one_process(
     assert ran.stdout.count("\n") == 1
     assert json.loads(ran.stdout)
     assert "ray" not in ran.stderr.replace(str(tmp_path), "").lower(), "only recurra speaks"
+
+
+class Stops(Reporter):
+    """Calls a function at the end of an epoch, and notes the steps."""
+
+    def __init__(self, epoch: int, stop: Callable[[], object]) -> None:
+        self.epoch, self.stop, self.steps = epoch, stop, list[str]()
+
+    def step(self, title: str) -> None:
+        self.steps.append(title)
+
+    def observer(self) -> Observer:
+        reporter = self
+
+        class Watching(Observer):
+            def on_epoch(self, record: EpochRecord, improved: bool) -> None:
+                if record.epoch == reporter.epoch:
+                    reporter.stop()
+
+        return Watching()
+
+
+def trainers() -> list[int]:
+    """The processes that train, of Ray Train."""
+    return [each for each in processes() if b"RayTrainWorker" in command_of(each)]
+
+
+def test_a_training_on_a_cluster_is_that_of_one_machine_also_after_a_process_was_killed(
+    connected: None, sample: Files, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECURRA_THREADS", "1")
+    config, before = updated(small_config, {"train": {"epochs": 3, "patience": 3}}), folders()
+    here, there = tmp_path / "here", tmp_path / "there"
+
+    def fit(out: Path, reporter: Reporter, **more: Any) -> Fitted:
+        rows = {"valid": sample.valid, "baseline": False}
+        return fit_files(sample.train, config, out, **rows, workers=2, reporter=reporter, **more)
+
+    def kill() -> None:
+        os.kill(trainers()[0], signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match=r"process [01] of the training, on .*, has ended") as error:
+        fit(there, Stops(1, kill), engine="ray")
+    assert "\n" not in str(error.value)
+    assert not trainers()
+    _, saved = load_checkpoint(there / "training" / "checkpoint.safetensors")
+    assert len(saved["state"]["history"]) == 1
+    reporter, alone = Stops(0, kill), Stops(0, kill)
+    found, expected = fit(there, reporter, resume=True, engine="ray"), fit(here, alone)
+    assert (there / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
+    assert reporter.steps == alone.steps
+    assert found.as_json().keys() == expected.as_json().keys()
+    assert [each.metrics for each in found.outcome.history] == [
+        each.metrics for each in expected.outcome.history
+    ]
+    for name in ("config.yaml", "source.json", "tokenizer.json", "profile.json", "README.md"):
+        assert (there / name).read_text() == (here / name).read_text()
+    for each in (found, expected):
+        del each.bundle.metrics["training"]["seconds"]
+    assert found.bundle.metrics == expected.bundle.metrics
+    assert found.bundle.metrics == {**load(there).metrics, "training": found.bundle.metrics["training"]}
+    assert "recurra-ray-" not in (there / "report.html").read_text()
+    assert folders() == before
+
+
+def test_more_processes_than_the_cluster_has_processors_are_refused(
+    connected: None, sample: Files, small_config: Config, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="3 processes with 1 processor each don't fit on the nodes"):
+        fit_files(sample.train, small_config, tmp_path / "out", workers=3, engine="ray")
+    assert not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -> None:

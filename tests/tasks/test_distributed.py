@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,3 +251,29 @@ def test_an_impossible_number_of_processes(workers: int, size: int, monkeypatch:
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="processes are asked for"), gathered(workers, {}):
         pass
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "address", "complaint"),
+    [
+        ("inline", 2, None, "--engine: 'inline' can't train"),
+        ("processes", 2, "127.0.0.1:6379", "--address: is only for --engine ray"),
+        ("ray", 0, None, "workers: 0 processes are asked for"),
+    ],
+)
+def test_an_impossible_place_of_the_processes(
+    engine: str, workers: int, address: str | None, complaint: str, files: Path, tmp_path: Path
+) -> None:
+    place: dict[str, Any] = {"engine": engine, "workers": workers, "address": address}
+    with pytest.raises(ConfigError, match=complaint):
+        fit_files(files / "texts.csv", build_config(load_recipe("lstm")), tmp_path / "model", **place)
+
+
+def test_processes_of_torchrun_are_not_placed_again(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="torchrun has started the processes already"):
+        fit_files(files / "texts.csv", build_config(load_recipe("lstm")), tmp_path / "model", engine="ray")

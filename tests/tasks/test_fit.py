@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from recurra.config import Config
-from recurra.tasks import fit, training
+from recurra.tasks import training, training_files
 from recurra.tasks.fit import fit_files
 from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter, Tick
@@ -82,7 +82,7 @@ def test_kernels_are_compiled_while_the_data_are_read_and_what_is_left_is_counte
         for _ in range(3):
             tick(1)
 
-    monkeypatch.setattr(fit, "compile_ahead", begun.append)
+    monkeypatch.setattr(training_files, "compile_ahead", begun.append)
     monkeypatch.setattr(training, "to_be_compiled", lambda cell: 3)
     monkeypatch.setattr(training, "compile_kernels", compile_kernels)
     recorder = Recorder()

@@ -203,3 +203,22 @@ def test_checkpoints_within_an_epoch_follow_checkpoint_minutes(tmp_path: Path) -
         config = make_config(epochs=2, checkpoint_minutes=minutes)
         train(make_model(), StandInBatches(), loss, no_validation, config, folder=tmp_path, observer=Reader())
         assert steps == expected
+
+
+def test_the_observer_is_told_of_every_checkpoint_when_it_is_on_the_disk(tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    class Reader(Observer):
+        def on_checkpoint(self) -> None:
+            steps.append(load_checkpoint(tmp_path / FILE_NAME)[1]["state"]["step"])
+
+    def steps_of(**more: Any) -> list[int]:
+        steps.clear()
+        train(make_model(), StandInBatches(), loss, no_validation, observer=Reader(), **more)
+        return list(steps)
+
+    once, often = (make_config(epochs=2, checkpoint_minutes=minutes) for minutes in (1e6, 1e-9))
+    assert steps_of(config=once, folder=tmp_path) == [0, 8, 16]
+    assert steps_of(config=often, folder=tmp_path) == list(range(17))
+    assert steps_of(config=make_config(epochs=3), folder=tmp_path, resume=True) == [24]
+    assert steps_of(config=often) == []

@@ -44,6 +44,8 @@ def fit(
     risk: options.Risk = None,
     continued: options.Continue = None,
     workers: options.Workers = 1,
+    engine: options.TrainingEngine = "processes",
+    address: options.TrainingAddress = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     baseline: Annotated[
@@ -88,6 +90,8 @@ def fit(
                 command=shlex.join(["recurra", *sys.argv[1:]]),
                 begun=begun,
                 workers=workers,
+                engine=engine,
+                address=address,
                 reporter=screen,
             )
         screen.finish({**gone_on.as_json(), "forgotten": gone_on.bundle.metrics["forgotten"]})
@@ -125,6 +129,8 @@ def fit(
             command=shlex.join(["recurra", *sys.argv[1:]]),
             begun=begun,
             workers=workers,
+            engine=engine,
+            address=address,
             reporter=screen,
         )
     screen.finish(result.as_json())
@@ -149,6 +155,8 @@ def pretrain(
     layerwise_lr: options.LayerwiseRate = None,
     minutes: options.Minutes = None,
     workers: options.Workers = 1,
+    engine: options.TrainingEngine = "processes",
+    address: options.TrainingAddress = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -187,6 +195,8 @@ def pretrain(
             overwrite=overwrite,
             begun=begun,
             workers=workers,
+            engine=engine,
+            address=address,
             reporter=screen,
         )
     screen.finish(result)

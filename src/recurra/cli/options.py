@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     _Name = str
     _Engine = str
+    _TrainingEngine = str
 else:
     _Name = Literal[tuple(task.name for task in TASKS)]
     _Engine = Literal[ENGINES]
+    _TrainingEngine = Literal["processes", "ray"]
 # Groups of the options in help texts.
 DATA, NETWORK, PRETRAINED, RUN = "Data", "Network and training", "Pretrained weights", "Model and run"
 _TITLES = [task.title for task in TASKS]
@@ -151,6 +153,22 @@ Workers = Annotated[
         metavar="N",
         min=1,
         help="Number of processes that train the network together. torchrun works too.",
+        rich_help_panel=RUN,
+    ),
+]
+TrainingEngine = Annotated[
+    _TrainingEngine,
+    typer.Option(
+        help="Where the processes of --workers are: on this machine, or on the nodes of a Ray cluster.",
+        rich_help_panel=RUN,
+    ),
+]
+TrainingAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster, or auto for that of this machine.  [default: one that is started here]",
         rich_help_panel=RUN,
     ),
 ]

@@ -124,7 +124,7 @@ def open_engine(
         at_once = jobs or processors()
         return Processes(at_once, threads_each(at_once), preload, lasting)
     if name == "ray":
-        from recurra.engines.cluster import open_ray
+        from recurra.engines.ray_tasks import open_ray
 
         return open_ray(jobs, address, preload, lasting)
     if name == "inline":
@@ -156,17 +156,22 @@ def end_of(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-def function_named(name: str) -> Callable[[dict[str, Any], Report], Any]:
+def function_named(name: str) -> Callable[[dict[str, Any], Any], Any]:
     """Returns the function of a `Call`."""
     module, _, function = name.partition(":")
-    found: Callable[[dict[str, Any], Report], Any] = getattr(importlib.import_module(module), function)
+    found: Callable[[dict[str, Any], Any], Any] = getattr(importlib.import_module(module), function)
     return found
 
 
-def answer_of(call: Call, report: Report) -> dict[str, Any]:
-    """Makes a run and returns its result, or what went wrong, as JSON values for `result_of`."""
+def answer_of(call: Call, context: Any) -> dict[str, Any]:
+    """Makes a run and returns its result, or what went wrong, as JSON values for `result_of`.
+
+    Args:
+        call: the run.
+        context: what the function gets besides the argument: a `Report`, or who it is among several.
+    """
     try:
-        return {"result": function_named(call.function)(call.argument, report)}
+        return {"result": function_named(call.function)(call.argument, context)}
     except RecurraError as error:
         return {"error": str(error), "kind": type(error).__name__}
     except Exception as error:  # noqa: BLE001 - any error ends this run only and is reported

@@ -107,6 +107,8 @@ def continue_files(
     begun: float | None = None,
     baseline: bool = True,
     workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains a saved classifier further on new rows, and measures what it has forgotten.
@@ -123,7 +125,7 @@ def continue_files(
         settings: Settings of the sections train, data and predict, as a nested dictionary.
         valid, test: As those of `recurra.tasks.fit.fit_files`.
         overwrite: Whether a model in ``out`` may be replaced.
-        command, begun, baseline, workers: As those of `fit_files`.
+        command, begun, baseline, workers, engine, address: As those of `fit_files`.
         reporter: Receives the steps.
 
     Raises:
@@ -156,6 +158,8 @@ def continue_files(
         command=command,
         begun=begun,
         workers=workers,
+        engine=engine,
+        address=address,
         continued=(folder, bundle),
         reporter=reporter,
     )

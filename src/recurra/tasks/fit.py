@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,65 +14,22 @@ from recurra import store
 from recurra.config import Config
 from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
-from recurra.layers import compile_ahead
 from recurra.layers.summary import summarize
-from recurra.measure.report import framed, render
+from recurra.measure.report import render
 from recurra.store import AnyBundle
-from recurra.tasks.base import Assessment, AssessOptions, Prepared, Task
+from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import began_from, fit_report, today
-from recurra.tasks.continuing import GoesOn, forgotten
-from recurra.tasks.minutes import Budget, Plan, spoken
+from recurra.tasks.continuing import forgotten
+from recurra.tasks.fitted import Fitted
+from recurra.tasks.minutes import Budget, spoken
 from recurra.tasks.registry import task_info, task_named
+from recurra.tasks.remote import Remote, on_ray
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.training import Trained, follow_training, may_use_kernels, train_bundle
-from recurra.tasks.transfer import Pretrained, open_pretrained
-from recurra.tasks.use import load
+from recurra.tasks.training import Trained, follow_training, train_bundle
+from recurra.tasks.training_files import TrainingFiles, opened
 from recurra.tasks.workers import Join, follower, gathered, under_torchrun
-from recurra.train.loop import Outcome
 
 __all__ = ["Fitted", "fit_files", "follow_files", "pretrain_files"]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model that was trained, tested and saved.
-
-    Attributes:
-        bundle: the model.
-        folder: its directory.
-        outcome: what the training loop returned.
-        assessment: the figures of the test.
-        seconds: the time of everything: reading, training, testing.
-        plan: what was chosen for a budget of minutes; None without one.
-    """
-
-    bundle: AnyBundle
-    folder: Path
-    outcome: Outcome
-    assessment: Assessment
-    seconds: float
-    plan: Plan | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``recurra fit --json`` prints."""
-        return {
-            "model_directory": str(self.folder),
-            "report": str(self.folder / "report.html"),
-            "task": self.bundle.task,
-            "stopped": self.outcome.stopped,
-            "best_epoch": self.outcome.best_epoch,
-            "epochs": len(self.outcome.history),
-            "plan": None if self.plan is None else self.plan.model_dump(),
-            "parameters": summarize(self.bundle.model).total,
-            "pretrained": self.bundle.pretrained,
-            "unlabeled": self.bundle.metrics["training"].get("unlabeled"),
-            "seconds": round(self.seconds, 2),
-            **self.assessment.as_json(),
-        }
-
-    def _repr_html_(self) -> str:
-        """Returns the report, for notebooks."""
-        return framed(self.folder / "report.html")
 
 
 def fit_files(
@@ -92,14 +48,18 @@ def fit_files(
     begun: float | None = None,
     continued: tuple[Path, AnyBundle] | None = None,
     workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    join: Join | None = None,
     reporter: Reporter | None = None,
 ) -> Fitted:
     """Trains on ``data``, tests, and saves the model with its report in ``out``.
 
     Under ``train.minutes`` all of this takes as many minutes at most (docs/decisions/0033-minutes.md).
-    Several processes train the network together (docs/decisions/0048-distributed.md); this one does
-    everything else. Under torchrun all of its processes call this function; the first one returns, and the
-    others end when the network is trained.
+    Several processes train the network together (docs/decisions/0048-distributed.md); the first one, which
+    is this one unless they are on a Ray cluster (docs/decisions/0053-ray-train.md), does everything else.
+    Under torchrun all of its processes call this function; the first one returns, and the others end when the
+    network is trained.
 
     Args:
         data: the training file.
@@ -117,6 +77,9 @@ def fit_files(
             `recurra.tasks.continuing`; None for a new one.
         begun: value of `time.monotonic` when ``train.minutes`` began; None for now.
         workers: number of processes that train together. A resumed run must have as many.
+        engine: where they are: ``processes`` of this machine, or ``ray``, on the nodes of a Ray cluster.
+        address: of the cluster, as in `recurra.engines.open_engine`.
+        join: joins processes that were started by others, and call `follow_files`; None to start them.
         reporter: receives the steps.
 
     Raises:
@@ -124,33 +87,37 @@ def fit_files(
         TrainingError: one of several processes has ended; the last checkpoint is kept.
         SystemExit: in a process of torchrun that is not the first one.
     """
-    files = _Files(data, valid, test, unlabeled, continued)
+    files = TrainingFiles(data, valid, test, unlabeled, continued)
     _end_if_follower(files, config, resume)
     reporter = reporter or Reporter()
     budget = Budget(config.train.minutes, begun)
-    with (
-        _claimed(out, resume, overwrite) as claim,
-        gathered(workers, files.call(config, resume)) as join,
-    ):
-        trained = _train_files(files, config, claim, resume, reporter, budget, baseline, join)
-        bundle, prepared = trained.bundle, trained.prepared
-        reporter.step("Testing")
-        if prepared.test is None:
-            reporter.warn(
-                "no test file: the figures are of the validation rows, which chose the epoch, "
-                "and a bit too high"
-            )
-        task, fitted = task_named(config.task), trained.baseline
-        options = AssessOptions(baseline, fitted, prepared.train, explained, reporter.counting)
-        assessment = task.assess(bundle, prepared.test or prepared.valid, options)
-        task.report_assessment(assessment, reporter)
-        bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
-        if continued is not None:
-            bundle.metrics["forgotten"] = forgotten(continued[1], bundle, reporter)
-        plan = "" if trained.plan is None else trained.plan.sentence()
-        page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command, plan)
-        pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
-        store.save(bundle, claim, {**pages, **_history(claim)})
+    with _claimed(out, resume, overwrite) as claim:
+        if on_ray(engine, workers, address):
+            remote = Remote(claim, out, resume, budget, reporter)
+            further = {"baseline": baseline, "explained": explained, "command": command}
+            answer = remote.train("fit", files, config, workers, address, further)
+            return remote.fitted(answer)
+        with _joining(join, workers, files.call(config, resume)) as joins:
+            trained = _train_files(files, config, claim, resume, reporter, budget, baseline, joins)
+            bundle, prepared = trained.bundle, trained.prepared
+            reporter.step("Testing")
+            if prepared.test is None:
+                reporter.warn(
+                    "no test file: the figures are of the validation rows, which chose the epoch, "
+                    "and a bit too high"
+                )
+            task, fitted = task_named(config.task), trained.baseline
+            options = AssessOptions(baseline, fitted, prepared.train, explained, reporter.counting)
+            assessment = task.assess(bundle, prepared.test or prepared.valid, options)
+            task.report_assessment(assessment, reporter)
+            bundle.metrics = {**assessment.as_json(), "training": trained.record(data, valid)}
+            if continued is not None:
+                bundle.metrics["forgotten"] = forgotten(continued[1], bundle, reporter)
+            plan = "" if trained.plan is None else trained.plan.sentence()
+            page = fit_report(task, bundle, prepared, trained.outcome, assessment, out, fitted, command, plan)
+            pages = {"README.md": task.card(bundle, assessment), "report.html": render(page)}
+            store.save(bundle, claim, {**pages, **_history(claim)})
+            reporter.saved(claim.folder)
     reporter.step("Saved")
     spent = f"{spoken(budget.spent())} in all"
     reporter.facts({"model": f"{out}/", "report": str(out / "report.html"), "time": spent})
@@ -167,6 +134,9 @@ def pretrain_files(
     overwrite: bool = False,
     begun: float | None = None,
     workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    join: Join | None = None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Trains a network to initialize others from, and saves it in ``out``.
@@ -179,18 +149,22 @@ def pretrain_files(
         raise ConfigError(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
-    files = _Files(data, valid)
+    files = TrainingFiles(data, valid)
     _end_if_follower(files, config, resume)
     budget = Budget(config.train.minutes, begun)
-    with (
-        _claimed(out, resume, overwrite) as claim,
-        gathered(workers, files.call(config, resume)) as join,
-    ):
-        trained = _train_files(files, config, claim, resume, reporter, budget, None, join)
-        bundle, record = trained.bundle, trained.record(data, valid)
-        bundle.metrics = {"training": record}
-        words, width = len(bundle.assets.words()), bundle.config.model.embedding
-        store.save(bundle, claim, {"README.md": _card(bundle, words, trained.seconds), **_history(claim)})
+    with _claimed(out, resume, overwrite) as claim:
+        if on_ray(engine, workers, address):
+            remote = Remote(claim, out, resume, budget, reporter)
+            answer = remote.train("pretrain", files, config, workers, address, {})
+            return {**answer, "model_directory": str(out), "seconds": round(budget.spent(), 2)}
+        with _joining(join, workers, files.call(config, resume)) as joins:
+            trained = _train_files(files, config, claim, resume, reporter, budget, None, joins)
+            bundle, record = trained.bundle, trained.record(data, valid)
+            bundle.metrics = {"training": record}
+            words, width = len(bundle.assets.words()), bundle.config.model.embedding
+            card = _card(bundle, words, trained.seconds)
+            store.save(bundle, claim, {"README.md": card, **_history(claim)})
+            reporter.saved(claim.folder)
     reporter.step("Saved")
     reporter.facts({"model": f"{out}/", "vectors": f"{words:,} words, {width} numbers each"})
     reporter.note(f"next: recurra fit SMALL --pretrained {out}")
@@ -219,73 +193,18 @@ It answers as any model does, but was never tested: `recurra evaluate . DATA` me
 """
 
 
-@dataclass(frozen=True)
-class _Files:
-    """What a network is trained on; attributes are those of `fit_files`."""
-
-    data: Path
-    valid: Path | None = None
-    test: Path | None = None
-    unlabeled: Path | None = None
-    continued: tuple[Path, AnyBundle] | None = None
-
-    def call(self, config: Config, resume: bool) -> dict[str, Any]:
-        """Returns the arguments of `follow_files` as JSON values."""
-        files = {"data": self.data, "valid": self.valid, "test": self.test, "unlabeled": self.unlabeled}
-        if self.continued is not None:
-            files["continued"] = self.continued[0]
-        given = {name: str(path) for name, path in files.items() if path is not None}
-        settings = {"task": config.task, **config.model_dump(mode="json", exclude_unset=True)}
-        return {**given, "config": settings, "resume": resume}
-
-    def read(
-        self, task: Task[Any, Any], config: Config, reporter: Reporter
-    ) -> tuple[Prepared[Any, Any, Any], Pretrained | None, GoesOn | None]:
-        """Returns the data, and what the weights begin from."""
-        pretrained, files = None, {"valid": self.valid, "test": self.test}
-        if self.continued is None:
-            config, pretrained = open_pretrained(config, unlabeled=self.unlabeled is not None)
-        if may_use_kernels(config):
-            compile_ahead(config.model.cell)
-        if self.continued is not None and task.continued is not None:
-            folder, before = self.continued
-            prepared = task.continued(before, self.data, config, reporter, **files)
-            return prepared, None, GoesOn.of(folder, before, len(prepared.assets.words()))
-        if self.unlabeled is None:
-            return task.prepare(self.data, config, reporter, **files), pretrained, None
-        if task.prepare_with_unlabeled is None:
-            hint = "leave it out, or pretrain a model of the texts for --pretrained"
-            raise ConfigError(
-                f"task {config.task} can't use unlabelled texts", where="--unlabeled", hint=hint
-            )
-        prepared = task.prepare_with_unlabeled(self.data, config, reporter, **files, unlabeled=self.unlabeled)
-        return prepared, pretrained, None
-
-
-def follow_files(
-    join: Join,
-    data: str,
-    config: dict[str, Any],
-    resume: bool,
-    valid: str | None = None,
-    test: str | None = None,
-    unlabeled: str | None = None,
-    continued: str | None = None,
-) -> None:
+def follow_files(join: Join, resume: bool, **call: Any) -> None:
     """Trains as one of several processes, which is not the first one; nothing is written or reported.
 
     Args:
         join: joins the processes; it returns when the first one has read the files, and what it has tokenized
             is in the cache.
-        config: the settings that are set, as a nested dictionary.
-        data, resume, valid, test, unlabeled, continued: as those of `fit_files`.
+        resume: as that of `fit_files`.
+        call: the rest of what `TrainingFiles.call` returns.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process says when to stop
-    rest = [None if path is None else Path(path) for path in (valid, test, unlabeled)]
-    before = None if continued is None else (Path(continued), load(Path(continued)))
-    files = _Files(Path(data), rest[0], rest[1], rest[2], before)
-    settings = task_info(str(config["task"])).config_class().model_validate(config)
+    files, settings = opened(**call)
     task = task_named(settings.task)
     world = join(settings.train.device)
     prepared, pretrained, goes_on = files.read(task, settings, Reporter())
@@ -295,7 +214,7 @@ def follow_files(
     )
 
 
-def _end_if_follower(files: _Files, config: Config, resume: bool) -> None:
+def _end_if_follower(files: TrainingFiles, config: Config, resume: bool) -> None:
     """In a process of torchrun that is not the first one: trains with the others, and ends."""
     if under_torchrun()[0] == 0:
         return
@@ -305,7 +224,7 @@ def _end_if_follower(files: _Files, config: Config, resume: bool) -> None:
 
 
 def _train_files(
-    files: _Files,
+    files: TrainingFiles,
     config: Config,
     claim: Claim,
     resume: bool,
@@ -340,7 +259,13 @@ def _train_files(
         raise
     # Saved before it is tested: the model is there even if the test is interrupted.
     store.save(trained.bundle, claim)
+    reporter.saved(claim.folder)
     return trained
+
+
+def _joining(join: Join | None, workers: int, call: Mapping[str, Any]) -> AbstractContextManager[Join]:
+    """Context in which the processes are there that train together; yields what joins them."""
+    return gathered(workers, call) if join is None else nullcontext(join)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Reporter:
     def counting(self, what: str, total: int | None = None) -> AbstractContextManager[Tick]:
         """Returns a context for a long step over ``total`` rows, None if their number is not known."""
         return nullcontext(lambda rows: None)
+
+    def saved(self, folder: Path) -> None:
+        """Reports that a model was written to its directory."""
 
     def observer(self) -> Observer:
         """Returns the observer of the training loop."""

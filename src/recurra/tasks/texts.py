@@ -259,7 +259,9 @@ def tokenized_parts(
     if test is not None:
         tested = open_part("test", test, tokenizer, labels, config.data, reporter, like=source)
     names = [] if labels is None else [labels.to_json()]
-    key = content_key([], contents, tokenizer.fingerprint, *names, held_out.where, str(len(held_out)))
+    # Contents, not paths: the files may be moved, or be on another machine, before training is resumed.
+    files = [] if valid is None else [valid]
+    key = content_key(files, contents, tokenizer.fingerprint, *names, str(len(held_out)))
     return tokenizer, (training, held_out, tested), key
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "Neighbour",
     "answers_for",
     "answers_of",
+    "built",
     "bundle_of",
     "evaluate_files",
     "explain",
@@ -66,7 +67,12 @@ def load(folder: Path, task: str | None = None) -> AnyBundle:
         BundleError: there is no model, it is damaged, its format is newer, or its task is another one.
         ConfigError: a setting is unknown.
     """
-    saved = store.read(folder)
+    return built(store.read(folder), task)
+
+
+def built(saved: store.Saved, task: str | None = None) -> AnyBundle:
+    """Returns the model of which `recurra.store.read` has returned the contents; see `load`."""
+    folder = saved.folder
     config = build_config(saved.settings, where=saved.config_path)
     if task is not None and config.task != task:
         raise BundleError(f"is a model of task {config.task}, and one of {task} is needed", where=folder)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,12 @@ from typing import Any, TypeAlias
 import torch
 import torch.distributed
 
+from recurra.engines.member import Member
 from recurra.errors import ConfigError, DependencyError, RecurraError, TrainingError
-from recurra.runtime import choose_device, processors, threads, threads_asked
+from recurra.runtime import choose_device, loopback_interface, processors, threads, threads_asked
 from recurra.train.distributed import ALONE, Group, World
 
-__all__ = ["Join", "follower", "gathered", "under_torchrun"]
+__all__ = ["Join", "follower", "gathered", "joined_by_ray", "under_torchrun"]
 
 Join: TypeAlias = Callable[[str], World]
 """Joins the processes when this one is ready to train on the device of the setting ``train.device``."""
@@ -78,6 +78,27 @@ def follower() -> Iterator[Join]:
     """Context of a process of torchrun that is not the first one; see `gathered`."""
     with _of_torchrun() as join:
         yield join
+
+
+def joined_by_ray(member: Member) -> Join:
+    """Returns what joins this process with the others that Ray Train has started, and connected."""
+
+    def join(device: str) -> World:
+        if member.size == 1:
+            return ALONE
+        choose_device(device)  # fails before the others wait for this one
+        asked, together = threads_asked(), member.threads * member.local_size
+        group = Group(
+            member.lost,
+            nccl=member.gpu,
+            place=member.local_rank,
+            threads=None if asked else member.threads,
+            threads_alone=None if asked else together,
+        )
+        group.wait()  # the first process has read the files
+        return group
+
+    return join
 
 
 def under_torchrun() -> tuple[int, int]:
@@ -293,9 +314,8 @@ def _on_loopback() -> Iterator[None]:
     """Context in which gloo listens on the loopback interface only, if it has a usual name."""
     name = "GLOO_SOCKET_IFNAME"
     before = os.environ.get(name)
-    found = {each for _, each in socket.if_nameindex()} & {"lo", "lo0"}
-    if found:
-        os.environ[name] = found.pop()
+    if (interface := loopback_interface()) is not None:
+        os.environ[name] = interface
     try:
         yield
     finally:

@@ -144,6 +144,8 @@ def train(
         observer = observer or Observer()
         try:
             observer.on_start(config.epochs, len(batches), state.step if resume else None)
+            if folder is not None and not resume:
+                observer.on_checkpoint()  # of the weights before the first step
 
             while state.epoch <= config.epochs and not state.stopping.exhausted:
                 was_interrupted, out_of_time = world.agree(interrupted.is_set(), out_of_time)
@@ -170,7 +172,7 @@ def train(
                     )
                     stopping = was_interrupted or out_of_time
                     if state.batch < len(batches) and (stopping or due):
-                        checkpoints.save(state)
+                        _save(checkpoints, state, observer)
                         if stopping:
                             break
                     clock = time.perf_counter()
@@ -188,7 +190,7 @@ def train(
                     if record.epoch <= frozen_epochs:
                         state.stopping.waited = 0  # patience counts from the epoch that trains all weights
                     if whole:
-                        checkpoints.save(state)
+                        _save(checkpoints, state, observer)
                     _write_history(folder, state)
                     observer.on_epoch(record, improved)
         finally:
@@ -210,6 +212,12 @@ def train(
 
 def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _save(checkpoints: Checkpoints, state: TrainState, observer: Observer) -> None:
+    checkpoints.save(state)
+    if checkpoints.path is not None:
+        observer.on_checkpoint()
 
 
 def _write_history(folder: Path | None, state: TrainState) -> None:

@@ -22,6 +22,9 @@ class Observer:
     def on_epoch(self, record: EpochRecord, improved: bool) -> None:
         """Called after an epoch and its validation; ``improved`` says whether it is the best so far."""
 
+    def on_checkpoint(self) -> None:
+        """Called after a checkpoint was written."""
+
     def on_end(self) -> None:
         """Called when training ends, also if it ends with an exception."""
 
@@ -46,6 +49,11 @@ class Observers(Observer):
         """Calls ``on_epoch`` of each observer."""
         for observer in self.observers:
             observer.on_epoch(record, improved)
+
+    def on_checkpoint(self) -> None:
+        """Calls ``on_checkpoint`` of each observer."""
+        for observer in self.observers:
+            observer.on_checkpoint()
 
     def on_end(self) -> None:
         """Calls ``on_end`` of each observer."""

@@ -54,6 +54,18 @@ def test_a_changed_file_is_tokenized_anew(data: Path) -> None:
     assert second.assets.tokenizer.fingerprint != first.assets.tokenizer.fingerprint
 
 
+def test_a_training_resumes_where_its_files_were_moved_but_not_where_they_changed(
+    data: Path, tmp_path: Path
+) -> None:
+    moved, valid = tmp_path / "elsewhere.csv", tmp_path / "valid.csv"
+    for path in (moved, valid):
+        path.write_bytes(data.read_bytes())
+    first = prepare(data, ClassifierConfig(), Reporter(), valid=data)
+    assert prepare(moved, ClassifierConfig(), Reporter(), valid=valid).key == first.key
+    valid.write_text(data.read_text(encoding="utf-8").replace("good", "fine"), encoding="utf-8")
+    assert prepare(moved, ClassifierConfig(), Reporter(), valid=valid).key != first.key
+
+
 def test_the_vocabulary_is_of_training_rows_only(data: Path) -> None:
     found = prepare(data, ClassifierConfig(), Reporter())
     words = {found.assets.tokenizer.word(n) for n in range(found.assets.tokenizer.vocab_size)}
