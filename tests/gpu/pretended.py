@@ -1,7 +1,7 @@
 """A device that is pretended: its tensors lie in the processor's memory, but are not of the CPU.
 
 Every operation on tensors of two devices is refused, as on a GPU. A GPU's numbers and speed stay unknown.
-Importing this module registers the device in the whole process: do so in a process of its own.
+`device` registers it in the whole process, and replaces functions of torch there: use a process of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -133,19 +134,21 @@ def _like_cudnn(cell: str, activation: str) -> Callable[..., Any]:
 
 @contextmanager
 def device() -> Iterator[torch.device]:
-    """Context in which tensors can be made on the device."""
+    """Registers the device, and returns a context in which tensors can be made on it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _register()
     with _Function(), _Dispatch():
         yield torch.device(NAME, 0)
 
 
-_LIBRARY = torch.library.Library("_", "IMPL")  # what it registers ends with it
-
-
-def _register() -> None:
+@cache
+def _register() -> torch.library.Library:
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend(NAME, _Module())
-    _LIBRARY.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    library = torch.library.Library("_", "IMPL")  # what it registers ends with it
+    library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     # tensors of inference mode can't be subclasses with numbers of their own
     torch.inference_mode = lambda mode=True: torch.no_grad() if mode else nullcontext()  # type: ignore
     made: Callable[..., torch.Generator] = Generators.on
@@ -156,8 +159,4 @@ def _register() -> None:
         (nn.LSTM, "tanh"): _like_cudnn("lstm", "tanh"),
         (nn.GRU, "tanh"): _like_cudnn("gru", "tanh"),
     }
-
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    _register()
+    return library

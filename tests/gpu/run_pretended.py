@@ -78,7 +78,7 @@ RUNS: dict[str, Callable[[str], Any]] = {
 
 def main() -> None:
     """Prints the name of each run whose weights are those of the CPU."""
-    from tests.gpu import pretended  # which registers the device in the whole process
+    from tests.gpu import pretended
 
     with pretended.device() as there:
         for module in (training, estimator):
