@@ -401,7 +401,7 @@ def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any, *, o
             "rise for each unit of the TF-IDF value of the n-gram, which lies between 0 and 1. The lines "
             "under the n-grams have the same scale in all lists. Listed are n-grams whose weight is large "
             "and that are not rare. A name with an ellipsis is a piece of a word, which counts in all words "
-            "that have it: …ful ends words, int… begins them."
+            "that have it: …ful ends words, int… begins them, …rful… is anywhere in them."
         ],
         html=macros.ngrams(groups),
     )

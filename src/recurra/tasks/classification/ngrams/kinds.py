@@ -142,7 +142,7 @@ class Kinds:
     def names(self, columns: NDArray[np.int64], texts: Sequences) -> list[str]:
         """Returns the names of sorted columns, all of which occur in the texts.
 
-        A piece has an ellipsis where its word goes on: ``dul…`` begins a word, ``…ull`` ends one.
+        A piece has an ellipsis where its word may go on: ``dul…`` begins a word, ``…ull`` ends one.
         """
         first = columns[columns < len(self.ngrams)]
         names = names_of(self.ngrams.keys[first], texts.encoded, texts.words)
