@@ -87,7 +87,15 @@ def classifier(folder: Path, sample: Files) -> Path:
     """The default recipe, small, with the weights of both experts set so that both count."""
     small = {
         "tokenizer": {"vocab_size": 400, "max_tokens": 80},
-        "model": {"units": 8, "embedding": 6, "evidence": 4_000, "bigrams": 100, "words": 150, "members": 2},
+        "model": {
+            "units": 8,
+            "embedding": 6,
+            "evidence": 4_000,
+            "bigrams": 100,
+            "words": 150,
+            "members": 2,
+            "pieces": True,
+        },
         "train": {"epochs": 1},
     }
     config = build_config(load_recipe("default"), small)
@@ -112,7 +120,9 @@ def run_graph(graph: Graph) -> Run:
     return lambda inputs: dict(zip(graph.outputs, session.run(graph.outputs, inputs), strict=True))
 
 
-def with_classes(bundle: AnyBundle, kind: str, classes: int, weight: float = 0.0) -> AnyBundle:
+def with_classes(
+    bundle: AnyBundle, kind: str, classes: int, weight: float = 0.0, *, pieces: bool = False
+) -> AnyBundle:
     """The bundle with an n-gram model of other classes; the network counts with ``weight``."""
     random = np.random.default_rng(0)
     words = [f"w{number}" for number in range(60)]
@@ -121,7 +131,7 @@ def with_classes(bundle: AnyBundle, kind: str, classes: int, weight: float = 0.0
     truth = labels if kind == "multiclass" else (np.eye(classes)[labels] > 0).astype(np.float32)
     experts = replace(
         bundle.assets.experts,
-        ngrams=NgramModel().fit(texts, truth, kind, classes),
+        ngrams=NgramModel(pieces=pieces).fit(texts, truth, kind, classes),
         combination=Combination(weight, 1.1, 0.0 if kind == "multiclass" else 0.2, (0.1,) * classes),
     )
     names = Labels(tuple(f"class {number:03}" for number in range(classes)), kind)

@@ -18,7 +18,7 @@ from recurra.export import layers
 from recurra.export.agreement import compared
 from recurra.export.classification import plan
 from recurra.export.graph import Graph
-from recurra.export.ngrams import ngram_logits, word_hashes
+from recurra.export.ngrams import ngram_inputs, ngram_logits
 from recurra.export.recurrent import last, recurrent
 from recurra.export.write import export_model
 from recurra.layers.bigrams import BigramEmbedding
@@ -78,19 +78,23 @@ def test_pairs_and_evidence_of_tokens(T: int) -> None:
     assert np.abs(found["evidence"]).max() > 0
 
 
+@pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize(
     ("kind", "classes"), [("multiclass", 5), ("multilabel", 4), ("multiclass", 110), ("multilabel", 105)]
 )
-def test_logits_of_ngrams_of_few_and_of_many_classes(classifier: Path, kind: str, classes: int) -> None:
-    model = with_classes(load(classifier), kind, classes).assets.experts.ngrams
+def test_logits_of_ngrams_of_few_and_of_many_classes(
+    classifier: Path, kind: str, classes: int, pieces: bool
+) -> None:
+    model = with_classes(load(classifier), kind, classes, pieces=pieces).assets.experts.ngrams
     assert (model.centroids is not None) == (classes > 100)
     graph = Graph()
-    words = graph.input("words", np.int64, ["batch", "words"])
-    lengths = graph.input("lengths", np.int64, ["batch"])
-    graph.output("logits", ngram_logits(graph, model, words, lengths), np.float32, ["batch", classes])
-    texts = ["", "c1a c1b w3 w4 w3 w4 w3 c1a c1b", "unheard of", "w1", "w5 w6 c0a " * 40]
-    hashes, counts = word_hashes(model, texts)
-    found = run_graph(graph)({"words": hashes, "lengths": counts})["logits"]
+    inputs = []
+    for name in ("words", "pieces")[: 1 + pieces]:
+        inputs.append(graph.input(name, np.int64, ["batch", name]))
+        inputs.append(graph.input(f"{name}_lengths", np.int64, ["batch"]))
+    graph.output("logits", ngram_logits(graph, model, inputs), np.float32, ["batch", classes])
+    texts = ["", "c1a c1b w3 w4 w3 w4 w3 c1a c1b", "unheard of", "xw1", "w1", "w5 w6 c0a " * 40]
+    found = run_graph(graph)(dict(zip(graph.inputs, ngram_inputs(model, texts), strict=True)))["logits"]
     np.testing.assert_allclose(found, model.logits(texts), rtol=1e-4, atol=1e-5)
 
 
@@ -105,7 +109,7 @@ def test_experts_with_and_without_a_weight(classifier: Path, combination: Combin
     assert graph.inputs == [value["name"] for value in found.signature["inputs"]]
     assert ("tokens" in graph.inputs) == (combination.recurrent > 0)
     assert ("ngram_words" in graph.inputs) == (combination.ngrams > 0)
-    assert len(found.notes) == (len(graph.inputs) == 2)
+    assert len(found.notes) == (combination.recurrent == 0 or combination.ngrams == 0)
     assert compared(run_graph(graph), found.probes(np.random.default_rng(1))).difference < 1e-5
 
 
@@ -183,7 +187,7 @@ def test_the_signature_is_inside_and_beside(exported: Path) -> None:
     assert inside.items() <= beside.items()
     assert beside["labels"] == ["neg", "pos"]
     free = [dim.dim_param for value in model.graph.input for dim in value.type.tensor_type.shape.dim]
-    assert set(free) == {"batch", "time", "words"}
+    assert set(free) == {"batch", "time", "words", "pieces"}
     assert beside["agreement"]["model.onnx"]["largest_difference"] < 1e-5
 
 

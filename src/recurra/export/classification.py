@@ -1,6 +1,7 @@
 """A classifier for export: network and n-grams, their combination, probabilities and labels.
 
-Dimensions: ``B`` texts, ``T`` tokens, ``W`` words of the n-grams, ``C`` classes, ``K`` logits.
+Dimensions: ``B`` texts, ``T`` tokens, ``W`` words and ``P`` pieces of the n-grams, ``C`` classes,
+``K`` logits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from recurra.export import layers
 from recurra.export.agreement import TOLERANCE
 from recurra.export.graph import Graph, Value
-from recurra.export.ngrams import ngram_logits, word_hashes
+from recurra.export.ngrams import ngram_inputs, ngram_logits
 from recurra.export.plan import Arrays, Measure, Plan, Probe, Run, described
 from recurra.export.programs import ClassifierProgram
 from recurra.export.recurrent import last, recurrent
@@ -26,6 +27,7 @@ from recurra.measure.metrics import predicted_labels
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import unsure_name
 from recurra.tasks.classification.network import Classifier
+from recurra.tasks.classification.ngrams.words import PIECE
 from recurra.tasks.classification.outputs import predict_texts
 from recurra.tasks.reporter import Tick
 from recurra.tasks.texts import Part
@@ -101,6 +103,11 @@ def _ngrams(bundle: ClassifierBundle) -> bool:
     return bundle.assets.experts is not None and bundle.assets.experts.ngrams_used
 
 
+def _pieces(bundle: ClassifierBundle) -> bool:
+    """Whether the n-grams count, and pieces of words among them."""
+    return bundle.assets.experts is not None and _ngrams(bundle) and bundle.assets.experts.ngrams.pieces
+
+
 def _inputs(bundle: ClassifierBundle) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if _network(bundle):
@@ -120,6 +127,18 @@ def _inputs(bundle: ClassifierBundle) -> list[dict[str, Any]]:
             ),
             described("ngram_lengths", "int64", ["batch"], "number of words of each text, without padding"),
         ]
+    if _pieces(bundle):
+        found += [
+            described(
+                "ngram_pieces",
+                "int64",
+                ["batch", "pieces"],
+                "64-bit hashes of the pieces of the words of each text, padded at the end with 0",
+            ),
+            described(
+                "ngram_piece_lengths", "int64", ["batch"], "number of pieces of each text, without padding"
+            ),
+        ]
     return found
 
 
@@ -130,6 +149,7 @@ def _ngram_signature(bundle: ClassifierBundle) -> dict[str, Any] | None:
     return {
         "known": experts.ngrams.n_ngrams,
         "longest_text": experts.ngrams.longest_text,
+        "piece": PIECE if experts.ngrams.pieces else None,
         "hash": "BLAKE2b with a digest of 8 bytes, of the UTF-8 bytes of a word, read as a little-endian "
         "signed number",
     }
@@ -142,8 +162,8 @@ def _feeds(bundle: ClassifierBundle, texts: Sequence[str]) -> Arrays:
         ids = bundle.assets.tokenizer.encode(texts).ids
         feeds["tokens"], feeds["lengths"] = padded(ids)
     if bundle.assets.experts is not None and _ngrams(bundle):
-        hashes, lengths = word_hashes(bundle.assets.experts.ngrams, list(texts))
-        feeds["ngram_words"], feeds["ngram_lengths"] = hashes, lengths
+        names = [value["name"] for value in _inputs(bundle) if value["name"].startswith("ngram_")]
+        feeds |= zip(names, ngram_inputs(bundle.assets.experts.ngrams, list(texts)), strict=True)
     return feeds
 
 
@@ -202,9 +222,14 @@ def _graph(bundle: ClassifierBundle) -> Graph:
         network = _network_logits(graph, bundle.model, tokens, lengths)
         logits.append(_scaled(graph, network, experts.combination.recurrent if experts else 1.0))
     if experts is not None and _ngrams(bundle):
-        words = graph.input("ngram_words", np.int64, ["batch", "words"])
-        counts = graph.input("ngram_lengths", np.int64, ["batch"])
-        found = ngram_logits(graph, experts.ngrams, words, counts)
+        inputs = [
+            graph.input("ngram_words", np.int64, ["batch", "words"]),
+            graph.input("ngram_lengths", np.int64, ["batch"]),
+        ]
+        if _pieces(bundle):
+            inputs.append(graph.input("ngram_pieces", np.int64, ["batch", "pieces"]))
+            inputs.append(graph.input("ngram_piece_lengths", np.int64, ["batch"]))
+        found = ngram_logits(graph, experts.ngrams, inputs)
         if experts.combination.offsets:
             offsets = np.array(experts.combination.offsets, np.float32)
             found = graph.op("Add", found, graph.constant(offsets))

@@ -52,20 +52,21 @@ def shifted(graph: Graph, x: Value) -> Value:
     return graph.op("Pad", x, graph.integers(0, 1, 0, -1), graph.constant(np.int64(0)))
 
 
-def keys_of(graph: Graph, hashes: Value, valid: Value) -> list[Value]:
-    """Adds for 1, 2 and 3 tokens the keys ``(B, T)`` of the n-grams that end at each token; else -1.
+def keys_of(graph: Graph, hashes: Value, valid: Value, longest: int = LONGEST) -> list[Value]:
+    """Adds for 1 to ``longest`` tokens the keys ``(B, T)`` of the n-grams that end at each token; else -1.
 
     Args:
         graph: receives the nodes.
         hashes: ``(B, T)`` int64, 64-bit hashes of the tokens.
         valid: ``(B, T)`` bool, whether a step is a token.
+        longest: tokens of the longest n-grams.
     """
     found: list[Value] = []
     mixed, later = hashes, hashes
     alive = graph.cast(valid, np.int64)
     ok = alive
     factor, nothing = graph.constant(np.int64(MULTIPLIER)), graph.constant(np.int64(-1))
-    for size in range(1, LONGEST + 1):
+    for size in range(1, longest + 1):
         if size > 1:
             mixed = graph.op("Add", graph.op("Mul", shifted(graph, mixed), factor), hashes)
             later = shifted(graph, later)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -136,15 +137,16 @@ class PlainEvidence(nn.Module):
         return torch.cat(parts, 2) * layer.scales
 
 
-def ngram_keys(hashes: Tensor, valid: Tensor) -> list[Tensor]:
-    """Returns for 1, 2 and 3 tokens the keys ``(B, T)`` of the n-grams that end at each token, or -1.
+def ngram_keys(hashes: Tensor, valid: Tensor, longest: int = LONGEST) -> list[Tensor]:
+    """Returns for 1 to ``longest`` tokens the keys ``(B, T)`` of the n-grams that end at each token, or -1.
 
     Args:
         hashes: 64-bit hashes of the tokens, ``(B, T)`` int64.
         valid: whether a step is a token, ``(B, T)`` bool.
+        longest: tokens of the longest n-grams.
     """
     found, mixed, whole = [], hashes, valid
-    for size in range(1, LONGEST + 1):
+    for size in range(1, longest + 1):
         if size > 1:
             mixed = _later(mixed) * MULTIPLIER + hashes
             whole = valid & _later(whole)
@@ -176,11 +178,40 @@ class PlainBigrams(nn.Module):
         return functional.embedding(pair_ids(tokens, following, table.num_embeddings), table.weight)
 
 
-class NgramProgram(nn.Module):
-    """The n-gram model: hashes of words ``(B, W)`` and lengths ``(B,)`` to weighted logits ``(B, K)``."""
+class NgramFeatures(nn.Module):
+    """TF-IDF values of n-grams of a kind: hashes ``(B, W)`` and lengths to columns and values ``(B, G)``."""
 
     keys: Tensor
     idf: Tensor
+
+    def __init__(self, keys: NDArray[np.uint64], idf: NDArray[np.float32], longest: int) -> None:
+        super().__init__()
+        self.longest = longest
+        padded = np.append(keys.view(np.int64), np.iinfo(np.int64).max)
+        self.register_buffer("keys", torch.from_numpy(padded))
+        self.register_buffer("idf", torch.from_numpy(np.append(idf, np.float32(0))))
+
+    def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns columns, the number of n-grams for unknown ones, and values, as rows of length 1 or 0."""
+        valid = torch.arange(words.shape[1]) < lengths[:, None]
+        wanted = torch.cat(ngram_keys(words, valid, self.longest), dim=1)
+        keys = self.keys
+        places = torch.searchsorted(keys, wanted)
+        columns = torch.where(keys[places] == wanted, places, len(keys) - 1).sort(dim=1).values
+        first = columns + 1 != _later(columns + 1)  # 0 before the first one, which no column is
+        run = first.long().cumsum(1) - 1
+        counts = torch.zeros_like(columns, dtype=torch.float32)
+        counts = counts.scatter_add(1, run, torch.ones_like(counts)).gather(1, run)
+        return columns, _unit((1 + counts.log()) * self.idf[columns] * first)
+
+
+def _unit(values: Tensor) -> Tensor:
+    return values / values.square().sum(1, keepdim=True).sqrt().clamp(min=1e-30)
+
+
+class NgramProgram(nn.Module):
+    """The n-gram model: what `ngram_inputs` returns to weighted logits ``(B, K)``."""
+
     weights: Tensor
     biases: Tensor
     offsets: Tensor
@@ -192,31 +223,32 @@ class NgramProgram(nn.Module):
             raise ConfigError(
                 "the n-grams of many classes can't be exported to torch-export", hint="use --to onnx"
             )
-        keys = np.append(state["keys"].view(np.int64), np.iinfo(np.int64).max)
         self.multiclass = model.label_kind == "multiclass"
         self.weight = experts.combination.ngrams
-        self.register_buffer("keys", torch.from_numpy(keys))
-        self.register_buffer("idf", torch.from_numpy(np.append(state["idf"], np.float32(0))))
-        weights = np.pad(state["weights"].astype(np.float32), ((0, 1), (0, 0)))
+        kinds = [NgramFeatures(state["keys"], state["idf"], LONGEST)]
+        if model.pieces:
+            kinds.append(NgramFeatures(state["piece_keys"], state["piece_idf"], 1))
+        self.kinds = nn.ModuleList(kinds)
+        # The rows of each kind end with one of zeros, for what is not known.
+        parts = np.split(state["weights"].astype(np.float32), [len(state["keys"])])[: len(kinds)]
+        self.starts = [0, len(state["keys"]) + 1][: len(kinds)]
+        weights = np.concatenate([np.pad(part, ((0, 1), (0, 0))) for part in parts])
         self.register_buffer("weights", torch.from_numpy(weights))
         self.register_buffer("biases", torch.from_numpy(state["biases"].astype(np.float32)))
         offsets = np.array(experts.combination.offsets or [0.0], np.float32)
         self.register_buffer("offsets", torch.from_numpy(offsets))
 
-    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Returns the logits, with their weight in the combination."""
-        valid = torch.arange(words.shape[1]) < lengths[:, None]
-        wanted = torch.cat(ngram_keys(words, valid), dim=1)
-        keys = self.keys
-        places = torch.searchsorted(keys, wanted)
-        columns = torch.where(keys[places] == wanted, places, len(keys) - 1).sort(dim=1).values
-        first = columns + 1 != _later(columns + 1)  # 0 before the first one, which no column is
-        run = first.long().cumsum(1) - 1
-        counts = torch.zeros_like(columns, dtype=torch.float32)
-        counts = counts.scatter_add(1, run, torch.ones_like(counts)).gather(1, run)
-        values = (1 + counts.log()) * self.idf[columns] * first
-        values = values / values.square().sum(1, keepdim=True).sqrt().clamp(min=1e-30)
-        scores = (values[:, :, None] * self.weights[columns]).sum(1) + self.biases
+        columns, values = [], []
+        for kind, start, words, lengths in zip(
+            self.kinds, self.starts, inputs[::2], inputs[1::2], strict=True
+        ):
+            found = kind(words, lengths)
+            columns.append(found[0] + start)
+            values.append(found[1])
+        units = _unit(torch.cat(values, 1)) if len(values) > 1 else values[0]
+        scores = (units[:, :, None] * self.weights[torch.cat(columns, 1)]).sum(1) + self.biases
         scores = functional.logsigmoid(scores) if self.multiclass else scores
         return self.weight * (scores + self.offsets)
 
@@ -248,7 +280,7 @@ class ClassifierProgram(nn.Module):
         if self.network is not None:
             logits = logits + self.scale * self.network(inputs[0], inputs[1])
         if self.ngrams is not None:
-            logits = logits + self.ngrams(inputs[-2], inputs[-1])
+            logits = logits + self.ngrams(*inputs[0 if self.network is None else 2 :])
         assert isinstance(logits, Tensor)  # noqa: S101  # one of both counts
         if self.kind == "multiclass":
             p = torch.softmax(logits, 1)

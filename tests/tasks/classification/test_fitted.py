@@ -99,6 +99,9 @@ def test_the_n_grams_are_trained_once(
         config = updated(small_config, {**experts, "train": {"epochs": 1, "seed": seed}})
         fit_files(sample.valid, config, tmp_path / str(seed), explained=0, baseline=seed == 1)
     assert len(trained) == 1
+    config = updated(config, {"model": {"pieces": True}})
+    fit_files(sample.valid, config, tmp_path / "pieces", explained=0, baseline=False)
+    assert len(trained) == 2  # with pieces they are others
 
 
 def test_a_saved_model_answers_the_same(both: Path, fitted: Fitted, run: Run, sample: Files) -> None:

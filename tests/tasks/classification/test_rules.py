@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ def test_short_texts_have_a_wider_network_unless_it_is_pretrained() -> None:
     assert (config.model.units, config.model.embedding) == (64, 32)
     config, _ = ruled(facts, {"model": {"evidence": 0}}, recipe="unlabeled")
     assert (config.model.units, config.model.embedding, config.model.bigrams) == (128, 128, 0)
+
+
+def test_short_texts_in_a_script_with_spaces_have_pieces_of_words() -> None:
+    for facts in (Facts(7_000, 2, "binary", 19), Facts(19_000, 4, "multiclass", 45)):
+        assert ruled(facts)[0].model.pieces
+        assert not ruled(facts, {"model": {"pieces": False}})[0].model.pieces
+        assert not ruled(replace(facts, unspaced=0.9))[0].model.pieces
+        assert not ruled(replace(facts, median=200))[0].model.pieces
+        assert not ruled(replace(facts, rows=1_000_000))[0].model.pieces
 
 
 def test_a_network_for_many_words_reads_the_evidence_of_n_grams() -> None:

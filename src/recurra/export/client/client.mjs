@@ -60,6 +60,13 @@ export function wordsOf(text) {
   return text.toLowerCase().replace(UNSPACED, " $1 ").match(WORD) ?? [];
 }
 
+/** Returns the pieces of `size` code points of a word of 3 or more, with a space on both sides. */
+export function piecesOf(word, size) {
+  const whole = [" ", ...word, " "];
+  if (whole.length < 5) return [];
+  return whole.slice(size - 1).map((_, begin) => whole.slice(begin, begin + size).join(""));
+}
+
 /** Returns the words and marks of a sentence, as a tagger reads them. */
 export function splitWords(text) {
   return (text.match(CHUNK) ?? []).flatMap((chunk) => {
@@ -128,7 +135,7 @@ export class Model {
     return ids.length ? ids : [settings.unknown_id];
   }
 
-  /** Returns the 64-bit hash of a word, as a signed BigInt. */
+  /** Returns the 64-bit hash of a word or piece, as a signed BigInt. */
   hashOf(word) {
     if (!this.hashes.has(word)) {
       const digest = this.blake2b(new TextEncoder().encode(word), { dkLen: 8 });
@@ -143,11 +150,16 @@ export class Model {
     const found = {};
     if (tokenizer) [found.tokens, found.lengths] = this.padded(texts.map((text) => this.encode(text)));
     if (ngrams) {
-      const rows = texts.map((text) => {
+      const words = texts.map((text) => {
         const first = text.length > ngrams.longest_text ? Array.from(text).slice(0, ngrams.longest_text).join("") : text;
-        return wordsOf(clean(first, this.entities)).map((word) => this.hashOf(word));
+        return wordsOf(clean(first, this.entities));
       });
-      [found.ngram_words, found.ngram_lengths] = this.padded(rows);
+      const hashed = (rows) => this.padded(rows.map((row) => row.map((word) => this.hashOf(word))));
+      [found.ngram_words, found.ngram_lengths] = hashed(words);
+      if (ngrams.piece) {
+        const pieces = words.map((row) => row.flatMap((word) => piecesOf(word, ngrams.piece)));
+        [found.ngram_pieces, found.ngram_piece_lengths] = hashed(pieces);
+      }
     }
     return found;
   }

@@ -67,6 +67,12 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(UNSPACED.sub(r" \1 ", text.lower()))
 
 
+def pieces_of(word: str, size: int) -> list[str]:
+    """Returns the pieces of ``size`` characters of a word of 3 or more, with a space on both sides."""
+    whole = f" {word} "
+    return [whole[begin : begin + size] for begin in range(len(whole) - size + 1)] if len(word) > 2 else []
+
+
 def hash_of(word: str) -> int:
     """Returns the 64-bit hash of a word, as a signed number."""
     digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -135,8 +141,14 @@ class Model:
             found["tokens"], found["lengths"] = padded([self.encode(text) for text in texts])
         if self.signature["ngrams"]:
             longest = self.signature["ngrams"]["longest_text"]
-            rows = [[hash_of(word) for word in words_of(clean(text[:longest]))] for text in texts]
-            found["ngram_words"], found["ngram_lengths"] = padded(rows)
+            words = [words_of(clean(text[:longest])) for text in texts]
+            hashes = [[hash_of(word) for word in row] for row in words]
+            found["ngram_words"], found["ngram_lengths"] = padded(hashes)
+            if size := self.signature["ngrams"]["piece"]:
+                hashes = [
+                    [hash_of(piece) for word in row for piece in pieces_of(word, size)] for row in words
+                ]
+                found["ngram_pieces"], found["ngram_piece_lengths"] = padded(hashes)
         return found
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -69,6 +69,7 @@ class TextClassifier(ClassifierMixin, TextFields, RecurrentEstimator):
     merge_mode: str | None = setting("model")
     pooling: str | Sequence[str] | None = setting("model")
     experts: str | Sequence[str] | None = setting("model")
+    pieces: bool | None = setting("model")
     bigrams: int | None = setting("model")
     evidence: int | None = setting("model")
     words: int | None = setting("model")

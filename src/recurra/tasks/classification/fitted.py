@@ -186,15 +186,15 @@ def fit_ngrams(prepared: Prepared[Any, Any, Part], reporter: Reporter, *, cached
     train, labels = prepared.train, prepared.assets.labels
     if train.weights is not None:  # a row of weight 0 is not there
         train = replace(train, rows=train.rows[train.weights[train.rows] > 0])
-    model = None
+    model, pieces = None, prepared.config.model.pieces
     if cached and prepared.key:
-        key = _Key(train, labels)
+        key = _Key(train, labels, pieces)
         with reporter.counting("looking for the n-grams in the cache", len(train)) as tick:
             for _ in counted(key.read(train.texts(train.rows)), tick):
                 pass
         model = _read_cached(key.path)
     if model is None:
-        model, key = NgramModel(), _Key(train, labels)
+        model, key = NgramModel(pieces=pieces), _Key(train, labels, pieces)
         texts, kind, classes = train.texts(train.rows), labels.label_kind, len(labels.names)
         model.fit(key.read(texts), train.labels, kind, classes, reporter.counting)
         if prepared.key:
@@ -238,10 +238,11 @@ def _read_cached(path: Path) -> NgramModel | None:
 
 
 class _Key:
-    """A key of texts, labels and the code of the n-grams: the same rows have the same model."""
+    """A key of texts, labels, pieces and the code of the n-grams: the same rows have the same model."""
 
-    def __init__(self, train: Part, labels: Labels) -> None:
+    def __init__(self, train: Part, labels: Labels, pieces: bool) -> None:
         self._digest = blake2b(_code() + labels.to_json().encode("utf-8", "surrogatepass"), digest_size=16)
+        self._digest.update(b"pieces" if pieces else b"words")
         self._digest.update(np.ascontiguousarray(train.labels).tobytes())
 
     def read(self, texts: Iterable[str]) -> Iterator[str]:

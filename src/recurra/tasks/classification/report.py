@@ -134,6 +134,7 @@ _REGRESSION = (
     "The baseline is a logistic regression over word 1- to 3-grams (TF-IDF, weighted by naive Bayes; "
     "Chinese by character), trained on the same rows. It sees no word order beyond three words."
 )
+_PIECES = " Beside them it counts pieces of 4 characters of the words."
 _CENTROIDS = (
     "The baseline compares the word 1- to 3-grams of a text (TF-IDF; Chinese by character) with the mean of "
     "each class, since a regression for each of so many classes would take long. It is trained on the same "
@@ -143,7 +144,8 @@ _CENTROIDS = (
 
 def _baseline_note(baseline: NgramModel) -> str:
     limits = f" It was {baseline.note}." if baseline.note else ""
-    return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + limits
+    pieces = _PIECES if baseline.pieces else ""
+    return (_REGRESSION if baseline.centroids is None else _CENTROIDS) + pieces + limits
 
 
 def card(bundle: ClassifierBundle, assessment: Assessment) -> str:
@@ -398,7 +400,8 @@ def _ngrams(ngrams: Mapping[str, Sequence[tuple[str, float]]], macros: Any, *, o
             "Each figure is a weight of the n-gram model: by how much the log-odds of the class "
             "rise for each unit of the TF-IDF value of the n-gram, which lies between 0 and 1. The lines "
             "under the n-grams have the same scale in all lists. Listed are n-grams whose weight is large "
-            "and that are not rare."
+            "and that are not rare. A name with an ellipsis is a piece of a word, which counts in all words "
+            "that have it: …ful ends words, int… begins them, …rful… is anywhere in them."
         ],
         html=macros.ngrams(groups),
     )

@@ -196,6 +196,11 @@ RULES = (
         lambda facts: {"model.units": _WIDE, "model.embedding": _WIDE},
     ),
     Rule(
+        f"short texts in a script with spaces, fewer than {_MANY_TOKENS:,} words",
+        lambda facts: facts.median <= _SHORT and facts.unspaced <= 0.5 and facts.tokens < _MANY_TOKENS,
+        lambda facts: {"model.pieces": True},
+    ),
+    Rule(
         "several labels a row",
         lambda facts: facts.label_kind == "multilabel",
         lambda facts: {

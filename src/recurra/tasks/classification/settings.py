@@ -33,6 +33,11 @@ class ClassifierModelConfig(ModelConfig):
         description="what answers, in classification: recurrent, the network; with ngrams, an n-gram model "
         "too, and both are combined with weights fitted on the validation rows",
     )
+    pieces: bool = Field(
+        False,
+        description="whether the n-gram model, which is the baseline too, counts pieces of 4 characters of "
+        "the words beside the n-grams (classification)",
+    )
 
 
 Headline = Annotated[

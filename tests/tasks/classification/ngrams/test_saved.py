@@ -16,10 +16,10 @@ TEXTS = ["a good film", "a bad film", "not good", "not bad at all", "good, good 
 NEW = ["good film", "this is not bad", "", "unheard of", "bad bad bad film"]
 
 
-def fitted(kind: str, classes: int = 3) -> NgramModel:
+def fitted(kind: str, classes: int = 3, *, pieces: bool = False) -> NgramModel:
     codes = np.arange(len(TEXTS)) % 5 % classes  # of the text
     labels = np.eye(classes)[codes] if kind == "multilabel" else codes
-    model = NgramModel().fit(TEXTS, labels, kind, classes)
+    model = NgramModel(pieces=pieces).fit(TEXTS, labels, kind, classes)
     model.temperature = 1.5
     return model
 
@@ -27,9 +27,10 @@ def fitted(kind: str, classes: int = 3) -> NgramModel:
 MODELS = [("binary", 2), ("multiclass", 3), ("multilabel", 3), ("multiclass", 101), ("multilabel", 101)]
 
 
+@pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize(("kind", "classes"), MODELS)
-def test_saved_model_is_the_same(kind: str, classes: int) -> None:
-    model = fitted(kind, classes)
+def test_saved_model_is_the_same(kind: str, classes: int, pieces: bool) -> None:
+    model = fitted(kind, classes, pieces=pieces)
     if kind == "multilabel":
         model.thresholds = np.linspace(0.1, 0.9, classes)
     model.note = "seen: 90%"
@@ -42,9 +43,10 @@ def test_saved_model_is_the_same(kind: str, classes: int) -> None:
     assert (loaded.thresholds is None) == (model.thresholds is None)
 
 
+@pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize(("kind", "classes"), MODELS)
-def test_explanation_adds_up(kind: str, classes: int) -> None:
-    model = fitted(kind, classes)
+def test_explanation_adds_up(kind: str, classes: int, pieces: bool) -> None:
+    model = fitted(kind, classes, pieces=pieces)
     nothing = model.explain("")
     assert nothing == []
     for text in ("this is not bad", "good, good music", "bad bad bad film"):

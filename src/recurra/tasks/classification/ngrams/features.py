@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recurra.tasks.classification.ngrams.keys import blocks, occurrences, vocabulary
+from recurra.tasks.classification.ngrams.keys import LONGEST, blocks, occurrences, vocabulary
 from recurra.tasks.classification.ngrams.words import Encoded
 
 __all__ = ["Features"]
@@ -23,14 +23,21 @@ class Features:
     Attributes:
         keys: their keys, sorted, of shape (F,), uint64.
         idf: their inverse document frequencies, of shape (F,), float32.
+        longest: words of the longest n-grams.
     """
 
     keys: NDArray[np.uint64]
     idf: NDArray[np.float32]
+    longest: int = LONGEST
 
     @classmethod
     def learn(
-        cls, encoded: Encoded, hashes: NDArray[np.uint64], least: int, tick: Callable[[int], object]
+        cls,
+        encoded: Encoded,
+        hashes: NDArray[np.uint64],
+        least: int,
+        tick: Callable[[int], object],
+        longest: int = LONGEST,
     ) -> tuple[Self, csr_matrix]:
         """Returns the n-grams that occur in at least ``least`` of the texts, and the features of the texts.
 
@@ -40,13 +47,15 @@ class Features:
             encoded: the words of ``N`` texts.
             hashes: the hash of each word.
             least: the smallest number of texts.
-            tick: called with the number of texts after each block in each of ``passes(encoded) + 1`` passes.
+            tick: called with the number of texts after each block in each of ``passes(encoded, longest) + 1``
+                passes.
+            longest: words of the longest n-grams.
         """
-        keys, found = vocabulary(encoded, hashes, least, tick)
+        keys, found = vocabulary(encoded, hashes, least, tick, longest)
         if not len(keys) and least > 1:
-            keys, found = vocabulary(encoded, hashes, 1, lambda texts: None)
+            keys, found = vocabulary(encoded, hashes, 1, lambda texts: None, longest)
         idf = np.log((1 + len(encoded.lengths)) / (1 + found)) + 1
-        features = cls(keys, idf.astype(np.float32))
+        features = cls(keys, idf.astype(np.float32), longest)
         # The number of entries is known, so that no second copy of the matrix is made.
         entries = int(found.sum())
         values, columns = np.empty(entries, np.float32), np.empty(entries, np.int32)
@@ -84,7 +93,9 @@ class Features:
         squares = np.bincount(each[mask], values * values, minlength=len(rows))
         values /= np.sqrt(squares).astype(np.float32)[each[mask]]
         shape = len(rows), int(kept.sum())
-        return type(self)(self.keys[kept], idf[kept]), csr_matrix((values, columns, ends), shape)
+        return type(self)(self.keys[kept], idf[kept], self.longest), csr_matrix(
+            (values, columns, ends), shape
+        )
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -106,7 +117,7 @@ class Features:
             hashes: hashes of the words of all texts, one after the other, of shape (T,).
             lengths: the number of words of each text, of shape (N,).
         """
-        found = occurrences(hashes, lengths)
+        found = occurrences(hashes, lengths, longest=self.longest)
         columns, known = self.columns(found.keys)
         columns, texts, counts = columns[known], found.texts[known], found.counts[known]
         values = (1 + np.log(counts)) * self.idf[columns]

@@ -45,18 +45,19 @@ class Occurrences:
 
 
 def ngram_keys(
-    hashes: NDArray[np.uint64], lengths: NDArray[np.int64]
+    hashes: NDArray[np.uint64], lengths: NDArray[np.int64], longest: int = LONGEST
 ) -> Iterator[tuple[int, Keys, NDArray[np.int64]]]:
-    """Yields for 1, 2 and 3 words the keys of all n-grams, and the places of their first words.
+    """Yields for 1, 2, ... ``longest`` words the keys of all n-grams, and the places of their first words.
 
     Args:
         hashes: hashes of the words of all texts, one after the other, of shape (T,).
         lengths: the number of words of each text, of shape (N,).
+        longest: words of the longest n-grams.
     """
     left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(hashes))  # words up to the end of the text
     places = np.arange(len(hashes))
     mixed = hashes
-    for size in range(1, LONGEST + 1):
+    for size in range(1, longest + 1):
         if size > 1:
             places = places[left[places] >= size]
             mixed = mixed[: len(mixed) - 1] * _MULTIPLIER + hashes[size - 1 :]
@@ -64,7 +65,10 @@ def ngram_keys(
 
 
 def occurrences(
-    hashes: NDArray[np.uint64], lengths: NDArray[np.int64], bounds: tuple[int, int] | None = None
+    hashes: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    bounds: tuple[int, int] | None = None,
+    longest: int = LONGEST,
 ) -> Occurrences:
     """Returns the n-grams of at most 65,536 texts.
 
@@ -72,6 +76,7 @@ def occurrences(
         hashes: as in `ngram_keys`.
         lengths: as in `ngram_keys`.
         bounds: the smallest key and the one after the largest; None for all keys.
+        longest: as in `ngram_keys`.
 
     Raises:
         ValueError: there are more texts.
@@ -80,7 +85,7 @@ def occurrences(
         raise ValueError(f"{len(lengths)} texts are more than {_TEXTS}")
     text_of = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
     parts = []
-    for _, keys, places in ngram_keys(hashes, lengths):
+    for _, keys, places in ngram_keys(hashes, lengths, longest):
         # One sort of plain numbers is several times as fast as a sort of pairs.
         packed = keys << _TEXT_BITS | text_of[places]
         if bounds is not None:
@@ -107,7 +112,11 @@ def blocks(encoded: Encoded) -> Iterator[tuple[int, slice, NDArray[np.int64]]]:
 
 
 def vocabulary(
-    encoded: Encoded, hashes: NDArray[np.uint64], least: int, tick: Callable[[int], object]
+    encoded: Encoded,
+    hashes: NDArray[np.uint64],
+    least: int,
+    tick: Callable[[int], object],
+    longest: int = LONGEST,
 ) -> tuple[Keys, NDArray[np.int64]]:
     """Returns the sorted keys of n-grams that occur in at least ``least`` texts, and in how many.
 
@@ -119,14 +128,15 @@ def vocabulary(
         hashes: the hash of each word.
         least: the smallest number of texts.
         tick: called with the texts of each block in each pass; `passes` says how many there are.
+        longest: as in `ngram_keys`.
     """
-    parts, largest = passes(encoded), 1 << _KEY_BITS
+    parts, largest = passes(encoded, longest), 1 << _KEY_BITS
     found: list[tuple[Keys, NDArray[np.int64]]] = []
     for part in range(parts):
         bounds = part * largest // parts, (part + 1) * largest // parts
         pieces = [np.empty(0, np.uint64)]
         for _, words, lengths in blocks(encoded):
-            pieces.append(occurrences(hashes[encoded.ids[words]], lengths, bounds).keys)
+            pieces.append(occurrences(hashes[encoded.ids[words]], lengths, bounds, longest).keys)
             tick(len(lengths))
         every = np.concatenate(pieces)
         del pieces
@@ -138,9 +148,9 @@ def vocabulary(
     return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
 
 
-def passes(encoded: Encoded) -> int:
+def passes(encoded: Encoded, longest: int = LONGEST) -> int:
     """Returns how often `vocabulary` goes through the texts."""
-    return max(1, -(-LONGEST * len(encoded.ids) // _PARTITION))
+    return max(1, -(-longest * len(encoded.ids) // _PARTITION))
 
 
 def _first_of_runs(ordered: Keys) -> NDArray[np.int64]:

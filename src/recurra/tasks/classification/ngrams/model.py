@@ -1,4 +1,6 @@
-"""The n-gram model: TF-IDF 1-3-grams, and a regression for each class or the cosines of class means.
+"""The n-gram model: TF-IDF features, and a regression for each class or the cosines of class means.
+
+The features are those of 1-3-grams and, if wanted, of pieces of words.
 
 It is the baseline of classification, and can be an expert beside the network. The time of a regression for
 each class grows with the classes; beyond a bound the model is that of `centroids`.
@@ -7,6 +9,7 @@ each class grows with the classes; beyond a bound the model is that of `centroid
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Self, TypeAlias
 
@@ -20,8 +23,8 @@ from recurra.measure.calibration import probabilities
 from recurra.measure.explain import join_words
 from recurra.tasks.classification.ngrams.centroids import Centroids
 from recurra.tasks.classification.ngrams.features import Features
-from recurra.tasks.classification.ngrams.keys import ngram_keys, passes
-from recurra.tasks.classification.ngrams.names import names_of
+from recurra.tasks.classification.ngrams.keys import LONGEST
+from recurra.tasks.classification.ngrams.kinds import Kinds
 from recurra.tasks.classification.ngrams.regression import Regressions, passes_of
 from recurra.tasks.classification.ngrams.sample import encoded_sample
 from recurra.tasks.classification.ngrams.state import Arrays, damaged, text_array
@@ -53,6 +56,7 @@ class NgramModel:
     with any number of threads.
 
     Args:
+        pieces: whether pieces of 4 characters of the words count too (`pieces_of`).
         characters: maximum number of training characters; larger sets are sampled, which limits the memory,
             and ``note`` says so.
         rows: maximum number of training texts; of more, as many are drawn.
@@ -74,7 +78,12 @@ class NgramModel:
     """
 
     def __init__(
-        self, *, characters: int = 50_000_000, rows: int = 1_500_000, longest_text: int = 100_000
+        self,
+        *,
+        pieces: bool = False,
+        characters: int = 50_000_000,
+        rows: int = 1_500_000,
+        longest_text: int = 100_000,
     ) -> None:
         self.characters, self.rows = characters, rows
         self.longest_text = longest_text
@@ -82,7 +91,8 @@ class NgramModel:
         self.note = ""
         self.temperature = 1.0
         self.thresholds: NDArray[np.float64] | None = None
-        self._features = Features(np.empty(0, np.uint64), np.empty(0, np.float32))
+        nothing = Features(np.empty(0, np.uint64), np.empty(0, np.float32))
+        self._kinds = Kinds(nothing, replace(nothing, longest=1) if pieces else None)
         self._head: Regressions | Centroids = Regressions(np.empty((0, 1), np.float32), np.zeros(1))
         self._strongest: list[list[tuple[str, float]]] = [[], []]
 
@@ -94,12 +104,19 @@ class NgramModel:
     @property
     def method(self) -> str:
         """What it is, in a few words."""
-        return "TF-IDF 1-3-grams, " + ("NB-weighted" if self.centroids is None else "nearest class mean")
+        return f"TF-IDF 1-3-grams{' and pieces of words' if self.pieces else ''}, " + (
+            "NB-weighted" if self.centroids is None else "nearest class mean"
+        )
+
+    @property
+    def pieces(self) -> bool:
+        """Whether pieces of words count too."""
+        return self._kinds.pieces is not None
 
     @property
     def n_ngrams(self) -> int:
-        """The number of n-grams that it knows."""
-        return len(self._features)
+        """The number of n-grams and pieces that it knows."""
+        return len(self._kinds)
 
     def fit(
         self,
@@ -132,11 +149,11 @@ class NgramModel:
             share = f"{len(rows):,} of {len(labels):,} texts"
             limits = f"at most {self.rows:,} texts and {self.characters:,} characters"
             self.note = f"trained on a random {share}: {limits}"
-        labels, hashes = labels[rows], words.hashes
+        labels, known = labels[rows], self._kinds.read(encoded, words)
         self.label_kind, self.n_classes = label_kind, n_classes
-        with counting("counting n-grams", len(rows) * (passes(encoded) + 1)) as tick:
+        with counting("counting n-grams", len(rows) * known.passes) as tick:
             least = 3 if len(rows) >= _SMALL else 2
-            self._features, features = Features.learn(encoded, hashes, least, tick)
+            self._kinds, features = Kinds.learn(known, least, tick)
         if n_classes > _CLASSES or (n_classes > _FEW and n_classes * features.nnz > _WORK):
             self._head = Centroids.fit(features, self._truth(labels), multilabel=label_kind == "multilabel")
         else:
@@ -149,9 +166,7 @@ class NgramModel:
         spread = np.sqrt(np.asarray(features.mean(axis=0)).ravel())
         found = [self._strongest_of(label, spread) for label in range(n_classes)]
         columns = np.unique(np.concatenate([columns for columns, _ in found]))
-        names = dict(
-            zip(columns.tolist(), names_of(self._features.keys[columns], encoded, words), strict=True)
-        )
+        names = dict(zip(columns.tolist(), self._kinds.names(columns, known), strict=True))
         self._strongest = [
             [
                 (names[column], weight)
@@ -206,24 +221,20 @@ class NgramModel:
         last one. Contributions, of shape (C,), or (1,) for binary labels, are parts of the log-odds of the
         classes: together with the same constant for every text they add up to them. For one class a row with
         `centroids`, they are parts of the logits. The contribution of an n-gram that occurs several times is
-        divided evenly.
+        divided evenly. That of a word has those of its pieces in it.
         """
         (cleaned,) = self._cleaned([text])
         found, words = words_of(cleaned), Words()
-        encoded = words.encode([found])
-        hashes = words.hashes[encoded.ids]
-        row = self._features.matrix(hashes, encoded.lengths)
+        known = self._kinds.read(words.encode([found]), words)
+        row = self._kinds.matrix(known)
         parts = self._head.parts(row.indices, row.data)
-        spans: list[tuple[int, int, int]] = []  # first word, word after the last one, which of the features
-        for size, keys, begins in ngram_keys(hashes, encoded.lengths):
-            columns, known = self._features.columns(keys)
-            which = np.searchsorted(row.indices, columns[known])
-            spans += zip(begins[known].tolist(), (begins[known] + size).tolist(), which.tolist(), strict=True)
-        repeated = np.bincount([which for _, _, which in spans], minlength=len(parts))
-        return [
-            (join_words(found[begin:end]), (begin, end), parts[which] / repeated[which])
-            for begin, end, which in sorted(spans)
-        ]
+        spans = sorted(self._kinds.spans(known))
+        which = np.searchsorted(row.indices, [column for _, _, column in spans])
+        parts /= np.bincount(which, minlength=len(parts))[:, None]  # how often each occurs
+        totals: dict[tuple[int, int], NDArray[np.float64]] = {}
+        for (begin, end, _), part in zip(spans, parts[which], strict=True):
+            totals[begin, end] = totals.get((begin, end), 0.0) + part
+        return [(join_words(found[slice(*place)]), place, total) for place, total in totals.items()]
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Returns all that prediction, `explain` and `strongest` need, as arrays by name."""
@@ -233,8 +244,8 @@ class NgramModel:
             "n_classes": np.array([self.n_classes], np.int64),
             "note": text_array(self.note),
             "temperature": np.array([self.temperature]),
-            "keys": self._features.keys,
-            "idf": self._features.idf,
+            "keys": self._kinds.ngrams.keys,
+            "idf": self._kinds.ngrams.idf,
             "strongest": text_array("\n".join(name for name, _ in strongest)),
             "strongest_counts": np.array([len(row) for row in self._strongest], np.int64),
             "strongest_weights": np.array(
@@ -242,6 +253,8 @@ class NgramModel:
             ),
             **self._head.state(),
         }
+        if self._kinds.pieces is not None:
+            arrays |= {"piece_keys": self._kinds.pieces.keys, "piece_idf": self._kinds.pieces.idf}
         return arrays if self.thresholds is None else {**arrays, "thresholds": self.thresholds}
 
     @classmethod
@@ -261,16 +274,15 @@ class NgramModel:
             raise damaged("temperature is not between 0.001 and 1000")
         if "thresholds" in saved:
             model.thresholds = saved.take("thresholds", np.float64, classes)
-        keys = saved.take("keys", np.uint64, -1)
-        if not (keys[1:] > keys[:-1]).all():
-            raise damaged("keys are not sorted")
-        model._features = Features(keys, saved.take("idf", np.float32, len(keys)))
+        ngrams = _saved_features(saved, "keys", "idf", LONGEST)
+        pieces = _saved_features(saved, "piece_keys", "piece_idf", 1) if "piece_keys" in saved else None
+        model._kinds = Kinds(ngrams, pieces)
         if "weights" in saved:
             outputs = 1 if model.label_kind == "binary" else classes
-            model._head = Regressions.from_state(saved, len(keys), outputs)
+            model._head = Regressions.from_state(saved, len(model._kinds), outputs)
         else:
             several = model.label_kind == "multilabel"
-            model._head = Centroids.from_state(saved, len(keys), classes, multilabel=several)
+            model._head = Centroids.from_state(saved, len(model._kinds), classes, multilabel=several)
         counts = saved.between("strongest_counts", 0, _REMEMBERED + 1, classes)
         weights = saved.take("strongest_weights", np.float64, int(counts.sum())).tolist()
         names = saved.text("strongest").split("\n") if weights else []
@@ -286,7 +298,7 @@ class NgramModel:
         while chunk := list(islice(remaining, size)):
             words = Words()
             encoded = words.encode([words_of(text) for text in self._cleaned(chunk)])
-            for features in self._features.matrices(encoded, words.hashes):
+            for features in self._kinds.matrices(self._kinds.read(encoded, words)):
                 scores = self._head.scores(features)
                 one_of_several = self.centroids is None and self.label_kind == "multiclass"
                 yield log_expit(scores) if one_of_several else scores
@@ -317,3 +329,10 @@ class NgramModel:
 
     def _cleaned(self, texts: Iterable[str]) -> Iterator[str]:
         return (clean(text[: self.longest_text]) for text in texts)
+
+
+def _saved_features(saved: Arrays, keys: str, idf: str, longest: int) -> Features:
+    found = saved.take(keys, np.uint64, -1)
+    if not (found[1:] > found[:-1]).all():
+        raise damaged(f"{keys} are not sorted")
+    return Features(found, saved.take(idf, np.float32, len(found)), longest)

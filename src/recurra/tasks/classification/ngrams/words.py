@@ -1,4 +1,4 @@
-"""Texts as words, and words as numbers and 64-bit hashes."""
+"""Texts as words, words as their pieces, and both as numbers and 64-bit hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNSPACED", "Encoded", "Words", "words_of"]
+__all__ = ["PIECE", "UNSPACED", "Encoded", "Words", "pieces_of", "pieces_of_texts", "words_of"]
+
+PIECE = 4
+"""Characters of a piece of a word."""
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 # Scripts written without spaces: kana, Han (with its extensions), Thai, Lao, Myanmar, Khmer.
@@ -34,9 +37,24 @@ def words_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
+def pieces_of(word: str) -> list[str]:
+    """Returns the pieces of a word: each 4 characters in a row, with a space before and after the word.
+
+    A word of one or two characters has none: the only piece would be the word itself.
+
+    Example:
+        >>> pieces_of("dull"), pieces_of("is")
+        ([' dul', 'dull', 'ull '], [])
+    """
+    padded = f" {word} "
+    return (
+        [padded[begin : begin + PIECE] for begin in range(len(padded) - PIECE + 1)] if len(word) > 2 else []
+    )
+
+
 @dataclass(frozen=True)
 class Encoded:
-    """The words of ``N`` texts as numbers.
+    """The words, or the pieces of words, of ``N`` texts as numbers.
 
     Attributes:
         ids: the numbers of the words of all texts, one after the other, of shape (T,), int32.
@@ -81,3 +99,26 @@ class Words(dict[str, int]):
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         ids = np.fromiter(map(self.__getitem__, chain.from_iterable(texts)), np.int32, int(lengths.sum()))
         return Encoded(ids, lengths)
+
+
+def pieces_of_texts(encoded: Encoded, words: Words, pieces: Words) -> tuple[Encoded, NDArray[np.int64]]:
+    """Returns the pieces of the words of texts, and the place of the word of each piece, of shape (P,).
+
+    Args:
+        encoded: the words of the texts.
+        words: the numbers of the words.
+        pieces: receives the pieces.
+
+    Example:
+        >>> words, pieces = Words(), Words()
+        >>> found, places = pieces_of_texts(words.encode([["a", "dull", "film"]]), words, pieces)
+        >>> found.lengths.tolist(), places.tolist()
+        ([6], [1, 1, 1, 2, 2, 2])
+    """
+    table = pieces.encode([pieces_of(word) for word in words])
+    counts = table.lengths[encoded.ids]
+    places = np.repeat(np.arange(len(encoded.ids)), counts)
+    within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.cumsum(table.lengths) - table.lengths
+    ends = np.concatenate([[0], np.cumsum(counts)])[np.cumsum(encoded.lengths)]
+    return Encoded(table.ids[starts[encoded.ids[places]] + within], np.diff(ends, prepend=0)), places
