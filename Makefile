@@ -10,7 +10,7 @@ PIP := $(BIN)/python $(INSTALL)
 BENCH ?=
 BENCH_ROWS ?= benchmarks/results/kernels.csv
 
-.PHONY: demo test lint types contract unit wheel bench clean
+.PHONY: demo test lint types contract unit slow wheel bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/recurra demo
@@ -29,7 +29,11 @@ contract: $(VENV)/.installed-dev
 
 # One thread per worker: the thread pools of two workers would compete for the same cores.
 unit: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+# The tests that take longest, most of them with processes that train: some 8 minutes on 2 cores.
+slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # The wheel: built, compared with the package, installed elsewhere and used.
 wheel:

@@ -185,6 +185,7 @@ def test_series_are_columns_in_three_parts(tmp_path: Path) -> None:
     assert np.isfinite(model.fit(train, validation_data=valid).predict(test)[4:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_other_sets_are_read_whole(data_folder: Path) -> None:
     assert [len(part.words) for part in load_ud_ewt(folder=data_folder / "ud_ewt")] == [12_544, 2_001, 2_077]
@@ -201,6 +202,7 @@ def test_the_other_sets_are_read_whole(data_folder: Path) -> None:
     assert len(shopping.train.texts) + len(shopping.test.texts) == 62_773
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_imdb_is_read_whole(data_folder: Path) -> None:
     data = load_imdb(folder=data_folder / "imdb")

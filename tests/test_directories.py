@@ -168,6 +168,7 @@ def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
 def test_killed_before_any_change_a_model_is_there_and_nothing_is_left(tmp_path: Path) -> None:
     script = [sys.executable, "-m", "tests.kill_at_each_change", "save:5,overwrite:25", tmp_path]

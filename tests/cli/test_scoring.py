@@ -157,6 +157,7 @@ for rows in (2_000, 40_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of the peak memory is that of Linux")
 def test_memory_does_not_grow_with_the_file(trained: Fitted, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(trained.folder)]

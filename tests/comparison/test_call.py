@@ -95,6 +95,7 @@ def test_a_pipeline_has_the_accuracy_it_has_alone(sample: Files, tmp_path: Path)
     assert (tmp_path / "out" / "runs.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_cell_and_a_function_of_a_module_are_used_in_processes(
     sample: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

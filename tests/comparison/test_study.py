@@ -194,6 +194,7 @@ def test_a_worker_that_cannot_start_says_why(sample: Files, monkeypatch: pytest.
     assert "no_such_module" in results[0].reason
 
 
+@pytest.mark.slow
 def test_every_engine_gives_the_same_run_to_the_byte(sample: Files) -> None:
     found = []
     for name in ENGINES:
@@ -204,6 +205,7 @@ def test_every_engine_gives_the_same_run_to_the_byte(sample: Files) -> None:
     assert found[1:] == found[:1] * (len(found) - 1)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_ends_the_workers(sample: Files, tmp_path: Path) -> None:
     out = tmp_path / "out"
     settings = [f"{section}.{key}={value}" for section, keys in TINY.items() for key, value in keys.items()]

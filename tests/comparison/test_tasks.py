@@ -46,6 +46,7 @@ def compared(
     return result.as_json(), [Run.model_validate_json(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_taggers(tmp_path: Path) -> None:
     train = write(tmp_path / "train.conllu", conllu(invented(120, 1)))
     test = write(tmp_path / "test.conllu", conllu(invented(30, 3, new=True)))
@@ -157,6 +158,7 @@ def test_fewer_texts_have_the_vocabulary_of_all(tmp_path: Path) -> None:
         assert all(np.array_equal(sizes, tokens[0]) for sizes in tokens)
 
 
+@pytest.mark.slow
 def test_fewer_windows_are_the_last_ones(tmp_path: Path) -> None:
     data = write(tmp_path / "hours.csv", "\n".join(hourly_lines(400)) + "\n")
     settings = {"series": {"target": "temp", "lookback": "12h", "delay": "3h"}, "model": {"units": 4}}

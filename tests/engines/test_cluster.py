@@ -153,6 +153,7 @@ def test_files_go_to_the_nodes_and_paths_come_back(
     assert folders() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "process of Ray", "node"])
 def test_what_is_lost_is_made_again(
     nodes: Any, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str
@@ -257,6 +258,7 @@ def runs_in(out: Path) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda run: (run["arm"], run["seed"]))
 
 
+@pytest.mark.slow
 def test_a_comparison_on_a_cluster_is_that_of_one_process(
     nodes: Any, sample: Files, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +302,7 @@ def trainers() -> list[int]:
     return [each for each in processes() if b"RayTrainWorker" in command_of(each)]
 
 
+@pytest.mark.slow
 def test_a_training_on_a_cluster_is_that_of_one_machine_also_after_a_process_was_killed(
     connected: None, sample: Files, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +349,7 @@ def test_more_processes_than_the_cluster_has_processors_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_cluster_of_the_command(sample: Files, tmp_path: Path) -> None:
     out, place = tmp_path / "out", Path(tempfile.mkdtemp(prefix="rr"))
     ran = subprocess.Popen(

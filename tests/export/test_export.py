@@ -72,6 +72,7 @@ def test_a_network_with_lengths_as_a_program_of_torch(trained: Fitted, tmp_path:
     assert result["agreement"]["program.pt2"]["largest_difference"] < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_the_module_of_each_task_gives_the_answers_before_it_is_exported(
     name: str, request: pytest.FixtureRequest

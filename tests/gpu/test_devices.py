@@ -188,6 +188,7 @@ def _numbers(value: Any) -> Iterator[float]:
         yield float(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("task", "precision"), [("classify", "float32"), ("classify", "bfloat16"), ("lm", "bfloat16")]

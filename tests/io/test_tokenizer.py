@@ -292,6 +292,7 @@ def test_an_absent_id_has_no_word(id: int) -> None:
         trained([]).word(id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["word", "subword"])
 def test_a_text_of_ten_megabytes_keeps_its_words(level: str) -> None:
     tokenizer = trained(level=level, cut="start", max_tokens=3)
@@ -302,6 +303,7 @@ def test_a_text_of_ten_megabytes_keeps_its_words(level: str) -> None:
     assert encoded.ids[0].tolist() == tokenizer.encode(["film"]).ids[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["word", "subword"])
 @pytest.mark.parametrize("letter", ["a", "\u0301", "'", "\x00"])
 def test_megabytes_without_a_space_are_encoded_in_time(level: str, letter: str) -> None:

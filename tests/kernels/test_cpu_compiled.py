@@ -34,6 +34,7 @@ class Reader(nn.Module):
         return self.head(torch.tanh(outputs)).squeeze(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lookup", [False, True])
 @pytest.mark.parametrize("cell", LAYERS)
 def test_a_compiled_model_gives_the_same_outputs_and_gradients(cell: str, lookup: bool) -> None:

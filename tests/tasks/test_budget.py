@@ -72,6 +72,7 @@ def test_a_batch_too_large_for_memory_is_refused(sample: Files, run: Run, tmp_pa
     assert "train.batch_size" in ran.err
 
 
+@pytest.mark.slow
 def test_the_estimate_is_that_of_a_training(sample: Files, tmp_path: Path) -> None:
     # Peak memory of a fit with many weights, less that of the same fit with few.
     script = """

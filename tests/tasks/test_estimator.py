@@ -484,6 +484,7 @@ def test_fields_are_declared_once() -> None:
         assert repeated <= {"recipe", "bundle_", "validation_fraction", "random_state"}
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_parameters(tmp_path: Path) -> None:
     api = pytest.importorskip("mypy.api")
     (tmp_path / "use.py").write_text(

@@ -173,6 +173,7 @@ def test_a_figure_is_written(run: Run, trained: Fitted, tmp_path: Path, name: st
     assert (tmp_path / "new" / name).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_recipes_and_radii_are_shown_side_by_side(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     found = seen(run, "simple-rnn", "memory", *FEW, "--beside", "gru", "--radius", "0.9,1.1", "--out", page)

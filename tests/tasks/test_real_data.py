@@ -28,6 +28,7 @@ def fit(run: Run, out: Path, *arguments: object) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "settings", "classes", "rows", "least"),
     [

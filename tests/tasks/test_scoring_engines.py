@@ -103,6 +103,7 @@ def workers() -> dict[int, int]:
     return {process: parent for process, parent in found.items() if below(process)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 def test_rows_of_a_killed_worker_are_answered_once(

@@ -107,6 +107,7 @@ def test_the_state_of_the_objective_is_restored(tmp_path: Path) -> None:
     assert not torch.equal(stateless.head.weight, whole.head.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_killed_twice_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     from train_stand_ins_run import run

@@ -119,6 +119,7 @@ def test_other_data_or_settings_are_refused(done: Any, sample: Files, tmp_path: 
         search(sample, out, metric="macro_f1")
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_search(done: Any, sample: Files, tmp_path: Path) -> None:
     search(sample, tmp_path / "out", engine="processes", seeds=0)
     assert table(tmp_path / "out") == table(done.folder)
@@ -208,6 +209,7 @@ def test_ctrl_c_of_the_command_ends_all_processes(sample: Files, tmp_path: Path)
     assert (out / "best.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_search_that_fails_removes_only_what_it_wrote(run: Run, sample: Files, tmp_path: Path) -> None:
     out = tmp_path / "out"
     hidden = out / ".git" / "config"

@@ -274,6 +274,7 @@ def test_hostile_text_stays_text(task: str) -> None:
 ASSESSMENT = assessment()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1, max_size=80))
 def test_any_text_gives_a_page_that_utf8_can_hold(text: str) -> None:

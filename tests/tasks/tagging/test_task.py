@@ -508,6 +508,7 @@ def test_sentences_are_read_from_every_form() -> None:
         clone(quick).fit(X, y, validation_data=(X, y[:3]))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("column", "least"), [("upos", 0.80), ("xpos", 0.70)])
 def test_a_real_treebank_is_learned(
