@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["AWAKE", "BITS", "CLAIM", "COUPLED", "DONE", "JOB", "LAST_JOB", "MAIL", "MOST_UNITS", "ORDER"]
+__all__ = [
+    "AWAKE", "BITS", "CLAIM", "COUPLED", "DONE", "JOB", "LAST_JOB", "MAIL", "MOST_UNITS", "ORDER", "PRESENT",
+    "UNITS",
+]  # fmt: skip
 
 # places, each in a cache line of its own; claims and units done are those of two parts
 JOB, AWAKE, PRESENT, LAST_JOB, ORDER, UNITS, COUPLED, CLAIM, DONE = 0, 8, 16, 24, 32, 40, 48, 56, 72
