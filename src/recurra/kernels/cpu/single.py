@@ -223,8 +223,8 @@ def gru_step(
 ) -> None:  # fmt: skip
     """The same for GRU, whose products with the state are sums of their own, as in a batch.
 
-    They are in ``S`` from ``q``, for two vectors of units; ``d`` is the bias of the one for n. With a ``zero``
-    state they are zero.
+    They are in ``S`` from ``q``, for two vectors of units; ``d`` is the bias of the one for n. With a
+    ``zero`` state they are zero.
     """
     L = LANES
     for v in range(vectors):
