@@ -52,6 +52,16 @@ def test_generators_in_use_end_with_their_block_also_after_an_error() -> None:
     assert generator("cpu") is None
 
 
+def test_the_mask_of_a_value_does_not_depend_on_the_layout_in_memory() -> None:
+    dropout, x = Dropout(0.5), torch.ones(4, 6)
+    masked = []
+    for layout in (x, torch.ones(6, 4).t()):
+        with Generators(1).in_use():
+            masked.append(dropout(layout))
+    assert torch.equal(masked[0], masked[1])
+    assert 0 < masked[0].count_nonzero() < 24
+
+
 def test_another_thread_has_no_part_in_the_generators() -> None:
     found: list[object] = []
     with Generators(1).in_use():

@@ -98,3 +98,11 @@ def test_a_process_ends_while_its_threads_wait_actively(how: str) -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, "")
     assert set(run.stdout.split()) == {"ended"}
+
+
+def test_a_process_ends_at_once_after_the_first_shards() -> None:
+    """A thread that is still within torch is waited for: Python would abort the process otherwise."""
+    program = "import torch; from recurra.kernels.cpu import threads; threads._pool(1)"
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+        assert (run.returncode, run.stderr) == (0, "")

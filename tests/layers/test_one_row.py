@@ -116,6 +116,19 @@ def test_any_change_of_any_weight_is_noticed(cell: str, change: str, divided: An
             if change == "other memory":
                 layer(x)
             check(layer, x)
+            check(layer, torch.randn(1, 4, 3))  # one step from zeros does not read all weights
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+@torch.no_grad()
+def test_one_step_has_the_bits_of_a_batch(cell: str, bidirectional: bool, divided: Any) -> None:
+    for H in (9, 40, 100):
+        layer, x = make(cell, H=H, bidirectional=bidirectional), torch.randn(3, 1, 3)
+        of_batch = flat(layer(x))
+        for row in range(3):
+            for value, expected in zip(flat(layer(x[row : row + 1])), of_batch, strict=True):
+                assert torch.equal(value, expected[row : row + 1])
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A classifier that is trained further: weights, words and classes stay, what it forgot is measured."""
+"""A model that is trained further: weights, words and classes stay, what it forgot is measured."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_it_learns_new_words_and_tells_what_it_forgot(
     result = json.loads(ran.out.splitlines()[-1])
     assert result["model"]["accuracy"] > 0.9
     assert result["forgotten"]["rows"] == 30
-    assert result["forgotten"]["accuracy_before"] > 0.9
+    assert result["forgotten"]["before"] > 0.9
     again = load(out)
     before = old.bundle.assets.words()
     assert again.assets.words()[: len(before)] == before, "the numbers of known words stay"
     assert {"tedious", "superb"} <= set(again.assets.words()) - set(before)
-    assert again.metrics["forgotten"]["accuracy_after"] == result["forgotten"]["accuracy_after"]
+    assert again.metrics["forgotten"]["after"] == result["forgotten"]["after"]
     assert again.pretrained["continued"] is True
     wrong = [row for row in ("tedious", "superb") if row in old.bundle.assets.words()]
     assert wrong == []
@@ -136,3 +136,121 @@ def test_layers_of_a_continued_model_are_not_chosen(old: Fitted, new: Path, run:
     ran = run("fit", new, "--continue", old.folder, "--freeze", "--out", tmp_path / "x")
     assert ran.code == 2
     assert "--freeze" in ran.err
+
+
+def write_tagged(path: Path, nouns: str, rows: int, seed: int) -> Path:
+    random.seed(seed)
+    lines = []
+    for _ in range(rows):
+        noun = random.choice(nouns.split())
+        lines.append(f"the\tDET\n{noun}\tNOUN\n{random.choice(['runs', 'sleeps'])}\tVERB\n")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def same_weights(before: Fitted, after: Fitted, longer: tuple[str, ...] = ()) -> None:
+    """All weights are the same; tables of vectors may be longer."""
+    old, new = before.bundle.model.state_dict(), after.bundle.model.state_dict()
+    assert old.keys() == new.keys()
+    for name, weight in old.items():
+        assert name in longer or new[name].shape == weight.shape
+        torch.testing.assert_close(new[name][: len(weight)], weight)
+
+
+STILL = {"train": {"epochs": 1, "learning_rate": 1e-12}}
+
+
+def test_a_tagger_goes_on_with_new_words_and_its_tags(run: Run, tmp_path: Path) -> None:
+    data = write_tagged(tmp_path / "old.tsv", "dog cat bird", 120, 1)
+    small = {"model": {"units": 8, "embedding": 8}, "train": {"epochs": 6, "learning_rate": 0.03}}
+    old = fit_files(data, build_config(load_recipe("tagger"), small), tmp_path / "old", baseline=False)
+    new = write_tagged(tmp_path / "new.tsv", "zebra quagga dog", 120, 2)
+
+    still = recurra.continue_files(tmp_path / "old", new, tmp_path / "still", settings=STILL, baseline=False)
+    same_weights(old, still, ("embedding.weight", "spelling.embedding.weight"))
+    words, more = old.bundle.assets.words(), still.bundle.assets.words()
+    assert more[: len(words)] == words
+    assert set(more) - set(words) == {"zebra", "quagga"}
+    assert set(still.bundle.assets.vocabulary.characters) > set(old.bundle.assets.vocabulary.characters)
+    assert still.bundle.assets.counts.words["dog"]["NOUN"] > old.bundle.assets.counts.words["dog"]["NOUN"]
+    assert still.bundle.metrics["forgotten"]["difference"] == 0
+    assert still.bundle.metrics["forgotten"]["rows"] == 12
+
+    ran = run("fit", new, "--continue", tmp_path / "old", "--out", tmp_path / "more", "--json")
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out.splitlines()[-1])
+    assert result["model"]["words"]["accuracy"] > 0.95
+    assert result["forgotten"]["figure"] == "accuracy"
+    assert "All weights were those of the model `old`" in (tmp_path / "more" / "README.md").read_text()
+    assert load(tmp_path / "more").assets.words() == more
+
+    strange = write_tagged(tmp_path / "strange.tsv", "dog", 20, 3)
+    strange.write_text(strange.read_text().replace("VERB", "AUX"))
+    with pytest.raises(DataError, match="AUX"):
+        recurra.continue_files(tmp_path / "old", strange, tmp_path / "x")
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_a_language_model_goes_on_with_its_words(tie: bool, tmp_path: Path) -> None:
+    random.seed(4)
+    for name, words in (("old", "red green blue"), ("new", "red green violet")):
+        lines = [f"a {random.choice(words.split())} ball rolls" for _ in range(200)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    small = {
+        "model": {"units": 8, "embedding": 8},
+        "language": {"tie": tie, "bptt": 8},
+        "train": {"epochs": 3, "batch_size": 8},
+    }
+    config = build_config(load_recipe("language-model"), small)
+    old = fit_files(tmp_path / "old.txt", config, tmp_path / "old", baseline=False)
+    still = recurra.continue_files(
+        tmp_path / "old", tmp_path / "new.txt", tmp_path / "still", settings=STILL, baseline=False
+    )
+    same_weights(old, still)
+    assert "violet" not in still.bundle.assets.words()
+    forgotten = still.bundle.metrics["forgotten"]
+    assert (forgotten["difference"], forgotten["shown"]) == (pytest.approx(0, abs=1e-6), False)
+    more = recurra.continue_files(
+        tmp_path / "old", tmp_path / "new.txt", tmp_path / "more", settings={"train": {"epochs": 6}}
+    )
+    assert more.bundle.metrics["forgotten"]["before"] == pytest.approx(forgotten["before"])
+    assert recurra.LanguageModel.load(tmp_path / "more").perplexity(["a red ball rolls"]) > 0
+
+
+def test_a_forecaster_goes_on_with_its_columns_and_scales(run: Run, tmp_path: Path) -> None:
+    random.seed(5)
+
+    def write_series(name: str, level: float) -> Path:
+        lines = ["time,load"]
+        for hour in range(400):
+            value = level + np.sin(hour / 4) + random.gauss(0, 0.1)
+            lines.append(f"2024-{1 + hour // 600:02}-{1 + hour // 24:02} {hour % 24:02}:00,{value:.3f}")
+        path = tmp_path / name
+        path.write_text("\n".join(lines))
+        return path
+
+    small = {
+        "model": {"units": 6},
+        "series": {"target": "load", "lookback": "12h", "delay": "1h"},
+        "train": {"epochs": 2},
+    }
+    config = build_config(load_recipe("forecaster"), small)
+    old = fit_files(write_series("old.csv", 10.0), config, tmp_path / "old", baseline=False)
+    new = write_series("new.csv", 20.0)
+    still = recurra.continue_files(tmp_path / "old", new, tmp_path / "still", settings=STILL, baseline=False)
+    same_weights(old, still)
+    assert still.bundle.assets.layout == old.bundle.assets.layout
+    assert still.bundle.metrics["forgotten"]["difference"] == pytest.approx(0, abs=1e-6)
+
+    command = ["fit", new, "--continue", tmp_path / "old", "--out", tmp_path / "more", "--json"]
+    ran = run(*command, "--set", "series.test_fraction=0.3", "--set", "train.epochs=4")
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out.splitlines()[-1])
+    assert result["forgotten"]["after"] > 0
+    assert load(tmp_path / "more").config.series.lookback == old.bundle.config.series.lookback
+    ran = run(*command[:-1], "--overwrite", "--set", "series.lookback=5h")
+    assert (ran.code, "series.lookback is that of the model" in ran.err) == (2, True)
+    gone = tmp_path / "gone.csv"
+    gone.write_text(new.read_text().replace("time,load", "time,other"))
+    ran = run("fit", gone, "--continue", tmp_path / "old", "--out", tmp_path / "x")
+    assert (ran.code, "load" in ran.err) == (2, True)

@@ -143,7 +143,7 @@ Continue = Annotated[
     typer.Option(
         "--continue",
         metavar="MODEL",
-        help="Train this model further on DATA: its weights, its words and new ones (classify).",
+        help="Train this model further on DATA: all its weights, its words and new ones.",
         rich_help_panel=PRETRAINED,
     ),
 ]

@@ -25,7 +25,9 @@ class UnlabeledConfig(Section):
         "n-grams alone, as with several labels a row or more than 20 classes",
     )
     passes: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        6, description="passes of the document vectors over all texts; more of few texts"
+        24,
+        description="passes of the document vectors over all texts; more of few texts, fewer if they would "
+        "take more than three tenths of train.minutes",
     )
     epochs: Annotated[int, Field(ge=1, le=1_000)] = Field(
         1, description="passes of the language model over the training rows and the unlabelled texts"

@@ -24,7 +24,9 @@ class Dropout(nn.Dropout):
         if own is None or not self.training or self.p == 0:
             return super().forward(input)
         keep = 1.0 - self.p
-        return input * torch.empty_like(input).bernoulli_(keep, generator=own).div_(keep)
+        # Values are drawn in the order of memory, which must not depend on the layout of the input.
+        mask = torch.empty_like(input, memory_format=torch.contiguous_format)
+        return input * mask.bernoulli_(keep, generator=own).div_(keep)
 
 
 class WordDropout(nn.Module):

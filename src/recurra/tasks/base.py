@@ -62,6 +62,8 @@ class TaskInfo:
         words: whether its networks have word vectors.
         options: options of ``recurra predict`` that only this task has.
         file_settings: settings that describe a file, which may differ between a model's files.
+        split_settings: settings by which rows are taken from a file for training, of other sections than
+            ``data`` and ``train``.
         independent: whether an answer to a text does not depend on the other texts of the request.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
@@ -76,6 +78,7 @@ class TaskInfo:
     recipe_with_unlabeled: str | None = None
     options: frozenset[str] = frozenset()
     file_settings: frozenset[str] = frozenset()
+    split_settings: frozenset[str] = frozenset()
     independent: bool = False
     owns_file: Callable[[Path], bool] = lambda path: False
 
@@ -124,6 +127,7 @@ class Prepared(Generic[C, A, D]):
         warnings: corrections and omissions.
         fitted: what was fitted on these rows and is used more than once, by name.
         corpus: texts without labels to learn from; None if there are none.
+        goes_on: whether the weights that the training begins from are all those of a model.
         soft: the rows that the network is trained on in place of ``train``, if they have soft labels: those
             of ``train`` and of ``corpus``.
     """
@@ -138,6 +142,7 @@ class Prepared(Generic[C, A, D]):
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     corpus: Corpus | None = None
     soft: D | None = None
+    goes_on: bool = False
 
     @property
     def parts(self) -> list[D]:
@@ -306,8 +311,10 @@ class Task(Generic[P, B]):
         profile: returns what is known without labels of a part, for ``recurra monitor``; the assets save it
             as ``profile``: bundle, part, and what is called with the number of rows that were read.
         profile_file: the same of the rows of a request.
-        continued: returns new rows with the classes of a model, and with its vocabulary and more, for
+        continued: returns new rows as a model reads them, with further words where it can learn some, for
             ``recurra fit --continue``: bundle, file, settings, reporter, other files as for ``prepare``.
+        renumbered: returns a part of the data of one model as another of this task reads it: bundle of the
+            other, part; None if a model that goes on reads what the former one does.
         answered_labels: returns the predicted label of each text, spelled as those of ``predicted``.
         predicted: returns the true and the predicted label of each row of a part, as text, with row numbers
             and texts, for ``recurra compare MODEL_A MODEL_B``. None where a row has no single answer.
@@ -348,6 +355,7 @@ class Task(Generic[P, B]):
     profile: Callable[[B, Any, Tick], Profile] | None = None
     profile_file: Callable[[B, PredictRequest], Profile] | None = None
     continued: Callable[..., P] | None = None
+    renumbered: Callable[[B, Any], Any] | None = None
     answered_labels: Callable[[B, list[str]], list[str]] | None = None
     predicted: Callable[[B, Any], tuple[list[str], list[str], list[int], list[str]]] | None = None
     describe_decision: Callable[[B, Reporter], dict[str, Any]] | None = None

@@ -242,6 +242,12 @@ def began_from(bundle: AnyBundle) -> str:
     texts = learned_from(bundle.metrics.get("training", {}).get("unlabeled"))
     if origin is None:
         return texts
+    name = printable(str(origin["name"])).replace("`", "'")
+    if origin.get("continued"):
+        return f"""
+All weights were those of the model `{name}`, and were trained further.
+SHA-256 of its weights: `{origin["sha256"]}`.
+{texts}"""
     train = bundle.config.train
     layers = f" and the lowest recurrent layers ({origin['layers']})" if origin["layers"] else ""
     treatment = "trained further"
@@ -250,7 +256,6 @@ def began_from(bundle: AnyBundle) -> str:
     elif train.unfreeze_after is not None:
         treatment = f"trained further after {train.unfreeze_after} epochs"
     share = f"{100 * origin['token_share']:.1f}%"
-    name = printable(str(origin["name"])).replace("`", "'")
     return f"""
 The word vectors{layers} were initialized from `{name}` and {treatment}.
 They cover {origin["words"]:,} of {origin["vocabulary"]:,} words, {share} of the tokens.

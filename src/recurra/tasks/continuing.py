@@ -14,12 +14,13 @@ from recurra import store
 from recurra.config import Config, updated
 from recurra.errors import ConfigError
 from recurra.layers.network import Network
-from recurra.measure.comparison import Comparison, compare_accuracy
 from recurra.measure.formatting import sentence
+from recurra.measure.study import Scores
 from recurra.store import AnyBundle
-from recurra.tasks.registry import task_named
+from recurra.tasks.registry import task_info, task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.use import load, training_data
+from recurra.tasks.versus import compare_scores
 
 if TYPE_CHECKING:
     from recurra.tasks.fit import Fitted
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["GoesOn", "continue_files", "forgotten"]
 
 _TRAINED = ("train", "data", "predict")
+_SPECIALS = 3
+"""Rows of a table of vectors that are no words."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ class GoesOn:
                 raise ConfigError(f"the network is another one than that of the model: {name} differs")
             if old.shape == weight.shape:
                 own[name] = old.clone()
-            elif name.endswith("embedding.weight"):  # also those of the other members of an ensemble
-                mean = old[3:].mean(dim=0, keepdim=True)  # without padding, start and unknown word
+            elif name.endswith("embedding.weight"):  # also of characters, and of members of an ensemble
+                # without padding, start and unknown word, if there are others
+                mean = old[min(_SPECIALS, len(old) - 1) :].mean(dim=0, keepdim=True)
                 own[name] = torch.cat([old, mean.repeat(len(weight) - len(old), 1)])
             else:
                 raise ConfigError(f"the network is another one than that of the model: {name} differs")
@@ -81,14 +85,18 @@ def continued_config(bundle: AnyBundle, further: Mapping[str, Any]) -> Config:
     """Returns the settings of a model with further ones of data, training and decisions.
 
     Raises:
-        ConfigError: another section is among ``further``.
+        ConfigError: a setting of the network is among ``further``.
     """
+    info = task_info(bundle.task)
+    allowed = info.file_settings | info.split_settings
     for section, values in further.items():
-        if section not in _TRAINED:
-            key = f"{section}.{next(iter(values))}" if isinstance(values, Mapping) and values else section
-            raise ConfigError(
-                f"{key} is that of the model that is continued", hint="leave it out, or fit a new model"
-            )
+        if section in _TRAINED:
+            continue
+        for key in [f"{section}.{name}" for name in values] if isinstance(values, Mapping) else [section]:
+            if key not in allowed:
+                raise ConfigError(
+                    f"{key} is that of the model that is continued", hint="leave it out, or fit a new model"
+                )
     base = {"train": {"pretrained": None, "pretrained_layers": False}}
     config: Config = updated(updated(bundle.config, base), dict(further))
     return config
@@ -111,18 +119,20 @@ def continue_files(
     address: str | None = None,
     reporter: Reporter | None = None,
 ) -> Fitted:
-    """Trains a saved classifier further on new rows, and measures what it has forgotten.
+    """Trains a saved model further on new rows, and measures what it has forgotten.
 
-    All weights go on. New words of the training rows get vectors, unless the network reads n-grams by the
-    numbers of words (``model.evidence``, ``model.bigrams``) or pieces of words. The n-gram expert stays as it
-    is; the weights of both experts are fitted on the new validation rows, and so are thresholds. The old
-    validation rows, if the training file is there, tell what was forgotten: ``metrics["forgotten"]``.
+    All weights go on. New words of the training rows get vectors in classifiers and taggers, unless the
+    network reads n-grams by the numbers of words (``model.evidence``, ``model.bigrams``) or pieces of words.
+    A language model keeps its words, and a forecaster its columns and their scales. The n-gram expert stays
+    as it is; the weights of both experts are fitted on the new validation rows, and so are thresholds. The
+    old validation rows, if the training file is there, tell what was forgotten: ``metrics["forgotten"]``.
 
     Args:
         model: The model's directory.
-        data: New labelled rows, whose classes are among those of the model.
+        data: New rows, whose classes, tags or columns are those of the model.
         out: The directory of the new model, another one than ``model``.
-        settings: Settings of the sections train, data and predict, as a nested dictionary.
+        settings: Settings of the sections train, data and predict, and those that describe the file, as a
+            nested dictionary.
         valid, test: As those of `recurra.tasks.fit.fit_files`.
         overwrite: Whether a model in ``out`` may be replaced.
         command, begun, baseline, workers, engine, address: As those of `fit_files`.
@@ -172,23 +182,33 @@ def forgotten(before: AnyBundle, after: AnyBundle, reporter: Reporter) -> dict[s
     """
     task = task_named(before.task)
     prepared = training_data(task, before, None)
-    if prepared is None or task.predicted is None or not len(prepared.valid):
+    if prepared is None or task.study is None or not len(prepared.valid):
         reporter.warn("what was forgotten is not known: the training file of the first model is not there")
         return None
-    truth, old, _, texts = task.predicted(before, prepared.valid)
-    if task.answered_labels is None:
-        return None
-    new = task.answered_labels(after, texts)
-    after_right, before_right = (
-        np.array([answer == true for answer, true in zip(answers, truth, strict=True)], bool)
-        for answers in (new, old)
+    criterion, rows = task.study.criterion, prepared.valid
+    if task.predicted is not None and task.answered_labels is not None:
+        truth, old, _, texts = task.predicted(before, rows)
+        answers = (task.answered_labels(after, texts), old)
+        scores = [
+            Scores(np.array([a == t for a, t in zip(own, truth, strict=True)], bool)) for own in answers
+        ]
+    else:
+        reread = rows if task.renumbered is None else task.renumbered(after, rows)
+        scores = [task.study.score(after, reread), task.study.score(before, rows)]
+    found = compare_scores(("the new model", "the old one"), criterion, scores)
+    difference = found.comparison or found.difference
+    assert difference is not None  # noqa: S101  # there is one of both
+    reporter.note(
+        f"On the {found.rows:,} validation {criterion.rows} of the old model, {difference.sentence}."
     )
-    found: Comparison = compare_accuracy(after_right, before_right, "the new model", "the old one")
-    reporter.note(f"On the {found.rows:,} validation rows of the old model, {found.sentence}.")
-    lost, gained = found.only_second, found.only_first
-    reporter.note(sentence(f"{lost:,} of them are no longer right, and {gained:,} are right now."))
-    return {
-        **found.model_dump(mode="json"),
-        "accuracy_before": float(before_right.mean()),
-        "accuracy_after": float(after_right.mean()),
+    record = {
+        **difference.model_dump(mode="json"),
+        "rows": found.rows,
+        "figure": found.figure,
+        "before": found.values[1],
+        "after": found.values[0],
     }
+    if found.comparison is not None:
+        lost, gained = found.comparison.only_second, found.comparison.only_first
+        reporter.note(sentence(f"{lost:,} of them are no longer right, and {gained:,} are right now."))
+    return record

@@ -23,7 +23,7 @@ from recurra.tasks.card import now
 from recurra.tasks.inputs import whole_number
 from recurra.tasks.registry import refuse_other_settings, task_named
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import rows_of
+from recurra.tasks.requested_rows import rows_of
 from recurra.tasks.use import bundle_of
 
 __all__ = ["TEXTS", "explain", "write_explanations"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -18,15 +17,12 @@ from recurra.errors import DataError
 from recurra.io.cache import cache_folder, cached_examples, cached_text, content_key
 from recurra.io.detect import detect
 from recurra.io.examples import Chunk, Examples
-from recurra.io.formats import Rows, Skipped, Source, read
-from recurra.io.formats.reading import MISSING
+from recurra.io.formats import Skipped, Source, read
 from recurra.io.labels import Labels
-from recurra.io.stream import read_stream
 from recurra.io.tokenizer import SPECIALS, TextTokenizer, Vocabulary, trained_words
 from recurra.measure.shift import Profile
 from recurra.store import Assets
-from recurra.tasks.answers import kept_columns
-from recurra.tasks.base import PredictRequest, Prepared
+from recurra.tasks.base import Prepared
 from recurra.tasks.corpus import Corpus, contents_of, texts_of_rows
 from recurra.tasks.counted import counted, counted_rows
 from recurra.tasks.reporter import Reporter, Tick
@@ -34,17 +30,16 @@ from recurra.tasks.reporter import Reporter, Tick
 __all__ = [
     "PROFILE",
     "Part",
-    "RequestedRows",
     "Rowset",
     "TextAssets",
     "counted",
     "counted_rows",
+    "encoded_parts",
     "learned_parts",
     "numbered_groups",
     "official_test",
     "open_part",
     "report_skipped",
-    "rows_of",
     "skipped_in_words",
     "text_vocabulary",
     "tokenized_parts",
@@ -247,6 +242,28 @@ def tokenized_parts(
     used = used if vocabulary is None else f"texts of {vocabulary.path.name}"
     used = f"{used} only" if corpus is None else f"{used} and {len(corpus):,} unlabelled texts"
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries, from the {used}"})
+    return tokenizer, *encoded_parts(
+        source, rows, tokenizer, labels, config, reporter, valid=valid, test=test
+    )
+
+
+def encoded_parts(
+    source: Source,
+    rows: tuple[Rowset, Rowset],
+    tokenizer: TextTokenizer,
+    labels: Labels | None,
+    config: TextConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None,
+    test: Path | None,
+) -> tuple[tuple[Part, Part, Part | None], str]:
+    """Returns the parts and the fingerprint of `tokenized_parts`, whose arguments these are, by a tokenizer.
+
+    Raises:
+        DataError: a file can't be used.
+    """
+    contents = contents_of(source)
     with reporter.counting("tokenizing", sum(map(len, rows))) as tick:
         examples = _examples(source, contents, tokenizer, labels, Skipped(), tick)
     training, held_out = (
@@ -262,7 +279,7 @@ def tokenized_parts(
     # Contents, not paths: the files may be moved, or be on another machine, before training is resumed.
     files = [] if valid is None else [valid]
     key = content_key(files, contents, tokenizer.fingerprint, *names, str(len(held_out)))
-    return tokenizer, (training, held_out, tested), key
+    return (training, held_out, tested), key
 
 
 def open_part(
@@ -340,63 +357,6 @@ def skipped_in_words(skipped: Skipped) -> list[str]:
         return []
     rows = "1 broken row" if skipped.count == 1 else f"{skipped.count:,} broken rows"
     return [f"skipped {rows}: {'; '.join(skipped.examples[:3])}"]
-
-
-@dataclass(frozen=True)
-class RequestedRows:
-    """The rows of a request for predictions.
-
-    Attributes:
-        chunks: the rows, as they are read; with their cells if there are ``columns``.
-        columns: the columns of the file that answers repeat.
-        skipped: counts the broken rows that are left out, as they are read.
-    """
-
-    chunks: Iterator[Rows]
-    columns: tuple[str, ...] = ()
-    skipped: Skipped = field(default_factory=Skipped)
-
-    def heads(self, rows: Rows) -> list[dict[str, Any]]:
-        """Returns the beginning of each row's record: its number, and under ``input`` its cells."""
-        if not self.columns or rows.cells is None:
-            return [{"row": number} for number in rows.numbers]
-        return [
-            {
-                "row": number,
-                "input": {
-                    name: cells[name] for name in self.columns if cells.get(name, MISSING) is not MISSING
-                },
-            }
-            for number, cells in zip(rows.numbers, rows.cells, strict=True)
-        ]
-
-
-def rows_of(request: PredictRequest, like: Source | None, data: DataConfig) -> RequestedRows:
-    """Returns the texts of a request, or the rows of its file; those of stdin for None and ``-``.
-
-    Args:
-        request: the texts or the file.
-        like: the training file, whose columns the file should have.
-        data: the settings of the file.
-
-    Raises:
-        DataError: the file can't be used.
-        ConfigError: the request keeps a column that the file does not have.
-    """
-    texts = list(request.texts)
-    if texts:
-        return RequestedRows(iter([Rows(list(range(1, len(texts) + 1)), texts)]))
-    skipped = Skipped()
-    if request.file is None or str(request.file) == "-":
-        chunks = read_stream(sys.stdin.buffer, like, data, skipped, keep=bool(request.keep))
-    else:
-        source = detect(request.file, data, labelled=False, like=like)
-        chunks = read(source, skipped, keep=bool(request.keep))
-    first = next(chunks, None)  # the columns of a stream are those of its first row
-    if first is None:
-        return RequestedRows(iter(()), skipped=skipped)
-    columns = kept_columns(tuple(first.cells[0]) if first.cells else (), request.keep)
-    return RequestedRows(chain([first], chunks), columns, skipped)
 
 
 def official_test(data: Path, test: Path | None) -> tuple[Path, Path | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from recurra.tasks.registry import task_named
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.use import bundle_of, for_file
 
-__all__ = ["Changed", "Versus", "compare_models"]
+__all__ = ["Changed", "Versus", "compare_models", "compare_scores"]
 
 _SHOWN = 5
 
@@ -144,7 +144,7 @@ def compare_models(
         scores = [Scores(np.array([a == t for a, t in zip(own, truth, strict=True)], bool)) for own in pair]
     else:
         scores = [task.study.score(model, part) for model, part in zip(models, parts, strict=True)]
-    result = _compared(names, task.study.criterion, scores)
+    result = compare_scores(names, task.study.criterion, scores)
     if answers is not None:
         changed = [
             Changed(row, true, a, b, shortened(" ".join(text.split()), 300))
@@ -169,7 +169,13 @@ def _names(first: Any, second: Any) -> tuple[str, str]:
     return (found[0], found[1]) if found[0] != found[1] else (f"{found[0]} (first)", f"{found[1]} (second)")
 
 
-def _compared(names: tuple[str, str], criterion: Criterion, scores: list[Scores]) -> Versus:
+def compare_scores(names: tuple[str, str], criterion: Criterion, scores: Sequence[Scores]) -> Versus:
+    """Returns the comparison of two models by their scores on the same rows, without changed rows.
+
+    Raises:
+        ConfigError: the scores are of other units.
+        DataError: there is no row.
+    """
     a, b = scores
     if len(a.values) != len(b.values) or (
         a.sizes is not None and b.sizes is not None and not np.array_equal(a.sizes, b.sizes)

@@ -140,8 +140,9 @@ class Prepared:
                 final = [(empty_like(row), empty_like(row)) for row in layer.rows]
             else:
                 final = [(empty_like(row),) for row in layer.rows]
+            work = layer.work(T, zeros=states is None)
             if not layer.run(
-                T, at, step, table_rows, places, following, out, *initial, *layer.addresses(final)
+                work, T, at, step, table_rows, places, following, out, *initial, *layer.addresses(final)
             ):
                 return None
             last += final
@@ -163,7 +164,8 @@ class _Layer:
         self.output = torch.empty(1, 1, self.width, **options)
         self.rows = [torch.empty(1, self.H, **options)] * self.D
         self._gates = layout.GATES[self._code]
-        self._work = self._gates * self.H * (self.E + self.H) * self.D
+        self._input_work = self._gates * self.H * self.E * self.D
+        self._work = self._input_work + self._gates * self.H * self.H * self.D
         self._sources = [[tensor.detach().numpy().ravel() for tensor in each] for each in weights]
         self._coupled = self.D == 1 and self._gates * self.H * self.H >= DIVIDED
         self._parts = self._divide()
@@ -186,20 +188,23 @@ class _Layer:
             return h.data_ptr(), c.data_ptr(), 0, 0
         return h.data_ptr(), c.data_ptr(), states[1][0].data_ptr(), states[1][1].data_ptr()
 
-    def run(self, T: int, *rest: int) -> bool:
+    def work(self, T: int, *, zeros: bool) -> int:
+        """The multiplications of ``T`` steps; the first has none with a state of zeros."""
+        return self._input_work if T == 1 and zeros else T * self._work
+
+    def run(self, work: int, *call: int) -> bool:
         """Runs the layer as ``run_order`` does; returns whether each token is in the table."""
-        if self._two and T * self._work >= LEAST_TOGETHER and _partner.acquire(blocking=False):
+        if self._two and work >= LEAST_TOGETHER and _partner.acquire(blocking=False):
             try:
-                mail = partner_mail(runtime.threads(), T * self._work)
-                self._run_order(self._address, mail, T, *rest)
+                self._run_order(self._address, partner_mail(runtime.threads(), work), *call)
             finally:
                 _partner.release()
         else:
-            self._run_order(self._address, 0, T, *rest)
+            self._run_order(self._address, 0, *call)
         changed, outside = self._found.tolist()
         if changed:
             self._pack()
-            return self.run(T, *rest)
+            return self.run(work, *call)
         return not outside
 
     def _divide(self) -> list[tuple[int, int, int]]:

@@ -84,7 +84,10 @@ def differ(x: Words, y: Words, count: int) -> bool:
 
 @inner
 def changed(order: Integers, b: int) -> bool:
-    """Whether a part's share of the weights differs from the copy of those that were packed."""
+    """Whether a part's share of the weights differs from the copy of those that were packed.
+
+    One step from zeros reads no recurrent weights, so that they are not compared.
+    """
     G, E, H = gates_of(order[o.CELL]), order[o.E], order[o.H]
     start = 0
     for n in range(4):
@@ -95,6 +98,9 @@ def changed(order: Integers, b: int) -> bool:
         else:
             size, given = G * H, order[b + o.BIAS_IH] if n == 2 else order[b + o.BIAS_HH]
         if given:
+            if n == 1 and order[o.T] == 1 and order[b + o.H0] == 0:
+                start += size
+                continue
             begin = size * order[b + o.SHARE] // order[b + o.SHARES]
             count = size * (order[b + o.SHARE] + 1) // order[b + o.SHARES] - begin
             kept = words_at(order[b + o.COPY] + 4 * (start + begin), count)
@@ -213,11 +219,12 @@ def lstm_step(
 @inner
 def gru_step(
     S: Floats, s: int, ld: int, q: int, U: Floats, before: Floats, d: Floats, after: Floats, first: int,
-    vectors: int, H: int, use_relu: bool, ready: bool,
+    vectors: int, H: int, use_relu: bool, ready: bool, zero: bool,
 ) -> None:  # fmt: skip
     """The same for GRU, whose products with the state are sums of their own, as in a batch.
 
-    They are in ``S`` from ``q``, for two vectors of units; ``d`` is the bias of the one for n.
+    They are in ``S`` from ``q``, for two vectors of units; ``d`` is the bias of the one for n. With a
+    ``zero`` state they are zero.
     """
     L = LANES
     for v in range(vectors):
@@ -229,7 +236,9 @@ def gru_step(
             if v % 2 == 0:
                 for n in range(6):
                     store(S, q + n * L, broadcast(0.0))
-                if v + 1 < vectors:
+                if zero:
+                    pass
+                elif v + 1 < vectors:
                     _twice_three(S, q, before, 0, U, v * 3 * L * H, H)
                 else:
                     _three(S, q, before, 0, U, v * 3 * L * H, H)
@@ -304,12 +313,15 @@ def compute(order: Integers, part: int, unit: int) -> None:
             direct_sums(order, b, t, before, S, ld)
         elif s % o.CHUNK == 0:
             input_sums(order, b, s, min(o.CHUNK, T - s), S, ld)
+        zero = s == 0 and order[b + o.H0] == 0  # such a state has no part in the sums
+        ready = direct or zero
         if cell == LSTM:
-            lstm_step(S, row, U, before, c, after, first, vectors, H, direct)
+            lstm_step(S, row, U, before, c, after, first, vectors, H, ready)
         elif cell == GRU:
-            gru_step(S, row, ld, o.CHUNK * ld, U, before, d, after, first, vectors, H, use_relu, direct)
+            q = o.CHUNK * ld
+            gru_step(S, row, ld, q, U, before, d, after, first, vectors, H, use_relu, direct, zero)
         else:
-            simple_step(S, row, U, before, after, first, vectors, H, use_relu, direct)
+            simple_step(S, row, U, before, after, first, vectors, H, use_relu, ready)
         if order[o.OUT]:
             to = t * order[o.WIDTH] + order[b + o.AT]
             for j in range(first, min(H, first + vectors * LANES), LANES):

@@ -99,6 +99,7 @@ _mail: Integers = np.zeros(MAIL, np.int64)
 _mail_address = address(_mail)
 _missed = 0
 _pools: dict[int, _Pool] = {}
+_team: _Team | None = None
 
 
 def run_all(tasks: Sequence[Task], threads: int) -> None:
@@ -150,37 +151,52 @@ def _nothing() -> None:
 
 
 def _pool(workers: int) -> _Pool:
+    global _team
     with _lock:
-        if not _pools:
-            _keep_team()
+        if _team is None:
+            _team = _Team()
         if workers not in _pools:
             _pools[workers] = _Pool(workers)
         return _pools[workers]
 
 
-def _keep_team() -> None:
-    """Starts one more team of torch's OpenMP threads, so that idle ones sleep at once; see above."""
-    import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
+class _Team:
+    """One more team of torch's OpenMP threads, so that idle ones sleep at once; see above."""
 
-    def hold() -> None:
+    def __init__(self) -> None:
+        self._end = Event()
+        self._thread = Thread(target=self._hold, name="recurra-openmp", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread. Python would end it within torch, where the process is then aborted."""
+        self._end.set()
+        self._thread.join()
+
+    def _hold(self) -> None:
+        import torch  # not above: helpers that compile this module do without (`kernels/precompile.py`)
+
         torch.zeros(1 << 17, device="cpu").add_(1)  # of a size that torch computes with several threads
-        Event().wait()
-
-    Thread(target=hold, name="recurra-openmp", daemon=True).start()
+        self._end.wait()
 
 
 def _close() -> None:
     """Ends all threads: a thread that outlives the interpreter cannot return from compiled code."""
+    global _team
     with _lock:
         for pool in _pools.values():
             pool.close()
         _pools.clear()
+        if _team is not None:
+            _team.close()
+            _team = None
 
 
 def _forget() -> None:
     """The child of a fork starts its own threads."""
-    global _lock
+    global _lock, _team
     _lock = Lock()
+    _team = None
     _pools.clear()
     _mail[:] = 0
 

@@ -17,7 +17,8 @@ from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.assets import ClassifierBundle
 from recurra.tasks.classification.decisions import UNSURE, Decision, unsure_name
 from recurra.tasks.classification.outputs import predict_texts
-from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
+from recurra.tasks.requested_rows import RequestedRows, rows_of
+from recurra.tasks.texts import skipped_in_words
 from recurra.tasks.work import Records, Work, answered
 
 __all__ = ["answers"]

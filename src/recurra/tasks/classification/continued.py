@@ -21,10 +21,7 @@ from recurra.tasks.corpus import contents_of
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import open_part
 
-__all__ = ["CONTINUED", "continued"]
-
-CONTINUED = "continued"
-"""The entry of `Prepared.fitted` that says that the weights are those of a model."""
+__all__ = ["continued"]
 
 
 def continued(
@@ -71,9 +68,9 @@ def continued(
     if test is not None:
         tested = open_part("test", test, tokenizer, labels, config.data, reporter, like=like)
         tested = measured_part(tested, len(labels.names), reporter)
-    fitted: dict[str, object] = {CONTINUED: True}
+    fitted: dict[str, object] = {}
     if bundle.assets.experts is not None:
-        fitted |= ngrams_as_fitted(bundle.assets.experts.ngrams, held_out)
+        fitted = {**ngrams_as_fitted(bundle.assets.experts.ngrams, held_out)}
     assets = ClassifierAssets(tokenizer, source, labels=labels)
     key = content_key([], contents_of(source), tokenizer.fingerprint, labels.to_json())
-    return Prepared(config, assets, train, held_out, tested, key, fitted=fitted)
+    return Prepared(config, assets, train, held_out, tested, key, fitted=fitted, goes_on=True)

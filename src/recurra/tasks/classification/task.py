@@ -35,7 +35,7 @@ from recurra.tasks.classification.answers import answers
 from recurra.tasks.classification.assess import assess, fit_baseline, report_assessment
 from recurra.tasks.classification.assets import ClassifierAssets, ClassifierBundle, build
 from recurra.tasks.classification.check import check_files
-from recurra.tasks.classification.continued import CONTINUED, continued
+from recurra.tasks.classification.continued import continued
 from recurra.tasks.classification.decisions import fit_decision
 from recurra.tasks.classification.ensemble import loss_of_members
 from recurra.tasks.classification.evidence import cached_evidence, with_evidence
@@ -53,7 +53,8 @@ from recurra.tasks.classification.streaming import stream
 from recurra.tasks.classification.study import STUDY
 from recurra.tasks.profiles import Answered, sampled, text_profile
 from recurra.tasks.reporter import Reporter, Tick
-from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
+from recurra.tasks.requested_rows import rows_of
+from recurra.tasks.texts import Part, open_part, text_vocabulary
 from recurra.train.objective import supervised
 
 __all__ = ["TASK", "class_weights"]
@@ -72,8 +73,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     """
     labels, train, valid = prepared.assets.labels, prepared.train, prepared.valid
     kind = labels.label_kind
-    goes_on = CONTINUED in prepared.fitted
-    if kind == "multilabel" and not goes_on:
+    if kind == "multilabel" and not prepared.goes_on:
         model.expect((train.labels.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1))
 
     model_settings = prepared.config.model
@@ -82,7 +82,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     if _MORE.match(settings.monitor):
         monitored = chosen_figure(settings.monitor, labels.names, kind, np.empty(0), where="train.monitor")
     if (
-        not goes_on
+        not prepared.goes_on
         and model_settings.initial_embedding == "neighbours"
         and prepared.config.train.pretrained is None
     ):
@@ -122,7 +122,7 @@ def training_setup(prepared: ClassifierData, model: Classifier, reporter: Report
     )
     loss = loss_of_members(classification_loss(kind, class_weights(prepared.config, labels, train)))
     # The evidence of a model that goes on was fitted on other rows, so that new rows read it as it is.
-    if model.evidence is None or goes_on:
+    if model.evidence is None or prepared.goes_on:
         return TrainingSetup(batches, supervised(loss), validate)
     V, most = prepared.assets.tokenizer.vocab_size, model_settings.evidence
     key = f"evidence of {most} n-grams"

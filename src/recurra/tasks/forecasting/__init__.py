@@ -20,6 +20,7 @@ INFO = TaskInfo(
     recipe="forecaster",
     words=False,
     file_settings=TEXT_FILE - {"data.text"} | {"series.time_format"},
+    split_settings=frozenset(f"series.{n}" for n in ("stride", "windows", "valid_fraction", "test_fraction")),
     owns_file=_owns_file,
     options=frozenset({"all"}),
 )

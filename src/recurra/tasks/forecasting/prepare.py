@@ -14,7 +14,7 @@ from recurra.errors import ConfigError, DataError
 from recurra.io.cache import content_key
 from recurra.tasks.base import Prepared
 from recurra.tasks.checks import many
-from recurra.tasks.forecasting.bundle import SeriesAssets, SeriesSource, reach_of
+from recurra.tasks.forecasting.bundle import ForecasterBundle, SeriesAssets, SeriesSource, layout_of, reach_of
 from recurra.tasks.forecasting.series.clock import find_clock
 from recurra.tasks.forecasting.series.grid import even_grid
 from recurra.tasks.forecasting.series.layout import Layout, Matrix, encode
@@ -30,6 +30,7 @@ from recurra.tasks.reporter import Counting, Reporter
 __all__ = [
     "Part",
     "SeriesData",
+    "continued",
     "layout_facts",
     "open_series",
     "prepare",
@@ -96,8 +97,11 @@ def prepare(
     *,
     valid: Path | None = None,
     test: Path | None = None,
+    layout: Layout | None = None,
 ) -> SeriesData:
     """Reads the files, learns columns and scales from the training rows, and splits by time.
+
+    A ``layout`` has the columns and scales that are not to be learned.
 
     If not given as files, the test part is the last rows of ``data`` and the validation part the rows before
     them. A window belongs to a part if its current row and its last target are in it; it may read rows of the
@@ -112,7 +116,25 @@ def prepare(
     paths = {name: path for name, path in given.items() if path is not None}
     tables = {name: read_series(path, config.data, reporter) for name, path in paths.items()}
     settings = (config.series.model_dump_json(), config.data.model_dump_json())
-    return prepare_tables(tables, config, content_key([*paths.values()], *settings), reporter)
+    return prepare_tables(tables, config, content_key([*paths.values()], *settings), reporter, layout=layout)
+
+
+def continued(
+    bundle: ForecasterBundle,
+    data: Path,
+    config: ForecasterConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> SeriesData:
+    """Returns new rows with the columns and scales of a model, split by time as in `prepare`.
+
+    Raises:
+        DataError: columns of the model are missing, or there are too few rows.
+    """
+    layout = layout_of(replace(bundle, config=config))
+    return replace(prepare(data, config, reporter, valid=valid, test=test, layout=layout), goes_on=True)
 
 
 def read_series(path: Path, data: DataConfig, reporter: Reporter) -> Table:
@@ -122,7 +144,13 @@ def read_series(path: Path, data: DataConfig, reporter: Reporter) -> Table:
 
 
 def prepare_tables(
-    tables: dict[str, Table], config: ForecasterConfig, key: str, reporter: Reporter, *, tested: bool = True
+    tables: dict[str, Table],
+    config: ForecasterConfig,
+    key: str,
+    reporter: Reporter,
+    *,
+    tested: bool = True,
+    layout: Layout | None = None,
 ) -> SeriesData:
     """Prepares tables as `prepare` does files.
 
@@ -132,6 +160,7 @@ def prepare_tables(
         key: fingerprint of the data.
         reporter: receives the layout and the warnings.
         tested: whether a test part is taken from the training table if there is no table for it.
+        layout: columns and scales; None to learn them.
 
     Raises:
         DataError: the rows can't be used, or there are too few.
@@ -142,17 +171,20 @@ def prepare_tables(
             hint = "set series.valid_fraction" if name.startswith("valid_") else "remove it"
             raise ConfigError(f"setting data.{name} is not used for a series", hint=hint)
     table, series = tables["training"], config.series
-    clock = find_clock(table, series.time, series.time_format)
+    clock = find_clock(table, series.time, series.time_format) if layout is None else layout.clock
+    spacing = None if layout is None else layout.spacing
     with reporter.counting("reading the times", 3 * len(table)) as tick:
-        grid = even_grid(table, clock, tick=tick)
+        grid = even_grid(table, clock, spacing, tick)
     reach = find_reach(series, grid.spacing)
     rows = len(grid.source)
     test = 0 if "test" in tables or not tested else round(rows * series.test_fraction)
     valid = 0 if "validation" in tables else round(rows * series.valid_fraction)
     ends = {"training": rows - test - valid, "validation": rows - test, "test": rows}
-    layout, layout_warnings = learn_layout(table, clock, grid, series, ends["training"], reporter.counting)
+    warnings = [*table.notes, *grid.warnings]
+    if layout is None:
+        layout, more = learn_layout(table, clock, grid, series, ends["training"], reporter.counting)
+        warnings += more
     reporter.facts({"rows": f"{len(table):,}", **layout_facts(layout, reach)})
-    warnings = [*table.notes, *grid.warnings, *layout_warnings]
     matrix = encode(table, grid, layout, reporter.counting)
     parts: dict[str, Part] = {}
     first = 0

@@ -17,6 +17,7 @@ from recurra.tasks.forecasting.network import ForecastNetwork, forecast_loss, fo
 from recurra.tasks.forecasting.prepare import (
     Part,
     SeriesData,
+    continued,
     open_series,
     prepare,
     read_series,
@@ -82,4 +83,5 @@ TASK: Task[SeriesData, ForecasterBundle] = Task(
     sequences=sequences,
     study=STUDY,
     stream=stream,
+    continued=continued,
 )

@@ -17,7 +17,8 @@ from recurra.tasks.base import PredictRequest
 from recurra.tasks.inputs import whole_number
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.scores import generate, next_tokens, text_log_probabilities
-from recurra.tasks.texts import RequestedRows, rows_of, skipped_in_words
+from recurra.tasks.requested_rows import RequestedRows, rows_of
+from recurra.tasks.texts import skipped_in_words
 from recurra.tasks.work import AnswerPart, Records, Work, answered
 
 __all__ = ["END", "answer", "continuation", "continuations", "following", "sampling_of"]

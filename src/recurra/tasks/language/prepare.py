@@ -15,13 +15,21 @@ from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import divide
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.base import Prepared
-from recurra.tasks.language.network import LanguageAssets, refuse_unfit
+from recurra.tasks.language.network import LanguageAssets, LanguageBundle, refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
-from recurra.tasks.texts import Part, Rowset, numbered_groups, report_skipped, tokenized_parts
+from recurra.tasks.texts import Part, Rowset, encoded_parts, numbered_groups, report_skipped, tokenized_parts
 
-__all__ = ["LanguageData", "check_settings", "hold_out", "prepare", "stream_of", "training_counts"]
+__all__ = [
+    "LanguageData",
+    "check_settings",
+    "continued",
+    "hold_out",
+    "prepare",
+    "stream_of",
+    "training_counts",
+]
 
 _FEW_STEPS = 300  # with fewer steps a network hardly changes
 
@@ -57,8 +65,58 @@ def prepare(
         ConfigError: a setting is not supported by language models.
     """
     check_settings(config)
+    source, config, rows = _read(data, config, reporter, whole=valid is not None)
+    vocabulary = None
+    if config.language.vocabulary is not None:
+        vocabulary = detect(Path(config.language.vocabulary), config.data, labelled=False, like=source)
+    tokenizer, parts, key = tokenized_parts(
+        source, rows, None, config, reporter, valid=valid, test=test, vocabulary=vocabulary
+    )
+    if tokenizer.vocab_size <= len(SPECIALS):
+        raise DataError("the texts have no words", where=data, hint="give a file of texts")
+    _report_parts(parts, config, reporter)
+    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key)
+
+
+def continued(
+    bundle: LanguageBundle,
+    data: Path,
+    config: LanguageModelConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> LanguageData:
+    """Returns new texts with the vocabulary of a model, which is trained further on them.
+
+    Words that it does not have stay unknown: the output has weights for each word, and perplexities can be
+    compared only where the words are the same.
+
+    Raises:
+        DataError: a file can't be used.
+    """
+    tokenizer = bundle.assets.tokenizer
+    source, config, rows = _read(data, config, reporter, whole=valid is not None, like=bundle.assets.source)
+    reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries of the model"})
+    parts, key = encoded_parts(source, rows, tokenizer, None, config, reporter, valid=valid, test=test)
+    _report_parts(parts, config, reporter)
+    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key, goes_on=True)
+
+
+def _read(
+    data: Path, config: LanguageModelConfig, reporter: Reporter, *, whole: bool, like: Source | None = None
+) -> tuple[Source, LanguageModelConfig, tuple[Rowset, Rowset]]:
+    """Returns the format of a file, the settings with what was detected, and the rows of both parts.
+
+    Args:
+        data: the file.
+        config: all settings.
+        reporter: receives the facts.
+        whole: whether all rows are for training.
+        like: the training file of a model, whose columns the file should have.
+    """
     reporter.step("Reading")
-    source = detect(data, config.data, labelled=False)
+    source = detect(data, config.data, labelled=False, like=like)
     reporter.facts(source.describe())
     detected = {key: value for key, value in source.settings().items() if key in ("text", "group")}
     config = updated(config, {"data": detected})
@@ -67,7 +125,7 @@ def prepare(
     report_skipped(skipped, data, reporter)
     if not sizes.sum():
         raise DataError("there is no text", where=data, hint="give a file of texts")
-    if valid is None and len(sizes) < 2:
+    if not whole and len(sizes) < 2:
         raise DataError(
             "there is only one text, so none can be held out for validation",
             where=data,
@@ -79,7 +137,7 @@ def prepare(
             f"{marked:,} of the first texts contain {UNKNOWN}: if the text is already tokenized, "
             "pass --set tokenizer.level=whitespace"
         )
-    if valid is None:
+    if not whole:
         in_order = format_named(source.format).is_running_text
         rows = hold_out(sizes, config, groups, in_order=in_order)
         how = "the last ones" if in_order else "at random"
@@ -88,18 +146,7 @@ def prepare(
         reporter.facts({"validation": f"{len(rows[1]):,} texts held out, {how}"})
     else:
         rows = np.arange(len(sizes)), np.empty(0, np.int64)
-
-    vocabulary = None
-    if config.language.vocabulary is not None:
-        vocabulary = detect(Path(config.language.vocabulary), config.data, labelled=False, like=source)
-    tokenizer, parts, key = tokenized_parts(
-        source, rows, None, config, reporter, valid=valid, test=test, vocabulary=vocabulary
-    )
-    if tokenizer.vocab_size <= len(SPECIALS):
-        raise DataError("the texts have no words", where=data, hint="give a file of texts")
-    _report_steps(parts[0], config, reporter)
-    _report_parts([part for part in parts if part is not None], config, reporter)
-    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key)
+    return source, config, rows
 
 
 def hold_out(
@@ -151,8 +198,11 @@ def _survey(source: Source, skipped: Skipped) -> tuple[NDArray[np.int64], NDArra
     return np.concatenate([np.zeros(0, np.int64), *sizes]), numbered_groups(groups), marked
 
 
-def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) -> None:
-    windows = Streams(stream_of(train), config.train.batch_size, config.language.bptt)
+def _report_parts(
+    parts: tuple[Part, Part, Part | None], config: LanguageModelConfig, reporter: Reporter
+) -> None:
+    """Reports the windows; the tokens of each part, the share of unknown ones, and if texts are truncated."""
+    windows = Streams(stream_of(parts[0]), config.train.batch_size, config.language.bptt)
     count = f"{len(windows):,} an epoch, of {windows.batch_size} x {config.language.bptt} tokens"
     reporter.facts({"windows": count})
     if len(windows) * config.train.epochs < _FEW_STEPS:
@@ -160,11 +210,7 @@ def _report_steps(train: Part, config: LanguageModelConfig, reporter: Reporter) 
             f"the training has only {len(windows) * config.train.epochs:,} steps: "
             "lower train.batch_size or raise train.epochs"
         )
-
-
-def _report_parts(parts: list[Part], config: LanguageModelConfig, reporter: Reporter) -> None:
-    """Reports the tokens of each part, the share of unknown ones, and whether texts are truncated."""
-    for part in parts:
+    for part in (part for part in parts if part is not None):
         tokens = stream_of(part).targets
         unknown = int(part.examples.unknown[part.rows].sum())
         share = f"{100 * unknown / max(1, tokens):.1f}% unknown"

@@ -24,7 +24,7 @@ from recurra.tasks.language.network import (
     StreamObjective,
     build,
 )
-from recurra.tasks.language.prepare import LanguageData, prepare, stream_of, training_counts
+from recurra.tasks.language.prepare import LanguageData, continued, prepare, stream_of, training_counts
 from recurra.tasks.language.report import USE, card, fit_fields, report_fields
 from recurra.tasks.language.scores import stream_log_probability, text_log_probabilities
 from recurra.tasks.language.streaming import stream
@@ -32,7 +32,8 @@ from recurra.tasks.language.streams import Streams
 from recurra.tasks.language.study import STUDY
 from recurra.tasks.profiles import Answered, sampled, text_profile
 from recurra.tasks.reporter import Reporter, Tick
-from recurra.tasks.texts import Part, open_part, rows_of, text_vocabulary
+from recurra.tasks.requested_rows import rows_of
+from recurra.tasks.texts import Part, open_part, text_vocabulary
 
 __all__ = ["TASK"]
 
@@ -42,7 +43,7 @@ _CHUNK = 600  # tokens
 def training_setup(prepared: LanguageData, model: LanguageNetwork, reporter: Reporter) -> TrainingSetup:
     """Returns the windows, the objective and the validation, which computes loss (in nats) and perplexity.
 
-    The output bias is initialized with the token frequencies of the training part.
+    The output bias of a new network is initialized with the token frequencies of the training part.
     """
     valid = stream_of(prepared.valid)
 
@@ -51,7 +52,8 @@ def training_setup(prepared: LanguageData, model: LanguageNetwork, reporter: Rep
         loss = -float(stream_log_probability(network, valid).mean(dtype=np.float64))
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
-    model.output.expect(torch.from_numpy(training_counts(prepared)))
+    if not prepared.goes_on:
+        model.output.expect(torch.from_numpy(training_counts(prepared)))
     config = prepared.config
     windows = Streams(stream_of(prepared.train), config.train.batch_size, config.language.bptt)
     return TrainingSetup(windows, StreamObjective(), validate)
@@ -112,4 +114,5 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     stream=stream,
     profile=profile,
     profile_file=profile_file,
+    continued=continued,
 )

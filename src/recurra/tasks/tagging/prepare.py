@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from recurra.io.splits import divide
 from recurra.tasks.base import Prepared
 from recurra.tasks.reporter import Reporter, Tick
 from recurra.tasks.tagging.batches import IGNORED, Forms, TaggedSentences
-from recurra.tasks.tagging.bundle import TaggerAssets
+from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle
 from recurra.tasks.tagging.schemes import SCHEMES, FoundScheme, find_scheme
 from recurra.tasks.tagging.sentences import (
     Sentence,
@@ -42,11 +42,13 @@ __all__ = [
     "TaggedPart",
     "TaggerData",
     "check_settings",
+    "continued",
     "held_out",
     "learn",
     "numbered",
     "open_part",
     "prepare",
+    "renumbered",
     "scheme_of",
     "with_scheme",
 ]
@@ -103,13 +105,49 @@ def prepare(
         ConfigError: a setting is not supported by taggers.
     """
     check_settings(config)
+    return _prepare(data, config, reporter, valid, test)
+
+
+def continued(
+    bundle: TaggerBundle,
+    data: Path,
+    config: TaggerConfig,
+    reporter: Reporter,
+    *,
+    valid: Path | None = None,
+    test: Path | None = None,
+) -> TaggerData:
+    """Returns new sentences with the tags of a model, and with its words and characters and new ones.
+
+    The counts of tags are those of all sentences that the model has seen.
+
+    Raises:
+        DataError: a file can't be used, or has a tag that is not one of the model's.
+    """
+    return replace(_prepare(data, config, reporter, valid, test, bundle.assets), goes_on=True)
+
+
+def _prepare(
+    data: Path,
+    config: TaggerConfig,
+    reporter: Reporter,
+    valid: Path | None,
+    test: Path | None,
+    before: TaggerAssets | None = None,
+) -> TaggerData:
+    """Does what `prepare` does; ``before`` are the assets of a model that goes on."""
     reporter.step("Reading")
     source = detect_sentences(data, config.data, config.tagging)
     reporter.facts(source.describe())
     sentences = _read(source, reporter)
     training, held = held_out(sentences, config, data) if valid is None else (sentences, sentences[:0])
     with reporter.counting("learning the words", len(training)) as tick:
-        assets = learn(sentences, training, config, source, tick)
+        if before is None:
+            assets = learn(sentences, training, config, source, tick)
+        else:
+            counts = TagCounts.learn(training, tick)
+            vocabulary = before.vocabulary.extended(counts.frequencies(), config.tagging)
+            assets = TaggerAssets(vocabulary, before.labels, before.counts.added(counts), source)
     labels, vocabulary = assets.labels, assets.vocabulary
     words = len(sentences.words)
     reporter.facts({"sentences": f"{len(sentences):,} of {words:,} words", "tags": _shorten(labels.names)})
@@ -183,6 +221,11 @@ def learn(
         raise DataError(what, where=where, hint="write the word first and its tag last")
     vocabulary = WordVocabulary.learn(counts.frequencies(), config.tagging)
     return TaggerAssets(vocabulary, Labels(names, "multiclass"), counts, source)
+
+
+def renumbered(bundle: TaggerBundle, part: TaggedPart) -> TaggedPart:
+    """Returns a part as a model reads it that has other words, or other tags."""
+    return numbered(part.name, part.where, part.sentences, bundle.assets, bundle.config)
 
 
 def with_scheme(config: TaggerConfig, sentences: SentenceTable, reporter: Reporter) -> TaggerConfig:

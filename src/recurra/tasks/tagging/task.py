@@ -22,7 +22,15 @@ from recurra.tasks.tagging.batches import TaggedBatches
 from recurra.tasks.tagging.bundle import TaggerAssets, TaggerBundle, build
 from recurra.tasks.tagging.check import check_files
 from recurra.tasks.tagging.network import tag_logits, tagging_loss
-from recurra.tasks.tagging.prepare import TaggedPart, TaggerData, open_part, prepare, scheme_of
+from recurra.tasks.tagging.prepare import (
+    TaggedPart,
+    TaggerData,
+    continued,
+    open_part,
+    prepare,
+    renumbered,
+    scheme_of,
+)
 from recurra.tasks.tagging.report import USE, card, fit_fields, report_fields
 from recurra.tasks.tagging.streaming import stream
 from recurra.tasks.tagging.study import STUDY
@@ -119,4 +127,6 @@ TASK: Task[TaggerData, TaggerBundle] = Task(
     stream=stream,
     profile=profile,
     profile_file=profile_file,
+    continued=continued,
+    renumbered=renumbered,
 )

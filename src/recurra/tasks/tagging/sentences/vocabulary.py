@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,20 @@ class WordVocabulary:
                 characters[character] += count
         known = _frequent(words, config.min_count)
         return cls(tuple(known), "".join(_frequent(characters, 2)), config.lowercase, config.max_characters)
+
+    def extended(self, counts: Mapping[str, int], config: TaggingConfig) -> WordVocabulary:
+        """Returns the vocabulary with the new words and characters of ``counts`` at its end, see `learn`.
+
+        Example:
+            >>> few = WordVocabulary(("the",), "eht", lowercase=True, max_characters=20)
+            >>> more = few.extended({"the": 1, "Dodo": 2}, TaggingConfig())
+            >>> more.words, more.characters
+            (('the', 'dodo'), 'ehtoDd')
+        """
+        new = WordVocabulary.learn(counts, config)
+        words = tuple(word for word in new.words if word not in self._numbers)
+        characters = "".join(c for c in new.characters if c not in self._character_numbers)
+        return replace(self, words=self.words + words, characters=self.characters + characters)
 
     @property
     def size(self) -> int:
@@ -158,6 +172,19 @@ class TagCounts:
             row = next((sentence.row for sentence in sentences if sentence.tags is None), None)
             raise DataError("the sentence has no tags", row=row)
         return cls(table.counts(tick))
+
+    def added(self, others: TagCounts) -> TagCounts:
+        """Returns the counts of both.
+
+        Example:
+            >>> one = TagCounts({"run": {"NOUN": 1}})
+            >>> one.added(TagCounts({"run": {"NOUN": 2, "VERB": 1}, "a": {"DET": 1}})).words
+            {'run': {'NOUN': 3, 'VERB': 1}, 'a': {'DET': 1}}
+        """
+        words = {word: Counter(tags) for word, tags in self.words.items()}
+        for word, tags in others.words.items():
+            words.setdefault(word, Counter()).update(tags)
+        return TagCounts({word: dict(tags) for word, tags in words.items()})
 
     @property
     def tags(self) -> tuple[str, ...]:
