@@ -199,8 +199,8 @@ class ModelConfig(Section):
     )
     word_dropout: Fraction = Field(
         0.0,
-        description="probability with which a word of a training text is replaced by the unknown word "
-        "(classification)",
+        description="probability with which a word of a training text is read as the unknown word "
+        "(classification, language models)",
     )
     head_dropout: Fraction = Field(
         0.0,

@@ -11,6 +11,7 @@ import torch
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
 from recurra.io.examples import Examples
+from recurra.io.tokenizer import TextTokenizer
 from recurra.layers.summary import summarize
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.scores import (
@@ -138,6 +139,21 @@ def test_dropout_of_the_output_is_one_mask_a_window() -> None:
     assert (blank == blank[:, :1]).all()
     assert 10 < blank[0, 0].sum() < 40
     assert not (blank[0, 0] == blank[1, 0]).all()
+
+
+def test_word_dropout_changes_the_words_that_are_read() -> None:
+    config = ModelConfig(units=6, embedding=5, word_dropout=0.5)
+    model = LanguageNetwork(config, LanguageConfig(tie=True), V)
+    with torch.no_grad():
+        model.embedding.weight[1:].normal_()
+    tokens = torch.arange(3, V).repeat(20, 1)
+    unknown = torch.full_like(tokens, TextTokenizer.unknown_id)
+    first_steps = model(tokens)[0][:, 0]
+    model.eval()
+    read, replaced = (model(ids)[0][:1, 0] for ids in (tokens, unknown))
+    dropped = (first_steps == replaced).all(dim=1)
+    assert 2 <= int(dropped.sum()) <= 18
+    torch.testing.assert_close(first_steps[~dropped], read.expand(int((~dropped).sum()), -1))
 
 
 def test_a_bidirectional_network_is_refused() -> None:

@@ -6,19 +6,18 @@ up pairs in vectors (AVX512_BF16) or in matrix tiles (AMX); both read the same l
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite.binding import initialize_native_asmparser
 
-from recurra.kernels.cpu.compiled import inner
+from recurra.kernels.cpu.compiled import compiled, inner
 from recurra.kernels.cpu.host import host
 from recurra.kernels.cpu.layout import Floats
-from recurra.kernels.cpu.products import PANEL, WIDTH, multiply, multiply_transposed
-from recurra.kernels.cpu.simd import LANES, broadcast, keep_first, load, pair, store, store_bf16
+from recurra.kernels.cpu.products import multiply, multiply_transposed, panel_width
+from recurra.kernels.cpu.simd import LANES, broadcast, load_first, pair, store_bf16, store_first
 from recurra.kernels.cpu.tile import column_of_tiles
 
 initialize_native_asmparser()  # the instructions for bfloat16 are given to LLVM as assembly
 
-__all__ = ["pack_pairs", "paired", "product", "product_transposed"]
+__all__ = ["pair_terms", "pair_within_rows", "paired", "product", "product_transposed"]
 
 TERMS = 32
 """Terms of a sum are padded with zeros to as many as a matrix tile takes."""
@@ -29,17 +28,40 @@ def paired(terms: int) -> int:
     return -(-terms // TERMS) * TERMS // 2
 
 
-def pack_pairs(matrix: Floats) -> Floats:
-    """A ``(terms, columns)`` matrix, rounded, in panels of pairs."""
-    terms, columns = matrix.shape
-    bits = np.ascontiguousarray(matrix).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to the nearest, to even in the middle
-    rounded[np.isnan(matrix)] = 0x7FC0
-    filled = np.zeros((2 * paired(terms), -(-columns // LANES) * LANES), np.uint16)
-    filled[:terms, :columns] = rounded
-    pairs = filled.reshape(paired(terms), 2, -1).swapaxes(1, 2)  # pair, column, one of two
-    panels = [pairs[:, j : j + PANEL].reshape(-1) for j in range(0, pairs.shape[1], PANEL)]
-    return np.concatenate(panels).view(np.float32)
+@inner
+def _pair_rows(to: Floats, start: int, M: Floats, m: int, ld: int, left: int, columns: int) -> None:
+    """Two rows of a matrix of which ``left`` are left, as one of pairs; zeros where there is no row.
+
+    Only ``columns`` numbers of each row are read.
+    """
+    zero = broadcast(0.0)
+    for j in range(0, columns, LANES):
+        low = load_first(M, m + j, columns - j) if left > 0 else zero
+        high = load_first(M, m + ld + j, columns - j) if left > 1 else zero
+        store_first(to, start + j, pair(low, high), columns - j)
+
+
+@compiled
+def pair_terms(to: Floats, matrix: Floats, terms: int, columns: int) -> None:
+    """A ``(terms, columns)`` matrix, rounded, as ``(paired(terms), columns)`` pairs."""
+    for k in range((terms + TERMS - 1) // TERMS * TERMS // 2):
+        _pair_rows(to, k * columns, matrix, 2 * k * columns, columns, terms - 2 * k, columns)
+
+
+@inner
+def _round_row(to: Floats, start: int, given: Floats, first: int, terms: int, length: int) -> None:
+    """``terms`` numbers, rounded, in ``length`` pairs."""
+    for j in range(0, 2 * length, LANES):
+        left = max(0, terms - j)
+        store_bf16(to, start + j // 2, load_first(given, first + min(j, terms), left))
+
+
+@compiled
+def pair_within_rows(to: Floats, matrix: Floats, rows: int, terms: int) -> None:
+    """A ``(rows, terms)`` matrix, rounded, as ``(rows, paired(terms))`` pairs."""
+    length = (terms + TERMS - 1) // TERMS * TERMS // 2
+    for r in range(rows):
+        _round_row(to, r * length, matrix, r * terms, terms, length)
 
 
 if host().bf16 is None:
@@ -62,8 +84,9 @@ elif host().bf16 == "tiles":
         """``C (rows, columns) = A P`` or ``+=``; ``P`` in panels, or plain with rows of ``ldp`` if not 0."""
         amx.configure(amx.SHAPES, rows % amx.LINES * amx.LINES)
         b = 0
-        for j in range(0, columns, PANEL):
-            width = min(PANEL, (columns - j + LANES - 1) // LANES * LANES)
+        j = 0
+        while j < columns:
+            width = panel_width(columns - j) * LANES
             step = ldp if ldp else width
             if ldp:
                 b = j
@@ -80,6 +103,7 @@ elif host().bf16 == "tiles":
                         amx.sum_up(A, r * lda + k, lda, P, b + k * step + i, step, last, two)
                     amx.finish(C, place, ldc, last, two)
             b += pairs * width
+            j += width
         amx.release()
 
 else:
@@ -93,8 +117,9 @@ else:
         columns: int, fresh: bool,
     ) -> None:  # fmt: skip
         b = 0
-        for j in range(0, columns, PANEL):
-            width = min(WIDTH, (columns - j + LANES - 1) // LANES)
+        j = 0
+        while j < columns:
+            width = panel_width(columns - j)
             step = ldp if ldp else width * LANES
             if ldp:
                 b = j
@@ -107,16 +132,7 @@ else:
             else:
                 _one_pair(C, c + j, ldc, A, 0, lda, 1, P, b, step, rows, pairs, fresh)
             b += pairs * width * LANES
-
-
-@inner
-def _pair_rows(to: Floats, start: int, M: Floats, m: int, ld: int, left: int, columns: int) -> None:
-    """Two rows of a matrix of which ``left`` are left, as one of pairs; zeros where there is no row."""
-    zero = broadcast(0.0)
-    for j in range(0, columns, LANES):
-        low = load(M, m + j) if left > 0 else zero
-        high = load(M, m + ld + j) if left > 1 else zero
-        store(to, start + j, pair(low, high))
+            j += width * LANES
 
 
 @inner
@@ -133,9 +149,7 @@ def product(
         return
     length = (terms + TERMS - 1) // TERMS * TERMS // 2
     for r in range(rows):
-        for j in range(0, 2 * length, LANES):
-            value = load(A, a + r * lda + min(j, terms))
-            store_bf16(bf16, r * length + j // 2, keep_first(value, max(0, terms - j)))
+        _round_row(bf16, r * length, A, a + r * lda, terms, length)
     multiply_pairs(C, c, ldc, bf16, length, rows, P, 0, length, columns, fresh)
 
 
@@ -152,8 +166,9 @@ def product_transposed(
         multiply_transposed(C, ldc, A, a, lda, rows, B, 0, ldb, terms, columns)
         return
     length = (terms + TERMS - 1) // TERMS * TERMS // 2
+    whole = (columns + LANES - 1) // LANES * LANES
     for k in range(length):
-        _pair_rows(bf16, k * ldb, B, 2 * k * ldb, ldb, terms - 2 * k, columns)
+        _pair_rows(bf16, k * ldb, B, 2 * k * ldb, ldb, terms - 2 * k, whole)
     first = length * ldb
     for k in range(length):
         _pair_rows(bf16, first + k * lda, A, a + 2 * k * lda, lda, terms - 2 * k, rows)

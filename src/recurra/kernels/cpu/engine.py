@@ -28,6 +28,8 @@ __all__ = ["Direction", "Gradients", "Job", "run_backward", "run_forward", "tape
 
 LEAST_WORK = 4e6
 """Operations of the input's products below which counting tokens takes longer than it saves."""
+LEAST_SUMS = 200_000
+"""Numbers in a gradient of weights from which the threads share the sums over shards."""
 FEW_REPEATS = 0.75
 """Share of distinct tokens from which a row for each place is not slower."""
 
@@ -254,8 +256,19 @@ def _gradients(job: Job, every: Floats, size: int) -> Gradients:
     ldg = layout.row_length(columns)
     starts = ((E + 1) * ldg, (E + 1 + H) * ldg)
     weight_ih, weight_hh = np.empty(columns * E, np.float32), np.empty(columns * H, np.float32)
-    weights.sum_transposed(weight_ih, every, size, 0, ldg, E, columns)
-    weights.sum_transposed(weight_hh, every, size, starts[0], ldg, H, columns)
+    threads = job.threads if columns * (E + H) >= LEAST_SUMS else 1
+    cuts = np.linspace(0, columns, threads + 1).astype(int)
+    run_all(
+        [
+            partial(
+                weights.sum_transposed, to, every, size, first, ldg, terms, columns, begin, end,
+                np.empty(weights.SQUARE**2, np.float32),
+            )  # fmt: skip
+            for begin, end in pairwise(cuts)
+            for to, first, terms in ((weight_ih, 0, E), (weight_hh, starts[0], H))
+        ],
+        threads,
+    )
     bias_ih, bias_hh = np.empty(columns, np.float32), nothing()
     weights.sum_into(bias_ih, every, size, E * ldg)
     if job.cell == layout.GRU:

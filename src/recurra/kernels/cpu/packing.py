@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recurra.kernels.cpu import layout, weights
-from recurra.kernels.cpu.bf16 import pack_pairs
+from recurra.kernels.cpu.bf16 import pair_terms, pair_within_rows, paired
 from recurra.kernels.cpu.layout import Floats, nothing, padded
 from recurra.kernels.cpu.products import packed_size
 from recurra.kernels.cpu.workspace import borrow
@@ -44,7 +44,9 @@ class Packed(NamedTuple):
 def pack_terms(matrix: Floats, terms: int, columns: int, *, bf16: bool) -> Floats:
     """A ``(terms, columns)`` matrix in packed form; in pairs if products are of bfloat16."""
     if bf16:
-        return pack_pairs(matrix.reshape(terms, columns))
+        pairs = borrow(paired(terms) * columns)
+        pair_terms(pairs, matrix, terms, columns)
+        matrix, terms = pairs, paired(terms)
     to = borrow(packed_size(terms, columns))
     weights.pack(to, matrix, terms, columns)
     return to
@@ -69,7 +71,9 @@ def pack(cell: int, matrices: tuple[Floats, ...], E: int, H: int, *, bf16: bool)
 def _transposed(matrix: Floats, terms: int, columns: int, last: Floats, *, bf16: bool) -> Floats:
     """The transpose of a ``(columns, terms)`` matrix in packed form; in float32 with one more term."""
     if bf16:
-        return pack_pairs(matrix.reshape(columns, terms).T)
+        pairs = borrow(columns * paired(terms))
+        pair_within_rows(pairs, matrix, columns, terms)
+        matrix, terms, last = pairs, paired(terms), nothing()
     to = borrow(packed_size(terms + (last.size > 0), columns))
     weights.pack_transposed(to, matrix, terms, columns, last)
     return to

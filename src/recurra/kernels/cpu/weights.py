@@ -5,9 +5,12 @@ from __future__ import annotations
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.products import panel_width
-from recurra.kernels.cpu.simd import LANES
+from recurra.kernels.cpu.simd import LANES, load_first, store
 
-__all__ = ["pack", "pack_transposed", "sum_into", "sum_transposed"]
+__all__ = ["SQUARE", "pack", "pack_transposed", "sum_into", "sum_transposed"]
+
+SQUARE = 16
+"""Side of the squares in which a matrix is transposed: a cache line each."""
 
 
 @compiled
@@ -53,21 +56,30 @@ def pack_transposed(to: Floats, matrix: Floats, terms: int, columns: int, last: 
 
 @compiled
 def sum_transposed(
-    to: Floats, parts: Floats, size: int, first: int, ld: int, terms: int, columns: int
-) -> None:
+    to: Floats, parts: Floats, size: int, first: int, ld: int, terms: int, columns: int, begin: int, end: int,
+    square: Floats,
+) -> None:  # fmt: skip
     """``to (columns, terms)`` from the sum of matrices ``(terms, columns)`` with rows of ``ld``, in order.
 
-    They begin at ``first`` of every ``size`` numbers of ``parts``.
+    They begin at ``first`` of every ``size`` numbers of ``parts``. Only the columns from ``begin`` to ``end``
+    are computed, a square of 16 terms at a time, in ``square (256,)``.
     """
     count = parts.size // size
-    for start in range(0, columns, 16):
-        stop = min(columns, start + 16)
-        for k in range(terms):
-            for i in range(start, stop):
-                total = parts[first + k * ld + i]
-                for part in range(1, count):
-                    total += parts[part * size + first + k * ld + i]
-                to[i * terms + k] = total
+    for start in range(begin, end, SQUARE):
+        width = min(SQUARE, end - start)
+        for begun in range(0, terms, SQUARE):
+            height = min(SQUARE, terms - begun)
+            for k in range(height):
+                at = first + (begun + k) * ld + start
+                for j in range(0, width, LANES):
+                    total = load_first(parts, at + j, width - j)
+                    for part in range(1, count):
+                        total = total + load_first(parts, part * size + at + j, width - j)
+                    store(square, k * SQUARE + j, total)
+            for i in range(width):
+                line = (start + i) * terms + begun
+                for k in range(height):
+                    to[line + k] = square[k * SQUARE + i]
 
 
 @compiled

@@ -64,6 +64,7 @@ class LanguageModel(TextFields, RecurrentEstimator):
     proposal: str | None = setting("language")
     cutoffs: Sequence[int] | None = setting("language")
     ngram: int | None = setting("language")
+    word_dropout: float | None = setting("model")
 
     def fit(
         self,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from recurra.config import ModelConfig
 from recurra.errors import ConfigError
-from recurra.layers import Embedding, States, TrainedRows, sequence_mask
+from recurra.io.tokenizer import TextTokenizer
+from recurra.layers import Embedding, States, TrainedRows, WordDropout, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.store import Bundle
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
@@ -27,7 +28,9 @@ class LanguageNetwork(Network):
 
     Args:
         config: the settings of the network; ``head_dropout`` is applied to the input of ``output``, one mask
-            per window; ``pooling`` is not used.
+            per window; ``word_dropout`` to the words that are read, not to those that are predicted (blank
+            noise; Xie et al. 2017, "Data noising as smoothing in neural network language models");
+            ``pooling`` is not used.
         language: the settings of tying and of the output layer.
         vocab_size: ``V``; ids are 0 (padding) to V - 1.
         embedding_rows: rows of the embedding that a training step updates, see ``Embedding``.
@@ -57,6 +60,7 @@ class LanguageNetwork(Network):
         # nothing.
         rows: TrainedRows = "all" if language.tie else embedding_rows
         self.embedding = Embedding(vocab_size, config.embedding, rows=rows)
+        self.word_dropout = WordDropout(config.word_dropout, TextTokenizer.unknown_id)
         self.recurrent = recurrent_stack(config, config.embedding, return_sequences=True)
         self.output_dropout = config.head_dropout
         self.output = _output(language, self.recurrent.output_size, vocab_size, self.embedding)
@@ -68,7 +72,7 @@ class LanguageNetwork(Network):
 
         ``tokens`` are ids (B, T), int64, padded at the end to ``lengths`` (B,), or without padding if None.
         """
-        states, last = self.recurrent(self.embedding.lookup(tokens), lengths, state)
+        states, last = self.recurrent(self.embedding.lookup(self.word_dropout(tokens)), lengths, state)
         if self.training and self.output_dropout:
             B, _, H = states.shape
             states = states * sequence_mask(B, H, self.output_dropout, like=states)[:, None]

