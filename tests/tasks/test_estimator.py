@@ -85,7 +85,6 @@ LEFT_OUT = {
         "model.words",
         "model.members",
         "model.initial_embedding",
-        "model.word_dropout",
         "train.class_weight",
     },
     SequenceTagger: {

@@ -257,18 +257,13 @@ def _gradients(job: Job, every: Floats, size: int) -> Gradients:
     starts = ((E + 1) * ldg, (E + 1 + H) * ldg)
     weight_ih, weight_hh = np.empty(columns * E, np.float32), np.empty(columns * H, np.float32)
     threads = job.threads if columns * (E + H) >= LEAST_SUMS else 1
-    cuts = np.linspace(0, columns, threads + 1).astype(int)
-    run_all(
-        [
-            partial(
-                weights.sum_transposed, to, every, size, first, ldg, terms, columns, begin, end,
-                np.empty(weights.SQUARE**2, np.float32),
-            )  # fmt: skip
-            for begin, end in pairwise(cuts)
-            for to, first, terms in ((weight_ih, 0, E), (weight_hh, starts[0], H))
-        ],
-        threads,
-    )
+    tasks: list[Callable[[], None]] = []
+    for begin, end in pairwise(np.linspace(0, columns, threads + 1).astype(int)):
+        for to, first, terms in ((weight_ih, 0, E), (weight_hh, starts[0], H)):
+            square = np.empty(weights.SQUARE**2, np.float32)
+            arguments = (to, every, size, first, ldg, terms, columns, begin, end, square)
+            tasks.append(partial(weights.sum_transposed, *arguments))
+    run_all(tasks, threads)
     bias_ih, bias_hh = np.empty(columns, np.float32), nothing()
     weights.sum_into(bias_ih, every, size, E * ldg)
     if job.cell == layout.GRU:

@@ -158,19 +158,22 @@ class Softmax(Output):
         return states if self.projection is None else self.projection(states).to(states.dtype)
 
     def _sampled_loss(self, states: Tensor, targets: Tensor, classes: Tensor, inclusion: Tensor) -> Tensor:
-        """Returns the mean of ``-log(e^t / (e^t + sum of e^j / inclusion_j))``, over sampled classes j != t."""
-        # One lookup of all rows, in the table itself: indexing it twice, without its first row, takes 32 ms
-        # instead of 13 for 1,120 states of 400 features and 10,000 words.
-        rows, weight = torch.cat([targets, classes]), self.weight
-        if weight is None:
-            rows, weight = rows + 1, self._tied[0].weight
-        of_targets, of_classes = functional.embedding(rows, weight).split([len(targets), len(classes)])
+        """Returns the mean of ``-log(e^t / (e^t + sum of e^j / inclusion_j))``, over sampled j != t."""
+        # One lookup of all rows, in the table itself. To index it twice, without its first row, takes 32 ms
+        # instead of 19 for 1,120 states of 400 features and 10,000 words.
+        rows = torch.cat([targets, classes])
+        if self.weight is None:
+            found = functional.embedding(rows + 1, self._tied[0].weight)
+        else:
+            found = functional.embedding(rows, self.weight)
+        of_targets, of_classes = found[: len(targets)], found[len(targets) :]
         bias = self.bias[classes] - inclusion.log().to(self.bias.dtype)
         target_logits = (states * of_targets).sum(dim=1) + self.bias[targets]
         others = functional.linear(states, of_classes, bias)
         others = others.masked_fill(classes == targets[:, None], -math.inf)
         logits = torch.cat([target_logits[:, None], others], dim=1)
-        return (torch.logsumexp(logits, dim=1) - target_logits).mean()
+        loss: Tensor = (torch.logsumexp(logits, dim=1) - target_logits).mean()
+        return loss
 
     def _log_p(self, states: Tensor) -> Tensor:
         logits = functional.linear(self._projected(states), self._weight(), self.bias)
