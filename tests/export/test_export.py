@@ -22,7 +22,7 @@ from recurra.export.write import cost_in_words
 from recurra.tasks.base import PredictRequest
 from recurra.tasks.classification.experts import Combination
 from recurra.tasks.fit import Fitted
-from recurra.tasks.language.answers import following
+from recurra.tasks.language.scores import next_tokens
 from recurra.tasks.use import answers_for, load
 from tests.conftest import ROOT, Files, Run
 from tests.export.conftest import ask, client_of, run_graph
@@ -126,7 +126,7 @@ def test_measures_of_the_other_tasks_are_those_of_evaluate(
     evaluated = json.loads(run("evaluate", model, folder / data, "--no-baseline", "--json").out)
     expected = {
         "tagger": lambda: evaluated["model"]["words"]["accuracy"],
-        "language_model": lambda: evaluated["model"]["bits"],
+        "language_model": lambda: evaluated["network"]["bits"],
         "forecaster": lambda: evaluated["model"]["mae"],
     }[name]()
     assert found["value"] == pytest.approx(expected, rel=1e-4)
@@ -147,8 +147,11 @@ def test_clients_of_a_tagger(tagger: Path, tmp_path: Path) -> None:
     assert [(word["word"], word["tag"]) for word in script] == [(word["word"], word["tag"]) for word in found]
 
 
-def test_clients_of_a_language_model_go_on_from_states(language_model: Path, tmp_path: Path) -> None:
-    recurra.export_model(language_model, tmp_path / "onnx")
+def test_clients_of_a_language_model_go_on_from_states(
+    language_model: Path, tmp_path: Path, run: Run
+) -> None:
+    ran = run("export", language_model, "--out", tmp_path / "onnx")
+    assert "without the n-grams that answer beside it: perplexity" in " ".join(ran.out.split())
     bundle = load(language_model)
     model = client_of(tmp_path / "onnx").Model(tmp_path / "onnx")
     ids = model.encode("the film was")
@@ -157,8 +160,9 @@ def test_clients_of_a_language_model_go_on_from_states(language_model: Path, tmp
     for number in ids:  # token by token, with the state
         one, state = model.next_tokens([number], state)
     np.testing.assert_allclose(one, log_p, atol=1e-5)
-    (best, p), *_ = following(bundle, "the film was", 1)
-    assert float(np.exp(log_p.max())) == pytest.approx(p, abs=1e-5)
+    p = next_tokens(bundle.model, np.array(ids))  # of the network alone, which is exported
+    np.testing.assert_allclose(np.exp(log_p), p, atol=1e-5)
+    best = bundle.assets.tokenizer.word(int(p.argmax()))
     assert model.generate("the film was", 1)[0] in (best, "<start>")
     assert ask(tmp_path / "onnx", "generate", "the film was", 4) == model.generate("the film was", 4)
 

@@ -197,7 +197,7 @@ def test_a_language_model_goes_on_with_its_words(tie: bool, tmp_path: Path) -> N
         lines = [f"a {random.choice(words.split())} ball rolls" for _ in range(200)]
         (tmp_path / f"{name}.txt").write_text("\n".join(lines))
     small = {
-        "model": {"units": 8, "embedding": 8},
+        "model": {"units": 8, "embedding": 8, "experts": ["ngrams", "recurrent"] if tie else ["recurrent"]},
         "language": {"tie": tie, "bptt": 8},
         "train": {"epochs": 3, "batch_size": 8},
     }
@@ -209,7 +209,8 @@ def test_a_language_model_goes_on_with_its_words(tie: bool, tmp_path: Path) -> N
     same_weights(old, still)
     assert "violet" not in still.bundle.assets.words()
     forgotten = still.bundle.metrics["forgotten"]
-    assert (forgotten["difference"], forgotten["shown"]) == (pytest.approx(0, abs=1e-6), False)
+    if not tie:  # n-grams of the new texts are added to those of a mixture
+        assert (forgotten["difference"], forgotten["shown"]) == (pytest.approx(0, abs=1e-6), False)
     more = recurra.continue_files(
         tmp_path / "old", tmp_path / "new.txt", tmp_path / "more", settings={"train": {"epochs": 6}}
     )

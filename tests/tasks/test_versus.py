@@ -86,7 +86,9 @@ def test_language_models_are_compared_by_their_figure(tmp_path: Path) -> None:
     texts = [f"the {a} cat sat on the {b} mat" for a in "uvwxy" for b in "uvwxy"] * 3
     (tmp_path / "test.txt").write_text("\n".join(texts[:40]) + "\n")
     short, long = (
-        LanguageModel(units=6, embedding=6, epochs=2, learning_rate=rate, verbose=0).fit(texts)
+        LanguageModel(units=6, embedding=6, epochs=2, learning_rate=rate, experts="recurrent", verbose=0).fit(
+            texts
+        )
         for rate in (1e-5, 0.02)
     )
     result = recurra.compare_models(short, long, tmp_path / "test.txt")

@@ -3,6 +3,7 @@
 from recurra.config.sections import (
     Choice,
     DataConfig,
+    ExpertsConfig,
     Fraction,
     ModelConfig,
     Section,
@@ -27,6 +28,7 @@ __all__ = [
     "Choice",
     "Config",
     "DataConfig",
+    "ExpertsConfig",
     "Fraction",
     "ModelConfig",
     "Section",

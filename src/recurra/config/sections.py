@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -27,6 +29,7 @@ Activation = Literal["tanh", "relu", "identity", "linear_sigmoid"]
 Pooling = Literal["last", "mean", "max", "attention"]
 Backend = Literal["auto", "cpu", "reference", "torch"]
 Precision = Literal["float32", "bfloat16"]
+Expert = Literal["ngrams", "recurrent"]
 Labels = Literal["auto", "binary", "multiclass", "multilabel"]
 
 
@@ -286,3 +289,25 @@ class ModelConfig(Section):
         if isinstance(self.activation, list):
             return [*self.activation]
         return [self.activation or cell_named(self.cell).activation] * self.layers
+
+
+def _distinct(experts: list[Expert]) -> list[Expert]:
+    if len(set(experts)) < len(experts):
+        raise ValueError("it should name each expert once")
+    if "recurrent" not in experts:
+        raise ValueError("it should include recurrent; the n-grams alone are the baseline of every fit")
+    return experts
+
+
+class ExpertsConfig(ModelConfig):
+    """The network, and what answers beside it."""
+
+    experts: Annotated[
+        list[Expert],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        AfterValidator(_distinct),
+    ] = Field(
+        ["recurrent"],
+        description="what answers: recurrent, the network; with ngrams, an n-gram model too, and both are "
+        "combined with weights fitted on the validation rows (classification, language models)",
+    )

@@ -86,7 +86,20 @@ def plan(bundle: LanguageBundle) -> Plan:
         files={"tokenizer.json": tokenizer_file(bundle.assets.tokenizer)},
         probes=partial(_probes, bundle),
         measure=partial(_measure, bundle),
+        notes=_notes(bundle),
     )
+
+
+def _notes(bundle: LanguageBundle) -> tuple[str, ...]:
+    """Says that n-grams are not exported, and what that costs where it was measured."""
+    if bundle.assets.mixture is None:
+        return ()
+    both, alone = (bundle.metrics.get(name) for name in ("model", "network"))
+    cost = ""
+    if both and alone:
+        part = bundle.metrics.get("evaluated_on", "test")
+        cost = f": perplexity {alone['value']:.2f} instead of {both['value']:.2f} on the {part} tokens"
+    return (f"the network alone is exported, without the n-grams that answer beside it{cost}",)
 
 
 def _states(network: LanguageNetwork) -> list[tuple[str, int]]:

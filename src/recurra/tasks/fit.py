@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra import store
-from recurra.config import Config
+from recurra.config import Config, updated
 from recurra.directories import Claim
 from recurra.errors import ConfigError, OutputError
 from recurra.layers.summary import summarize
@@ -149,6 +149,8 @@ def pretrain_files(
         raise ConfigError(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
+    if config.task == "lm":  # its n-grams are of no use to a network that begins from its weights
+        config = updated(config, {"model": {"experts": ["recurrent"]}})
     files = TrainingFiles(data, valid)
     _end_if_follower(files, config, resume)
     budget = Budget(config.train.minutes, begun)

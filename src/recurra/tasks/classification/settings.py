@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from recurra.config import ModelConfig, Section, TextConfig, UnlabeledConfig
+from recurra.config import ExpertsConfig, Section, TextConfig, UnlabeledConfig
 
-__all__ = ["ClassifierConfig", "ClassifierModelConfig", "Expert", "PredictConfig"]
-
-Expert = Literal["ngrams", "recurrent"]
+__all__ = ["ClassifierConfig", "ClassifierModelConfig", "PredictConfig"]
 
 
-def _distinct(experts: list[Expert]) -> list[Expert]:
-    if len(set(experts)) < len(experts):
-        raise ValueError("it should name each expert once")
-    if "recurrent" not in experts:
-        raise ValueError("it should include recurrent; the n-grams alone are the baseline of every fit")
-    return experts
-
-
-class ClassifierModelConfig(ModelConfig):
+class ClassifierModelConfig(ExpertsConfig):
     """The model of a classifier: the network, and what answers beside it."""
 
-    experts: Annotated[
-        list[Expert],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-        AfterValidator(_distinct),
-    ] = Field(
-        ["recurrent"],
-        description="what answers, in classification: recurrent, the network; with ngrams, an n-gram model "
-        "too, and both are combined with weights fitted on the validation rows",
-    )
     pieces: bool = Field(
         False,
         description="whether the n-gram model, which is the baseline too, counts pieces of 4 characters of "

@@ -70,7 +70,7 @@ def following(bundle: LanguageBundle, text: str, count: int) -> list[tuple[str, 
     """
     count = whole_number(count, "count", least=1)
     tokenizer = bundle.assets.tokenizer
-    p = next_tokens(bundle.model, tokenizer.encode([text]).ids[0])
+    p = next_tokens(bundle.model, tokenizer.encode([text]).ids[0], bundle.assets.mixture)
     best = np.argsort(-p, kind="stable")[: min(count, len(p) - 1)].tolist()
     return [(END if id == tokenizer.start_id else tokenizer.word(id), float(p[id])) for id in best]
 
@@ -118,7 +118,14 @@ def continuations(
     ids = tokenizer.encode([text]).ids[0]
     never = (tokenizer.pad_id, tokenizer.unknown_id)
     generated = generate(
-        bundle.model, ids, count, temperature=temperature, top_k=top_k, seed=seed, never=never
+        bundle.model,
+        ids,
+        count,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        never=never,
+        mixture=bundle.assets.mixture,
     )
 
     def written(tokens: NDArray[np.int64]) -> str:
@@ -235,7 +242,7 @@ def _scored(
     """Yields each text, its ids and its log-probabilities."""
     tokenizer = bundle.assets.tokenizer
     ids = tokenizer.encode(texts).ids
-    log_p = text_log_probabilities(bundle.model, ids, end=tokenizer.start_id)
+    log_p = text_log_probabilities(bundle.model, ids, end=tokenizer.start_id, mixture=bundle.assets.mixture)
     yield from zip(texts, ids, log_p, strict=True)
 
 

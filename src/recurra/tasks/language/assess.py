@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from recurra.io.tokenizer import TextTokenizer
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.card import network_name, report_comparison
-from recurra.tasks.language.baseline import NgramModel, unigram_log_probability
+from recurra.tasks.language.baseline import LanguageBaseline, unigram_log_probability
+from recurra.tasks.language.experts import mixture_sentence
 from recurra.tasks.language.figures import (
     Perplexity,
     PerplexityComparison,
@@ -20,25 +20,16 @@ from recurra.tasks.language.figures import (
     compare_perplexity,
     perplexity,
 )
+from recurra.tasks.language.mixture import Mixture
 from recurra.tasks.language.network import LanguageBundle
-from recurra.tasks.language.prepare import LanguageData, stream_of
+from recurra.tasks.language.prepare import stream_of
 from recurra.tasks.language.scores import stream_log_probability
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.texts import Part
 
-__all__ = ["Band", "LanguageAssessment", "LanguageBaseline", "assess", "fit_baseline", "report_assessment"]
+__all__ = ["Band", "LanguageAssessment", "assess", "report_assessment"]
 
-_MAX_TOKENS = 20_000_000  # training tokens for the n-grams: counting them takes about 3 GB
 _BANDS = ((1, 10), (11, 100), (101, 1_000), (1_001, 10_000), (10_001, None))
-
-
-@dataclass(frozen=True)
-class LanguageBaseline:
-    """The n-gram model and the token counts of the training part."""
-
-    ngrams: NgramModel
-    counts: NDArray[np.int64]
-    note: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,15 @@ class Band:
 
 @dataclass(frozen=True)
 class LanguageAssessment:
-    """Metrics on one part of the data; ``unit`` is the kind of token: word, piece or character."""
+    """Metrics on one part of the data.
+
+    Attributes:
+        unit: the kind of token: word, piece or character.
+        model: the perplexity of what the model answers.
+        network: that of the network alone, where it answers in a mixture.
+        network_name: the name of the network, such as ``the LSTM``.
+        mixture: the mixture; None if the network answers alone.
+    """
 
     part: str
     unit: str
@@ -66,6 +65,17 @@ class LanguageAssessment:
     unigram: Perplexity | None
     comparison: PerplexityComparison | None
     bands: list[Band]
+    network: Perplexity | None = None
+    network_name: str = ""
+    mixture: Mixture | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the model is, for titles, such as ``LSTM language model``."""
+        network = self.network_name.removeprefix("the ")
+        if self.mixture is None:
+            return f"{network} language model"
+        return f"{network} and {self.mixture.ngrams.order}-gram language model"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the metrics for ``metrics.json`` and ``--json``."""
@@ -78,23 +88,9 @@ class LanguageAssessment:
             "baseline": {"order": self.order, **self.baseline.model_dump()} if self.baseline else None,
             "unigram": self.unigram.model_dump() if self.unigram else None,
             "comparison": self.comparison.model_dump() if self.comparison else None,
+            "experts": None if self.mixture is None else self.mixture.as_json(),
+            "network": self.network.model_dump() if self.network else None,
         }
-
-
-def fit_baseline(prepared: LanguageData, reporter: Reporter) -> LanguageBaseline:
-    """Counts the n-grams of the tokens that the network was trained on (at most the first 20 million)."""
-    start = time.perf_counter()
-    language, tokenizer = prepared.config.language, prepared.assets.tokenizer
-    order = language.ngram or (9 if tokenizer.config.level == "character" else 5)
-    stream = stream_of(prepared.train)
-    count = min(len(stream), _MAX_TOKENS)
-    ngrams = NgramModel(order, tokenizer.vocab_size, tokenizer.start_id).fit(stream.read(0, count))
-    note = "" if count == len(stream) else f"of the first {count:,} of {stream.targets:,} training tokens"
-    reporter.note(
-        f"baseline (interpolated modified Kneser-Ney {order}-grams): {time.perf_counter() - start:.1f} s"
-        + (f"; {note}" if note else "")
-    )
-    return LanguageBaseline(ngrams, stream.counts(tokenizer.vocab_size), note)
 
 
 def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> LanguageAssessment:
@@ -106,16 +102,21 @@ def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> Langua
     stream = stream_of(part)
     blocks = blocks_of(stream.starts)
     log_probability = stream_log_probability(bundle.model, stream)
-    name = network_name(bundle.config.model)
+    network = name = network_name(bundle.config.model)
+    mixture, alone = bundle.assets.mixture, None
+    if mixture is not None:
+        name = "the combined model"
+        alone = perplexity(log_probability, blocks)
+        log_probability = mixture.mixed(log_probability, stream.read(0, len(stream)))
     baseline_perplexity = unigram = comparison = None
     bands: list[Band] = []
     if baseline is not None:
         tokens = stream.read(0, len(stream))
         ngrams = baseline.ngrams.log_probability(tokens)
         baseline_perplexity = perplexity(ngrams, blocks)
-        unigram = perplexity(unigram_log_probability(baseline.counts, tokens[1:]), blocks)
         title = f"the {baseline.ngrams.order}-gram baseline"
         comparison = compare_perplexity(log_probability, ngrams, blocks, name, title)
+        unigram = perplexity(unigram_log_probability(baseline.counts, tokens[1:]), blocks)
         bands = _bands(tokens[1:], baseline.counts, log_probability, ngrams)
     return LanguageAssessment(
         part=part.name,
@@ -129,12 +130,17 @@ def assess(bundle: LanguageBundle, part: Part, options: AssessOptions) -> Langua
         unigram=unigram,
         comparison=comparison,
         bands=bands,
+        network=alone,
+        network_name=network,
+        mixture=mixture,
     )
 
 
 def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> None:
     """Reports the metrics as a table, and the comparison as a sentence."""
     columns = [(assessment.model_name.removeprefix("the "), assessment.model)]
+    if assessment.network is not None:
+        columns.append((f"{assessment.network_name.removeprefix('the ')} alone", assessment.network))
     if assessment.baseline is not None:
         columns.append((f"{assessment.order}-gram baseline", assessment.baseline))
     if assessment.unigram is not None:
@@ -146,6 +152,8 @@ def report_assessment(assessment: LanguageAssessment, reporter: Reporter) -> Non
     ]
     header = [f"{assessment.part}, {assessment.model.tokens:,} tokens", *(name for name, _ in columns)]
     reporter.table("", header, rows)
+    if assessment.mixture is not None:
+        reporter.note(mixture_sentence(assessment.mixture, assessment.network_name))
     report_comparison(assessment.comparison, reporter)
 
 

@@ -6,12 +6,14 @@ at the beginning of a text keep their counts, since no token precedes them (as i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NgramModel", "unigram_log_probability"]
+__all__ = ["LanguageBaseline", "NgramModel", "unigram_log_probability"]
 
 _FALLBACK = (0.5, 1.0, 1.5)  # as in KenLM, if there are too few n-grams to estimate discounts
 _CHUNK = 1 << 20  # tokens that are processed at once
@@ -55,6 +57,8 @@ class NgramModel:
         self.order = order
         self.vocab_size = vocab_size
         self.end = end
+        self.counts = np.zeros(vocab_size, np.int64)
+        """How often each token was a target in ``fit``."""
         self._orders: list[_Order] = []
 
     def fit(self, stream: NDArray[np.integer]) -> NgramModel:
@@ -62,7 +66,7 @@ class NgramModel:
         tokens = self._checked(stream)
         grams = tokens  # index of the n-gram that ends at each position; of a unigram: its token
         keys = np.arange(self.vocab_size)
-        counts = np.bincount(tokens[1:], minlength=self.vocab_size)
+        self.counts = counts = np.bincount(tokens[1:], minlength=self.vocab_size)
         starts_text = np.zeros(self.vocab_size, bool)
         contexts = 1
         self._orders = []
@@ -84,10 +88,47 @@ class NgramModel:
         self._orders.append(self._smoothed(keys, counts, contexts))
         return self
 
+    def joined(self, other: NgramModel) -> NgramModel:
+        """Returns the model of the texts of both, which have one vocabulary and order, as `fit` would.
+
+        Raises:
+            ValueError: the models differ in vocabulary or order.
+        """
+        if (self.order, self.vocab_size, self.end) != (other.order, other.vocab_size, other.end):
+            raise ValueError("the models differ in vocabulary or order")
+        V, pair = self.vocab_size, (self, other)
+        places = [np.arange(V), np.arange(V)]  # of the n-grams of each model in the joined one
+        keys = suffixes = firsts = np.arange(V)  # of the joined n-grams of one length
+        counts = self.counts + other.counts
+        contexts, result = 1, NgramModel(self.order, V, self.end)
+        result.counts = counts
+        for length in range(2, self.order + 1):
+            orders = [model._orders[length - 1] for model in pair]
+            both = [place[o.keys // V] * V + o.keys % V for place, o in zip(places, orders, strict=True)]
+            longer = np.union1d(*both)
+            longer_places = [np.searchsorted(longer, each) for each in both]
+            raw = np.zeros(len(longer), np.int64)
+            for place, order in zip(longer_places, orders, strict=True):
+                raw[place] += order.counts
+            context, word = longer // V, longer % V
+            longer_suffixes = word if length == 2 else np.searchsorted(keys, suffixes[context] * V + word)
+            # Counts of shorter n-grams are those of the different tokens before them, but at the start of a text.
+            at_start = firsts == self.end if length > 2 else np.zeros(V, bool)
+            before = np.bincount(longer_suffixes, minlength=len(keys))
+            result._orders.append(self._smoothed(keys, np.where(at_start, counts, before), contexts))
+            contexts, keys, counts, places = len(keys), longer, raw, longer_places
+            suffixes, firsts = longer_suffixes, firsts[context]
+        result._orders.append(self._smoothed(keys, counts, contexts))
+        return result
+
     def log_probability(self, stream: NDArray[np.integer]) -> Floats:
         """Returns the natural log-probability, of shape (N - 1,), of each token of a stream but the first."""
+        return self.scored(stream)[0]
+
+    def scored(self, stream: NDArray[np.integer]) -> tuple[Floats, Ids]:
+        """Returns `log_probability`, and how many of the tokens before are known, from 0 to ``order - 1``."""
         tokens = self._checked(stream)
-        result = np.empty(len(tokens) - 1)
+        result, known = np.empty(len(tokens) - 1), np.empty(len(tokens) - 1, np.int64)
         for start in range(1, len(tokens), _CHUNK):
             # A chunk includes the tokens before it as context.
             first = max(0, start - self.order)
@@ -96,25 +137,98 @@ class NgramModel:
             for length in range(2, self.order + 1):
                 contexts.append(self._contexts(grams, chunk, length)[1:])
                 grams = self._grams(grams, chunk, length)
-            log_p = np.log(self._probability(contexts, chunk[1:]))
-            result[start - 1 : start - 1 + _CHUNK] = log_p[start - first - 1 :]
-        return result
+            p, found = self._probability(contexts, chunk[1:])
+            result[start - 1 : start - 1 + _CHUNK] = np.log(p)[start - first - 1 :]
+            known[start - 1 : start - 1 + _CHUNK] = found[start - first - 1 :]
+        return result, known
 
-    def _probability(self, contexts: list[Ids], words: Ids) -> Floats:
+    def following(self, tokens: NDArray[np.integer]) -> tuple[Floats, int]:
+        """Returns the probability (V,) of each token after the tokens (T,) of a text, and how many are known.
+
+        Example:
+            >>> model = NgramModel(3, vocab_size=6).fit(np.array([1, 2, 3, 1, 2, 3, 1, 2, 4, 1]))
+            >>> p, known = model.following(np.array([1, 2]))
+            >>> p.round(2).tolist(), known
+            ([0.0, 0.08, 0.05, 0.51, 0.34, 0.02], 2)
+        """
+        last = np.asarray(tokens, np.int64)[-self.order :]
+        chunk = grams = np.append(last, self.end)  # whatever comes next
+        p, known = np.full(self.vocab_size, 1.0 / (self.vocab_size - 1)), -1
+        p[0] = 0.0
+        for length, order in enumerate(self._orders, 1):
+            if not len(order.keys):
+                break
+            row = 0
+            if length > 1:
+                row = int(self._contexts(grams, chunk, length)[-1])
+                grams = self._grams(grams, chunk, length)
+            if row < 0 or order.total[row] <= 0:
+                continue
+            begin, end = np.searchsorted(order.keys, [row * self.vocab_size, (row + 1) * self.vocab_size])
+            words = order.keys[begin:end] - row * self.vocab_size
+            counts = order.counts[begin:end]
+            p *= order.backoff[row]
+            p[words] += np.maximum(counts - order.discounts[np.minimum(counts, 3)], 0.0) / order.total[row]
+            known += 1
+        return p, max(known, 0)
+
+    @property
+    def size(self) -> int:
+        """The number of n-grams of all orders."""
+        return sum(len(order.keys) for order in self._orders)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Returns the n-grams and their counts by name, for a file; the rest follows from them."""
+        arrays: dict[str, NDArray[Any]] = {"tokens": self.counts}
+        for length, order in enumerate(self._orders, 1):
+            if length > 1:  # of unigrams they are all tokens
+                arrays[f"keys_{length}"] = order.keys
+            arrays[f"counts_{length}"] = order.counts.astype(np.uint32)
+        return arrays
+
+    @classmethod
+    def from_state(
+        cls, order: int, vocab_size: int, end: int, arrays: Mapping[str, NDArray[Any]]
+    ) -> NgramModel:
+        """Returns the model whose `state` was ``arrays``.
+
+        Raises:
+            KeyError: an array is missing.
+            ValueError: the arrays are not those of a model of this order and vocabulary.
+        """
+        if not 2 <= order <= 32:
+            raise ValueError(f"the order is {order}")
+        model, contexts = cls(order, vocab_size, end), 1
+        model.counts = np.asarray(arrays["tokens"], np.int64)
+        if model.counts.shape != (vocab_size,) or (model.counts < 0).any():
+            raise ValueError("the counts are not those of the tokens")
+        for length in range(1, order + 1):
+            counts = np.asarray(arrays[f"counts_{length}"]).astype(np.int64)
+            keys = np.arange(vocab_size) if length == 1 else np.asarray(arrays[f"keys_{length}"], np.int64)
+            if keys.ndim != 1 or keys.shape != counts.shape or (counts < 0).any():
+                raise ValueError(f"the {length}-grams do not fit their counts")
+            if len(keys) and (keys[0] < 0 or keys[-1] >= contexts * vocab_size or (np.diff(keys) <= 0).any()):
+                raise ValueError(f"the {length}-grams are not in order")
+            model._orders.append(model._smoothed(keys, counts, contexts))
+            contexts = len(keys)
+        return model
+
+    def _probability(self, contexts: list[Ids], words: Ids) -> tuple[Floats, Ids]:
         """Adds, from the lowest order up, the discounted share and the backoff share of the lower order."""
-        p = np.full(len(words), 1.0 / (self.vocab_size - 1))
+        p, longest = np.full(len(words), 1.0 / (self.vocab_size - 1)), np.full(len(words), -1, np.int64)
         for order, context in zip(self._orders, contexts, strict=True):
             if not len(order.keys):  # all texts are shorter
                 break
             known = context >= 0
             known[known] = order.total[context[known]] > 0
+            longest += known
             index, present = _look_up(order.keys, context * self.vocab_size + words)
             count = np.where(present & known, order.counts[index], 0)
             discounted = np.maximum(count - order.discounts[np.minimum(count, 3)], 0.0)
             row = np.where(known, context, 0)
             total = np.where(known, order.total[row], 1.0)
             p = np.where(known, discounted / total + order.backoff[row] * p, p)
-        return p
+        return p, np.maximum(longest, 0)
 
     def _contexts(self, grams: Ids, tokens: Ids, length: int) -> Ids:
         """Returns the index of the context (``length - 1`` tokens) of each position; -1 if there is none."""
@@ -144,6 +258,15 @@ class NgramModel:
         if len(tokens) < 2 or tokens.min() < 1 or tokens.max() >= self.vocab_size:
             raise ValueError(f"a stream must have at least 2 tokens, from 1 to {self.vocab_size - 1}")
         return tokens
+
+
+@dataclass(frozen=True)
+class LanguageBaseline:
+    """The n-gram model and the token counts of the training part."""
+
+    ngrams: NgramModel
+    counts: NDArray[np.int64]
+    note: str
 
 
 def unigram_log_probability(counts: NDArray[np.integer], tokens: NDArray[np.integer]) -> Floats:

@@ -18,7 +18,8 @@ from recurra.tasks.estimator import RECIPE, RecurrentEstimator, TextFields
 from recurra.tasks.inputs import one_text, texts_of
 from recurra.tasks.language import INFO
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.network import LanguageAssets, LanguageBundle, LanguageNetwork
+from recurra.tasks.language.assets import LanguageAssets
+from recurra.tasks.language.network import LanguageBundle, LanguageNetwork
 from recurra.tasks.language.prepare import LanguageData, check_settings, hold_out
 from recurra.tasks.language.scores import text_log_probabilities
 from recurra.tasks.language.settings import LanguageModelConfig
@@ -65,6 +66,7 @@ class LanguageModel(TextFields, RecurrentEstimator):
     cutoffs: Sequence[int] | None = setting("language")
     ngram: int | None = setting("language")
     word_dropout: float | None = setting("model")
+    experts: str | Sequence[str] | None = setting("model")
 
     def fit(
         self,
@@ -209,7 +211,8 @@ class LanguageModel(TextFields, RecurrentEstimator):
             raise DataError("there is no text")
         tokenizer = self.bundle_.assets.tokenizer
         ids = tokenizer.encode(texts).ids
-        return text_log_probabilities(self.bundle_.model, ids, end=tokenizer.start_id)
+        mixture = self.bundle_.assets.mixture
+        return text_log_probabilities(self.bundle_.model, ids, end=tokenizer.start_id, mixture=mixture)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -15,12 +15,12 @@ from recurra.io.tokenizer import TextTokenizer
 from recurra.layers import Embedding, States, TrainedRows, WordDropout, sequence_mask
 from recurra.layers.network import LayerInfo, Network, layer_info_of, recurrent_stack
 from recurra.store import Bundle
+from recurra.tasks.language.assets import LanguageAssets
 from recurra.tasks.language.output_softmax import AdaptiveSoftmax, Output, Softmax
 from recurra.tasks.language.settings import LanguageConfig, LanguageModelConfig
 from recurra.tasks.language.streams import StreamBatch
-from recurra.tasks.texts import TextAssets
 
-__all__ = ["LanguageAssets", "LanguageBundle", "LanguageNetwork", "StreamObjective", "build", "refuse_unfit"]
+__all__ = ["LanguageBundle", "LanguageNetwork", "StreamObjective", "build", "refuse_unfit"]
 
 
 class LanguageNetwork(Network):
@@ -99,7 +99,6 @@ class LanguageNetwork(Network):
         return [*rows, LayerInfo("output", self.output.kind, shape, list(self.output.parameters()))]
 
 
-LanguageAssets: TypeAlias = TextAssets
 LanguageBundle: TypeAlias = Bundle[LanguageModelConfig, LanguageNetwork, LanguageAssets]
 
 

@@ -15,7 +15,8 @@ from recurra.io.formats import Skipped, Source, format_named, read
 from recurra.io.splits import divide
 from recurra.io.tokenizer import SPECIALS, UNKNOWN, TextTokenizer
 from recurra.tasks.base import Prepared
-from recurra.tasks.language.network import LanguageAssets, LanguageBundle, refuse_unfit
+from recurra.tasks.language.assets import LanguageAssets
+from recurra.tasks.language.network import LanguageBundle, refuse_unfit
 from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.language.streams import Streams, TokenStream
 from recurra.tasks.reporter import Reporter
@@ -90,7 +91,7 @@ def continued(
     """Returns new texts with the vocabulary of a model, which is trained further on them.
 
     Words that it does not have stay unknown: the output has weights for each word, and perplexities can be
-    compared only where the words are the same.
+    compared only where the words are the same. The n-grams are those of the former and the new texts.
 
     Raises:
         DataError: a file can't be used.
@@ -100,7 +101,8 @@ def continued(
     reporter.facts({"vocabulary": f"{tokenizer.vocab_size:,} entries of the model"})
     parts, key = encoded_parts(source, rows, tokenizer, None, config, reporter, valid=valid, test=test)
     _report_parts(parts, config, reporter)
-    return Prepared(config, LanguageAssets(tokenizer, source), *parts, key, goes_on=True)
+    assets = LanguageAssets(tokenizer, source, bundle.assets.mixture)
+    return Prepared(config, assets, *parts, key, goes_on=True)
 
 
 def _read(

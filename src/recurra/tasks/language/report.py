@@ -9,7 +9,9 @@ import numpy as np
 from recurra.measure.report import Bar, ReportTable, Section
 from recurra.tasks.card import model_card, part_row, use_in_card, verdict_fields
 from recurra.tasks.language.answers import continuation, following
-from recurra.tasks.language.assess import LanguageAssessment, LanguageBaseline, span
+from recurra.tasks.language.assess import LanguageAssessment, span
+from recurra.tasks.language.baseline import LanguageBaseline
+from recurra.tasks.language.experts import mixture_sentence
 from recurra.tasks.language.figures import Perplexity
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
@@ -34,7 +36,7 @@ def fit_fields(
     """Returns the fields of the report of a fit that show data and training."""
     config, tokenizer = bundle.config, bundle.assets.tokenizer
     return {
-        "title": f"{assessment.model_name.removeprefix('the ')} language model of {prepared.source_name}",
+        "title": f"{assessment.kind} of {prepared.source_name}",
         "curves": {
             "loss": "Loss, in nats per token: lower is better",
             "perplexity": "Perplexity: lower is better",
@@ -55,12 +57,15 @@ def report_fields(
     """Returns the fields of a report that show an assessment on the file called ``name``."""
     model, title = assessment.model, assessment.model_name.removeprefix("the ")
     named: list[tuple[str, Perplexity, Literal["model", "baseline", "majority"]]] = [(title, model, "model")]
+    if assessment.network is not None:
+        alone = f"{assessment.network_name.removeprefix('the ')} alone"
+        named.append((alone, assessment.network, "model"))
     if assessment.baseline is not None:
         named.append((f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline, "baseline"))
     if assessment.unigram is not None:
         named.append(("Token frequencies", assessment.unigram, "majority"))
     return {
-        "title": f"{title} language model on {name}",
+        "title": f"{assessment.kind} on {name}",
         "lead": f"On {model.tokens:,} {assessment.part} tokens {assessment.model_name} has a perplexity of "
         f"{model.value:,.2f}: {model.bits:.3f} bits per {assessment.unit}.",
         **verdict_fields(assessment.comparison),
@@ -76,29 +81,62 @@ def report_fields(
             for name, figures, style in named
         ],
         "bars_label": f"Perplexity per {assessment.unit}: lower is better",
-        "sections": [*_by_rank(assessment, baseline.note if baseline else ""), _samples(bundle, assessment)],
+        "sections": [
+            *_experts(assessment),
+            *_by_rank(assessment, baseline.note if baseline else ""),
+            _samples(bundle, assessment),
+        ],
     }
 
 
 def card(bundle: LanguageBundle, assessment: LanguageAssessment) -> str:
     """Returns the model card."""
-    name, unit, model = assessment.model_name, assessment.unit, assessment.model
+    name, unit, model, mixture = (
+        assessment.model_name, assessment.unit, assessment.model, assessment.mixture,
+    )  # fmt: skip
     tokens = f"on {model.tokens:,} {assessment.part} tokens"
     table = [[tokens, "perplexity (95% interval)", f"bits per {unit}"]]
-    named = ((name, model), (f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline))
+    named = (
+        (name, model),
+        (f"{assessment.network_name} alone", assessment.network),
+        (f"{assessment.order}-grams (Kneser-Ney)", assessment.baseline),
+    )
     table += [[label, _formatted(m), f"{m.bits:.3f}"] for label, m in named if m is not None]
     return model_card(
         bundle,
-        title=f"{name.removeprefix('the ')} language model",
+        title=assessment.kind,
         kind="A language model",
         table=table,
         verdict=assessment.comparison.sentence if assessment.comparison else "",
+        note=f"\n{mixture_sentence(mixture, assessment.network_name)}\n" if mixture is not None else "",
         use=use_in_card(USE),
         limits=f"""\
 The vocabulary has {bundle.assets.tokenizer.vocab_size:,} entries of the training texts; the probabilities
 reflect these texts. Generated text may be fluent, but is not reliable.
 """,
     )
+
+
+def _experts(assessment: LanguageAssessment) -> list[Section]:
+    mixture = assessment.mixture
+    if mixture is None:
+        return []
+    network = assessment.network_name.removeprefix("the ")
+    order = mixture.ngrams.order
+    rows = [[f"{n} of {order - 1}", f"{100 * share:.1f}%"] for n, share in enumerate(mixture.shares)]
+    return [
+        Section(
+            anchor="experts",
+            title="Experts",
+            paragraphs=[mixture_sentence(mixture, assessment.network_name)],
+            tables=[ReportTable(header=["known preceding tokens", f"share of the {network}"], rows=rows)],
+            notes=[
+                "The probability of a token is the share times that of the network, plus the rest times "
+                "that of the n-grams. The shares are those with the greatest likelihood on the validation "
+                "tokens."
+            ],
+        )
+    ]
 
 
 def _by_rank(assessment: LanguageAssessment, baseline_note: str) -> list[Section]:

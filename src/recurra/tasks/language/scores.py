@@ -14,6 +14,7 @@ from recurra.io.batcher import Batches
 from recurra.io.examples import Examples
 from recurra.layers import States
 from recurra.layers.network import measuring
+from recurra.tasks.language.mixture import Mixture
 from recurra.tasks.language.network import LanguageNetwork
 from recurra.tasks.language.streams import StreamBatch, TextStreams, TokenStream
 
@@ -24,19 +25,29 @@ _TOKENS_A_ROW = 2_000  # minimum length of a parallel row of a stream, since row
 _ROWS = 64
 
 
-def stream_log_probability(model: LanguageNetwork, stream: TokenStream) -> NDArray[np.float32]:
+def stream_log_probability(
+    model: LanguageNetwork, stream: TokenStream, mixture: Mixture | None = None
+) -> NDArray[np.float32]:
     """Returns the natural log-probability (targets,) of every token of a stream given the tokens before.
 
     The stream is split into up to 64 parallel parts of at least 2,000 tokens. Each part starts with a text
-    and has no context from the parts before. Softmax is over all tokens, without dropout.
+    and has no context from the parts before. Softmax is over all tokens, without dropout. The n-grams of a
+    mixture have the context of the same text only.
     """
     rows = max(1, min(_ROWS, stream.targets // _TOKENS_A_ROW))
     windows = TextStreams(stream, rows, _WINDOW)
-    return np.asarray(windows.gather(_log_p_of(model, windows.epoch(0))), np.float32)
+    found = np.asarray(windows.gather(_log_p_of(model, windows.epoch(0))), np.float32)
+    if mixture is None or not len(found):
+        return found
+    return mixture.mixed(found, stream.read(0, len(stream)))
 
 
 def text_log_probabilities(
-    model: LanguageNetwork, texts: Sequence[NDArray[np.integer]], *, end: int = 1
+    model: LanguageNetwork,
+    texts: Sequence[NDArray[np.integer]],
+    *,
+    end: int = 1,
+    mixture: Mixture | None = None,
 ) -> list[NDArray[np.float32]]:
     """Returns the natural log-probabilities (T,) of each text: of its tokens but the first, and of its end.
 
@@ -58,14 +69,21 @@ def text_log_probabilities(
         joined = np.concatenate(_log_p_of(model, windows), axis=1)
         for row, index in enumerate(batch.rows.tolist()):
             result[index] = joined[row, : int(lengths[row])].astype(np.float32)
+    if mixture is not None and len(texts):
+        # each text begins with the token that ends the one before: they are one stream
+        found = mixture.mixed(np.concatenate(result), np.concatenate([*texts, [end]]))
+        result = np.split(found, np.cumsum([len(log_p) for log_p in result])[:-1])
     return result
 
 
-def next_tokens(model: LanguageNetwork, ids: NDArray[np.integer]) -> NDArray[np.float32]:
+def next_tokens(
+    model: LanguageNetwork, ids: NDArray[np.integer], mixture: Mixture | None = None
+) -> NDArray[np.float32]:
     """Returns the probability of each next token, of shape (V,), after token ids of shape (T,)."""
     tokens = torch.from_numpy(np.asarray(ids, np.int64))
     with measuring(model) as device:
-        return np.asarray(_next_log_p(model, tokens, None, device)[0].exp().float().cpu())
+        log_p = np.asarray(_next_log_p(model, tokens, None, device)[0].float().cpu())
+    return np.exp(log_p if mixture is None else mixture.following(log_p, ids))
 
 
 def generate(
@@ -77,6 +95,7 @@ def generate(
     top_k: int | None = None,
     seed: int = 0,
     never: Sequence[int] = (0,),
+    mixture: Mixture | None = None,
 ) -> Iterator[int]:
     """Yields ``count`` tokens, each sampled from the model given all tokens before it.
 
@@ -87,10 +106,13 @@ def generate(
     random = torch.Generator().manual_seed(seed)
     tokens = torch.from_numpy(np.asarray(ids, np.int64))
     state: States | None = None
+    before = np.asarray(ids, np.int64)
     for _ in range(count):
         with measuring(model) as device:
             log_p, state = _next_log_p(model, tokens, state, device)
             logits = log_p.float().cpu()
+            if mixture is not None:
+                logits = torch.from_numpy(mixture.following(logits.numpy(), before))
             logits[list(never)] = -torch.inf
             if top_k is not None and top_k < len(logits):
                 logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
@@ -100,6 +122,8 @@ def generate(
                 token = int(torch.multinomial(torch.softmax(logits / temperature, 0), 1, generator=random))
         yield token
         tokens = torch.tensor([token])
+        if mixture is not None:
+            before = np.append(before, token)[-mixture.ngrams.order :]
 
 
 def _next_log_p(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recurra.config import Section, TextConfig
+from recurra.config import ExpertsConfig, Section, TextConfig
 
 __all__ = ["LanguageConfig", "LanguageModelConfig"]
 
@@ -56,4 +56,5 @@ class LanguageModelConfig(TextConfig):
     """All settings of a language model."""
 
     task: Literal["lm"] = "lm"
+    model: ExpertsConfig = ExpertsConfig()
     language: LanguageConfig = LanguageConfig()

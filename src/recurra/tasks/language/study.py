@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.measure.study import Criterion, Scores
-from recurra.tasks.language.assess import LanguageBaseline
+from recurra.tasks.language.baseline import LanguageBaseline
 from recurra.tasks.language.figures import BLOCKS
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
@@ -55,7 +55,7 @@ def smaller(data: StudyData, size: int) -> dict[str, Any]:
 
 def score(bundle: LanguageBundle, part: Part) -> Scores:
     """The negative log-likelihood of each block of texts."""
-    return _scores(part, stream_log_probability(bundle.model, stream_of(part)))
+    return _scores(part, stream_log_probability(bundle.model, stream_of(part), bundle.assets.mixture))
 
 
 def score_baseline(baseline: LanguageBaseline, prepared: LanguageData, part: Part) -> Scores:

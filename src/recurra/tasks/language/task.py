@@ -15,10 +15,11 @@ from recurra.io.tokenizer import Encoded
 from recurra.measure.shift import Profile
 from recurra.tasks.base import PredictRequest, Task, TrainingSetup
 from recurra.tasks.language.answers import answer
-from recurra.tasks.language.assess import assess, fit_baseline, report_assessment
+from recurra.tasks.language.assess import assess, report_assessment
+from recurra.tasks.language.assets import LanguageAssets
 from recurra.tasks.language.check import check_files
+from recurra.tasks.language.experts import calibrate, fit_baseline, own_baseline, report_experts
 from recurra.tasks.language.network import (
-    LanguageAssets,
     LanguageBundle,
     LanguageNetwork,
     StreamObjective,
@@ -89,7 +90,7 @@ def profile_file(bundle: LanguageBundle, request: PredictRequest) -> Profile:
 
 def _surprise(bundle: LanguageBundle, texts: Sequence[str], encoded: Encoded) -> Answered:
     end = bundle.assets.tokenizer.start_id
-    log_p = text_log_probabilities(bundle.model, encoded.ids, end=end)
+    log_p = text_log_probabilities(bundle.model, encoded.ids, end=end, mixture=bundle.assets.mixture)
     return {"bits per token": np.array([-float(one.mean()) / math.log(2) for one in log_p])}, {}
 
 
@@ -101,6 +102,9 @@ TASK: Task[LanguageData, LanguageBundle] = Task(
     vocabulary=text_vocabulary,
     open_file=open_file,
     fit_baseline=fit_baseline,
+    own_baseline=own_baseline,
+    report_parts=report_experts,
+    calibrate=calibrate,
     assess=assess,
     report_assessment=report_assessment,
     report_fields=report_fields,
