@@ -141,7 +141,7 @@ def trained(
     start = time.process_time()
     settings: dict[str, Any] = {**SETTINGS, "epochs": epochs}
     settings["settings"] = {"model": {"initial_weights": weights}}
-    model = LanguageModel(cell=cell, random_state=seed, **settings)
+    model = LanguageModel(cell=cell, experts="recurrent", random_state=seed, **settings)
     model.fit(train, validation_data=valid)
     tokenizer = model.bundle_.assets.tokenizer
     numbers = {tokenizer.word(id): id for id in range(tokenizer.vocab_size)}

@@ -91,8 +91,8 @@ SETS = {
         "PTB", "language-model", treebank,
         (
             "tokenizer.level=whitespace", "tokenizer.vocab_size=10001", "model.units=128",
-            "model.embedding=128", "model.layers=1", "language.samples=1000", "train.epochs=3",
-            "train.batch_size=20",
+            "model.embedding=128", "model.layers=1", "model.experts=recurrent", "language.samples=1000",
+            "train.epochs=3", "train.batch_size=20",
         ), 2,
     ),
 }  # fmt: skip
