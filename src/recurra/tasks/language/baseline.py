@@ -112,7 +112,7 @@ class NgramModel:
                 raw[place] += order.counts
             context, word = longer // V, longer % V
             longer_suffixes = word if length == 2 else np.searchsorted(keys, suffixes[context] * V + word)
-            # Counts of shorter n-grams are those of the different tokens before them, but at the start of a text.
+            # Shorter n-grams count the different tokens before them, but at the start of a text.
             at_start = firsts == self.end if length > 2 else np.zeros(V, bool)
             before = np.bincount(longer_suffixes, minlength=len(keys))
             result._orders.append(self._smoothed(keys, np.where(at_start, counts, before), contexts))
