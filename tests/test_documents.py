@@ -123,7 +123,7 @@ def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
             results["sample"][language][system] for system in ("lstm", "baseline")
         ]
 
-    small = next(row for row in measured("perplexity.jsonl") if row["size"] == "small")
+    small = [row for row in measured("perplexity.jsonl") if row["size"] == "small"][-1]
     assert results["language"]["perplexity"] == f"{small['test']:.1f}"
     assert [results["language"][end] for end in ("low", "high")] == [
         f"{x:.0f}" for x in small["test_interval"]
