@@ -226,10 +226,10 @@ class Figures(NamedTuple):
 
 
 def figures(rows: list[Row]) -> list[Figures]:
-    """Returns the figures of each set, in the order of `SETS`."""
+    """Returns the figures of each set, in the order of `SETS`; of a seed that was run twice, the newest."""
     found = []
     for name, data_set in SETS.items():
-        some = [row for row in rows if row["set"] == name]
+        some = [*{row["seed"]: row for row in rows if row["set"] == name}.values()]
         if not some:
             continue
 

@@ -4,7 +4,6 @@
     python benchmarks/perplexity.py small           # 2 x 200, the size of Zaremba et al. 2014, small
     python benchmarks/perplexity.py small --set language.output=full
     python benchmarks/perplexity.py medium --epochs 20
-    python benchmarks/perplexity.py mixture MODEL   # n-grams beside the network of a saved model
     python benchmarks/perplexity.py table           # of the results so far
 
 The text is Mikolov's version: 10,000 words with `<unk>` and the end of a sentence, 929,589 training tokens.
@@ -19,21 +18,18 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recurra.config import Config, load_recipe, parse_set, updated
+from recurra.config import Config, load_recipe, parse_set
 from recurra.runtime import facts
 from recurra.tasks.base import AssessOptions
 from recurra.tasks.fit import fit_files
 from recurra.tasks.language.assess import LanguageAssessment, assess
-from recurra.tasks.language.experts import calibrate
 from recurra.tasks.language.prepare import prepare
 from recurra.tasks.reporter import Reporter
 from recurra.tasks.settings import build_config
-from recurra.tasks.use import load
 
 RESULTS = Path(__file__).parent / "results" / "perplexity.jsonl"
 TEXT = {"tokenizer": {"level": "whitespace", "vocab_size": 10_001}}
@@ -67,8 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=[*SIZES, "mixture", "table"])
-    parser.add_argument("saved", nargs="?", type=Path, help="the directory of a model, for mixture")
+    parser.add_argument("what", choices=[*SIZES, "table"])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -76,57 +71,15 @@ def main() -> None:
     if arguments.what == "table":
         print(table(arguments.results))
         return
-    if arguments.what == "mixture":
-        added(read(arguments.results)[-1], arguments.saved, arguments.results)
-        return
     changes = [parse_set(assignment) for assignment in arguments.set]
     if arguments.epochs:
         changes.append({"train": {"epochs": arguments.epochs}})
     config = build_config(load_recipe("language-model"), TEXT, SIZES[arguments.what], *changes)
-    write(measured(arguments.what, config, arguments.set), arguments.results)
-
-
-def write(row: dict[str, Any], results: Path) -> None:
-    """Appends a row to the results and prints it."""
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a", encoding="utf-8") as file:
+    row = measured(arguments.what, config, arguments.set)
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     print(json.dumps(row))
-
-
-def read(results: Path) -> list[dict[str, Any]]:
-    """Returns the rows of the results."""
-    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def files() -> tuple[Path, Path, Path]:
-    """Returns the training, validation and test file."""
-    data = Path(os.environ["RECURRA_DATA"]) / "ptb"
-    train, valid, test = (data / f"{part}.txt.gz" for part in ("train", "valid", "test"))
-    return train, valid, test
-
-
-def added(row: dict[str, Any], saved: Path, results: Path) -> None:
-    """Writes a row of a saved model with n-grams beside its network, fitted as a fit does.
-
-    Args:
-        row: the last row of the results, of the network alone.
-        saved: the model.
-        results: where the row is appended.
-    """
-    bundle = load(saved)
-    train, valid, test = files()
-    config = updated(bundle.config, {"model": {"experts": ["ngrams", "recurrent"]}})
-    ready = prepare(train, config, Reporter(), valid=valid, test=test)
-    start = time.process_time()
-    bundle = calibrate(replace(bundle, config=config), ready, Reporter())
-    on_valid, on_test = (
-        assess(bundle, part, AssessOptions(baseline=False)) for part in (ready.valid, ready.test)
-    )
-    spent = (time.process_time() - start) / 60
-    minutes = {"cpu_minutes": round(row["cpu_minutes"] + spent, 1)}
-    write({**row, **minutes, **measures(on_valid, on_test), "made_by": "mixture of the row before"}, results)
 
 
 def measures(on_valid: LanguageAssessment, on_test: LanguageAssessment) -> dict[str, Any]:
@@ -145,7 +98,8 @@ def measures(on_valid: LanguageAssessment, on_test: LanguageAssessment) -> dict[
 
 def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
     """Trains and measures on validation and test; time is CPU time of all threads."""
-    train, valid, test = files()
+    data = Path(os.environ["RECURRA_DATA"]) / "ptb"
+    train, valid, test = (data / f"{part}.txt.gz" for part in ("train", "valid", "test"))
     start, wall = time.process_time(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_files(train, config, Path(folder) / "m", valid=valid, test=test, baseline=False)
@@ -173,7 +127,8 @@ def measured(size: str, config: Config, changed: list[str]) -> dict[str, Any]:
 def table(results: Path) -> str:
     """Returns one line per run, followed by the published results."""
     lines = ["| | parameters | epochs | valid | test | CPU minutes |", "|---|---:|---:|---:|---:|---:|"]
-    for row in read(results):
+    rows = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    for row in map(json.loads, rows):
         units, softmax = row["model"]["units"], row["language"]["output"]
         name = f"LSTM {row['model']['layers']} x {units}, {softmax} softmax"
         if row.get("experts"):

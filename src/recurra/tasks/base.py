@@ -65,6 +65,7 @@ class TaskInfo:
         split_settings: settings by which rows are taken from a file for training, of other sections than
             ``data`` and ``train``.
         independent: whether an answer to a text does not depend on the other texts of the request.
+        pretrain_settings: settings of ``recurra pretrain``, from whose model only weights are taken.
         owns_file: whether a file belongs to this task, judged by its name or its beginning.
     """
 
@@ -80,6 +81,7 @@ class TaskInfo:
     file_settings: frozenset[str] = frozenset()
     split_settings: frozenset[str] = frozenset()
     independent: bool = False
+    pretrain_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     owns_file: Callable[[Path], bool] = lambda path: False
 
     def load(self) -> Task[Any, Any]:

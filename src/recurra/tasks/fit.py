@@ -145,12 +145,12 @@ def pretrain_files(
     Arguments and errors are those of `fit_files`; a task without words is a ConfigError. Returns what
     ``--json`` prints.
     """
-    if not task_info(config.task).words:
+    info = task_info(config.task)
+    if not info.words:
         raise ConfigError(
             f"a model of task {config.task} has no words for others to begin from", where="task"
         )
-    if config.task == "lm":  # its n-grams are of no use to a network that begins from its weights
-        config = updated(config, {"model": {"experts": ["recurrent"]}})
+    config = updated(config, info.pretrain_settings)
     files = TrainingFiles(data, valid)
     _end_if_follower(files, config, resume)
     budget = Budget(config.train.minutes, begun)

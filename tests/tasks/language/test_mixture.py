@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra import LanguageModel
+from recurra.config import load_recipe
 from recurra.errors import BundleError
 from recurra.io.examples import Examples
 from recurra.tasks.base import PredictRequest
+from recurra.tasks.fit import pretrain_files
+from recurra.tasks.language import experts
 from recurra.tasks.language.answers import answer
 from recurra.tasks.language.baseline import NgramModel
 from recurra.tasks.language.mixture import Mixture, fit_mixture
@@ -24,6 +27,8 @@ from recurra.tasks.language.scores import (
     text_log_probabilities,
 )
 from recurra.tasks.language.streams import TokenStream
+from recurra.tasks.reporter import Reporter
+from recurra.tasks.settings import build_config
 from recurra.tasks.use import load
 
 V = 9
@@ -188,3 +193,28 @@ def test_the_network_alone_is_saved_without_n_grams(model: LanguageModel, tmp_pa
     plain.fit(["red one blue two"] * 40).save(tmp_path / "m")
     assert plain.bundle_.assets.mixture is None
     assert not (tmp_path / "m" / "ngrams.safetensors").exists()
+
+
+def test_a_model_of_many_n_grams_has_shorter_ones_than_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    texts = [" ".join(random.choice(WORDS, 8)) for _ in range(100)]
+    texts += ["red one blue two green three"] * 100
+    monkeypatch.setattr(experts, "_MOST_NGRAMS", 400)
+    few = LanguageModel(
+        units=4, layers=1, embedding=4, epochs=1, batch_size=4, bptt=8, experts=["ngrams", "recurrent"]
+    ).fit(texts)
+    mixture = few.bundle_.assets.mixture
+    assert mixture is not None
+    assert mixture.ngrams.order == len(mixture.shares) == 3
+    assert sum(mixture.ngrams.sizes) <= 400
+    assert experts.own_baseline(few.bundle_) is None  # the baseline has 5-grams
+    assert few.perplexity(texts[:3]) > 0
+
+
+def test_pretraining_counts_no_n_grams(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(["red one blue two", "green three"] * 30))
+    small = {"model": {"units": 4, "embedding": 4}, "train": {"epochs": 1, "batch_size": 4}}
+    config = build_config(load_recipe("language-model"), small)
+    assert "ngrams" in config.model.experts
+    pretrain_files(tmp_path / "texts.txt", config, tmp_path / "m", reporter=Reporter())
+    assert load(tmp_path / "m").assets.mixture is None

@@ -258,7 +258,8 @@ def _gradients(job: Job, every: Floats, size: int) -> Gradients:
     weight_ih, weight_hh = np.empty(columns * E, np.float32), np.empty(columns * H, np.float32)
     threads = job.threads if columns * (E + H) >= LEAST_SUMS else 1
     tasks: list[Callable[[], None]] = []
-    for begin, end in pairwise(np.linspace(0, columns, threads + 1).astype(int)):
+    squares = np.linspace(0, -(-columns // weights.SQUARE), threads + 1).astype(int)
+    for begin, end in pairwise(np.minimum(squares * weights.SQUARE, columns)):
         for to, first, terms in ((weight_ih, 0, E), (weight_hh, starts[0], H)):
             square = np.empty(weights.SQUARE**2, np.float32)
             arguments = (to, every, size, first, ldg, terms, columns, begin, end, square)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from recurra.kernels.cpu.compiled import compiled
 from recurra.kernels.cpu.layout import Floats
 from recurra.kernels.cpu.products import panel_width
-from recurra.kernels.cpu.simd import LANES, load_first, store
+from recurra.kernels.cpu.simd import LANES, load, store
 
 __all__ = ["SQUARE", "pack", "pack_transposed", "sum_into", "sum_transposed"]
 
@@ -61,8 +61,8 @@ def sum_transposed(
 ) -> None:  # fmt: skip
     """``to (columns, terms)`` from the sum of matrices ``(terms, columns)`` with rows of ``ld``, in order.
 
-    They begin at ``first`` of every ``size`` numbers of ``parts``. Only the columns from ``begin`` to ``end``
-    are computed, a square of 16 terms at a time, in ``square (256,)``.
+    They begin at ``first`` of every ``size`` numbers of ``parts``. Only the columns from ``begin``, a
+    multiple of 16, to ``end`` are computed, a square of 16 terms at a time, in ``square (256,)``.
     """
     count = parts.size // size
     for start in range(begin, end, SQUARE):
@@ -71,10 +71,10 @@ def sum_transposed(
             height = min(SQUARE, terms - begun)
             for k in range(height):
                 at = first + (begun + k) * ld + start
-                for j in range(0, width, LANES):
-                    total = load_first(parts, at + j, width - j)
+                for j in range(0, SQUARE, LANES):
+                    total = load(parts, at + j)
                     for part in range(1, count):
-                        total = total + load_first(parts, part * size + at + j, width - j)
+                        total = total + load(parts, part * size + at + j)
                     store(square, k * SQUARE + j, total)
             for i in range(width):
                 line = (start + i) * terms + begun

@@ -11,5 +11,6 @@ INFO = TaskInfo(
     recipe="language-model",
     words=True,
     file_settings=TEXT_FILE,
+    pretrain_settings={"model": {"experts": ["recurrent"]}},
     options=frozenset({"next", "generate", "temperature", "top_k", "seed", "tokens"}),
 )

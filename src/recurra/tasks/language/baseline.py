@@ -173,9 +173,9 @@ class NgramModel:
         return p, max(known, 0)
 
     @property
-    def size(self) -> int:
-        """The number of n-grams of all orders."""
-        return sum(len(order.keys) for order in self._orders)
+    def sizes(self) -> list[int]:
+        """The number of n-grams of each length."""
+        return [len(order.keys) for order in self._orders]
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Returns the n-grams and their counts by name, for a file; the rest follows from them."""

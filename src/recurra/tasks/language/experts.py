@@ -6,22 +6,22 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from recurra.tasks.card import network_name
 from recurra.tasks.language.baseline import LanguageBaseline, NgramModel
 from recurra.tasks.language.mixture import Mixture, fit_mixture
 from recurra.tasks.language.network import LanguageBundle
 from recurra.tasks.language.prepare import LanguageData, stream_of
 from recurra.tasks.language.scores import stream_log_probability
+from recurra.tasks.language.settings import LanguageModelConfig
 from recurra.tasks.reporter import Reporter
 
 __all__ = ["calibrate", "fit_baseline", "mixture_sentence", "own_baseline", "report_experts"]
 
 _MAX_TOKENS = 20_000_000  # training tokens for the n-grams: counting them takes about 3 GB
-_LONG_TOKENS = 2_000_000
-"""Tokens up to which the n-grams of the model are as long as those of the baseline.
-
-5-grams of 0.9 million words take 30 MB. Of more tokens they are 3-grams, some 100 MB for 20 million words.
-"""
+_MOST_NGRAMS = 10_000_000
+"""N-grams that a model holds at most, 120 MB. The 5-grams of 0.9 million words are 2.3 million."""
 
 
 def fit_baseline(prepared: LanguageData, reporter: Reporter) -> LanguageBaseline:
@@ -30,7 +30,7 @@ def fit_baseline(prepared: LanguageData, reporter: Reporter) -> LanguageBaseline
     note = ""
     if len(stream) > _MAX_TOKENS:
         note = f"of the first {_MAX_TOKENS:,} of {stream.targets:,} training tokens"
-    ngrams = _ngrams(prepared, _order(prepared), reporter, note)
+    ngrams = _ngrams(prepared, _order(prepared.config), reporter, note)
     return LanguageBaseline(ngrams, stream.counts(tokenizer.vocab_size), note)
 
 
@@ -42,28 +42,25 @@ def calibrate(bundle: LanguageBundle, prepared: LanguageData, reporter: Reporter
     """
     if "ngrams" not in prepared.config.model.experts:
         return bundle
-    order, former = _order(prepared), prepared.assets.mixture  # of the model that is gone on from
-    if former is not None:
-        order = former.ngrams.order
-    elif len(stream_of(prepared.train)) > _LONG_TOKENS:
-        order = min(order, 3)
-    ngrams, stream = _ngrams(prepared, order, reporter, "beside the network"), stream_of(prepared.valid)
-    if former is not None:
-        ngrams = former.ngrams.joined(ngrams)
+    ngrams, stream = _beside(prepared, reporter), stream_of(prepared.valid)
     found = stream_log_probability(bundle.model, stream)
     mixture = fit_mixture(ngrams, found, stream.read(0, len(stream)))
     name = network_name(prepared.config.model)
     if mixture is None:
-        reporter.note(f"{order}-grams add nothing to {name} on the validation tokens: it answers alone")
+        reporter.note(
+            f"{ngrams.order}-grams add nothing to {name} on the validation tokens: it answers alone"
+        )
     else:
         reporter.note(mixture_sentence(mixture, name))
     return replace(bundle, assets=replace(bundle.assets, mixture=mixture))
 
 
 def own_baseline(bundle: LanguageBundle) -> LanguageBaseline | None:
-    """Returns the n-grams that a model holds."""
+    """Returns the n-grams that a model holds; None if there are none, or shorter ones than the baseline's."""
     mixture = bundle.assets.mixture
-    return None if mixture is None else LanguageBaseline(mixture.ngrams, mixture.ngrams.counts, "")
+    if mixture is None or mixture.ngrams.order < _order(bundle.config):
+        return None
+    return LanguageBaseline(mixture.ngrams, mixture.ngrams.counts, "")
 
 
 def mixture_sentence(mixture: Mixture, network: str) -> str:
@@ -87,16 +84,28 @@ def report_experts(bundle: LanguageBundle, reporter: Reporter) -> dict[str, Any]
     if mixture is None:
         return {}
     reporter.note(mixture_sentence(mixture, network_name(bundle.config.model)))
-    reporter.note(f"n-grams: {mixture.ngrams.size:,} of them")
-    return {"experts": {**mixture.as_json(), "ngrams": mixture.ngrams.size}}
+    count = sum(mixture.ngrams.sizes)
+    reporter.note(f"n-grams: {count:,} of them")
+    return {"experts": {**mixture.as_json(), "ngrams": count}}
 
 
-def _order(prepared: LanguageData) -> int:
-    character = prepared.assets.tokenizer.config.level == "character"
-    return prepared.config.language.ngram or (9 if character else 5)
+def _order(config: LanguageModelConfig) -> int:
+    return config.language.ngram or (9 if config.tokenizer.level == "character" else 5)
 
 
-def _ngrams(prepared: LanguageData, order: int, reporter: Reporter, note: str) -> NgramModel:
+def _beside(prepared: LanguageData, reporter: Reporter) -> NgramModel:
+    """The n-grams that answer beside the network: as long as the baseline's, unless they are too many."""
+    former = prepared.assets.mixture  # of the model that is gone on from
+    if former is not None:
+        return former.ngrams.joined(_ngrams(prepared, former.ngrams.order, reporter))
+    ngrams = _ngrams(prepared, _order(prepared.config), reporter)
+    if sum(ngrams.sizes) <= _MOST_NGRAMS:
+        return ngrams
+    fitting = np.searchsorted(np.cumsum(ngrams.sizes), _MOST_NGRAMS, side="right")
+    return _ngrams(prepared, max(2, int(fitting)), reporter)
+
+
+def _ngrams(prepared: LanguageData, order: int, reporter: Reporter, note: str = "") -> NgramModel:
     """The n-grams of the training part, counted once."""
     found = prepared.fitted.get(f"{order}-grams")
     if found is None:
